@@ -1,4 +1,4 @@
-"""Call the stack's API through the client, and raise errors as Problems."""
+"""Call the stack's API through the client, and raise its errors as Problems."""
 
 import re
 import shlex
@@ -17,15 +17,15 @@ from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnkno
 
 Job = dict[str, Any]  # the API's JSON
 
-_NEWEST = 500  # jobs that are searched for the start of an id
-_CHILDREN = 100  # children shown per job
-# The outcome of dispatching a unique job when a job for the same work exists.
+_MAX_SEARCHED = 500  # the newest jobs, among which `find` searches for the start of an id
+_MAX_CHILDREN = 100  # children shown per job
+# The outcomes of a dispatch if the job type is unique and a job for the same work exists.
 _OUTCOMES = {
     "returned": "already exists (same work)",
     "replaced": "already existed, and now has this payload and time",
     "follows": "will start after the running job that does the same work",
 }
-_STARTS = re.compile(r"[0-9a-f]{4,31}")
+_ID_START = re.compile(r"[0-9a-f]{4,31}")
 _T = TypeVar("_T")
 
 
@@ -61,17 +61,17 @@ class Api:
         return f"organization {self._organization}" if self._organization else "your organization"
 
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, str]:
-        """Dispatch a job. Return it and the outcome in words."""
+        """Dispatch a job. Return the job, and the outcome in words."""
         try:
             with self._problems():
                 job = self._client.dispatch(**body, idempotency_key=key)
         except Problem as problem:
-            sent = getattr(problem.__cause__, "idempotency_key", None)
-            if sent and problem.code is Exit.NO_ANSWER:
-                look = f"jobs show --idempotency-key {shlex.quote(sent)}"
-                problem.hint = f"{problem.hint} To see whether it was saved: {look}".lstrip()
+            sent_key = getattr(problem.__cause__, "idempotency_key", None)
+            if sent_key and problem.code is Exit.NO_ANSWER:
+                show = f"jobs show --idempotency-key {shlex.quote(sent_key)}"
+                problem.hint = f"{problem.hint} To see whether it was saved: {show}".lstrip()
             raise
-        return self._dispatched(job), _became(job)
+        return self._with_headers(job), _outcome(job)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Send a task. Return its id, or None if the API is too old to return it."""
@@ -94,7 +94,7 @@ class Api:
         """Return the first children of a job, and whether it has more."""
         listed = self._each(self._client.children(job_id))
         try:
-            found = [self._shown(each.raw) for each in islice(listed, _CHILDREN)]
+            found = [self._displayable(each.raw) for each in islice(listed, _MAX_CHILDREN)]
             return found, next(listed, None) is not None
         except Problem as problem:
             if problem.code is Exit.REFUSED:  # the API is older than this command
@@ -103,31 +103,38 @@ class Api:
 
     def failed_tasks(self) -> Iterator[dict[str, Any]]:
         """Yield the tasks that failed permanently in the last week, latest dispatch first."""
-        return (self._shown(each.raw) for each in self._each(self._client.failed_tasks()))
+        return (self._displayable(each.raw) for each in self._each(self._client.failed_tasks()))
 
     def redrive_task(self, task_id: str) -> str | None:
-        """Resend a failed task. Return its new id if the API returned one."""
+        """Resend a failed task. Return its new id, or None if it has already started."""
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
 
     def find(self, start: str) -> str:
-        """Return the only id that starts with `start` among the organization's newest jobs."""
-        if not _STARTS.fullmatch(start):
-            return start  # not the start of an id: the API checks it
-        found = _starting(start, "jobs", islice(self.every(), _NEWEST))
+        """Return the id that starts with `start` among the organization's newest jobs.
+
+        Raises NoneStartsSo if there is none, and Problem if there are several. A text that can't be
+        the start of an id is returned unchanged.
+        """
+        if not _ID_START.fullmatch(start):
+            return start  # such as a whole id; the API checks it
+        found = _find_start(start, "jobs", islice(self.every(), _MAX_SEARCHED))
         if found is None:
             raise NoneStartsSo(
-                f"None of the newest {_NEWEST} jobs of {self.owner} has an id that starts with "
-                f"{start}.",
+                f"None of the newest {_MAX_SEARCHED} jobs of {self.owner} has an id that starts "
+                f"with {start}.",
                 hint="Pass the full id, or another --organization.",
             )
         return found
 
     def find_task(self, start: str) -> str:
-        """Return the only id that starts with `start` among the failed tasks of the last week."""
-        if not _STARTS.fullmatch(start):
+        """Return the id that starts with `start` among the tasks that failed in the last week.
+
+        Otherwise like `find`.
+        """
+        if not _ID_START.fullmatch(start):
             return start
-        found = _starting(start, "failed tasks", self.failed_tasks())
+        found = _find_start(start, "failed tasks", self.failed_tasks())
         if found is None:
             raise NoneStartsSo(
                 f"No task that failed in the last week has an id that starts with {start}.",
@@ -152,7 +159,7 @@ class Api:
     def rerun(self, job_id: str) -> Job:
         """Dispatch a copy of a finished job."""
         with self._problems():
-            return self._dispatched(self._client.rerun(job_id))
+            return self._with_headers(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job."""
@@ -162,12 +169,12 @@ class Api:
     def paused(self) -> list[dict[str, Any]]:
         """Return the paused job types and queues."""
         with self._problems():
-            return [self._shown(each.raw) for each in self._client.paused()]
+            return [self._displayable(each.raw) for each in self._client.paused()]
 
     def pause(self, kind: str, name: str) -> dict[str, Any]:
         """Pause a job type or a queue."""
         with self._problems():
-            return self._shown(self._client.pause(kind, name).raw)
+            return self._displayable(self._client.pause(kind, name).raw)
 
     def resume(self, kind: str, name: str) -> None:
         """Resume a job type or a queue."""
@@ -176,21 +183,21 @@ class Api:
 
     def queues(self) -> Iterator[dict[str, Any]]:
         """Yield the queues by name, each with its first keys in use."""
-        return (self._shown(each.raw) for each in self._each(self._client.queues()))
+        return (self._displayable(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
         """Return a queue with its first keys in use."""
         with self._problems():
-            return self._shown(self._client.queue(name).raw)
+            return self._displayable(self._client.queue(name).raw)
 
     def queue_keys(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the keys of a queue that are in use."""
-        return (self._shown(each.raw) for each in self._each(self._client.queue_keys(name)))
+        return (self._displayable(each.raw) for each in self._each(self._client.queue_keys(name)))
 
     def limit_queue(self, name: str, **limits: Any) -> dict[str, Any]:
-        """Set the limits of a queue, and return them in the API's JSON."""
+        """Set the limits of a queue, and return the queue."""
         with self._problems():
-            return self._shown(self._client.limit_queue(name, **limits).raw)
+            return self._displayable(self._client.limit_queue(name, **limits).raw)
 
     def reset_queue(self, name: str) -> None:
         """Return a queue's limits to those declared in code."""
@@ -199,27 +206,27 @@ class Api:
 
     def schedules(self) -> Iterator[dict[str, Any]]:
         """Yield the organization's schedules by name."""
-        return (self._shown(each.raw) for each in self._each(self._client.schedules()))
+        return (self._displayable(each.raw) for each in self._each(self._client.schedules()))
 
     def schedule(self, name: str) -> dict[str, Any]:
         """Return a schedule, with its payload."""
         with self._problems():
-            return self._shown(self._client.schedule(name).raw)
+            return self._displayable(self._client.schedule(name).raw)
 
     def put_schedule(self, name: str, job_type: str, **given: Any) -> dict[str, Any]:
         """Create or replace a schedule, and return it."""
         with self._problems():
-            return self._shown(self._client.put_schedule(name, job_type, **given).raw)
+            return self._displayable(self._client.put_schedule(name, job_type, **given).raw)
 
     def pause_schedule(self, name: str) -> dict[str, Any]:
         """Pause a schedule."""
         with self._problems():
-            return self._shown(self._client.pause_schedule(name).raw)
+            return self._displayable(self._client.pause_schedule(name).raw)
 
     def resume_schedule(self, name: str) -> dict[str, Any]:
         """Resume a schedule."""
         with self._problems():
-            return self._shown(self._client.resume_schedule(name).raw)
+            return self._displayable(self._client.resume_schedule(name).raw)
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule."""
@@ -227,31 +234,31 @@ class Api:
             self._client.delete_schedule(name)
 
     def run_schedule(self, name: str) -> tuple[Job, str]:
-        """Dispatch the job of a schedule once, now. Return it and the outcome in words."""
+        """Dispatch the job of a schedule once, now. Return the job, and the outcome in words."""
         with self._problems():
             job = self._client.run_schedule(name)
-        return self._dispatched(job), _became(job)
+        return self._with_headers(job), _outcome(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return a waiting job's position."""
         with self._problems():
-            return self._shown(self._client.place(job_id).raw)
+            return self._displayable(self._client.place(job_id).raw)
 
     def types(self) -> dict[str, Any]:
         """Return the job types and tasks."""
         with self._problems():
-            return self._shown(self._client.job_types().raw)
+            return self._displayable(self._client.job_types().raw)
 
-    def _dispatched(self, job: models.Job) -> Job:
-        """Return a request's job, with the fields that the API sends in headers."""
-        said = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
-        return self._value(job) | said
+    def _with_headers(self, job: models.Job) -> Job:
+        """Return a dispatched job, with the fields that the API sends in headers."""
+        headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
+        return self._value(job) | headers
 
     def _value(self, job: models.Job) -> Job:
-        return self._shown(job.raw)
+        return self._displayable(job.raw)
 
-    def _shown(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value of the API. For people, replace characters that control a terminal."""
+    def _displayable(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value from the API. In text output, no character controls the terminal."""
         return dict(tame(value) if self._as_text else value)
 
     def _each(self, values: Iterable[_T]) -> Iterator[_T]:
@@ -275,9 +282,9 @@ class Api:
             raise Problem(str(error)) from error
 
 
-def _starting(start: str, what: str, those: Iterable[dict[str, Any]]) -> str | None:
+def _find_start(start: str, what: str, candidates: Iterable[dict[str, Any]]) -> str | None:
     """Return the only id that starts with `start`, or None. Raises Problem if there are several."""
-    found = [str(each["id"]) for each in those if each["id"].startswith(start)]
+    found = [str(each["id"]) for each in candidates if each["id"].startswith(start)]
     if len(found) > 1:
         raise Problem(
             f"{len(found)} {what} have ids that start with {start}.",
@@ -290,7 +297,7 @@ def _plain(text: str | None) -> str | None:
     return text and plain(text)
 
 
-def _became(job: models.Job) -> str:
+def _outcome(job: models.Job) -> str:
     """Return the outcome of a dispatch in words."""
     if job.unique_outcome in _OUTCOMES:
         return _OUTCOMES[job.unique_outcome]

@@ -1,6 +1,6 @@
 """The `jobs` command group: its list of commands, its help, and its exit codes.
 
-This module imports nothing heavy, so that `jobs --help` and completion answer at once.
+This module imports nothing slow, so that `jobs --help` and completion answer at once.
 """
 
 import importlib
@@ -122,7 +122,7 @@ class Jobs(SharedOptions, click.Group):
         try:
             code = super().main(args, **(extra | {"standalone_mode": False}))
         except Problem as problem:
-            _end(problem, as_json="--json" in given)
+            _exit_with(problem, as_json="--json" in given)
         except click.ClickException as wrong:
             wrong.show()
             sys.exit(Exit.USAGE)
@@ -132,14 +132,14 @@ class Jobs(SharedOptions, click.Group):
         except SystemExit:  # raised by click after completion or a closed pipe (`jobs list | head`)
             sys.exit(Exit.DONE)
         except Exception as error:
-            explained = _explained(error)
-            if explained is None:
+            problem_or_none = _as_problem(error)
+            if problem_or_none is None:
                 raise
-            _end(explained, as_json="--json" in given)
+            _exit_with(problem_or_none, as_json="--json" in given)
         sys.exit(code or Exit.DONE)
 
 
-def _explained(error: Exception) -> Problem | None:
+def _as_problem(error: Exception) -> Problem | None:
     """Return an AWS client's error as a Problem, or None if it is another error."""
     if "botocore" not in sys.modules:
         return None
@@ -148,7 +148,7 @@ def _explained(error: Exception) -> Problem | None:
     return explain(error)
 
 
-def _end(problem: Problem, *, as_json: bool) -> NoReturn:
+def _exit_with(problem: Problem, *, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps(problem.as_json()), err=True)
     else:

@@ -14,7 +14,7 @@ LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
 
 @dataclass(frozen=True)
 class AppSetting:
-    """One setting. A secret has no value here."""
+    """One setting. The value of a secret is never read, so it is None."""
 
     name: str
     is_secret: bool
@@ -54,7 +54,10 @@ class AppConfig:
         return sorted(found, key=lambda each: each.name)
 
     def set(self, name: str, value: str, *, secret: bool) -> None:
-        """Create or overwrite a setting. Raises Problem for an invalid value or another kind."""
+        """Create or overwrite a setting.
+
+        Raises Problem for an invalid value, and if a secret would become a setting or vice versa.
+        """
         size = len(value.encode())
         if not size:
             raise Problem(
@@ -66,11 +69,11 @@ class AppConfig:
                 f"The value of {name} has {size:,} bytes. The limit is {LARGEST:,}.",
                 hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
-        before = next((each for each in self.all() if each.name == name), None)
-        if before and before.is_secret != secret:
-            other = "secret" if secret else "setting"
+        existing = next((each for each in self.all() if each.name == name), None)
+        if existing and existing.is_secret != secret:
+            new_kind = "secret" if secret else "setting"
             raise Problem(
-                f"{name} is a {before.kind} and can't become a {other}.",
+                f"{name} is a {existing.kind} and can't become a {new_kind}.",
                 hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
                 f"jobs config delete {name}",
             )
@@ -94,8 +97,8 @@ def check_name(name: str) -> None:
     """Check the name of a setting. Raises Problem for an invalid name."""
     if NAME.fullmatch(name):
         return
-    fit = re.sub(r"[^A-Z0-9_]", "_", name.upper())
-    hint = f"Write it as {fit if NAME.fullmatch(fit) else 'API_KEY'}."
+    suggestion = re.sub(r"[^A-Z0-9_]", "_", name.upper())
+    hint = f"Write it as {suggestion if NAME.fullmatch(suggestion) else 'API_KEY'}."
     raise Problem(
         f"{name!r} is not a valid name. A name has up to 64 capital letters, digits and _, and "
         "starts with a letter.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def find_stack(session: "Session", name: str) -> Stack:
     """Return the stack of this name in the session's account and region.
 
-    If AWS_ENDPOINT_URL names a local AWS, look there. Raises Problem.
+    If AWS_ENDPOINT_URL is set, the stack is on that local AWS. Raises Problem.
     """
     client: Any = session.create_client("cloudformation")
     region = client.meta.region_name

@@ -8,7 +8,7 @@ import click
 from job_runners.cli.target import Target
 
 _PATIENCE = 3  # seconds to wait for the API while the user waits for the completion
-_MOST = 100  # schedules
+_MAX_SCHEDULES = 100
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -16,26 +16,26 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 def names_of(*kinds: str) -> Complete:
     """Return a function that completes names of the given kinds: `jobs`, `tasks` or both."""
 
-    def known(target: Target) -> list[str]:
+    def get_names(target: Target) -> list[str]:
         types = target.api.types()
         return [each["name"] for kind in kinds for each in types[kind]]
 
-    return _completing(known)
+    return _completing(get_names)
 
 
 def schedule_names() -> Complete:
     """Return a function that completes names of the organization's first schedules."""
     return _completing(
-        lambda target: [each["name"] for each in islice(target.api.schedules(), _MOST)]
+        lambda target: [each["name"] for each in islice(target.api.schedules(), _MAX_SCHEDULES)]
     )
 
 
-def _completing(known: Callable[[Target], list[str]]) -> Complete:
+def _completing(get_names: Callable[[Target], list[str]]) -> Complete:
     def complete(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
         target: Target = ctx.find_root().ensure_object(Target)
         target.patience = _PATIENCE
         try:
-            names = known(target)
+            names = get_names(target)
         except Exception:  # noqa: BLE001 - a completion can't show an error
             return []
         return [name for name in names if name.startswith(start)]

@@ -1,7 +1,7 @@
 """Estimate the monthly AWS cost of jobs: the usage of each service times its price.
 
-A test compares the counts of requests and units with those that the engine makes. The caller
-passes what depends on the work, above all its seconds.
+A test compares the numbers of requests and units with those of the engine. The caller passes the
+numbers that depend on the work, above all its seconds.
 """
 
 import math
@@ -20,17 +20,17 @@ _ROW = 900  # bytes of a typical row without its payload, including its outcome
 _ENTRY = 200  # bytes of the row's entry in the index that lists an organization's jobs
 _IN_ROW = 4096  # the largest compressed payload in bytes that is stored in the row (store.blobs)
 _ERROR_KB = 1  # size that the error of a failed attempt adds to a row
-_LOOK = 60  # seconds: the timer checks a leg that takes longer once
+_CHECK_AFTER = 60  # seconds: the timer checks a leg once if it takes longer
 _API_SECONDS = 0.03  # duration of a dispatch in the API's function, at 1 GB
-_OVERHEAD_SECONDS = 0.05  # of the worker in addition to the work
+_OVERHEAD_SECONDS = 0.05  # per invocation of the worker, in addition to the work
 _LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's own lines and metrics
 _TRACED = 0.05  # share of requests that X-Ray traces by default, after the first of each second
-_TICKS = MONTH_SECONDS / 60
-_TICK_SECONDS = 0.5
-_TICK_READS = 24  # the timer reads 48 shards, at half a unit each
+_TIMER_RUNS = MONTH_SECONDS / 60
+_TIMER_SECONDS = 0.5  # duration of a timer run
+_TIMER_READS = 24  # read units of a timer run, which reads 48 shards at half a unit each
 _ALARMS = 13
 _METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, and occasional others
-# Additional write units of a job in a queue with limits: without and with a wait.
+# Additional write units of a job in a queue with limits: if it starts at once, and if it waits.
 _LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
 _RECORD = 2  # write units of a small item in a transaction: a unique key or an idempotency key
 _MOVE = 4  # write units to move a schedule to its next occurrence, in a transaction and an index
@@ -90,21 +90,21 @@ class Workload:
     def write_units(self) -> float:
         """The write units of one job, from its dispatch to its end."""
         row = self.row_kb
-        save, claim, finish, hand_on, look = row + 2, row, row + 1, row + 2, row + 2
+        save, claim, finish, requeue, look = row + 2, row, row + 1, row + 2, row + 2
         units: float = save + claim + finish
-        units += (self.legs - 1) * (hand_on + claim)
+        units += (self.legs - 1) * (requeue + claim)
         units += self.checkpoints * row
         units += self.looks * look
-        units += self.retried * (hand_on + claim + 3 * _ERROR_KB)
+        units += self.retried * (requeue + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
         units += row if self.unique or self.recurring else 0  # the row is saved in a transaction
         units += _MOVE if self.recurring else 0
-        units += self._of_unique
+        units += self._unique_units
         at_once, waited = _LIMITS[self.limited]
         return units + at_once + (waited - at_once) * self.waiting
 
     @property
-    def _of_unique(self) -> float:
+    def _unique_units(self) -> float:
         """The write units of a unique key: it is created with its job and released at its end."""
         if not self.unique:
             return 0
@@ -119,7 +119,7 @@ class Workload:
 
         A check of a job that waits that long for a worker isn't counted.
         """
-        return self.legs if self.seconds / self.legs > _LOOK else 0
+        return self.legs if self.seconds / self.legs > _CHECK_AFTER else 0
 
     @property
     def read_units(self) -> float:
@@ -167,10 +167,10 @@ class Line:
 
 def bill(work: Workload) -> list[Line]:
     """Return the usage in a month of this work, with the formula of each quantity."""
-    return [line for line in (*_of_jobs(work), *_of_stack(work)) if line.quantity]
+    return [line for line in (*_job_lines(work), *_stack_lines(work)) if line.quantity]
 
 
-def _of_jobs(work: Workload) -> Iterator[Line]:
+def _job_lines(work: Workload) -> Iterator[Line]:
     jobs = work.jobs
     calls = jobs if work.over_http else 0
     yield Line("API requests", calls, "api_request", "1 a job")
@@ -233,11 +233,15 @@ def _of_jobs(work: Workload) -> Iterator[Line]:
     yield Line("traces", traced, "trace", f"{_TRACED:.0%} of requests and invocations")
 
 
-def _of_stack(work: Workload) -> Iterator[Line]:
+def _stack_lines(work: Workload) -> Iterator[Line]:
     """Yield the fixed costs of a stack."""
-    yield Line("timer, invocations", _TICKS, "lambda_request", "1 a minute")
-    yield Line("timer, GB-s", _TICKS * _TICK_SECONDS, "lambda_gb_second_arm64", "0.5 s x 1 GB")
-    yield Line("timer, read units", _TICKS * _TICK_READS, "read_unit", f"{_TICK_READS} a run")
+    yield Line("timer, invocations", _TIMER_RUNS, "lambda_request", "1 a minute")
+    yield Line(
+        "timer, GB-s", _TIMER_RUNS * _TIMER_SECONDS, "lambda_gb_second_arm64", "0.5 s x 1 GB"
+    )
+    yield Line(
+        "timer, read units", _TIMER_RUNS * _TIMER_READS, "read_unit", f"{_TIMER_READS} a run"
+    )
     yield Line("alarms", _ALARMS, "alarm_month", "each")
     of_type, of_stack = _METRICS["job type"], _METRICS["stack"]
     yield Line(

@@ -1,4 +1,4 @@
-"""Entry point of the installed `jobs` and `job-runners`. It names packages that are missing."""
+"""Entry point of the installed `jobs` and `job-runners`. If a package is missing, it says which."""
 
 import sys
 from pathlib import Path

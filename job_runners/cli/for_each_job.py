@@ -1,4 +1,4 @@
-"""Apply a command to several jobs or tasks. A refused one doesn't stop the others."""
+"""Apply a command to several jobs or tasks. If one is refused, the others still follow."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -19,19 +19,20 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-# Acts on the job or task with this id, and returns the JSON and the text to print.
+# A function that acts on the job or task with this id. It returns the JSON and the text to print.
 Do = Callable[[str], tuple[dict[str, object], str]]
 
 
 def for_each_job(target: Target, ids: Iterable[str], do: Do) -> Exit:
-    """Call `do` for each job and print its outcome. An id may be the start of one."""
+    """Call `do` for each job and print its outcome. Each of `ids` may be the start of an id."""
     return for_each(target, ids, lambda start: do(target.api.find(start)))
 
 
 def for_each(target: Target, ids: Iterable[str], do: Do) -> Exit:
     """Call `do` for each id and print its outcome.
 
-    Missing access stops the loop, because every other call would fail too.
+    Only a refusal lets the loop continue. After another error, such as missing access, every other
+    call would fail too.
     """
     code = Exit.DONE
     for each in dict.fromkeys(ids):

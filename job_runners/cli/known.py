@@ -18,7 +18,7 @@ def check_job_type(target: Target, name: str) -> None:
 
 
 def check_queue(target: Target, name: str) -> None:
-    """Check that a job type uses, or may use, a queue. Raises Problem with the existing queues."""
+    """Check that some job type uses or may use a queue. Raises Problem with the existing queues."""
     known = _queues(target)
     if name not in known:
         listed = f"The queues are {', '.join(sorted(known))}."
@@ -29,7 +29,7 @@ def check_queue(target: Target, name: str) -> None:
 
 
 def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
-    """Warn that no job type uses a queue, with the consequence. Print nothing with --json.
+    """If no job type uses a queue, print a warning with the consequence, unless --json is set.
 
     The name may be right, because a job can be dispatched to a queue of any name.
     """

@@ -7,7 +7,7 @@ from job_runners.cli.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK_FILE = "stack.json"  # in the folder HOME
-OUTDATED_FILE = "outdated.txt"  # also there: a line about saved changes that aren't active yet
+OUTDATED_FILE = "outdated.txt"  # in HOME: a line about saved changes that aren't active yet
 
 REGION = "us-east-1"
 

@@ -11,13 +11,13 @@ from job_runners.cli.problem import Exit, Problem
 
 _PAUSE = 2.0  # seconds between two polls
 _PATIENCE = 300.0  # seconds without an answer from the API before giving up
-_LATE = 60_000  # milliseconds by which a line may arrive later than others of its time
-# Seconds without a new line before giving up on the last line of a job that has ended.
+_LATE = 60_000  # milliseconds by which a line may arrive later than other lines of the same time
+# Seconds without a new line after which `follow` no longer waits for an ended job's last line.
 _QUIET = 10.0
-# The messages of the last line about a job, and about a task.
+# The last line about a job, or about a task, has one of these messages.
 _JOB_ENDED = frozenset({"succeeded", "failed", "cancelled", "settled", "cancel"})
 _TASK_ENDED = frozenset({"task done", "task failed", "task may have been sent or not"})
-_CLOCKS = 2_000  # milliseconds by which a line's clock may be behind the job's
+_CLOCK_SKEW = 2_000  # milliseconds by which a line's time may be behind the job's `finished_at`
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Following:
     answered_at: float = field(default_factory=time.monotonic)
     _seen: set[str] = field(default_factory=set)
 
-    def look(self) -> list[Line]:
+    def read_new(self) -> list[Line]:
         """Return the new lines in time order."""
         newest = max((line.received for line in self.lines), default=0)
         logs = replace(
@@ -64,10 +64,10 @@ class _Following:
     def has_last_line(self, messages: frozenset[str], ended_at: int = 0) -> bool:
         """Return whether one of the messages was logged at or after the end of the work.
 
-        A retried job also has such a line from its first end, which doesn't count.
+        A retried job also has such a line from an earlier end, which doesn't count.
         """
         return any(
-            line.fields.get("message") in messages and line.time >= ended_at - _CLOCKS
+            line.fields.get("message") in messages and line.time >= ended_at - _CLOCK_SKEW
             for line in self.lines
         )
 
@@ -83,7 +83,7 @@ def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     while True:
         # The API has no status of a task, so only its last line shows that it has ended.
         ended_at = following.ended_at() if is_job else 0
-        new = following.look()
+        new = following.read_new()
         yield from new
         if new or not ended_at:
             new_at = time.monotonic()

@@ -15,9 +15,9 @@ from job_runners.cli.target import Target
 
 # Seconds to search before and after the job's own times: clocks differ, and logs arrive late.
 _EARLIER, _LATER = 60, 300
-_NOT_THERE = "ResourceNotFoundException"  # the group doesn't exist before the first write
+_NO_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
 _WORKER = "Worker"
-_INVOCATIONS = 10  # the newest invocations, for which Lambda's reports are shown
+_MAX_REPORTS = 10  # Lambda's reports on the newest invocations that are shown
 
 
 @dataclass(frozen=True, order=True)
@@ -25,14 +25,14 @@ class Line:
     """One line of one function's log."""
 
     time: int  # milliseconds since 1970
-    group: str = field(compare=False)  # its name in the template, without LogGroup
+    group: str = field(compare=False)  # the log group's name in the template, without "LogGroup"
     fields: dict[str, Any] = field(compare=False)  # only `message` if the line isn't JSON
     event_id: str = field(compare=False, default="")
     received: int = field(compare=False, default=0)  # milliseconds since 1970
 
     @property
     def is_report(self) -> bool:
-        """Whether Lambda wrote it, to report the end of an invocation."""
+        """Whether Lambda wrote this line to report the end of an invocation."""
         return self.fields.get("type") == "platform.report"
 
 
@@ -77,7 +77,7 @@ class Logs:
 
     def naming(self, work_id: str) -> list[Line]:
         """Return every line that names the job or task."""
-        return sorted(line for name in self.groups for line in self._with(name, work_id))
+        return sorted(line for name in self.groups for line in self._containing(name, work_id))
 
     def reports(self, lines: list[Line]) -> list[Line]:
         """Return Lambda's reports on the newest invocations that wrote these lines.
@@ -91,12 +91,12 @@ class Logs:
         }
         return [
             line
-            for trace, group in list(ran_in.items())[-_INVOCATIONS:]
-            for line in self._with(group, trace)
+            for trace, group in list(ran_in.items())[-_MAX_REPORTS:]
+            for line in self._containing(group, trace)
             if line.is_report
         ]
 
-    def _with(self, name: str, text: str) -> Iterator[Line]:
+    def _containing(self, name: str, text: str) -> Iterator[Line]:
         pages = self.target.client("logs").get_paginator("filter_log_events")
         try:
             for page in pages.paginate(
@@ -107,10 +107,10 @@ class Logs:
             ):
                 for event in page["events"]:
                     line = _line(name, event)
-                    if "_aws" not in line.fields:  # a line of metrics
+                    if "_aws" not in line.fields:  # lines with it hold metrics
                         yield line
         except ClientError as error:
-            if error.response["Error"]["Code"] != _NOT_THERE:
+            if error.response["Error"]["Code"] != _NO_GROUP:
                 raise
 
 
@@ -132,7 +132,7 @@ def _line(group: str, event: dict[str, Any]) -> Line:
 def _logged_at(fields: dict[str, Any]) -> int | None:
     """Return the time at which the code logged a line, or None.
 
-    The events of one batch may all have the time of their receipt instead.
+    CloudWatch may give all events of a batch the time at which it received them.
     """
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")

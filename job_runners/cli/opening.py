@@ -1,7 +1,7 @@
 """Open a secret address in the browser without showing it to other users of this machine.
 
-All users can see a browser's command line. So the browser opens a private file that redirects to
-the address.
+Every user of the machine can see a browser's command line. So the browser opens a private file that
+redirects to the address.
 """
 
 import html

@@ -15,7 +15,7 @@ _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Store an option's value in the Target, given before or after the command's name."""
     target: Target = ctx.find_root().ensure_object(Target)
     source = ctx.get_parameter_source(param.name or "")
@@ -34,7 +34,9 @@ def _read_token(path: str) -> str:
 
 
 def _option(*names: str, **settings: Any) -> click.Option:
-    return click.Option(names, expose_value=False, is_eager=True, callback=_take, **settings)
+    return click.Option(
+        names, expose_value=False, is_eager=True, callback=_store_option, **settings
+    )
 
 
 def _options() -> list[click.Parameter]:
@@ -82,7 +84,7 @@ def _options() -> list[click.Parameter]:
 
 
 class SharedOptions(click.Command):
-    """A command whose help lists its own options first.
+    """A command whose help lists the command's own options first.
 
     `jobs --help` describes the shared options. The help of each command only names them.
     """
@@ -90,7 +92,7 @@ class SharedOptions(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the shared ones."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
-        shared = [each for each in options if each.callback is _take]
+        shared = [each for each in options if each.callback is _store_option]
         _write(ctx, formatter, "Options", [each for each in options if each not in shared])
         if ctx.parent is None:
             _write(ctx, formatter, "Options for every command", shared)
@@ -131,11 +133,11 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def called(target: Target, *given: Any, **options: Any) -> Any:
-            target.notes_outdated = True  # left False while a shell completes a command
+            target.notes_outdated = True  # it stays False while a shell completes a command
             return function(target, *given, **options)
 
-        made = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))
-        return shared_options(made)
+        new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))
+        return shared_options(new_command)
 
     return decorate
 

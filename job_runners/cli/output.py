@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHORT = 8  # characters of an id that a terminal shows
 
-STATUS_COLOURS = {
+STATUS_COLORS = {
     "succeeded": "green",
     "failed": "red",
     "cancelled": "yellow",
@@ -38,10 +38,10 @@ def print_json_line(value: Any) -> None:
 def as_json(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON, with characters that control a terminal escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return "".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text)
+    return "".join(each if each.isprintable() or each == "\n" else _escape(each) for each in text)
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return json.dumps(character)[1:-1]
 
 
@@ -76,44 +76,48 @@ def tame(value: Any, depth: int = 20) -> Any:
 
 
 def indented(text: str, indent: int) -> str:
-    """Return an untrusted text with each line indented, so that none can pass as the command's."""
+    """Indent each line of an untrusted text, so that no line looks like the command's own."""
     space = " " * indent
     return "\n".join(f"{space}{line}" for line in plain(text).splitlines())
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as columns on a terminal, with the last one cut at the end of the line.
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as columns on a terminal, with the last column cut at the end of the line.
 
-    In a pipe, print whole values separated by tabs, without the heads.
+    In a pipe, print whole values separated by tabs, without the headings.
     """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(" ".join(plain(each).split()) for each in row))
         return
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    room = max(10, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
-    click.secho(_columns(heads, widths, room), dim=True)
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    last_width = max(
+        10, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    )
+    click.secho(_columns(headings, widths, last_width), dim=True)
     for row in rows:
-        click.echo(_columns(row, widths, room))
+        click.echo(_columns(row, widths, last_width))
 
 
-def _columns(row: Sequence[str], widths: Sequence[int], room: int) -> str:
+def _columns(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
     """Return a row as padded, colored cells. Padding comes first: color codes have no width."""
     padded = [
-        click.style(plain(each).ljust(width), fg=STATUS_COLOURS.get(each))
+        click.style(plain(each).ljust(width), fg=STATUS_COLORS.get(each))
         for each, width in zip(row[:-1], widths, strict=False)
     ]
     last = " ".join(plain(row[-1]).split())
-    return "  ".join([*padded, last if len(last) <= room else last[: room - 1] + "…"]).rstrip()
+    return "  ".join(
+        [*padded, last if len(last) <= last_width else last[: last_width - 1] + "…"]
+    ).rstrip()
 
 
 def status(value: str) -> str:
     """Return a status in its color."""
-    return click.style(value, fg=STATUS_COLOURS.get(value))
+    return click.style(value, fg=STATUS_COLORS.get(value))
 
 
 def ago(iso: str | None) -> str:
-    """Return the distance from now in one unit, such as "5 min ago". In a pipe, the time."""
+    """Return the distance from now in one unit, such as "5 min ago". In a pipe, return the time."""
     if iso is None:
         return ""
     if not _on_a_terminal():
@@ -124,7 +128,7 @@ def ago(iso: str | None) -> str:
 
 
 def coming(iso: str) -> str:
-    """Return the time until a future moment, or "due" if it has passed. In a pipe, the time."""
+    """Return the time until a moment, or "due" if it has passed. In a pipe, return the moment."""
     if not _on_a_terminal():
         return iso
     seconds = (datetime.fromisoformat(iso) - datetime.now(UTC)).total_seconds()
@@ -132,14 +136,14 @@ def coming(iso: str) -> str:
 
 
 def when(iso: str | None) -> str:
-    """Return a time and its distance from now. In a pipe, the time."""
+    """Return a time and its distance from now. In a pipe, return only the time."""
     if iso is None or not _on_a_terminal():
         return iso or ""
     return f"{clock(iso)}  {ago(iso)}"
 
 
 def time(iso: str) -> str:
-    """Return a time in this machine's zone, to the minute. In a pipe, the time."""
+    """Return a time in this machine's zone, to the minute. In a pipe, return it unchanged."""
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if _on_a_terminal() else iso
 
 
@@ -178,5 +182,5 @@ def wrapped(text: str, indent: int) -> str:
 
 
 def short(job_id: str) -> str:
-    """Return the first characters of an id on a terminal, otherwise all. Commands accept both."""
+    """Return the start of an id on a terminal, otherwise the id. Commands accept both."""
     return job_id[:SHORT] if sys.stdout.isatty() else job_id

@@ -28,7 +28,7 @@ _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
 
 def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
     """Return the payload of a command line. Raises click.UsageError."""
-    payload = {} if whole is None else _object(whole)
+    payload = {} if whole is None else _parse_object(whole)
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
         if not match:
@@ -37,7 +37,7 @@ def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
             )
         value = match["value"]
         payload[match["key"]] = (
-            _json(value, f"The value of {match['key']}") if match["raw"] else value
+            _parse_json(value, f"The value of {match['key']}") if match["raw"] else value
         )
     return payload
 
@@ -69,27 +69,27 @@ def _json_hint(pairs: tuple[str, ...], answer: dict[str, Any]) -> str:
     return ""
 
 
-def _object(whole: str) -> dict[str, Any]:
+def _parse_object(whole: str) -> dict[str, Any]:
     if whole == "-":
         text, name = sys.stdin.read(), "Standard input"
     elif whole.startswith("@"):
-        text, name = _file(whole[1:]), whole[1:]
+        text, name = _read_file(whole[1:]), whole[1:]
     else:
         text, name = whole, "--payload"
-    value = _json(text, name)
+    value = _parse_json(text, name)
     if not isinstance(value, dict):
         raise click.UsageError(f"{name} isn't a JSON object. A payload must be one.")
     return value
 
 
-def _file(path: str) -> str:
+def _read_file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"Can't read {path}: {error}") from None
 
 
-def _json(text: str, name: str) -> Any:
+def _parse_json(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:

@@ -47,9 +47,9 @@ def follow(
     """
     followed.jobs = dict.fromkeys(ids)
     until = None if timeout is None else time.monotonic() + timeout
-    next_looks = [(0.0, job_id) for job_id in followed.jobs]
-    while next_looks:
-        due, job_id = heapq.heappop(next_looks)
+    next_polls = [(0.0, job_id) for job_id in followed.jobs]
+    while next_polls:
+        due, job_id = heapq.heappop(next_polls)
         if until is not None and max(due, time.monotonic()) > until:
             time.sleep(max(0.0, until - time.monotonic()))
             return
@@ -58,7 +58,7 @@ def follow(
         followed.jobs[job_id] = seen.job
         screen.show(seen.job)
         if seen.job["status"] not in FINISHED:
-            heapq.heappush(next_looks, (time.monotonic() + seen.retry_after, job_id))
+            heapq.heappush(next_polls, (time.monotonic() + seen.retry_after, job_id))
 
 
 def _get_patiently(api: Api, job_id: str, screen: Screen) -> Seen:

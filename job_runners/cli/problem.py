@@ -36,4 +36,4 @@ class Problem(Exception):
 
 
 class NoneStartsSo(Problem):
-    """No id among those that the command searches starts with the given characters."""
+    """None of the ids that the command searched starts with the given characters."""

@@ -23,7 +23,7 @@ from job_runners.cli.problem import Exit, Problem
 from job_runners.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_NOT_KNOWN = frozenset(
+_NOT_ACCEPTED = frozenset(
     {
         "InvalidClientTokenId",
         "InvalidSignatureException",
@@ -51,8 +51,8 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     """Return the Problem for a call that the API or API Gateway refused."""
     body = dict(error.body)
     if error.status == 401:
-        return _not_let_in(body, with_token=with_token)
-    if error.status == 403 and "status" not in body:  # from API Gateway; the API's gives a reason
+        return _unauthorized(body, with_token=with_token)
+    if error.status == 403 and "status" not in body:  # API Gateway's answer, which has no reason
         return _forbidden(body, with_token=with_token)
     if error.location is not None:
         return Problem(
@@ -79,8 +79,8 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
             answer=body or None,
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
-    in_the_way = error.job_id if isinstance(error, UniqueConflict) else None
-    hint = f"To follow that job: jobs watch {in_the_way}" if in_the_way else ""
+    other_id = error.job_id if isinstance(error, UniqueConflict) else None
+    hint = f"To follow that job: jobs watch {other_id}" if other_id else ""
     return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 
@@ -90,7 +90,7 @@ def _summary(error: ApiError) -> str:
     return "\n  ".join([f"{error.body['title']}:", *problems]) if problems else error.problem
 
 
-def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:
+def _unauthorized(body: dict[str, Any], *, with_token: bool) -> Problem:
     if with_token:
         message = "The API refused this token."
         hint = "It may have expired, or have another issuer or audience. Pass a new one."
@@ -169,7 +169,7 @@ def _explain_refusal(error: ClientError) -> Problem:
     code, reason = error.response["Error"].get("Code", ""), error.response["Error"].get("Message")
     if code in _EXPIRED:
         return Problem("Your AWS credentials have expired.", hint=_RENEW, code=Exit.NO_ACCESS)
-    if code in _NOT_KNOWN:
+    if code in _NOT_ACCEPTED:
         return Problem(
             f"AWS doesn't accept your credentials: {reason}",
             hint="Check their account and partition, or pass others with --profile.",

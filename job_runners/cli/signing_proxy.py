@@ -1,9 +1,9 @@
 """A proxy that signs a browser's calls to the API with the user's AWS credentials.
 
-Every caller of the proxy acts with these credentials. So it listens only on loopback, below a
-secret path, because other users of this machine can reach its port too. It also refuses the calls
-that another site's page could make the browser send: calls to a host name that was pointed at this
-machine (DNS rebinding), and calls from any page except the dashboard.
+Every caller of the proxy acts with these credentials. So the proxy listens only on loopback, and
+below a secret path, because other users of this machine can reach its port too. It also refuses
+calls that a page of another site could make the browser send: to a host name that was pointed at
+this machine (DNS rebinding), or from any page except the dashboard.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from job_runners.connections import Connections
 from job_runners.errors import NoAnswer
 from job_runners.signing import Access
 
-_LONGEST_BODY = 6 * 1024 * 1024  # Lambda's maximum
+_MAX_BODY = 6 * 1024 * 1024  # bytes: Lambda's maximum
 _TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30
-_PASSED_ON = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
-_OF_EACH_CONNECTION = frozenset(
+_FORWARDED = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
+_NOT_FORWARDED = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 )
 
@@ -67,24 +67,24 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 120  # seconds until an idle connection is closed
 
     def do_GET(self) -> None:
-        self._pass_on()
+        self._forward()
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         refusal = self._refusal()
         if refusal:
-            self.close_connection = True  # its body isn't read
+            self.close_connection = True  # because the call's body isn't read
             self._answer(403, *_problem(403, "Refused", refusal))
             return
-        self._answer(*self._ask())
+        self._answer(*self._call_api())
 
-    def _ask(self) -> tuple[int, Message, bytes]:
+    def _call_api(self) -> tuple[int, Message, bytes]:
         """Send the call to the API and return the answer."""
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
-        headers = {name: self.headers[name] for name in _PASSED_ON if self.headers[name]}
+        headers = {name: self.headers[name] for name in _FORWARDED if self.headers[name]}
         signed = self.server.access.headers(self.command, url, data, headers)
         try:
             answer = self.server.connections.send(
@@ -97,20 +97,20 @@ class _Handler(BaseHTTPRequestHandler):
         return answer.status, answer.headers, answer.data
 
     def _refusal(self) -> str | None:
-        """Return why this call is refused, or None if it is allowed."""
+        """Return the reason for refusing this call, or None if it is allowed."""
         host = self.headers.get("Host", "")
         if host not in self.server.hosts:
             return f"This proxy accepts only calls to {' or '.join(sorted(self.server.hosts))}."
-        given = self.path[: len(self.server.root)].encode(errors="replace")
-        if not hmac.compare_digest(given, self.server.root.encode()):
+        secret_path = self.path[: len(self.server.root)].encode(errors="replace")
+        if not hmac.compare_digest(secret_path, self.server.root.encode()):
             return "The address is incomplete. Use the whole address that the command printed."
         if not self.path.isascii():
             return "The address has characters that aren't ASCII. Encode them, such as %C3%A9."
         length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
             return "A body needs a Content-Length header."
-        if len(length) > len(str(_LONGEST_BODY)) or int(length) > _LONGEST_BODY:
-            return f"The body is too large. The limit is {_LONGEST_BODY:,} bytes."
+        if len(length) > len(str(_MAX_BODY)) or int(length) > _MAX_BODY:
+            return f"The body is too large. The limit is {_MAX_BODY:,} bytes."
         if self.command == "GET" and self._is_open:
             return None
         origin = self.headers.get("Origin", f"http://{host}")
@@ -121,8 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _is_open(self) -> bool:
-        """Whether the path is one of the dashboard's files. They hold no data, so any page may link
-        to them."""
+        """Whether the path is one of the dashboard's files. They contain no data, so any page may
+        link to them."""
         path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
 
@@ -130,8 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _path(self) -> str:
         """The path to call on the API.
 
-        A browser encodes a space in a query as +. API Gateway would read that as another query than
-        the signed one.
+        A browser encodes a space in a query as +, but API Gateway checks the signature of a query
+        with %20.
         """
         path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
         return path + mark + query.replace("+", "%20")
@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, headers: Message, body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            if name.lower() not in _OF_EACH_CONNECTION:
+            if name.lower() not in _NOT_FORWARDED:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         try:

@@ -76,7 +76,7 @@ class Stack:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that is created readable only for its owner."""
+    """Write a file that only its owner can read, from its creation on."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

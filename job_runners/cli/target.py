@@ -25,7 +25,7 @@ _TRIES = 3  # for a call that can be repeated
 
 @dataclass
 class Target:
-    """The values of the shared options. `explicit` has the names of those on the command line."""
+    """The values of the shared options. `explicit` has the names of options on the command line."""
 
     stack_name: str | None = None
     local: bool = False
@@ -87,14 +87,14 @@ class Target:
     @cached_property
     def _api_session(self) -> "Session":
         """The session with the credentials and region for the API."""
-        return self.session if self._address_is_named else self.stack_session
+        return self.session if self._uses_api_url else self.stack_session
 
     @property
     def _region(self) -> str:
         from botocore.exceptions import NoRegionError
 
         named = self._api_session.get_config_variable("region")
-        region: str | None = named if self._address_is_named else self.stack.region
+        region: str | None = named if self._uses_api_url else self.stack.region
         if region is None:
             raise NoRegionError
         return region
@@ -105,26 +105,26 @@ class Target:
 
         from job_runners.credentials import of_botocore
 
-        held = self._api_session.get_credentials()
-        if held is None:
+        found = self._api_session.get_credentials()
+        if found is None:
             raise NoCredentialsError
 
-        return lambda: of_botocore(held)
+        return lambda: of_botocore(found)
 
     @cached_property
     def api_address(self) -> str:
         """The URL of the API: from --api-url, otherwise from CloudFormation."""
-        if self._address_is_named:
+        if self._uses_api_url:
             return _checked(self.api_url or "")
         return _checked(self.stack.api_url)
 
     @property
-    def _address_is_named(self) -> bool:
-        return bool(self.api_url) and not self._stack_is_meant
+    def _uses_api_url(self) -> bool:
+        return bool(self.api_url) and not self._prefers_stack
 
     @property
-    def _stack_is_meant(self) -> bool:
-        """Whether the command line names a stack, while the API's URL is only in a variable."""
+    def _prefers_stack(self) -> bool:
+        """Whether the command line names a stack, and only the environment names an API's URL."""
         named = self.local or "stack_name" in self.explicit
         return named and "api_url" not in self.explicit
 
@@ -132,7 +132,7 @@ class Target:
     def stack(self) -> Stack:
         """The stack. Raises Problem if it can't be found."""
         running = local_aws.find()
-        if running and self._means(running):
+        if running and self._selects(running):
             if self.notes_outdated and not self.json:
                 _note_outdated()
             return running
@@ -142,29 +142,31 @@ class Target:
             )
         from job_runners.cli.cloudformation import find_stack
 
-        return find_stack(self.session, self._named or _default_name())
+        return find_stack(self.session, self._named_stack or _default_name())
 
-    def _means(self, running: Stack) -> bool:
+    def _selects(self, running: Stack) -> bool:
         """Return whether the options select the running local AWS."""
-        if self._named is None:
+        if self._named_stack is None:
             return True
-        return self._named == running.name and running.endpoint_url == local_aws.endpoint_url()
+        return (
+            self._named_stack == running.name and running.endpoint_url == local_aws.endpoint_url()
+        )
 
     @property
-    def _named(self) -> str | None:
+    def _named_stack(self) -> str | None:
         return None if self.local else self.stack_name
 
     @cached_property
     def name(self) -> str:
         """The stack or the API's URL, as part of a sentence."""
-        if self._address_is_named:
+        if self._uses_api_url:
             return self.api_url or ""
         return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
 
     @cached_property
     def session(self) -> "Session":
         """The session with the user's credentials and region, as in every AWS tool."""
-        # boto3 would double the import time, and nothing here needs it.
+        # Use botocore: boto3 would double the import time, and nothing here needs it.
         from botocore.session import Session
 
         session = Session(profile=self.profile)

@@ -18,7 +18,7 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return float(match[1]) * _UNITS[match[2]]
 
 
-_SHORTEST, _LONGEST = 60, 366 * 86400  # seconds from one occurrence of a schedule to the next
+_SHORTEST, _LONGEST = 60, 366 * 86400  # seconds between two occurrences of a schedule
 
 
 def interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:

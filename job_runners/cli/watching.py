@@ -101,12 +101,12 @@ class Bars:
         """Update the job's bar."""
         from rich.markup import escape
 
-        colour = output.STATUS_COLOURS.get(job["status"], "default")
+        color = output.STATUS_COLORS.get(job["status"], "default")
         self._progress.update(
             self._bars[job["id"]],
             completed=100 if job["status"] == "succeeded" else job["progress"],
             name=f"{output.short(job['id'])}  {job['job_type']}",
-            status=f"[{colour}]{escape(job['status']):<9}[/]",
+            status=f"[{color}]{escape(job['status']):<9}[/]",
             message=state(job),
         )
 

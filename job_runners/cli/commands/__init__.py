@@ -1,1 +1,1 @@
-"""One file for each command; `app.py` lists them, and loads only the one that is asked for."""
+"""One module for each command. `app.py` lists the commands, and imports only the called one."""

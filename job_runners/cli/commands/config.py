@@ -40,10 +40,14 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
         )
     config = _config(target)  # finds the stack before the user types a value
     if value is None:
-        value = _asked_for(name, secret=secret)
+        value = _read_value(name, secret=secret)
     config.set(name, value, secret=secret)
     kind = "secret" if secret else "setting"
-    _say(target, {"name": name, "type": kind}, f"Set the {kind} {name} for {_whose(target)}.")
+    _print_done(
+        target,
+        {"name": name, "type": kind},
+        f"Set the {kind} {name} for {_stack_in_words(target)}.",
+    )
 
 
 @jobs_command(name="list")
@@ -55,7 +59,8 @@ def list_settings(target: Target) -> None:
         return
     if not found:
         click.echo(
-            f"No settings for {_whose(target)}. Set one with jobs config set NAME.", err=True
+            f"No settings for {_stack_in_words(target)}. Set one with jobs config set NAME.",
+            err=True,
         )
         return
     output.table(
@@ -70,7 +75,7 @@ def delete_setting(target: Target, name: str) -> None:
     """Delete NAME. Jobs that read it without a default will fail."""
     check_name(name)
     _config(target).delete(name)
-    _say(target, {"name": name}, f"Deleted {name} for {_whose(target)}.")
+    _print_done(target, {"name": name}, f"Deleted {name} for {_stack_in_words(target)}.")
 
 
 for each in (set_setting, list_settings, delete_setting):
@@ -81,8 +86,8 @@ def _config(target: Target) -> AppConfig:
     return AppConfig(target.client("ssm"), target.stack.name)
 
 
-def _whose(target: Target) -> str:
-    """Return the stack that has the settings. JOBS_API_URL doesn't change it."""
+def _stack_in_words(target: Target) -> str:
+    """Return the name of the stack that has the settings. JOBS_API_URL doesn't change it."""
     return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 
@@ -90,16 +95,16 @@ def _can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def _asked_for(name: str, *, secret: bool) -> str:
+def _read_value(name: str, *, secret: bool) -> str:
     if _can_ask():
-        asked: str = click.prompt(f"Value of {name}", hide_input=secret, err=True)
-        return asked
+        typed: str = click.prompt(f"Value of {name}", hide_input=secret, err=True)
+        return typed
     value = sys.stdin.read()
     return value.removesuffix("\n").removesuffix("\r")
 
 
-def _say(target: Target, done: dict[str, str], words: str) -> None:
+def _print_done(target: Target, done: dict[str, str], text: str) -> None:
     if target.json:
         output.print_json(done)
     else:
-        click.echo(words, err=True)
+        click.echo(text, err=True)

@@ -12,7 +12,7 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
-_HEADS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
+_HEADINGS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
 _SHARE = click.FloatRange(0, 1)
 
 
@@ -94,10 +94,10 @@ def command(target: Target, **given: Any) -> None:
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")
-    least = math.ceil(given["seconds"] / LONGEST_LEG)
-    if given["legs"] < least:
+    least_legs = math.ceil(given["seconds"] / LONGEST_LEG)
+    if given["legs"] < least_legs:
         raise click.UsageError(
-            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {least} or more."
+            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {least_legs} or more."
         )
     prices = _prices(given["prices"])
     work = _workload(**given)
@@ -106,7 +106,7 @@ def command(target: Target, **given: Any) -> None:
     if target.json:
         output.print_json(_as_json(work, lines, prices, total))
         return
-    output.table(_HEADS, [_row(line, prices) for line in lines])
+    output.table(_HEADINGS, [_row(line, prices) for line in lines])
     click.echo(
         f"\n${total:,.2f} a month for {work.jobs:,.0f} jobs: ${total / work.jobs * 1e6:,.2f} a "
         f"million. Prices of {prices.region} on {prices.date}."
@@ -130,8 +130,9 @@ def _workload(
     recurring: bool,
     no_http: bool,
     prices: Path | None,  # noqa: ARG001
-    **same: Any,
+    **unchanged: Any,
 ) -> Workload:
+    """Return the workload that the options describe. Some options have other names or units."""
     return Workload(
         jobs=jobs * (30 if per == "day" else 1),
         seconds=seconds,
@@ -141,7 +142,7 @@ def _workload(
         payload_bytes=payload,
         recurring=recurring,
         over_http=not (no_http or recurring),
-        **same,
+        **unchanged,
     )
 
 

@@ -13,8 +13,9 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
-# A start that is earlier by less than this may come from a slow response. It isn't reported.
-_UNNOTICED = timedelta(seconds=10)
+# A start that is earlier than requested by less than this isn't reported, because a slow response
+# can cause it.
+_TOLERANCE = timedelta(seconds=10)
 
 
 @jobs_command(epilog=payload.HELP)
@@ -74,36 +75,36 @@ def command(
     }
     given = {name: value for name, value in body.items() if value is not None}
     with payload.hinting_at_json(pairs):
-        job, word = target.api.dispatch(given, idempotency_key)
+        job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
         note_unknown_queue(target, queue, "the job is in it, limited only by jobs limit")
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
         if not target.json:
-            click.echo(f"{job['id']}  {word}, on {target.name}", err=True)
-            _note_its_time(job, given)
+            click.echo(f"{job['id']}  {outcome}, on {target.name}", err=True)
+            _warn_if_earlier(job, given)
         return watch_jobs(target, [job["id"]])
     if target.json:
         output.print_json(job)
         return None
     click.echo(job["id"])
-    click.echo(f"{job_type} {word}, {output.status(job['status'])}, on {target.name}", err=True)
-    _note_its_time(job, given)
+    click.echo(f"{job_type} {outcome}, {output.status(job['status'])}, on {target.name}", err=True)
+    _warn_if_earlier(job, given)
     return None
 
 
-def _note_its_time(job: Job, given: dict[str, Any]) -> None:
-    """Warn if a waiting job took this request's payload but starts earlier than requested."""
+def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
+    """Warn if the request replaced a waiting job's payload, but the job starts earlier."""
     if job["unique_outcome"] != "replaced" or job["replayed"]:
         return
     changed_at = datetime.fromisoformat(job["updated_at"])
     if "run_at" in given:
-        asked = datetime.fromisoformat(given["run_at"])
-    else:  # the delay counts from the API's receipt, a moment before the write
-        asked = changed_at + timedelta(seconds=given.get("delay", 0))
+        requested = datetime.fromisoformat(given["run_at"])
+    else:  # the delay starts when the API receives the request, a moment before it writes the row
+        requested = changed_at + timedelta(seconds=given.get("delay", 0))
     run_at = job["run_at"]
-    if asked - (datetime.fromisoformat(run_at) if run_at else changed_at) > _UNNOTICED:
+    if requested - (datetime.fromisoformat(run_at) if run_at else changed_at) > _TOLERANCE:
         click.secho(
             f"The job starts {f'at {output.clock(run_at)}' if run_at else 'now'}, earlier than "
             f"requested: its rule postpones it no further (jobs types {job['job_type']}).",

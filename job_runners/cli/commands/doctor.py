@@ -12,7 +12,7 @@ from job_runners.cli.target import Target
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
 
-_COLOURS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "bright_black"}
+_COLORS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "bright_black"}
 
 
 @jobs_command()
@@ -27,7 +27,7 @@ def command(target: Target) -> Exit:
     for finding in examine(Deployed(target)):
         findings.append(finding)
         if not target.json:
-            _print(finding)
+            _print_finding(finding)
     wrong = sum(each.verdict is Verdict.WRONG for each in findings)
     if target.json:
         output.print_json(
@@ -38,18 +38,18 @@ def command(target: Target) -> Exit:
             }
         )
     else:
-        _print_sum(target, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
+        _print_summary(target, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
     return Exit.REFUSED if wrong else Exit.DONE
 
 
-def _print(finding: "Finding") -> None:
-    verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
+def _print_finding(finding: "Finding") -> None:
+    verdict = click.style(f"{finding.verdict:<7}", fg=_COLORS[finding.verdict])
     click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
     if finding.fix:
         click.echo(f"{'':<30}{click.style('fix: ', dim=True)}{output.plain(finding.fix)}")
 
 
-def _print_sum(target: Target, wrong: int, unknown: int) -> None:
+def _print_summary(target: Target, wrong: int, unknown: int) -> None:
     problems = "1 problem" if wrong == 1 else f"{wrong or 'No'} problems"
     rest = f" {unknown} could not be checked." if unknown else ""
     click.echo(f"\n{problems} found with {target.name}.{rest}")

@@ -36,7 +36,8 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
         raise click.UsageError(
             "Pass --organization ID on the command line. JOBS_ORGANIZATION doesn't count here."
         )
-    if not {"/", "#"}.isdisjoint(target.organization):  # it would name another one's folder
+    # With / or #, the name could lead to another organization's folder or records.
+    if not {"/", "#"}.isdisjoint(target.organization):
         raise click.UsageError(
             f"{target.organization!r} isn't an organization, because it contains # or /."
         )
@@ -49,7 +50,7 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
     where = f"stack {target.stack.name}" if not target.stack.is_local else "the local AWS"
     if not yes:
         _confirm(organization.name, found, where)
-    removed = organization.erase(_show)
+    removed = organization.erase(_show_progress)
     _refuse_unfinished(organization.name, found, removed_jobs=removed["jobs"])
     if target.json:
         output.print_json({"organization_id": organization.name, "removed": dict(removed)})
@@ -63,13 +64,13 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
 def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
     if not found.unfinished:
         return
-    named = found.unfinished[:NAMED]
+    listed_jobs = found.unfinished[:NAMED]
     if len(found.unfinished) > NAMED:
-        named.append("and more")
-    since = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
-    listed = "\n".join(f"  {each}" for each in named)
+        listed_jobs.append("and more")
+    already_removed = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
+    lines = "\n".join(f"  {each}" for each in listed_jobs)
     raise Problem(
-        f"{name} has unfinished jobs{since}:\n{listed}",
+        f"{name} has unfinished jobs{already_removed}:\n{lines}",
         hint="Block its callers. Wait for these jobs or cancel them (jobs cancel ID). Then run "
         "the command again.",
     )
@@ -78,7 +79,7 @@ def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
 def _confirm(name: str, found: Found, where: str) -> None:
     campaigns = f", the contacts of {len(found.campaigns)} campaigns" if found.campaigns else ""
     question = f"Erase {name} from {where}: {found.jobs:,} jobs{campaigns}, all its files?"
-    if not _answers():
+    if not _can_ask():
         raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)
@@ -86,10 +87,10 @@ def _confirm(name: str, found: Found, where: str) -> None:
         raise Problem("The name doesn't match. Nothing was removed.")
 
 
-def _answers() -> bool:
+def _can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def _show(jobs: int) -> None:
+def _show_progress(jobs: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"{jobs:,} jobs removed", err=True)

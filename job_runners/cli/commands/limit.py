@@ -20,7 +20,7 @@ _RATE = re.compile(r"(\d+)/(\d*(?:\.\d+)?[smhd]?)")
 _OPTIONS = {"slots": "--slots", "rate": "--rate", "max_waiting": "--max-waiting"}
 
 
-def _rate(
+def _parse_rate(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, float] | None:
     """Parse a rate such as 30/60s, 30/m or 5/s."""
@@ -43,7 +43,7 @@ def _rate(
 @click.option(
     "--rate",
     metavar="N/TIME",
-    callback=_rate,
+    callback=_parse_rate,
     help="Starts per period, per key, such as 30/60s or 5/s.",
 )
 @click.option(
@@ -81,11 +81,11 @@ def command(
     """
     if burst is not None and rate is None:
         raise click.UsageError("--burst applies to a rate. Pass --rate too.")
-    asked: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
+    requested: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
     if rate is not None:
-        asked["rate"] = Rate(*rate, burst=burst or 1)
-    asked = {each: value for each, value in asked.items() if value is not None}
-    if bool(asked) == reset:
+        requested["rate"] = Rate(*rate, burst=burst or 1)
+    requested = {each: value for each, value in requested.items() if value is not None}
+    if bool(requested) == reset:
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
     kept: dict[str, Any] = {}
     if reset:
@@ -93,8 +93,8 @@ def command(
         queue = target.api.queue(name)
     else:
         earlier = _changed_limits(target.api.queue(name))
-        kept = {each: value for each, value in earlier.items() if each not in asked}
-        queue = target.api.limit_queue(name, **kept, **asked)
+        kept = {each: value for each, value in earlier.items() if each not in requested}
+        queue = target.api.limit_queue(name, **kept, **requested)
         note_unknown_queue(target, name, "the limits apply only to jobs dispatched to it by name")
     if target.json:
         output.print_json(queue)
@@ -110,17 +110,17 @@ def command(
 def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
     """Return the limits that differ from the code's because an earlier call changed them.
 
-    The API replaces all changes at once, so they have to be sent again to keep them.
+    The API replaces all limits at once, so a change is kept only if it is sent again.
     """
     if queue["changed_at"] is None:
         return {}
     current = queue["limits"] or {}
     declared = queue["declared_limits"] or {"max_waiting": DEFAULT_MAX_WAITING}
-    found = {
+    changed = {
         each: current[each]
         for each in _OPTIONS
         if current.get(each) and current[each] != declared.get(each)
     }
-    if "rate" in found:
-        found["rate"] = Rate(**found["rate"])
-    return found
+    if "rate" in changed:
+        changed["rate"] = Rate(**changed["rate"])
+    return changed

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from job_runners.cli.api import Job
     from job_runners.cli.log_lines import Line
 
-_COLOURS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
-# Fields that a printed line already shows, or that are the same in every line.
-_SHOWN_APART = frozenset(
+_COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
+# Fields that aren't printed as name=value: a line shows them in another way, or they are the same
+# in every line.
+_NOT_LISTED = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "stream", "attempt", "leg"),
         *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
@@ -82,7 +83,7 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
 
 
 def _find(target: Target, work_id: str) -> "Job | None":
-    """Return the job with this id or start of an id. Return None if there is no such job, because
+    """Return the job with this id, or whose id starts with it. Return None if there is no such job:
     the id may be a task's."""
     try:
         return target.api.job(target.api.find(work_id)).job
@@ -110,13 +111,13 @@ def _print(line: "Line") -> None:
     text = [
         output.moment(line.time),
         f"{line.group:<8}",
-        click.style(f"{output.plain(_kind(line)):<7}", fg=_COLOURS.get(level)),
-        *_which(line),
-        output.plain(_report(line.fields["record"]) if line.is_report else _message(line)),
+        click.style(f"{output.plain(_kind(line)):<7}", fg=_COLORS.get(level)),
+        *_attempt_and_leg(line),
+        output.plain(_report_in_words(line.fields["record"]) if line.is_report else _message(line)),
         *(
             click.style(output.plain(f"{name}={value}"), dim=True)
             for name, value in more.items()
-            if name not in _SHOWN_APART
+            if name not in _NOT_LISTED
         ),
     ]
     click.echo(" ".join(text))
@@ -131,13 +132,13 @@ def _kind(line: "Line") -> str:
     return str(line.fields.get("stream") or line.fields.get("level", ""))
 
 
-def _which(line: "Line") -> list[str]:
-    """Return the attempt and leg of a line as 1/2, in a list that is empty without an attempt."""
+def _attempt_and_leg(line: "Line") -> list[str]:
+    """Return the attempt and leg of a line, such as 1/2. The list is empty if it has no attempt."""
     attempt, leg = line.fields.get("attempt"), line.fields.get("leg")
     if attempt is None:
         return []
-    which = f"{attempt}/{leg}" if leg is not None else str(attempt)
-    return [click.style(output.plain(f"{which:<4}"), dim=True)]
+    attempt_and_leg = f"{attempt}/{leg}" if leg is not None else str(attempt)
+    return [click.style(output.plain(f"{attempt_and_leg:<4}"), dim=True)]
 
 
 def _message(line: "Line") -> str:
@@ -145,9 +146,9 @@ def _message(line: "Line") -> str:
     return message if isinstance(message, str) else json.dumps(message)
 
 
-def _report(record: dict[str, Any]) -> str:
+def _report_in_words(record: dict[str, Any]) -> str:
     """Return the status, duration and memory of an invocation, in words."""
     metrics = record.get("metrics", {})
     seconds = metrics.get("durationMs", 0) / 1000
-    used, most = metrics.get("maxMemoryUsedMB"), metrics.get("memorySizeMB")
-    return f"{record.get('status')} after {seconds:.1f} s, {used} of {most} MB of memory used"
+    used, total = metrics.get("maxMemoryUsedMB"), metrics.get("memorySizeMB")
+    return f"{record.get('status')} after {seconds:.1f} s, {used} of {total} MB of memory used"

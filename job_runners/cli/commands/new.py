@@ -42,9 +42,10 @@ def command(target: Target, name: str, package: str | None) -> None:
 
 
 def _write(name: str, package: str | None) -> dict[str, Any]:
-    """Run the tool in the checkout that writes the job.
+    """Run the checkout's tool that writes the job, and return the tool's JSON output.
 
-    This command doesn't import the code behind the API, and may be installed without a checkout.
+    This command doesn't import the code behind the API, so it starts another process. It may also
+    be installed without a checkout.
     """
     if not (ROOT / "tools" / "new_job.py").exists():
         raise Problem(
@@ -69,11 +70,11 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
 
 
 def _next_steps(name: str, written: dict[str, Any]) -> str:
-    lines = [f"Wrote  {_shown(path)}" for path in written["files"]]
+    lines = [f"Wrote  {_relative(path)}" for path in written["files"]]
     if written["entry"]:
         lines += [
             "",
-            f"Add this line to JOBS in {_shown(written['table'])}. The command can't add it,",
+            f"Add this line to JOBS in {_relative(written['table'])}. The command can't add it,",
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {written['entry']}",
         ]
@@ -88,12 +89,12 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
             f"Run it            {prefix}make run DEMO=0       starts a local AWS until Ctrl-C",
             "                  In another terminal:",
             f'                  bin/jobs dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Add a package     Write it to {_shown(requirements)}, then {prefix}make lock",
+            f"Add a package     Write it to {_relative(requirements)}, then {prefix}make lock",
             f"Read more         {_GUIDE}",
         ]
     )
 
 
-def _shown(path: str) -> str:
+def _relative(path: str) -> str:
     """Return a path relative to the current folder if it is below it, otherwise unchanged."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

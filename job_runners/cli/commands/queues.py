@@ -10,7 +10,7 @@ from job_runners.cli.known import check_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
-_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
+_HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 
 @jobs_command()
@@ -40,14 +40,15 @@ def command(target: Target, name: str | None, limit: int) -> None:
     if target.json:
         output.print_json({"queues": found})
     else:
-        output.table(_HEADS, [row for queue in found for row in _rows(queue)])
+        output.table(_HEADINGS, [row for queue in found for row in _rows(queue)])
 
 
 def _show_one(target: Target, name: str, limit: int) -> None:
     queue = target.api.queue(name)
     keys = list(islice(target.api.queue_keys(name), limit))
     facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
-    if not keys and not any(facts):  # the API accepts any name, because any can be dispatched to
+    # The API accepts any name, because a job can be dispatched to a queue of any name.
+    if not keys and not any(facts):
         check_queue(target, name)
     if target.json:
         output.print_json({**queue, "keys": keys})
@@ -74,7 +75,7 @@ def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
         ("limits", limits_in_words(queue["limits"])),
         ("in code", limits_in_words(queue["declared_limits"])),
         ("changed", changed if queue["changed_at"] else ""),
-        ("paused", _since(paused) if paused else ""),
+        ("paused", _pause_in_words(paused) if paused else ""),
     ]
     return [(fact, value) for fact, value in found if value]
 
@@ -112,15 +113,15 @@ def _waiting(found: dict[str, Any]) -> str:
 def _state(queue: dict[str, Any]) -> str:
     paused, changed = queue["paused"], queue["changed_at"]
     words = [
-        f"paused {_since(paused)}" if paused else "",
+        f"paused {_pause_in_words(paused)}" if paused else "",
         f"changed {output.ago(changed)}" if changed else "",
     ]
     return ", ".join(filter(None, words))
 
 
-def _since(paused: dict[str, Any]) -> str:
-    held = "" if paused["waiting"] is None else f", {_waiting(paused)} wait"
-    return f"{output.ago(paused['paused_at'])}{held}"
+def _pause_in_words(paused: dict[str, Any]) -> str:
+    waiting = "" if paused["waiting"] is None else f", {_waiting(paused)} wait"
+    return f"{output.ago(paused['paused_at'])}{waiting}"
 
 
 def limits_in_words(limits: dict[str, Any] | None) -> str:

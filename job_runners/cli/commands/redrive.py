@@ -52,7 +52,7 @@ def _redrive_dead_letters(target: Target) -> None:
 
 
 def _send_all(target: Target, *, yes: bool) -> Exit:
-    """Resend every failed task whose payload was kept. Say how many others there are."""
+    """Resend every failed task whose payload was kept. Print the number of other failed tasks."""
     failed = list(target.api.failed_tasks())
     kept = [each["id"] for each in failed if each["payload"] is not None]
     if not failed:

@@ -12,17 +12,17 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
 
-_HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
-_NONE = (
+_HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
+_NO_SCHEDULES = (
     "No schedules of {}. To create one, see jobs schedules put --help.\n"
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )
-_OTHERS = (
+_OF_ANOTHER_VERSION = (
     "by another version of the code. This version doesn't declare it. It is removed 15 minutes "
     "after that version is gone"
 )
-_HIDES = (
+_OVERRIDES = (
     "the schedule of this name that the code declares (RECURRING). That one becomes active 5 "
     "minutes after this one is deleted"
 )
@@ -40,28 +40,28 @@ def command(ctx: click.Context) -> None:
 @jobs_command(name="list")
 def list_schedules(target: Target) -> None:
     """List schedules with their last and next occurrence."""
-    found = list(islice(target.api.schedules(), _LIMIT))
+    schedules = list(islice(target.api.schedules(), _LIMIT))
     if target.json:
-        output.print_json({"schedules": found})
-    elif found:
-        output.table(_HEADS, [_row(each) for each in found])
+        output.print_json({"schedules": schedules})
+    elif schedules:
+        output.table(_HEADINGS, [_row(each) for each in schedules])
     else:
-        click.echo(_NONE.format(target.api.owner), err=True)
+        click.echo(_NO_SCHEDULES.format(target.api.owner), err=True)
 
 
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload and next five occurrences."""
-    found = target.api.schedule(name)
+    schedule = target.api.schedule(name)
     if target.json:
-        output.print_json(found)
+        output.print_json(schedule)
         return
-    for fact, value in _facts(found):
+    for fact, value in _facts(schedule):
         click.echo(f"{click.style(f'{fact:<12}', dim=True)} {output.plain(value)}")
 
 
-def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int:  # noqa: ARG001
+def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int:  # noqa: ARG001
     if value in ("skip", "one"):
         return value
     if not value.isascii() or not value.isdecimal():
@@ -91,7 +91,7 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
 @click.option(
     "--missed",
     metavar="skip|one|N",
-    callback=_missed,
+    callback=_parse_missed,
     default="one",
     help="How many missed occurrences to catch up on: skip (none), one (the latest) or a number "
     "(default one).",
@@ -120,30 +120,30 @@ def put(
     if (times_given["cron"] is None) == (times_given["every"] is None):
         raise click.UsageError("Pass --cron or --every, not both.")
     with payload.hinting_at_json(pairs):
-        found = target.api.put_schedule(
+        schedule = target.api.put_schedule(
             name,
             job_type,
             payload=payload.read_payload(pairs, whole),
             campaign_id=campaign,
             **times_given,
         )
-    _say(target, found, f"Put: {name}, {found['words']}, {_coming(found)}")
+    _print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
 
 
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
-    found = target.api.pause_schedule(name)
-    _say(target, found, f"Paused: schedule {name}")
+    schedule = target.api.pause_schedule(name)
+    _print_done(target, schedule, f"Paused: schedule {name}")
 
 
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
-    found = target.api.resume_schedule(name)
-    _say(target, found, f"Resumed: schedule {name}, {_coming(found)}")
+    schedule = target.api.resume_schedule(name)
+    _print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
 
 
 @jobs_command()
@@ -153,7 +153,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a schedule. Its jobs remain. A schedule declared in code can only be paused."""
     confirm(f"Delete the schedule {name} on {target.name}?", yes=yes)
     target.api.delete_schedule(name)
-    _say(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
+    _print_done(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
 
 
 @jobs_command()
@@ -173,82 +173,86 @@ for each in (list_schedules, show, put, pause, resume, delete, run):
     command.add_command(each)
 
 
-def _say(target: Target, done: dict[str, Any], words: str) -> None:
+def _print_done(target: Target, done: dict[str, Any], text: str) -> None:
     if target.json:
         output.print_json(done)
     else:
-        click.echo(output.plain(f"{words}, on {target.name}"))
+        click.echo(output.plain(f"{text}, on {target.name}"))
 
 
-def _row(found: dict[str, Any]) -> tuple[str, ...]:
-    last = found["last"]
+def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
+    last = schedule["last"]
     return (
-        found["name"],
-        found["job_type"],
-        found["words"],
+        schedule["name"],
+        schedule["job_type"],
+        schedule["words"],
         output.ago(last["at"]) if last else "",
         _status(last) if last else "",
-        output.coming(found["next"][0]) if found["next"] else "",
-        _state(found),
-        _from(found),
+        output.coming(schedule["next"][0]) if schedule["next"] else "",
+        _state(schedule),
+        _origin(schedule),
     )
 
 
-def _state(found: dict[str, Any]) -> str:
-    if found["paused_at"]:
-        return f"paused {output.ago(found['paused_at'])}"
-    if found["retrying"]:
+def _state(schedule: dict[str, Any]) -> str:
+    if schedule["paused_at"]:
+        return f"paused {output.ago(schedule['paused_at'])}"
+    if schedule["retrying"]:
         return "starting failed, retrying"
-    return "waiting for the previous job" if found["waits"] else ""
+    return "waiting for the previous job" if schedule["waits"] else ""
 
 
-def _from(found: dict[str, Any]) -> str:
+def _origin(schedule: dict[str, Any]) -> str:
     """Return the origin of a schedule in words. An older API has no field `declared`."""
-    if found["origin"] == "code":
-        return "code of another version" if found.get("declared") is False else "code"
-    return "api, overrides the code" if found.get("declared") else "api"
+    if schedule["origin"] == "code":
+        return "code of another version" if schedule.get("declared") is False else "code"
+    return "api, overrides the code" if schedule.get("declared") else "api"
 
 
 def _status(last: dict[str, Any]) -> str:
     return str(last["job"]["status"]) if last["job"] else "gone"
 
 
-def _coming(found: dict[str, Any]) -> str:
-    if found["paused_at"]:
+def _next(schedule: dict[str, Any]) -> str:
+    if schedule["paused_at"]:
         return "paused"
-    return f"next {output.time(found['next'][0])}" if found["next"] else "no more occurrences"
+    return f"next {output.time(schedule['next'][0])}" if schedule["next"] else "no more occurrences"
 
 
-def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
-        ("schedule", found["name"]),
-        ("when", found["words"]),
-        ("cron", found["cron"] or ""),
-        ("job", found["job_type"]),
-        ("campaign", found["campaign_id"] or ""),
-        ("payload", "" if found["payload"] is None else output.as_json(found["payload"])),
-        ("missed", str(found["missed"])),
-        ("overlap", found["overlap"]),
-        ("defined", _put(found)),
-        ("overrides", _HIDES if found["origin"] == "api" and found.get("declared") else ""),
-        ("paused", _by(found["paused_at"], found["paused_by"])),
-        ("last", _last(found["last"])),
-        ("skipped", _with_reason(found["last_skipped_at"], found["last_skipped_why"])),
-        ("not started", _with_reason(found["last_failed_at"], _error(found))),
-        ("retrying", _error(found) if found["retrying"] else ""),
+        ("schedule", schedule["name"]),
+        ("when", schedule["words"]),
+        ("cron", schedule["cron"] or ""),
+        ("job", schedule["job_type"]),
+        ("campaign", schedule["campaign_id"] or ""),
+        ("payload", "" if schedule["payload"] is None else output.as_json(schedule["payload"])),
+        ("missed", str(schedule["missed"])),
+        ("overlap", schedule["overlap"]),
+        ("defined", _definition(schedule)),
+        (
+            "overrides",
+            _OVERRIDES if schedule["origin"] == "api" and schedule.get("declared") else "",
+        ),
+        ("paused", _by(schedule["paused_at"], schedule["paused_by"])),
+        ("last", _last(schedule["last"])),
+        ("skipped", _with_reason(schedule["last_skipped_at"], schedule["last_skipped_why"])),
+        ("not started", _with_reason(schedule["last_failed_at"], _error(schedule))),
+        ("retrying", _error(schedule) if schedule["retrying"] else ""),
         (
             "so far",
-            f"{found['started']} started, {found['skipped']} skipped, {found['failed']} failed",
+            f"{schedule['started']} started, {schedule['skipped']} skipped, "
+            f"{schedule['failed']} failed",
         ),
-        ("next", ", ".join(map(output.time, found["next"])) or _coming(found)),
+        ("next", ", ".join(map(output.time, schedule["next"])) or _next(schedule)),
     ]
     return [(fact, value) for fact, value in facts if value]
 
 
-def _put(found: dict[str, Any]) -> str:
-    if found["origin"] == "code":
-        return _OTHERS if found.get("declared") is False else "in code"
-    return _by(found["updated_at"], found["updated_by"])
+def _definition(schedule: dict[str, Any]) -> str:
+    if schedule["origin"] == "code":
+        return _OF_ANOTHER_VERSION if schedule.get("declared") is False else "in code"
+    return _by(schedule["updated_at"], schedule["updated_by"])
 
 
 def _by(iso: str | None, who: str | None) -> str:
@@ -265,6 +269,6 @@ def _with_reason(iso: str | None, why: str | None) -> str:
     return f"{output.when(iso)}: {why or 'unknown reason'}" if iso else ""
 
 
-def _error(found: dict[str, Any]) -> str:
-    error = found["error"]
+def _error(schedule: dict[str, Any]) -> str:
+    error = schedule["error"]
     return f"{error['kind']}: {error['message']}" if error else ""

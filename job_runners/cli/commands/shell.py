@@ -10,7 +10,8 @@ from job_runners.cli.local_aws import ROOT
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
-# `jobs` alone, with a one-letter option or with a job's %number stays the shell's own command.
+# A shell has a command `jobs` of its own. Without arguments, with a one-letter option or with a
+# %number, `jobs` still calls that command.
 _FUNCTION = """\
 jobs() {{
   case "${{1-}}" in
@@ -29,7 +30,7 @@ function jobs
 end
 """
 
-# click's scripts call the command by its name, which would call the shell's own command.
+# click's completion scripts call `jobs` by name, which would call the shell's own command.
 _CALLS = {
     "bash_complete $1": "bash_complete {launcher}",
     "zsh_complete jobs": "zsh_complete {launcher}",
@@ -72,6 +73,6 @@ def _quoted(path: str, shell: str) -> str:
 
 
 def _launcher() -> str:
-    """Return the path of the script that starts the command: the checkout's or the installed."""
-    of_checkout = ROOT / "bin" / "jobs"
-    return str(of_checkout if of_checkout.exists() else Path(sys.argv[0]).absolute())
+    """Return the path of the script that starts the command, in the checkout or as installed."""
+    in_checkout = ROOT / "bin" / "jobs"
+    return str(in_checkout if in_checkout.exists() else Path(sys.argv[0]).absolute())

@@ -35,14 +35,14 @@ def command(
     if (job_id is None) == (idempotency_key is None):
         raise click.UsageError("Pass a job id, or --idempotency-key, not both.")
     if idempotency_key is not None:
-        job_id = _id_under(target, idempotency_key)
+        job_id = _id_of_key(target, idempotency_key)
     job = target.api.job(target.api.find(job_id or "")).job
     if target.json:
         output.print_json(job)
         return
     for name, value in [*_facts(job), *_place(target, job)]:
-        colour = output.STATUS_COLOURS.get(job["status"]) if name == "status" else None
-        click.echo(f"{click.style(f'{name:<13}', dim=True)} {click.style(value, fg=colour)}")
+        color = output.STATUS_COLORS.get(job["status"]) if name == "status" else None
+        click.echo(f"{click.style(f'{name:<13}', dim=True)} {click.style(value, fg=color)}")
     for name in ("payload", "result"):
         if job.get(name) is not None:
             click.echo(f"\n{click.style(name, bold=True)}")
@@ -54,7 +54,7 @@ def command(
         click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
 
 
-def _id_under(target: Target, key: str) -> str:
+def _id_of_key(target: Target, key: str) -> str:
     found = target.api.under_key(key)
     if found is None:
         raise Problem(
@@ -87,15 +87,15 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return the number of jobs ahead of a waiting job, as a list of at most one fact."""
+    """Return the number of jobs ahead of a waiting job as a fact. The list is empty for others."""
     if not job.get("waits_for") or job["waits_for"]["kind"] == "job":
         return []
     place = target.api.place(job["id"])
     if place["ahead"] is None:  # it stopped waiting in the meantime
         return []
     number = f"at least {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
-    of = " of its organization" if place["of_organization"] else ""
-    return [("ahead of it", number + of)]
+    scope = " of its organization" if place["of_organization"] else ""
+    return [("ahead of it", number + scope)]
 
 
 def _legs(count: int) -> str:

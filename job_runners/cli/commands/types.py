@@ -47,8 +47,8 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     _print_fields(entry["payload_schema"])
     verb = "dispatch" if kind == "job" else "task"
     campaign = "--campaign ..." if entry.get("needs_campaign") else ""
-    asked = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
-    click.echo(f"\njobs {verb} {name} {asked}".rstrip())
+    arguments = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
+    click.echo(f"\njobs {verb} {name} {arguments}".rstrip())
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "never runs twice"
@@ -68,10 +68,12 @@ def _unique(rule: dict[str, Any]) -> str:
         return f"{one}: another request returns the existing job"
     if rule["on_conflict"] == "refuse":
         return f"{one}: another request is refused"
-    most = rule["at_most"]
-    delay = "" if most is None else f" (delayed by {output.duration(most)} at most)"
-    begun = "one more job follows" if rule["then"] == "again" else "a request returns it unchanged"
-    then = "" if until_started else f"; once it has started, {begun}"
+    longest = rule["at_most"]
+    delay = "" if longest is None else f" (delayed by {output.duration(longest)} at most)"
+    once_started = (
+        "one more job follows" if rule["then"] == "again" else "a request returns it unchanged"
+    )
+    then = "" if until_started else f"; once it has started, {once_started}"
     return f"{one}: another request replaces its payload and time{delay}{then}"
 
 
@@ -86,11 +88,11 @@ def _print_fields(schema: dict[str, Any]) -> None:
         if field.get("description"):
             click.echo(output.wrapped(field["description"], 4))
     for name, model in schema.get("$defs", {}).items():
-        parts = ", ".join(_part(model, each) for each in model.get("properties", {}))
+        parts = ", ".join(_field_in_words(model, each) for each in model.get("properties", {}))
         click.echo(output.wrapped(f"{name}: {parts or 'one of ' + _type(model)}", 2))
 
 
-def _part(model: dict[str, Any], name: str) -> str:
+def _field_in_words(model: dict[str, Any], name: str) -> str:
     """Return the name, type and default of a field of a nested model."""
     field = model["properties"][name]
     facts = filter(None, (_type(field), _necessity(field, name in model.get("required", []))))

@@ -53,7 +53,7 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
     if followed.unfinished:
         _note_unfinished(followed.unfinished, "Timed out")
     if sys.stdout.isatty() and not target.json and len(ids) == 1:
-        _say_outcome(followed.jobs[ids[0]] or {})
+        _print_outcome(followed.jobs[ids[0]] or {})
     return followed.code
 
 
@@ -64,7 +64,7 @@ def _note_unfinished(ids: list[str], why: str) -> None:
     click.echo(f"  jobs cancel {' '.join(ids)}", err=True)
 
 
-def _say_outcome(job: Job) -> None:
+def _print_outcome(job: Job) -> None:
     """Print the result or the error, which the user would look up next."""
     if job.get("status") == "succeeded" and job.get("result") is not None:
         output.print_json(job["result"])

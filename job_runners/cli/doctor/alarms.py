@@ -7,7 +7,7 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 
-_AT_ONCE = 100  # names that one call accepts
+_MAX_NAMES = 100  # names that one call accepts
 _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
 _RECURSION = "The check recursion shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The check dead letters shows what to do."
@@ -43,12 +43,12 @@ def alarms(deployed: Deployed) -> Iterator[Issue]:
             f"The stack has no {logical_id}.",
             "It may be from another version. make deploy updates it to this one.",
         )
-    found = _described(deployed, list(names.values()))
+    found = _describe(deployed, list(names.values()))
     for logical_id, name in names.items():
         if name not in found:
             yield Issue(f"The alarm {name} was deleted.", "make deploy creates it again.")
         else:
-            yield from _rings(deployed, logical_id, found[name])
+            yield from _check_state(deployed, logical_id, found[name])
     if found and not any(each.get("AlarmActions") for each in found.values()):
         yield Issue(
             "The alarms send no notifications.",
@@ -58,21 +58,21 @@ def alarms(deployed: Deployed) -> Iterator[Issue]:
     yield Issue(_states(list(found.values())), "", Verdict.OK)
 
 
-def _described(deployed: Deployed, names: list[str]) -> dict[str, Any]:
+def _describe(deployed: Deployed, names: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for first in range(0, len(names), _AT_ONCE):
+    for first in range(0, len(names), _MAX_NAMES):
         answer = deployed.client("cloudwatch").describe_alarms(
-            AlarmNames=names[first : first + _AT_ONCE], AlarmTypes=["MetricAlarm"]
+            AlarmNames=names[first : first + _MAX_NAMES], AlarmTypes=["MetricAlarm"]
         )
         found |= {each["AlarmName"]: each for each in answer["MetricAlarms"]}
     return found
 
 
-def _rings(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> Iterator[Issue]:
+def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> Iterator[Issue]:
     name = alarm["AlarmName"]
     if alarm["StateValue"] == "ALARM":
-        about = alarm.get("AlarmDescription") or alarm["StateReason"]
-        yield Issue(f"{name} is in ALARM: {about}", _what_to_do(deployed, logical_id))
+        reason = alarm.get("AlarmDescription") or alarm["StateReason"]
+        yield Issue(f"{name} is in ALARM: {reason}", _what_to_do(deployed, logical_id))
     if not alarm.get("ActionsEnabled", True):
         yield Issue(
             f"The actions of {name} are disabled.",
@@ -81,10 +81,10 @@ def _rings(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> Iterat
 
 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
-    words = WHAT_TO_DO.get(logical_id, "See jobs list --status failed and jobs logs.")
-    for resource in re.findall(r"\{(\w+)\}", words):
-        words = words.replace(f"{{{resource}}}", deployed.id(resource))
-    return words
+    advice = WHAT_TO_DO.get(logical_id, "See jobs list --status failed and jobs logs.")
+    for resource in re.findall(r"\{(\w+)\}", advice):
+        advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
+    return advice
 
 
 def _states(found: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Check how Lambda calls the functions: retries, failure destination, recursion, concurrency."""
+"""Check how Lambda invokes the functions: retries, failure destination, recursion, concurrency."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +12,8 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 
 def retries(deployed: Deployed) -> Iterator[Issue]:
-    """Check that Lambda retries nothing: Job Runners does, and both together could run a job
-    twice."""
+    """Check that Lambda retries nothing. Job Runners retries itself, and if both did, a job could
+    run twice."""
     for logical_id, qualifier in ((deployed.working, ALIAS), (TIMER, None)):
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)

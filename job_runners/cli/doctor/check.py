@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Issue:
-    """A problem that the function of a check reports."""
+    """A problem or an observation that the function of a check yields. It becomes a Finding."""
 
     what: str
     fix: str

@@ -47,7 +47,7 @@ CHECKS = (
 
 
 def examine(deployed: Deployed) -> Iterator[Finding]:
-    """Run all checks and yield their findings. A check without an issue yields one that is ok."""
+    """Run all checks and yield their findings. A check without an issue yields an OK finding."""
     for check in CHECKS:
         if deployed.stack.is_local and check.not_local_because:
             yield Finding(
@@ -67,11 +67,11 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
         fix = "It may be from another version. make deploy updates it to this one."
         found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
     except ClientError as error:
-        found = [_refused(check, error)]
+        found = [_refusal(check, error)]
     yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
 
 
-def _refused(check: Check, error: ClientError) -> Finding:
+def _refusal(check: Check, error: ClientError) -> Finding:
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in _DENIED:
         return Finding(

@@ -23,11 +23,11 @@ def expiry(deployed: Deployed) -> Iterator[Issue]:
         table = deployed.id(logical_id)
         answer = deployed.client("dynamodb").describe_time_to_live(TableName=table)
         ttl = answer["TimeToLiveDescription"]
-        on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
-        if not on or ttl.get("AttributeName") != _TTL_ATTRIBUTE:
-            now = f"uses {ttl.get('AttributeName')}" if on else "is off"
+        is_on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
+        if not is_on or ttl.get("AttributeName") != _TTL_ATTRIBUTE:
+            state = f"uses {ttl.get('AttributeName')}" if is_on else "is off"
             yield Issue(
-                f"TTL of {table} {now}. Finished rows are never deleted, and you pay for them.",
+                f"TTL of {table} {state}. Finished rows are never deleted, and you pay for them.",
                 f"aws dynamodb update-time-to-live --table-name {table} "
                 f"--time-to-live-specification Enabled=true,AttributeName={_TTL_ATTRIBUTE}",
             )
@@ -43,11 +43,11 @@ def indexes(deployed: Deployed) -> Iterator[Issue]:
             if name not in found:
                 yield Issue(f"{table} has no index {name}.", "make deploy creates it again.")
                 continue
-            own = {each["KeyType"]: each["AttributeName"] for each in found[name]["KeySchema"]}
-            if (own.get("HASH"), own.get("RANGE")) != keys:
+            actual = {each["KeyType"]: each["AttributeName"] for each in found[name]["KeySchema"]}
+            if (actual.get("HASH"), actual.get("RANGE")) != keys:
                 yield Issue(
-                    f"The index {name} of {table} has the keys {', '.join(own.values())} instead "
-                    f"of {', '.join(keys)}.",
+                    f"The index {name} of {table} has the keys {', '.join(actual.values())} "
+                    f"instead of {', '.join(keys)}.",
                     "Delete that index. Then make deploy creates the right one.",
                 )
             elif (status := found[name].get("IndexStatus", "ACTIVE")) != "ACTIVE":

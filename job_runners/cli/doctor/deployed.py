@@ -1,4 +1,4 @@
-"""A deployed stack for the checks. It caches what it reads."""
+"""Read a deployed stack for the checks, and cache the answers."""
 
 import json
 from functools import cache, cached_property
@@ -52,7 +52,7 @@ class Deployed:
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function. The worker's is that of its alias."""
+        """The configuration of each function; for the worker, of its alias."""
         read = self.client("lambda").get_function_configuration
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}

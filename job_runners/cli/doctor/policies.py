@@ -6,7 +6,7 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
-# AWS's own policies for Lambda: writing logs and traces, joining a VPC.
+# AWS's own policies for Lambda, which aren't checked: writing logs and traces, joining a VPC.
 _MANAGED = frozenset(
     {
         "AWSLambdaBasicExecutionRole",
@@ -15,7 +15,8 @@ _MANAGED = frozenset(
         "AWSXrayWriteOnlyAccess",
     }
 )
-_EVERYWHERE = frozenset({"sns:Publish"})  # phone numbers have no ARN, so this needs "*"
+# A statement that allows only this may name "*", because phone numbers have no ARN.
+_ANY_RESOURCE = frozenset({"sns:Publish"})
 
 
 def policies(deployed: Deployed) -> Iterator[Issue]:
@@ -56,7 +57,7 @@ def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
     for action in actions:
         if "*" in action:
             yield f"the action {action}"
-    if set(actions) <= _EVERYWHERE:
+    if set(actions) <= _ANY_RESOURCE:
         return
     for resource in _list(statement.get("Resource", [])):
         # arn:partition:service:region:account:what

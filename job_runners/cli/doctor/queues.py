@@ -1,11 +1,11 @@
-"""Check the SQS queues: they have no dead letters, and their functions read them."""
+"""Check that the SQS queues have no dead letters, and that their functions read them."""
 
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import FAILURES, TIMER, Deployed
 
-_TIMES = 6  # AWS recommends a visibility timeout of 6 times the function's timeout
+_TIMEOUT_FACTOR = 6  # AWS recommends a visibility timeout of 6 times the function's timeout
 
 
 def dead_letters(deployed: Deployed) -> Iterator[Issue]:
@@ -48,10 +48,10 @@ def readers(deployed: Deployed) -> Iterator[Issue]:
                 "--function-response-types ReportBatchItemFailures",
             )
         timeout = deployed.functions[function]["Timeout"]
-        hidden = int(deployed.queue(url)["VisibilityTimeout"])
-        if hidden < _TIMES * timeout:
+        visibility_timeout = int(deployed.queue(url)["VisibilityTimeout"])
+        if visibility_timeout < _TIMEOUT_FACTOR * timeout:
             yield Issue(
                 f"{name} may work on a message for {timeout} s, but can receive it a second time "
-                f"after {hidden} s.",
-                f"Give its queue a visibility timeout of {_TIMES * timeout} s or more.",
+                f"after {visibility_timeout} s.",
+                f"Give its queue a visibility timeout of {_TIMEOUT_FACTOR * timeout} s or more.",
             )

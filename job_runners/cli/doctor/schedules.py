@@ -9,23 +9,24 @@ from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.erasing.items import Item, partition
 
 _DEPLOY = "deploy#"  # prefix of a deploy's record, in the partition of the schedules
-# The timer stores declared schedules every 5 minutes. If it missed one twice, it can't store it.
+# The timer stores declared schedules every 5 minutes. A schedule that it left out twice can't be
+# stored.
 _STORED_WITHIN = 10 * 60  # seconds
 
 
 def schedules(deployed: Deployed) -> Iterator[Issue]:
     """Check for declared schedules that the timer couldn't store, or that the API overrides."""
     declared, since = _declared(deployed)
-    late = time.time() - _STORED_WITHIN
+    deadline = time.time() - _STORED_WITHIN
     for organization in sorted({each for each, _ in declared}):
         stored = _stored(deployed, organization)
-        for name in sorted(name for whose, name in declared if whose == organization):
+        for name in sorted(name for owner, name in declared if owner == organization):
             item = stored.get(name, {})
             if not item or "deleted_at" in item:
-                if max(since, _seconds(item.get("deleted_at"))) < late:
+                if max(since, _seconds(item.get("deleted_at"))) < deadline:
                     yield _missing(deployed, organization, name)
             elif item["origin"]["S"] == "api":
-                yield _hidden(organization, name)
+                yield _overridden(organization, name)
 
 
 def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
@@ -37,7 +38,7 @@ def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
     )
 
 
-def _hidden(organization: str, name: str) -> Issue:
+def _overridden(organization: str, name: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization}, declared in code, isn't active, because a "
         "schedule of the same name was added over the API.",
@@ -51,10 +52,10 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     """Return the schedules that the latest deploy declares, as pairs of organization and name, and
     the time of the deploy."""
     found = _read(deployed, "schedules", "sk", "since", "declares")
-    marks = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
-    if not marks:
+    deploys = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
+    if not deploys:
         return set(), 0
-    latest = max(marks, key=lambda mark: int(mark["since"]["N"]))
+    latest = max(deploys, key=lambda mark: int(mark["since"]["N"]))
     declares = json.loads(latest["declares"]["S"])
     return {(organization, name) for organization, name in declares}, _seconds(latest["since"])
 
@@ -65,10 +66,10 @@ def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     return {item["sk"]["S"]: item for item in found}
 
 
-def _read(deployed: Deployed, place: str, *names: str) -> Iterator[Item]:
+def _read(deployed: Deployed, pk: str, *names: str) -> Iterator[Item]:
     """Yield the named attributes of all items of a partition, read consistently."""
     dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
-    return partition(dynamodb, table, "pk", place, names, ConsistentRead=True)
+    return partition(dynamodb, table, "pk", pk, names, ConsistentRead=True)
 
 
 def _seconds(at: dict[str, str] | None) -> float:

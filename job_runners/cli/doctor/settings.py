@@ -11,7 +11,7 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 _OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they return no data
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
-_WAITING_DAYS = 31  # days that a row may wait before it starts, in addition to its retention
+_WAITING_DAYS = 31  # days for which a job may wait before it starts; its retention comes after
 _DEPLOY = "make deploy gives all functions the same settings."
 
 
@@ -22,7 +22,7 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
         for name, each in deployed.functions.items()
     }
     yield from _different(variables)
-    yield from _misled(deployed, variables)
+    yield from _wrong_names(deployed, variables)
     yield from _runners(variables)
     yield from _campaign(deployed, variables)
     yield from _access(deployed, variables)
@@ -38,9 +38,9 @@ def _different(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
             yield Issue(f"{name} differs: {listing}.", _DEPLOY)
 
 
-def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+def _wrong_names(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
     stack = deployed.stack
-    truth = {
+    expected = {
         "WORKER_LAMBDA_FUNCTION_NAME": stack.worker_function_arn,
         "JOBS_TABLE_NAME": stack.table_name,
         "COORDINATION_TABLE_NAME": stack.coordination_table_name,
@@ -48,25 +48,25 @@ def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
         "BUCKET_NAME": stack.bucket_name,
         "DELAY_QUEUE_URL": stack.delay_queue_url,
     }
-    for function, own in variables.items():
-        for name, value in truth.items():
-            if own.get(name, value) != value:
+    for function, environment in variables.items():
+        for name, value in expected.items():
+            if environment.get(name, value) != value:
                 yield Issue(
-                    f"{name} of {function} is {own[name] or 'empty'}, but this stack has "
+                    f"{name} of {function} is {environment[name] or 'empty'}, but this stack has "
                     f"{value or 'none'}.",
                     _DEPLOY,
                 )
-        if own.get("AWS_ENDPOINT_URL") and not stack.is_local:
+        if environment.get("AWS_ENDPOINT_URL") and not stack.is_local:
             yield Issue(
-                f"{function} sends its AWS calls to {own['AWS_ENDPOINT_URL']}.",
+                f"{function} sends its AWS calls to {environment['AWS_ENDPOINT_URL']}.",
                 "Deploy without AwsEndpointUrl.",
             )
 
 
 def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
-    for function, own in variables.items():
-        runner = own.get("JOB_RUNNER") or "legacy"
-        if runner == "legacy" and own.get("API_RUNS_WORK") != "true":
+    for function, environment in variables.items():
+        runner = environment.get("JOB_RUNNER") or "legacy"
+        if runner == "legacy" and environment.get("API_RUNS_WORK") != "true":
             yield Issue(
                 f"{function} runs jobs itself (JOB_RUNNER is legacy), but Lambda freezes it after "
                 "its response.",
@@ -93,8 +93,8 @@ def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
 def _campaign(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
     """Check that TEXTING_CAMPAIGN agrees with the contacts table."""
     has_table = deployed.stack.has_texting_campaign
-    for function, own in variables.items():
-        value = own.get("TEXTING_CAMPAIGN") or "true"
+    for function, environment in variables.items():
+        value = environment.get("TEXTING_CAMPAIGN") or "true"
         if (value == "true") != has_table:
             yield Issue(
                 f"TEXTING_CAMPAIGN of {function} is {value}, but this stack has "
@@ -108,11 +108,12 @@ def _access(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
     pages = deployed.client("apigatewayv2").get_paginator("get_routes")
     for page in pages.paginate(ApiId=deployed.id("HttpApi")):
         for route in page["Items"]:
-            asked = route.get("AuthorizationType", "NONE")
-            if route["RouteKey"] in _OPEN_ROUTES or asked == _AUTHORIZATION.get(mode):
+            authorization = route.get("AuthorizationType", "NONE")
+            if route["RouteKey"] in _OPEN_ROUTES or authorization == _AUTHORIZATION.get(mode):
                 continue
             yield Issue(
-                f"The route {route['RouteKey']} requires {asked}, but ACCESS_MODE is {mode}.",
+                f"The route {route['RouteKey']} requires {authorization}, but ACCESS_MODE is "
+                f"{mode}.",
                 "Run make deploy. JwtIssuer sets both.",
             )
 

@@ -8,7 +8,7 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.output import duration
 
-_LATELY = 5 * 60  # seconds; the timer runs every 60
+_RECENTLY = 5 * 60  # seconds; the timer runs every 60 seconds
 
 
 def timer(deployed: Deployed) -> Iterator[Issue]:
@@ -19,36 +19,36 @@ def timer(deployed: Deployed) -> Iterator[Issue]:
                 "The timer's schedule is disabled, so due jobs aren't sent.",
                 f"aws events enable-rule --name {rule}",
             )
-    if _ticked(deployed):
+    if _ran_recently(deployed):
         return
-    if deployed.age < _LATELY:
+    if deployed.age < _RECENTLY:
         yield Issue(
             f"The stack is {duration(deployed.age)} old, and its timer has logged no run yet. The "
             "first run comes after a minute, and its log line a few seconds later.",
-            f"Run jobs doctor again when the stack is {_LATELY // 60} minutes old.",
+            f"Run jobs doctor again when the stack is {_RECENTLY // 60} minutes old.",
             Verdict.UNKNOWN,
         )
     else:
         yield Issue(
-            f"The timer hasn't run in the last {_LATELY // 60} minutes, so due jobs aren't sent.",
+            f"The timer hasn't run in the last {_RECENTLY // 60} minutes, so due jobs aren't sent.",
             f"Its log has the reason: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
         )
 
 
-def _ticked(deployed: Deployed) -> bool:
+def _ran_recently(deployed: Deployed) -> bool:
     pages = (
         deployed.client("logs")
         .get_paginator("filter_log_events")
         .paginate(
             logGroupName=deployed.id("TimerLogGroup"),
-            startTime=int((time.time() - _LATELY) * 1000),
+            startTime=int((time.time() - _RECENTLY) * 1000),
             filterPattern='"tick"',
         )
     )
-    return any(_is_tick(each["message"]) for page in pages for each in page["events"])
+    return any(_is_run(each["message"]) for page in pages for each in page["events"])
 
 
-def _is_tick(line: str) -> bool:
+def _is_run(line: str) -> bool:
     try:
         return bool(json.loads(line)["message"] == "tick")
     except (ValueError, KeyError, TypeError):

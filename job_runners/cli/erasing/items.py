@@ -8,13 +8,13 @@ from typing import Any
 Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
 _BATCH = 25  # items that one call can delete
-_TRIES = 8  # calls for the items that DynamoDB left unprocessed
+_TRIES = 8  # calls until DynamoDB has processed all items
 
 
 def partition(
     dynamodb: Any, table: str, key: str, value: str, names: Iterable[str], **query: Any
 ) -> Iterator[Item]:
-    """Yield the named attributes of the items of a partition. Reads page by page."""
+    """Yield the named attributes of each item in a partition. Pages are read as you iterate."""
     aliases = {f"#{number}": name for number, name in enumerate(names)}
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
@@ -40,13 +40,13 @@ def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
 def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) -> list[Item]:
     """Return the named attributes of the rows with these ids (at most 100), read consistently."""
     aliases = {f"#{number}": name for number, name in enumerate(names)}
-    asked = {
+    request = {
         "Keys": [{"id": {"S": each}} for each in ids],
         "ConsistentRead": True,
         "ProjectionExpression": ", ".join(aliases),
         "ExpressionAttributeNames": aliases,
     }
-    answers = _until_done(dynamodb.batch_get_item, {table: asked}, "UnprocessedKeys")
+    answers = _until_done(dynamodb.batch_get_item, {table: request}, "UnprocessedKeys")
     return [item for answer in answers for item in answer["Responses"].get(table, [])]
 
 

@@ -1,4 +1,4 @@
-"""Delete every version of files in a bucket, because a deleted file can be restored for days."""
+"""Delete every version of files in a bucket. Otherwise a deleted file can be restored for days."""
 
 from typing import Any
 

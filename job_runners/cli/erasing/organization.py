@@ -1,8 +1,8 @@
 """Find and erase all data of one organization in a stack.
 
-For each job, its files, its steps, the contacts of its campaign and the records of its line are
-deleted first, and its row last. The row leads to all of these, so if a run is interrupted, the next
-one continues it.
+A job's row is deleted last: after its files, its steps, the contacts of its campaign and the
+records of its line. The row leads to all of these, so if a run is interrupted, the next run
+continues it.
 """
 
 import re
@@ -25,13 +25,13 @@ FINISHED = ("succeeded", "failed", "cancelled")
 NAMED = 10  # unfinished jobs that a message lists
 _THREADS = 10  # botocore's default number of connections
 _PAGE = 100  # rows that one call reads
-_PASSES = 5  # at most, until the index, which lags behind the rows, shows none
-_LAG = 1.0  # seconds
+_MAX_PASSES = 5  # over the index, which lags behind the rows, until it lists none
+_LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
     "queue records",
 )
-_OF_A_ROW = (
+_ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
     *("campaign_id", "queue_name", "queue_key", "restarts"),
 )
@@ -41,7 +41,7 @@ _OF_A_ROW = (
 class Found:
     """The data found for an organization: its number of jobs, unfinished jobs and campaigns.
 
-    `unfinished` has at most NAMED jobs, and one more if there are others.
+    `unfinished` has up to NAMED jobs, or one more than NAMED if there are more.
     """
 
     jobs: int = 0
@@ -59,14 +59,14 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
-        # As in work/queues.py: the plain name, or its hash if the name is long or looks like the
-        # key of the whole queue or like a hash.
+        # The queue keys that work/queues.py may have made from the name: its hash, for a long name
+        # or one that looks like a hash or like the key of the whole queue, otherwise the name.
         hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
         is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
         self._own_keys = (name, hashed) if is_plain else (hashed,)
 
     def look(self) -> Found:
-        """Read all jobs and the list of campaigns."""
+        """Read all jobs and the list of campaigns, and return the data found."""
         found = self.found = Found()
         for rows in self._pages():
             found.jobs += len(rows)
@@ -77,9 +77,9 @@ class Organization:
         return found
 
     def erase(self, progress: Callable[[int], None]) -> Counter[str]:
-        """Erase all data, including what was added since `look`. Return counts by kind.
+        """Erase all data, including data that was added since `look`. Return counts by kind.
 
-        It stops early and sets `found.unfinished` if it finds an unfinished job.
+        If an unfinished job is found, stop early and set `found.unfinished`.
         """
         self._erase_schedules()  # first, so that they dispatch no more jobs
         self._erase_jobs(progress)
@@ -99,7 +99,7 @@ class Organization:
 
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
         """Erase all jobs. Repeat until none are left, because the index lags behind."""
-        for _ in range(_PASSES):
+        for _ in range(_MAX_PASSES):
             found = 0
             with ThreadPoolExecutor(_THREADS) as pool:
                 for rows in self._pages():
@@ -137,9 +137,9 @@ class Organization:
         """Erase a job. Return the numbers of steps, files and rows that were deleted."""
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
-        beginnings = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
-        steps = sum(self._delete_partition(f"step#{each}") for each in beginnings)
-        # The last folder is of jobs that version 0.1.0 saved.
+        work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
+        steps = sum(self._delete_partition(f"step#{each}") for each in work_ids)
+        # The last folder belongs to jobs that version 0.1.0 saved.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
         files = sum(map(self._delete_files, folders))
         return steps, files, self._delete_row(job_id)
@@ -177,8 +177,8 @@ class Organization:
             PaginationConfig={"PageSize": _PAGE},
         )
         while ids := [key["id"]["S"] for key in islice(keys, _PAGE)]:
-            rows = items.read_all(self._dynamodb, self._stack.table_name, ids, _OF_A_ROW)
-            # An id of an expired job may belong to a job of another organization now.
+            rows = items.read_all(self._dynamodb, self._stack.table_name, ids, _ROW_ATTRIBUTES)
+            # The id of an expired job may now belong to a job of another organization.
             yield [row for row in rows if row["organization_id"]["S"] == self.name]
 
     def _note(self, row: Item) -> None:
@@ -190,7 +190,7 @@ class Organization:
             self.found.campaigns.add(row["campaign_id"]["S"])
 
     def _erase_schedules(self) -> None:
-        """Erase the schedules, and the records that deleted ones left."""
+        """Erase the schedules, and the records that deleted schedules left."""
         self._removed["schedules"] += self._delete_partition(f"schedules#{self.name}")
 
     # --- the rest -------------------------------------------------------------------------------
@@ -210,24 +210,24 @@ class Organization:
         own. Return the number of records changed.
         """
         queue_name, key = line
-        place = f"line#{queue_name}#{key}"
-        found = list(self._coordination(place, "organization_id", "group", "holder"))
+        pk = f"line#{queue_name}#{key}"
+        found = list(self._coordination(pk, "organization_id", "group", "holder"))
         in_use = any("holder" in each or each["sk"]["S"].startswith("wait#") for each in found)
-        its_own = key in self._own_keys and not in_use
+        is_its_own = key in self._own_keys and not in_use
         changed = 0
         for item in found:
             whose = (item.get("organization_id"), item.get("group"))
-            if its_own:
-                changed += self._change_free(item, delete=True)
+            if is_its_own:
+                changed += self._clear_unless_held(item, delete=True)
             elif {"S": self.name} in whose:
-                changed += self._change_free(item, delete=False)
-        if its_own:
-            used = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}
-            items.delete_all(self._dynamodb, self._stack.coordination_table_name, [used])
+                changed += self._clear_unless_held(item, delete=False)
+        if is_its_own:
+            key_in_use = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}
+            items.delete_all(self._dynamodb, self._stack.coordination_table_name, [key_in_use])
         return changed
 
-    def _change_free(self, item: Item, *, delete: bool) -> int:
-        """Delete a free slot or rate, or the name of its last holder.
+    def _clear_unless_held(self, item: Item, *, delete: bool) -> int:
+        """Delete a free slot or rate record, or only the organization's name in it.
 
         Return the number of records changed: 0 if a job has taken the slot in the meantime.
         """
