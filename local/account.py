@@ -1,4 +1,4 @@
-"""The first step of make deploy: print where it will deploy to, or why it can't, before it builds.
+"""The first step of make deploy, before the build: print the account and region, or the problem.
 
 Usage: python -m local.account. It prints the region for sam.
 """
@@ -13,7 +13,7 @@ from job_runners.cli.problem import Problem
 from job_runners.cli.refusals import explain
 from job_runners.cli.target import Target
 
-_LIKE = """Set AWS_PROFILE and AWS_REGION for make deploy, for example:
+_EXAMPLE = """Set AWS_PROFILE and AWS_REGION for make deploy, for example:
   AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy"""
 
 
@@ -32,17 +32,16 @@ def check() -> str:
         if problem is None:
             raise
         raise problem from error
-    place = f"account {caller['Account']}, {region}"
-    elsewhere = os.environ.get("AWS_ENDPOINT_URL")
-    if elsewhere:
-        place += f" of the AWS at {elsewhere}"
-    print(f"Deploying to {place}, as {caller['Arn']}", file=sys.stderr)
+    destination = f"account {caller['Account']}, {region}"
+    endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint_url:
+        destination += f" of the AWS at {endpoint_url}"
+    print(f"Deploying to {destination}, as {caller['Arn']}", file=sys.stderr)
     return str(region)
 
 
 def _hint(problem: Problem) -> str:
-    """Return the hint of a problem, with the variables of make deploy instead of the options of
-    `jobs`."""
+    """Return the hint of a problem. It names variables for make deploy, not options of `jobs`."""
     hint = problem.hint.replace(", or pass --region eu-west-1", "")
     hint = hint.replace("pass --profile", "set AWS_PROFILE")
     return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")
@@ -53,7 +52,7 @@ def main() -> int:
     try:
         print(check())
     except Problem as problem:
-        print(problem, _hint(problem), _LIKE, sep="\n", file=sys.stderr)
+        print(problem, _hint(problem), _EXAMPLE, sep="\n", file=sys.stderr)
         return int(problem.code)
     return 0
 

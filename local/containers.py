@@ -10,22 +10,22 @@ _GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
 
 
 def bridge_addresses() -> list[str]:
-    """Return this machine's own addresses on the networks of Docker and Podman.
+    """Return this machine's addresses on the networks of Docker and Podman.
 
-    It is empty except on Linux. Elsewhere containers run in a virtual machine, which reaches
-    loopback.
+    The list is empty except on Linux. Elsewhere, containers run in a virtual machine, which reaches
+    this machine's loopback.
     """
     if not sys.platform.startswith("linux"):
         return []
-    there = {name for _, name in socket.if_nameindex()}
-    return [found for name in _BRIDGES if name in there and (found := _address(name))]
+    existing = {name for _, name in socket.if_nameindex()}
+    return [found for name in _BRIDGES if name in existing and (found := _address(name))]
 
 
 def _address(interface: str) -> str | None:
     request = struct.pack("256s", interface.encode())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            answer = fcntl.ioctl(asking, _GET_ADDRESS, request)
+            answer = fcntl.ioctl(probe, _GET_ADDRESS, request)
         except OSError:  # it has no address
             return None
     return socket.inet_ntoa(answer[20:24])

@@ -43,8 +43,8 @@ def session(of: Stack | Credentials) -> boto3.Session:
 
 @lru_cache
 def _session(given: Credentials) -> boto3.Session:
-    """Return one session for each pair of credentials, because a session loads its own service
-    models."""
+    """Return the session for these credentials. It is cached, because each session loads the
+    service models again."""
     return boto3.Session(
         aws_access_key_id=given.access_key_id,
         aws_secret_access_key=given.secret_access_key,

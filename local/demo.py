@@ -1,5 +1,5 @@
-"""Run the demonstration's import: upload a contacts file, import it with a job over HTTP, and
-count."""
+"""Run the demonstration's import: upload a contacts file, import it with a job over HTTP, and count
+the contacts."""
 
 import time
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def run_job(
         "campaign_id": CAMPAIGN,
         "payload": payload,
     }
-    return follow(api, _accepted(api.post("/jobs", body), 202)["id"], show)
+    return follow(api, _job_of(api.post("/jobs", body), 202)["id"], show)
 
 
 def follow(
@@ -122,7 +122,7 @@ def follow(
     while True:
         answer = api.get(f"/jobs/{job_id}")
         if answer.status != _BUSY or waiting.is_over:  # a read can be repeated
-            job = _accepted(answer, 200)
+            job = _job_of(answer, 200)
             show(job)
             if job["status"] in FINISHED:
                 return job
@@ -131,7 +131,7 @@ def follow(
 
 
 class Waiting:
-    """Waits for something as long as it makes progress."""
+    """The limit of a wait: it starts again whenever there is progress."""
 
     def __init__(self, what: str, patience: float = _PATIENCE_SECONDS) -> None:
         self._what = what
@@ -141,11 +141,11 @@ class Waiting:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has made no progress for too long."""
+        """Whether there was no progress for too long."""
         return time.monotonic() > self._until
 
     def saw(self, now: Any, how_far: str) -> None:
-        """Note the current state. Raises LocalProblem if it has not changed for too long."""
+        """Record the current state. Raises LocalProblem if it has not changed for too long."""
         if now != self._last:
             self._last, self._until = now, time.monotonic() + self._patience
         elif self.is_over:
@@ -163,13 +163,13 @@ def count_contacts(stack: Stack, organization: str, campaign: str) -> int:
         TableName=stack.contacts_table_name,
         Select="COUNT",
         KeyConditionExpression="organization_campaign = :campaign",
-        FilterExpression="attribute_exists(first_name)",  # not their assignments
+        FilterExpression="attribute_exists(first_name)",  # contacts, not their assignments
         ExpressionAttributeValues={":campaign": {"S": f"{organization}#{campaign}"}},
     )
     return sum(page["Count"] for page in pages)
 
 
-def _accepted(answer: Answer, status: int) -> dict[str, Any]:
+def _job_of(answer: Answer, status: int) -> dict[str, Any]:
     if answer.status != status:
         raise LocalProblem(f"The API answered {answer.status} instead of {status}: {answer.text}")
     job: dict[str, Any] = answer.json

@@ -20,8 +20,8 @@ from tools.build import ROOT, Target
 
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"
-_BUILT = "ApiFunction"  # the function whose code all functions run
-BUILT = Path("build", _BUILT)  # its code, in the folder of a run
+_BUILT_FUNCTION = "ApiFunction"  # the only function that is built; all functions run its code
+BUILT = Path("build", _BUILT_FUNCTION)  # the built code, relative to the folder of a run
 _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 
 
@@ -32,18 +32,24 @@ def build(emulator: Emulator, home: Path) -> Path:
     for each function, which takes most of the time of a local deploy.
     """
     built = home / "build"
-    arguments = ["build", _BUILT, "--template", str(ROOT / "template.yaml"), "--build-in-source"]
+    arguments = [
+        "build",
+        _BUILT_FUNCTION,
+        "--template",
+        str(ROOT / "template.yaml"),
+        "--build-in-source",
+    ]
     arguments += ["--build-dir", str(built), "--parameter-overrides"]
     arguments += Target.this_machine().parameter_overrides
     _sam(arguments, home, "build", emulator.credentials)
     template = built / "template.yaml"
-    template.write_text(_with_code(template, _BUILT))
+    template.write_text(_with_code(template, _BUILT_FUNCTION))
     return built
 
 
-def _with_code(template: Path, place: str) -> str:
-    """Return the template with the code of every function in this place."""
-    return _CODE.sub(rf"\g<1>{place}", template.read_text())
+def _with_code(template: Path, location: str) -> str:
+    """Return the template with `location` as the code of every function."""
+    return _CODE.sub(rf"\g<1>{location}", template.read_text())
 
 
 def _store(s3: Any, tree: Path) -> str:
@@ -69,7 +75,7 @@ def deploy(
 ) -> Stack:
     """Deploy the build. `parameters` override the template's.
 
-    An organization's stack is deployed first if it has a template, as in `make deploy`.
+    If the app has a template, its own stack is deployed first, as in `make deploy`.
     """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
@@ -78,7 +84,7 @@ def deploy(
     given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
     overrides = [f"{name}={value}" for name, value in given.items()]
     packaged = built / "packaged.yaml"
-    code = f"s3://{_DEPLOYS_BUCKET}/{_store(s3, built / _BUILT)}"
+    code = f"s3://{_DEPLOYS_BUCKET}/{_store(s3, built / _BUILT_FUNCTION)}"
     packaged.write_text(_with_code(built / "template.yaml", code))
     arguments = ["deploy", "--template", str(packaged), "--stack-name", STACK_NAME]
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
@@ -99,18 +105,18 @@ def deploy(
 
 
 def _deploy_app(
-    emulator: Emulator, home: Path, built: Path, template: Path, said: Mapping[str, str]
+    emulator: Emulator, home: Path, built: Path, template: Path, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Deploy the organization's stack. Return the outputs that are parameters of ours."""
+    """Deploy the app's own stack. Return the outputs that are parameters of template.yaml."""
 
     def sam(arguments: Sequence[str]) -> None:
         endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
         _sam(arguments, home, f"app-{arguments[0]}", emulator.credentials, **endpoint)
 
     app = AppStack(template, STACK_NAME)
-    artefacts = ["--s3-bucket", _DEPLOYS_BUCKET, "--region", REGION]
-    outputs = app.deploy(sam, _cloudformation(emulator), home / "app-build", artefacts)
-    return handed_over(outputs, built / "template.yaml", said)
+    artifacts = ["--s3-bucket", _DEPLOYS_BUCKET, "--region", REGION]
+    outputs = app.deploy(sam, _cloudformation(emulator), home / "app-build", artifacts)
+    return handed_over(outputs, built / "template.yaml", given)
 
 
 def _cloudformation(emulator: Emulator) -> Any:
@@ -138,14 +144,14 @@ def _sam(
         finally:
             stop_group(process.pid, process)
     if code != 0:
-        said = log.read_text(errors="replace").strip()
+        text = log.read_text(errors="replace").strip()
         raise LocalProblem(
-            _why_not_built(said) or f"sam {step} failed. Its last output:\n{said[-3000:]}"
+            _why_not_built(text) or f"sam {step} failed. Its last output:\n{text[-3000:]}"
         )
 
 
-def _why_not_built(said: str) -> str | None:
-    """Return our build's own reason why it failed, without the output of sam and make around it."""
-    _, _, reason = said.partition("Make Failed: ")
+def _why_not_built(text: str) -> str | None:
+    """Return the reason that our build gave for failing, without the output of sam and make."""
+    _, _, reason = text.partition("Make Failed: ")
     lines = [line for line in reason.splitlines() if not line.startswith("make")]
     return "\n".join(["The functions can't be built.", *lines]) if lines else None

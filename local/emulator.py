@@ -23,13 +23,13 @@ CODE_FOLDER = "code"  # the code that functions run
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
-# Ends its process group as soon as this process, which holds the other end of its standard input,
-# has ended in any way.
+# A shell script that runs a command, and ends its own process group as soon as this process has
+# ended in any way. This process holds the other end of the script's standard input.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
-_STOP_SECONDS = 2  # seconds before it is killed: without KEEP=1 it has nothing to save
+_STOP_SECONDS = 2  # seconds before ministack is killed; without KEEP=1 it has nothing to save
 _SAVE_SECONDS = 120  # seconds to save the data that KEEP=1 keeps
-_ATTEMPTS = 3  # another program may take the port before ministack starts
+_ATTEMPTS = 3  # to start ministack, because another program may take the port first
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ def tool(name: str) -> Path:
 
 
 def tool_environment(home: Path, credentials: Credentials) -> dict[str, str]:
-    """Return an environment without the caller's AWS settings, whose tools write only under
+    """Return an environment without the caller's AWS settings, in which tools write only under
     `home`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return (
-        kept
+        inherited
         | credentials.variables
         | {
             "AWS_CONFIG_FILE": str(home / "no-config"),
@@ -83,9 +83,9 @@ def emulator(
 ) -> Iterator[Emulator]:
     """Run ministack with its files under `home`, and stop it and all its workers at the end.
 
-    With `enforcing` it refuses calls that a role's policies don't allow. It listens on loopback and
-    on `addresses` of this machine. It starts with the data in `kept`, and saves its data there at
-    the end.
+    With `enforcing`, ministack refuses calls that a role's policies don't allow. It listens on
+    loopback and on `addresses` of this machine. If `kept` is given, it starts with the data there,
+    and saves its data there at the end.
     """
     running = _start(home, enforcing, addresses, kept)
     if kept:
@@ -105,7 +105,7 @@ def _start(home: Path, enforcing: bool, addresses: Sequence[str], kept: Kept | N
         port = kept.port(_free_port) if kept else _free_port()
         started = _start_on(port, home, settings, addresses)
         try:
-            if _becomes_healthy(started):
+            if _wait_until_healthy(started):
                 return started
         except BaseException:
             stop_group(started.process.pid, started.process)
@@ -130,7 +130,7 @@ def _start_on(
     with log.open("wb") as output:
         command = [str(tool("python")), str(_PROGRAM), str(home / CODE_FOLDER), *addresses]
         process = start_group(command, environment, home, output)
-    # The next run stops it if this process is killed.
+    # If this process is killed, the next run reads this file and stops ministack.
     (home / PROCESS_FILE).write_text(str(process.pid))
     return Emulator(process, port, log, credentials)
 
@@ -141,7 +141,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _becomes_healthy(started: Emulator) -> bool:
+def _wait_until_healthy(started: Emulator) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and started.process.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
@@ -180,7 +180,7 @@ def stop_group(
     """End a process group that we started: with SIGTERM, and with SIGKILL if it does not end in
     time.
 
-    The group has 2 seconds. If its leader is our child (`process`), the leader has `seconds`.
+    The group has 2 seconds to end. If its leader is our child (`process`), it has `seconds`.
     """
     if process is not None and process.stdin is not None:
         process.stdin.close()
@@ -194,12 +194,12 @@ def stop_group(
         while time.monotonic() < deadline:
             if process is not None:
                 process.poll()  # otherwise an ended leader would count as alive
-            if not _alive(leader):
+            if not _group_exists(leader):
                 return
             time.sleep(0.05)
 
 
-def _alive(leader: int) -> bool:
+def _group_exists(leader: int) -> bool:
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:

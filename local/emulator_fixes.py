@@ -24,8 +24,8 @@ def settle(stack: Stack) -> None:
     """Restore the deployed stack's lost settings, after every deploy, and test that they work."""
     make_good(stack)
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
-    with _reader_paused(functions, stack.failures_function_name):
-        _prove_one_attempt(stack, functions)
+    with _paused_reader(functions, stack.failures_function_name):
+        _check_one_attempt(stack, functions)
 
 
 def make_good(stack: Stack) -> None:
@@ -44,7 +44,7 @@ def make_good(stack: Stack) -> None:
 
 
 @contextmanager
-def _reader_paused(functions: LambdaClient, name: str) -> Iterator[None]:
+def _paused_reader(functions: LambdaClient, name: str) -> Iterator[None]:
     """Keep the function from reading its queue, so that a record stays visible."""
     (source,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
@@ -67,7 +67,7 @@ def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
     functions.update_alias(FunctionName=worker, Name=_ALIAS, FunctionVersion="$LATEST")
 
 
-def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
+def _check_one_attempt(stack: Stack, functions: LambdaClient) -> None:
     """Check that an event that the worker can't decode is tried once and leaves one record.
 
     The queue may hold other records, of work that KEEP=1 has kept.
@@ -92,7 +92,7 @@ def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
 def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
     """Remove this event's records from the failures queue, and return their number.
 
-    It waits for the first record, and then one second for another.
+    Wait for the first record, and then one second for another.
     """
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS
@@ -113,7 +113,7 @@ def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
 
 
 def _failures(stack: Stack, log_group: str, kind: str) -> int:
-    """Return how often a function failed on an event of this kind, by its log."""
+    """Return the number of failures on an event of this kind in a function's log."""
     logs = session(stack).client("logs", endpoint_url=stack.endpoint_url)
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group)
     messages = [event["message"] for page in pages for event in page["events"]]

@@ -1,11 +1,11 @@
-"""The code that functions' processes run: one tree, shared by all processes with the same code.
+"""Share the code of functions: all processes with the same code run one tree of files.
 
 ministack would unpack a function's zip once for each of its processes: 2,500 files and 44 MB. Here
 it is unpacked once, into a folder named by its hash, and each process has links to that folder.
 `activate` replaces the tree by a newer one. A process finishes its call with the code that it
 started with. The next call gets a process with the new tree.
 
-Both ministack's process and `make run`, which lays new trees, use this module.
+Both ministack's process and `make run`, which creates new trees, use this module.
 """
 
 import tempfile
@@ -40,18 +40,18 @@ def unpack(folder: Path, digest: str, code_zip: bytes) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="unpacking-") as scratch:
-        made = Path(scratch) / "tree"
+        unpacked = Path(scratch) / "tree"
         with zipfile.ZipFile(BytesIO(code_zip)) as archive:
-            archive.extractall(made)
+            archive.extractall(unpacked)
         try:
-            made.rename(tree)
+            unpacked.rename(tree)
         except OSError:  # another process was first
             if not tree.is_dir():
                 raise
 
 
 def naming(tree: Path, file: str) -> bytes:
-    """Return a zip with one file, which has the path of the tree."""
+    """Return a zip of one file, which contains the path of the tree."""
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(file, str(tree))

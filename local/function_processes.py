@@ -16,9 +16,9 @@ from ministack.core import lambda_runtime
 
 from local import function_code, worker_start
 
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1  # seconds between two checks for new code
 _log = logging.getLogger("lambda_runtime")
-# the last number: how often it occurs
+# A text of ministack's script, our replacement, and the number of times that the text occurs.
 _CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
@@ -62,7 +62,7 @@ def _keep_renewing() -> None:
     The functions that were called last come first.
     """
     while True:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_CHECK_SECONDS)
         with lambda_runtime._lock:
             first = [workers[0] for workers in lambda_runtime._workers.values() if workers]
         for worker in sorted(first, key=lambda each: each.last_used, reverse=True):
@@ -114,7 +114,7 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
                 self._lock.release()
 
     def _end_if_old(self) -> bool:
-        """End the process if it runs old code. Return whether it did."""
+        """End the process if it runs old code. Return whether there was one to end."""
         old = self._python and self._tree != function_code.active_tree(self.folder, self._digest)
         if not old or self._proc is None:
             return False
@@ -126,6 +126,6 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
     def _spawn(self) -> None:
         if self._python:
             self._tree = function_code.active_tree(self.folder, self._digest)
-            # ministack unpacks it in the folder where the process starts.
+            # ministack unpacks this zip in the folder where the process starts.
             self.code_zip = function_code.naming(self._tree, worker_start.TREE_FILE)
         super()._spawn()

@@ -26,13 +26,13 @@ HEALTH = "/_ministack/health"
 NAMES = ("127.0.0.1", "localhost", "host.docker.internal")
 
 _ADVICE = "Each run has its own credentials, which make run writes to .local/env.sh."
-_NOT_FROM_HERE = "AccessDenied"
+_ACCESS_DENIED = "AccessDenied"
 _READS = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})
-_ONCE = (b"host", b"origin", b"authorization")
+_NOT_REPEATABLE = (b"host", b"origin", b"authorization")
 # The largest body that is read before its signature can be checked. The largest call has a
 # function's code, 50 MB as base64.
-_MOST_UNCHECKED = 70_000_000
+_MAX_UNCHECKED = 70_000_000
 
 
 class Guard:
@@ -72,7 +72,7 @@ class Guard:
             self._check_browser(scope, headers)
             if is_signed(headers.get("authorization", ""), _query(scope)):
                 expected = check_head(_request(scope, headers), self._secret_of)
-                body = await _read(receive, None if expected.is_named else _MOST_UNCHECKED)
+                body = await _read(receive, None if expected.is_named else _MAX_UNCHECKED)
                 if body is None:
                     return  # the caller is gone, and the body is incomplete
                 expected.check(body)
@@ -88,22 +88,22 @@ class Guard:
         """Refuse requests that a page of another origin, or under another name, makes a browser
         send."""
         names = [name.lower() for name, _ in scope["headers"]]
-        if any(names.count(name) > 1 for name in _ONCE):
-            raise Refused(_NOT_FROM_HERE, "The request repeats Host, Origin or Authorization.")
+        if any(names.count(name) > 1 for name in _NOT_REPEATABLE):
+            raise Refused(_ACCESS_DENIED, "The request repeats Host, Origin or Authorization.")
         host = headers.get("host", "")
         if host not in self._hosts:
-            raise Refused(_NOT_FROM_HERE, f"Use {_listed(self._hosts)} as the host, not {host!r}.")
+            raise Refused(_ACCESS_DENIED, f"Use {_join(self._hosts)} as the host, not {host!r}.")
         if headers.get("origin", f"http://{host}") != f"http://{host}":
-            raise Refused(_NOT_FROM_HERE, "A page of another origin can't use the local AWS.")
+            raise Refused(_ACCESS_DENIED, "A page of another origin can't use the local AWS.")
         if scope["method"] not in _READS and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
-            raise Refused(_NOT_FROM_HERE, "A page of another site can't use the local AWS.")
+            raise Refused(_ACCESS_DENIED, "A page of another site can't use the local AWS.")
 
     def _check_open(self, scope: Scope) -> None:
         """Refuse unsigned calls that need a signature."""
         if scope["path"] == HEALTH and scope["method"] in _READS:
             return
-        asks = self._authorization_of(scope["method"], scope["path"])
-        if asks not in ("NONE", "JWT"):
+        authorization = self._authorization_of(scope["method"], scope["path"])
+        if authorization not in ("NONE", "JWT"):
             raise Refused("MissingAuthenticationToken", "The call is not signed.")
 
 
@@ -111,12 +111,12 @@ def _headers(scope: Scope) -> dict[str, str]:
     """Return the headers by their names in lower case. A repeated header becomes one list."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), _decoded(raw_value)
+        name, value = raw_name.decode("latin-1").lower(), _decode(raw_value)
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
 
 
-def _decoded(value: bytes) -> str:
+def _decode(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -132,11 +132,10 @@ def _request(scope: Scope, headers: dict[str, str]) -> Request:
     return Request(scope["method"], path, _query(scope), headers)
 
 
-async def _read(receive: Receive, most: int | None) -> bytes | None:
-    """Return the whole body, which the signature covers. Return None if the caller is gone before
-    its end.
+async def _read(receive: Receive, limit: int | None) -> bytes | None:
+    """Return the whole body, which the signature covers, or None if the caller disconnects first.
 
-    Raises Refused for a body of more than `most` bytes.
+    Raises Refused for a body of more than `limit` bytes.
     """
     parts, size = [], 0
     while True:
@@ -145,9 +144,9 @@ async def _read(receive: Receive, most: int | None) -> bytes | None:
             return None
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if most is not None and size > most:
+        if limit is not None and size > limit:
             raise Refused(
-                _NOT_FROM_HERE, f"A body without a signed hash may have at most {most} bytes."
+                _ACCESS_DENIED, f"A body without a signed hash may have at most {limit} bytes."
             )
         if not message.get("more_body"):
             return b"".join(parts)
@@ -183,8 +182,8 @@ def _is_cors(name: bytes) -> bool:
 
 async def _refuse(send: Send, refused: Refused, headers: dict[str, str]) -> None:
     """Answer in the format of the called service: XML or JSON."""
-    problem = str(refused) if refused.code == _NOT_FROM_HERE else f"{refused} {_ADVICE}"
-    if _speaks_xml(headers):
+    problem = str(refused) if refused.code == _ACCESS_DENIED else f"{refused} {_ADVICE}"
+    if _expects_xml(headers):
         text = f"<Code>{refused.code}</Code><Message>{escape(problem)}</Message>"
         kind, body = "text/xml", f"<ErrorResponse><Error>{text}</Error></ErrorResponse>"
     else:
@@ -194,10 +193,10 @@ async def _refuse(send: Send, refused: Refused, headers: dict[str, str]) -> None
     await send({"type": "http.response.body", "body": body.encode()})
 
 
-def _speaks_xml(headers: dict[str, str]) -> bool:
-    form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    return form or "/s3/aws4_request" in headers.get("authorization", "")
+def _expects_xml(headers: dict[str, str]) -> bool:
+    is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    return is_form or "/s3/aws4_request" in headers.get("authorization", "")
 
 
-def _listed(hosts: Iterable[str]) -> str:
+def _join(hosts: Iterable[str]) -> str:
     return " or ".join(sorted(hosts))

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Only for our next imports: functions are started from here, and must not find the checkout.
+# The checkout is on the path only for the imports that follow. Functions are started from this
+# process, and must not import it.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from local.function_processes import share_code  # noqa: E402
 from local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
@@ -47,8 +48,8 @@ def authorization_of(method: str, path: str) -> str | None:
         return None
     api, first, rest = parsed
     stage, route = ministack._resolve_stage_and_path(api, first, rest)
-    asks: str | None = ministack._execute_api_authorization_type(api, stage, method, route)
-    return asks
+    authorization: str | None = ministack._execute_api_authorization_type(api, stage, method, route)
+    return authorization
 
 
 def hide_credentials_of_roles() -> None:
@@ -76,12 +77,12 @@ def take_concurrency_as_a_number() -> None:
     """
     limit = lambda_svc._sqs_esm_concurrency
 
-    def limit_of(source: dict[str, Any], *about: Any) -> int:
+    def limit_of(source: dict[str, Any], *rest: Any) -> int:
         scaling = source.get("ScalingConfig") or {}
         if "MaximumConcurrency" in scaling:
             scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
-        limited: int = limit(source, *about)
-        return limited
+        number: int = limit(source, *rest)
+        return number
 
     lambda_svc._sqs_esm_concurrency = limit_of
 
@@ -101,7 +102,7 @@ def main() -> None:
 async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -> None:
     """Serve, and end this process as soon as ministack has shut down and saved what must be kept.
 
-    It waits for nothing else. One poll of a queue would delay the end for 20 s.
+    It doesn't wait for open requests. One poll of a queue would delay the end by 20 s.
     """
     stopping, never = asyncio.Event(), asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -125,8 +126,8 @@ async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -
         await ministack.app(scope, receive_next, send_or_end)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        serve_it = lifespan if scope["type"] == "lifespan" else ministack.app
-        await serve_it(scope, receive, send)
+        application = lifespan if scope["type"] == "lifespan" else ministack.app
+        await application(scope, receive, send)
 
     guard = Guard(app, port, secret_of, authorization_of, addresses)
     await serve(guard, config, shutdown_trigger=never.wait)

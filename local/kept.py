@@ -47,9 +47,10 @@ class Kept:
         }
 
     def port(self, free: Callable[[], int]) -> int:
-        """Return the port of the kept data, because the addresses of queues contain it.
+        """Return the port that the data was created with, because the URLs of queues contain it.
 
-        Raises LocalProblem if another program uses that port now.
+        Without data, take the port that `free` returns. Raises LocalProblem if another program uses
+        the port now.
         """
         file = self.folder / "port"
         if not file.exists():
@@ -69,8 +70,8 @@ class Kept:
 
     @property
     def killed_since(self) -> str | None:
-        """The start of the last run if it was killed, because nothing since then was kept;
-        otherwise None."""
+        """The time at which the last run started, if that run was killed; otherwise None. Nothing
+        since that time was kept."""
         with contextlib.suppress(FileNotFoundError):
             return self._mark.read_text()
         return None
@@ -82,7 +83,7 @@ class Kept:
             self._mark.write_text(now.isoformat(sep=" ", timespec="seconds"))
 
     def end(self) -> None:
-        """Note that everything is saved."""
+        """Record that everything is saved."""
         self._mark.unlink(missing_ok=True)
 
     @property
@@ -104,11 +105,11 @@ def report_interrupted(stack: Stack) -> None:
         ExpressionAttributeValues={":running": {"S": "running"}},
     )
     for row in (item for page in pages for item in page["Items"]):
-        record = _killed(row["id"]["S"], row["job_type"]["S"], row["send_id"]["S"])
+        record = _killed_record(row["id"]["S"], row["job_type"]["S"], row["send_id"]["S"])
         sqs.send_message(QueueUrl=stack.failures_queue_url, MessageBody=json.dumps(record))
 
 
-def _killed(job_id: str, job_type: str, send_id: str) -> dict[str, Any]:
+def _killed_record(job_id: str, job_type: str, send_id: str) -> dict[str, Any]:
     message = {"v": 1, "kind": "job", "id": job_id, "job_type": job_type, "send_id": send_id}
     text = "The local AWS was stopped while the job ran"
     return {

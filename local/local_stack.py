@@ -30,8 +30,8 @@ def local_stack(
 
     `parameters` override the template's. `say` gets each step as it begins. With `enforcing`,
     functions are limited to the policies of their roles. The local AWS listens on loopback and on
-    `addresses` of this machine. `app_template` is an organization's template, which is deployed
-    first. It starts with the data in `kept`, and saves its data there at the end.
+    `addresses` of this machine. `app_template` is the app's template, which is deployed first. If
+    `kept` is given, the local AWS starts with the data there, and saves its data there at the end.
 
     Raises LocalProblem.
     """

@@ -1,7 +1,7 @@
-"""Lay trees of new code next to the deployed one, and check that they import.
+"""Create trees of new code next to the deployed tree, and check that they import.
 
 A tree has links to everything that has not changed (dependencies and our own packages), and a
-compiled copy of each package that has.
+compiled copy of each changed package.
 """
 
 import contextlib
@@ -93,27 +93,27 @@ class Trees:
     deployed: Path
     digests: dict[str, str]  # hashes of the packages when `deployed` was built
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _laid: dict[tuple[str, str], Path] = field(default_factory=dict)  # by room and hash
+    _copies: dict[tuple[str, str], Path] = field(default_factory=dict)  # by package and hash
 
     def __post_init__(self) -> None:
         for name, digest in self.digests.items():
             if (self.deployed / name).exists():
-                self._laid[name, digest] = self.deployed / name
+                self._copies[name, digest] = self.deployed / name
 
     def lay(self, digests: Mapping[str, str]) -> Path:
-        """Lay a tree of the current packages. Raises BrokenCode if one does not compile."""
+        """Create a tree of the current packages. Raises BrokenCode if a package doesn't compile."""
         tree = self.folder / f"changed-{next(self._numbers)}"
         tree.mkdir()
         for entry in self.deployed.iterdir():
             if entry.name not in self.packages.sources:
                 (tree / entry.name).symlink_to(entry)
         for name, source in self.packages.sources.items():
-            kept = self._laid.get((name, digests[name]))
+            kept = self._copies.get((name, digests[name]))
             if kept is not None:
                 (tree / name).symlink_to(kept)
             elif source.exists():
                 self._copy(name, tree / name)
-                self._laid[name, digests[name]] = tree / name
+                self._copies[name, digests[name]] = tree / name
         return tree
 
     def _copy(self, name: str, into: Path) -> None:
@@ -136,15 +136,15 @@ class Trees:
                 invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
             )
         except py_compile.PyCompileError as error:
-            wrong = error.exc_value
-            text = wrong.msg if isinstance(wrong, SyntaxError) else str(wrong)
-            line = wrong.lineno if isinstance(wrong, SyntaxError) else None
+            cause = error.exc_value
+            text = cause.msg if isinstance(cause, SyntaxError) else str(cause)
+            line = cause.lineno if isinstance(cause, SyntaxError) else None
             raise BrokenCode(
-                _placed(self.packages, place, line, f"{error.exc_type_name}: {text}")
+                _with_place(self.packages, place, line, f"{error.exc_type_name}: {text}")
             ) from None
 
 
-def _placed(packages: Packages, place: str | None, line: int | None, text: str) -> str:
+def _with_place(packages: Packages, place: str | None, line: int | None, text: str) -> str:
     if place is None:
         return text
     return f"{packages.shown(place)}{f':{line}' if line else ''}: {text}"
@@ -164,11 +164,11 @@ class ImportChecker:
         self._variables = dict(variables)
         self._requirements = requirements
         self._process: subprocess.Popen[str] | None = None
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
 
     def check(self, tree: Path) -> None:
         """Raise BrokenCode if a module of ours can't be imported, or the tables are wrong."""
-        with self._asking:
+        with self._lock:
             problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
         if problem is not None:
             raise BrokenCode(
@@ -178,13 +178,13 @@ class ImportChecker:
     def close(self) -> None:
         """End the process, and a check that runs in another thread."""
         self._kill()
-        with self._asking:
+        with self._lock:
             self._end()
 
     def _kill(self) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # its children too
+                os.killpg(self._process.pid, signal.SIGKILL)  # with its children
 
     def _end(self) -> None:
         self._kill()

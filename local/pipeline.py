@@ -1,6 +1,6 @@
-"""Run the demonstration from the imported contacts to first messages and an export, and count.
+"""Run the rest of the demonstration, and check its counts: assign, text and export the contacts.
 
-It assigns and texts a few contacts first. Then it assigns the rest, and exports all.
+It assigns and texts a few contacts first. Then it assigns the others, and exports all.
 """
 
 import csv
@@ -91,7 +91,7 @@ def _shares(contacts: int) -> dict[str, int]:
     """Return each texter's number of contacts in an even split. The first ones get the
     remainder."""
     each, over = divmod(contacts, len(TEXTERS))
-    return {texter: each + (place < over) for place, texter in enumerate(TEXTERS)}
+    return {texter: each + (index < over) for index, texter in enumerate(TEXTERS)}
 
 
 def _values(counts: dict[str, int]) -> str:
@@ -108,8 +108,8 @@ def _result(api: HttpApi, job_type: str, payload: dict[str, Any]) -> dict[str, A
 
 def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
     """Return the texts that the local AWS was asked to send, by phone number."""
-    asked = HttpApi(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
-    sent: dict[str, list[dict[str, Any]]] = asked.json["sms_messages"]
+    answer = HttpApi(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
+    sent: dict[str, list[dict[str, Any]]] = answer.json["sms_messages"]
     return sent
 
 

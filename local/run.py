@@ -41,7 +41,7 @@ from tools.app_folder import UnusableAppFolder
 from tools.deploy import app_template
 from tools.work_parameters import work_parameters
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -51,9 +51,9 @@ class Stopped(BaseException):
 def main() -> int:
     """Run until stopped, or with --demo until the export has ended. Return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
-    which = arguments.add_mutually_exclusive_group()
-    which.add_argument("--demo", action="store_true", help="stop after the export")
-    which.add_argument("--empty", action="store_true", help="start without the demonstration")
+    mode = arguments.add_mutually_exclusive_group()
+    mode.add_argument("--demo", action="store_true", help="stop after the export")
+    mode.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
         "--keep", action="store_true", help="keep data, and start with the data last kept"
     )
@@ -61,7 +61,7 @@ def main() -> int:
         "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
     )
     given = arguments.parse_args()
-    for each in _ENDINGS:
+    for each in _END_SIGNALS:
         signal.signal(each, _stop)
     steps = Steps()
     try:
@@ -82,7 +82,7 @@ def main() -> int:
 def _run(
     steps: Steps, addresses: list[str], kept: Kept | None, *, demonstrate: bool, stay: bool
 ) -> int:
-    sources = sources_now()  # from now on, a save may differ from the build
+    sources = sources_now()  # read before the build, so that a save during the build is noticed
     if kept:
         show_kept(kept)
     with (
@@ -101,25 +101,25 @@ def _run(
         tick(stack)
         show_size(home / BUILT)
         with watching(stack, home, sources, show_code) if stay else nullcontext():
-            # Without a campaign there is no demonstration, and only make demo must say so.
+            # Without the texting campaign there is no demonstration. Only make demo reports that.
             demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
-            shown = _demonstrate(stack, home, steps) if demonstrate else None
+            outcome = _demonstrate(stack, home, steps) if demonstrate else None
             if stay:
                 with signing_proxy(stack.api_url, signer(stack)) as dashboard:
-                    job_id = shown.job_id if shown else None
+                    job_id = outcome.job_id if outcome else None
                     suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
                     _wait_until_stopped()
-        return 0 if shown is None or shown.right else 1
+        return 0 if outcome is None or outcome.right else 1
 
 
-class _Shown(NamedTuple):
+class _Outcome(NamedTuple):
     """The outcome of the demonstration."""
 
     job_id: str
     right: bool
 
 
-def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
+def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
     if not stack.has_texting_campaign:
         raise LocalProblem(
             "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use make "
@@ -137,19 +137,20 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
         steps.end()
     show_outcome(imported, checks)
     right = not imported.differences and all(check.right for check in checks)
-    return _Shown(imported.job["id"], right)
+    return _Outcome(imported.job["id"], right)
 
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    while os.getppid() == parent:  # otherwise make was killed, and no Ctrl-C can reach this process
+    # If the parent changes, make was killed, and no Ctrl-C can reach this process.
+    while os.getppid() == parent:
         time.sleep(0.5)
     raise Stopped
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    # Only once, because a second Ctrl-C must not interrupt the cleanup.
-    for each in _ENDINGS:
+    # Ignore further signals, because a second Ctrl-C must not interrupt the cleanup.
+    for each in _END_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """One count, or several in one text."""
+    """A count, or several counts in one text, with the expected value."""
 
     what: str
     counted: int | str | None

@@ -30,7 +30,8 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
     If an earlier run was killed, its processes and files are removed first. Raises LocalProblem
     while another run is up.
     """
-    # A lock on a folder that exists anyway. The system drops the lock however this process ends.
+    # Lock the parent folder, which always exists. The system drops the lock however this process
+    # ends.
     folder = os.open(home.parent, os.O_RDONLY)
     try:
         try:
@@ -42,7 +43,7 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
         try:
             yield home
         finally:
-            _set_aside(home)
+            _rename_away(home)
             _delete_in_background(home)
     finally:
         os.close(folder)
@@ -77,22 +78,22 @@ def _remove_leftovers(home: Path) -> None:
         if _is_ours(leader):
             stop_group(leader)
     if home.exists():
-        _set_aside(home)
+        _rename_away(home)
     _delete_in_background(home)
 
 
-def _set_aside(home: Path) -> None:
+def _rename_away(home: Path) -> None:
     """Rename the folder to a name that `_delete_in_background` recognizes. This is instant."""
-    aside = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
-    home.rename(aside)  # a folder can replace an empty one
+    renamed = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
+    home.rename(renamed)  # a folder can replace an empty one
 
 
 def _delete_in_background(home: Path) -> None:
     """Delete renamed folders, including those of an earlier run that was interrupted."""
-    aside = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
-    if aside:
+    renamed = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
+    if renamed:
         subprocess.run(
-            ["sh", "-c", 'rm -rf -- "$@" &', "sh", *aside],
+            ["sh", "-c", 'rm -rf -- "$@" &', "sh", *renamed],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -102,9 +103,9 @@ def _delete_in_background(home: Path) -> None:
 
 
 def _is_ours(process: int) -> bool:
-    """Return whether a process is this checkout's ministack, and not another with the same
-    number."""
-    shown = subprocess.run(
+    """Return whether a process is this checkout's ministack, and not a later one with the same
+    process id."""
+    listing = subprocess.run(
         ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, check=False
     )
-    return str(ROOT / ".venv-aws") in shown.stdout
+    return str(ROOT / ".venv-aws") in listing.stdout

@@ -31,12 +31,12 @@ _FORMATS = (
     "1-{area}-555-01{line:02}",
     "+1 {area} 555 01{line:02}",
 )
-_FIRST = (
+_FIRST_NAMES = (
     *("Ada", "Amara", "Björn", "Chloé", "Dmitri", "Fátima", "Grace", "Hans", "Ìfẹ́", "Jürgen"),
     *("José", "Keiko", "Linh", "Łukasz", "Maeve", "Noor", "Óscar", "Priya", "Renée", "Søren"),
     *("Tomás", "Uma", "Víctor", "Wei", "Ximena", "Yusuf", "Zoë", "Нина", "美咲", "Þóra"),
 )
-_LAST = (
+_LAST_NAMES = (
     *("Abara", "Brontë", "Castañeda", "Dvořák", "Eriksson", "Flores", "García", "Hernández"),
     *("Iyer", "Jones", "Kowalski", "Lee", "Müller", "Nguyễn", "O'Brien", "Peña", "Quist"),
     *("Rossi", "Smith", "Tanaka", "Usman", "Vargas", "Williams", "Xu", "Yıldız", "Zhang"),
@@ -62,31 +62,31 @@ class Expected:
 
 def write_sample(path: Path, rows: int = ROWS, seed: int = 2026) -> Expected:
     """Write the file. The same rows and seed give the same bytes."""
-    deal = random.Random(seed)  # noqa: S311  (a sample, not a secret)
+    rng = random.Random(seed)  # noqa: S311  (a sample, not a secret)
     invalid = [number for number in _INVALID for _ in range(_INVALID_OF_EACH_KIND)]
     distinct = rows - len(invalid) - _REPEATED
-    every = [(area, line) for area in _AREA_CODES for line in range(100)]
-    if not 0 < distinct <= len(every):
-        raise ValueError(f"A sample has from {rows - distinct + 1} to {len(every)} rows.")
-    lines = deal.sample(every, distinct)
-    lines += deal.sample(lines, _REPEATED)
-    numbers = [deal.choice(_FORMATS).format(area=area, line=line) for area, line in lines]
+    all_lines = [(area, line) for area in _AREA_CODES for line in range(100)]
+    if not 0 < distinct <= len(all_lines):
+        raise ValueError(f"A sample has from {rows - distinct + 1} to {len(all_lines)} rows.")
+    lines = rng.sample(all_lines, distinct)
+    lines += rng.sample(lines, _REPEATED)
+    numbers = [rng.choice(_FORMATS).format(area=area, line=line) for area, line in lines]
     numbers += invalid
-    deal.shuffle(numbers)
+    rng.shuffle(numbers)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_row(deal, index, number) for index, number in enumerate(numbers))
+        writer.writerows(_row(rng, index, number) for index, number in enumerate(numbers))
     return Expected(imported=distinct, invalid=len(invalid), repeated=_REPEATED)
 
 
-def _row(deal: random.Random, index: int, number: str) -> tuple[str, ...]:
+def _row(rng: random.Random, index: int, number: str) -> tuple[str, ...]:
     return (
-        deal.choice(_FIRST),
-        deal.choice(_LAST),
+        rng.choice(_FIRST_NAMES),
+        rng.choice(_LAST_NAMES),
         number,
-        f"{deal.randrange(100_000):05}",
+        f"{rng.randrange(100_000):05}",
         f"voter-{index:06}",
-        deal.choice(_CITIES),
-        deal.choice(_NOTES),
+        rng.choice(_CITIES),
+        rng.choice(_NOTES),
     )

@@ -88,7 +88,7 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
 
 
 def show_code(news: str) -> None:
-    """Show what happened to saved code."""
+    """Show that saved code was reloaded, or why it wasn't."""
     console.print(f"  {news}", markup=False)
 
 
@@ -96,7 +96,7 @@ def show_size(tree: Path) -> None:
     """Warn if the code is so large that AWS may refuse it."""
     try:
         warning = check_size(tree)
-    except CodeTooLarge as error:  # only AWS refuses it
+    except CodeTooLarge as error:  # AWS would refuse the code, but the local AWS accepts it
         warning = str(error)
     if warning:
         console.print(f"  {warning}", style="yellow", markup=False)
@@ -142,8 +142,8 @@ Try, in another terminal
   bin/jobs doctor
 
 After `. .local/env.sh` in that terminal, also try
-{_import_of_a_file(stack) if stack.has_texting_campaign else ""}\
-  {_signed("execute-api")} \\
+{_import_commands(stack) if stack.has_texting_campaign else ""}\
+  {_curl("execute-api")} \\
     '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
 Ctrl-C stops it and {"keeps its data" if keeps else "removes all its data"}."""
@@ -151,7 +151,7 @@ Ctrl-C stops it and {"keeps its data" if keeps else "removes all its data"}."""
 
 
 def _first_steps() -> str:
-    """Return commands for an organization's first job, or to create one."""
+    """Return commands for the app's first job, or for creating one."""
     app = find_app_folder()
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
@@ -168,10 +168,10 @@ def _jobs_of(package: Path) -> list[str]:
     return sorted(entries((package / "__init__.py").read_text(encoding="utf-8")))
 
 
-def _import_of_a_file(stack: Stack) -> str:
+def _import_commands(stack: Stack) -> str:
     key = f"uploads/{ORGANIZATION}/FILE.csv"
     return f"""\
-  {_signed("s3")} -T FILE.csv \\
+  {_curl("s3")} -T FILE.csv \\
     {stack.endpoint_url}/{stack.bucket_name}/{key}
   bin/jobs dispatch import_contacts --campaign mine --watch key={key}
 """
@@ -184,7 +184,7 @@ def _after_demonstration(imported: str) -> str:
   bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch"""
 
 
-def _signed(service: str) -> str:
+def _curl(service: str) -> str:
     """Return a curl command that signs with the credentials of env.sh."""
     user = '"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
     return f"curl -s --aws-sigv4 aws:amz:us-east-1:{service} --user {user}"

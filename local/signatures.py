@@ -16,11 +16,11 @@ from urllib.parse import quote, unquote
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 _SKEW = timedelta(minutes=15)
-_MOST_DIGITS = 6  # digits of a presigned URL's lifetime in seconds: AWS allows at most 7 days
-_LONGEST = timedelta(days=7)
+_MAX_DIGITS = 6  # digits of a presigned URL's lifetime in seconds: AWS allows at most 7 days
+_MAX_LIFETIME = timedelta(days=7)
 _FORM = "application/x-www-form-urlencoded"
 _UNRESERVED = "-_.~"
-_PLAIN_HASH = 64  # hexadecimal digits of a SHA-256
+_HASH_DIGITS = 64  # hexadecimal digits of a SHA-256
 
 
 class Refused(Exception):
@@ -128,7 +128,7 @@ def _parse(request: Request) -> _Signature:
     else:
         fields = {name: unquote(value) for name, value in _pairs(request.query.split("&")).items()}
         date, seconds = fields.get("X-Amz-Date", ""), fields.get("X-Amz-Expires", "")
-        is_number = seconds.isdecimal() and len(seconds) <= _MOST_DIGITS
+        is_number = seconds.isdecimal() and len(seconds) <= _MAX_DIGITS
         lifetime = timedelta(seconds=int(seconds)) if is_number else timedelta()
         names = ("X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature")
         algorithm = fields.get("X-Amz-Algorithm", "")
@@ -145,7 +145,7 @@ def _pairs(parts: list[str]) -> dict[str, str]:
 def _check_time(given: _Signature) -> None:
     try:
         signed_at = datetime.strptime(given.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        first, last = signed_at - _SKEW, signed_at + min(given.lifetime, _LONGEST)
+        first, last = signed_at - _SKEW, signed_at + min(given.lifetime, _MAX_LIFETIME)
     except (ValueError, OverflowError):
         raise Refused("IncompleteSignature", "The signature has no time.") from None
     if not first <= datetime.now(UTC) <= last:
@@ -155,7 +155,7 @@ def _check_time(given: _Signature) -> None:
 def _check_body(request: Request, body: bytes) -> None:
     """Check the hash of the body, if the request gives one. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
-    if len(given) == _PLAIN_HASH and given != hashlib.sha256(body).hexdigest():
+    if len(given) == _HASH_DIGITS and given != hashlib.sha256(body).hexdigest():
         raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
 
 
@@ -187,7 +187,7 @@ def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> by
 
 
 def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
-    """Return the hash of the body as the head gives it; None if only the body has it."""
+    """Return the hash of the body that the head gives, or None if the head gives none."""
     if given.presigned and _is_for_file(scope):
         return "UNSIGNED-PAYLOAD"
     return request.headers.get("x-amz-content-sha256") or None
@@ -198,7 +198,7 @@ def _is_for_file(scope: str) -> bool:
 
 
 def _path(path: str, service: str) -> str:
-    """Return the canonical path: S3's unchanged, any other without dots and encoded once more."""
+    """Return the canonical path: for S3 unchanged, otherwise without `.` and `..`, and encoded."""
     if service == "s3":
         return path
     segments: list[str] = []

@@ -1,4 +1,4 @@
-"""The API of a stack on the local AWS, with its credentials."""
+"""Call the API of a stack on the local AWS, with the stack's credentials."""
 
 from job_runners.cli.stack import Stack
 from job_runners.credentials import Credentials
@@ -13,5 +13,5 @@ def stack_api(stack: Stack) -> HttpApi:
 
 def signer(stack: Stack) -> Signer:
     """Return a signer with a stack's credentials."""
-    held = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
-    return Signer(lambda: held, stack.region)
+    credentials = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
+    return Signer(lambda: credentials, stack.region)

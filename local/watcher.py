@@ -20,7 +20,7 @@ from local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
 from tools.app_folder import find_app_folder
 from tools.build import LOCK, ROOT, SHIPPED
 
-_LOOK_SECONDS = 0.2
+_CHECK_SECONDS = 0.2
 _AGAIN = "To apply this, press Ctrl-C and start `make run` again"
 
 
@@ -30,8 +30,8 @@ class Sources:
 
     packages: Packages
     digests: dict[str, str]  # hashes of the packages
-    fixed: dict[Path, str]  # files that only another start applies, with their hashes
-    app_folder: Path | None = None  # an organization's, which may not exist yet
+    fixed: dict[Path, str]  # hashes of files whose changes take effect only at the next start
+    app_folder: Path | None = None  # the app's folder, which may not exist yet
 
     @staticmethod
     def now(packages: Packages, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
@@ -40,7 +40,7 @@ class Sources:
         return Sources(packages, packages.digests(), hashes, app_folder)
 
     def new_packages(self) -> list[Path]:
-        """Return the packages of the organization's folder that did not exist at the start."""
+        """Return the packages of the app's folder that did not exist at the start."""
         names = settings.packages_in(self.app_folder) if self.app_folder else ()
         known = self.packages.sources
         return [self.app_folder / name for name in names if self.app_folder and name not in known]
@@ -57,7 +57,7 @@ class Sources:
 
 
 def sources_now() -> Sources:
-    """Return the sources of a stack that is built now, including an organization's folder.
+    """Return the sources of a stack that is built now, including the app's folder.
 
     Raises UnusableAppFolder.
     """
@@ -72,9 +72,9 @@ def sources_now() -> Sources:
 
 
 class Watcher:
-    """Looks at the sources five times a second. Messages go to `say`, a line at a time.
+    """Checks the sources five times a second, and reloads saved code. Messages go to `say`.
 
-    A file lists saved code that is not active, so that the jobs command can say so too.
+    A file lists saved changes that are not active, so that the jobs command can report them too.
     """
 
     def __init__(
@@ -102,18 +102,18 @@ class Watcher:
     def run(self) -> None:
         """Watch until `stop`."""
         with contextlib.suppress(BrokenCode):
-            self._checker.check(self._trees.deployed)  # this makes the first save faster
+            self._checker.check(self._trees.deployed)  # so that the check of the first save is fast
         seen: dict[str, tuple[int, int]] = {}
         handled: dict[str, tuple[int, int]] = {}
         while True:
             before, seen = seen, self._sources.stat()
-            if seen == before and seen != handled:  # and no file is still being written
+            if seen == before and seen != handled:  # a file has changed, and none is being written
                 try:
                     self.look()
                 except Exception as error:  # noqa: BLE001 (the next save is handled anyway)
                     self._say(f"The saved code is not active: {type(error).__name__}: {error}")
                 handled = seen
-            if self._stop.wait(_LOOK_SECONDS / 2 if seen != before else _LOOK_SECONDS):
+            if self._stop.wait(_CHECK_SECONDS / 2 if seen != before else _CHECK_SECONDS):
                 return
 
     def stop(self) -> None:
@@ -121,17 +121,17 @@ class Watcher:
         self._stop.set()
 
     def look(self) -> None:
-        """Reload what has changed, or say why it can't be reloaded."""
+        """Reload the packages that have changed, or report why they can't be reloaded."""
         try:
             digests = self._sources.packages.digests()
         except FileNotFoundError:  # removed since it was listed: the next look handles it
             return
         if digests != self._tried:
             self._tried = digests
-            self._change(digests)
-        self._note()
+            self._reload(digests)
+        self._update_outdated_file()
 
-    def _change(self, digests: dict[str, str]) -> None:
+    def _reload(self, digests: dict[str, str]) -> None:
         if digests == self._active:
             self._broken = ""
             self._say("The saved code is the active code again")
@@ -152,17 +152,17 @@ class Watcher:
         self._active, self._broken = digests, ""
         self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
-    def _note(self) -> None:
+    def _update_outdated_file(self) -> None:
         """Update the file that lists saved changes that are not active."""
-        waiting = [
+        changed = [
             shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
         ]
         lines = []
         if self._broken:
             lines.append(f"The saved code is not active: {self._broken}")
-        if waiting:
-            has = "have" if len(waiting) > 1 else "has"
-            lines.append(f"{' and '.join(waiting)} {has} changed since the deploy. {_AGAIN}")
+        if changed:
+            has = "have" if len(changed) > 1 else "has"
+            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_AGAIN}")
         packages = [shown(package) for package in self._sources.new_packages()]
         if packages:
             are_new = "are new packages" if len(packages) > 1 else "is a new package"

@@ -1,7 +1,7 @@
 """Start the process of a function, before ministack's own script.
 
-The text of this file is put in front of that script, so it has no imports of ours. The process
-starts in a folder of its own, with a file that names the tree of code to run.
+The text of this file is put in front of that script, so it can't import our modules. The process
+starts in a folder of its own, with a file that contains the path of the tree of code to run.
 """
 
 import os
@@ -20,10 +20,10 @@ def begin() -> tuple[IO[str], IO[str]]:
     break an answer, or be taken for one. A program that reads its standard input would take the
     next call.
     """
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    calls = _take_over(0, "r", nothing)
-    os.close(nothing)
-    # the old file may have buffered input
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    calls = _take_over(0, "r", devnull)
+    os.close(devnull)
+    # Replace sys.stdin, because the old file may have buffered input.
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     answers = _take_over(1, "w", 2)  # printed text goes to the log, as on AWS
     _link_code()
@@ -31,8 +31,10 @@ def begin() -> tuple[IO[str], IO[str]]:
 
 
 def _take_over(descriptor: int, mode: str, instead: int) -> IO[str]:
-    """Return a file for the descriptor that started programs don't inherit, and replace the
-    descriptor."""
+    """Return a file for the descriptor's stream, which child processes don't inherit.
+
+    The descriptor itself becomes a copy of `instead`.
+    """
     taken = os.fdopen(os.dup(descriptor), mode, encoding="utf-8")
     os.dup2(instead, descriptor)
     return taken
@@ -44,8 +46,8 @@ def _link_code() -> None:
     Files that the function writes next to its code stay in this folder. (AWS would refuse to write
     them.)
     """
-    named = Path(TREE_FILE)
-    tree = Path(named.read_text(encoding="utf-8"))
-    named.unlink()
+    tree_file = Path(TREE_FILE)
+    tree = Path(tree_file.read_text(encoding="utf-8"))
+    tree_file.unlink()
     for entry in tree.iterdir():
         Path(entry.name).symlink_to(entry)

@@ -70,7 +70,7 @@ def test_a_body_whose_hash_only_it_tells_is_read_up_to_a_bound(
 ) -> None:
     asked = Asked(signed(body=b"text"), WHOLE)
     assert (asked.status, asked.passed) == (200, b"text")
-    monkeypatch.setattr(guard, "_MOST_UNCHECKED", 3)
+    monkeypatch.setattr(guard, "_MAX_UNCHECKED", 3)
     asked = Asked(signed(body=b"text"), WHOLE)
     assert (asked.status, asked.read, asked.passed) == (403, 2, None)
     named = signed("/bucket/key", body=b"text", by=S3SigV4Auth, service="s3")
