@@ -49,15 +49,15 @@ class NeededFiles:
         since, self._seen_until = self._seen_until - _LAG, clock.now()
         # Schedules come first, because a schedule may end with the job that it dispatches next.
         for schedule in _schedules(self._organization):
-            self._note(schedule.payload)
+            self._add_files(schedule.payload)
         for row in queries.read_many(self._open, fresh=True).values():
-            self._note_job(row)
+            self._add_job(row)
         for row in _jobs(self._organization):
             if row.created_at < since:
                 return
-            self._note_job(row)
+            self._add_job(row)
 
-    def _note_job(self, row: JobRequest) -> None:
+    def _add_job(self, row: JobRequest) -> None:
         """Add the files of a job, unless it is unchanged since the last call.
 
         A job that has succeeded can't get another payload.
@@ -65,20 +65,20 @@ class NeededFiles:
         if row.status is Status.SUCCEEDED:
             self._open.pop(row.id, None)
         elif row.id not in self._open or self._open[row.id] != row.updated_at:
-            self._note(_payload(row))
+            self._add_files(_payload(row))
             self._open[row.id] = row.updated_at
 
-    def _note(self, value: Any) -> None:
+    def _add_files(self, value: Any) -> None:
         """Add each string in a payload that can be the key of a file."""
         match value:
             case str() if value.startswith(_folder(self._organization)):
                 self._keys.add(value)
             case dict():
                 for each in (*value, *value.values()):
-                    self._note(each)
+                    self._add_files(each)
             case list():
                 for each in value:
-                    self._note(each)
+                    self._add_files(each)
 
 
 def _folder(organization_id: str) -> str:

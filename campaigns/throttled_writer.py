@@ -14,7 +14,7 @@ from work.retry import Retry
 
 _BACKOFF = Retry(base=0.05, cap=5.0)
 _RESERVE = 5.0  # seconds that the job needs to record its outcome
-_REST = 30.0  # seconds before the next attempt if the table refuses writes until the end
+_RETRY_AFTER = 30.0  # seconds before the next attempt if the table still refuses writes at the end
 
 _T = TypeVar("_T")
 
@@ -25,10 +25,10 @@ class ThrottledWriter:
     `time_left` returns the seconds that this invocation has left.
     """
 
-    def __init__(self, at_once: int, time_left: Callable[[], float]) -> None:
+    def __init__(self, threads: int, time_left: Callable[[], float]) -> None:
         self._time_left = time_left
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="contacts")
-        self._leaving = threading.Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="contacts")
+        self._stopping = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +39,7 @@ class ThrottledWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leaving.set()
+        self._stopping.set()
         self._pool.shutdown(cancel_futures=True)
 
     def each(self, write: Callable[[_T], _T | None], pieces: Iterable[_T]) -> None:
@@ -57,8 +57,8 @@ class ThrottledWriter:
             tries += 1
             wait = _BACKOFF.delay(tries)
             if self._time_left() < wait + _RESERVE:
-                raise RetryAfter(_REST, "the contacts table is throttled")
-            if self._leaving.wait(wait):
+                raise RetryAfter(_RETRY_AFTER, "the contacts table is throttled")
+            if self._stopping.wait(wait):
                 return
 
 

@@ -9,7 +9,7 @@ from aws import bucket
 from campaigns.old_uploads import NeededFiles, older_than
 from work import RunningJob
 
-_LOOK_EVERY = 25  # files between two checks of the needed files, each with a checkpoint
+_CHECK_EVERY = 25  # files between two checks of the needed files, each with a checkpoint
 
 
 class RemoveUploads(BaseModel):
@@ -39,7 +39,7 @@ def remove_uploads(job: RunningJob, payload: RemoveUploads) -> dict[str, Any]:
     for number, file in enumerate(older_than(job.organization_id, before, cursor["after"])):
         if needed is None:
             needed = NeededFiles(job.organization_id)
-        elif number % _LOOK_EVERY == 0:
+        elif number % _CHECK_EVERY == 0:
             job.checkpoint(cursor, message=f"{cursor['removed']:,} files removed")
             needed.look_again()
         if file.key in needed or not bucket.delete_unchanged(file.key, file.etag):

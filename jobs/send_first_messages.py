@@ -61,7 +61,7 @@ class _FirstMessages:
             "too_long": 0,
         }
         self._counts |= cursor["counts"]
-        self._this_turn = 0
+        self._sent_this_turn = 0
 
     def run(self) -> dict[str, Any]:
         """Dispatch the remaining tasks, and return the job's result."""
@@ -85,7 +85,7 @@ class _FirstMessages:
         text = filled(self._payload.text, {name: getattr(contact, name) for name in FIELDS})
         if len(text) > LONGEST:
             return "too_long"
-        self._take_turn()
+        self._count_message()
         self._job.dispatch_task(
             _TASK,
             {
@@ -98,12 +98,12 @@ class _FirstMessages:
         )
         return "dispatched"
 
-    def _take_turn(self) -> None:
-        """Make room for one more message. Yield first if this turn has had its share."""
-        if self._this_turn == PER_TURN:
-            self._this_turn = 0
+    def _count_message(self) -> None:
+        """Count one more message of this turn. If the turn is full, yield first."""
+        if self._sent_this_turn == PER_TURN:
+            self._sent_this_turn = 0
             self._job.next_turn(self._cursor(), progress=self._progress(), message=self._message())
-        self._this_turn += 1
+        self._sent_this_turn += 1
 
     def _checkpoint(self) -> None:
         self._job.checkpoint(self._cursor(), progress=self._progress(), message=self._message())

@@ -61,24 +61,26 @@ def send_first_message(payload: SendFirstMessage) -> None:
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
     claim = SendClaim(campaign, payload.cell)
-    again = payload.model_copy(update={"marks": [*payload.marks, claim.id]}).model_dump(mode="json")
+    next_payload = payload.model_copy(update={"marks": [*payload.marks, claim.id]}).model_dump(
+        mode="json"
+    )
     try:
-        ours = claim.set(payload.texter, payload.marks)
+        may_send = claim.set(payload.texter, payload.marks)
     except AWS_ERRORS as error:
         wait = _BACKOFF.delay(len(payload.marks) + 1)
-        raise RetryAfter(wait, "the contact could not be marked", payload=again) from error
-    if ours:
-        _send(payload, claim, again)
+        raise RetryAfter(wait, "the contact could not be marked", payload=next_payload) from error
+    if may_send:
+        _send(payload, claim, next_payload)
 
 
-def _send(payload: SendFirstMessage, claim: SendClaim, again: dict[str, Any]) -> None:
+def _send(payload: SendFirstMessage, claim: SendClaim, next_payload: dict[str, Any]) -> None:
     try:
         sms.send(payload.cell, payload.text)
     except RetryAfter as refused:
         try:
             claim.end(MessageStatus.NEEDS_MESSAGE)
         except AWS_ERRORS:
-            refused.payload = again
+            refused.payload = next_payload
         raise
     except TextRefused:
         claim.end(MessageStatus.REFUSED)

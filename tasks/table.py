@@ -10,7 +10,7 @@ from work import Retry, Task
 CAMPAIGN_TASKS = frozenset({Tasks.SEND_MESSAGE, Tasks.SEND_FIRST_MESSAGE})
 
 TASKS: dict[str, Task] = {
-    # Retried only if SNS certainly refused it, because a second text is worse than none.
+    # Only a text that SNS certainly refused is sent again: a second text is worse than none.
     Tasks.SEND_MESSAGE: Task(
         "tasks.send_message:send_message", retry=Retry(max_attempts=5, interrupted=False)
     ),

@@ -1,1 +1,1 @@
-"""What builds and checks the project, on a machine of ours or on one that deploys."""
+"""The tools that build, check and deploy the project."""

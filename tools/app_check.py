@@ -1,4 +1,4 @@
-"""Check that an organization's packages can be imported from a built tree, before the deploy.
+"""Check that the app's packages can be imported from a built tree, before the deploy.
 
 Without this check, a broken import would show as an API that answers 502 and a worker that runs
 nothing.
@@ -19,7 +19,7 @@ from tools.import_check import TASK_ROOT
 from tools.work_parameters import work_variables
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
-_SECONDS = 60
+_TIMEOUT = 60  # seconds
 # These errors are mistakes in a line. Other errors may come from a missing setting or service.
 _MISTAKES = frozenset(
     {
@@ -37,7 +37,8 @@ def check_dependencies(tree: Path, app: AppFolder) -> None:
 
     `tree` contains the installed dependencies and nothing else.
     """
-    reserved = our_names() - {"tests"}  # many packages install `tests` by mistake: no code uses it
+    # Many packages install `tests` by mistake, and no code uses it.
+    reserved = our_names() - {"tests"}
     for entry in sorted(tree.iterdir()):
         name = entry.name.removesuffix(".py")
         if name in app.packages:
@@ -78,11 +79,11 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UnusableAppFolder(f"Importing your code took more than {_SECONDS} s") from None
+        raise UnusableAppFolder(f"Importing your code took more than {_TIMEOUT} s") from None
     if not done.stdout:
         raise UnusableAppFolder(f"Your code can't be imported: {done.stderr.strip()}")
     problem: dict[str, Any] | None = json.loads(done.stdout)["problem"]
@@ -125,7 +126,7 @@ class Places:
         return self._path.sub(lambda found: self.source(found[1]), text)
 
     def package_named_in(self, text: str) -> str | None:
-        """Find the package whose table an error text names, and the line of the quoted entry."""
+        """Return the file and line of the table entry that an error text names, or None."""
         quoted = re.search(r"'([^']+)'", text)
         for name, folder in self._sources.items():
             table = rf"\b{re.escape(name)}\.(JOBS|TASKS|QUEUES|RECURRING|AROUND)\b"

@@ -1,4 +1,4 @@
-"""Read an organization's app.toml, which lists the AWS operations that its code calls.
+"""Read the app's app.toml, which lists the AWS operations that the app's code calls.
 
 An entry of `services` is the botocore name of a service, to call all of its operations, or a single
 operation in IAM's notation: `"dynamodb:Scan"`.
@@ -17,7 +17,7 @@ CONFIG = "app.toml"
 
 
 class UnusableAppFolder(JobRunnersError):
-    """The organization's folder has a mistake. The message says where it is and how to fix it."""
+    """The app's folder has a mistake. The message says where it is and how to fix it."""
 
 
 def read_operations(config: Path) -> Operations:

@@ -1,4 +1,4 @@
-"""Find an organization's folder, which has its packages of jobs and tasks and their requirements.
+"""Find the app's folder: the packages of your own jobs and tasks, and their requirements.
 
 The folder is `app/` in this checkout, or the one that the variable APP names. A relative path
 starts at the current folder. An empty APP means that there is no such folder.
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class AppFolder:
-    """A valid folder of an organization. Paths are absolute, and package names are free."""
+    """The app's folder, which was checked. Paths are absolute, and no package name is taken."""
 
     path: Path
     packages: tuple[str, ...]
@@ -68,7 +68,7 @@ class AppFolder:
 
 
 def find_app_folder(environment: Mapping[str, str] = os.environ) -> AppFolder | None:
-    """Return the organization's folder, or None if there is none.
+    """Return the app's folder, or None if there is none.
 
     Raises UnusableAppFolder if APP names no folder, the folder has no package, the name of a
     package is taken, or app.toml can't be read.
@@ -78,7 +78,7 @@ def find_app_folder(environment: Mapping[str, str] = os.environ) -> AppFolder | 
 
 
 def app_path(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the path of the organization's folder, or None if there is none.
+    """Return the path of the app's folder, or None if there is none.
 
     Raises UnusableAppFolder if APP names no folder.
     """
@@ -114,7 +114,7 @@ def why_not_a_package(name: str) -> str | None:
             f"Python can't import the name {name!r}. Use letters, digits and _, for example "
             f"{_identifier(name)}"
         )
-    taken_by = _clash(name)
+    taken_by = _find_other_owner(name)
     if taken_by is None:
         return None
     return f"the name {name} is taken: {taken_by}. Rename it, for example to my_{name}"
@@ -127,7 +127,7 @@ def our_names() -> frozenset[str]:
     return frozenset(found - {"app"} | {"tests"})
 
 
-def _clash(name: str) -> str | None:
+def _find_other_owner(name: str) -> str | None:
     if name in our_names():
         return f"Job Runners has a module {name}"
     if name in sys.stdlib_module_names:

@@ -1,4 +1,4 @@
-"""Pin the requirements of an organization's code, and install them for its tests.
+"""Pin the requirements of the app's code, and install them for its tests.
 
 Usage: python -m tools.app_requirements lock|install
 
@@ -66,18 +66,18 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
 
     Raises UnusableAppFolder if the lock is missing or outdated, or can't be installed.
     """
-    wanted = locked(app)
+    app_lock = locked(app)
     stamp = environment / "app-requirements"
-    text = wanted.read_text() if wanted else ""
+    text = app_lock.read_text() if app_lock else ""
     if text == (stamp.read_text() if stamp.exists() else ""):
         return
     stamp.unlink(missing_ok=True)
     python = ["--python", str(environment / "bin" / "python"), "--require-hashes"]
     problem = "The requirements of Job Runners can't be installed"
     _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
-    if wanted:
-        options = ["--no-deps", "--requirement", str(wanted)]
-        _run_uv(["install", *python, *options], f"{wanted} can't be installed on this machine")
+    if app_lock:
+        options = ["--no-deps", "--requirement", str(app_lock)]
+        _run_uv(["install", *python, *options], f"{app_lock} can't be installed on this machine")
         stamp.write_text(text)
 
 
@@ -90,8 +90,8 @@ def _has_requirements(app: AppFolder) -> bool:
 
 
 def _compile(app: AppFolder, options: list[str]) -> None:
-    # It runs in the app's folder, so that references to other files are relative and the lock has
-    # no path of this machine.
+    # Run uv in the app's folder, so that references to other files are relative and the lock has no
+    # path of this machine.
     arguments = ["compile", app.requirements.name, "--constraint", str(OUR_LOCK), *options]
     arguments += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
     arguments += ["--no-emit-index-url", "--no-emit-find-links"]
@@ -115,9 +115,9 @@ def _our_names() -> list[str]:
 
 
 def _digest(app: AppFolder) -> str:
-    made_of = hashlib.sha256(app.requirements.read_bytes())
-    made_of.update(OUR_LOCK.read_bytes())
-    return made_of.hexdigest()[:16]
+    digest = hashlib.sha256(app.requirements.read_bytes())
+    digest.update(OUR_LOCK.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _lowest(*versions: str) -> str:

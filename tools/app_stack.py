@@ -1,6 +1,6 @@
-"""Deploy the organization's own stack (app/template.yaml), and pass its outputs to ours.
+"""Deploy the app's own stack (app/template.yaml), and pass its outputs to our stack.
 
-It is deployed before our stack, because our stack uses its outputs. An output with the name of a
+The app's stack is deployed first, because our stack uses its outputs. An output with the name of a
 parameter of our template, such as WorkerPolicyArn, becomes the value of that parameter.
 """
 
@@ -27,7 +27,7 @@ _Loader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 @dataclass(frozen=True)
 class AppStack:
-    """The organization's template, and the name of the Job Runners stack that runs its code."""
+    """The app's template, and the name of the Job Runners stack that runs the app's code."""
 
     template: Path
     our_name: str
@@ -38,36 +38,36 @@ class AppStack:
         return f"{self.our_name}-app"
 
     def deploy(
-        self, sam: Sam, cloudformation: Any, folder: Path, artefacts: Sequence[str]
+        self, sam: Sam, cloudformation: Any, folder: Path, artifacts: Sequence[str]
     ) -> dict[str, str]:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
-        `artefacts` are sam's options for where to upload the build. sam also reads a samconfig.toml
+        `artifacts` are sam's options for where to upload the build. sam also reads a samconfig.toml
         in the template's folder.
         """
         config = self.template.with_name("samconfig.toml")
         given = ["--config-file", str(config)] if config.exists() else []
         sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *given])
         given += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
-        given += [*artefacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
+        given += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
         given += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
         if OUR_STACK_NAME in parameters(self.template):
-            said = overrides(tomllib.loads(config.read_text())) if config.exists() else []
-            given += option([f"{OUR_STACK_NAME}={self.our_name}", *said])
+            already_set = overrides(tomllib.loads(config.read_text())) if config.exists() else []
+            given += option([f"{OUR_STACK_NAME}={self.our_name}", *already_set])
         sam(["deploy", *given])
         (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
 
 
 def handed_over(
-    outputs: Mapping[str, str], our_template: Path, said: Collection[str]
+    outputs: Mapping[str, str], our_template: Path, already_set: Collection[str]
 ) -> dict[str, str]:
-    """Select the outputs that are parameters of our template and aren't set elsewhere (`said`)."""
+    """Return the outputs that are parameters of our template, except those in `already_set`."""
     known = parameters(our_template)
     return {
         name: value
         for name, value in sorted(outputs.items())
-        if name in known and name not in said and value  # sam takes no empty value
+        if name in known and name not in already_set and value  # sam takes no empty value
     }
 
 

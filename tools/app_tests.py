@@ -1,4 +1,4 @@
-"""Run the tests of an organization's code: python -m tools.app_tests [arguments of pytest]"""
+"""Run the tests of the app's code: python -m tools.app_tests [arguments of pytest]"""
 
 import os
 import subprocess

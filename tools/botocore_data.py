@@ -4,8 +4,8 @@ Without this, a process parses the endpoints of 400 services and the whole descr
 service that it makes a client for. That takes half of a cold start. The reduced data describes the
 same requests, endpoints and responses; tests/infra/test_botocore_data.py compares them.
 
-If an operation is listed neither here nor in the organization's app.toml, its client has no method
-for it. Two checks find such calls before a deploy: tests use the same reduced clients
+If an operation is listed neither here nor in app.toml, a client of its service has no method for
+it. Two checks find such calls before a deploy: tests use the same reduced clients
 (testing/shipped_operations.py), and each build searches the sources (tools/operation_check.py).
 """
 
@@ -53,11 +53,14 @@ Operations = Mapping[str, Set[str]]
 
 
 def with_ours(added: Operations) -> Operations:
-    """Combine our operations with those that an organization's code calls."""
-    every = {
+    """Combine our operations with those that the app's code calls."""
+    combined = {
         service: OPERATIONS.get(service, frozenset()) | named for service, named in added.items()
     }
-    return {**OPERATIONS, **{name: ALL if named >= ALL else named for name, named in every.items()}}
+    return {
+        **OPERATIONS,
+        **{name: ALL if named >= ALL else named for name, named in combined.items()},
+    }
 
 
 def installed_data() -> Path:
@@ -230,8 +233,8 @@ def _without_prose(described: Any) -> Any:
     }
 
 
-def _only(all_of_it: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
-    return {name: each for name, each in all_of_it.items() if name in kept}
+def _only(values: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+    return {name: each for name, each in values.items() if name in kept}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Make the bytecode for a build.
 
-Lambda can't write bytecode, and without it imports take 2 to 3 times as long. It must come from the
-minor version of Python that the functions run, because Python ignores that of other versions.
+Lambda can't write bytecode, and without it imports take 2 to 3 times as long. Python ignores the
+bytecode of other minor versions, so it must come from the version that the functions run.
 """
 
 import compileall
@@ -69,10 +69,10 @@ def first_mistake(source: Path) -> str:
             compile(file.read_bytes(), file, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
-            said = error.msg if isinstance(error, SyntaxError) else str(error)
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
             shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
             place = f"{shown}:{line}" if line else shown
-            return f"{place}: {type(error).__name__}: {said}. Correct that line"
+            return f"{place}: {type(error).__name__}: {reason}. Correct that line"
     return f"{source} does not compile"
 
 
@@ -89,16 +89,16 @@ def _compile_with_another(target: Target, tree: Path, path: Path) -> bool:
 def interpreter(version: str) -> str | None:
     """Return the path of a Python of this version (such as 3.13), or None if there is none.
 
-    It runs each candidate, because a name on PATH may be a shim that fails.
+    Run each candidate, because a name on PATH may be a shim that fails.
     """
     folders = [Path(each) for each in os.get_exec_path()]
     folders += sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin"))
-    asked = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+    program = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
     for folder in folders:
         python = folder / f"python{version}"
         if python.is_file() and os.access(python, os.X_OK):
             answer = subprocess.run(
-                [python, "-I", "-c", asked], capture_output=True, text=True, check=False
+                [python, "-I", "-c", program], capture_output=True, text=True, check=False
             )
             if answer.stdout == version:
                 return str(python)

@@ -6,9 +6,9 @@ from errors import JobRunnersError
 
 # Lambda's limit for the unzipped code of a function and its layers, in bytes.
 MOST = 250 * 1024 * 1024
-NEAR = 0.8  # the share of the limit from which there is a warning
+NEAR = 0.8  # the share of the limit from which check_size returns a warning
 _MB = 1024 * 1024
-_SHOWN = 3  # the number of the largest parts in a message
+_SHOWN = 3  # parts that a message names, largest first
 
 
 class CodeTooLarge(JobRunnersError):

@@ -1,4 +1,4 @@
-"""Deploy the organization's own stack, if it has a template, and then ours.
+"""Deploy the app's own stack, if the app has a template, and then ours.
 
 This is the last step of make deploy. Usage, after `sam build`: python -m tools.deploy --region
 REGION --sam PATH. The template is app/template.yaml, or template.yaml in the folder that APP names.
@@ -39,13 +39,13 @@ class Deploy:
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
                 _say(warning)
-                break  # they all have the same
+                break  # all functions have the same code
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
         self._run(["deploy", *arguments, *option(given)])
 
     def _deploy_app(self, template: Path) -> list[str]:
-        """Deploy the organization's stack, and return the parameters for ours.
+        """Deploy the app's stack, and return the parameters for our stack.
 
         The list is empty if those in samconfig.toml are enough.
         """
@@ -55,17 +55,17 @@ class Deploy:
         cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
         outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
         own = overrides(config)
-        said = dict(each.partition("=")[::2] for each in own)
-        for name in sorted(said.keys() & outputs.keys()):
-            used, other = said[name], outputs[name]
+        configured = dict(each.partition("=")[::2] for each in own)
+        for name in sorted(configured.keys() & outputs.keys()):
+            used, other = configured[name], outputs[name]
             _say(f"Using {name}={used} from samconfig.toml, not {other} from {app.name}")
-        found = handed_over(outputs, self.built, said)
+        found = handed_over(outputs, self.built, configured)
         for name, value in found.items():
             _say(f"Using {name}={value} from {app.name}")
         return own + [f'{name}="{value}"' for name, value in found.items()] if found else []
 
     def _run(self, arguments: Sequence[str]) -> None:
-        # The tools that build the organization's functions are in sam's folder.
+        # The tools that build the app's own functions are in sam's folder.
         path = f"{self.sam.absolute().parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
@@ -80,7 +80,7 @@ def _say(text: str) -> None:
 
 
 def app_template() -> Path | None:
-    """Return the organization's template, or None if there is none. Raises UnusableAppFolder."""
+    """Return the app's template, or None if there is none. Raises UnusableAppFolder."""
     folder = find_app_folder()
     return folder.template if folder and folder.template.is_file() else None
 

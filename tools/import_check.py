@@ -55,8 +55,8 @@ def _import_in_child(tree: str, modules: list[str]) -> dict[str, Any]:
             json.dump(_import(tree, modules), out)
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as told:
-        text = told.read()
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
     os.waitpid(child, 0)
     return json.loads(text) if text else {"problem": _ENDED, "others": []}
 
@@ -98,7 +98,8 @@ def _describe(error: BaseException, tree: str) -> dict[str, Any]:
         places.append((_path_in_tree(error.filename, tree) or error.filename, error.lineno))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, NameError | AttributeError) and not own:
-        text = str(traceback.TracebackException.from_exception(error))  # which may know a near name
+        # This text may also suggest a similar name.
+        text = str(traceback.TracebackException.from_exception(error))
     no_such_name = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
     return {
         "kind": type(error).__name__,
@@ -114,8 +115,8 @@ def _describe(error: BaseException, tree: str) -> dict[str, Any]:
 def _nearest(asked: re.Match[str]) -> str | None:
     """Return the name in the module that is most similar to the missing one."""
     module = sys.modules.get(asked[2])
-    there = [*dir(module), *getattr(module, "__all__", ())]
-    return next(iter(get_close_matches(asked[1], there, n=1)), None)
+    names = [*dir(module), *getattr(module, "__all__", ())]
+    return next(iter(get_close_matches(asked[1], names, n=1)), None)
 
 
 def _is_definition_error(error: BaseException) -> bool:

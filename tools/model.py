@@ -1,7 +1,7 @@
 """Check the models in model/, and that each of their safeguards is needed: `make model`.
 
-model/runs.toml lists the runs. A run of an unchanged module must find no violation. A run of a
-twin, which lacks one safeguard, must find that the promise that this safeguard protects is broken.
+model/runs.toml lists the runs. A run of an unchanged module must find no violation. A twin is the
+module without one safeguard. Its run must find that the promise behind that safeguard is broken.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 from tools import tlc
 
 LEVELS = ("test", "model", "chaos")  # each includes the runs of the one before
-_AT_ONCE = 2
+_PARALLEL = 2  # small runs at a time
 _PATIENCE = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
 
 
@@ -87,11 +87,11 @@ def _twins(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
 def _config(
     of_module: dict[str, Any], constants: dict[str, Any], run: dict[str, Any]
 ) -> tlc.Config:
-    both = of_module["constants"] | constants
+    merged = of_module["constants"] | constants
     live = run.get("live", False)
     return tlc.Config(
         specification="Live" if live else "Spec",
-        constants={name: str(value) for name, value in both.items()},
+        constants={name: str(value) for name, value in merged.items()},
         invariants=of_module["invariants"],
         properties=[*of_module["properties"], *(of_module["liveness"] if live else ())],
         # Neither symmetry nor a view is sound for liveness.
@@ -100,12 +100,12 @@ def _config(
     )
 
 
-def play(what: list[Run]) -> Iterator[Result]:
+def play(selected: list[Run]) -> Iterator[Result]:
     """Run the small runs two at a time, then the large ones. Yield the results in that order."""
-    small = [run for run in what if run.level != "chaos"]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    small = [run for run in selected if run.level != "chaos"]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
         yield from pool.map(_check, small)
-    yield from map(_check, (run for run in what if run.level == "chaos"))
+    yield from map(_check, (run for run in selected if run.level == "chaos"))
 
 
 def _check(run: Run) -> Result:

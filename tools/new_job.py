@@ -1,4 +1,4 @@
-"""Write a working job and its test into an organization's folder.
+"""Write a working job and its test into the app's folder.
 
 Usage: python -m tools.new_job NAME [--package NAME]. `jobs new` calls it. It prints JSON: the files
 that it wrote, and a line that you have to add yourself, if any.
@@ -120,14 +120,14 @@ def _write(folder: Path, package: str, name: str) -> Written:
         folder / package / f"{name}.py": _JOB.format(**facts),
         folder / settings.APP_TESTS / f"test_{name}.py": _TEST.format(**facts),
     }
-    there = table.read_text(encoding="utf-8") if table.exists() else ""
+    existing = table.read_text(encoding="utf-8") if table.exists() else ""
     for path in files:
-        if path.exists() or name in entries(there):
+        if path.exists() or name in entries(existing):
             where = path if path.exists() else table
             raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
     if not (folder / "requirements.txt").exists():
         files[folder / "requirements.txt"] = _REQUIREMENTS
-    changed = with_entry(there, entry) if there.strip() else _TABLE.format(**facts)
+    changed = with_entry(existing, entry) if existing.strip() else _TABLE.format(**facts)
     if changed is None:
         written.entry = entry
     else:
@@ -159,8 +159,10 @@ def _default_package(folder: Path) -> str:
         )
     if packages:
         return packages[0]
-    named = re.sub(r"\W+", "_", folder.name.lower())
-    return _DEFAULT_PACKAGE if named == "app" or why_not_a_package(named) else named
+    from_folder = re.sub(r"\W+", "_", folder.name.lower())
+    return (
+        _DEFAULT_PACKAGE if from_folder == "app" or why_not_a_package(from_folder) else from_folder
+    )
 
 
 def _camel(name: str) -> str:

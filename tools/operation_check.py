@@ -86,8 +86,8 @@ def _service_of(call: ast.Call) -> str | None:
 def _names_in(call: ast.Call) -> Set[str]:
     """Return the name of the called method, and arguments that may name one (for a paginator)."""
     texts = {each.value for each in call.args if isinstance(each, ast.Constant)}
-    of_several_words = {each for each in texts if isinstance(each, str) and "_" in each}
-    return of_several_words | {_name_of(call.func)}
+    with_underscore = {each for each in texts if isinstance(each, str) and "_" in each}
+    return with_underscore | {_name_of(call.func)}
 
 
 def _name_of(called: ast.expr) -> str:

@@ -17,7 +17,7 @@ _NEVER_USED = (
     "*.dist-info/sboms",
     *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
 )
-# Modules that our code doesn't import but an organization's may: pydantic v1, the time zones of
+# Modules that our code doesn't import but an app's code may: pydantic v1, the time zones of
 # dateutil for machines that have none, and utilities of Powertools.
 _NOT_OURS = (
     "pydantic/v1",

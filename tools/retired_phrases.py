@@ -1,8 +1,8 @@
 """Keeps stilted English from coming back: `python -m tools.retired_phrases`, part of `make lint`.
 
-retired_phrases.toml lists the phrases, and how often each directory still has them. A directory may
-not have more. One that has fewer must say so, with `--lower`: the numbers only fall. If you move
-files, move their numbers by hand, and leave the total as it is.
+retired_phrases.toml lists the phrases, and the number that each directory still has. A directory
+may not have more. If it has fewer, lower its number with `--lower`, so that the numbers only fall.
+If you move files, move their numbers by hand, and leave the total as it is.
 """
 
 import argparse
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_suffix(".toml")
 _SUFFIXES = (".html", ".js", ".md", ".py", ".sh", ".tla", ".toml", ".yaml", ".yml")
 _EXEMPT = (
-    "app/",  # an organization's own work has its own words
+    "app/",  # the app has its own words
     "docs/contributing/style.md",  # names the phrases
     "tests/infra/test_retired_phrases.py",
     "tests/released/",  # stored by earlier versions
@@ -59,30 +59,31 @@ def places(path: str, text: str, phrases: dict[str, str]) -> Iterator[Place]:
 
 
 def _unreleased(changelog: str) -> str:
-    """Return what a changelog says about the version that is not released yet."""
+    """Return the part of a changelog about the version that is not released yet."""
     released = re.search(r"^## \d", changelog, re.MULTILINE)
     return changelog[: released.start()] if released else changelog
 
 
 def complaints(found: list[Place], allowed: dict[str, int], total: int) -> Iterator[str]:
-    """Yield what is wrong: directories with too many phrases, and numbers that are out of date."""
+    """Yield a message for each directory with too many phrases and each outdated number."""
     by_directory = Counter(place.directory for place in found)
     for directory in sorted(by_directory.keys() | allowed.keys()):
-        count, most = by_directory[directory], allowed.get(directory, 0)
-        if count > most:
+        count, limit = by_directory[directory], allowed.get(directory, 0)
+        if count > limit:
             yield from (str(place) for place in found if place.directory == directory)
-            yield f"{directory}: {count} retired phrases, {most} are allowed. Rewrite the new ones."
-        elif count < most:
-            yield f"{directory}: {count} retired phrases left of {most}. Lower the number: --lower"
+            text = f"{count} retired phrases, {limit} are allowed. Rewrite the new ones."
+            yield f"{directory}: {text}"
+        elif count < limit:
+            yield f"{directory}: {count} retired phrases left of {limit}. Lower the number: --lower"
     if sum(allowed.values()) > total:
         yield f"The numbers add up to more than the total, {total}. They may only fall."
 
 
 def lowered(settings: str, found: list[Place]) -> str:
-    """Return the settings with each number lowered to what there is, and the total with them."""
+    """Return the settings with each number lowered to the current one, and with the new total."""
     allowed: dict[str, int] = tomllib.loads(settings)["counts"]
     by_directory = Counter(place.directory for place in found)
-    counts = {name: min(most, by_directory[name]) for name, most in sorted(allowed.items())}
+    counts = {name: min(limit, by_directory[name]) for name, limit in sorted(allowed.items())}
     lines = [f'"{name}" = {count}\n' for name, count in counts.items() if count]
     head = settings[: settings.index(_COUNTS)]
     head = re.sub(r"^total = \d+", f"total = {sum(counts.values())}", head, flags=re.MULTILINE)
@@ -90,7 +91,7 @@ def lowered(settings: str, found: list[Place]) -> str:
 
 
 def main() -> int:
-    """Print what is wrong; return 1 if anything is."""
+    """Print the problems. Return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tools.retired_phrases", description=__doc__)
     parser.add_argument("--lower", action="store_true", help="lower the numbers to what there is")
     options = parser.parse_args()
@@ -103,9 +104,9 @@ def main() -> int:
     if options.lower:
         LIST.write_text(lowered(LIST.read_text(), found))
         settings = tomllib.loads(LIST.read_text())
-    said = list(complaints(found, settings["counts"], settings["total"]))
-    print("\n".join(said), end="\n" if said else "")
-    return 1 if said else 0
+    messages = list(complaints(found, settings["counts"], settings["total"]))
+    print("\n".join(messages), end="\n" if messages else "")
+    return 1 if messages else 0
 
 
 def _tracked() -> list[str]:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_suffix(".txt")
-_LOOKED_AT = (".py", ".js", ".md")
-# Notes about earlier versions stay as they were written, and an organization's own code has its own
-# words.
-_LEFT_ALONE = ("CHANGELOG.md", "tests/released/", "app/")
+_SUFFIXES = (".py", ".js", ".md")
+# Notes about earlier versions stay as they were written, and the app has its own words.
+_EXEMPT = ("CHANGELOG.md", "tests/released/", "app/")
 
 
 class Word(NamedTuple):
@@ -37,7 +36,7 @@ def words(text: str) -> list[Word]:
 def found_in(path: str, text: str, retired: list[Word]) -> Iterator[str]:
     """Yield a message for each retired word in a file's text, with its place and replacement."""
     for word in retired:
-        if path.startswith((*_LEFT_ALONE, *word.stays)):
+        if path.startswith((*_EXEMPT, *word.stays)):
             continue
         for number, line in enumerate(text.splitlines(), start=1):
             if re.search(rf"\b{re.escape(word.word)}\b", line):
@@ -49,7 +48,7 @@ def main() -> int:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    paths = [path for path in listed if path.endswith(_LOOKED_AT) and (ROOT / path).is_file()]
+    paths = [path for path in listed if path.endswith(_SUFFIXES) and (ROOT / path).is_file()]
     retired = words(LIST.read_text())
     places = [
         place for path in paths for place in found_in(path, (ROOT / path).read_text(), retired)

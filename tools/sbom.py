@@ -1,7 +1,7 @@
 """Write a CycloneDX bill of materials of the deployed packages: python -m tools.sbom FILE
 
-It covers our own lock, and that of the organization's folder if there is one. Run it with the
-interpreter of .venv-scan.
+It covers our own lock, and the app's lock if there is one. Run it with the interpreter of
+.venv-scan.
 """
 
 import argparse
@@ -67,7 +67,8 @@ def _component(package: Package) -> Component:
         bom_ref=url.to_string(),
         purl=url,
         licenses=[LicenseFactory().make_from_string(package.license)],
-        # Not `hashes` of the component, because they are those of all its files; one is installed.
+        # These are the hashes of all files of the release. Only one file is installed, so they
+        # aren't the component's own `hashes`.
         external_references=[
             ExternalReference(
                 type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url.to_string()), hashes=hashes

@@ -12,9 +12,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from errors import JobRunnersError
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
-_ASKED_FOR = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
+_REQUIRED_BY_US = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_LICENSES = {  # where metadata does not name one
+_LICENSES = {  # of packages whose metadata names no license
     "cronsim": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
@@ -47,16 +47,16 @@ def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]
     }
     found = []
     for name, (version, entry) in sorted(pinned.items()):
-        there = installed.get(name)
-        if there is None or there.version != version:
+        distribution = installed.get(name)
+        if distribution is None or distribution.version != version:
             raise NotInstalled(f"{name} {version} is not installed. To install it, run make dev")
         package = Package(
             name=name,
             version=version,
             hashes=tuple(_HASH.findall(entry)),
-            license=_license(name, there),
-            needs=tuple(sorted(pinned.keys() & _needed_by(there))),
-            asked_for=bool(_ASKED_FOR.search(entry)),
+            license=_license(name, distribution),
+            needs=tuple(sorted(pinned.keys() & _needed_by(distribution))),
+            asked_for=bool(_REQUIRED_BY_US.search(entry)),
         )
         found.append(package)
     return found
@@ -69,8 +69,8 @@ def _pins(lock: Path) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
             yield canonicalize_name(found[1]), (found[2], entry)
 
 
-def _needed_by(there: Distribution) -> set[str]:
-    needed = map(Requirement, there.requires or ())
+def _needed_by(distribution: Distribution) -> set[str]:
+    needed = map(Requirement, distribution.requires or ())
     return {
         canonicalize_name(each.name)
         for each in needed
@@ -78,12 +78,12 @@ def _needed_by(there: Distribution) -> set[str]:
     }
 
 
-def _license(name: str, there: Distribution) -> str:
-    def said(field: str) -> list[str]:
-        return there.metadata.get_all(field) or []
+def _license(name: str, distribution: Distribution) -> str:
+    def values(field: str) -> list[str]:
+        return distribution.metadata.get_all(field) or []
 
     prefix = "License :: "
-    kinds = [each.split(" :: ")[-1] for each in said("Classifier") if each.startswith(prefix)]
-    first_line = "".join(said("License")).partition("\n")[0]
-    expression = "".join(said("License-Expression")) or _LICENSES.get(name)
+    kinds = [each.split(" :: ")[-1] for each in values("Classifier") if each.startswith(prefix)]
+    first_line = "".join(values("License")).partition("\n")[0]
+    expression = "".join(values("License-Expression")) or _LICENSES.get(name)
     return expression or first_line or " OR ".join(kinds) or "unknown"

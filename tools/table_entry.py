@@ -23,7 +23,7 @@ def with_entry(source: str, entry: str) -> str | None:
     table = _dictionary(tables[0])
     if table is None:
         return None
-    changed = _inserted(source, table, entry)
+    changed = _insert(source, table, entry)
     return changed if _only_adds(tree, changed) else None
 
 
@@ -60,7 +60,7 @@ def _imported(tree: ast.Module) -> set[str]:
     return {alias.asname or alias.name for each in imports for alias in each.names}
 
 
-def _inserted(source: str, table: ast.Dict, entry: str) -> str:
+def _insert(source: str, table: ast.Dict, entry: str) -> str:
     """Put the entry before the brace that closes the table."""
     encoded = source.encode()
     end = _offset(encoded, table.end_lineno or 0, (table.end_col_offset or 0) - 1)
@@ -71,9 +71,9 @@ def _inserted(source: str, table: ast.Dict, entry: str) -> str:
         if not _has_comma(encoded[value_end:end]):
             before = before[:value_end] + b"," + before[value_end:]
     # Text before the brace on its line, and a comment above it, stay before the new entry.
-    opening = before.rstrip(b" \t")
-    line_break = b"" if opening.endswith(b"\n") else b"\n"
-    return (opening + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()
+    beginning = before.rstrip(b" \t")
+    line_break = b"" if beginning.endswith(b"\n") else b"\n"
+    return (beginning + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()
 
 
 def _offset(encoded: bytes, line: int, column: int) -> int:

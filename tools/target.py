@@ -17,7 +17,7 @@ _MANYLINUX2014 = 17
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a build. Its fields are values of the template parameters of those names."""
+    """The target of a build. Its first two fields are values of the template's parameters."""
 
     architecture: str  # arm64 or x86_64
     python_runtime: str  # python3.11 to python3.14

@@ -20,7 +20,7 @@ _OLDEST_JAVA = 11
 # Models are small, and starting Java takes longer than most runs. These options shorten the start.
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g")
 _LARGE = ("-XX:+UseParallelGC", "-Xmx4g")
-_SHOWN_OF_TRACE = 4000  # characters of a counterexample, from its end
+_MAX_TRACE = 4000  # characters of a counterexample, from its end
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Outcome:
     def counterexample(self) -> str:
         """Return the end of the behavior that violates the definition, from TLC's output."""
         begin = self.output.find("The behavior up to this point is")
-        return self.output[begin:][-_SHOWN_OF_TRACE:]
+        return self.output[begin:][-_MAX_TRACE:]
 
 
 class TlcFailed(Exception):
@@ -75,8 +75,8 @@ def java() -> str | None:
     found = shutil.which("java")
     if found is None:
         return None
-    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    answer = subprocess.run([found, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
     return found if version and int(version[1]) >= _OLDEST_JAVA else None
 
 
@@ -101,8 +101,8 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
     if program is None or tools is None:
         raise TlcFailed(missing())
     with tempfile.TemporaryDirectory(prefix="tlc-") as folder:
-        written = Path(folder, "check.cfg")
-        written.write_text(config.text())
+        config_file = Path(folder, "check.cfg")
+        config_file.write_text(config.text())
         # TLC unpacks its modules into the folder for temporary files, and removes them at the end.
         command: list[Any] = [
             program,
@@ -110,9 +110,9 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
             *(_LARGE if large else _QUICK),
             f"-DTLA-Library={MODEL}",
         ]
-        command += ["-cp", tools, "tlc2.TLC", "-metadir", folder, "-config", written]
+        command += ["-cp", tools, "tlc2.TLC", "-metadir", folder, "-config", config_file]
         # -deadlock turns off the check for deadlocks, because a finished behavior has no next step.
-        # The invariant NoStall checks that it stops only when all work is done.
+        # The invariant NoStall checks that the model stops only when all work is done.
         command += ["-nowarning", "-deadlock", "-lncheck", "final", "-workers", 2 if large else 1]
         try:
             ran = subprocess.run(
@@ -133,10 +133,10 @@ def _outcome(output: str) -> Outcome:
     states = int(counted[-1][1]) if counted else 0
     if "No error has been found" in output:
         return Outcome(None, states, output)
-    named = re.search(r"(?:Invariant|Action property|property) (\w+) is violated", output)
-    if named:
-        return Outcome(named[1], states, output)
+    violated = re.search(r"(?:Invariant|Action property|property) (\w+) is violated", output)
+    if violated:
+        return Outcome(violated[1], states, output)
     if "Temporal properties were violated" in output:
         return Outcome("a temporal property", states, output)
-    said = re.search(r"^(\*\*\*|Error)", output, re.MULTILINE)
-    raise TlcFailed(output[said.start() if said else 0 :][:_SHOWN_OF_TRACE])
+    error = re.search(r"^(\*\*\*|Error)", output, re.MULTILINE)
+    raise TlcFailed(output[error.start() if error else 0 :][:_MAX_TRACE])

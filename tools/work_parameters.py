@@ -21,7 +21,8 @@ _VARIABLES = {
     "TextCountries": "TEXT_COUNTRIES",
     "TextNumberTypes": "TEXT_NUMBER_TYPES",
 }
-_OF_THE_STACK_ALONE = ("JobRunner", "WorkerTimeout")
+# Parameters that the local stack needs, too, but that tests and builds don't.
+_ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout")
 
 
 def work_parameters() -> dict[str, str]:
@@ -30,11 +31,11 @@ def work_parameters() -> dict[str, str]:
     EXTENSIONS in the environment overrides Extensions in the file.
     """
     try:
-        said = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
+        given = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
     except FileNotFoundError:
-        said = []
-    pairs = [each.partition("=") for each in said]
-    known = (*_VARIABLES, *_OF_THE_STACK_ALONE)
+        given = []
+    pairs = [each.partition("=") for each in given]
+    known = (*_VARIABLES, *_ONLY_FOR_STACKS)
     found = {name: value.strip('"') for name, _, value in pairs if name in known}
     found = {name: value for name, value in found.items() if value}  # sam accepts no empty value
     extensions = ",".join(settings.settings().extensions)

@@ -37,7 +37,7 @@ def post(
     """
     host = target.host if target.port == 443 else f"{target.host}:{target.port}"
     try:
-        with _connected(target, seconds) as connection:
+        with _connect(target, seconds) as connection:
             connection.request("POST", path, body, {"Host": host, **headers})
             with connection.getresponse() as answer:
                 return Answer(answer.status, answer.headers.get("Retry-After"))
@@ -51,7 +51,7 @@ def post(
 
 
 @contextmanager
-def _connected(target: Target, seconds: float) -> Iterator[HTTPConnection]:
+def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
     began = time.monotonic()
     with (
         socket.create_connection((target.address, target.port), timeout=seconds) as plain,
@@ -70,10 +70,10 @@ def _connected(target: Target, seconds: float) -> Iterator[HTTPConnection]:
 @contextmanager
 def _time_limit(connected: socket.socket, seconds: float) -> Iterator[None]:
     """Cut the connection after `seconds`, because a socket's timeout restarts with every byte."""
-    over = threading.Event()
+    expired = threading.Event()
 
     def cut() -> None:
-        over.set()
+        expired.set()
         with suppress(OSError):  # the other end has closed it already
             # SSLSocket's own shutdown would remove the TLS session that the main thread reads from.
             socket.socket.shutdown(connected, socket.SHUT_RDWR)
@@ -84,7 +84,7 @@ def _time_limit(connected: socket.socket, seconds: float) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException) as error:
-        if over.is_set():
+        if expired.is_set():
             raise TimeoutError from error
         raise
     finally:

@@ -54,10 +54,10 @@ def is_public(address: str) -> bool:
     """Return whether the whole internet reaches the same machine at this address."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv6Address):
-        inner = _inner(ip)
-        if inner is None:
+        ipv4 = _ipv4_target(ip)
+        if ipv4 is None:
             return ip in _UNICAST and ip.is_global and not _is_special(ip)
-        ip = inner
+        ip = ipv4
     return ip.is_global and not ip.is_multicast and not _is_special(ip)
 
 
@@ -65,7 +65,7 @@ def _is_special(ip: IPv4Address | IPv6Address) -> bool:
     return any(ip in each for each in _SPECIAL)
 
 
-def _inner(ip: IPv6Address) -> IPv4Address | None:
+def _ipv4_target(ip: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address to which packets for an IPv6 address go, or None."""
     if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)

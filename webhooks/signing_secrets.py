@@ -9,7 +9,7 @@ from errors import DoNotRetry
 from settings import required
 from webhooks.signature import secret_keys
 
-_KEPT = 60.0  # seconds; a rotated secret is used after this time at the latest
+_MAX_AGE = 60.0  # seconds; a rotated secret is used after this time at the latest
 
 _keys: dict[str, tuple[float, list[bytes]]] = {}
 
@@ -21,7 +21,7 @@ def webhook_keys(name: str) -> list[bytes]:
     """
     parameter = f"{required('WEBHOOK_SECRETS_PATH', 'post_webhook').rstrip('/')}/{name}"
     read_at, keys = _keys.get(parameter, (0.0, []))
-    if not keys or time.monotonic() - read_at > _KEPT:
+    if not keys or time.monotonic() - read_at > _MAX_AGE:
         keys = secret_keys(_read(parameter, name), name)
         _keys[parameter] = time.monotonic(), keys
     return keys

@@ -3,7 +3,7 @@
 Both passes read the contacts in the order of their numbers, so the cursor is a number and some
 counts. A run writes its name into its assignments. Another invocation of the same run ignores these
 in the first pass, and counts them as its own in the second. So it counts and deals exactly as the
-one before, wherever that one ended and even if it still runs.
+earlier invocation did, wherever that one ended, and even if that one still runs.
 """
 
 import uuid
@@ -22,7 +22,7 @@ from work.running_job import RunningJob
 CHUNK = 1000  # contacts
 # Each assignment is a conditional write, which a batch can't contain. This number of threads keeps
 # one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
-_AT_ONCE = 8
+_THREADS = 8
 _COUNTING = 20  # the first pass's share of the progress, in percent
 
 
@@ -45,15 +45,16 @@ class Assigning:
         self._shares = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
         self._last: str | None = cursor.get("last")
         self._read, self._left = cursor.get("counts", (0, 0))
-        self._contacts: int | None = cursor.get("contacts")  # their number, after the first pass
+        # The number of contacts, or None until the first pass has ended.
+        self._contacts: int | None = cursor.get("contacts")
 
     def run(self) -> dict[str, Any]:
         """Do the remaining work, and return the job's result."""
         self._checkpoint(durable=True)  # the run's name must be saved before it assigns anything
         if self._contacts is None:
             self._count()
-        with ThrottledWriter(_AT_ONCE, self._job.time_left) as pool:
-            self._deal(pool)
+        with ThrottledWriter(_THREADS, self._job.time_left) as writer:
+            self._deal(writer)
         assigned = sum(self._shares.dealt)
         counts = zip(self._ids, self._shares.kept, self._shares.dealt, strict=True)
         return {
@@ -76,7 +77,7 @@ class Assigning:
         self._contacts, self._read, self._last = self._read, 0, None
         self._checkpoint()
 
-    def _deal(self, pool: ThrottledWriter) -> None:
+    def _deal(self, writer: ThrottledWriter) -> None:
         choices: list[_Choice] = []
         for cell, found in contact_queries.assignments(self._campaign, self._last):
             if found is None:
@@ -89,24 +90,24 @@ class Assigning:
                 self._shares.dealt[self._places[found.texter]] += 1
             self._advance(cell)
             if self._read % CHUNK == 0:
-                self._assign(choices, pool)
+                self._assign(choices, writer)
                 self._checkpoint()
                 choices = []
-        self._assign(choices, pool)
+        self._assign(choices, writer)
         if choices:
             self._checkpoint()
 
-    def _assign(self, choices: list[_Choice], pool: ThrottledWriter) -> None:
-        taken: list[tuple[_Choice, Assignment]] = []
+    def _assign(self, choices: list[_Choice], writer: ThrottledWriter) -> None:
+        already_assigned: list[tuple[_Choice, Assignment]] = []
 
         def write(choice: _Choice) -> None:
             texter = self._ids[choice.place]
             found = assignment.assign(self._campaign, choice.cell, texter, self._run)
             if found is not None:
-                taken.append((choice, found))
+                already_assigned.append((choice, found))
 
-        pool.each(write, choices)
-        for choice, found in taken:
+        writer.each(write, choices)
+        for choice, found in already_assigned:
             self._shares.take_back(choice.place)
             if found.run == self._run:
                 self._shares.dealt[self._places[found.texter]] += 1

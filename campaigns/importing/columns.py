@@ -9,8 +9,8 @@ from campaigns.errors import MissingColumns
 
 REQUIRED = ("first_name", "last_name", "cell")
 
-# In the form that _normalized() returns. If a file has several names of one line, the first in this
-# order is used and the others are custom fields.
+# The column names of each field, as _normalized() returns them. If a file has several names of one
+# field, the first in this order is used, and the others are custom fields.
 _SPELLINGS = {
     "first_name": ("firstname", "givenname", "forename", "first"),
     "last_name": ("lastname", "surname", "familyname", "last"),
@@ -22,7 +22,7 @@ _SPELLINGS = {
     "zip": ("zip", "zipcode", "postcode", "postalcode"),
     "external_id": ("externalid",),
 }
-_FIELD = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings}
+_FIELD_OF = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings}
 MOST_COLUMNS = 1000
 _COMPARED = 50  # characters of a name that are compared with field names, because that is slow
 
@@ -42,7 +42,7 @@ class Columns(NamedTuple):
 def recognised(names: Sequence[str]) -> int:
     """Return the number of a contact's fields that these column names match."""
     found = map(_normalized, names[:MOST_COLUMNS])
-    return len({_FIELD[plain] for plain in found if plain in _FIELD})
+    return len({_FIELD_OF[plain] for plain in found if plain in _FIELD_OF})
 
 
 def columns(names: list[str]) -> Columns:
@@ -95,7 +95,7 @@ def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> M
         known = {
             each[:_COMPARED]: name
             for each, name in zip(plain, names, strict=True)
-            if each not in _FIELD
+            if each not in _FIELD_OF
         }
     nearest: dict[str, str | None] = {}
     for field in fields:

@@ -11,8 +11,8 @@ def normaliser(country: str) -> Callable[[str], str | None]:
     It returns None for text that isn't a valid number. `country` (two letters) is the country of
     numbers without a country code. Raises DoNotRetry if there is no such country.
     """
-    # It takes 20 ms to import, and the API, which imports every job for its payload, never needs
-    # it.
+    # Imported here because the import takes 20 ms. The API imports every job's module for its
+    # payload, but never calls this function.
     import phonenumbers
 
     if country not in phonenumbers.SUPPORTED_REGIONS:

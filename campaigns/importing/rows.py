@@ -7,7 +7,7 @@ from campaigns.contact import Contact
 from campaigns.importing.columns import Columns
 from campaigns.importing.csv_records import Record
 
-# DynamoDB's limit for an item, less what its count may add to ours.
+# A little less than DynamoDB's limit for an item, because its count may be higher than ours.
 _LARGEST_ITEM = 400_000  # bytes
 # Bytes of row and header together that always fit. The item may be several times as large.
 _SURELY_FITS = 32_000

@@ -27,10 +27,10 @@ class SeenNumbers:
         """Add a number, and return whether it was new."""
         number = int(cell[1:])
         shelf = self._shelves[number % _SHELVES]
-        place = bisect_left(shelf, number)
-        if place < len(shelf) and shelf[place] == number:
+        index = bisect_left(shelf, number)
+        if index < len(shelf) and shelf[index] == number:
             return False
-        shelf.insert(place, number)
+        shelf.insert(index, number)
         self._unsaved.append(number)
         return True
 

@@ -11,7 +11,7 @@ from settings import required
 _BATCH = 25  # items, DynamoDB's limit
 # A campaign's contacts share a hash key, so they are in one DynamoDB partition, which accepts 1,000
 # writes per second at first.
-_AT_ONCE = 4
+_THREADS = 4
 
 
 class ContactWriter(ThrottledWriter):
@@ -21,7 +21,7 @@ class ContactWriter(ThrottledWriter):
     """
 
     def __init__(self, time_left: Callable[[], float]) -> None:
-        super().__init__(_AT_ONCE, time_left)
+        super().__init__(_THREADS, time_left)
         self._table = required(Contact.table_setting, "writing contacts")
         self._client = clients.client("dynamodb")
 

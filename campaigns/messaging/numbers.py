@@ -20,13 +20,13 @@ def why_not_allowed(cell: str) -> str | None:
     The words follow "the number", and reveal only its country and type. These come from the
     numbering plans in the installed version of phonenumbers.
     """
-    # It takes 20 ms to import, and the API, which imports every task for its payload, never needs
-    # it.
+    # Imported here because the import takes 20 ms. The API imports every task's module for its
+    # payload, but never calls this function.
     import phonenumbers
 
     number = phonenumbers.parse(cell, None)
     if phonenumbers.region_code_for_country_code(number.country_code or 0) == _NO_COUNTRY:
-        # They include toll-free and premium numbers, which follow the same rule.
+        # These codes include toll-free and premium numbers, which follow the same rule.
         if _SATELLITE in settings().text_number_types:
             return None
         return f"belongs to no country, and TEXT_NUMBER_TYPES does not list {_SATELLITE}"

@@ -56,9 +56,9 @@ def send(cell: str, text: str) -> None:
 def _error_for(error: ClientError) -> Exception:
     response: Any = error.response
     code, request = response["Error"]["Code"], response["ResponseMetadata"].get("RequestId")
-    said = f"SNS answered {code} to request {request}"
+    reason = f"SNS answered {code} to request {request}"
     if throttled(error):  # by SNS's limit or the account's
         return RetryAfter(_PAUSE, "SNS throttled the message")
     if response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-        return SmsOutcomeUnknown(said)
-    return TextRefused(said)
+        return SmsOutcomeUnknown(reason)
+    return TextRefused(reason)

@@ -109,8 +109,8 @@ def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(ben
     schedules.put("acme", "monthly", entry)
     assert run() == {"removed": 0, "bytes": 0, "kept": 2}
     nested = NeededFiles("acme")
-    nested._note({"body": {"files": [{"key": "uploads/acme/deep.csv"}, 7, None]}})
-    nested._note({"widths": {"uploads/acme/by_name.csv": 3}})
+    nested._add_files({"body": {"files": [{"key": "uploads/acme/deep.csv"}, 7, None]}})
+    nested._add_files({"widths": {"uploads/acme/by_name.csv": 3}})
     assert "uploads/acme/deep.csv" in nested
     assert "uploads/acme/by_name.csv" in nested
 
