@@ -118,7 +118,7 @@ def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(ben
 def test_what_is_dispatched_while_it_runs_keeps_its_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(6)]
 
     class Job(RecordingJob):
@@ -138,7 +138,7 @@ def test_what_is_named_while_it_runs_keeps_its_file(
     """A job that is given another payload was dispatched long ago."""
     monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
     forget()
-    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(6)]
     bench.dispatch("unique_replace", payload={"text": "none"}, delay=3600)
     cancelled = bench.dispatch("sample_once", payload={"text": "none"})
@@ -184,7 +184,7 @@ def test_a_file_that_is_replaced_meanwhile_stays(
 def test_one_that_was_stopped_goes_on_and_counts_all(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(7)]
     imported(bench, keys[0], Status.QUEUED)
     job = RecordingJob(stop_at=2)
