@@ -19,10 +19,10 @@ class Effects:
         self.on_recorded: Callable[[], None] = lambda: None
 
     def record(self, what: Any, *, idempotency_key: str | None = None) -> bool:
-        """Record an effect. Return whether it is new, and not a repetition under its key.
+        """Record an effect. Return False if it only repeats an effect with the same key.
 
-        `what` distinguishes the effect from others. It is the same in every play: no times, no
-        attempt numbers.
+        `what` distinguishes the effect from others. It must be the same in every play, so it has no
+        times and no attempt numbers.
         """
         self.before_recording()
         is_new = idempotency_key is None or idempotency_key not in self._keys

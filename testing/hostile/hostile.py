@@ -27,15 +27,14 @@ from testing.saved_jobs import SavedJob, assert_succeeded
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
-# Seconds between two checkpoints of a working job, so that each checkpoint is written. Most
-# checkpoints of a job that takes no time are not written, and it starts again further back.
+# Seconds between two checkpoints of a working job, so that each checkpoint is written. If a job
+# takes no time, most of its checkpoints aren't written, and it starts again further back.
 _PACE = 6.0
 _CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
 
 class Hostile:
-    """The value of the fixture `hostile`: it runs a job through everything that can happen to
-    it."""
+    """The value of the fixture `hostile`, which runs a job through everything that can go wrong."""
 
     def __init__(self) -> None:
         self.effects = Effects()
@@ -62,7 +61,7 @@ class Hostile:
 
         Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
         that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
-        and resets what the fakes remember. `only` names mishaps of a report. `fields` are those of
+        and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
         JobData. After `seconds` of real time no more plays start.
 
         Raises AssertionError if the undisturbed job does not succeed, UnknownJobType,
@@ -77,7 +76,7 @@ class Hostile:
             if only:
                 names = [only] if isinstance(only, str) else only
                 planned = [_named(name, planned) for name in names]
-            chosen = _spread(planned, most)
+            chosen = _evenly_spread(planned, most)
             plays = []
             for mishap, pace in chosen:
                 if time.monotonic() > stop_at:
@@ -98,7 +97,7 @@ class _Stage:
     ) -> None:
         self._data = data
         self._recorder = recorder
-        self._listed = listed
+        self._test_effects = listed
         self._before_each = before_each
 
     @contextmanager
@@ -148,14 +147,14 @@ class _Stage:
             row = queries.read(accepted[0])
             assert row is not None
             job = SavedJob.of(row)
-        seen = self._recorder.seen if self._listed is None else list(self._listed)
+        seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
         return Play(mishap.name, job, tuple(seen)), world
 
     def _clear(self) -> None:
         sweep("contacts")
         self._recorder.clear()
-        if self._listed is not None:
-            del self._listed[:]
+        if self._test_effects is not None:
+            del self._test_effects[:]
 
 
 def _check_succeeded(job: SavedJob) -> None:
@@ -184,7 +183,7 @@ def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, floa
     raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {near[0]!r}?")
 
 
-def _spread(planned: list[Any], most: int) -> list[Any]:
+def _evenly_spread(planned: list[Any], most: int) -> list[Any]:
     """Return at most `most` of the planned plays, evenly spread."""
     if len(planned) <= most:
         return planned

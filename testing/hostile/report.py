@@ -6,7 +6,7 @@ from typing import Any
 
 from testing.saved_jobs import SavedJob
 
-_SHOWN = 3  # plays of a finding
+_SHOWN = 3  # plays that a report lists for each finding
 # Errors of a job without a retry policy that was interrupted. They are not the job's fault.
 _CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
 

@@ -26,10 +26,9 @@ from testing.simulation.playing import DELAY_QUEUE
 from testing.simulation.simulated_lambda import SimulatedLambda
 from work.running_job import RunningJob
 
-# Seconds that an invocation has, and those left for a leg that must end at its next checkpoint.
-_INVOCATION = 900
-_LITTLE_TIME = 20
-# Questions about the job's own worker, and not about another function or a second worker.
+_INVOCATION = 900  # seconds that an invocation has
+_LITTLE_TIME = 20  # seconds left, so that a leg must end at its next checkpoint
+# Questions that count only if they concern the job's own worker, not another function or worker.
 _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 
 
@@ -61,11 +60,11 @@ class ScriptedLambda(SimulatedLambda):
             self._before_checkpoint()
             original(job, *arguments, **named)
             self.about = ""
-            self._perhaps_kill(AFTER_CHECKPOINT)
+            self._ask_whether_to_kill(AFTER_CHECKPOINT)
 
         def recorded() -> None:
             self.about = repr(effects.seen[-1]) if effects.seen else ""
-            self._perhaps_kill(AFTER_EFFECT)
+            self._ask_whether_to_kill(AFTER_EFFECT)
 
         with (
             patch.object(RunningJob, "checkpoint", checkpoint),
@@ -84,14 +83,14 @@ class ScriptedLambda(SimulatedLambda):
             case 2:
                 self.kill("at a checkpoint")
 
-    def _perhaps_kill(self, what: str) -> None:
+    def _ask_whether_to_kill(self, what: str) -> None:
         if self.chance(what, 2) == 1:
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
-        asked = self._mishap.throughout.get(what, 0) % n
+        default = self._mishap.throughout.get(what, 0) % n
         if not self._is_moment(what):
-            return asked
+            return default
         if self._until is not None and what == BEFORE_CALL:
             return self._mishap.answer % n if self.time < self._until else 0
         self._counts[what] += 1
@@ -99,7 +98,7 @@ class ScriptedLambda(SimulatedLambda):
         moment = Moment(what, self._counts[what], about)
         self.moments.append(moment)
         if moment != self._mishap.moment:
-            return asked
+            return default
         if self._mishap.seconds:
             self._until = self.time + self._mishap.seconds * clock.SECOND
         return self._mishap.answer % n

@@ -1,4 +1,4 @@
-"""Track which limits an invocation may use for the queue, and when it must know of a change."""
+"""Track the limits that an invocation may use for the queue, and when it must use changed ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ class ActiveLimits:
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
-        # changes by operators, with their times
+        # The changes by operators, each with its time.
         self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]
         self._paused_or_resumed_at = 0
         self._sweep = (0, 0)  # when the last sweep was requested, and by which write
         self.is_paused = False
 
     def wrote(self, pk: str, sk: str, before: Row, after: Row) -> None:
-        """Note a written item, which may be the queue's limits or its pause."""
+        """Record a written item if it is the queue's limits or its pause."""
         now = self._world.time
         if (pk, sk) == ("paused", f"queue#{LIMITED}"):
             self._paused_or_resumed_at = now
@@ -65,10 +65,10 @@ class ActiveLimits:
         return believed.pop()
 
     def swept_since(self, tick: Invocation) -> int | None:
-        """Return the write that requested the sweep that must be over with this timer run; None if
-        none.
+        """Return the number of the write that requested a sweep, if this timer run must end it.
 
-        It is also None if a pause, a resume or a deploy came after the request.
+        Return None if there is no such sweep, or if a pause, a resume or a deploy came after the
+        request.
         """
         asked_at, number = self._sweep
         moved_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)

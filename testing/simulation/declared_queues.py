@@ -13,7 +13,7 @@ LIMITED = "narrow"  # the queue that limits are declared for
 Declared = Mapping[str, Queue]
 
 _NOTHING: Declared = MappingProxyType({})
-_GOES_THROUGH = clock.MINUTE  # the length of a deploy, in which invocations may run the old code
+_DEPLOY_TIME = clock.MINUTE  # the length of a deploy, in which invocations may run the old code
 
 SLOTS = (None, 1, 1, 2, 3)
 # Slow compared with the clock skew, so that an early start is noticed.
@@ -47,13 +47,13 @@ class DeclaredQueues:
 
     def of_new_invocation(self) -> Declared:
         """Return the declarations in the code of an invocation that begins."""
-        going_through = self._now() < self._deployed_at + _GOES_THROUGH
-        if going_through and self._before != self._latest and self._choose("which deploy", 2) == 1:
+        is_deploying = self._now() < self._deployed_at + _DEPLOY_TIME
+        if is_deploying and self._before != self._latest and self._choose("which deploy", 2) == 1:
             return self._before
         return self._latest
 
     def use(self, declared: Declared | None) -> None:
-        """Activate the declarations of a deploy; None is the latest one."""
+        """Activate the declarations of a deploy. None means those of the latest deploy."""
         declared = self._latest if declared is None else declared
         if declared is not self._active:
             self._active = declared

@@ -42,9 +42,9 @@ def take_few_steps(job: RunningJob, payload: FewSteps) -> dict[str, Any]:
 
 
 class Deploys:
-    """The version of each invocation. It is drawn when the invocation begins.
+    """Draws the version of each invocation when the invocation begins, and activates it.
 
-    It is active while the invocation runs, but not while others run in between.
+    A version is active while its invocation runs, but not while others run in between.
     """
 
     def __init__(

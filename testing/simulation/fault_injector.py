@@ -91,7 +91,7 @@ class FaultInjector:
         return of_machine
 
     def _before_call(self, **_: Any) -> None:
-        """Note that code makes a call, which botocore may repeat."""
+        """Record that code makes a call, which botocore may repeat."""
         self._unanswered.discard(len(self._world.stack))
         if self._world.stack:
             self._world.stack[-1].called_at = self._world.time
@@ -126,8 +126,8 @@ class FaultInjector:
         world = self._world
         if (fault := self._fault(event_name, request)) is not None:
             return fault
-        # Most calls succeed, or nothing would ever progress. Most of the harm goes to workers. They
-        # freeze, are overtaken, and find the remains of a killed successor.
+        # Most calls succeed, or nothing would ever progress. Workers get most of the faults: they
+        # freeze, are overtaken, and find the rows that a killed successor left.
         working = bool(world.stack) and world.stack[-1].name == "worker"
         kindness = (7 if len(world.stack) == 1 else 3) if working else 21
         match world.chance("before a call", kindness + 3) - kindness:
@@ -237,7 +237,7 @@ class FaultInjector:
             self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
         if operation == "TransactWriteItems" and self._world.stack:
             for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
-                # and not another item, such as the slot that changes with it
+                # Skip other items, such as the slot that changes with the row.
                 if update["TableName"] == "jobs":
                     row = moto_direct.row("jobs", update["Key"])
                     self._saw_write(self._world.stack[-1], row)
@@ -258,7 +258,7 @@ class FaultInjector:
         return None
 
     def _saw_write(self, invocation: Invocation, row: Row) -> None:
-        claimed = row["status"] == "running"  # and not parked
+        claimed = row["status"] == "running"  # otherwise the write parked the job
         if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation

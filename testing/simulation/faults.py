@@ -35,7 +35,7 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults of a seed's history, unless a command names others.
 
-    They are all faults with three exceptions. Limits are in every fifth history only, because they
+    These are all faults, with three exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth.
     """
     left_out = {
