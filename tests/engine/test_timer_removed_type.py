@@ -93,4 +93,4 @@ def test_one_that_never_began_fails_after_a_day_and_says_that_nobody_knew_it(
     days(bench, 1)
     failed = bench.read(row)
     assert (failed.status, failed.error["kind"]) == (Status.FAILED, "NeverStarted")
-    assert failed.error["message"].endswith("queued, for this deploy has no job 'sample_again'")
+    assert failed.error["message"].endswith("This deploy has no job type 'sample_again'.")

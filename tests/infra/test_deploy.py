@@ -189,12 +189,12 @@ def test_code_that_lambda_hardly_takes_or_not_at_all_is_said_before_it_is_deploy
     (built / "ApiFunction" / "small.py").write_text("")
     deploy = replace(world.deploy, built=built / "template.yaml")
     if megabytes > 250:
-        with pytest.raises(CodeTooLarge, match="has 251 MB, and Lambda takes 250 MB"):
+        with pytest.raises(CodeTooLarge, match=r"has 251 MB\. Lambda's limit is 250 MB"):
             deploy.run(None)
         assert not (world.folder / "calls").exists()
         return
     deploy.run(None)
     said = capfd.readouterr().err
-    assert ("has 204 MB, and Lambda takes 250 MB. The largest parts: pandas 204 MB" in said) == (
+    assert ("has 204 MB. Lambda's limit is 250 MB. The largest parts: pandas 204 MB" in said) == (
         megabytes > 200
     )

@@ -1,5 +1,6 @@
 """The wheel that `make wheel` builds: what is in it, and that it is enough."""
 
+import shlex
 import sys
 import zipfile
 from dataclasses import replace
@@ -83,7 +84,7 @@ def test_the_command_works_beside_its_packages(
     assert f"{name}, " not in done.stderr
     assert name in run(python.parent / name, "--help", PYTHONPATH=packages).stdout
     shell = run(python.parent / name, "shell", "bash", PYTHONPATH=packages).stdout
-    assert f"'{python.parent / name}' \"$@\"" in shell
+    assert f'{shlex.quote(str(python.parent / name))} "$@"' in shell
 
 
 def test_the_command_finds_the_local_aws_of_the_folder_it_is_called_in(
