@@ -11,7 +11,7 @@ from testing.simulation.invocation import Invocation
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work import Queue, Rate
 
-# How long a process may use the limits that it has read, if its clock was set back.
+# How long a process may use limits that it has read, if its clock is slow.
 _STALE = CACHED + 2 * SKEW
 # A requested sweep must be over, by every clock, at the first timer run after this time.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
@@ -31,7 +31,7 @@ class ActiveLimits:
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
-        # The changes by operators, each with its time.
+        # The limits that operators have set, each with the time of the change.
         self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]
         self._paused_or_resumed_at = 0
         self._sweep = (0, 0)  # when the last sweep was requested, and by which write
@@ -58,21 +58,23 @@ class ActiveLimits:
                 yield _merged(declared, changed)
 
     def known_to(self, invocation: Invocation) -> Believed | None:
-        """Return the limits, if the invocation and all concurrent ones must know them by now."""
+        """Return the limits that the invocation and all concurrent ones must know by now, or
+        None."""
         believed = {*self.believed(invocation, invocation.started, self._world.time)}
         if len(believed) > 1 or self._paused_or_resumed_at >= invocation.started - _STALE:
             return None
         return believed.pop()
 
-    def swept_since(self, tick: Invocation) -> int | None:
-        """Return the number of the write that requested a sweep, if this timer run must end it.
+    def swept_since(self, timer_run: Invocation) -> int | None:
+        """Return the number of the write that requested a sweep, if this timer run must complete
+        it.
 
         Return None if there is no such sweep, or if a pause, a resume or a deploy came after the
         request.
         """
         asked_at, number = self._sweep
         moved_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)
-        is_over = number and tick.started >= asked_at + SWEPT_AFTER and moved_at <= asked_at
+        is_over = number and timer_run.started >= asked_at + SWEPT_AFTER and moved_at <= asked_at
         return number if is_over else None
 
 

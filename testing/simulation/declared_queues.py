@@ -21,7 +21,7 @@ RATES = (None, None, Rate(1, seconds=200), Rate(2, seconds=600, burst=2))
 
 
 class DeclaredQueues:
-    """The declarations of a world's deploys, and those of the deploy that each invocation runs."""
+    """The queues that a world's deploys declare. Each invocation has those of its own code."""
 
     def __init__(self, now: Callable[[], int], choose: Callable[[str, int], int]) -> None:
         self._now = now
@@ -46,14 +46,14 @@ class DeclaredQueues:
         self.deploy({LIMITED: self._any_queue()} if is_limited else _NOTHING)
 
     def of_new_invocation(self) -> Declared:
-        """Return the declarations in the code of an invocation that begins."""
+        """Choose the code of an invocation that begins, and return the queues that it declares."""
         is_deploying = self._now() < self._deployed_at + _DEPLOY_TIME
         if is_deploying and self._before != self._latest and self._choose("which deploy", 2) == 1:
             return self._before
         return self._latest
 
     def use(self, declared: Declared | None) -> None:
-        """Activate the declarations of a deploy. None means those of the latest deploy."""
+        """Put declared queues into the registry. None means those of the latest deploy."""
         declared = self._latest if declared is None else declared
         if declared is not self._active:
             self._active = declared

@@ -1,4 +1,4 @@
-"""Code of several versions at once, as during a deploy. Each invocation runs one of them."""
+"""Several versions of the code at once, as during a deploy. Each invocation runs one version."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -38,12 +38,16 @@ class FaultInjector:
     def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
         self._more_services = more_services  # further services that moto answers
-        self._losing = False  # whether the response of the current call was lost
-        self._taken: Any = None  # the last request that was intercepted
-        self._transactions: set[str] = set()  # tokens of transactions that have landed
-        self._unanswered: set[int] = set()  # invocations, by depth, whose call gets no answer
-        self._quotas: dict[tuple[object, int], int] = {}  # by machine: retries that it has left
-        self._index: dict[str, tuple[int, int, Any]] = {}  # by query: its time and its result
+        self._response_was_lost = False  # whether the response of the current call was lost once
+        self._last_intercepted: Any = None  # the last request that was intercepted
+        self._transactions: set[str] = set()  # request tokens of transactions that have landed
+        self._unanswered: set[int] = (
+            set()
+        )  # depths of invocations whose current call never gets an answer
+        # By machine and quota: the retries that are left.
+        self._quotas: dict[tuple[object, int], int] = {}
+        # By shard: time, upper bound and result of a query.
+        self._index: dict[str, tuple[int, int, Any]] = {}
 
     @contextmanager
     def standing(self) -> Iterator[None]:
@@ -53,7 +57,7 @@ class FaultInjector:
             for service in (*_SERVICES, *self._more_services)
             for event, hook in (
                 ("before-send", self._before_send),
-                ("before-call", self._before_call),
+                ("before-call", self._note_call),
                 ("needs-retry", self._after_response),
                 ("choose-signer", _choose_signer),
             )
@@ -62,7 +66,7 @@ class FaultInjector:
             events.register_first(event, hook)
         try:
             with (
-                patch.object(BotocoreStubber, "__call__", self._for_the_rest),
+                patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
                 patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
                 patch.object(RetryQuota, "release", self._retries_of_machine(RetryQuota.release)),
             ):
@@ -71,13 +75,15 @@ class FaultInjector:
             for events, event, hook in hooks:
                 events.unregister(event, hook)
 
-    def _for_the_rest(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        """Let moto answer calls of other clients, which were not intercepted."""
-        return None if request is self._taken else answered_by_moto(event_name, request)
+    def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
+        """Let moto answer the calls of other clients. This class doesn't intercept them."""
+        return None if request is self._last_intercepted else answered_by_moto(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-        """Keep a retry quota for each machine, as botocore does for a process. Each history starts
-        fresh."""
+        """Keep a retry quota for each machine, as botocore does for each process.
+
+        Each history starts with full quotas.
+        """
 
         def of_machine(quota: Any, amount: int) -> Any:
             if Fault.RETRY_QUOTA not in self._world.faults:
@@ -90,8 +96,8 @@ class FaultInjector:
 
         return of_machine
 
-    def _before_call(self, **_: Any) -> None:
-        """Record that code makes a call, which botocore may repeat."""
+    def _note_call(self, **_: Any) -> None:
+        """Note that the current invocation makes a call. botocore may send it several times."""
         self._unanswered.discard(len(self._world.stack))
         if self._world.stack:
             self._world.stack[-1].called_at = self._world.time
@@ -101,17 +107,20 @@ class FaultInjector:
         with self._answered_or_not() as caller:
             refusal = self._refusal_before(event_name, request)
             if refusal is not None:
-                self._taken = request
+                self._last_intercepted = request
                 return refusal
             answer = self._take(request, event_name)
             self._lose_answer(event_name)
             caller.is_answered = True
-            self._taken = request  # set last, because other requests were intercepted in between
+            self._last_intercepted = (
+                request  # set last, because other requests were intercepted in between
+            )
             return answer
 
     @contextmanager
     def _answered_or_not(self) -> Iterator[Invocation]:
-        """Record on the calling invocation whether this call is answered, and when it was not."""
+        """Record on the calling invocation whether its call was answered, or when it was
+        refused."""
         caller = self._world.stack[-1] if self._world.stack else Invocation.none()
         caller.is_answered = False
         try:
@@ -124,10 +133,10 @@ class FaultInjector:
         """Return a response that refuses a call before it lands, or None. May raise botocore's
         error."""
         world = self._world
-        if (fault := self._fault(event_name, request)) is not None:
+        if (fault := self._refusal_by_fault(event_name, request)) is not None:
             return fault
-        # Most calls succeed, or nothing would ever progress. Workers get most of the faults: they
-        # freeze, are overtaken, and find the rows that a killed successor left.
+        # Most calls succeed, because otherwise no job would progress. Workers get most of the
+        # faults: they freeze, are overtaken, and find the rows that a killed successor left.
         working = bool(world.stack) and world.stack[-1].name == "worker"
         kindness = (7 if len(world.stack) == 1 else 3) if working else 21
         match world.chance("before a call", kindness + 3) - kindness:
@@ -140,7 +149,7 @@ class FaultInjector:
                 return _refusal(event_name, 400)
         return None
 
-    def _fault(self, event_name: str, request: Any) -> AWSResponse | None:
+    def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
         """Return the refusal that a call gets at this time, or None. May raise botocore's error."""
         world = self._world
         _, service, operation = event_name.split(".")
@@ -165,7 +174,7 @@ class FaultInjector:
         return None
 
     def _lose_answer(self, event_name: str) -> None:
-        """Lose the answer of a call that has landed: once, or for every repetition."""
+        """Perhaps lose the answer of a call that has landed: once, or for every repetition too."""
         world = self._world
         service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
@@ -190,31 +199,33 @@ class FaultInjector:
             self._world.take_invoke(json.loads(request.body))
             return _answer(202, None)
         operation = event_name.split(".")[2]
-        if operation == "Query" and (old := self._lagging(request)) is not None:
+        if operation == "Query" and (old := self._lagging_result(request)) is not None:
             return _answer(200, old)
         if not moto_direct.knows(request):
             return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
         if status == 200:
-            self._answered(operation, json.loads(request.body), body)
+            self._note_answered(operation, json.loads(request.body), body)
         return _answer(status, body)
 
-    def _answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+    def _note_answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         if operation == "Query":
             self._world.on_query(call)
-        elif operation != "GetItem" and not self._has_landed(call):
-            self._landed(operation, call, body)
+        elif operation != "GetItem" and not self._note_repetition(call):
+            self._note_landed(operation, call, body)
 
-    def _has_landed(self, call: dict[str, Any]) -> bool:
-        """Return whether a call repeats a transaction that has landed, and so changes nothing."""
+    def _note_repetition(self, call: dict[str, Any]) -> bool:
+        """Note a transaction's token. Return whether the call repeats one that has landed, and so
+        changes nothing."""
         token = call.get("ClientRequestToken")
         has_landed = token in self._transactions
         if token is not None:
             self._transactions.add(token)
         return has_landed
 
-    def _lagging(self, request: Any) -> Any:
-        """Return an earlier answer of the due index, if it is recent; otherwise None."""
+    def _lagging_result(self, request: Any) -> Any:
+        """Perhaps return a recent earlier result of a query of the due index. Otherwise note the
+        result and return None."""
         world, call = self._world, json.loads(request.body)
         if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
             return None
@@ -230,34 +241,34 @@ class FaultInjector:
         self._index[shard] = (world.time, until, found)
         return found
 
-    def _landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+    def _note_landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         self._world.landed += 1
         self._world.on_landed(operation, call)
         if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
-            self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
+            self._note_write(self._world.stack[-1], plain(body["Attributes"]))
         if operation == "TransactWriteItems" and self._world.stack:
             for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
                 # Skip other items, such as the slot that changes with the row.
                 if update["TableName"] == "jobs":
                     row = moto_direct.row("jobs", update["Key"])
-                    self._saw_write(self._world.stack[-1], row)
+                    self._note_write(self._world.stack[-1], row)
 
     def _after_response(self, response: Any, **_: Any) -> int | None:
         world = self._world
         if response is None or response[0].status_code >= 300:
-            self._losing = False
+            self._response_was_lost = False
             return None
         match world.chance("after a call", 24):
             case 22:
                 world.kill("after a call")
-            case 23 if not self._losing:
+            case 23 if not self._response_was_lost:
                 world.figures["responses lost"] += 1
-                self._losing = True
+                self._response_was_lost = True
                 return 0  # botocore repeats the call at once
-        self._losing = False
+        self._response_was_lost = False
         return None
 
-    def _saw_write(self, invocation: Invocation, row: Row) -> None:
+    def _note_write(self, invocation: Invocation, row: Row) -> None:
         claimed = row["status"] == "running"  # otherwise the write parked the job
         if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
@@ -275,8 +286,7 @@ def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Skip signatures except for S3, because only moto's S3 reads them and they take a tenth of the
-    time."""
+    """Sign only calls to S3. Only moto's S3 reads signatures, and they take a tenth of the time."""
     return None if ".s3." in event_name else UNSIGNED
 
 

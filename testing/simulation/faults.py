@@ -1,7 +1,7 @@
-"""List the faults of a simulated Lambda, in addition to those that are always there.
+"""The faults of a simulated Lambda that can be switched on. Others can always happen.
 
-A fault is drawn only where it is switched on. Without it, a seed plays the history that it played
-before the fault was added.
+A fault that is off makes no choices. So a seed still plays the history that it played before the
+fault was added.
 """
 
 from collections.abc import Set
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What can go wrong."""
+    """A fault that can be switched on."""
 
     STORM = "storm"  # a service refuses, or does not answer, for 5 to 120 s
     NETWORK = "network"  # one call gets a network error, before or after it landed
@@ -21,7 +21,7 @@ class Fault(StrEnum):
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
     DEPLOYS = "deploys"  # several versions of the code at once, one of them broken
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
-    EXPIRY = "expiry"  # weeks pass, expired items are deleted, ids are used again
+    EXPIRY = "expiry"  # weeks pass, expired items are deleted, and ids are reused
     PAYLOADS = "payloads"  # a job is retried by hand with another payload
     UNIQUE = "unique"  # unique jobs, requested again and again
     LIMITS = "limits"  # queues with slots and rates, changed by operators and deploys

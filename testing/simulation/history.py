@@ -35,20 +35,24 @@ from testing.simulation.task_checker import TaskChecker
 from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver, TurnOver
 
-_UNIQUE = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
-_MOST_ASKED = 12  # requests that a history makes at most while jobs run
-_SKEWED = 2 * SKEW  # twice the skew, because two clocks decide whether a row has expired
-_CONCURRENT = 4  # invocations that run at the same time, where queues have limits
+_UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
+_MAX_REQUESTS = (
+    12  # a job that works dispatches no more unique jobs after this number of dispatches
+)
+_MAX_CLOCK_DIFFERENCE = (
+    2 * SKEW
+)  # twice the skew, because two clocks decide whether a row has expired
+_CONCURRENT = 4  # invocations that may run at the same time if queues have limits
 _MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
 
 
 @contextmanager
-def stage(**another: str) -> Iterator[None]:
-    """Yield the AWS that histories play on, with these additional settings.
+def stage(**more_settings: str) -> Iterator[None]:
+    """Run an AWS that histories play on, with these additional settings.
 
     One stage serves any number of histories, one after another.
     """
-    environment = {"EXTENSIONS": "testing.simulation.simulated_work"} | SETTINGS | another
+    environment = {"EXTENSIONS": "testing.simulation.simulated_work"} | SETTINGS | more_settings
     with (
         mocked_aws(environment),
         quietly(),
@@ -63,14 +67,15 @@ def play_seed(
 ) -> Counter[str]:
     """Play the history of a seed on the stage. Return its figures.
 
-    The message of a Violation says how to play it again, with the same faults.
+    Raises Violation. Its message has the command that plays the history again, with the same
+    faults.
     """
     again = f"again: python -m testing.chaos --seed {seed}"
     if faults is not None:
         again += f" --faults {shlex.quote(as_text(faults))}"
     faults = of_seed(seed) if faults is None else faults
     most = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
-    source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
+    source = random.Random(seed)  # noqa: S311 - the same in every replay
     try:
         with History(lambda what, n: source.randrange(n), faults, world) as history:
             for _ in range(most - 2 + history.choose("jobs", 3)):
@@ -92,8 +97,7 @@ def figures_text(figures: Counter[str]) -> str:
 
 
 class History:
-    """The jobs of one history, their work, and the checkers. The history runs while it is
-    entered."""
+    """The jobs of one history, their work, and the checkers. It runs inside its with statement."""
 
     def __init__(
         self,
@@ -108,20 +112,20 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
-        # payloads of jobs, by campaign: each job has its own campaign
+        # by campaign: the payloads that its job may have; each dispatch uses its own campaign
         self.payloads: dict[str | None, list[Steps]] = {}
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self.recurs = Fault.SCHEDULES in faults
-        of_schedules = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
+        schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
         self.people = Operators(
-            self.world, self._ask_again, self._another_payload, self.dispatch, of_schedules
+            self.world, self._ask_again, self._another_payload, self.dispatch, schedule_payloads
         )
-        # Steps taken, by job, its number of restarts, and its payload.
+        # The steps taken, by the job, the number of its restarts, and its payload.
         self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # ids of jobs, by request: each request must be one job
         self.asked: list[JobData] = []  # requests under an idempotency key
-        # by lot: the first payload of jobs that replace others
+        # by lot: the first payload of its jobs that replace others
         self.asked_first: dict[str, Steps] = {}
         self._stack = ExitStack()
 
@@ -136,7 +140,7 @@ class History:
             self.world.queues.deploy_any()
         if self.recurs:
             self.people.schedules.put()
-        else:  # a timer run makes the calls that it made before there were schedules
+        else:  # without schedules, a seed plays the history that it played before they existed
             self._stack.enter_context(
                 patch.object(recurring, "start_due", lambda *_, **__: Counter())
             )
@@ -148,7 +152,7 @@ class History:
         self._stack.close()
 
     def dispatch(self) -> None:
-        """Dispatch a job through the API, which may die between the save and the send."""
+        """Dispatch a job through the API, which may be killed between the save and the send."""
         payload = Steps(
             ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
             steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
@@ -160,7 +164,7 @@ class History:
         campaign = str(len(self.payloads))
         job_type = ("hostile_once", "hostile_again")[self.choose("tagged", 2)]
         if self._has_unique:
-            job_type, payload = self._unique(job_type, payload)
+            job_type, payload = self._perhaps_unique(job_type, payload)
         self.payloads[campaign] = [payload]
         data = JobData(
             job_type=job_type,
@@ -170,7 +174,7 @@ class History:
                 self.choose("delay", 5)
             ],
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
-            **self._in_queue(),
+            **self._queue_fields(),
         )
         times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
         if data.idempotency_key:
@@ -178,24 +182,24 @@ class History:
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
 
-    def _unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
-        """Return the type and payload of a job that may be unique.
+    def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
+        """Choose whether a job is unique, and return its type and payload.
 
         In some histories all jobs that replace others have the same payload. Then only the campaign
         distinguishes the requests.
         """
         number = self.choose("which is unique", 5)
-        if number >= len(_UNIQUE):
+        if number >= len(_UNIQUE_TYPES):
             return job_type, payload
         lot = ("a", "b")[self.choose("lot", 4) // 3]
-        payload, job_type = payload.model_copy(update={"lot": lot}), _UNIQUE[number]
+        payload, job_type = payload.model_copy(update={"lot": lot}), _UNIQUE_TYPES[number]
         if job_type == "hostile_replaced":
             first = self.asked_first.setdefault(lot, payload)
             payload = first if first.named else payload
         return job_type, payload
 
-    def _in_queue(self) -> dict[str, Any]:
-        """Return the queue and the organization of a job, where queues have limits."""
+    def _queue_fields(self) -> dict[str, Any]:
+        """Choose a job's queue and organization. Return no fields if queues have no limits."""
         if not self._has_limits:
             return {}
         return {
@@ -204,10 +208,10 @@ class History:
         }
 
     def _ask_again(self) -> None:
-        """Make the same request again.
+        """Repeat an earlier request that had an idempotency key.
 
-        If the request was answered and its job has expired, its key may be used for another
-        request.
+        If the request was answered and its job has expired, use its key for another request
+        instead.
         """
         if not self.asked:
             return
@@ -245,9 +249,9 @@ class History:
             if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
                 self.checker.unique.accepted(job_id, str(data.campaign_id))
         if data.idempotency_key:
-            self._is_one_job(f"request {data.idempotency_key}", job_id)
+            self._check_is_one_job(f"request {data.idempotency_key}", job_id)
 
-    def _is_one_job(self, what: str, job_id: str) -> None:
+    def _check_is_one_job(self, what: str, job_id: str) -> None:
         if self._has_unique:  # a request returns another job only until that job is gone
             there = {row["id"] for row in self._rows() if not self._has_expired(row)}
             self.ids[what] = self.ids.get(what, set()) & there
@@ -256,13 +260,13 @@ class History:
         self.ids[what].add(job_id)
 
     def _has_expired(self, row: Row) -> bool:
-        return self._expires_at(row) <= self.world.time + _SKEWED
+        return self._expires_at(row) <= self.world.time + _MAX_CLOCK_DIFFERENCE
 
     def _expires_at(self, row: Row) -> int:
         return int(row.get("expires_at", 10**12) * clock.SECOND)
 
     def dispatch_task(self) -> None:
-        """Dispatch a task through the API. Once the API has answered, the task was sent."""
+        """Dispatch a task through the API, and check that it was sent before the API answers."""
         name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
         payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
         self.world.invoke("api", lambda: self._accept_task(name, payload))
@@ -275,7 +279,7 @@ class History:
 
     def end(self) -> Counter[str]:
         """Let the world rest until every job has ended. Return the figures. Raises Violation."""
-        self.world.rest(self._unfinished, first=self._end_what_recurs)
+        self.world.rest(self._unfinished, first=self._end_pauses_and_schedules)
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()
@@ -293,9 +297,8 @@ class History:
             raise Violation(self.checker.violations[0], figures)
         return figures
 
-    def _end_what_recurs(self) -> None:
-        """End all pauses, and finally all schedules. Until then no occurrence may be left
-        behind."""
+    def _end_pauses_and_schedules(self) -> None:
+        """End all pauses, check that no due occurrence is left, and then delete all schedules."""
         self.people.resume_all()
         if self.checker.schedules is None:
             return
@@ -323,8 +326,8 @@ class History:
             self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
-            # Checked here and not at the end, because by then a job of the other type may have the
-            # id.
+            # This can't wait until the end of the history. By then a job of the other type may have
+            # the same id.
             if step in done and job.attempt == 1 and job.last_attempt:
                 self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
             done.append(step)
@@ -340,20 +343,20 @@ class History:
         return payload.model_dump()
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
-        """End the job as the alarm would, which counts real time."""
+        """End the job as the alarm would. The alarm itself is off, because it counts real time."""
         if job.time_left() == 0:
             self.checker.excused(job.id)
             raise TimeOver
 
     def _let_others_run(self) -> None:
-        """Let other invocations run while this job works, up to a limit, and let callers make
-        requests."""
+        """Perhaps let other invocations run while this job works, and dispatch another unique
+        job."""
         has_capacity = len(self.world.stack) <= _CONCURRENT and not self.world.resting
         if self._has_limits and has_capacity:
             for _ in range(self.choose("others go on", 4) - 1):
                 self.world.step()
             self.world.check_alive("next to others")
-        wanted = self._has_unique and len(self.payloads) < _MOST_ASKED
+        wanted = self._has_unique and len(self.payloads) < _MAX_REQUESTS
         if wanted and self.choose("the same is asked for", 4) == 3:
             self.dispatch()
             self.world.check_alive("next to others")
@@ -362,12 +365,12 @@ class History:
         try:
             self._take_named(job, step)
         except (*AWS_ERRORS, JobRunnersError):
-            self.checker.excused(job.id)  # a step that could not be saved is the job's own failure
+            self.checker.excused(job.id)  # the job may fail because its step couldn't be saved
             raise
 
     def _take_named(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
-            # An overtaken job can't know: its claim is gone.
+            # Without its claim, an overtaken job doesn't learn that the step was already taken.
             if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
                 self.checker.broken(f"step {step} of job {job.id} was taken again")
             self.world.spend(1)
@@ -378,7 +381,7 @@ class History:
         if step == 0:
             child_type = "hostile_unique" if self._has_unique else "hostile_once"
             child = job.dispatch(child_type, CHILD, key="child")
-            self._is_one_job(f"the child of {job._row.work_id}", child)
+            self._check_is_one_job(f"the child of {job._row.work_id}", child)
             self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:
@@ -394,7 +397,7 @@ class History:
         self.tasks.failed[message.id] += 1
 
     def _task_in_doubt(self, error: SendInDoubt) -> None:
-        """Count the end of a task if it is unknown whether its next attempt was sent."""
+        """Count a task as failed if it is unknown whether its next attempt was sent."""
         self.tasks.failed[error.what.split()[1]] += 1
 
     def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
@@ -412,7 +415,8 @@ class History:
                 raise DoNotRetry("hopeless")
 
     def _check_work(self, row: Row) -> None:
-        """Check that a job that succeeded took every step, and that its result is its own."""
+        """Check that a job that succeeded took every step, and that its result is the one it
+        returned."""
         runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
         if row["status"] == "succeeded":
             result = blobs.get(row.get("result"), row.get("result_key"))

@@ -21,14 +21,13 @@ from testing.simulation.unique_checker import UniqueChecker
 from work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
-# Errors of jobs that no worker could start, or that never ended.
-_OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-# When a worker may give up before its deadline, in milliseconds, if AWS did not answer its last
-# call. It writes a job's outcome until the next try would begin too late. It returns an unstarted
-# job until there is just enough time to return.
+# Errors that the engine itself gives to jobs that no worker could start, or that never ended.
+_ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
+# How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
+# call: while it writes a job's outcome, and while it returns a job that it has not started.
 _GIVES_UP_OUTCOME = 6 * clock.SECOND
 _GIVES_UP_RETURN = 21 * clock.SECOND
-_GIVES_UP_WAITING = 11 * clock.SECOND  # a job whose own call gets no answer: its time is over
+_GIVES_UP_WAITING = 11 * clock.SECOND  # while a job's own call waits for an answer
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -41,7 +40,7 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """Everything known of each job from outside."""
+    """Everything that can be known about each job by watching its row, messages and function."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
@@ -51,13 +50,18 @@ class InvariantChecker:
         self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
         self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
         self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
-        self._open: dict[str, tuple[int, int]] = {}  # the leg that started last and has not ended
+        # By job: attempt and leg that started last and have not ended.
+        self._open_legs: dict[str, tuple[int, int]] = {}
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # jobs deleted by operators
-        self.runs: Counter[str] = Counter()  # by job: how often operators had it done again
+        self.runs: Counter[str] = (
+            Counter()
+        )  # by job: how often it started over, such as after a retry by an operator
         self._pauses = Pauses(world)
-        self._reasons: Counter[str] = Counter()  # by job: reasons to send a message about it
-        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it last started again
+        self._reasons: Counter[str] = (
+            Counter()
+        )  # by job: changes of status, each a reason to send messages
+        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it last started over
         # jobs that may fail, because their function was made to fail
         self._excused: set[str] = set()
         # by job: the invocation in which its function returned
@@ -73,8 +77,8 @@ class InvariantChecker:
         self._time_to_live = TimeToLive(world, self.broken)
         world.expire_items = self._expire_items
         world.on_write = self.saw
-        world.on_landed = self._landed
-        world.on_end = self._ended
+        world.on_landed = self._note_landed
+        world.on_end = self._check_ended_invocation
 
     def broken(self, promise: str) -> None:
         """Record a broken promise, without raising, because the code under test might catch the
@@ -90,13 +94,13 @@ class InvariantChecker:
         Only jobs with a retry policy have another attempt.
         """
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
-            return  # it was frozen since its claim, and can't write any more
-        last = self._open.get(job_id)
+            return  # it was frozen after its claim, and can't write to the row any more
+        last = self._open_legs.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
                 self.doubled.add(job_id)
             self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
-        self._open[job_id] = (attempt, leg)
+        self._open_legs[job_id] = (attempt, leg)
 
     def has_claim(self, job_id: str) -> bool:
         """Return whether the current invocation has the claim of the job."""
@@ -105,7 +109,7 @@ class InvariantChecker:
 
     def leg_ended(self, job_id: str) -> None:
         """Note that a leg has ended, so that the next one can start."""
-        self._open.pop(job_id)
+        self._open_legs.pop(job_id)
 
     def excused(self, job_id: str) -> None:
         """Note that a job may fail, because its function was made to fail or ran out of time."""
@@ -115,15 +119,16 @@ class InvariantChecker:
         """Note that the function of a job has returned."""
         self._returned[job_id] = self._world.stack[-1]
 
-    def _ended(self, invocation: Invocation) -> None:
+    def _check_ended_invocation(self, invocation: Invocation) -> None:
         """Check that a worker that was not killed has recorded the outcome of its job.
 
-        The only exception is a service that was unavailable until the worker ended.
+        The only exception is a worker whose calls got no answer until it ended.
         """
         if self._lines:
             self._lines.ended(invocation)
         left = invocation.deadline - self._world.time
-        # The worker has given up by then. Later calls may be answered, such as one about a line.
+        # If a call got no answer after this time, the worker gave up. A later call, such as one
+        # about a line, may have been answered.
         gave_up_at = invocation.deadline - _GIVES_UP_RETURN
         invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
         had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
@@ -133,10 +138,10 @@ class InvariantChecker:
             del self._returned[job_id]
             row = self.rows.get(job_id, {})
             its_own = row.get("status") == "running" and row["claim_token"] == its.claim
-            if its_own and had_chance and not self._gone(its):
+            if its_own and had_chance and not self._is_gone(its):
                 self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
 
-    def _gone(self, invocation: Invocation) -> bool:
+    def _is_gone(self, invocation: Invocation) -> bool:
         """Return whether an invocation was killed, or frozen until its time was over."""
         late = invocation.ended is None and self._world.time >= invocation.deadline
         return invocation.dead or invocation.zombie or late
@@ -153,8 +158,8 @@ class InvariantChecker:
             if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
                 self._check_failed(invocation, after)
 
-    def _landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed. The update of a row also goes to `saw`."""
+    def _note_landed(self, operation: str, call: Row) -> None:
+        """Note a call that has landed. Updates of rows are also passed to `saw`."""
         if self._lines:
             self._lines.landed(operation, call)
         if self.schedules:
@@ -163,32 +168,32 @@ class InvariantChecker:
             self.unique.landed(operation, call)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
-                self._landed("PutItem", each["Put"])
+                self._note_landed("PutItem", each["Put"])
         if operation == "PutItem" and call["TableName"] == "jobs":
-            self._saved(plain(call["Item"]))
+            self._note_saved(plain(call["Item"]))
         elif operation == "DeleteItem" and call["TableName"] == "jobs":
-            self._deleted(call["Key"]["id"]["S"])
+            self._note_deleted(call["Key"]["id"]["S"])
         elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
             self._pauses.saw(plain(call["Item"]))
 
     def _expire_items(self) -> None:
         for table, key in self._time_to_live.sweep():
-            self._landed("DeleteItem", {"TableName": table, "Key": key})
+            self._note_landed("DeleteItem", {"TableName": table, "Key": key})
 
-    def _saved(self, row: Row) -> None:
+    def _note_saved(self, row: Row) -> None:
         self.deleted.discard(row["id"])
         if (before := self.rows.get(row["id"])) is not None:
             if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
                 self.broken(f"job {row['id']} was overwritten while it was {before['status']}")
-            self._starts_again(row["id"])
+            self._forget_last_run(row["id"])
         self.rows[row["id"]] = row
 
-    def _deleted(self, job_id: str) -> None:
+    def _note_deleted(self, job_id: str) -> None:
         if (status := self.rows[job_id]["status"]) not in FINISHED:
             self.broken(f"job {job_id} was deleted while it was {status}")
         self.deleted.add(job_id)
         del self.rows[job_id]
-        self._starts_again(job_id)  # a new job may have this id
+        self._forget_last_run(job_id)  # a new job may get this id
 
     def check_ended(self, rows: list[Row]) -> None:
         """Check at the end that every job has its outcome, and that it was not sent too often."""
@@ -209,9 +214,9 @@ class InvariantChecker:
         for job_id in self.lost - {row["id"] for row in rows}:
             self.broken(f"job {job_id} was accepted and is gone: lost")
 
-    def _starts_again(self, job_id: str) -> None:
+    def _forget_last_run(self, job_id: str) -> None:
         self.runs[job_id] += 1
-        self._open.pop(job_id, None)
+        self._open_legs.pop(job_id, None)
         self._claimers.pop(job_id, None)
         self._excused.discard(job_id)
 
@@ -236,16 +241,16 @@ class InvariantChecker:
         if change[0] != change[1]:
             self._reasons[after["id"]] += 1
         if before["status"] in FINISHED:
-            self._check_done_again(job, invocation, before, after)
+            self._check_change_of_finished(job, invocation, before, after)
             return
         if after.get("restarts") != before.get("restarts"):  # another payload replaced it
-            self._starts_again(after["id"])
+            self._forget_last_run(after["id"])
         elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
         if before.get("cancel_requested") and after["status"] in _WAITING:
             self.broken(f"{job}: {change} after it was cancelled")
         if before["status"] == "running":
-            self._check_end_of_claim(job, invocation, before, after)
+            self._check_change_of_running(job, invocation, before, after)
         elif after["status"] == "running":
             self._check_claim(job, invocation, before)
         elif change[0] != change[1]:
@@ -253,13 +258,15 @@ class InvariantChecker:
             if not (can_move and after["status"] in ("queued", "scheduled")):
                 self._check_without_claim(job, invocation, *change)
 
-    def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
+    def _check_change_of_finished(
+        self, job: str, invocation: Invocation, before: Row, after: Row
+    ) -> None:
         """Check that an outcome is final, unless an operator retries the job."""
         change = (before["status"], after["status"])
         may_be = (("failed", "queued"), ("cancelled", "queued"))
         if invocation.name != "api" or change not in may_be:
             self.broken(f"{job}: {change} after its outcome")
-        self._starts_again(after["id"])
+        self._forget_last_run(after["id"])
 
     def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
         early = before.get("run_at", 0) - self._world.now()
@@ -268,40 +275,40 @@ class InvariantChecker:
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
             self.broken(f"{job}: claimed while it was parked")
-        # Judged by what the invocation knew when it began. One that freezes before its claim learns
-        # nothing new.
+        # Compare with the start of the invocation: if it freezes before its claim, it doesn't learn
+        # of pauses that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
         if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
             self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
-        """Check that a job without a retry policy failed for a reason, because it isn't tried
+        """Check that a job without a retry policy failed for a valid reason, because it isn't tried
         again."""
         error = json.loads(row["error"])
         claimers = self._claimers.get(row["id"], [])
-        if row["id"] in self._excused or error["kind"] in _OF_THEMSELVES:
+        if row["id"] in self._excused or error["kind"] in _ENGINE_ERRORS:
             return
-        if any(self._gone(each) or each.no_chance for each in claimers):
+        if any(self._is_gone(each) or each.no_chance for each in claimers):
             return
         waited_until = invocation.deadline - _GIVES_UP_WAITING
         if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
-            return  # it waited for a service that stayed away until its time was up
+            return  # it waited until its time was up for a service that didn't answer
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
         if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
-            return  # it had started, and for a day no worker could load it
-        if self._of_one_killed(invocation):
+            return  # it had started, and then no worker could load it for a day
+        if self._has_record_of_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
         self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
 
     def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
-        """Return whether code that refuses the payload left the job to other code for an hour."""
+        """Return whether a version that refuses the payload waited an hour for another version."""
         is_other = invocation.version is Version.OTHER_MODEL
         return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
 
     def _waited(self, row: Row) -> int:
-        """Return how long a job could have been running, in milliseconds."""
+        """Return the milliseconds since the job could first have started."""
         could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
         return self._world.time - int(could_run_at)
 
@@ -315,7 +322,7 @@ class InvariantChecker:
         if not (parked or admitted or cancelled or after == "failed"):
             self.broken(f"{job}: {(before, after)} without a claim")
 
-    def _check_end_of_claim(
+    def _check_change_of_running(
         self, job: str, invocation: Invocation, before: Row, after: Row
     ) -> None:
         token = before["claim_token"]
@@ -329,19 +336,18 @@ class InvariantChecker:
             self._check_settled(job, invocation, self._world.claims[token])
 
     def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
-        """Check a job that another invocation settled: its claimer must be gone, and not have ended
-        well."""
+        """Check that a job was settled for its claimer only if the claimer was killed or failed."""
         self.settled += 1
         if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
             self.broken(f"{job}: its worker ended well and left it running")
         alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
         if invocation.name == "timer" and alive:
             self.broken(f"{job}: rescued from a worker that is alive")
-        if invocation.name == "failures" and alive and not self._of_one_killed(invocation):
+        if invocation.name == "failures" and alive and not self._has_record_of_killed(invocation):
             self.broken(f"{job}: settled by a failure record while its worker is alive")
 
-    def _of_one_killed(self, invocation: Invocation) -> bool:
-        """Return whether an invocation has the failure record of one that was killed.
+    def _has_record_of_killed(self, invocation: Invocation) -> bool:
+        """Return whether an invocation handles the failure record of one that was killed.
 
         The record of a duplicate that was killed before its claim can't be distinguished from that
         of the claimer.

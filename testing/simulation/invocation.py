@@ -1,4 +1,4 @@
-"""What happens in a hostile Lambda: events that will arrive, and invocations that run."""
+"""The events that will arrive in a hostile Lambda, and its invocations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,11 +44,11 @@ class Invocation:
     started: int
     dead: bool = False
     zombie: bool = False  # frozen past its deadline and thawed again
-    claim: str | None = None  # the token with which it claimed a row
+    claim: str | None = None  # the token of its claim
     ended: str | None = None  # how it ended, once it has
     is_answered: bool = True  # whether its last call was answered
-    refused_at: int = 0  # when a call of it last got no answer
-    no_chance: bool = False  # AWS was unavailable until it ended
+    refused_at: int = 0  # the last time at which one of its calls got no answer
+    no_chance: bool = False  # whether AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
     version: Version = Version.TODAY  # the version of its code
     cause: "Invocation | None" = None  # the invocation whose failure record it received

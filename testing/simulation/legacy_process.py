@@ -1,6 +1,7 @@
 """The worker process of the legacy runner in a simulated Lambda.
 
-It runs next to the functions, as while a stack changes its runner, and is killed as they are.
+It runs at the same time as the functions, as in a stack that changes its runner. It can be killed
+like an invocation.
 """
 
 import json
@@ -15,11 +16,11 @@ from store.conditional_write import GRACE
 
 _RunFunction = Callable[[str, Any, Callable[[Any, Any], Any], float], object]
 
-_LIVES = 900.0  # seconds until the process ends
+_LIVES = 900.0  # seconds that the process may run
 
 
 def look(run_function: _RunFunction, job_seconds: float) -> None:
-    """Let the process look once for due rows, and run each in a child for at most `job_seconds`."""
+    """Query the due rows once, and run each job in a child for at most `job_seconds`."""
 
     def run_in_child(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):

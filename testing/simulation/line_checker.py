@@ -15,14 +15,14 @@ from testing.simulation.invocation import WELL, Invocation, Look
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work import Rate
 
-_HOLDS = ("queued", "running")  # statuses in which a job may have a slot
+_MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
 
 
 @dataclass
 class _Start:
-    """One start counted against a rate, by the times between which it was decided.
+    """One start that counts against a rate. It was decided between `began` and `written`.
 
-    `rate` is None if it can't be known which rate applied.
+    `rate` is None if the rate that applied can't be determined.
     """
 
     began: int
@@ -31,8 +31,7 @@ class _Start:
 
 
 class LineChecker:
-    """Everything known of each line from outside: the writes that land, and the reads before
-    them."""
+    """The items of each line, its jobs, and the reads before each write, as seen from outside."""
 
     def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
         self._world = world
@@ -42,20 +41,21 @@ class LineChecker:
         self._limits = ActiveLimits(world)
         self._payments: dict[str, list[_Start]] = {}  # by line: of jobs that start or are admitted
         self._starts: dict[str, list[_Start]] = {}  # by line: of jobs that are claimed
-        self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
-        # by line and group: the groups admitted before it
-        self._passed: dict[tuple[str, str], list[str]] = {}
-        self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: its last move, and who moved
+        self._paid: set[str] = set()  # jobs that have paid for a start and may still use it
+        # by line and waiting group: the groups that were admitted while it waited
+        self._admitted_past: dict[tuple[str, str], list[str]] = {}
+        # By line: the last write that freed a slot, parked or admitted a job, and its invocation.
+        self._moved: dict[str, tuple[int, Invocation]] = {}
         # By line: the timer run that processed a job waiting there.
         self._seen_by_timer: dict[str, Invocation] = {}
-        self._touched: dict[str, int] = {}  # by line: the last write of one of its items
-        self._read_payload = False  # the writer has read a payload, to find the job's line
+        self._last_write: dict[str, int] = {}  # by line: the last write of one of its items
+        self._has_read_payload = False  # whether the writer read a payload to find the job's line
         world.on_query = self.looked
 
     # --- reported by the world --------------------------------------------------------------------
 
     def looked(self, call: Row) -> None:
-        """Note that a read of a line is answered now."""
+        """Note the entries of a line if this call is the first of a read of the line."""
         place, key = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
         line = str(place.get("S"))
         is_first = line.startswith("line#") and key == {"S": "rate"}
@@ -75,20 +75,22 @@ class LineChecker:
         for pk, sk in items:
             self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
             self._limits.wrote(pk, sk, before_items[pk, sk], self._items[pk, sk])
-        self._read_payload = any(row and not row.get("queue_key") for row in before_rows.values())
+        self._has_read_payload = any(
+            row and not row.get("queue_key") for row in before_rows.values()
+        )
         for key, before in before_items.items():
             if key[0].startswith("line#"):
-                self._touched[key[0]] = self._world.landed
+                self._last_write[key[0]] = self._world.landed
                 self._check_item(key, before, rows)
         for job_id, before in before_rows.items():
             self._check_row(before, self._rows[job_id])
 
     def ended(self, invocation: Invocation) -> None:
-        """Check that an invocation leaves no job waiting while every process knows of free
+        """Check that an invocation leaves no job waiting if every process must know of free
         capacity.
 
-        This applies to an invocation that freed a slot, parked a job or admitted one. It also
-        applies to the failure record of a killed one, and to the timer.
+        The check applies to an invocation that freed a slot, parked a job or admitted one; to the
+        handler of a killed invocation's failure record; and to the timer.
         """
         undisturbed = invocation.ended == WELL and not invocation.refused_at
         if not undisturbed or invocation.zombie or self._world.stack:
@@ -96,10 +98,12 @@ class LineChecker:
         for line, (number, moved_by) in self._moved.items():
             since_it_began = number > invocation.number
             if invocation.name == "failures" and invocation.cause is not None:
-                is_asked = self._line_of_message(invocation) == line and not since_it_began
+                is_responsible = self._line_of_message(invocation) == line and not since_it_began
             else:
-                is_asked = self._seen_by_timer.get(line) is invocation and not since_it_began
-            if (moved_by is invocation or is_asked) and self._has_room(line, invocation):
+                is_responsible = self._seen_by_timer.get(line) is invocation and not since_it_began
+            if (moved_by is invocation or is_responsible) and self._has_known_capacity(
+                line, invocation
+            ):
                 first = self._entries(line)[0]
                 self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
         if invocation.name == "timer":
@@ -116,7 +120,7 @@ class LineChecker:
         if asked_by is None:
             return
         for line in {line for line, sk in self._items if sk.startswith("wait#")}:
-            if self._touched[line] < asked_by and self._has_room(line, invocation):
+            if self._last_write[line] < asked_by and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
                 self._broken(f"the sweep has left {first} waiting in {line} with capacity")
 
@@ -138,18 +142,19 @@ class LineChecker:
             self._check_slot(job, {**after, "slot": before["slot"]}, after)
         if after.get("slot") is not None:
             self._check_slot(job, after, after)
-            if status not in _HOLDS:
+            if status not in _MAY_HOLD_SLOT:
                 self._broken(f"{job} holds slot {after['slot']}")
         if after.get("admitted_at") is not None and status != "queued":
             self._broken(f"{job} is admitted, but not queued")
         self._check_entry(job, before, after)
-        if status not in _HOLDS:
+        if status not in _MAY_HOLD_SLOT:
             self._paid.discard(after["id"])
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
         invocation = self._world.stack[-1]
         self._note_move(before, after, invocation)
         is_claimed = status == "running" != before.get("status")
-        # One that is replaced leaves its line, too: it joins another as a new job does.
+        # A replaced job also leaves its line, without being admitted: it joins a line as a new job
+        # does.
         is_replaced = after.get("replaced_by") != before.get("replaced_by")
         left_line = str(before.get("held_by")).startswith("line#")
         is_admitted = status == "queued" and left_line and not is_replaced
@@ -166,7 +171,7 @@ class LineChecker:
         in_line = after.get("wait_key") is not None
         line = str(after["held_by"]) if in_line else _line_of(after)
         parks = in_line and after["wait_key"] != before.get("wait_key")
-        frees = before.get("slot") is not None and after["status"] not in _HOLDS
+        frees = before.get("slot") is not None and after["status"] not in _MAY_HOLD_SLOT
         if parks or frees:
             self._moved[line] = (self._world.landed, invocation)
         elif in_line and invocation.name == "timer":
@@ -196,7 +201,8 @@ class LineChecker:
             self._broken(f"{job} no longer waits in {waited[0]}, but its entry is there")
 
     def _check_start(self, job: str, before: Row, after: Row) -> None:
-        """Check that a job that starts, or is admitted, has what the active limits require."""
+        """Check that a job that starts, or is admitted, has the slot and the paid start that it
+        needs."""
         invocation = self._world.stack[-1]
         if before.get("slot") is not None and after.get("slot") != before["slot"]:
             self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
@@ -226,11 +232,13 @@ class LineChecker:
         if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
             self._broken(f"{job}: admitted before {saw[0]}, which has waited longer")
         has_given = after.get("slot") is not None or after["id"] in self._paid
-        self._passed.pop((line, group), None)
+        self._admitted_past.pop((line, group), None)
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
-            passed = self._passed.setdefault((line, other), [])
+            passed = self._admitted_past.setdefault((line, other), [])
             passed.append(group)
-            if not has_given:  # a queue without limits doesn't record which group was served last
+            if (
+                not has_given
+            ):  # without limits, the queue doesn't record the group that was served last
                 passed.clear()
             if passed.count(group) > 1:
                 self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")
@@ -243,7 +251,7 @@ class LineChecker:
         if holder is not None:
             row = self._rows.get(holder, {})
             its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
-            if not its_own or row["status"] not in _HOLDS:
+            if not its_own or row["status"] not in _MAY_HOLD_SLOT:
                 self._broken(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
             if before.get("holder") not in (None, holder):
                 self._broken(f"{sk} of {line} went from {before['holder']} to {holder}")
@@ -259,7 +267,7 @@ class LineChecker:
                 self._broken(f"the entry {sk} of {line} belongs to a job that does not name it")
 
     def _check_grant(self, line: str) -> None:
-        """Check that no slot is given out above the active limit."""
+        """Check that there are not more holders of slots than the active limit allows."""
         look = self._look(line)
         if look is None:
             return
@@ -269,7 +277,7 @@ class LineChecker:
             self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
 
     def _check_payment(self, line: str, job_id: str) -> None:
-        """Check that a start is no sooner than the rate allows, and counted once."""
+        """Check that a start is paid for once, and no sooner than the rate allows."""
         look = self._look(line)
         if look is None:
             return
@@ -306,9 +314,9 @@ class LineChecker:
                 self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
-        """Yield the limits on which a decision may be based."""
+        """Yield each version of the limits on which a decision after this read may be based."""
         invocation = self._world.stack[-1]
-        read_since = invocation.started if self._read_payload else look.began
+        read_since = invocation.started if self._has_read_payload else look.began
         return self._limits.believed(invocation, read_since, look.began)
 
     def _look(self, line: str) -> Look | None:
@@ -319,15 +327,14 @@ class LineChecker:
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    def _has_room(self, line: str, invocation: Invocation) -> bool:
-        """Return whether a job waits in a line with capacity that every process must know of by
-        now.
+    def _has_known_capacity(self, line: str, invocation: Invocation) -> bool:
+        """Return whether a job waits in a line although every process must know of free capacity.
 
-        The result is False if the invocation has sent a message about the line.
+        If the invocation has sent a message about the line, the job may wait for it: return False.
         """
         limits = self._limits.known_to(invocation)
-        told = line.removeprefix("line#") in invocation.sent
-        if limits is None or self._limits.is_paused or told or not self._entries(line):
+        has_sent_message = line.removeprefix("line#") in invocation.sent
+        if limits is None or self._limits.is_paused or has_sent_message or not self._entries(line):
             return False
         if limits.rate is not None:
             paid = self._items.get((line, "rate"), {}).get("tat", 0)

@@ -1,6 +1,6 @@
 """The operators of a history: they cancel, retry, delete, pause and resume at random.
 
-The invariant checker knows what they were promised.
+The invariant checker checks that each of these actions has its promised effect.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _GIVEN_UP = (Status.FAILED, Status.CANCELLED)
 
 
 class Operators:
-    """The owners of a world's jobs, and its operators. Each action is an API request that may be
+    """The owners of jobs and the operators of the stack. Each action is an API request that may be
     killed."""
 
     def __init__(
@@ -51,29 +51,29 @@ class Operators:
         world.people = self.act
 
     def act(self) -> None:
-        """Let one of them do something."""
-        deeds: list[Callable[[], object]] = [
+        """Take one action, or none."""
+        actions: list[Callable[[], object]] = [
             lambda: None,
-            lambda: self._with_a_job("cancelled by hand", self._cancel, _UNFINISHED),
-            lambda: self._with_a_job("retried by hand", self._retry, _GIVEN_UP),
-            lambda: self._with_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
+            lambda: self._act_on_a_job("cancelled by hand", self._cancel, _UNFINISHED),
+            lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
+            lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
             self._pause,
             self._resume,
         ]
         if Fault.EXPIRY in self._world.faults:
-            deeds.append(self._ask_again)
+            actions.append(self._ask_again)
         if Fault.SCHEDULES in self._world.faults:
-            deeds += self.schedules.deeds()
+            actions += self.schedules.actions()
         if Fault.UNIQUE in self._world.faults:
-            deeds += [self._ask_for_the_same] * 3
+            actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
-            deeds += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
-        deeds[self._world.chance("what people do", len(deeds))]()
+            actions += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
+        actions[self._world.chance("what people do", len(actions))]()
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
         if self._world.chance("this job is cancelled", 30) == 29:
-            self._request(lambda: self._to(job_id, "cancelled by hand", self._cancel))
+            self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
 
     def resume_all(self) -> None:
         """Resume everything that is paused."""
@@ -111,19 +111,20 @@ class Operators:
         self._world.figures["limits deployed"] += 1
         self._world.queues.deploy_any()
 
-    def _with_a_job(
-        self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
+    def _act_on_a_job(
+        self, what: str, action: Callable[[JobRequest], object], states: tuple[Status, ...]
     ) -> None:
-        """Do something to a job in one of these states, which may have left it by then."""
+        """Take an action on a job in one of these states. The job may leave the state before
+        that."""
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.chance("which job", len(ids))]
-            self._request(lambda: self._to(job_id, what, deed))
+            self._request(lambda: self._act_on(job_id, what, action))
 
-    def _to(self, job_id: str, what: str, deed: Callable[[JobRequest], object]) -> None:
+    def _act_on(self, job_id: str, what: str, action: Callable[[JobRequest], object]) -> None:
         row = queries.read(job_id)
         if row is not None:
-            deed(row)
+            action(row)
             self._world.figures[what] += 1
 
     @property
@@ -141,7 +142,7 @@ class Operators:
 
     def _request(self, call: Callable[[], object]) -> None:
         def answered() -> None:
-            with suppress(JobRunnersError):  # refused, with an error that a person can use
+            with suppress(JobRunnersError):  # the API refused the request
                 call()
 
         self._world.invoke("api", answered)
@@ -153,14 +154,14 @@ class Operators:
 
 
 class Pauses:
-    """The pauses in the table, with the time since when each is there."""
+    """The pauses in the table, each with the time since which it has been there."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
         self._since: dict[str, int] = {}
 
     def saw(self, entry: dict[str, object]) -> None:
-        """Note that a pause was written."""
+        """Note a pause or a resume that was written."""
         name = str(entry["sk"])
         if entry["state"] == pauses.State.PAUSED:
             self._since.setdefault(name, self._world.time)

@@ -1,4 +1,6 @@
-"""Shared by all plays under a simulated Lambda: settings, no output, and repeatable chances."""
+"""Helpers of everything that plays under a simulated Lambda.
+
+They provide its settings, suppress output, and make random choices repeatable."""
 
 import os
 import random
@@ -35,9 +37,9 @@ def quietly() -> Iterator[None]:
         ExitStack() as after,
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),  # metrics
-        # from Powertools, for timer runs that were killed
+        # Powertools warns about timer runs that were killed
         warnings.catch_warnings(action="ignore"),
-        # A timer run queries every shard. With fewer shards, a history takes half the time.
+        # A timer run queries every shard. With one shard, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
         patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
@@ -52,7 +54,7 @@ def same_chances() -> Iterator[None]:
     source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
     with (
         patch.object(retry, "_RANDOM", source),
-        # These delays decide whether one more try is in time.
+        # These delays decide whether another try would begin in time.
         patch.object(aws.errors, "SystemRandom", lambda: pauses_between_tries),
         patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
     ):

@@ -12,15 +12,17 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work.occurrences import When, next_after
 
-_COUNTED = 900  # above this number, not all occurrences passed over at once are counted
+_MAX_COUNTED = (
+    900  # if one write passes over more occurrences than this, the engine doesn't count all of them
+)
 _FINISHED = ("succeeded", "failed", "cancelled")
 _COUNTS = ("started", "skipped", "failed")
 
 
 class ScheduleChecker:
-    """Everything known of each schedule from outside: its item after each write.
+    """Each schedule's item after each write, and the occurrences that it has started.
 
-    `rows` are the current jobs. `runs` says how often operators had a job done again.
+    `rows` are the current jobs. `runs` says how often each job started over.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class ScheduleChecker:
         self._rows = rows
         self._runs = runs
         self._items: dict[tuple[str, str], Row] = {}
-        self._started: dict[str, int] = {}  # occurrences, by the ids of their jobs
+        self._started: dict[str, int] = {}  # times of started occurrences, by the ids of their jobs
 
     def landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
@@ -60,7 +62,8 @@ class ScheduleChecker:
                 yield item
 
     def check_up_to_date(self) -> None:
-        """Check, once AWS is well and the timer has run, that no due occurrence is left."""
+        """Check that no due occurrence is left. Call it after the faults have ended and the timer
+        ran."""
         for item in self.active():
             due_at = item.get("due_at")
             if due_at is None or due_at < self._world.time - clock.MINUTE:
@@ -92,7 +95,7 @@ class ScheduleChecker:
         """Check that the timer counts every occurrence that it passes over, and skips none without
         need."""
         passed = [*_occurrences(before, after.get("next_at"))]
-        if len(passed) > _COUNTED:
+        if len(passed) > _MAX_COUNTED:
             return
         counts = [after.get(each, 0) - before.get(each, 0) for each in _COUNTS]
         if sum(counts) != len(passed):
@@ -121,7 +124,7 @@ class ScheduleChecker:
         """Check that no edit loses an occurrence that was due, unless it was paused."""
         if not before or "deleted_at" in (before | after):
             return
-        # An edit that freezes between its read and its write has decided earlier.
+        # If an edit freezes between its read and its write, it made its decision before the freeze.
         is_other = after["since"] != before["since"]
         decided_at = after["since"] if is_other else self._world.now()
         has_come = before.get("next_at", decided_at + 1) <= decided_at
@@ -133,12 +136,13 @@ class ScheduleChecker:
 
 
 def _occurrences(before: Row, until: int | None) -> Iterator[int]:
-    """Yield the occurrences that a write has passed over, from the next one before it to the next
-    after."""
+    """Yield the occurrences that a write has passed over.
+
+    They are those from `next_at` before the write until `next_at` after it."""
     at: int | None = before.get("next_at")
     when = When(before.get("cron"), before.get("every"), before.get("timezone", "UTC"))
     number = 0
-    while at is not None and (until is None or at < until) and number <= _COUNTED:
+    while at is not None and (until is None or at < until) and number <= _MAX_COUNTED:
         if at > before.get("last_at", 0):
             yield at
             number += 1

@@ -1,7 +1,6 @@
-"""The people of a history who have schedules: they put, pause, resume, delete and run them at
-random.
+"""The owners of a history's schedules: they put, pause, resume, delete and run them at random.
 
-The schedule checker knows what they were promised.
+The schedule checker checks that each schedule does what was promised.
 """
 
 from collections.abc import Callable
@@ -27,9 +26,9 @@ _RULES: tuple[dict[str, Any], ...] = (
 
 
 class SchedulePeople:
-    """Each action is a `request` to the API, which may be killed on the way.
+    """The owners of schedules. Each action is a `request` to the API that may be killed.
 
-    The payload of a schedule is noted in `payloads` before it is put.
+    The payload of a schedule is added to `payloads` before the schedule is put.
     """
 
     def __init__(
@@ -44,21 +43,23 @@ class SchedulePeople:
         self._request = request
         self._send = send
 
-    def deeds(self) -> list[Callable[[], object]]:
-        """Return the actions that they may take."""
+    def actions(self) -> list[Callable[[], object]]:
+        """Return the possible actions. One that is more likely is there twice."""
         return [self.put, self.put, self._pause, self._resume, self._delete, self._run_now]
 
     def put(self) -> None:
         """Put a new schedule, or change an existing one."""
-        payload = Steps(steps=1 + len(self._payloads) % 40, seconds=(1, 40)[self._any("work", 2)])
+        payload = Steps(
+            steps=1 + len(self._payloads) % 40, seconds=(1, 40)[self._choose("work", 2)]
+        )
         self._payloads.append(payload)
         recurring = Recurring(
-            ("hostile_once", "hostile_again")[self._any("tagged", 2)],
-            every=_EVERY[self._any("every", len(_EVERY))],
+            ("hostile_once", "hostile_again")[self._choose("tagged", 2)],
+            every=_EVERY[self._choose("every", len(_EVERY))],
             organization_id=ORGANIZATION,
             campaign_id=CAMPAIGN,
             payload=payload.model_dump(),
-            **_RULES[self._any("rules", len(_RULES))],
+            **_RULES[self._choose("rules", len(_RULES))],
         )
         name = self._name()
         self._request(lambda: schedules.put(ORGANIZATION, name, recurring))
@@ -87,13 +88,13 @@ class SchedulePeople:
 
     def _run_now(self) -> None:
         name = self._name()
-        key = ("one", None)[self._any("key", 2)]
+        key = ("one", None)[self._choose("key", 2)]
         self._request(lambda: schedules.run_now(ORGANIZATION, name, self._send(), key))
 
     def _name(self) -> str:
-        return NAMES[self._any("which schedule", len(NAMES))]
+        return NAMES[self._choose("which schedule", len(NAMES))]
 
-    def _any(self, what: str, n: int) -> int:
+    def _choose(self, what: str, n: int) -> int:
         return self._world.chance(what, n)
 
 

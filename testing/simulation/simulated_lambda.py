@@ -30,11 +30,12 @@ from testing.simulation.storms import Storms
 from work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
-"""Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
+"""Takes a description of the choice and a number n. Returns 0 to n - 1; 0 is the harmless
+choice."""
 
 # How far the clocks of two machines may differ, in milliseconds. The lease allows for this.
 SKEW = 20 * clock.SECOND
-# Failure records of an event whose function did not run: condition, count, error type.
+# The possible failure records of an event whose function did not run: condition, count, error type.
 NOT_RUN: list[tuple[str, int, str | None]] = [
     ("EventAgeExceeded", 0, None),
     ("RetriesExhausted", 1, "Runtime.ImportModuleError"),
@@ -47,7 +48,7 @@ HOPS = 16  # hops after which Lambda may cut a chain of invocations
 
 
 class SimulatedLambda:
-    """The world: its time, the pending events, the running invocations, and its figures."""
+    """The simulated world: its time, pending events, running invocations and figures."""
 
     def __init__(
         self, choose: Choose, *, worker_timeout: float = 60, faults: Set[Fault] = frozenset()
@@ -66,8 +67,10 @@ class SimulatedLambda:
         self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
-        self.people: Callable[[], None] = lambda: None  # one of the operators acts
-        self.expire_items: Callable[[], None] = lambda: None  # DynamoDB deletes expired items
+        self.people: Callable[[], None] = lambda: None  # let an operator act
+        self.expire_items: Callable[[], None] = lambda: (
+            None
+        )  # delete expired items, as DynamoDB does
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
@@ -76,18 +79,18 @@ class SimulatedLambda:
         self.landed = 0  # number of writes that have landed
         # caches of pauses and limits, by machine
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}
-        self._answered_partly = False
+        self._has_batch_failures = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
 
-    # --- the world as tests move it ---------------------------------------------------------------
+    # --- called by tests and histories ------------------------------------------------------------
 
     @contextmanager
     def running(self) -> Iterator["SimulatedLambda"]:
         """Use the world's time everywhere in this block.
 
-        The alarm that interrupts a job is off. It rings in real time, and would interrupt any of
-        the workers that this process simulates.
+        The alarm that interrupts a job is off. It counts real time, and could interrupt any of the
+        workers that this process simulates.
         """
         with (
             patch.object(clock, "now", self.now),
@@ -101,7 +104,8 @@ class SimulatedLambda:
         return self.time + (self.stack[-1].skew if self.stack else 0)
 
     def spend(self, seconds: float) -> None:
-        """Let time pass for the current invocation, as for a working job. This may kill it."""
+        """Let time pass in the current invocation, as if a job worked. This may kill the
+        invocation."""
         self.time += int(seconds * clock.SECOND)
         self.check_alive("working")
 
@@ -111,7 +115,7 @@ class SimulatedLambda:
             self.figures["storms"] += 1
             self.storms.begin(self.chance)
         if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
-            self._age()
+            self._let_days_pass()
         if self.figures["months"]:  # otherwise nothing can have expired yet
             self.expire_items()
         ready = [event for event in self.events if event.at <= self.time]
@@ -124,8 +128,8 @@ class SimulatedLambda:
             self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
         elif kind == 3:
             self.people()
-            # They may have deployed, but a frozen invocation continues with its own code.
-            self._become(self.stack[-1] if self.stack else None)
+            # An operator may have deployed. A frozen invocation continues with its own code.
+            self._switch_to(self.stack[-1] if self.stack else None)
         elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
             self.figures["looks of the legacy worker"] += 1
             legacy_process.look(self.run_function, self._worker_timeout)
@@ -141,14 +145,14 @@ class SimulatedLambda:
     ) -> None:
         """Stop all faults, and deliver events and run the timer until every job is finished.
 
-        It gives up after a limit, when the jobs will never finish. `unfinished` returns the due
-        times of unfinished rows. `first` is what people do before they rest.
+        It stops after 200 rounds, because then the jobs will never finish. `unfinished` returns
+        the due times of unfinished rows. `first` runs after the faults have stopped.
         """
         drought = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
         self.storms.end_all()
         first()
-        for _ in range(drought):  # minutes in which no worker can start: a backlog
+        for _ in range(drought):  # minutes in which no worker starts, so that a backlog builds up
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
         for _ in range(200):
@@ -161,31 +165,31 @@ class SimulatedLambda:
             self._tick_if_due(unfinished())
 
     def _tick_if_due(self, due: list[int]) -> None:
-        # A timer run without due rows does nothing, and takes longer than all the rest.
+        # A timer run without due rows has no effect, but would take most of a history's real time.
         if due and min(due) <= self.time:
             self.tick()
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
-        """Run any code of ours as an invocation of its own, such as an API request."""
+        """Run our code, such as an API request, as a separate invocation."""
         self._invoke(name, None, lambda body, context: call() and None, 30)
 
     def run_function(
         self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float
     ) -> None:
-        """Run code of ours whose failure leaves no record."""
+        """Run our code as an invocation whose failure leaves no record."""
         self._invoke(name, body, handler, timeout)
 
     # --- invocations ------------------------------------------------------------------------------
 
     def _deliver(self, event: Event) -> None:
         if event.function == "worker":
-            self._work(event)
+            self._deliver_to_worker(event)
         elif event.function == "delay queue":
-            self._queue(event, handlers.timer.handler)
+            self._deliver_from_queue(event, handlers.timer.handler)
         else:
-            self._queue(event, handlers.failures.handler)
+            self._deliver_from_queue(event, handlers.failures.handler)
 
-    def _work(self, event: Event) -> None:
+    def _deliver_to_worker(self, event: Event) -> None:
         if self.fault(Fault.NOT_LOADED, "a worker is not loaded", 20):
             self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
             return
@@ -197,7 +201,9 @@ class SimulatedLambda:
         killed = ended == "killed" and Fault.NOT_LOADED in self.faults
         kind = KILLED[self.chance("killed by", len(KILLED))] if killed else ended.partition(":")[0]
         ran = kind != EntryNotLoaded.__name__
-        self._give_up(event, "RetriesExhausted", 1, kind, ended, self._last if ran else None)
+        self._give_up(
+            event, "RetriesExhausted", 1, kind, ended, self._last_invocation if ran else None
+        )
 
     def _give_up(
         self,
@@ -221,11 +227,11 @@ class SimulatedLambda:
             record["responsePayload"] = {"errorType": kind, "errorMessage": text or kind}
         self._add("failures", record, self._delay_of("record"), cause=cause)
 
-    def _age(self) -> None:
-        """Let days pass: either so many that rows expire, or so few that waiting jobs may still
-        wait.
+    def _let_days_pass(self) -> None:
+        """Let 8, 32 or 45 days pass. After 8 days, waiting jobs may still wait; after more, rows
+        expire.
 
-        Pending events are given up, except for failure records.
+        Drop pending events, except for failure records.
         """
         self.figures["months"] += 1
         self.time += (32, 8, 45)[self.time // clock.SECOND % 3] * clock.DAY
@@ -237,11 +243,11 @@ class SimulatedLambda:
             else:
                 self.on_loss(event.message)
 
-    def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
+    def _deliver_from_queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
         """Deliver a queue's message. It is delivered again until its function succeeds."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
         ended = self._invoke(event.function, records, handler, 60, event)
-        if ended is not None or self._answered_partly:
+        if ended is not None or self._has_batch_failures:
             self._add(event.function, event.body, 60, cause=event.cause)
 
     def _invoke(
@@ -263,8 +269,8 @@ class SimulatedLambda:
         invocation.queues = self.queues.of_new_invocation()
         invocation.number = self.landed
         self.stack.append(invocation)
-        self._become(invocation)
-        self._answered_partly = False
+        self._switch_to(invocation)
+        self._has_batch_failures = False
         try:
             answer = handler(
                 body if isinstance(body, bytes) else json.loads(json.dumps(body)),
@@ -277,11 +283,11 @@ class SimulatedLambda:
             invocation.ended = f"{type(error).__name__}: {error}"
         else:
             invocation.ended = WELL
-            self._answered_partly = bool(answer and answer["batchItemFailures"])
+            self._has_batch_failures = bool(answer and answer["batchItemFailures"])
         finally:
             self.stack.pop()
-            self._become(self.stack[-1] if self.stack else None)
-        self._last = invocation
+            self._switch_to(self.stack[-1] if self.stack else None)
+        self._last_invocation = invocation
         self.on_end(invocation)
         return None if invocation.ended == WELL else invocation.ended
 
@@ -290,8 +296,8 @@ class SimulatedLambda:
         """The machine of the current invocation."""
         return self.stack[-1].machine if self.stack else None
 
-    def _become(self, invocation: Invocation | None) -> None:
-        """Switch to an invocation: to the caches of its machine, and the code of its version."""
+    def _switch_to(self, invocation: Invocation | None) -> None:
+        """Use the caches of an invocation's machine, the code of its version, and its queues."""
         if Fault.MACHINES in self.faults:
             pauses._cache, limits._cache = self._caches.setdefault(
                 self.machine, (pauses._Cache(), limits._Cache())
@@ -320,10 +326,10 @@ class SimulatedLambda:
         self.check_alive("after standing still")
 
     def _perhaps_fail_duplicate(self, invocation: Invocation | None) -> None:
-        """Perhaps deliver the same event to a worker that can't be loaded, and deliver its failure
-        record."""
+        """Perhaps deliver a worker's event to a second worker, which can't be loaded. Then deliver
+        all ready events, such as its failure record."""
         if invocation is None or invocation.name != "worker" or not invocation.message:
-            return  # or it is a polling process, which gets no events
+            return  # a polling process has no message, because it gets no events
         if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
             self.figures["duplicates"] += 1
             event = Event(self.time, next(self._numbers), "worker", invocation.message)
@@ -338,7 +344,7 @@ class SimulatedLambda:
             self._deliver_ready()
 
     def _deliver_ready(self) -> None:
-        """Deliver all events that have arrived by now, and those that follow at once, in order."""
+        """Deliver all events that are due by now, and those that they cause at once, in order."""
         until = self.time
         while ready := [event for event in self.events if event.at <= until]:
             self.events.remove(min(ready))
@@ -407,12 +413,12 @@ class SimulatedLambda:
         self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
 
     def fault(self, fault: Fault, what: str, n: int) -> bool:
-        """Return whether this fault happens here, with a chance of 1 in n. If it is off, nothing is
-        drawn."""
+        """Choose whether this fault happens here, with a chance of 1 in n. A fault that is off
+        never happens, and makes no choice."""
         return fault in self.faults and self.chance(what, n) == n - 1
 
     def chance(self, what: str, n: int) -> int:
-        """Call `choose`, or return the kind answer while the world rests."""
+        """Call `choose`. While the world rests, return the harmless choice instead."""
         return 0 if self.resting else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:

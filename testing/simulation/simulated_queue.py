@@ -1,7 +1,8 @@
-"""The same hostile Lambda with an SQS queue in front of the worker, which waits for its answer.
+"""The hostile Lambda with an SQS queue in front of the worker. The queue waits for its answer.
 
-The queue delivers out of order, late and twice. A message without success is delivered again once
-it is visible again, and after a few times goes to the dead letters. There are no failure records.
+The queue delivers out of order, late and twice. If a worker doesn't succeed, the message is
+delivered again once it is visible again. After a few deliveries it goes to the dead-letter queue.
+There are no failure records.
 """
 
 import itertools
@@ -37,11 +38,12 @@ class SimulatedQueue(SimulatedLambda):
         self._deleted.add(receipt)
 
     def _send(
-        self, message: Message, delay: float, receives: int = 1, *, came: bool = False
+        self, message: Message, delay: float, receives: int = 1, *, was_delivered: bool = False
     ) -> None:
-        """Schedule delivery number `receives` of a message. `came` says whether a worker got it
-        before."""
-        body = {"requestPayload": message, "receives": receives, "came": came}
+        """Schedule delivery number `receives` of a message.
+
+        `was_delivered` says whether a worker has received it before."""
+        body = {"requestPayload": message, "receives": receives, "came": was_delivered}
         self._add(_QUEUE, body, delay)
 
     def _deliver(self, event: Event) -> None:
@@ -51,24 +53,26 @@ class SimulatedQueue(SimulatedLambda):
             super()._deliver(event)
 
     def _receive(self, event: Event) -> None:
-        message, receives, came = event.message, event.body["receives"], event.body["came"]
+        message, receives, was_delivered = event.message, event.body["receives"], event.body["came"]
         # A delivery without a free worker counts as received too.
         if not self.fault(Fault.NOT_LOADED, "no worker is free", 20):
             receipt = next(self._receipts)
-            if not came:  # a message that is delivered again may not run again
+            if not was_delivered:  # only the first delivery to a worker may run a task
                 self.on_delivery(message)
-            came = True
+            was_delivered = True
             ended = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
             if receipt in self._deleted:
-                if ended is not None or self._answered_partly:
+                if ended is not None or self._has_batch_failures:
                     self.on_loss(message)  # delivered at most once, and interrupted
                 return
-            if ended is None and not self._answered_partly and self.chance("again", 12) != 11:
+            if ended is None and not self._has_batch_failures and self.chance("again", 12) != 11:
                 return
         if receives >= _MOST_RECEIVES and not self.resting:
             self.on_loss(message)
         else:
-            self._send(message, self._worker_timeout + 10, receives + 1, came=came)
+            self._send(
+                message, self._worker_timeout + 10, receives + 1, was_delivered=was_delivered
+            )
 
 
 def _batch(message: Message, receives: int, receipt: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from pydantic import BaseModel, Field
 
 from work import Job, Retry, RunningJob, Task, Unique
 
-# More than fits into a row, however well it is compressed.
+# Even compressed, it doesn't fit into a row.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
 
 
 class Steps(BaseModel):
     """The payload of a job that takes steps, and may write a checkpoint after each.
 
-    Its ballast may not fit into a row. The job returns it as its result.
+    With ballast, it doesn't fit into a row. The job returns its payload as its result.
     """
 
     ballast: str = ""

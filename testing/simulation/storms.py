@@ -1,11 +1,11 @@
-"""Services that fail for a while: until a storm is over, each call is refused or times out."""
+"""Storms: for a while, each call to a service is refused, gets a network error or times out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-# DynamoDB twice, so that it is chosen most
+# DynamoDB is listed twice, so that it is chosen most
 SERVICES = ("dynamodb", "dynamodb", "s3", "lambda", "sqs")
 _LASTS = (5, 20, 60, 120)  # seconds
 _READ_SECONDS = {"s3": 30}  # seconds until a call times out, as in aws.clients
@@ -30,7 +30,7 @@ class Storms:
         self._storms: dict[str, _Storm] = {}
 
     def begin(self, choose: Callable[[str, int], int], service: str | None = None) -> None:
-        """Start a storm at this service, or at any."""
+        """Start a storm at this service, or at one that `choose` selects."""
         service = service or SERVICES[choose("which service", len(SERVICES))]
         kind = _KINDS[choose("how it fails", len(_KINDS))]
         lasts = _LASTS[choose("how long it fails", len(_LASTS))]

@@ -8,7 +8,7 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 
 
 class TaskChecker:
-    """Everything known of each task from outside. A task has no row: it exists only as messages."""
+    """The messages, runs and end of each task. A task has no row: it exists only as messages."""
 
     def __init__(
         self, world: SimulatedLambda, max_attempts: Mapping[str, int], broken: Callable[[str], None]
@@ -18,7 +18,7 @@ class TaskChecker:
         self.accepted: set[str] = set()  # tasks whose send left the API
         self.dropped: set[str] = set()  # tasks of which an event or a record was dropped
         self.done: Counter[str] = Counter()
-        # ends with a failure, by the log, which is their only trace
+        # by task: failures that were logged, because the log is their only trace
         self.failed: Counter[str] = Counter()
         self._not_run: set[str] = set()
         self._delivered: Counter[str] = Counter()
@@ -35,8 +35,8 @@ class TaskChecker:
     # --- reported by the world --------------------------------------------------------------------
 
     def saw_send(self, sender: Invocation | None, message: Message) -> None:
-        """Check a message that was sent: the first one, or one that only a task with a retry policy
-        may have."""
+        """Check a message that was sent. Only a task with a retry policy may be sent again after it
+        ran."""
         if message["kind"] != "task":
             return
         if sender is not None and sender.name == "api":

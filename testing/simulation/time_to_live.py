@@ -13,16 +13,18 @@ from work.definitions import LONGEST_WAIT
 
 _FINISHED = ("succeeded", "failed", "cancelled")
 _NEVER = 10**12  # seconds
-_LATE = 3 * clock.DAY
+_LONGEST_DELAY = 3 * clock.DAY
 # How long a job may rely on an item, in milliseconds.
-_WAITS = int(LONGEST_WAIT * clock.SECOND)
+_LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
-_LIVES = 180 * clock.DAY  # see docs/unique.md
+_LIFETIME = 180 * clock.DAY  # see docs/unique.md
 _FOREVER = _NEVER * clock.SECOND
 
 
 class _Use(NamedTuple):
-    """The use of an item: since when, and how long it was promised to last."""
+    """A job's use of an item: `what` describes it, `since` is its start.
+
+    `promised` says how long the item must last, in milliseconds."""
 
     what: str
     since: int = 0
@@ -60,13 +62,13 @@ class TimeToLive:
             self._broken(f"{[*key.values()]} has expired, and {use.what}")
             return True
         if use is not None:
-            return False  # its job is older than allowed, and that is not simulated
+            return False  # a job older than promised still uses it; the effects aren't simulated
         match crc32(repr(key).encode()) % 3:
             case 0:
                 return True
             case 1:
                 return bool(self._world.stack)
-        return expired_for > _LATE
+        return expired_for > _LONGEST_DELAY
 
 
 def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
@@ -78,18 +80,20 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
         case "line":
             return _use_in_line(item, jobs, now)
         case "held":
-            return _waiting([jobs.get(job_id_of(item["sk"]), {})], name)
+            return _use_by_waiting([jobs.get(job_id_of(item["sk"]), {})], name)
         case "keys":
-            return _waiting(jobs.values(), f"line#{name}#{item['sk']}")
+            return _use_by_waiting(jobs.values(), f"line#{name}#{item['sk']}")
         case "keys_of":
-            return _waiting(jobs.values(), f"line#{item['sk']}", name)
+            return _use_by_waiting(jobs.values(), f"line#{item['sk']}", name)
         case "unique":
-            return _living(row for row in jobs.values() if row.get("unique_key") == name)
+            return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
         case "step":
             created_key = name.partition("/")[0]
-            return _living(row for row in jobs.values() if row["created_key"] == created_key)
+            return _use_by_unfinished(
+                row for row in jobs.values() if row["created_key"] == created_key
+            )
         case "answer":
-            return _answered(item, jobs, now)
+            return _use_by_answer(item, jobs, now)
     may_expire = kind == "failed_tasks" or "deleted_at" in item
     return None if may_expire else _Use("it was never deleted")
 
@@ -98,7 +102,7 @@ def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     sk = item["sk"]
     if sk.startswith("wait#"):
         row = jobs.get(sk[-32:], {})
-        return _waiting([row] if row.get("wait_key") == sk else [], item["pk"])
+        return _use_by_waiting([row] if row.get("wait_key") == sk else [], item["pk"])
     paid_until = max(item.get("tat", 0), item.get("started_tat", 0)) // 1000
     if paid_until > now:
         return _Use("its rate is paid ahead")
@@ -108,7 +112,9 @@ def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     return _Use(f"job {holder['id']} has the slot", item["since"], _HOLDS_SLOT)
 
 
-def _waiting(rows: Iterable[Row], held_by: str, organization_id: str | None = None) -> _Use | None:
+def _use_by_waiting(
+    rows: Iterable[Row], held_by: str, organization_id: str | None = None
+) -> _Use | None:
     waits = (
         row
         for row in rows
@@ -117,19 +123,19 @@ def _waiting(rows: Iterable[Row], held_by: str, organization_id: str | None = No
     last = max(waits, key=lambda row: int(row["waiting_since"]), default=None)
     if last is None:
         return None
-    return _Use(f"job {last['id']} waits there", last["waiting_since"], _WAITS)
+    return _Use(f"job {last['id']} waits there", last["waiting_since"], _LONGEST_WAIT)
 
 
-def _living(rows: Iterable[Row]) -> _Use | None:
+def _use_by_unfinished(rows: Iterable[Row]) -> _Use | None:
     for row in rows:
         if row["status"] not in _FINISHED:
-            return _Use(f"job {row['id']} is {row['status']}", row["created_at"], _LIVES)
+            return _Use(f"job {row['id']} is {row['status']}", row["created_at"], _LIFETIME)
     return None
 
 
-def _answered(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+def _use_by_answer(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     row = jobs.get(job_id_of(answer["job"]), {})
     is_there = row.get("created_key") == answer["job"]
     if not is_there or row.get("expires_at", _NEVER) * clock.SECOND <= now:
         return None
-    return _Use(f"job {row['id']} exists", row["created_at"], _LIVES)
+    return _Use(f"job {row['id']} exists", row["created_at"], _LIFETIME)

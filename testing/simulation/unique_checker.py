@@ -1,6 +1,7 @@
 """Watch unique work, and report broken promises.
 
-Examples are two jobs with one key, a key without a job, and an accepted request that no job does.
+For example, it reports two jobs with one key, a key without a job, and an accepted request that no
+job received.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +12,11 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 from work import Job
 
 _FINISHED = ("succeeded", "failed", "cancelled")
-_BEHIND = "unique#"
+_PREFIX = "unique#"
 
 
 class UniqueChecker:
-    """Everything known of each key from outside, by the writes that land."""
+    """The holder, follower and requests of each key, as the writes that land show them."""
 
     def __init__(
         self, world: SimulatedLambda, broken: Callable[[str], None], jobs: Mapping[str, Job]
@@ -25,29 +26,30 @@ class UniqueChecker:
         self._until = {name: job.unique.until for name, job in jobs.items() if job.unique}
         self._rows: dict[str, Row] = {}
         self._records: dict[str, Row] = {}  # by key
-        self._asked: dict[str, list[str]] = {}  # by job: the campaigns of the requests that it got
+        # By job: the campaigns of the requests that it got.
+        self._requests: dict[str, list[str]] = {}
 
     def landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         keys: set[str] = set()
         for table, key in _written(operation, call):
             if table == "jobs":
-                keys |= self._row_changed(key["id"]["S"])
-            elif key["pk"]["S"].startswith(_BEHIND):
-                name = key["pk"]["S"].removeprefix(_BEHIND)
+                keys |= self._note_row(key["id"]["S"])
+            elif key["pk"]["S"].startswith(_PREFIX):
+                name = key["pk"]["S"].removeprefix(_PREFIX)
                 self._records[name] = _item("coordination", key)
                 keys.add(name)
         for key_name in keys:
             self._check_key(key_name)
 
     def accepted(self, job_id: str, campaign: str) -> None:
-        """Check that an accepted request is, or was, one that this job is to do."""
-        if campaign not in self._asked.get(job_id, []):
+        """Check that the job of an accepted request has, or once had, that request's payload."""
+        if campaign not in self._requests.get(job_id, []):
             self._broken(f"the request {campaign} was accepted, and job {job_id} never got it")
 
     def begins(self, job_id: str, campaign: str | None) -> None:
-        """Check that a job that starts does the last request."""
-        asked = self._asked.get(job_id)
+        """Check that a starting job works on the last request that it received."""
+        asked = self._requests.get(job_id)
         if asked and campaign != asked[-1]:
             self._broken(f"job {job_id} does {campaign}, but the last request was {asked[-1]}")
 
@@ -57,22 +59,22 @@ class UniqueChecker:
             if record:
                 self._broken(f"{record['holder']} still has the key {key}, but all jobs have ended")
 
-    def _row_changed(self, job_id: str) -> set[str]:
+    def _note_row(self, job_id: str) -> set[str]:
         """Note the current row of a job. Return the keys that it had before or has now."""
         before = self._rows.get(job_id, {})
         after = self._rows[job_id] = _item("jobs", {"id": {"S": job_id}})
         if after.get("job_type") not in self._until:  # another job may get the same id
-            self._asked.pop(job_id, None)
+            self._requests.pop(job_id, None)
             return set()
         is_new = before.get("created_key") != after["created_key"]
         campaign = after.get("campaign_id")
         if is_new or before.get("campaign_id") != campaign:
             if not is_new and before["legs"] > 0:
                 self._broken(f"job {job_id} had started, and was given another payload")
-            asked = [] if is_new else self._asked[job_id]
-            self._asked[job_id] = [*asked, str(campaign)]
+            asked = [] if is_new else self._requests[job_id]
+            self._requests[job_id] = [*asked, str(campaign)]
             self._world.figures["unique jobs replaced"] += not is_new
-        if before.get("held_by", "").startswith(_BEHIND) and after["status"] != "waiting":
+        if before.get("held_by", "").startswith(_PREFIX) and after["status"] != "waiting":
             self._world.figures["unique jobs that followed"] += after["status"] != "cancelled"
         self._check_row(after)
         return {row["unique_key"] for row in (before, after) if row.get("unique_key")}
@@ -87,12 +89,12 @@ class UniqueChecker:
         was_claimed = row["legs"] > 0 or row.get("claim_token") is not None
         if not has_key and not (self._until[row["job_type"]] == "started" and was_claimed):
             self._broken(f"{job} has no key")
-        if row.get("held_by", "").startswith(_BEHIND) and row["status"] != "waiting":
+        if row.get("held_by", "").startswith(_PREFIX) and row["status"] != "waiting":
             self._broken(f"{job} follows another job, but does not wait")
 
     def _check_key(self, key: str) -> None:
         its = [row for row in self._rows.values() if row.get("unique_key") == key]
-        followers = [row for row in its if row.get("held_by", "").startswith(_BEHIND)]
+        followers = [row for row in its if row.get("held_by", "").startswith(_PREFIX)]
         holders = [row for row in its if row not in followers]
         record = self._records.get(key) or {}
         if len(holders) > 1:

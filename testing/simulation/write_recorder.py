@@ -19,7 +19,7 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SimulatedLambda
 
 _NOTHING: Row = {"status": "none"}
-# The attributes that the model knows. The last five are only compared, not counted.
+# The attributes that the model knows. The last five are only compared with each other.
 _FIELDS = (
     *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
     *("slot", "admitted_at", "held_by", "queue_key", "run_at", "expires_at"),
@@ -29,12 +29,12 @@ _FIELDS = (
 
 @dataclass
 class Write:
-    """One write that has landed."""
+    """One write to a job's row that has landed."""
 
     verb: str
     who: str  # the function that made the write
-    by: int  # its invocation
-    message: str | None  # the send id of the message that it was invoked with
+    by: int  # the id of the invocation that made it
+    message: str | None  # the send id of the message that started the invocation
     seen: Row
     before: Row
     after: Row
@@ -44,7 +44,7 @@ class Write:
 
 @dataclass
 class SlotChanges:
-    """The changes that one write of this job makes to the items of slots."""
+    """The changes that one write to a job's row makes to slots, in the same transaction."""
 
     took: set[int]  # slots that were free, and now name the job
     gave: set[int]  # slots that named the job, and are now free
@@ -53,7 +53,7 @@ class SlotChanges:
 
 @dataclass
 class _Call:
-    """A verb that was called, and has not returned."""
+    """A verb that was called and has not returned yet."""
 
     verb: str
     seen: Row
@@ -75,22 +75,23 @@ class WriteRecorder:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Record the writes that land in this block."""
-        told = self.world.on_landed
+        on_landed = self.world.on_landed
 
         def landed(operation: str, call: Row) -> None:
-            told(operation, call)
+            on_landed(operation, call)
             self._landed(operation, call)
 
         with ExitStack() as stack:
             stack.enter_context(patch.object(self.world, "on_landed", landed))
             for name in ("write", "write_with"):
-                around = self._around(getattr(conditional_write, name))
+                around = self._recording_call(getattr(conditional_write, name))
                 stack.enter_context(patch.object(conditional_write, name, around))
-            stack.enter_context(patch.object(verbs, "claim", self._entering(verbs.claim)))
+            stack.enter_context(patch.object(verbs, "claim", self._recording_entrance(verbs.claim)))
             yield
 
-    def _entering(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
-        """Record the row that was read before a claim, where its queue has limits."""
+    def _recording_entrance(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+        """Wrap `claim`, so that its entrance is known. In a queue with limits, the entrance has the
+        row that was read before the claim."""
 
         def called(*arguments: Any, entrance: verbs.Entrance | None = None, **more: Any) -> Any:
             self._entrances.append(entrance)
@@ -101,7 +102,7 @@ class WriteRecorder:
 
         return called
 
-    def _around(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+    def _recording_call(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
         def called(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
             entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
             read = job if entrance is None else entrance.row
@@ -120,7 +121,7 @@ class WriteRecorder:
         for kind, item in written:
             if item["TableName"] == "jobs" and kind in ("Put", "Update", "Delete"):
                 key = item["Key"] if "Key" in item else {"id": item["Item"]["id"]}
-                self._changed(kind, key, holders)
+                self._record_change(kind, key, holders)
 
     def _new_holders(self, written: Iterable[Row]) -> list[tuple[int, str | None, str | None]]:
         """Return the number, old holder and new holder of each slot whose holder changes."""
@@ -138,7 +139,7 @@ class WriteRecorder:
                 found.append((int(sk[-3:]), before, since))
         return found
 
-    def _changed(
+    def _record_change(
         self, kind: str, key: Row, holders: list[tuple[int, str | None, str | None]]
     ) -> None:
         job_id = str(key["id"]["S"])
@@ -146,7 +147,7 @@ class WriteRecorder:
         after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
         if after == before:
             return  # a transaction that botocore repeats lands only once
-        called = self._called(kind, before)
+        called = self._current_call(kind, before)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
@@ -154,7 +155,8 @@ class WriteRecorder:
                 called.verb,
                 invocation.name,
                 id(invocation),
-                # The legacy worker's children get no event: their claim has the send id.
+                # The legacy worker's children get no event, so take the send id from the claimed
+                # row.
                 (invocation.message or after).get("send_id"),
                 called.seen,
                 before,
@@ -172,8 +174,9 @@ class WriteRecorder:
             )
         )
 
-    def _called(self, kind: str, before: Row) -> _Call:
-        """Return the verb of a write: the last one called, unless the verb writes directly."""
+    def _current_call(self, kind: str, before: Row) -> _Call:
+        """Return the call that made a write: the last verb called, unless the verb writes
+        directly."""
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())
@@ -204,7 +207,7 @@ def _items(operation: str, call: Row) -> Iterator[tuple[str, Row]]:
         yield operation.removesuffix("Item"), call
 
 
-# --- as TLA+ --------------------------------------------------------------------------------------
+# --- the writes as TLA+ ---------------------------------------------------------------------------
 
 
 class Numbered:
