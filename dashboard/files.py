@@ -1,7 +1,7 @@
-"""The dashboard's files, each with the headers a browser is to have it with. None holds any data.
+"""Read and join the dashboard's files, and set their HTTP headers. They contain no data.
 
-They are served by a Lambda function, so what loads the page is three files: a page, a style and a
-script, which is every module joined. A deploy changes their address, so they are kept for long.
+A Lambda function serves them, so a browser loads only three files: the page, a style, and a script
+that joins all modules. Their address changes with each deploy, so browsers may cache them for long.
 """
 
 import gzip
@@ -22,8 +22,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# The page may run its own script and talk to its own origin. It never takes what jobs carry for
-# HTML; should it ever, by a mistake, trusted types refuse that.
+# The page may run only its own script and call only its own origin. It never parses data of jobs as
+# HTML. If it did by mistake, trusted types would refuse that.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -48,22 +48,23 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
 }
 _FOR_LONG = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
+_ASK_AGAIN = "no-cache"  # browsers may cache it, but must revalidate it before each use
 
-# The modules keep to these two forms, so that joining them only takes replacing text.
+# All imports and exports of the modules have these two forms, so that joining needs only text
+# replacement.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
-# Comments are for readers of the sources, not for browsers: whole lines, and ends of lines.
+# Browsers don't need comments. This matches whole lines and ends of lines.
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
-# Nor do they need these: no string of the modules goes over several lines.
+# Nor do they need this space. No string of the modules spans several lines.
 _SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is served."""
+    """A file with its compressed form and its type."""
 
     body: bytes
     zipped: bytes
@@ -71,26 +72,26 @@ class Asset:
     etag: str
 
     def headers(self, *, kept: bool) -> dict[str, str]:
-        """Return the headers it is served with; `kept` if its address changes whenever it does."""
+        """Return the HTTP headers. `kept` says that the address changes whenever the file does."""
         caching = {"Cache-Control": _FOR_LONG if kept else _ASK_AGAIN, "ETag": self.etag}
         return {**SECURITY, **caching, "Vary": "Accept-Encoding"}
 
 
 @cache
 def page() -> Asset:
-    """Return the page itself, which names the other files by their version."""
+    """Return the page, whose links to the other files have their version."""
     text = (_FOLDER / "index.html").read_text()
     return _asset(text.replace('"assets/', f'"assets/{version()}/'), ".html")
 
 
 def find(name: str) -> Asset | None:
-    """Return another file by its name; None if there is none."""
+    """Return a file other than the page by its name, or None if there is none."""
     return _others().get(name)
 
 
 @cache
 def version() -> str:
-    """Return the version in the address of every file but the page; it changes with any of them."""
+    """Return the version that is in the address of every file but the page: a hash of them all."""
     digest = hashlib.sha256()
     for name, asset in sorted(_others().items()):
         digest.update(name.encode() + asset.body)
@@ -109,7 +110,8 @@ def _others() -> dict[str, Asset]:
 
 
 def _joined(module: str, seen: set[str]) -> Iterator[str]:
-    """Yield a module after all that it imports, each once and in a scope of its own."""
+    """Yield the text of a module after the modules that it imports, each once and in its own
+    scope."""
     seen.add(module)
     source = (_FOLDER / f"{module}.js").read_text()
     for _, imported in _IMPORT.findall(source):
@@ -121,7 +123,7 @@ def _joined(module: str, seen: set[str]) -> Iterator[str]:
 
 
 def _bare(source: str) -> str:
-    """Return a script or styles without what only their readers need."""
+    """Return a script or styles without comments and indentation."""
     return _SPACE.sub("", _COMMENT.sub("", source))
 
 

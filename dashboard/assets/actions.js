@@ -1,51 +1,50 @@
-// What can be done to a job or a failed task, each with the words that ask for it and tell that it was done.
+// Actions on a job or a failed task, each with its question and its confirmation.
 
 import { call } from "./api.js";
 import { ask, say } from "./say.js";
 
 const path = (job, verb = "") => `jobs/${encodeURIComponent(job.id)}${verb}`;
 
-/** Say what became of a dispatch, from the answer to it: of work that is unique, a job may have been there before. */
+/** Show the outcome of a dispatch. For unique work, an existing job may be the answer. */
 export function sayDispatched({ data: job, uniqueOutcome }, otherwise = "Dispatched") {
   const id = job.id.slice(0, 8);
-  const before = job.waits_for?.kind === "job" ? `job ${job.waits_for.name.slice(0, 8)}` : "the one that has begun";
+  const before = job.waits_for?.kind === "job" ? `job ${job.waits_for.name.slice(0, 8)}` : "the running job";
   const words = {
-    returned: `${job.status === "running" ? "Already running" : "Already there"} as ${id}: it is the same work`,
-    replaced: `Job ${id} was there already, and takes this payload and time`,
-    follows: `Starts when ${before} has ended, which is the same work`,
+    returned: `Already ${job.status === "running" ? "running" : "queued"} as ${id} (same work)`,
+    replaced: `Job ${id} does the same work, and takes this payload and time`,
+    follows: `Starts after ${before}, which does the same work`,
   };
   say(words[uniqueOutcome] ?? otherwise);
 }
 
-/** Cancel it, if the person means it; whether anything changed. */
+/** Cancel a job after a question. Returns whether anything changed. */
 export async function cancelJob(job) {
   const running = job.status === "running";
   const words = running
-    ? "It is running. It will be told to stop, and stops at its next checkpoint."
-    : "It has not started, and then never will. It can be retried later.";
-  if (!(await ask("Cancel this job?", words, "Cancel the job", { danger: true }))) return false;
+    ? "The job is running. It stops at its next checkpoint."
+    : "The job hasn't started. You can retry it later.";
+  if (!(await ask("Cancel this job?", words, "Cancel the job", { danger: true, no: "Keep the job" }))) return false;
   const { status } = await call("POST", path(job, "/cancel"));
-  say(status === 202 ? "Asked to stop: it ends at its next checkpoint" : "Cancelled");
+  say(status === 202 ? "Stopping at the next checkpoint" : "Canceled");
   return true;
 }
 
-/** Queue it again as it was: a failed job goes on where its last checkpoint left it. */
+/** Retry a job from its last checkpoint. */
 export async function retryJob(job) {
   await call("POST", path(job, "/retry"));
-  say("Queued again");
+  say("Queued for a retry");
   return true;
 }
 
-/** Queue it again from the beginning, with another payload. */
+/** Retry a job from the start with another payload. */
 export async function retryWith(job, payload) {
   await call("POST", path(job, "/retry"), { body: { payload } });
-  say("Queued again with the edited payload");
+  say("Queued for a retry with the edited payload");
 }
 
-/** Dispatch a new job like it, if the person means it; the new one, or null. */
+/** Dispatch a copy of a job after a question. Returns the new job, or null. */
 export async function runAgain(job) {
-  const words = "A new job with the same payload does once more what this one did: what it has sent is "
-    + "sent again.";
+  const words = "Dispatches a new job with the same payload. Anything this job sent will be sent again.";
   if (!(await ask("Run this job again?", words, "Run again", { no: "Not now" }))) return null;
   const headers = { "Idempotency-Key": crypto.randomUUID() };
   const answer = await call("POST", path(job, "/rerun"), { headers });
@@ -53,20 +52,20 @@ export async function runAgain(job) {
   return answer.data;
 }
 
-/** Delete it, if the person means it; whether it is gone. */
+/** Delete a job after a question. Returns whether it was deleted. */
 export async function deleteJob(job) {
-  const words = "Its payload, result, error and files go with it. Only an administrator can restore them.";
+  const words = "Deletes its payload, result, error and files too. Only an administrator can restore them.";
   if (!(await ask("Delete this job?", words, "Delete", { danger: true }))) return false;
   await call("DELETE", path(job));
   say("Deleted");
   return true;
 }
 
-/** Send a failed task again, if the person means it; whether it was sent. */
+/** Resend a failed task after a question. Returns whether it was sent. */
 export async function redriveTask(task) {
-  const words = "It starts from the beginning: what it did before it failed, it does again.";
-  if (!(await ask("Send this task again?", words, "Send again", { no: "Not now" }))) return false;
+  const words = "The task starts over. Anything it did before it failed is done again.";
+  if (!(await ask("Resend this task?", words, "Resend", { no: "Not now" }))) return false;
   const { data } = await call("POST", `tasks/failed/${encodeURIComponent(task.id)}/redrive`);
-  say(`Sent again as ${data.id}`);
+  say(`Resent as ${data.id}`);
   return true;
 }

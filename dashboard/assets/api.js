@@ -1,8 +1,8 @@
-// Calls the HTTP API, which is beside this page. A token, if the stack wants one, is kept in memory.
+// Calls the HTTP API at this page's own address. If the stack needs a token, it is kept only in memory.
 
 let token = null;
 
-/** Use this token for every call from now on; it is gone when the page is. */
+/** Use this token for all later calls. Closing or reloading the page forgets it. */
 export function useToken(given) {
   token = given.trim() || null;
 }
@@ -11,7 +11,7 @@ export function hasToken() {
   return token !== null;
 }
 
-/** What the API, or the way to it, said instead of an answer. */
+/** An error response of the API, or no response at all (status 0). */
 export class Problem extends Error {
   constructor(status, body, retryAfter = null) {
     const { title, words } = inWords(status, body);
@@ -23,21 +23,21 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same call may well succeed a little later. */
+  /** Whether a retry of the call may succeed. */
   get passes() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** GET a path; `query` leaves out what is empty. */
+/** GET a path. Empty values of `query` are left out. */
 export function get(path, query = {}, signal = undefined) {
   const given = Object.entries(query).filter(([, value]) => value);
   const search = given.length ? `?${new URLSearchParams(given)}` : "";
   return call("GET", path + search, { signal });
 }
 
-/** Make a call: {data, status, retryAfter, uniqueOutcome}; throws a Problem. The last tells, of a dispatch of
- * work that is unique, how it met a job that was there before. */
+/** Call the API. Returns {data, status, retryAfter, uniqueOutcome}; throws a Problem. `uniqueOutcome` is set if
+ * a dispatch of unique work found an existing job. */
 export async function call(method, path, { body, headers = {}, signal } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (token) sent.Authorization = `Bearer ${token}`;
@@ -60,7 +60,7 @@ export async function call(method, path, { body, headers = {}, signal } = {}) {
   return { data, status: response.status, retryAfter, uniqueOutcome: response.headers.get("Unique-Outcome") };
 }
 
-/** JSON in which a whole number too large for JavaScript keeps its digits, where the browser can. */
+/** Parse JSON. A whole number that is too large for JavaScript keeps its digits if the browser supports that. */
 export function readJson(text) {
   return JSON.parse(text, (_key, value, context) => {
     const exact = typeof value !== "number" || Number.isSafeInteger(value) || !context?.source;
@@ -80,16 +80,16 @@ function inWords(status, body) {
   if (body?.detail) return { title: body.title ?? "Refused", words: body.detail };
   switch (status) {
     case 0:
-      return { title: "No answer", words: "The API can't be reached from here." };
+      return { title: "No answer", words: "Can't reach the API." };
     case 401:
-      return { title: "A token is wanted", words: "This stack wants a token, and a valid one." };
+      return { title: "Token required", words: "Enter a valid token." };
     case 403:
       return {
-        title: "Not signed",
-        words: "This stack takes signed requests only, which a browser can't make by itself. "
-          + "Open this page through a signing proxy: make run has one for the local AWS.",
+        title: "Unsigned request",
+        words: "This stack accepts only signed requests, which a browser can't make. "
+          + "Open the page with jobs dashboard, or with make run for the local AWS.",
       };
     default:
-      return { title: "No answer", words: `The API answered with status ${status} and no reason.` };
+      return { title: "No answer", words: `The API answered with status ${status} and gave no reason.` };
   }
 }

@@ -1,4 +1,4 @@
-// Starts the page: finds the view that an address names, and passes on what a person does.
+// Starts the page: shows the view of the address, and passes events to it.
 
 import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -47,9 +47,8 @@ function failed(root, route) {
 }
 
 function nothingHere(root) {
-  document.title = "Nothing here · Job Runners";
-  fill(root, h("h1", {}, "Nothing here"),
-    h("p", { class: "quiet" }, "This address names no page. ", h("a", { href: "#/" }, "All jobs")));
+  document.title = "Page not found · Job Runners";
+  fill(root, h("h1", {}, "Page not found"), h("p", { class: "quiet" }, h("a", { href: "#/" }, "All jobs")));
   return {};
 }
 
@@ -60,24 +59,24 @@ function mark(page) {
   }
 }
 
-// The form for a token takes the place of the view that met a 401, until there is one.
+// After a 401, the form for a token replaces the view until a token is entered.
 function askForToken() {
   view?.stop?.();
   view = {};
   const again = hasToken();
   fill(main,
     h("form", { class: "token", "data-submit": "token", "data-key": "token" },
-      h("h1", {}, "A token, please"),
+      h("h1", {}, "Enter a token"),
       h("p", {}, again
         ? "The API refused the token. It may have expired."
-        : "This stack shows an organisation's jobs to those who have a token for it."),
+        : "This stack needs a token for your organization."),
       h("label", { for: "token" }, "Token"),
       h("textarea", {
         id: "token", name: "token", rows: 4, required: true, autocomplete: "off",
         spellcheck: "false",
       }),
-      h("p", { class: "quiet" }, "Kept in this page's memory only, and gone when you close or reload it."),
-      h("button", { class: "button", type: "submit" }, "Go on")));
+      h("p", { class: "quiet" }, "The page keeps the token in memory until you close or reload it."),
+      h("button", { class: "button", type: "submit" }, "Continue")));
   document.getElementById("token").focus();
 }
 

@@ -1,4 +1,4 @@
-// Retries many jobs, a few at a time, and tells how far it is and what was refused.
+// Retries many jobs, a few at a time, and shows the progress and the refusals.
 
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -6,7 +6,7 @@ import { count } from "./format.js";
 import { ask } from "./say.js";
 
 const AT_ONCE = 3;
-const TRIES = 3; // of one call that was told to come back later
+const TRIES = 3; // of a call whose error may pass
 
 export class BulkRetry {
   #stopped = false;
@@ -18,21 +18,21 @@ export class BulkRetry {
     this.element = h("section", { class: "bulk", "aria-label": "Retrying", hidden: true });
   }
 
-  /** Retry these jobs, if the person means it. */
+  /** Retry these jobs after a question. */
   async run(jobs) {
     if (this.running || !jobs.length) return;
-    const words = "Each goes on where its last checkpoint left it. Work after that is done again.";
+    const words = "Each job continues from its last checkpoint. Work after that is repeated.";
     const title = jobs.length === 1 ? "Retry this job?" : `Retry these ${jobs.length} jobs?`;
     if (!(await ask(title, words, "Retry", { no: "Not now" }))) return;
     this.running = true;
     this.#stopped = false;
     const state = { total: jobs.length, queued: 0, refused: [] };
     const left = [...jobs];
-    const lane = async () => {
+    const work = async () => {
       while (left.length && !this.#stopped) await this.#one(left.shift(), state);
     };
     this.#show(state);
-    await Promise.all(Array.from({ length: AT_ONCE }, lane));
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
     this.running = false;
     this.#show(state);
     await this.#done();
@@ -57,8 +57,8 @@ export class BulkRetry {
   #show({ total, queued, refused }) {
     const done = queued + refused.length;
     const words = this.running || done === total
-      ? `${queued} of ${count(total, "job")} queued again`
-      : `Stopped: ${queued} of ${count(total, "job")} queued again`;
+      ? `${queued} of ${count(total, "job")} retried`
+      : `Stopped: ${queued} of ${count(total, "job")} retried`;
     this.element.hidden = false;
     fill(this.element,
       h("div", { class: "bar" },

@@ -1,12 +1,11 @@
-// Makes and updates elements. Text only ever becomes text: nothing here, or anywhere on this page,
-// parses HTML.
+// Makes and updates elements. Text always becomes a text node: no code of this page parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// What the person on the page has changed stays as they left it.
+// Updates keep these attributes as the user left them.
 const THEIRS = new Set(["open", "value", "checked"]);
 
-/** An element: its tag ("svg:rect" for one of SVG), attributes, and children. */
+/** Make an element with a tag ("svg:rect" for SVG), attributes and children. */
 export function h(tag, attributes = {}, ...children) {
   const element = tag.startsWith("svg:")
     ? document.createElementNS(SVG, tag.slice(4))
@@ -19,8 +18,8 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Make `element` have these children, keeping those that are the same: focus, selection, what is
- * scrolled or opened stays. Children with a data-key are matched by it, others by their order. */
+/** Give `element` these children. Equal children are kept, so that focus, selection, scrolling and open details
+ * stay. Children with a data-key are matched by it, others by their order. */
 export function fill(element, ...children) {
   const wanted = children.flat(Infinity).filter(isShown).map(asNode);
   const keyed = new Map();

@@ -1,4 +1,4 @@
-// The two kinds of work that fail, each a page.
+// The tabs of the two pages of failures: jobs and tasks.
 
 import { h } from "./dom.js";
 import { to } from "./route.js";
@@ -6,7 +6,7 @@ import { to } from "./route.js";
 const KINDS = { jobs: ["failed", "Jobs"], tasks: ["failed/tasks", "Tasks"] };
 
 export function failedTabs(shown) {
-  return h("nav", { class: "tabs", "aria-label": "What failed" },
+  return h("nav", { class: "tabs", "aria-label": "Kind of work" },
     Object.entries(KINDS).map(([kind, [path, name]]) =>
       h("a", { href: to(path), "aria-current": kind === shown ? "page" : null }, name)));
 }

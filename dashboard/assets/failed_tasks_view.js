@@ -1,4 +1,4 @@
-// The tasks that failed for good in the last week: why, what they were given, and again.
+// The tasks that failed permanently in the last week, with their errors and payloads, and a button to resend each.
 
 import { redriveTask } from "./actions.js";
 import { get } from "./api.js";
@@ -17,7 +17,7 @@ export function failedTasksView(root) {
   const list = h("section", { "aria-label": "Failed tasks", "aria-busy": "true" },
     h("p", { class: "quiet loading", "data-key": "loading" }, "Loading"));
   const live = new Live(read);
-  const whole = new Set(); // the tasks whose payload is shown uncut
+  const whole = new Set(); // names of the boxes with a full payload
   let tasks = [];
   let cursor = null;
 
@@ -37,8 +37,8 @@ export function failedTasksView(root) {
   fill(root,
     h("div", { class: "head" }, h("h1", {}, "Failed"), live.element), failedTabs("tasks"),
     h("p", { class: "lead" },
-      "Tasks that failed for good, kept for a week, those dispatched last first. They are of no "
-      + "organisation: only services see them."),
+      "Tasks that failed permanently in the last week, most recently dispatched first. Tasks have no "
+      + "organization, so only services see them."),
     list);
   live.start();
   return {
@@ -61,8 +61,8 @@ export function failedTasksView(root) {
 function table(tasks, whole) {
   return h("table", { class: "jobs failed", role: "table", "data-key": "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      ["Task", "Why", "Attempts", "Failed", ""].map((name) =>
-        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Do"))))),
+      ["Task", "Error", "Attempts", "Failed", ""].map((name) =>
+        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Actions"))))),
     h("tbody", { role: "rowgroup" }, tasks.map((task) => row(task, whole))));
 }
 
@@ -73,34 +73,34 @@ function row(task, whole) {
       h("span", { class: "words task-id" }, task.id)),
     cell("why", h("span", { class: "kind" }, task.error.kind), " ",
       h("span", { class: "words" }, task.error.message),
-      task.redriven_at && h("span", { class: "waits" }, "sent again ", age(task.redriven_at), ", not begun yet"),
+      task.redriven_at && h("span", { class: "waits" }, "resent ", age(task.redriven_at), ", not started yet"),
       task.payload && h("details", {}, h("summary", {}, "Payload"),
         jsonBox(boxOf(task), task.payload, whole.has(boxOf(task))))),
     cell("attempts", count(task.attempt, "attempt")),
     cell("when", age(task.failed_at)),
     cell("do", task.payload && h("button", {
       class: "plain", type: "button", "data-do": "redrive", "data-id": task.id,
-      "aria-label": `Send ${task.task_name} again, ${task.id.slice(0, 8)}`,
-    }, "Send again")));
+      "aria-label": `Resend ${task.task_name}, ${task.id.slice(0, 8)}`,
+    }, "Resend")));
 }
 
 const boxOf = (task) => `Payload of ${task.task_name}, ${task.id.slice(0, 8)},`;
 
 function empty() {
   return h("p", { class: "empty", "data-key": "empty" }, here().filters.cursor
-    ? "No earlier task has failed."
-    : "No task has failed in the last week. Good.");
+    ? "No older failed tasks."
+    : "No failed tasks in the last week.");
 }
 
-/** Why some have no button. */
+/** The note about tasks without a button. */
 function unkept(tasks) {
   return tasks.some((task) => !task.payload) && h("p", { class: "note", "data-key": "unkept" },
-    "What a task was given is not kept unless the stack is told to (KeepTaskPayloads): without it "
-    + "nothing can be sent again.");
+    "Tasks without a button can't be resent, because their payloads weren't kept. Set KeepTaskPayloads=true to keep "
+    + "future payloads.");
 }
 
 function pages(cursor) {
   return h("nav", { class: "pages", "aria-label": "More failed tasks", "data-key": "pages" },
-    here().filters.cursor && h("a", { href: to(PAGE) }, "Latest"),
-    cursor && h("a", { href: to(PAGE, { cursor }) }, "Earlier"));
+    here().filters.cursor && h("a", { href: to(PAGE) }, "Newest"),
+    cursor && h("a", { href: to(PAGE, { cursor }) }, "Older"));
 }

@@ -1,4 +1,4 @@
-// The desk for what failed, latest failure first: why, and again, one by one or all that are shown.
+// The failed jobs, latest failure first, with their errors and buttons to retry one or all shown.
 
 import { retryJob } from "./actions.js";
 import { get } from "./api.js";
@@ -73,7 +73,7 @@ export function failedView(root) {
 
 const why = (job) => `${job.job_type}: ${job.error?.kind ?? "unknown"}`;
 
-/** The kinds of failure among those read, the most frequent first, each a filter. */
+/** Filters by kind of failure, the most frequent first. */
 function reasons(jobs) {
   const tally = new Map();
   for (const job of jobs) tally.set(why(job), (tally.get(why(job)) ?? 0) + 1);
@@ -94,14 +94,14 @@ function summary(jobs, bulk) {
     h("span", {}, `${count(jobs.length, "failed job")} shown`),
     h("button", {
       class: "button", type: "button", "data-do": "retry-all", disabled: bulk.running,
-    }, jobs.length === 1 ? "Retry it" : `Retry all ${jobs.length}`));
+    }, jobs.length === 1 ? "Retry" : `Retry all ${jobs.length}`));
 }
 
 function table(jobs) {
   return h("table", { class: "jobs failed", role: "table", "data-key": "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      ["Job", "Why", "Attempts", "Failed", ""].map((name) =>
-        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Do"))))),
+      ["Job", "Error", "Attempts", "Failed", ""].map((name) =>
+        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Actions"))))),
     h("tbody", { role: "rowgroup" }, jobs.map(row)));
 }
 
@@ -123,17 +123,17 @@ function row(job) {
 function empty(cursor) {
   const { filters } = here();
   const narrowed = filters.type || filters.queue || filters.search || filters.why;
-  if (cursor) return h("p", { class: "empty", "data-key": "empty" }, "None among those looked at so far.");
+  if (cursor) return h("p", { class: "empty", "data-key": "empty" }, "No matches so far.");
   if (narrowed) {
-    return h("p", { class: "empty", "data-key": "empty" }, "Nothing like that has failed. ",
-      h("a", { href: to("failed", { org: filters.org }) }, "Show all that failed"));
+    return h("p", { class: "empty", "data-key": "empty" }, "No matching failed jobs. ",
+      h("a", { href: to("failed", { org: filters.org }) }, "Show all failed jobs"));
   }
-  return h("p", { class: "empty", "data-key": "empty" }, "Nothing has failed. Good.");
+  return h("p", { class: "empty", "data-key": "empty" }, "No failed jobs.");
 }
 
 function pages(cursor) {
   const { filters } = here();
   return h("nav", { class: "pages", "aria-label": "More failed jobs", "data-key": "pages" },
-    filters.cursor && h("a", { href: to("failed", { ...filters, cursor: "" }) }, "Latest"),
-    cursor && h("a", { href: to("failed", { ...filters, cursor }) }, "Earlier"));
+    filters.cursor && h("a", { href: to("failed", { ...filters, cursor: "" }) }, "Newest"),
+    cursor && h("a", { href: to("failed", { ...filters, cursor }) }, "Older"));
 }

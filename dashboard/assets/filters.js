@@ -1,25 +1,24 @@
-// The filters above a list: they are in the address, and the form shows what the address says.
+// The filters above a list. The address stores them, and the form shows them.
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { COUNT, STATUSES } from "./format.js";
 import { here, organization, to } from "./route.js";
 
-let jobTypes = null; // asked for once
+let jobTypes = null; // read once
 
-/** What can be dispatched: [{name, description, queue_name, payload_schema}]. */
+/** The job types: [{name, description, queue_name, payload_schema}]. */
 export async function knownJobTypes() {
   jobTypes ??= get("job-types").then(({ data }) => data.jobs);
   try {
     return await jobTypes;
   } catch (problem) {
-    jobTypes = null; // so that it is asked for again
+    jobTypes = null; // so that the next call reads again
     throw problem;
   }
 }
 
-/** Links to each status, with how many there are if that is known; the failed ones have a page of
- * their own. */
+/** Links to each status, with counts if they are known. Failed jobs have their own page. */
 export function statusLinks(counts = null) {
   const { filters } = here();
   const kept = { ...filters, cursor: "" };
@@ -30,7 +29,7 @@ export function statusLinks(counts = null) {
   return [link("", "All"), STATUSES.map((status) => link(status, capital(status)))];
 }
 
-/** The address that the form has it filtered by; of one job, if what is searched for is a whole id. */
+/** The address with the form's filters, or the address of a job if the search is a full id. */
 export function filtered(page, element, kept = {}) {
   const fields = Object.fromEntries(new FormData(element.closest("form")));
   const search = fields.search.trim();
@@ -38,7 +37,7 @@ export function filtered(page, element, kept = {}) {
   return to(page, { ...fields, search, ...kept });
 }
 
-/** A search, type, queue and organisation. */
+/** The form with search, type, queue and organization. */
 export function filterBar() {
   const bar = h("form", { class: "filters", role: "search", "data-submit": "filter" },
     field("search", "Search", h("input", {
@@ -52,16 +51,16 @@ export function filterBar() {
       autocomplete: "off", spellcheck: "false",
     })),
     h("datalist", { id: "queues" }),
-    field("org", "Organisation", h("input", {
+    field("org", "Organization", h("input", {
       id: "org", name: "org", "data-change": "filter", placeholder: "Your own",
       autocomplete: "off", spellcheck: "false",
     })));
   followFilters(bar);
-  knownJobTypes().then((types) => offer(bar, types), () => {}); // the list itself tells why
+  knownJobTypes().then((types) => offer(bar, types), () => {}); // the list shows the same error
   return bar;
 }
 
-/** Make the form say what the address does. */
+/** Update the form from the address. */
 export function followFilters(bar) {
   const { filters } = here();
   const { search, queue, org } = bar.elements;
@@ -86,7 +85,7 @@ function offer(bar, types) {
   bar.elements.type.replaceChildren(...options.flat());
   const queues = [...new Set(types.map((each) => each.queue_name))];
   fill(bar.querySelector("datalist"), queues.map((name) => h("option", { value: name })));
-  followType(bar); // and no other field: somebody may be typing there by now
+  followType(bar); // only this field, because the user may be typing in another
 }
 
 function field(id, words, control) {

@@ -1,4 +1,4 @@
-// How times, durations, numbers and values are written.
+// Formats times, durations, numbers and values.
 
 import { h } from "./dom.js";
 
@@ -14,7 +14,7 @@ export const STATUSES = [
   "running", "queued", "scheduled", "waiting", "retryable", "succeeded", "failed", "cancelled",
 ];
 
-/** Milliseconds as a person says them: 20 ms, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d. */
+/** Milliseconds as text: 20 ms, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 0.1) return `${Math.max(0, milliseconds)} ms`;
@@ -28,14 +28,14 @@ export function duration(milliseconds) {
   return minutes < 10 && rest ? `${minutes} min ${rest} s` : `${minutes} min`;
 }
 
-/** How long ago a time was, or how far ahead it is; the time itself on hover. */
+/** The age of a time, or the time until it, with the absolute time on hover. */
 export function age(iso) {
   if (!iso) return null;
   const time = new Date(iso);
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
 }
 
-/** How far ahead a time is; once it has come, that it is due. The time itself on hover. */
+/** The time until a time, or "due" once it has passed, with the absolute time on hover. */
 export function coming(iso) {
   const element = age(iso);
   if (element) {
@@ -45,17 +45,17 @@ export function coming(iso) {
   return element;
 }
 
-/** How long ago, and the time itself beside it. */
+/** The age of a time and the absolute time. */
 export function moment(iso) {
   return iso ? [age(iso), ", ", h("span", { class: "quiet" }, ABSOLUTE.format(new Date(iso)))] : null;
 }
 
-/** The time of day of a line of a log; the whole time on hover. */
+/** The time of day of a log line, with the full time on hover. */
 export function clockTime(iso) {
   return h("span", { class: "clock", title: ABSOLUTE.format(new Date(iso)) }, CLOCK.format(new Date(iso)));
 }
 
-/** Write every age on the page anew. */
+/** Update every age on the page. */
 export function refreshAges() {
   for (const element of document.querySelectorAll("time[datetime]")) refresh(element);
 }
@@ -85,23 +85,18 @@ export function count(number, one, many = `${one}s`) {
   return `${COUNT.format(number)} ${number === 1 ? one : many}`;
 }
 
-/** The API's words, which are part of a sentence, as a whole one. */
-export function sentence(words) {
-  return words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
-}
-
-/** Between two of the API's times; null if one is missing. */
+/** The milliseconds between two of the API's times, or null if one is missing. */
 export function between(from, to) {
   return from && to ? new Date(to) - new Date(from) : null;
 }
 
-/** A status, as a word behind a mark: its shape tells it as well as its colour. */
+/** A status with a mark whose shape and color both show it. */
 export function statusMark(status, cancelRequested = false) {
-  const words = cancelRequested && !FINISHED.has(status) ? "cancelling" : status;
+  const words = cancelRequested && !FINISHED.has(status) ? "canceling" : status;
   return h("span", { class: "status", "data-status": status }, words);
 }
 
-/** The bar of a job's progress. */
+/** A job's progress bar. */
 export function progressBar(job) {
   const done = job.status === "succeeded" ? 100 : job.progress;
   return h("span", { class: "bar" },
@@ -109,7 +104,7 @@ export function progressBar(job) {
     h("span", { class: "number" }, `${Math.floor(done)} %`));
 }
 
-/** A JSON value as text in a box of its own; long text is cut until asked for. */
+/** A box with a JSON value. Long text is cut, with a button that shows all of it. */
 export function jsonBox(name, value, whole = false) {
   const text = typeof value === "string" ? value : JSON.stringify(value, unaddressed, 2);
   const cut = !whole && text.length > SHOWN_CHARACTERS;
@@ -120,7 +115,7 @@ export function jsonBox(name, value, whole = false) {
       `Show all ${count(text.length, "character")}`));
 }
 
-// Without the addresses that the API added to files: they are long, and soon void.
+// Leaves out the URLs that the API added to files, because they are long and expire soon.
 function unaddressed(key, value) {
   const added = (key === "url" || key === "url_expires_at") && "url_expires_at" in this;
   return added ? undefined : value;

@@ -1,29 +1,29 @@
-// Parts of a job's page that are lists: earlier attempts, children, the log.
+// The lists on a job's page: earlier attempts, children and log.
 
 import { h } from "./dom.js";
-import { age, clockTime, count, sentence, statusMark } from "./format.js";
+import { age, clockTime, count, statusMark } from "./format.js";
 
-const KEPT = 5; // errors of earlier attempts, on the row
+const KEPT = 5; // errors of earlier attempts that the row keeps
 
-/** What the attempts before the last one failed with, the latest first. */
+/** The errors of earlier attempts, the latest first. */
 export function earlierAttempts(job) {
   const errors = [...(job.earlier_errors ?? [])];
   const full = errors.length === KEPT;
   const newest = errors.at(-1);
-  // The error that stands above is not said twice.
+  // The page already shows this error above.
   if (newest && job.error && job.status !== "failed" && newest.attempt === job.attempt - 1
     && job.error.message.startsWith(newest.message)) errors.pop();
   if (!errors.length) return null;
   let above = Infinity;
   const item = (error) => {
-    const byHand = error.attempt >= above; // attempts are counted from 1 again then
+    const byHand = error.attempt >= above; // after a manual retry, attempts count from 1 again
     above = error.attempt;
-    return [byHand && h("li", { class: "mark" }, "Before it was retried by hand"), attempt(error)];
+    return [byHand && h("li", { class: "mark" }, "Before the manual retry"), attempt(error)];
   };
   return h("section", { "aria-labelledby": "earlier", "data-key": "earlier" },
     h("h2", { id: "earlier" }, "Earlier attempts"),
     h("ol", { class: "rows" }, errors.reverse().map(item)),
-    full && h("p", { class: "help" }, `The last ${KEPT} are kept; any before them are in the log.`));
+    full && h("p", { class: "help" }, `Only the last ${KEPT} are kept. Earlier ones are in the log.`));
 }
 
 function attempt(error) {
@@ -33,7 +33,7 @@ function attempt(error) {
     h("span", { class: "quiet when" }, age(error.at)));
 }
 
-/** The jobs that it has dispatched, as a page of the API has them. */
+/** The jobs that a job has dispatched, from a page of the API. */
 export function childrenOf(page) {
   if (!page?.children.length) return null;
   const { children, cursor } = page;
@@ -45,7 +45,7 @@ export function childrenOf(page) {
         job ? h("a", { class: "whole", href: `#/job/${id}` }, key) : key,
         job && h("span", { class: "quiet" }, ` ${job.job_type}`)),
       h("span", { class: "quiet when" }, job && age(job.created_at))))),
-    cursor && h("p", { class: "help" }, `The first ${children.length}, by their keys.`));
+    cursor && h("p", { class: "help" }, `The first ${children.length} by key.`));
 }
 
 function summary(children, cursor) {
@@ -53,7 +53,7 @@ function summary(children, cursor) {
   return `${children.length}${cursor ? "+" : ""}${failed ? `, ${failed} failed` : ""}`;
 }
 
-/** The log: where it can be read, and its lines once somebody has asked for them. */
+/** The log: links to it, and its lines once the user has asked for them. */
 export function logs(job, log) {
   const command = `jobs logs ${job.id}`;
   return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
@@ -61,14 +61,14 @@ export function logs(job, log) {
     h("div", { class: "buttons" },
       h("button", {
         class: "plain", type: "button", "data-do": "logs", "data-key": "read", disabled: log === "reading",
-      }, log?.lines ? "Read again" : "Show its lines"),
+      }, log?.lines ? "Refresh" : "Show lines"),
       job.logs_url && h("a", {
         "data-key": "console", href: job.logs_url, target: "_blank", rel: "noopener noreferrer",
-      }, "This job's lines in CloudWatch")),
-    log?.problem && h("p", { class: "note", role: "status", "data-key": "problem" }, sentence(log.problem)),
+      }, "Open in CloudWatch")),
+    log?.problem && h("p", { class: "note", role: "status", "data-key": "problem" }, log.problem),
     log?.lines && [lines(log.lines), !log.complete && h("p", { class: "help", "data-key": "more" },
-      "There is more than is shown here: the command below has it all.")],
-    h("p", { "data-key": "command" }, "Of all functions, in a terminal: ", h("code", {}, command), " ",
+      "Only part of the log is shown. The command below prints all of it.")],
+    h("p", { "data-key": "command" }, "Lines of all functions, in a terminal: ", h("code", {}, command), " ",
       h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": command },
         "Copy command")),
     job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
@@ -77,7 +77,7 @@ export function logs(job, log) {
 function lines(all) {
   if (!all.length) {
     return h("p", { class: "quiet", "data-key": "none" },
-      "Nothing is logged about it, or not yet: lines appear some seconds late.");
+      "No log lines yet. They appear a few seconds late.");
   }
   let before = null;
   const head = (line) => {

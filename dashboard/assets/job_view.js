@@ -1,4 +1,4 @@
-// One job: how it stands, why it failed, what it was given and gave back, and what can be done.
+// One job: its status, error, payload, result and actions.
 
 import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
@@ -12,17 +12,17 @@ import { to } from "./route.js";
 import { say } from "./say.js";
 import { timeline } from "./timeline.js";
 
-const SECONDS = 2; // when the API does not say
-const CHILDREN_SECONDS = 10; // between two readings of them, while the job is not finished
+const SECONDS = 2; // if the API sends no Retry-After
+const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job
 const MOST_CHILDREN = 100;
 
 export function jobView(root, { rest: [id] }) {
   document.title = "Job · Job Runners";
   const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   const live = new Live(read);
-  const whole = new Set(); // the boxes whose text is shown uncut
+  const whole = new Set(); // names of the boxes with full text
   let job = null;
-  let place = null; // among those that wait for the same
+  let place = null; // its position in line
   let children = null;
   let childrenAt = 0;
   let log = null; // "reading", {lines, complete} or {problem}
@@ -32,7 +32,7 @@ export function jobView(root, { rest: [id] }) {
       const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
       job = data;
       place = job.status === "waiting" ? await readPlace(signal) : null;
-      job.unique = job.unique_key && await keptOut(job);
+      job.unique = job.unique_key && await uniqueness(job);
       show();
       await readChildren(signal);
       return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
@@ -43,7 +43,7 @@ export function jobView(root, { rest: [id] }) {
     }
   }
 
-  /** Null if it can't be told: the job itself is worth showing. */
+  /** The job's position, or null if it can't be read: the page shows the job anyway. */
   async function readPlace(signal) {
     try {
       return (await get(`jobs/${encodeURIComponent(id)}/place`, {}, signal)).data;
@@ -62,7 +62,7 @@ export function jobView(root, { rest: [id] }) {
       children = (await get(path, { limit: MOST_CHILDREN }, signal)).data;
       if (children.children.length) show();
     } catch (problem) {
-      // Not for the role of a token; or deleted meanwhile, which the next reading says.
+      // 403: the token's role may not read them. 404: the job was deleted, and the next read shows that.
       if (problem.status !== 403 && problem.status !== 404) throw problem;
       if (problem.status === 403) childrenAt = Infinity;
     }
@@ -119,10 +119,9 @@ export function jobView(root, { rest: [id] }) {
 }
 
 function gone(id) {
-  return [h("h1", {}, "No such job"),
+  return [h("h1", {}, "Job not found"),
     h("p", { class: "quiet" },
-      "No job that you may see has the id ", h("code", {}, id),
-      ". Finished jobs are deleted after some time.")];
+      "No job has the id ", h("code", {}, id), ", or you can't see it. Finished jobs expire.")];
 }
 
 function page(job, { whole, place, children, log }) {
@@ -150,30 +149,30 @@ function page(job, { whole, place, children, log }) {
   ];
 }
 
-/** What a job that is unique keeps out, and until when: by the rule of its type, if that can be told. */
-async function keptOut(job) {
+/** Describes which other jobs a unique job prevents, and until when, from the rule of its type. */
+async function uniqueness(job) {
   const types = await knownJobTypes().catch(() => []);
   const rule = types.find((each) => each.name === job.job_type)?.unique;
-  if (!rule) return "no other like it";
-  const like = rule.by.length ? `with the same ${rule.by.join(" and ")}` : "like it";
-  return `no other ${like} until it has ${rule.until === "started" ? "started" : "ended"}`;
+  if (!rule) return "prevents another job with the same work";
+  const same = rule.by.length ? `with the same ${rule.by.join(" and ")}` : "of its type";
+  return `prevents another job ${same} until it ${rule.until === "started" ? "starts" : "ends"}`;
 }
 
-/** What a job waits for, and how many come before it. */
+/** The reason why a job waits, and the number of jobs ahead of it. */
 function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
   if (kind === "job") {
     return h("p", { class: "waits", "data-key": "waits" },
-      "Waits for the end of the job ", h("a", { href: `#/job/${name}` }, h("code", {}, name)),
-      ", which is the same work.");
+      "Waiting for job ", h("a", { href: `#/job/${name}` }, h("code", {}, name)),
+      ", which does the same work.");
   }
   const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },
-    inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
+    inLine ? "Waiting for capacity in queue " : `Waiting until the ${kind.replace("_", " ")} `,
     h("a", { href: kind === "job_type" ? to("queues") : toQueue(name) }, name),
     inLine ? key && key !== "*" && `, ${key}` : " is resumed", ". ",
     ahead === null ? "" : ahead || more
       ? `Ahead of it: ${more ? "at least " : ""}${count(ahead, "job")}${own ? " of its organization" : ""}.`
-      : `It is the next${own ? " of its organization" : ""}.`);
+      : `Next in line${own ? " of its organization" : ""}.`);
 }
 
 function buttons(job) {
@@ -193,7 +192,7 @@ function failure(job) {
   const { kind, message, traceback } = job.error;
   const over = job.status === "failed";
   return h("section", { class: over ? "failure" : "failure past", "aria-label": "Error", "data-key": "error" },
-    h("h2", {}, over ? kind : `The last attempt failed: ${kind}`),
+    h("h2", {}, over ? kind : `Last attempt failed: ${kind}`),
     h("p", { class: "message" }, message),
     job.status === "retryable" && h("p", {}, "Next attempt: ", coming(job.run_at)),
     traceback && h("details", {},
@@ -208,7 +207,7 @@ function facts(job) {
     fact("Attempt", `${job.attempt} of ${job.max_attempts}`),
     fact("Legs", job.legs),
     fact("Queue", job.queue_name),
-    fact("Organisation", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
+    fact("Organization", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
     job.parent_id && fact("Parent",
       h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
@@ -216,9 +215,9 @@ function facts(job) {
     fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),
     job.requeued_by && fact("Retried by", job.requeued_by),
-    job.cancelled_by && fact("Cancelled by", job.cancelled_by),
+    job.cancelled_by && fact("Canceled by", job.cancelled_by),
     job.finished_at && fact("Ended", moment(job.finished_at)),
-    job.expires_at && fact("Deleted", moment(job.expires_at)));
+    job.expires_at && fact("Expires", moment(job.expires_at)));
 }
 
 function value(name, content, whole) {
@@ -229,11 +228,11 @@ function value(name, content, whole) {
       h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, file.split("/").at(-1)),
       rows === undefined ? "" : h("span", { class: "quiet" }, ` ${rows} rows`))),
     content === null
-      ? h("p", { class: "quiet" }, "nothing")
+      ? h("p", { class: "quiet" }, "None")
       : jsonBox(name, content, whole.has(name)));
 }
 
-/** Files in a result that the API gave an address: only these, and only over http or https. */
+/** The files in a result to which the API added a URL, if that is http or https. */
 function* downloads(content) {
   if (content === null || typeof content !== "object") return;
   if (typeof content.file === "string" && /^https?:\/\//.test(content.url ?? "")) yield content;

@@ -1,4 +1,4 @@
-// The list of an organisation's jobs, newest first, as it changes.
+// The live list of an organization's jobs, newest first.
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -25,7 +25,7 @@ export function jobsView(root) {
     numbers.show(found);
     counts = found && tally(found.jobs);
     fill(tabs, statusLinks(counts));
-    fill(counted, found && `Counted among ${found.whole ? "all" : "the newest"} ${count(found.read, "job")}`);
+    fill(counted, found && `Based on ${found.whole ? "all" : "the newest"} ${count(found.read, "job")}`);
   });
   let counts = null;
 
@@ -70,7 +70,7 @@ export function jobsView(root) {
 function table(jobs) {
   return h("table", { class: "jobs", role: "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      ["Status", "Job", "Progress", "Queue", "Organisation", "Created"].map((name) =>
+      ["Status", "Job", "Progress", "Queue", "Organization", "Created"].map((name) =>
         h("th", { role: "columnheader", scope: "col" }, name)))),
     h("tbody", { role: "rowgroup" }, jobs.map(row)));
 }
@@ -88,7 +88,7 @@ function row(job) {
     cell("when", age(job.created_at)));
 }
 
-/** What a job has to say, in a line. */
+/** A job's error or result message. */
 function inWords(job) {
   if (job.error && job.status !== "succeeded") return `${job.error.kind}: ${job.error.message}`;
   return job.result_message ?? "";
@@ -104,9 +104,9 @@ function progress(job) {
     case "scheduled":
       return words(isPast(job.run_at) ? "due" : ["starts ", age(job.run_at)]);
     case "waiting":
-      return job.waits_for && words({ line: "in line", job: "next" }[job.waits_for.kind] ?? "paused");
+      return job.waits_for && words({ line: "in line", job: "after a job" }[job.waits_for.kind] ?? "paused");
     case "retryable":
-      return words(isPast(job.run_at) ? "due" : ["again ", age(job.run_at)]);
+      return words(isPast(job.run_at) ? "due" : ["retries ", age(job.run_at)]);
     default:
       return job.progress > 0 && words(`at ${Math.floor(job.progress)} %`);
   }
@@ -115,14 +115,14 @@ function progress(job) {
 const isPast = (iso) => new Date(iso) <= Date.now();
 
 function empty(filters, cursor) {
-  if (cursor) return h("p", { class: "empty" }, "None among the jobs looked at so far.");
+  if (cursor) return h("p", { class: "empty" }, "No matches so far.");
   const narrowed = filters.status || filters.type || filters.queue || filters.search;
   if (narrowed) {
-    return h("p", { class: "empty" }, "No job is like that. ",
+    return h("p", { class: "empty" }, "No matching jobs. ",
       h("a", { href: to("", { org: filters.org }) }, "Show all"));
   }
   return h("p", { class: "empty" },
-    organization() ? `${organization()} has no jobs yet. ` : "There are no jobs yet. ",
+    organization() ? `${organization()} has no jobs yet. ` : "No jobs yet. ",
     h("a", { href: to("new") }, "Dispatch one"));
 }
 
@@ -132,7 +132,7 @@ function pages(filters, { jobs, cursor }) {
     filters.cursor && h("a", { href: to("", newest) }, "Newest"),
     h("span", { class: "quiet" }, jobs.length ? count(jobs.length, "job") : ""),
     cursor && h("a", { href: to("", { ...filters, cursor }) },
-      jobs.length < ROWS ? "Look further back" : "Older"));
+      jobs.length < ROWS ? "Search older jobs" : "Older"));
 }
 
 function skeleton() {

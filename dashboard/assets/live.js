@@ -1,19 +1,17 @@
-// Reads again and again, politely: not while the page is hidden, not before the API wants it, slower
-// after a failure, and not at all once asking again would not help.
+// Repeats a read: never while the page is hidden or before the API's Retry-After, more slowly after a failure,
+// and no longer once another try can't help.
 
 import { fill, h } from "./dom.js";
-import { sentence } from "./format.js";
 
 const GIVE_UP_AFTER = 4; // failures in a row
 
-/** A reading that is repeated. `read(signal)` shows what it read and returns after how many seconds
- * to read again; null ends it. */
+/** A repeated read. `read(signal)` shows its result and returns the seconds until the next read, or null to end. */
 export class Live {
   #read;
   #timer = null;
   #abort = null;
   #failures = 0;
-  #due = false; // it was time while the page was hidden
+  #due = false; // a read became due while the page was hidden
 
   constructor(read) {
     this.#read = read;
@@ -30,7 +28,7 @@ export class Live {
     this.#cancel();
   }
 
-  /** Read now, whatever was planned. */
+  /** Read now instead of at the planned time. */
   async now() {
     this.#cancel();
     const abort = (this.#abort = new AbortController());
@@ -42,7 +40,7 @@ export class Live {
       this.#plan(seconds);
     } catch (problem) {
       if (abort.signal.aborted) return;
-      if (problem.status === undefined) throw problem; // a defect of this page, not an answer
+      if (problem.status === undefined) throw problem; // a defect of this page
       if (problem.status === 401) document.dispatchEvent(new Event("token-wanted"));
       else this.#failed(problem);
     }
@@ -52,10 +50,10 @@ export class Live {
     this.#failures += 1;
     const hopeful = problem.passes && this.#failures < GIVE_UP_AFTER;
     const seconds = problem.retryAfter ?? 2 ** this.#failures;
-    const next = hopeful ? `Asking again in ${seconds} s.` : "Not asking again by itself.";
+    const next = hopeful ? `Retrying in ${seconds} s.` : "Not retrying automatically.";
     this.#show([
       h("div", { class: "trouble", role: "alert" },
-        h("strong", {}, problem.title), " ", sentence(problem.message), " ", next, " ",
+        h("strong", {}, problem.title), " ", problem.message, " ", next, " ",
         h("button", { class: "plain", type: "button", "data-do": "again" }, "Try now")),
     ]);
     this.#plan(hopeful ? seconds : null);

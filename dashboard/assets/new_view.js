@@ -1,10 +1,9 @@
-// Dispatches a job: what kind, for whom, and its payload by its schema.
+// The form that dispatches a job, with the fields of its payload's schema.
 
 import { sayDispatched } from "./actions.js";
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { sentence } from "./format.js";
 import { PayloadForm } from "./payload_form.js";
 import { here, organization, to } from "./route.js";
 import { firstValue } from "./schema.js";
@@ -13,7 +12,7 @@ export function newView(root) {
   document.title = "New job · Job Runners";
   const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   let form = null;
-  let sent = { text: null, key: null }; // the same request again must not be a second job
+  let sent = { text: null, key: null }; // so that repeating a request doesn't dispatch a second job
 
   async function draw() {
     let types;
@@ -58,7 +57,7 @@ export function newView(root) {
   };
 }
 
-/** Do it, showing what is wrong with what was filled in. */
+/** Run an action of a form, and show which fields are wrong. */
 export async function attempt(does, form) {
   try {
     await does();
@@ -68,7 +67,7 @@ export async function attempt(does, form) {
   }
 }
 
-/** Show what the API refused: at its field if there is one, else above the button. */
+/** Show an error of the API at its field, or above the button if it has no field. */
 export function refuse(problem, element, form) {
   const errors = problem.fields ?? [];
   const elsewhere = form.refuse(errors);
@@ -82,7 +81,7 @@ export function refuse(problem, element, form) {
 
 export function trouble(problem) {
   return h("div", { class: "trouble", role: "alert" },
-    h("strong", {}, problem.title), " ", sentence(problem.message), " ",
+    h("strong", {}, problem.title), " ", problem.message, " ",
     h("button", { class: "plain", type: "button", "data-do": "again" }, "Try now"));
 }
 
@@ -92,9 +91,9 @@ function page(types, chosen, form) {
     h("input", { id: name, name, autocomplete: "off", spellcheck: "false", ...more }),
     h("p", { class: "help" }, help));
   const campaign = chosen.needs_campaign
-    ? text("campaign_id", "Campaign", "This job needs one.", { required: true })
-    : text("campaign_id", "Campaign", "If the job is about one.");
-  const others = (chosen.queues ?? []).slice(1).map((name) => ` Or ${name}.`).join("");
+    ? text("campaign_id", "Campaign", "The campaign whose contacts the job works on.", { required: true })
+    : text("campaign_id", "Campaign", "Leave empty if the job has no campaign.");
+  const others = (chosen.queues ?? []).slice(1).join(", ");
   return h("form", { class: "dispatch", "data-submit": "dispatch", novalidate: true },
     h("div", { class: "field" },
       h("label", { for: "job_type" }, "Job type"),
@@ -103,13 +102,14 @@ function page(types, chosen, form) {
       h("p", { class: "help" }, chosen.description)),
     form.element,
     h("div", { class: "two" },
-      text("organization_id", "Organisation", "Whose job it is.", { value: organization() }),
+      text("organization_id", "Organization", "The organization that owns the job.", { value: organization() }),
       campaign),
     h("details", { class: "more" },
-      h("summary", {}, "When and where"),
+      h("summary", {}, "Start time and queue"),
       h("div", { class: "two" },
-        text("run_at", "Not before", "Your local time. Empty is now.", { type: "datetime-local" }),
-        text("queue_name", "Queue", `Empty is the type's own, ${chosen.queue_name}.${others}`))),
+        text("run_at", "Not before", "Your local time. Leave empty to start now.", { type: "datetime-local" }),
+        text("queue_name", "Queue",
+          `Leave empty for ${chosen.queue_name}.${others && ` Also allowed: ${others}.`}`))),
     h("div", { class: "refused", role: "alert" }),
     h("button", { class: "button", type: "submit" }, "Dispatch"));
 }

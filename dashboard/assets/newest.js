@@ -1,5 +1,5 @@
-// The newest jobs of an organisation, read once a minute for all that is counted among them: no index
-// has counts, and a counter would cost writes.
+// The newest jobs of an organization, read once a minute. The page counts among them, because no index has
+// counts, and a counter would cost writes.
 
 import { get } from "./api.js";
 import { here, organization } from "./route.js";
@@ -8,8 +8,8 @@ const AT_MOST = 200;
 const PAGE = 100; // the most that the API lists at once
 const SECONDS = 60;
 
-/** Tells `show({jobs, read, whole})` the newest jobs that the filters leave, how many were read, and
- * whether these are all; null if they can't be had. */
+/** Calls `show({jobs, read, whole})` with the newest jobs that match the filters, the number of jobs read, and
+ * whether those are all; or with null if they can't be read. */
 export class Newest {
   #show;
   #timer = null;
@@ -38,7 +38,7 @@ export class Newest {
       if (signal.aborted) return;
       this.#show({ jobs: jobs.filter((job) => matches(job, filters)), read: jobs.length, whole });
     } catch (problem) {
-      // What is wrong is said once, above the list.
+      // The list shows the same error.
       if (problem.status !== undefined) this.#show(null);
       else if (problem.name !== "AbortError") throw problem;
     }
@@ -57,7 +57,7 @@ async function newest(signal) {
   return { jobs, whole: !cursor };
 }
 
-// As the API filters a list.
+// Filters in the same way as the API.
 function matches(job, { type, queue, search }) {
   return (!type || job.job_type === type) && (!queue || job.queue_name === queue)
     && (!search || texts(job).some((each) => each.toLowerCase().startsWith(search.toLowerCase())));

@@ -1,5 +1,4 @@
-// Recent numbers: how the newest jobs ended, waited and ran, and how many of each status there are. The
-// page says which jobs they are from.
+// Statistics of the newest jobs: outcomes, waiting times, run times and counts by status.
 
 import { fill, h } from "./dom.js";
 import { age, between, count, duration, FINISHED } from "./format.js";
@@ -19,7 +18,7 @@ export class Numbers {
   }
 }
 
-/** How many jobs have each status, and all of them under "". */
+/** The number of jobs by status, and of all jobs under "". */
 export function tally(jobs) {
   const found = { "": jobs.length };
   for (const { status } of jobs) found[status] = (found[status] ?? 0) + 1;
@@ -28,7 +27,7 @@ export function tally(jobs) {
 
 function figures({ jobs, read, whole }) {
   if (!jobs.length) return [];
-  // A later attempt or leg overwrites when the first one started, so only these can be told.
+  // A later attempt or leg overwrites the first one's start, so the times of other jobs are unknown.
   const straight = jobs.filter((job) => job.attempt === 1 && job.legs === 1 && job.started_at);
   const waits = straight.map((job) => between(later(job), job.started_at));
   const runs = straight.filter((job) => job.status === "succeeded")
@@ -41,7 +40,7 @@ function figures({ jobs, read, whole }) {
       from(jobs.length, read, whole), ", since ",
       age(jobs.at(-1).created_at),
       straight.length < jobs.length
-        && `. Times are of the ${straight.length} that ran in one go.`),
+        && `. Times are from the ${straight.length} that ran in one invocation.`),
   ];
 }
 
@@ -87,7 +86,7 @@ function times(name, values, what) {
     histogram(sorted));
 }
 
-/** How many took how long, from the shortest to the longest, on a scale of powers. */
+/** A histogram of times, from the shortest to the longest, on a logarithmic scale. */
 function histogram(sorted) {
   const low = Math.log(Math.max(10, sorted[0] ?? 10));
   const high = Math.max(Math.log(Math.max(10, sorted.at(-1) ?? 10)), low + 0.01);

@@ -1,10 +1,10 @@
-// The form of a payload: a field for each of its schema's, or one text of JSON for all.
+// The form of a payload: a field for each field of its schema, or one field of JSON.
 
 import { readJson } from "./api.js";
 import { fill, h } from "./dom.js";
 import { fieldsOf } from "./schema.js";
 
-/** Edits one payload. `read()` gives the value, or throws a Wrong that names the field. */
+/** Edits one payload. `read()` returns the value, or throws a Wrong that names the field. */
 export class PayloadForm {
   #schema;
   #value;
@@ -20,7 +20,7 @@ export class PayloadForm {
     this.#draw();
   }
 
-  /** Change between fields and JSON; what was filled in stays. */
+  /** Switch between fields and JSON. The values stay. */
   toggle() {
     this.#value = this.read();
     const fields = isObject(this.#value) ? fieldsOf(this.#schema) : null;
@@ -34,7 +34,7 @@ export class PayloadForm {
     return this.#collect(this.#fields, isObject(this.#value) ? this.#value : {});
   }
 
-  /** Show what the API said about fields: [{field, why}]; returns what no field here is about. */
+  /** Show the API's errors at their fields: [{field, why}]. Returns those without a field here. */
   refuse(problems) {
     for (const slot of this.element.querySelectorAll(".wrong")) slot.replaceChildren();
     for (const control of this.element.querySelectorAll("[aria-invalid]")) {
@@ -45,7 +45,7 @@ export class PayloadForm {
     return rest;
   }
 
-  // The API names what lies inside a field too: payload.words.3 is about the field words.
+  // The API also names parts of a field: payload.words.3 is in the field words.
   #refuseOne(path, why) {
     for (let length = path.length; length > 0; length -= 1) {
       const control = this.#control(path.slice(0, length).join("."));
@@ -100,7 +100,7 @@ export class PayloadForm {
   }
 }
 
-/** A value that is not written as it must be. */
+/** A value with a syntax error. */
 export class Wrong extends Error {
   constructor(field, why) {
     super(why);
@@ -151,7 +151,7 @@ function draw(field, value) {
         !field.required && h("option", { value: "" }, ""),
         field.choices.map((choice) => h("option", { value: choice, selected: choice === now }, choice))));
     case "lines":
-      return labelled({ ...field, help: `${field.help} One a line.`.trim() },
+      return labelled({ ...field, help: `${field.help} One per line.`.trim() },
         h("textarea", { rows: 4 }, (Array.isArray(now) ? now : []).join("\n")));
     case "json":
       return labelled({ ...field, help: `${field.help} As JSON.`.trim() },

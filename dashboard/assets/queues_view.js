@@ -1,18 +1,17 @@
-// The queues: who uses each, how many wait and for how long, what limits it, and the switch that pauses
-// it; and the switches of the job types. With a name in the address, one queue with all its keys, and the
-// form that changes its limits, for callers who may do that.
+// The queues: their slots in use, waiting jobs, limits and pause switches, and the switches of the job types. With
+// a name in the address: one queue with all its keys and, if the caller may change its limits, a form for them.
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age, coming, COUNT, count } from "./format.js";
+import { age, coming, COUNT } from "./format.js";
 import { Live } from "./live.js";
 import { here, to } from "./route.js";
 import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
-const USUAL_BOUND = 10_000; // of those that wait: not worth a word
+const USUAL_BOUND = 10_000; // of waiting jobs
 
 export function queuesView(root, { rest: [name] }) {
   document.title = `${name ?? "Queues"} · Job Runners`;
@@ -41,14 +40,14 @@ export function queuesView(root, { rest: [name] }) {
       name ? h("a", { class: "back", href: to("queues") }, "All queues") : h("h1", {}, "Queues"), live.element),
     name && h("h1", { class: "id" }, name),
     !name && h("p", { class: "lead" },
-      "Who finds no free slot, or comes too fast, waits in line. Within 10 seconds nothing of a paused type or "
-      + "queue starts. What runs stops at its next written checkpoint that has a cursor, or goes on to its end "
-      + "if it has none. All of it waits, and goes on once it is resumed."),
+      "Jobs wait when all slots are busy or the rate limit is reached. 10 seconds after a pause, no job of that "
+      + "type or queue starts. Running jobs stop at their next written checkpoint with a cursor, or run to the end. "
+      + "All continue after a resume."),
     body,
     !name && h("form", { class: "inline", "data-submit": "name" },
-      h("label", { for: "queue-name" }, "Another queue"),
+      h("label", { for: "queue-name" }, "Find a queue"),
       h("input", { id: "queue-name", name: "queue", required: true, maxlength: 128, autocomplete: "off" }),
-      h("button", { class: "plain", type: "submit" }, "Show it")));
+      h("button", { class: "plain", type: "submit" }, "Show")));
   live.start();
   return {
     follow: () => live.now(),
@@ -73,7 +72,7 @@ export function queuesView(root, { rest: [name] }) {
         await live.now();
       },
       reset: async () => {
-        const words = "It gets the limits that the code declares, or none. Running jobs go on.";
+        const words = "The queue returns to the limits declared in code, or to none. Running jobs continue.";
         if (!(await ask(`Reset the limits of ${name}?`, words, "Reset limits"))) return;
         await call("DELETE", own);
         say("Limits reset");
@@ -86,7 +85,7 @@ export function queuesView(root, { rest: [name] }) {
   };
 }
 
-/** The address of a queue's own page. */
+/** The address of a queue's page. */
 export const toQueue = (name, filters = {}) => to(`queues/${encodeURIComponent(name)}`, filters);
 
 function section(name, content, page = {}) {
@@ -101,7 +100,7 @@ function section(name, content, page = {}) {
 function table(first, rows) {
   return h("table", { class: "queues", role: "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      [first, "In use", "Waiting", "Since", "Limits", "Paused"].map((each) =>
+      [first, "In use", "Waiting", "Oldest wait", "Limits", "Paused"].map((each) =>
         h("th", { role: "columnheader", scope: "col" }, each)))),
     h("tbody", { role: "rowgroup" }, rows));
 }
@@ -112,14 +111,15 @@ function row(key, kind, ...cells) {
   return h("tr", { role: "row", class: kind, "data-key": key }, cells);
 }
 
-/** A queue's row, which is also that of its only line; each other key has a row below. */
+/** The rows of a queue: one for the whole queue, and one for each other key. */
 function queueRows(queue, alone) {
   const whole = queue.keys.find((key) => key.key === "*");
   const { name, limits, paused } = queue;
   return [
     row(name, null,
       cell("what", h("a", { class: "named", href: toQueue(name) }, name)), uses(whole, limits, paused),
-      cell("limits", inWords(limits), queue.changed_at && h("span", { class: "words" },
+      cell("limits", limits ? limits.words : h("span", { class: "quiet" }, "no limits"),
+        queue.changed_at && h("span", { class: "words" },
         "changed ", age(queue.changed_at), queue.changed_by && ` by ${queue.changed_by}`)),
       cell("do", switchFor("queue", name, paused))),
     queue.keys.filter((key) => key !== whole).map((key) => row(`${name}#${key.key}`, "key",
@@ -138,7 +138,7 @@ function jobTypeRows(types, paused) {
   });
 }
 
-/** The cells that say who uses a key and who waits there; beside them those that a pause holds back. */
+/** The cells with a key's slots in use and waiting jobs, and the jobs that a pause holds. */
 function uses(key, limits = null, paused = null) {
   const { holders = [], next_start_at: next } = key ?? {};
   const used = limits?.slots ? `${holders.length} of ${limits.slots}` : holders.length || "";
@@ -149,7 +149,7 @@ function uses(key, limits = null, paused = null) {
         age(holder.since)))))
       : key && used),
     cell("waits", key && counted(key),
-      paused && paused.waiting !== null && h("span", { class: "words" }, counted(paused), " held back")),
+      paused && paused.waiting !== null && h("span", { class: "words" }, counted(paused), " paused")),
     cell("when", age(key?.oldest_waiting_since ?? paused?.oldest_waiting_since),
       next && h("span", { class: "words" }, "next start ", coming(next))),
   ];
@@ -159,18 +159,7 @@ function counted({ waiting, more_waiting: more }) {
   return `${more ? "over " : ""}${COUNT.format(waiting)}`;
 }
 
-function inWords(limits) {
-  if (!limits) return h("span", { class: "quiet" }, "no limits");
-  const { slots, rate, per, order, max_waiting: most } = limits;
-  return [
-    slots && count(slots, "slot"),
-    rate && `${count(rate.count, "start")} in ${rate.seconds} s`, rate?.burst > 1 && `${rate.burst} at once`,
-    per && `for each ${per}`, order === "fair" && "organisations take turns",
-    most !== USUAL_BOUND && `at most ${COUNT.format(most)} wait`,
-  ].filter(Boolean).join(", ");
-}
-
-/** The form of a queue's limits, drawn anew when they change. What the code says is the placeholder. */
+/** The form of a queue's limits, with those of the code as placeholders. It is redrawn when they change. */
 function limitsForm({ limits, declared_limits: declared, changed_at: changed }) {
   const [now, code] = [limits, declared].map((each) => ({ max_waiting: USUAL_BOUND, ...each?.rate, ...each }));
   const field = (name, label) => h("div", { class: "field" },
@@ -180,18 +169,18 @@ function limitsForm({ limits, declared_limits: declared, changed_at: changed }) 
       value: now[name] === code[name] ? null : now[name],
     }));
   return h("form", { class: "dispatch", "data-submit": "limit", "data-key": `limits ${changed}` },
-    h("p", { class: "quiet" }, "An empty field stays as the code has it. Each key has these limits. A change takes "
-      + "effect within 10 seconds, and running jobs go on."),
+    h("p", { class: "quiet" }, "Leave a field empty to use the code's value. Each key has these limits. A change "
+      + "takes up to 10 seconds. Running jobs continue."),
     h("div", { class: "two" },
       field("slots", "Slots: jobs that run at once"), field("max_waiting", "Jobs that may wait"),
-      field("count", "Rate: starts"), field("seconds", "Rate: in how many seconds"),
+      field("count", "Rate: starts"), field("seconds", "Rate: seconds"),
       field("burst", "Rate: starts at once")),
     h("div", { class: "buttons" },
       h("button", { class: "button", type: "submit" }, "Change limits"),
       changed && h("button", { class: "plain", type: "button", "data-do": "reset" }, "Reset limits")));
 }
 
-/** The limits that are filled in, as the API takes them: a rate as a whole, with what the code says of it. */
+/** The form's limits as the API takes them. A rate is complete: empty parts have the code's values. */
 function limitsIn({ elements }) {
   const given = (name) => Number(elements[name].value) || undefined;
   const parts = ["count", "seconds", "burst"];

@@ -1,4 +1,4 @@
-// Retries a failed or cancelled job with a payload that is edited first.
+// The form that retries a failed or canceled job with an edited payload.
 
 import { retryWith } from "./actions.js";
 import { get } from "./api.js";
@@ -58,11 +58,11 @@ function page(job, form) {
     h("h1", {}, `Edit and retry ${job.job_type}`),
     job.error && h("p", { class: "failure" }, h("b", {}, job.error.kind), ` ${job.error.message}`),
     h("p", { class: "quiet" },
-      "With another payload the job begins anew: its last checkpoint no longer counts."),
+      "With a new payload the job starts over, without its last checkpoint."),
     job.notes?.map((note) => h("p", { class: "note" }, note)),
     form.element,
     h("div", { class: "refused", role: "alert" }),
     h("div", { class: "buttons" },
       h("button", { class: "button", type: "submit" }, "Retry with this payload"),
-      h("a", { class: "plain", href: `#/job/${job.id}` }, "Don't")));
+      h("a", { class: "plain", href: `#/job/${job.id}` }, "Cancel")));
 }

@@ -1,25 +1,25 @@
-// Addresses: what is shown is in the part behind #, so that a view can be shared and the server
-// never sees it.
+// Addresses. The view and its filters are in the part after #, so that users can share a view, and the server
+// never sees them.
 
 import { hasToken } from "./api.js";
 
 const DEFAULT_ORGANIZATION = "default"; // of a stack that has one
 
-/** The address as a page, the words of its path, and its filters. */
+/** The current address as a page, the rest of its path, and its filters. */
 export function here() {
   const [path, search] = location.hash.replace(/^#?\/?/, "").split("?");
   const [page, ...rest] = path.split("/").map(decodeURIComponent);
   return { page: page || "jobs", rest, filters: Object.fromEntries(new URLSearchParams(search)) };
 }
 
-/** A link to a page with filters; the organisation goes along. */
+/** A link to a page with filters. It keeps the organization. */
 export function to(path, filters = {}) {
   const kept = { org: here().filters.org, ...filters };
   const given = Object.entries(kept).filter(([, value]) => value);
   return `#/${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
-/** Whose jobs are shown. With a token it need not be said: a token speaks for one organisation. */
+/** The organization whose jobs are shown. With a token it may be empty, because the token names one. */
 export function organization() {
   return here().filters.org ?? (hasToken() ? "" : DEFAULT_ORGANIZATION);
 }

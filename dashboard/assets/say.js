@@ -1,11 +1,11 @@
-// Tells what has just been done, for a few seconds, and asks before what can't be undone.
+// Shows confirmations for a few seconds, and asks questions.
 
 import { fill, h } from "./dom.js";
 
 const SECONDS = 8;
 let timer = null;
 
-/** Say it on screen and to a screen reader. */
+/** Show a message, also to screen readers. */
 export function say(words, bad = false) {
   const said = document.getElementById("said");
   clearTimeout(timer);
@@ -13,8 +13,8 @@ export function say(words, bad = false) {
   timer = setTimeout(() => said.replaceChildren(), SECONDS * 1000);
 }
 
-/** Ask for a yes; resolves to whether it was given. Escape and the other button say no. */
-export function ask(title, words, yes, { danger = false, no = "Keep it" } = {}) {
+/** Ask a question. Resolves to whether the user agreed. Escape and the other button mean no. */
+export function ask(title, words, yes, { danger = false, no = "Cancel" } = {}) {
   const dialog = document.getElementById("ask");
   fill(dialog,
     h("h2", { id: "ask-title" }, title),
@@ -31,8 +31,8 @@ export function ask(title, words, yes, { danger = false, no = "Keep it" } = {}) 
       dialog.replaceChildren();
       resolve(agreed);
     };
-    // By Escape. A browser may leave this event out, and the next comes a little later: it may be
-    // of the question before this one.
+    // Escape causes "cancel", which a browser may omit, and then "close". A "close" may arrive late and belong
+    // to the previous question.
     const cancelled = (event) => {
       event.preventDefault();
       end(false);

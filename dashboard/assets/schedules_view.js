@@ -1,11 +1,10 @@
-// The schedules: what an organisation has done again and again, each in words, with how its last
-// occurrence went and when it comes next; the switch that pauses it, and the buttons that run its job now
-// and delete it.
+// An organization's schedules, each with its last and next occurrence, a pause switch, and buttons that run its job
+// now and delete the schedule.
 
 import { sayDispatched } from "./actions.js";
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { age, coming, sentence, statusMark } from "./format.js";
+import { age, coming, statusMark } from "./format.js";
 import { Live } from "./live.js";
 import { here, organization, to } from "./route.js";
 import { ask, say } from "./say.js";
@@ -39,7 +38,7 @@ export function schedulesView(root) {
   }
 
   const whose = h("form", { class: "inline", role: "search", "data-submit": "whose" },
-    h("label", { for: "org" }, "Organisation"),
+    h("label", { for: "org" }, "Organization"),
     h("input", {
       id: "org", name: "org", "data-change": "whose", placeholder: "Your own", autocomplete: "off",
       spellcheck: "false",
@@ -48,8 +47,8 @@ export function schedulesView(root) {
   fill(root,
     h("div", { class: "head" }, h("h1", {}, "Schedules"), live.element),
     h("p", { class: "lead" },
-      "Jobs that are dispatched again and again. What comes while a schedule is paused is left out; its job can "
-      + "be run all the same. The code declares schedules, and jobs schedules put, or the API, adds others."),
+      "Schedules dispatch jobs by cron or interval. A paused schedule skips its occurrences, but you can still run "
+      + "its job. Declare schedules in code, or add them with jobs schedules put or the API."),
     whose, list);
   live.start();
   return {
@@ -76,7 +75,7 @@ export function schedulesView(root) {
 }
 
 async function runNow(name) {
-  const words = "Its job is dispatched once, beside the occurrences that are due anyway.";
+  const words = "Dispatches the job once, in addition to its scheduled occurrences.";
   if (!(await ask(`Run ${name} now?`, words, "Run now", { no: "Not now" }))) return;
   const headers = { "Idempotency-Key": crypto.randomUUID() };
   const answer = await call("POST", path(name, "/run"), { headers });
@@ -85,7 +84,7 @@ async function runNow(name) {
 }
 
 async function remove(name) {
-  const words = "Nothing of it starts any more. The jobs that it has dispatched stay.";
+  const words = "The schedule stops. Its jobs remain.";
   if (!(await ask(`Delete ${name}?`, words, "Delete", { danger: true }))) return;
   await call("DELETE", path(name));
   say("Deleted");
@@ -105,7 +104,7 @@ function table(schedules) {
   return h("table", { class: "schedules", role: "table", "data-key": "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
       ["Schedule", "Last", "Next", "Paused", ""].map((name) =>
-        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Do"))))),
+        h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Actions"))))),
     h("tbody", { role: "rowgroup" }, schedules.map(row)));
 }
 
@@ -123,13 +122,13 @@ function row(schedule) {
       schedule.origin === "api" && doer("delete", schedule, "Delete", `Delete ${schedule.name}`))));
 }
 
-/** Where it comes from: the code, or an organisation's own request. */
+/** The origin of a schedule: the code or the API. */
 function origin({ origin: has, declared }) {
-  if (has === "code") return declared === false ? "declared by another version of the code" : "declared in the code";
-  return declared ? "put over HTTP, instead of the one that the code declares" : "put over HTTP";
+  if (has === "code") return declared === false ? "declared by another version" : "declared in code";
+  return declared ? "added over the API (overrides the code)" : "added over the API";
 }
 
-/** The last occurrence that was started, with how its job went; and the last that was not. */
+/** The last occurrence that started, with its job's status, and the last one that didn't. */
 function last(schedule) {
   const { last: started, last_skipped_at: skipped, last_failed_at: failed, error } = schedule;
   const after = (time) => time && (!started || time > started.at);
@@ -138,22 +137,22 @@ function last(schedule) {
     started && h("span", { class: "outcome" },
       started.job
         ? h("a", { href: `#/job/${started.job_id}` }, statusMark(started.job.status, started.job.cancel_requested))
-        : h("span", { class: "quiet" }, "its job is gone"),
+        : h("span", { class: "quiet" }, "job deleted"),
       " ", age(started.at)),
     started?.job?.error && h("span", { class: "words" }, `${started.job.error.kind}: ${started.job.error.message}`),
-    schedule.retrying && h("span", { class: "note" }, "Can't be started so far. ", why && sentence(why)),
-    after(failed) && h("span", { class: "note" }, "Not started ", age(failed), ". ", why && sentence(why)),
-    after(skipped) && h("span", { class: "words" }, "left out ", age(skipped), ": ", schedule.last_skipped_why),
-    !started && !skipped && !failed && !schedule.retrying && h("span", { class: "quiet" }, "none so far"),
+    schedule.retrying && h("span", { class: "note" }, "Starting failed; retrying. ", why),
+    after(failed) && h("span", { class: "note" }, "Not started ", age(failed), ". ", why),
+    after(skipped) && h("span", { class: "words" }, "skipped ", age(skipped), ": ", schedule.last_skipped_why),
+    !started && !skipped && !failed && !schedule.retrying && h("span", { class: "quiet" }, "No occurrences yet"),
   ];
 }
 
-/** Its next occurrence, and at what time that is when it is opened. */
+/** The next occurrence. Opened, it lists the times of the known ones. */
 function next(schedule) {
   const [first] = schedule.next;
-  if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "none while it is paused" : "never again");
+  if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "None while paused" : "No more occurrences");
   return h("details", {},
-    h("summary", {}, schedule.waits ? "waits for the one before" : coming(first)),
+    h("summary", {}, schedule.waits ? "waiting for the previous job" : coming(first)),
     h("ol", {}, schedule.next.map((time) => h("li", {}, DAY_AND_TIME.format(new Date(time))))));
 }
 
@@ -177,8 +176,8 @@ function doer(does, { name }, words, label) {
 
 function empty() {
   return h("p", { class: "empty", "data-key": "empty" }, here().filters.cursor
-    ? "There are no more schedules."
-    : "Nothing is done again and again. jobs schedules put, or PUT /schedules/NAME, changes that.");
+    ? "No more schedules."
+    : "No schedules yet. Create one with jobs schedules put or PUT /schedules/NAME.");
 }
 
 function pages(cursor) {

@@ -1,8 +1,8 @@
-// Reads a JSON schema, as pydantic writes it: which field of a form fits a value, and what it says.
+// Reads pydantic's JSON schema, and chooses the field of a form for each value.
 
-const DEEPEST = 4; // nested objects; what is deeper is edited as JSON
+const DEEPEST = 4; // nested objects; deeper ones are edited as JSON
 
-/** The fields of an object's schema, or null if it is better edited as JSON:
+/** The fields of an object's schema, or null if the object has to be edited as JSON:
  * [{name, path, label, help, required, kind, choices, items, fields, standard}] */
 export function fieldsOf(schema, root = schema, path = [], depth = 0) {
   const whole = resolve(schema, root);
@@ -23,7 +23,7 @@ export function fieldsOf(schema, root = schema, path = [], depth = 0) {
   });
 }
 
-/** A first value to fill in: what the schema gives as its example or its defaults. */
+/** The first value of a form: the schema's example, or an empty object. */
 export function firstValue(schema) {
   const example = (schema.examples ?? [])[0];
   return example && typeof example === "object" ? structuredClone(example) : {};
@@ -59,7 +59,7 @@ function isLong(schema) {
   return (schema.maxLength ?? 0) > 1200 || schema.format === "textarea";
 }
 
-/** A schema behind its references. */
+/** A schema with its references resolved. */
 function resolve(schema, root) {
   let found = schema;
   for (let hops = 0; found.$ref && hops < 10; hops += 1) {
@@ -70,7 +70,7 @@ function resolve(schema, root) {
   return found;
 }
 
-/** The one schema of a value that may also be null; another union stays as it is. */
+/** The schema of a nullable value without null. Another union stays as it is. */
 function unwrap(schema, root) {
   const whole = resolve(schema, root);
   const others = (whole.anyOf ?? []).filter((each) => each.type !== "null");

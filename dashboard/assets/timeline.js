@@ -1,14 +1,14 @@
-// The picture of a job's life: what it waited for and ran, as parts of one bar, and the same in words.
+// A job's timeline: its waits and runs as parts of one bar, and the same as text.
 //
-// A row keeps when it was created, when its attempt and its latest leg started, and when it ended;
-// what happened in earlier attempts is in the log. Nothing here is guessed: it is drawn as one part.
+// A row has the times of its creation, of the start of its attempt and its latest leg, and of its end. Earlier
+// attempts are only in the log, so the bar shows them as one part.
 
 import { h } from "./dom.js";
 import { age, count, duration, FINISHED } from "./format.js";
 
 const WIDTH = 1000;
 const HEIGHT = 28;
-const NARROWEST = 14; // a part too short to see is drawn this wide
+const NARROWEST = 14; // the width of parts that would be too narrow to see
 
 export function timeline(job) {
   const parts = life(job).filter((part) => part.to > part.from || part.always);
@@ -39,7 +39,7 @@ export function timeline(job) {
         h("span", {}, job.status), " ", h("span", { class: "quiet" }, age(job.finished_at)))));
 }
 
-/** The parts of a job's life, one after another: before its attempt, the attempt, what it waits for. */
+/** The parts of a job's life in order: before its attempt, the attempt, and its current wait. */
 function life(job) {
   const time = (name) => (job[name] ? Date.parse(job[name]) : null);
   const waits = standing(job, time);
@@ -51,7 +51,7 @@ function life(job) {
   return parts;
 }
 
-/** What a job that is neither running nor finished waits for, and since when. */
+/** The current wait of a job that is neither running nor finished, with its start. */
 function standing(job, time) {
   const queued = time("queued_at") ?? time("created_at");
   switch (job.status) {
@@ -60,22 +60,22 @@ function standing(job, time) {
     case "waiting":
       return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
     case "queued":
-      return { from: queued, words: job.legs > 0 ? "Waits for its next leg" : "Waits for a worker" };
+      return { from: queued, words: job.legs > 0 ? "Waiting for its next leg" : "Waiting for a worker" };
     case "retryable": // last written when its attempt failed
-      return { from: time("updated_at"), words: "Waits for its next attempt" };
+      return { from: time("updated_at"), words: "Waiting for its next attempt" };
     default:
       return null;
   }
 }
 
 function waitsFor(what) {
-  if (what?.kind === "job") return "Waits for the end of another job";
-  if (what?.kind === "line") return `Waits for its turn in the queue ${what.name}`;
-  const paused = { job_type: "type", queue: "queue" }[what?.kind];
-  return `Waits while its ${paused ?? "type or queue"} is paused`;
+  if (what?.kind === "job") return "Waiting for another job";
+  if (what?.kind === "line") return `Waiting for capacity in queue ${what.name}`;
+  const paused = { job_type: "Type", queue: "Queue" }[what?.kind];
+  return `${paused ?? "Type or queue"} is paused`;
 }
 
-/** From its creation to the start of its attempt, or to whatever came instead. */
+/** The parts from its creation to the start of its attempt, or to its end without one. */
 function before(job, time, end) {
   const parts = [];
   let at = time("created_at");
@@ -85,10 +85,10 @@ function before(job, time, end) {
   };
   const next = Math.min(time("run_at") ?? at, end);
   if (job.attempt > 1) {
-    const words = `${count(job.attempt - 1, "earlier attempt")}, with the waits between`;
+    const words = `${count(job.attempt - 1, "earlier attempt")}, with the waits between them`;
     add("past", job.status === "retryable" ? end : next, words, true);
   } else {
-    // Each leg, a retry by hand and the end of a pause queue it anew: the row keeps the last time.
+    // Each leg, a manual retry and the end of a pause queue the job again. The row has only the last time.
     const queued = time("queued_at") ?? at;
     if (queued - at > 1000 && queued <= end) add("past", queued, "Before it was last queued");
     if (next - at > 1000) add("wait", next, "Scheduled");
@@ -107,7 +107,7 @@ function ran(job, from, leg, to) {
   };
 }
 
-/** Widths that add up to the whole: true to scale, but for parts that would be too narrow to see. */
+/** Widths that add up to the whole, to scale except for parts that would be too narrow to see. */
 function shares(parts) {
   const total = parts.reduce((sum, part) => sum + (part.to - part.from), 0) || 1;
   const wide = parts.map((part) => Math.max(NARROWEST, (WIDTH * (part.to - part.from)) / total));
