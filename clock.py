@@ -1,4 +1,4 @@
-"""The one clock. Times are whole milliseconds since 1970, UTC."""
+"""The clock that all code uses. Times are whole milliseconds since 1970 in UTC."""
 
 import time
 from datetime import UTC, datetime
@@ -10,16 +10,16 @@ DAY = 24 * HOUR
 
 
 def now() -> int:
-    """Return the milliseconds since 1970, by this machine's clock."""
+    """Return the current time of this machine in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for this many seconds."""
     time.sleep(seconds)
 
 
 def iso(milliseconds: int) -> str:
-    """Return a time as people and programs read it: ISO 8601 with milliseconds and its zone."""
+    """Return a time in ISO 8601 with milliseconds and zone."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

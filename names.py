@@ -1,20 +1,20 @@
-"""What a name is: the one rule for queues, organisations, campaigns and keys.
+"""The rule for the names of queues, organizations and campaigns, and for keys.
 
-A name is shown in logs, in terminals and on the page, and joins the keys of rows. So it has no
-character that steers a terminal (C0, DEL, C1), that breaks a line where nobody expects one, or that
-turns the text around it (bidirectional controls: "gnp.exe" can be made to look like "exe.png").
+Logs, terminals and the dashboard show names, and the keys of rows contain them. So a name has no
+control characters (C0, DEL, C1), no line separators, and no bidirectional controls, which could
+make "gnp.exe" look like "exe.png".
 """
 
 import re
 
 LONGEST = 128  # characters
 
-# As patterns of Python, of pydantic and of JSON Schema spell it alike.
+# These patterns mean the same in Python, pydantic and JSON Schema.
 UNFIT = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 NAME = rf"^[^#/{UNFIT}]+$"  # "#" and "/" join the parts of keys
-KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is only ever hashed
+KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is always hashed
 
-DOTS = (".", "..")  # no name: in a path of HTTP they mean a folder, and never arrive
+DOTS = (".", "..")  # not allowed: in an HTTP path they mean a folder, and never reach the API
 
 RULE = f"1 to {LONGEST} characters, not . or .., and without #, / and control characters"
 
@@ -22,13 +22,13 @@ _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
 
 def without_surrogates(text: str) -> str:
-    """Return the text with "?" for each lone surrogate, which UTF-8 and so DynamoDB have no form
-    for. File names that are not UTF-8 have them."""
+    """Return the text with "?" for each lone surrogate, because UTF-8 and so DynamoDB can't store
+    them. File names that aren't UTF-8 have them."""
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def is_name(text: str) -> bool:
-    """Return whether the text can be a name."""
+    """Return whether the text is a valid name."""
     if text.isidentifier() and len(text) <= LONGEST:
-        return True  # as most are: a start need not compile the pattern for them
+        return True  # true for most names, so that a cold start doesn't compile the pattern
     return text not in DOTS and re.fullmatch(_NAME, text) is not None

@@ -1,4 +1,4 @@
-"""The environment, read once and frozen. An error names the variable that is wrong."""
+"""Read the settings from environment variables, once. An error names the wrong variable."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from frozen_values import Value
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
-# As the phonenumbers library calls them, and one of ours for numbers of no country.
+# The names of the phonenumbers library, and "satellite" for numbers without a country.
 NUMBER_TYPES = (
     *("mobile", "fixed_line", "fixed_line_or_mobile", "voip", "personal_number", "pager", "uan"),
     *("voicemail", "toll_free", "shared_cost", "unknown", "premium_rate", "satellite"),
@@ -19,36 +19,38 @@ NUMBER_TYPES = (
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _COSTLY_TYPES = ("premium_rate", "satellite")
 
-# How the variables begin that set an organisation's own settings: APP_SETTING_API_KEY.
+# The prefix of variables with an organization's own settings, such as APP_SETTING_API_KEY.
 APP_SETTING = "APP_SETTING_"
-# The folder in an organisation's folder that is no package of its work.
+# The folder in an organization's folder that isn't a package of jobs.
 APP_TESTS = "tests"
-# Next to this file where functions run it: the packages that were built in, one a line, as
-# `app/acme`: with the folder that they were copied from.
+# A file next to this one in a build: the built-in packages, one per line, with the folder that they
+# were copied from (`app/acme`).
 APP_PACKAGES_FILE = "app_packages.txt"
 
 
 class Settings(Value, kw_only=True):
-    """What the environment says. A setting that is not set, or set to nothing, has its default."""
+    """The settings. A variable that is missing or empty has its default."""
 
     job_runner: str
-    app_packages: tuple[str, ...]  # of the organisation's folder
-    app_source: str  # where a function's were copied from, as `app/`; empty in a checkout
-    app_folder: Path | None  # that folder, in a checkout; in a function its packages are beside us
+    app_packages: tuple[str, ...]  # in the organization's folder
+    app_source: str  # the folder that a build copied them from, such as `app/`; empty in a checkout
+    app_folder: (
+        Path | None
+    )  # that folder in a checkout; None in a build, where they are copied here
     extensions: tuple[str, ...]
     retention_days: int
-    max_unfinished_jobs: int  # of each organisation; 0: any number
+    max_unfinished_jobs: int  # per organization; 0 means no limit
     has_bucket: bool
     log_payloads: bool
-    keep_task_payloads: bool  # of tasks that failed for good
-    traces: bool  # by OpenTelemetry
-    log_level: str  # from which on lines are kept, of ours and of work's own
+    keep_task_payloads: bool  # of tasks that failed permanently
+    traces: bool  # with OpenTelemetry
+    log_level: str  # the lowest level that is logged, by the engine and by jobs
     # the legacy runner
     jobs_same_process: bool
     jobs_sync: bool
     tasks_sync: bool
     job_timeout_seconds: int
-    api_runs_work: bool  # in a deployed stack, whose other functions invoke the API's
+    api_runs_work: bool  # in a deployed stack; the other functions invoke the API function
     # the lambda-async runner
     worker_function: str | None
     delay_queue_url: str | None
@@ -59,13 +61,13 @@ class Settings(Value, kw_only=True):
     access_mode: str
     jwt_organization_claim: str
     jwt_roles_claim: str
-    # the texting campaign, and whom its texts may go to
+    # the texting campaign, and the allowed recipients of its texts
     texting_campaign: bool
-    text_countries: tuple[str, ...]  # none: any
+    text_countries: tuple[str, ...]  # empty: all
     text_number_types: tuple[str, ...]
-    # where in Parameter Store an organisation's own work has its settings
+    # the path in Parameter Store of the settings of an organization's own jobs
     app_settings_path: str | None
-    # where a job's lines are read
+    # the log group with a job's lines
     worker_log_group: str | None
     region: str | None
     # a local AWS, for development
@@ -74,7 +76,7 @@ class Settings(Value, kw_only=True):
 
     @staticmethod
     def from_environment() -> "Settings":
-        """Read every setting; raises InvalidSetting for the first that can't be used."""
+        """Read all settings. Raises InvalidSetting for the first invalid one."""
         app_folder, app_packages, app_source = _app(Path(__file__).parent)
         return Settings(
             job_runner=_text("JOB_RUNNER", "legacy"),
@@ -97,7 +99,7 @@ class Settings(Value, kw_only=True):
             worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
             delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
-            is_sam_local=_flag("AWS_SAM_LOCAL", False),  # which SAM itself sets
+            is_sam_local=_flag("AWS_SAM_LOCAL", False),  # SAM sets it
             starts_from_snapshot=_text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start",
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
@@ -119,13 +121,13 @@ class Settings(Value, kw_only=True):
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process, read at the first call."""
+    """Return the settings of this process. The first call reads them."""
     return Settings.from_environment()
 
 
 @cache
 def required(variable: str, needed_by: str) -> str:
-    """Return a setting that `needed_by` can't work without; raises MissingSetting naming both."""
+    """Return a setting that `needed_by` needs. Raises MissingSetting."""
     value = _text(variable, "")
     if not value:
         raise MissingSetting(variable, needed_by)
@@ -133,17 +135,19 @@ def required(variable: str, needed_by: str) -> str:
 
 
 def app_setting_override(name: str) -> str | None:
-    """Return what the environment says of one setting of an organisation's own work, if it does:
-    for tests, and for a process that has no Parameter Store."""
+    """Return the environment's value of a setting of an organization's own jobs, or None.
+
+    Tests and processes without Parameter Store use it.
+    """
     return os.environ.get(APP_SETTING + name)
 
 
 def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
-    """Return an organisation's folder, if this is a checkout that has one; its packages; and where
-    those of a build come from."""
+    """Return the organization's folder (None in a build, or without one), its packages, and the
+    folder that a build copied them from."""
     try:
         built = (home / APP_PACKAGES_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:  # then this is no build, but a checkout
+    except FileNotFoundError:  # this is a checkout, not a build
         folder = app_folder_path(os.environ, home)
     else:
         named = [line.rpartition("/") for line in built]
@@ -157,17 +161,17 @@ def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
 
 
 def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:
-    """Return where an organisation's folder is, None if there is none: what APP names, else `app`
-    in the checkout. It need not exist if APP names it."""
+    """Return the organization's folder: the one in APP, otherwise `app` in the checkout, or None.
+    A folder in APP may not exist."""
     named = environment.get("APP")
     if named is None:
-        beside = checkout / "app"
-        return beside if beside.is_dir() else None
+        default = checkout / "app"
+        return default if default.is_dir() else None
     return Path(named.strip()).resolve() if named.strip() else None
 
 
 def packages_in(folder: Path) -> tuple[str, ...]:
-    """Return the names of an organisation's packages, in alphabetical order."""
+    """Return the names of the packages in an organization's folder, in alphabetical order."""
     return tuple(
         sorted(
             package.parent.name
@@ -178,7 +182,7 @@ def packages_in(folder: Path) -> tuple[str, ...]:
 
 
 def forget() -> None:
-    """Read the environment again at the next call: for tests and for a process that changes it."""
+    """Clear the cached settings, for tests and for a process that changes its environment."""
     settings.cache_clear()
     required.cache_clear()
 

@@ -1,7 +1,7 @@
-"""The entry points, one for each function.
+"""The entry points, one for each Lambda function.
 
-While one of them loads, the garbage collector rests: it would look through all that is imported
-again and again, and find nothing. Each calls `loaded` when it is ready for events.
+The garbage collector is off while an entry point loads, because it would repeatedly scan the
+imported modules and find no garbage. Each entry point calls `loaded` when it is ready for events.
 """
 
 import gc
@@ -10,6 +10,7 @@ gc.disable()
 
 
 def loaded() -> None:
-    """Let the garbage collector work again, and leave alone what is there by now: it stays."""
+    """Turn the garbage collector on again, but exclude the objects that exist now, because they
+    stay."""
     gc.freeze()
     gc.enable()

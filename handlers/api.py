@@ -1,6 +1,6 @@
-"""The API Lambda: an HTTP request in, one call, its response out.
+"""The API function: answers HTTP requests.
 
-With JOB_RUNNER=legacy it does the work too, and takes messages about it as the worker does.
+With JOB_RUNNER=legacy it also runs the work, and accepts messages like the worker.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from settings import settings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# A function that can't work fails at its start, and says why.
+# A function that can't work must fail at its start, with the reason.
 get_job_runner()
 registry()
 
@@ -27,9 +27,9 @@ app = router.Router(ROUTES)
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Answer one request of an HTTP API (payload format 2.0), or do the work of a message.
+    """Answer a request of an HTTP API (payload format 2.0), or handle a message.
 
-    No caller of the API can send a message: API Gateway puts each request into an event that has a
+    Callers of the API can't send messages, because API Gateway's events always have a
     `requestContext`.
     """
     if "requestContext" not in event:
@@ -45,22 +45,22 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 
 
 def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Do the work of a message. One that comes after the stack has got another runner goes to that
-    runner's worker."""
+    """Handle a message. If the stack has changed to another runner since then, send the message to
+    that runner's worker."""
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=False)
-        from handlers import worker  # which an API that only answers does without
+        from handlers import worker  # imported here because other runners don't need it
 
         worker.handler(event, context)
         return
     send = runners.sender()
     if send is None:
-        raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing can be done")
+        raise RuntimeError("The runner in JOB_RUNNER has no send(), so messages can't be handled.")
     send(decode(event))
 
 
 def _legacy_stack() -> Any:
-    from runners import legacy_stack  # which other runners do without
+    from runners import legacy_stack  # imported here because other runners don't need it
 
     return legacy_stack
 

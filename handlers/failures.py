@@ -1,4 +1,4 @@
-"""The failures Lambda: records of events that Lambda gave up on, each settled or kept."""
+"""The failures function: handles the records of events that Lambda gave up on."""
 
 import json
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
-    """Settle a batch of records. One that can't be settled goes back to the queue, and after a few
-    tries to its dead letters, where it is kept."""
+    """Handle a batch of records. A record that can't be handled goes back to the queue, and after a
+    number of tries to its dead letters."""
     send = runners.sender()
     if send is None:
-        raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing can be settled")
+        raise RuntimeError("The runner in JOB_RUNNER has no send(), so records can't be handled.")
     kept = []
     for record in event["Records"]:
         try:
             settle(json.loads(record["body"]), send)
-        except SendInDoubt as error:  # kept, it would be sent again
+        except SendInDoubt as error:  # the record isn't kept, because it would be sent again
             telemetry.task_in_doubt(error)
-        except Exception as error:  # noqa: BLE001 - one record must not send the others round again
+        except Exception as error:  # noqa: BLE001 - one record must not affect the others
             telemetry.left_for_later(error)
             kept.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": kept}

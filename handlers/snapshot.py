@@ -1,7 +1,7 @@
-"""SnapStart: what is done before Lambda takes a snapshot of the process, and after it goes on from
-one, perhaps hours later and in several copies at once.
+"""SnapStart hooks: run before Lambda takes a snapshot of the process, and after each restore.
 
-Lambda runs the hooks: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
+A restore may happen hours later, and in several copies at once. Lambda calls the hooks:
+https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
 """
 
 import random
@@ -12,7 +12,7 @@ from runners import get_job_runner
 from runners.registry import registry
 from settings import settings
 
-# What a process has read of the world, and goes by for a while: by module, who forgets it.
+# The caches of a process: the function that clears each, by module.
 CACHES = {
     "runners.declared_schedules": "forget",
     "runners.full_queues": "forget_cache",
@@ -26,22 +26,22 @@ CACHES = {
 
 
 def register(*services: str) -> None:
-    """Have Lambda call the hooks, in a function that starts from snapshots. `services` are those
-    that it calls: their clients will be in the snapshot."""
+    """Register the hooks in a function that starts from snapshots. The snapshot includes the
+    clients of these AWS services."""
     if not settings().starts_from_snapshot:
         return
-    import snapshot_restore_py  # of Lambda's own runtime, from Python 3.12 on
+    import snapshot_restore_py  # part of Lambda's runtime from Python 3.12 on
 
     snapshot_restore_py.register_before_snapshot(before_snapshot, *services)
     snapshot_restore_py.register_after_restore(after_restore)
 
 
 def before_snapshot(*services: str) -> None:
-    """Do at once what a process would do in its first events: build clients and models, import all
-    work. Close connections: their other ends will be gone."""
+    """Do the work of a process's first events now: build clients and models, and import all jobs
+    and tasks. Close connections, because the other ends will be gone after a restore."""
     get_job_runner()
-    registry().loaded()  # what can't be loaded is logged, and keeps no other from running
-    from pydantic import BaseModel  # which the work has loaded
+    registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
+    from pydantic import BaseModel  # the jobs have already loaded it
 
     for model in BaseModel.__subclasses__():
         model.model_rebuild()
@@ -51,8 +51,8 @@ def before_snapshot(*services: str) -> None:
 
 
 def after_restore() -> None:
-    """Take nothing from before the snapshot for true: credentials have expired, pauses and settings
-    have changed, and each copy would draw the same random numbers."""
+    """Discard state from before the snapshot: credentials may have expired, pauses and settings may
+    have changed, and all copies would draw the same random numbers."""
     random.seed()
     clients.renew_credentials()
     for module, function in CACHES.items():

@@ -1,4 +1,4 @@
-"""The timer Lambda: messages whose delay is over go on to the worker; every minute, what is due."""
+"""The timer function: sends due jobs every minute, and messages of the delay queue."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,27 +16,42 @@ from runners import recurring, telemetry, timer
 from runners.messages import decode
 from runners.metrics import NAMESPACE
 from runners.sending import Send
+from runners.timer import Disposition
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# Time reserved at the end of a tick, for the write and the send that it may be in the middle of.
+# Dashboards and alarms use these names: don't change them.
+_METRICS = {
+    Disposition.SENT: "TimerSent",
+    Disposition.DEFERRED: "TimerDeferred",
+    Disposition.PARKED: "TimerHeldBack",
+    Disposition.ADMITTED: "TimerLetGo",
+    Disposition.LEASED: "TimerLeased",
+    Disposition.RESCUED: "TimerRescued",
+    Disposition.EARLY: "TimerEarly",
+    Disposition.UNKNOWN: "TimerUnknown",
+    Disposition.EXPIRED: "TimerExpired",
+    Disposition.BROKEN: "TimerBroken",
+    Disposition.MOVED: "TimerMoved",
+}
+# Time reserved at the end of a run for a write and a send in progress.
 _MARGIN = 5 * clock.SECOND
-# Each row costs a read, a write and an Invoke, which is mostly waiting.
+# Each row needs a read, a write and an Invoke, which mostly wait for AWS.
 _THREADS = 8
-# Longer than the longest send, one that hangs: no send begins with less time left than this.
+# Longer than the longest send, one that hangs. No send starts with less time left.
 _LONGEST_SEND = 20 * clock.SECOND
-# Of an event with which a tick has another process of this function start a shard's occurrences.
-# Code that does not know it does a tick instead, which starts them as well.
+# The field of an event that makes another process of this function start a shard's occurrences.
+# Older code ignores the field and does a whole run, which starts them too.
 _SHARD = "start_occurrences_of"
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
-    """Send the delay queue's messages on, or do the tick of this minute."""
+    """Send the delay queue's messages, or do this minute's run."""
     send = runners.sender()
     if send is None:
-        raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing to time")
+        raise RuntimeError("The runner in JOB_RUNNER has no send(), so the timer can't send jobs.")
     if "Records" in event:
         until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
         return send_delayed(event["Records"], send, until=until)
@@ -48,18 +63,21 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 
 
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
-    """Send what has waited long enough, for as long as it is before `until` (milliseconds since
-    1970). What can't be sent, or not in time, goes back to the queue, and in the end to its dead
-    letters. If this function were cut off, all would go back, those too that were sent."""
+    """Send delayed messages until `until` (milliseconds since 1970).
+
+    A message that can't be sent, or not in time, goes back to the queue, and in the end to its dead
+    letters. If Lambda interrupted this function, all messages would go back, even those already
+    sent.
+    """
     failures = []
     for record in records:
         try:
             if clock.now() >= until:
-                raise TimeoutError("the messages before it took all the time there is")
+                raise TimeoutError("The messages before this one took all the time.")
             send(decode(record["body"]))
-        except SendInDoubt as error:  # gone back, it would be sent again
+        except SendInDoubt as error:  # not returned to the queue, because it would be sent again
             telemetry.task_in_doubt(error)
-        except Exception as error:  # noqa: BLE001 - one must not send the others round again
+        except Exception as error:  # noqa: BLE001 - one message must not affect the others
             telemetry.left_for_later(error)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
@@ -67,14 +85,13 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
-    """Process what is due, for as long as this invocation has."""
+    """Process due rows until this invocation's time is over, and count the outcomes."""
     result = timer.tick(send, until=_ends(context), threads=_THREADS, share=_share(context))
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
-    for disposition in timer.Disposition:
-        name = "Timer" + disposition.title().replace(" ", "")
-        metrics.add_metric(name, MetricUnit.Count, result.counts[disposition])
+    for disposition in Disposition:
+        metrics.add_metric(_METRICS[disposition], MetricUnit.Count, result.counts[disposition])
     counts = {str(disposition): n for disposition, n in result.counts.items()}
     counts |= {f"schedules_{outcome}": n for outcome, n in result.schedules.items()}
     telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
@@ -85,7 +102,7 @@ def _ends(context: "LambdaContext") -> int:
 
 
 def _share(context: "LambdaContext") -> Callable[[str], None]:
-    """Return what has another process of this function start a shard's occurrences."""
+    """Return a function that makes another process of this function start a shard's occurrences."""
 
     def share(shard: str) -> None:
         response = clients.client("lambda").invoke(
@@ -93,7 +110,7 @@ def _share(context: "LambdaContext") -> Callable[[str], None]:
             InvocationType="Event",
             Payload=json.dumps({_SHARD: shard}),
         )
-        response["Payload"].read()  # else the connection would not be used again
+        response["Payload"].read()  # so that the connection can be used again
 
     return share
 

@@ -1,6 +1,6 @@
-"""The worker Lambda: an asynchronous event in, the work it asks for done.
+"""The worker function: runs the job or task of an asynchronous event.
 
-What a runner of one's own has delivered in batches, by an event source, goes to its `handler`.
+Batches from an event source of your own runner go to the runner's `handler`.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,10 @@ log_setup.set_up()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
-    """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    """Run the job or task of an event. An event that can't be handled raises, and Lambda records it
+    as a failure."""
     tracing.invoked(context.aws_request_id)
-    clients.drop_idle_connections()  # they slept since the last invocation
+    clients.drop_idle_connections()  # they may have been closed since the last invocation
     take = getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
     if take is not None:
         return take(event, context)
@@ -34,7 +35,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     except UnknownMessageVersion as unknown:
         if event.get("kind") != "job":
             raise
-        telemetry.left_for_later(unknown)  # its row stays due, and a newer deploy knows its version
+        telemetry.left_for_later(unknown)  # its row stays due, for a newer version of the code
         return None
     run(
         message,

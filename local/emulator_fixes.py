@@ -117,4 +117,5 @@ def _failures(stack: Stack, log_group: str, kind: str) -> int:
     logs = session(stack).client("logs", endpoint_url=stack.endpoint_url)
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group)
     messages = [event["message"] for page in pages for event in page["events"]]
-    return sum(f"MalformedMessage: the message's kind is {kind!r}" in message for message in messages)
+    expected = f"MalformedMessage: the message's kind is {kind!r}"
+    return sum(expected in message for message in messages)

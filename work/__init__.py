@@ -1,6 +1,6 @@
-"""What the author of a job or a task imports: `from work import Job, Retry, RunningJob`.
+"""The names that the author of a job or a task imports: `from work import Job, Retry, RunningJob`.
 
-A name is looked up when it is first asked for, so that a cold start pays only for what it uses.
+A name's module is imported at the name's first use, so that a cold start loads only what it needs.
 """
 
 from importlib import import_module
@@ -54,10 +54,10 @@ _HOMES = {
     "app_setting": "work.app_settings",
 }
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
-        """Return what this package exports under the name (PEP 562)."""
+        """Import and return an exported name (PEP 562)."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -1,7 +1,7 @@
-"""Interrupts a call when its time is over, by the operating system's timer.
+"""Interrupt a call when its time is over, with the operating system's timer.
 
-Python delivers signals to the main thread alone: elsewhere the alarm never rings, and a job that
-overstays is dealt with by whoever ends the process.
+Python delivers signals only to the main thread, so the alarm never rings in another thread. There,
+only the end of the process stops a job that runs too long.
 """
 
 import signal
@@ -15,34 +15,35 @@ from typing import Any
 
 from work.signals import TimeOver
 
-# Seconds between rings: Python drops what is raised in a destructor, and a bare except takes it.
+# Seconds between rings. One ring isn't enough: Python drops an exception that is raised in a
+# destructor, and a bare except catches it.
 _AGAIN = 1.0
-# Functions that take or give back a lock. What is raised in one after the lock was taken, and
-# before its `with` knows of it, leaves it taken for good. The import system has one for the whole
-# process: no other thread could import any more.
+# Functions that acquire or release a lock. An exception after the lock is acquired, and before its
+# `with` block begins, leaves the lock held forever. The import system's lock is one for the whole
+# process, so that no other thread could import again.
 _OF_LOCKS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
 _SOON = 0.005  # seconds
-# Such a function takes microseconds. One that is still there after so many seconds is another of
-# the same name, a job's own for instance, or waits for a lock that it has not got.
+# Seconds. Such a function takes microseconds. One that takes this long is another function with the
+# same name, for example a job's own, or is waiting for a lock that it doesn't have.
 _LONGEST_WAIT = 1.0
 
 
 class _Alarm:
-    """What the signal handler looks at: state of the main thread, for there is one alarm."""
+    """The state of the signal handler. There is only one alarm, that of the main thread."""
 
     armed = False
-    deferred = 0  # writes of ours under way
+    deferred = 0  # number of our writes in progress
     rang = False  # while deferred
-    answer: Callable[[FrameType], None] | None = None  # what it does instead of raising TimeOver
-    waits_until: float | None = None  # since it found a lock being taken: when it waits no longer
+    answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOver
+    waits_until: float | None = None  # end of the wait for a function that acquires a lock
 
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeOver in the block once `seconds` have passed. Never rings after the block."""
+    """Raise TimeOver in the block after `seconds`. The alarm never rings after the block."""
     if not in_main_thread():
         yield
         return
@@ -54,16 +55,16 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         try:
             _disarm(before)
-        except TimeOver:  # it rang on the way here, and must not again
+        except TimeOver:  # it rang before it was disarmed, and must not ring again
             _disarm(before)
             raise
 
 
 @contextmanager
 def defer_alarm() -> Iterator[None]:
-    """Let no alarm ring inside the block; one that would have rings at its end.
+    """Defer an alarm that rings in the block to the end of the block.
 
-    For our own writes: nobody knows whether one that was interrupted was applied.
+    Our own writes need this, because it is unknown whether an interrupted write was applied.
     """
     if not in_main_thread():
         yield
@@ -80,8 +81,8 @@ def defer_alarm() -> Iterator[None]:
 
 @contextmanager
 def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
-    """In the block, let an alarm that rings call this, with the frame that it rang in, instead of
-    raising TimeOver: for an event loop, which must not be left half run."""
+    """In the block, make an alarm call `answer` with the interrupted frame instead of raising
+    TimeOver. An event loop needs this, because an exception would leave it half run."""
     if not in_main_thread():
         yield
         return
@@ -93,7 +94,7 @@ def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
 
 
 def in_main_thread() -> bool:
-    """Return whether this is the thread that an alarm can ring in."""
+    """Return whether this is the main thread, where an alarm can ring."""
     return threading.current_thread() is threading.main_thread()
 
 

@@ -1,8 +1,8 @@
-"""Settings and secrets of your own work: `app_setting("API_KEY")`.
+"""Read the settings and secrets of your own jobs and tasks: `app_setting("API_KEY")`.
 
-They are in SSM's Parameter Store, under APP_SETTINGS_PATH, and `jobs config` writes them. All are
-read at once and kept for a minute, so that a rotated secret is in use after at most as long, with
-no deploy. No value is ever in a log line or in an error.
+They are in SSM Parameter Store under APP_SETTINGS_PATH, and `jobs config` writes them. One read
+loads all of them and is cached for a minute, so a rotated secret is used within a minute without a
+deploy. Values never appear in log lines or errors.
 """
 
 import logging
@@ -22,16 +22,17 @@ from settings import APP_SETTING, app_setting_override, settings
 from work.errors import AppSettingMissing, AppSettingsUnreadable
 
 FRESH = clock.MINUTE
-# While Parameter Store does not answer, what was read last is used for so long: a minute of its
-# absence shall not fail work, and a secret that was taken back shall not work for hours.
+# While Parameter Store doesn't answer, cached values are used up to this age. A short outage must
+# not fail jobs, but a revoked secret must not work for hours.
 STALE = 15 * clock.MINUTE
-_AGAIN = 10 * clock.SECOND  # between two reads that bring nothing: a name not there, a failure
-# Work that fails for a name that is not there is what somebody sees, sets it, and runs again.
+_AGAIN = 10 * clock.SECOND  # between two reads after a failure, or for a missing name
+# Shorter for a missing name that would fail the job, because an operator who sees that failure sets
+# the name and retries the job.
 _AGAIN_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
-_REQUIRED = object()  # there is no default
+_REQUIRED = object()  # marks the absence of a default
 
 _log = logging.getLogger(__name__)
 
@@ -49,18 +50,18 @@ def app_setting(name: str, *, default: None) -> str | None: ...
 
 
 def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
-    """Return the setting or secret of this name, as it was at most a minute ago.
+    """Return a setting or secret as it was at most a minute ago.
 
-    The environment variable `APP_SETTING_` and the name comes first, if it is set; then what
-    `jobs config set` has put into Parameter Store. One that is not there is `default`, or raises
-    AppSettingMissing if no default is given. Raises AppSettingsUnreadable while Parameter Store
-    does not answer and nothing was read in the last 15 minutes, and InvalidDefinition for what
-    can't be a name. Threads may call it; only one of them reads.
+    The environment variable `APP_SETTING_<name>` comes first, then the value that
+    `jobs config set` wrote to Parameter Store. Without a value, returns `default`, or raises
+    AppSettingMissing if no default is given. Raises AppSettingsUnreadable if Parameter Store
+    doesn't answer and no read succeeded in the last 15 minutes, and InvalidDefinition for an
+    invalid name. Threads may call it: only one of them reads at a time.
     """
     if not _NAME.fullmatch(name):
         raise InvalidDefinition(
-            f"app_setting({name!r}): a name has up to 64 capital letters, digits and _, and begins "
-            "with a letter, as API_KEY"
+            f"app_setting({name!r}): a name must have 1 to 64 capital letters, digits and _, and "
+            "start with a letter, such as API_KEY"
         )
     value = app_setting_override(name)
     if value is None:
@@ -77,7 +78,7 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
 
 @dataclass(frozen=True)
 class _Read:
-    """What one read of the store found."""
+    """The result of one read of Parameter Store."""
 
     at: int
     values: Mapping[str, str] = field(repr=False)
@@ -88,7 +89,8 @@ class _Read:
 
 
 class _Kept:
-    """What was read last. One thread reads at a time; others take what there is, or wait for it."""
+    """The cached result of the last read. One thread reads at a time. The others use the cache, or
+    wait if it is empty."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -97,18 +99,18 @@ class _Kept:
         self._failure = ""
 
     def value(self, path: str, name: str, again: int) -> str | None:
-        """Return a value; None if there was none at most `again` milliseconds ago."""
+        """Return a value, or None if a read at most `again` milliseconds ago didn't find it."""
         value = self._values(path, FRESH).get(name)
-        # It may have been set since: whoever sets it and dispatches a job means that job too.
+        # It may have been set since then, by an operator whose next job needs it.
         return self._values(path, again).get(name) if value is None else value
 
     def _values(self, path: str, age: int) -> Mapping[str, str]:
-        """Return what is there, as it was at most `age` milliseconds ago if it can be read."""
+        """Return all values, at most `age` milliseconds old if Parameter Store answers."""
         known = self._known()
         if known and self._lock.locked():
             return known.values
         with self._lock:
-            known = self._known()  # by now another thread may have read it
+            known = self._known()  # another thread may have read in the meantime
             if known and known.age < age:
                 return known.values
             if self._has_just_failed():
@@ -133,7 +135,7 @@ class _Kept:
             return self._read.values
 
     def _known(self) -> _Read | None:
-        """Return what was read, if it can still be used."""
+        """Return the last read unless it is too old."""
         read = self._read
         return read if read and read.age < STALE else None
 
@@ -145,7 +147,7 @@ _kept = _Kept()
 
 
 def forget() -> None:
-    """Read every setting anew: for tests."""
+    """Clear the cache, for tests."""
     global _kept
     _kept = _Kept()
 
@@ -160,7 +162,7 @@ def _read(path: str) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a read failed, in a word: AWS's own code, or what kind of error it was."""
+    """Return the reason why a read failed: AWS's error code, or the type of the error."""
     if isinstance(error, ClientError):
         return str(error.response["Error"].get("Code"))
     return type(error).__name__

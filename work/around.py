@@ -1,8 +1,8 @@
-"""AROUND: context managers that an organisation puts around each piece of work, for an error
-tracker, a database connection, a tenant's context.
+"""AROUND: context managers around each job and task, for example for an error tracker, a database
+connection or a tenant's context.
 
-They see how the work ends and change nothing about that: none can swallow an error or a signal, and
-one that fails afterwards does not make a failure of work that is done.
+They see how the job or task ends but can't change it: none can suppress an error or a signal, and
+one that fails on exit doesn't fail a finished job.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 
 
 class CurrentWork(NamedTuple):
-    """The piece of work that a context manager is put around."""
+    """The job or task that a context manager surrounds."""
 
     kind: Literal["job", "task"]
     name: str
     id: str
     organization_id: str | None  # a task has none
     attempt: int
-    leg: int = 1  # of a job: how often it has been claimed, this time included
+    leg: int = 1  # of a job: the number of its Lambda invocations, this one included
 
 
 Enter = Callable[[CurrentWork], AbstractContextManager[Any]]
@@ -33,23 +33,23 @@ Report = Callable[[AroundFailed], None]
 
 
 class Around:
-    """One entry of AROUND, and where it stands."""
+    """One entry of AROUND, and its place in the code."""
 
     def __init__(self, entry: Enter | str, place: str) -> None:
         if isinstance(entry, str):
             entries.check_form(entry)
         elif not callable(entry):
             raise InvalidDefinition(
-                f"{place} must be called with the work at hand and return a context manager, "
-                f"or name what is as 'package.module:function'; it is {entry!r}"
+                f"{place} must be a function that takes the current work and returns a context "
+                f"manager, or name one as 'package.module:function'; it is {entry!r}"
             )
         self.entry = entry
         self.place = place
 
     @cached_property
     def call(self) -> Enter:
-        """What makes the context manager, imported if it is given by name; raises
-        EntryNotLoaded."""
+        """Return the function that makes the context manager, imported if it is given by name.
+        Raises EntryNotLoaded."""
         if not isinstance(self.entry, str):
             return self.entry
         loaded = entries.load(self.entry, self.place)
@@ -60,18 +60,17 @@ class Around:
 
     @property
     def name(self) -> str:
-        """What it is called in an error."""
+        """Return its name in errors."""
         return f"{self.place} ({getattr(self.entry, '__qualname__', repr(self.entry))})"
 
 
 def run_inside(
     arounds: Sequence[Around], work: CurrentWork, call: Callable[[], _T], report: Report
 ) -> _T:
-    """Return what `call` returns, or raise what it raises, with the context managers around it: the
-    first one is the outermost.
+    """Call `call` inside the context managers, the first one outermost, and return its result.
 
-    Raises AroundFailed if one can't be entered: then `call` was not called. Of one that fails on
-    its way out `report` is told, and that is all.
+    Raises AroundFailed if a context manager can't be entered; then `call` isn't called. If one
+    fails on exit, only `report` is called with the failure. Exceptions of `call` pass through.
     """
     entered: list[tuple[Around, AbstractContextManager[Any]]] = []
     try:
@@ -101,13 +100,14 @@ def _leave(
     error: BaseException | None,
     report: Report,
 ) -> None:
-    """Leave them all, whatever one of them does: they see the error, and can't swallow it."""
+    """Leave all context managers, even if one of them fails. They see the error, and can't suppress
+    it."""
     how = (type(error), error, error.__traceback__) if error is not None else (None, None, None)
     while entered:
         around, manager = entered.pop()
         try:
             type(manager).__exit__(manager, *how)
-        except BaseException as failed:  # noqa: BLE001 - an alarm too, which rings again for the next
+        except BaseException as failed:  # noqa: BLE001 - even an alarm, which rings again
             if failed is not error:
                 why = AroundFailed(around.name, "after the function had ended", failed)
                 why.__cause__ = failed

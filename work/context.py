@@ -1,5 +1,5 @@
-"""Which request the work at hand comes from, from the HTTP call to the last attempt, and who made
-it."""
+"""The id and the author of the request that caused the current work, from the HTTP call to the last
+attempt."""
 
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -8,7 +8,7 @@ _KEPT = 80  # characters of a name in a row, which is billed on every write
 
 
 class Author(NamedTuple):
-    """Who asked for what is done. `name` is the subject of a token, or the ARN that signed."""
+    """The caller of a request. `name` is the subject of a token, or the ARN that signed."""
 
     role: str
     name: str
@@ -16,8 +16,8 @@ class Author(NamedTuple):
 
     @property
     def recorded(self) -> str:
-        """Return what a row keeps: the role and the name, without characters that would steer a
-        terminal; of an ARN only what comes after the account."""
+        """Return the author as rows store it: the role and the name, without control characters.
+        Of an ARN, only the part after the account is stored."""
         name = "".join(each for each in self.name if each.isprintable())
         if name.startswith("arn:"):
             name = name.split(":", 5)[-1]
@@ -25,7 +25,7 @@ class Author(NamedTuple):
 
     @staticmethod
     def of_record(recorded: str | None) -> "Author | None":
-        """Return the author that a row names, as far as it does."""
+        """Return the author that a row stores, or None."""
         if recorded is None:
             return None
         role, _, name = recorded.partition(":")
@@ -37,6 +37,6 @@ author: ContextVar[Author | None] = ContextVar("author", default=None)
 
 
 def recorded_author() -> str | None:
-    """Return what a row keeps of who asked for this; None if nobody is known to have."""
+    """Return the current author as rows store it, or None if there is none."""
     known = author.get()
     return known.recorded if known else None

@@ -1,4 +1,4 @@
-"""What a job and a task are: a function with a typed payload, and the rules it runs under."""
+"""The definitions of jobs and tasks: a function with a typed payload, and its rules."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from work.unique import Unique
 
 DAY_IN_SECONDS = 24 * 60 * 60.0
-# The longest that work may be scheduled ahead, or wait: the bucket keeps its payload for longer.
+# The longest time that a job may be scheduled ahead or wait. The bucket keeps payloads longer.
 LONGEST_WAIT = 30 * DAY_IN_SECONDS
 
 
 class Definition(Value):
-    """What jobs and tasks have in common: a function, or the entry that names it."""
+    """The base of jobs and tasks: a function, or an entry that names it."""
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
@@ -36,26 +36,26 @@ class Definition(Value):
         if isinstance(self.function, str):
             entries.check_form(self.function)
         else:
-            self.load()  # a function of the wrong shape is an error where it is written
+            self.load()  # so that a function with wrong parameters fails where it is defined
 
     @property
     def written_at(self) -> entries.Place:
-        """The file and the line of its declaration."""
+        """Return the file and the line of its declaration."""
         place: entries.Place = vars(self)["_written_at"]
         return place
 
     def load(self) -> None:
-        """Have the function ready to be called: import its module, if it is given by name.
+        """Import the function's module if the function is given by name, and check the function.
 
-        Raises EntryNotLoaded, or InvalidDefinition for a function of the wrong shape that is given
-        itself.
+        Raises EntryNotLoaded for a function that is given by name, and InvalidDefinition for
+        another one with wrong parameters.
         """
         if self.payload_model and self.is_async:
-            import_module("work.event_loop")  # now, and not under the alarm
+            import_module("work.event_loop")  # now, because later the alarm may interrupt it
 
     @cached_property
     def call(self) -> Callable[..., Any]:
-        """The function, imported if it is given by name; raises EntryNotLoaded."""
+        """Return the function, imported if it is given by name. Raises EntryNotLoaded."""
         if isinstance(self.function, str):
             loaded = entries.load(self.function, self.written_at)
             if not callable(loaded):
@@ -66,8 +66,8 @@ class Definition(Value):
 
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
-        """The pydantic model of its payload; raises as `load` does."""
-        from work import payloads  # pydantic, which who needs the rules alone does without
+        """Return the pydantic model of its payload. Raises the same errors as `load`."""
+        from work import payloads  # it imports pydantic, which the rules alone don't need
 
         try:
             return payloads.model_of(self.call, self._takes)
@@ -77,28 +77,28 @@ class Definition(Value):
             raise
 
     def validate_new(self, name: str, payload: object) -> "BaseModel":
-        """Return a payload that is to be dispatched as its model; raise InvalidPayload, also for a
-        field that the model does not have."""
+        """Return the model of a new payload. Raises InvalidPayload, also for fields that the model
+        doesn't have."""
         from work import payloads
 
         return payloads.validate_new(name, self.payload_model, payload)
 
     def validate(self, name: str, payload: object) -> "BaseModel":
-        """Return a payload that was dispatched before as its model; raise InvalidPayload."""
+        """Return the model of a payload that was dispatched earlier. Raises InvalidPayload."""
         from work import payloads
 
         return payloads.validate(name, self.payload_model, payload)
 
     @cached_property
     def is_async(self) -> bool:
-        """Whether the function is `async def`; raises as `load` does."""
-        import inspect  # which pydantic imports too: who needs the rules alone does without
+        """Return whether the function is `async def`. Raises the same errors as `load`."""
+        import inspect  # imported here because the rules alone don't need it
 
         return inspect.iscoroutinefunction(self.call)
 
     @property
     def module(self) -> str:
-        """The name of the module that its function comes from."""
+        """Return the name of its function's module."""
         if isinstance(self.function, str):
             return self.function.partition(":")[0]
         return self.function.__module__
@@ -107,17 +107,20 @@ class Definition(Value):
 class Job(Definition):
     """Long-running work, tracked in a JobRequest.
 
-    `function(job, payload)` gets a RunningJob and its payload, and returns what the row keeps as
-    the job's result: JSON, a pydantic model, or None. It may be `async def`. It is given itself, or
-    as "package.module:function": then its module is imported when it is first needed. Without
-    `retry` it never runs twice.
+    `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
+    a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as
+    "package.module:function": then its module is imported at the first use. Without `retry` a job
+    never runs twice.
 
-    `timeout` is how many seconds one attempt may take, over all its legs (None: as long as it
-    keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
-    start within `start_within` seconds of being queued fails as never started. One that
-    `needs_campaign` is refused without a `campaign_id`. It is in the queue `queue_name`, or in one
-    of `queues` if its caller asks for that; only services may ask for any other. With `unique`,
-    one that is asked for again is not done again beside the first: see `Unique`.
+    - `timeout`: seconds that one attempt may take, over all its legs. With None, an attempt has no
+      limit as long as it keeps checkpointing.
+    - `max_legs`: the largest number of legs (Lambda invocations) over all attempts.
+    - `start_within`: a job fails as never started if no worker starts it within these seconds of
+      being queued.
+    - `needs_campaign`: refuse the job without a `campaign_id`.
+    - `queue_name`: the job's queue. Callers may choose one of `queues` instead. Only services may
+      choose another queue.
+    - `unique`: don't run the same work twice at the same time: see `Unique`.
     """
 
     function: "Callable[[RunningJob, Any], Any] | str"
@@ -148,7 +151,7 @@ class Job(Definition):
             self._check_unique()
 
     def _check_unique(self) -> None:
-        from work.unique import Unique  # which is imported: it was written here
+        from work.unique import Unique  # already imported if a Unique was passed
 
         if not isinstance(self.unique, Unique):
             raise InvalidDefinition(
@@ -158,21 +161,21 @@ class Job(Definition):
 
     @property
     def allowed_queues(self) -> tuple[str, ...]:
-        """The queues that any caller may ask for, its own first."""
+        """Return the queues that any caller may choose, the job's own first."""
         return tuple(dict.fromkeys((self.queue_name, *self.queues)))
 
     def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
-        """Return what the function returns; raise what it raises."""
+        """Run the function and return its result. Exceptions of the function pass through."""
         returned = self.call(running, payload)
         return _run_coroutine(returned, running) if self.is_async else returned
 
 
 class Task(Definition):
-    """A small fire-and-forget call: no row, no result.
+    """A small fire-and-forget call, without a row or a result.
 
-    `function(payload)` gets its payload; it may be `async def`, and is given itself, or as
-    "package.module:function". Without `retry` a task that fails is logged and counted, and that is
-    all. Lambda may deliver any task twice: what must not happen twice is a job.
+    `function(payload)` takes the payload. It may be `async def`. Pass the function itself, or its
+    name as "package.module:function". Without `retry` a failed task is only logged and counted.
+    Lambda may deliver any task twice. If that matters, use a job.
     """
 
     function: Callable[[Any], Any] | str
@@ -180,13 +183,13 @@ class Task(Definition):
     _takes = ("payload",)
 
     def run(self, payload: "BaseModel") -> None:
-        """Call the function; raise what it raises."""
+        """Run the function. Exceptions of the function pass through."""
         returned = self.call(payload)
         if self.is_async:
             _run_coroutine(returned)
 
 
 def _run_coroutine(coroutine: Any, running: "RunningJob | None" = None) -> Any:
-    from work import event_loop  # asyncio, which other work does without
+    from work import event_loop  # it imports asyncio, which other functions don't need
 
     return event_loop.run(coroutine, running)

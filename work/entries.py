@@ -1,7 +1,7 @@
-"""Entries by name: `"package.module:function"`, imported when it is first needed.
+"""Load functions that are given by name: `"package.module:function"`.
 
-So a cold start does not grow with the number of jobs, and one job whose module can't be imported
-keeps no other from running.
+A module is imported at its first use. So a cold start doesn't grow with the number of jobs, and a
+job whose module can't be imported doesn't affect other jobs.
 """
 
 import gc
@@ -19,7 +19,7 @@ from work.errors import EntryNotLoaded
 
 
 def check_form(entry: str) -> None:
-    """Raise InvalidDefinition for a text that can't name a function in a module."""
+    """Raise InvalidDefinition for text that isn't the name of a function in a module."""
     module, _, name = entry.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise InvalidDefinition(
@@ -28,21 +28,19 @@ def check_form(entry: str) -> None:
 
 
 class Place:
-    """A file and a line of it. As a text it is for people, and costs more than there is to say
-    while nothing is wrong."""
+    """A file and a line. The text is made only when an error needs it, because that is slow."""
 
     def __init__(self, file: str, line: int | None) -> None:
         self.file = file
         self.line = line
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the place as text for people."""
         return f"{_shown(self.file)}, line {self.line}"
 
 
 def caller_outside(file: str) -> Place:
-    """Return the file and line of the innermost call that does not come from `file`: where an entry
-    was written."""
+    """Return the file and line of the innermost caller outside `file`: the place of an entry."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
@@ -53,10 +51,10 @@ def caller_outside(file: str) -> Place:
 
 
 def load(entry: str, written_at: object) -> Any:
-    """Return what the entry names; its module is imported, unless it was before.
+    """Import and return the function that an entry names.
 
-    Raises EntryNotLoaded, which says where it is written, where it fails and what to do. Nothing is
-    remembered of a failure: the next call tries again.
+    Raises EntryNotLoaded with the place of the entry, the place of the failure, and a fix. A
+    failure isn't cached: the next call tries again.
     """
     module_name, _, name = entry.partition(":")
     try:
@@ -67,7 +65,7 @@ def load(entry: str, written_at: object) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        from difflib import get_close_matches  # for this error alone
+        from difflib import get_close_matches  # imported here because only this error needs it
 
         nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
@@ -77,7 +75,7 @@ def load(entry: str, written_at: object) -> Any:
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """Let no garbage be looked for in the block: an import makes none, and much to look through."""
+    """Disable the garbage collector in the block: imports make many objects but no garbage."""
     if not gc.isenabled():
         yield
         return
@@ -115,8 +113,7 @@ def _advice(error: BaseException, missing: str | None) -> str:
 
 
 def _failed_at(error: BaseException) -> str:
-    """Return the file and line that an import failed at: of the module's own code, not of the
-    import system's."""
+    """Return the file and line of the module's code where an import failed."""
     if isinstance(error, SyntaxError) and error.filename:
         return str(Place(error.filename, error.lineno))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -130,6 +127,6 @@ def _is_import(file: str) -> bool:
 
 
 def _shown(file: str) -> str:
-    """Return the path from where the process is, if that is shorter."""
+    """Return the path relative to the working directory, if the file is below it."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

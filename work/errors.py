@@ -1,4 +1,4 @@
-"""What a job's own calls raise."""
+"""The errors that a job's own calls raise."""
 
 from collections.abc import Sequence
 
@@ -6,98 +6,99 @@ from errors import DoNotRetry, JobRunnersError
 
 
 class ResultNotJson(JobRunnersError):
-    """A job returned something that its row can't keep."""
+    """A job returned a value that its row can't store."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the job's result is not JSON: {why}")
+        super().__init__(f"The job's result isn't JSON: {why}")
 
 
 class CursorTooLarge(JobRunnersError):
-    """A job wanted to checkpoint a cursor that its row has no room for."""
+    """A job passed a cursor to a checkpoint that is too large for its row."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
-            f"a cursor of {size:,} bytes can't be kept, only up to {limit:,}: put what it has to "
-            "remember into the bucket or a table, and the way there into the cursor"
+            f"The cursor has {size:,} bytes. The limit is {limit:,}. "
+            "Put the data into the bucket or a table, and its key into the cursor."
         )
 
 
 class StepNameTaken(DoNotRetry):
-    """A job took a second step of the same name, which would have got the first one's result."""
+    """A job used a step name twice, which would have returned the first step's result."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"the step {name!r} was taken before in this leg, and a name stands for one step: give "
-            "each its own, such as the name and what it is about"
+            f"This leg already has a step {name!r}. Give each step its own name, "
+            "for example with the id of the item that it works on."
         )
         self.name = name
 
 
 class NameTooLong(DoNotRetry):
-    """A job gave a step a name, or a child a key, that has no room in the table."""
+    """The name of a step or the key of a child is too long for the table."""
 
     def __init__(self, what: str, name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"the {what} {name[:60]!r}… is {size:,} bytes long; at most {limit:,} are allowed: "
-            "take a shorter one, such as a hash of what it is about"
+            f"The {what} {name[:60]!r}… has {size:,} bytes. The limit is {limit:,}. "
+            "Use a shorter one, such as a hash."
         )
 
 
 class InvalidFileName(DoNotRetry):
-    """A job gave a file a name that no file may have."""
+    """A job gave a file an invalid name."""
 
     def __init__(self, name: str, longest: int) -> None:
         super().__init__(
-            f"a file can't be named {name[:100]!a}. A name has 1 to {longest} bytes of UTF-8 "
-            "without control characters, and no part of it between slashes is empty, '.' or '..': "
-            "take one such as 'photo.jpg' or 'pages/1.png'"
+            f"{name[:100]!a} isn't a valid file name. A name has 1 to {longest} bytes of UTF-8 "
+            "without control characters, and no part between slashes is empty, '.' or '..'. "
+            "Use a name such as 'photo.jpg' or 'pages/1.png'."
         )
         self.name = name
 
 
 class FileRefused(DoNotRetry):
-    """A job named a file that it may not read, or may not write. `key` is the file's."""
+    """A job may not read or write the file with this `key`."""
 
     def __init__(self, key: str, folders: Sequence[str]) -> None:
         allowed = ", ".join(f"{folder}/" for folder in folders)
         super().__init__(
-            f"this job can't use the file {key[:200]!a}: its key has to be below {allowed}. "
-            "job.result_file(name) and job.work_file(name) return keys that the job can write"
+            f"This job can't use the file {key[:200]!a}. Its key must be below {allowed}. "
+            "job.result_file(name) and job.work_file(name) return keys that the job can write."
         )
         self.key = key
 
 
 class NameNotText(DoNotRetry):
-    """A job gave a step a name, or a child a key, that UTF-8 has no form for."""
+    """The name of a step or the key of a child can't be encoded as UTF-8."""
 
     def __init__(self, what: str, name: str) -> None:
         super().__init__(
-            f"the {what} {name[:60]!r} has a lone surrogate, as a file name has that is not UTF-8. "
-            "Take another, such as os.fsencode(name).hex()"
+            f"The {what} {name[:60]!r} has a lone surrogate, like a file name that isn't UTF-8. "
+            "Use another one, such as os.fsencode(name).hex()."
         )
 
 
 class AppSettingMissing(DoNotRetry):
-    """A job or task asked for a setting that nobody has set."""
+    """A job or task reads a setting that isn't set and has no default."""
 
     def __init__(self, name: str, variable: str, path: str | None) -> None:
-        where = f"under {path}: jobs config set {name}" if path else f"here: set {variable}"
-        super().__init__(f"there is no setting {name} {where}")
+        fix = f"Set it with jobs config set {name}" if path else f"Set {variable}"
+        where = f" under {path}" if path else ""
+        super().__init__(f"The setting {name} doesn't exist{where}. {fix}.")
         self.name = name
 
 
 class AppSettingsUnreadable(JobRunnersError):
-    """Parameter Store did not answer, or refused, and nothing it said before can be used."""
+    """Parameter Store didn't answer or refused, and no cached values are fresh enough."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"the settings under {path} can't be read ({why}), and none that were read before are "
-            "fresh enough"
+            f"Can't read the settings under {path} ({why}), and the cached ones are too old."
         )
 
 
 class InvalidOccurrences(JobRunnersError):
-    """Nothing can happen at these times: `field` (cron, every or timezone) is wrong, and `why`."""
+    """The times of a schedule are invalid. `field` is cron, every, timezone or missed, and `why` is
+    a predicate or a clause for the message."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")
@@ -106,7 +107,8 @@ class InvalidOccurrences(JobRunnersError):
 
 
 class EntryNotLoaded(JobRunnersError):
-    """The function of a job or task, given as "package.module:function", can't be imported."""
+    """A function that is given as "package.module:function" can't be imported. `why` may have
+    several sentences and has no final period."""
 
     def __init__(self, entry: str, written_at: object, why: str) -> None:
         super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
@@ -115,8 +117,8 @@ class EntryNotLoaded(JobRunnersError):
 
 
 class AroundFailed(JobRunnersError):
-    """A context manager of AROUND failed: on the way in, so that the function was not called, or on
-    the way out, which changes nothing about how the work ended."""
+    """A context manager of AROUND failed. If it failed on entry, the function was not called. A
+    failure on exit doesn't change how the job or task ended."""
 
     def __init__(self, name: str, when: str, error: BaseException) -> None:
         super().__init__(f"{name} failed {when}: {type(error).__name__}: {error}")

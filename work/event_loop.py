@@ -1,13 +1,15 @@
-"""Runs an `async def` job or task: in an event loop of its own, which nothing of it outlives.
+"""Run an `async def` job or task in its own event loop, and end everything in it afterwards.
 
-What ends a job from outside reaches the function's main task, whichever of its tasks it came to: as
-an exception where that task checkpoints itself, else as asyncio's own cancellation. Only jobs and
-tasks that are `async def` import this module, and asyncio with it.
+A signal that ends a job from outside always reaches the function's main task, even if another task
+received it. The main task gets it as an exception if it was checkpointing, otherwise as asyncio's
+cancellation. Only `async def` jobs and tasks import this module, and asyncio with it.
 
-Traps that this avoids: asyncio keeps a BaseException that is raised in a task for whoever awaits
-the task, a TaskGroup wraps it, and a callback drops it; raised in the loop's own code, it leaves
-the loop half run; and `asyncio.run` waits for ever for a task that swallows its cancellation, or
-for a thread.
+It avoids these traps of asyncio:
+
+- asyncio stores a BaseException of a task until the task is awaited, a TaskGroup wraps it, and a
+  callback drops it.
+- A BaseException in the loop's own code leaves the loop half run.
+- `asyncio.run` waits forever for a thread, or for a task that suppresses its cancellation.
 """
 
 import asyncio
@@ -26,10 +28,11 @@ from work.alarm import answered_by, in_main_thread
 from work.running_job import RunningJob
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
-# Seconds from the end of the time until the loop is stopped under a function that goes on all the
-# same, and for each of its tasks to end that is left. Both fit into what is kept for an outcome.
+# Seconds from the end of the time until the loop is stopped under a function that doesn't end. Also
+# the seconds that its remaining tasks have to end. Both fit into the time reserved for recording
+# the outcome.
 _PATIENCE = 1.0
-_AGAIN = 0.1  # seconds between two rings of the alarm, once it has rung
+_AGAIN = 0.1  # seconds between two rings of the alarm after the first
 _SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
 _RUNS_HANDLE = asyncio.Handle._run.__code__
 
@@ -38,21 +41,21 @@ _logger = logging.getLogger("work.event_loop")
 
 
 def run(coroutine: _Work, running: RunningJob | None = None) -> Any:
-    """Return what the coroutine returns, or raise what it raises; a signal that came to any of its
-    tasks is raised, unless the function ended in an error of its own.
+    """Run the coroutine and return its result.
 
-    In a thread, where no alarm rings, its loop ends it when the job's time is over. Tasks that are
-    left are cancelled, asynchronous generators closed, threads of `asyncio.to_thread` not waited
-    for.
+    Exceptions of the coroutine pass through. If any of its tasks received a signal, this raises the
+    signal, unless the function ended with an error of its own. In a thread, where no alarm rings,
+    the loop ends the function when the job's time is over. Remaining tasks are canceled,
+    asynchronous generators are closed, and threads of `asyncio.to_thread` are left running.
     """
     if not _has_loop():
         return _Run(running).run(coroutine)
-    return _in_a_thread(lambda: _Run(running).run(coroutine))  # whoever dispatched it has a loop
+    return _in_a_thread(lambda: _Run(running).run(coroutine))  # the caller's thread has a loop
 
 
 def _has_loop() -> bool:
     """Return whether a loop runs in this thread."""
-    # Work that ran inside the `except` would have this error in each of its tracebacks.
+    # Don't run the work inside the `except`: its tracebacks would include this error.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -68,10 +71,10 @@ class _Run:
         self._loop = _new_loop()
         self._thread = threading.get_ident()
         self._main: asyncio.Task[Any] | None = None
-        self._signal: BaseException | None = None  # the first that came to any task
+        self._signal: BaseException | None = None  # the first one that any task received
         self._rang_at: float | None = None
         self._is_stopped = False
-        self._is_over = False  # the function has ended: what comes now changes nothing
+        self._is_over = False  # the function has ended, so later signals change nothing
 
     def run(self, coroutine: _Work) -> Any:
         """Run the coroutine and end the loop."""
@@ -83,7 +86,7 @@ class _Run:
                 return self._outcome(runner, coroutine)
             finally:
                 if self._main is None:
-                    coroutine.close()  # it never began
+                    coroutine.close()  # it never started
                 self._wind_up(runner)
 
     def _outcome(self, runner: asyncio.Runner, coroutine: _Work) -> Any:
@@ -108,18 +111,18 @@ class _Run:
             self._loop.call_later(self._running.time_left(), self._time_is_over)
         return await coroutine
 
-    # --- what comes from outside ------------------------------------------------------------------
+    # --- signals from outside ---------------------------------------------------------------------
 
     def _end(self, signal: BaseException) -> None:
-        """Have the function end by this signal, which is about to be raised by the job's own call,
-        in any task or thread."""
+        """End the function with this signal, which a call of the job is about to raise in any task
+        or thread."""
         if self._is_over:
             return
         self._signal = self._signal or signal
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._cancel)
         elif asyncio.current_task(self._loop) is not self._main:
-            self._cancel()  # the main task itself has it raised, and may clean up as it likes
+            self._cancel()  # not in the main task, where the call raises it and cleanup code runs
 
     def _cancel(self) -> None:
         if self._main is not None and not self._is_over:
@@ -135,8 +138,8 @@ class _Run:
             self._loop.stop()
 
     def _ring(self, frame: FrameType) -> None:
-        """Do what the alarm asks for. First the main task is cancelled; code that blocks the loop
-        all the same is interrupted; if that does not help either, the loop stops."""
+        """Handle a ring of the alarm. The first ring cancels the main task. Later rings interrupt
+        code that blocks the loop, and in the end stop the loop."""
         now = time.monotonic()
         is_first = self._rang_at is None
         if self._rang_at is None:
@@ -150,26 +153,27 @@ class _Run:
         if is_late:
             self._stop()
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: None)  # or it would sleep on
+            self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop up
 
     # --- the loop's end ---------------------------------------------------------------------------
 
     def _wind_up(self, runner: asyncio.Runner) -> None:
         try:
-            # Rung out of it, or the loop was stopped just before: what is left is given up.
+            # TimeOver: the alarm rang here. RuntimeError: the loop was just stopped. Give up on the
+            # remaining tasks.
             with suppress(TimeOver, RuntimeError):
                 runner.run(self._end_all())
         finally:
             self._abandon(asyncio.all_tasks(self._loop))
 
     async def _end_all(self) -> None:
-        """Cancel every task, close every asynchronous generator; some may go on all the same."""
+        """Cancel all tasks and close all asynchronous generators. Some may not end."""
         await self._cancelled(asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)})
         closing = self._loop.create_task(self._loop.shutdown_asyncgens())
         await self._cancelled({closing}, first=False)
 
     async def _cancelled(self, tasks: set[asyncio.Task[Any]], *, first: bool = True) -> None:
-        """Wait for tasks to end, for as long as there is patience; report what they failed of."""
+        """Wait up to _PATIENCE seconds for tasks to end, and report their errors."""
         for task in tasks if first else ():
             task.cancel()
         if not tasks:
@@ -182,22 +186,23 @@ class _Run:
                 self._loop.call_exception_handler(about | {"exception": error})
 
     def _abandon(self, left: set[asyncio.Task[Any]]) -> None:
-        """Close the loop under tasks that don't end when they are cancelled."""
+        """Close the loop under tasks that don't end when they are canceled."""
         for task in left:
             _logger.error("a task that swallows its cancellation was given up: %r", task)
         self._loop.close()
         for task in left:
             coroutine = task.get_coro()
-            with suppress(RuntimeError):  # it swallows this too
+            with suppress(RuntimeError):  # it suppresses this too
                 if asyncio.iscoroutine(coroutine):
                     coroutine.close()
 
 
 class _Threads(ThreadPoolExecutor):
-    """The threads of `asyncio.to_thread`. Nothing can end one that hangs: nobody waits."""
+    """The threads of `asyncio.to_thread`. The loop doesn't wait for them, because a thread that
+    hangs can't be ended."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Begin no more; the threads end once they have done what they are at."""
+        """Start no more calls. The threads end after their current call."""
         super().shutdown(wait=False, cancel_futures=True)
 
 
@@ -209,14 +214,15 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
-    """Log what nobody has awaited, as asyncio does; the end of a leg is no error."""
+    """Log an exception that was never awaited, like asyncio, but not a signal such as the end of a
+    leg."""
     if not isinstance(about.get("exception"), _SIGNALS):
         loop.default_exception_handler(about)
 
 
 def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
-    """Return whether code that the loop has called is running, and not the loop's own or ours. What
-    is written in C has no frame of its own: with `of_c` it counts wherever it may be running."""
+    """Return whether the loop is running code of the job, and not its own code or ours. Code in C
+    has no frame: with `of_c`, places where it may be running count too."""
     if of_c and rang_in.f_code is _RUNS_HANDLE:
         return True
     called: FrameType | None = None
@@ -234,14 +240,14 @@ _OURS = (_Run._end_all, _Run._cancel, _Run._time_is_over, _Run._stop, _report)
 
 
 def _in_a_thread(call: Callable[[], Any]) -> Any:
-    """Return what a call returns in a thread of its own, with the log's fields of this one."""
+    """Run a call in a new thread with this thread's context, and return its result."""
     ended: list[Any] = []
     context = contextvars.copy_context()
 
     def work() -> None:
         try:
             ended.append((True, context.run(call)))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it was called
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             ended.append((False, error))
 
     thread = threading.Thread(target=work)

@@ -1,4 +1,4 @@
-"""A job's files: it reads and writes them by their keys, and needs to know nothing of S3."""
+"""A job's files in S3, which it reads and writes by their keys."""
 
 import io
 import re
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
     from aws.bucket import Version
 
-# `aws.bucket` is imported by the first call that needs it: most jobs have no files.
+# The functions import `aws.bucket` when they run, because most jobs have no files.
 
-_LONGEST_NAME = 255  # bytes: with its folder, it stays below the 1,024 that S3 allows
+_LONGEST_NAME = 255  # bytes; with its folder a name stays below S3's limit of 1,024
 _READ_AHEAD = 1024 * 1024  # bytes
 
 
 class JobFiles:
-    """The files that a job reads and writes, each named by its key: a text, which may be in a
-    payload, a cursor or a result."""
+    """The files that a job reads and writes. A key is text that a payload, a cursor or a result can
+    have."""
 
     _row: JobRequest
 
     @property
     def result_folder(self) -> str:
-        """The folder of the job's result files. To name a file in it, call `result_file`."""
+        """Return the folder of the job's result files. To name a file in it, call `result_file`."""
         return self._row.result_folder
 
     @property
     def work_folder(self) -> str:
-        """The folder of the files that only this job's later legs and attempts need. It is empty
-        when the job begins, and again when it is retried by hand with another payload. To name a
+        """Return the folder of the files that only this job's later legs and attempts need. It is
+        empty when the job starts, and again after a manual retry with another payload. To name a
         file in it, call `work_file`."""
         return self._row.work_folder
 
@@ -87,11 +87,11 @@ class JobFiles:
         *,
         content_type: str = "application/octet-stream",
     ) -> str:
-        """Write a file in one go, over the one that was there; return its key.
+        """Write or replace a whole file, and return its key.
 
-        `key` is that of a result file or a work file of this job; any other is refused with
-        FileRefused. `data` is the content, text as UTF-8, or an iterable of parts of it: then no
-        more than 8 MiB and one part are in memory. No reader sees a file that is half written.
+        `key` must be the key of a result file or a work file of this job. Raises FileRefused for
+        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. With an
+        iterable, at most 8 MiB and one part are in memory. Readers never see a partial file.
         """
         from aws import multipart
 
@@ -120,14 +120,14 @@ class StoredFile(io.BufferedReader):
         self.etag = ranges.version.etag
 
     def read1(self, size: int = -1) -> bytes:
-        """Return what is read ahead, up to `size` bytes. A text wrapper calls this for 8 KiB at a
-        time, which would be a request each."""
+        """Return up to `size` bytes from the buffer. A text wrapper reads 8 KiB at a time, and each
+        read would otherwise be a request."""
         self.peek(1)
         return super().read1(size)
 
 
 class _Ranges(io.RawIOBase):
-    """One version of an object: each read is a request for a range of it."""
+    """One version of an object. Each read requests a range of it."""
 
     def __init__(self, key: str, version: "Version") -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class _Ranges(io.RawIOBase):
 
 
 def is_in(folder: str, key: str) -> bool:
-    """Return whether a key is that of a file in a folder, or below it: no part of its name may be
+    """Return whether a key belongs to a file in or below a folder. No part of its name may be
     empty, "." or ".."."""
     name = key.removeprefix(f"{folder}/")
     return name != key and {"", *names.DOTS}.isdisjoint(name.split("/")) and _is_utf_8(key)
@@ -187,7 +187,7 @@ def _key(folder: str, name: str) -> str:
 
 
 def _is_utf_8(text: str) -> bool:
-    """Return whether a text has no lone surrogates, which a file name of `os.listdir` may have."""
+    """Return whether text has no lone surrogates. File names of `os.listdir` may have them."""
     try:
         text.encode()
     except UnicodeEncodeError:

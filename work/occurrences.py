@@ -1,15 +1,15 @@
-"""When recurring work is to happen: which times a cron expression or an interval means.
+"""Compute the times of a cron expression or an interval.
 
-Nothing here reads a clock or a table, so that two timers that ask the same get the same answer. The
-reader of cron expressions and the time zones are loaded when they are first needed.
+The functions read no clock and no table, so that two timers compute the same times. The parser of
+cron expressions and the time zones are loaded at their first use.
 
-A cron expression means local times. In most zones one hour of the year is skipped, and one comes
-twice. What is done then is what Debian's cron does:
+A cron expression means local times. In most zones the clock skips one hour of the year and repeats
+another. The rules for those hours are those of Debian's cron:
 
-- Where minute and hour both begin with a digit ("30 2 * * *"), each local time happens once: one
-  that is skipped at the moment the clock jumps, one that comes twice at the first.
-- Where one of them begins with a star ("*/15 * * * *"), it happens whenever the clock of the zone
-  shows such a time: at none that is skipped, and twice at one that comes twice.
+- If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
+  time happens at the moment the clock jumps, and a repeated time at its first occurrence.
+- If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
+  such a time: never at a skipped time, and twice at a repeated one.
 """
 
 import re
@@ -26,12 +26,12 @@ from work.errors import InvalidOccurrences
 if TYPE_CHECKING:
     from cronsim import CronSim
 
-SHORTEST: Final = 60  # seconds: the timer looks once a minute
+SHORTEST: Final = 60  # seconds; the timer runs once a minute
 LONGEST: Final = 366 * 24 * 60 * 60
 SPANS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
 LONGEST_CRON: Final = 256  # characters
-MOST_MISSED: Final = 100  # so many of those that were missed are made up for
-SHOWN: Final = 5  # how many of the next occurrences a person is shown
+MOST_MISSED: Final = 100  # the largest number of missed occurrences that can start late
+SHOWN: Final = 5  # number of next occurrences that a schedule shows
 
 _FIELDS: Mapping[str, str] = {
     "minute": "0 to 59",
@@ -46,14 +46,14 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-_NEAR = 2 * _DAY  # more than any clock differs from UTC, or has been set back
+_NEAR = 2 * _DAY  # more than any zone's offset from UTC, and than any change of a clock
 _SECOND = timedelta(seconds=1)
 
 
 class When(NamedTuple):
-    """The times of recurring work: those of a cron expression in a zone, or each `every` seconds.
+    """The times of a schedule: a cron expression in a time zone, or an interval of `every` seconds.
 
-    `every` counts from 1970 in UTC, whatever the zone: its times are the multiples of it.
+    The times of `every` are its multiples since 1970 in UTC.
     """
 
     cron: str | None = None
@@ -62,7 +62,7 @@ class When(NamedTuple):
 
 
 def check(when: When) -> None:
-    """Raise InvalidOccurrences unless these are times that there are."""
+    """Raise InvalidOccurrences for invalid times, and for a cron expression that never matches."""
     check_form(when)
     _zone(when.timezone)
     if when.cron is not None and _next_local(when.cron, _EPOCH.replace(tzinfo=None)) is None:
@@ -70,8 +70,8 @@ def check(when: When) -> None:
 
 
 def check_form(when: When) -> None:
-    """Raise InvalidOccurrences for what is wrong whatever the cron expression and the zone mean:
-    this loads nothing."""
+    """Raise InvalidOccurrences for errors that can be found without loading the cron parser and the
+    time zones."""
     if (when.cron is None) == (when.every is None):
         raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     if when.cron is not None:
@@ -88,12 +88,13 @@ def check_form(when: When) -> None:
         if not SHORTEST <= when.every <= LONGEST:
             raise InvalidOccurrences("every", f"must be {SPANS}")
         if when.timezone != "UTC":
-            raise InvalidOccurrences("timezone", "is for cron; every counts the time that passes")
+            raise InvalidOccurrences("timezone", "is for cron, because every counts in UTC")
 
 
 def _advice(cron: str) -> str:
-    """Return an example of an expression: the one that is meant, if it is in another notation."""
-    from work import other_notations  # for this error alone
+    """Return an example of a cron expression: the equivalent of the given one, if that is in
+    another notation."""
+    from work import other_notations  # imported here because only this error needs it
 
     words, here = other_notations.advice(cron)
     if _is_expression(here):
@@ -110,24 +111,25 @@ def _is_expression(cron: str | None) -> bool:
 
 
 def next_after(when: When, after: int) -> int | None:
-    """Return the first time after `after`, both in milliseconds since 1970; None if none comes
-    within 50 years. Raises InvalidOccurrences."""
+    """Return the first time after `after`, both in milliseconds since 1970, or None if there is
+    none within 50 years. Raises InvalidOccurrences."""
     if when.every is not None:
         step = when.every * clock.SECOND
         return (after // step + 1) * step
-    # To the second: an expression means whole minutes, and clocks change at whole seconds.
+    # Whole seconds are enough: an expression means whole minutes, and clocks change at whole
+    # seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
     found = _next(_expression(when), _zone(when.timezone), since)
     return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
 
 
 def upcoming(when: When, after: int, count: int = SHOWN) -> list[int]:
-    """Return the next `count` times after `after`, in milliseconds; fewer where fewer come."""
+    """Return the next `count` times after `after` in milliseconds, or fewer if there are fewer."""
     return [time for time, _ in zip(_following(when, after), range(count), strict=False)]
 
 
 def in_words(when: When) -> str:
-    """Return when it is in English, such as "at 02:00 every day, Europe/Berlin".
+    """Return the times in words, such as "at 02:00 every day, Europe/Berlin".
 
     Raises InvalidOccurrences.
     """
@@ -146,11 +148,11 @@ def _following(when: When, after: int) -> Iterator[int]:
         time = next_after(when, time)
 
 
-# --- what a cron expression means -----------------------------------------------------------------
+# --- cron expressions -----------------------------------------------------------------------------
 
 
 def _expression(when: When) -> str:
-    """Return the cron expression of what has no interval. Raises InvalidOccurrences."""
+    """Return the cron expression. Raises InvalidOccurrences if there is none."""
     if when.cron is None:
         raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     return when.cron
@@ -165,18 +167,18 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
 
 
 def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after` where each local time happens once."""
+    """Return the first moment after `after`, if each local time happens once."""
     local = _next_local(cron, _local(zone, after))
     while local is not None:
         moment = _first_moment(zone, local)
-        if moment > after:  # else it has come twice, or been skipped, and was before
+        if moment > after:  # otherwise the time was repeated or skipped, and has already happened
             return moment
         local = _next_local(cron, local)
     return None
 
 
 def _first_moment(zone: tzinfo, local: datetime) -> datetime:
-    """Return when a clock of the zone first shows a time, or jumps over it."""
+    """Return the moment at which the zone's clock first shows a time, or jumps over it."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
     if _local(zone, moment) == local:
         return moment
@@ -184,11 +186,11 @@ def _first_moment(zone: tzinfo, local: datetime) -> datetime:
 
 
 def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after` at which a clock of the zone shows such a time.
+    """Return the first moment after `after` at which the zone's clock shows such a time.
 
-    Between two changes of the clock, local time is UTC and a constant. Two kinds of changes count:
-    those soon after `after`, which may show the same times again, and those shortly before the
-    time that was found. The decades between them are skipped.
+    Between two clock changes, local time is UTC plus a constant. Only two kinds of changes matter:
+    those soon after `after`, which may repeat times, and those shortly before the time found. The
+    search skips the decades between them.
     """
     asked = _local(zone, after)
     found_local = _next_local(cron, asked)
@@ -198,19 +200,19 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
         change = _change(zone, after, after + _NEAR if is_far else found)
         if change is not None:
             after = change
-            local = _local(zone, change) - _SECOND  # the change itself may be such a time
-            if not asked <= local < found_local:  # else the first search found the same
+            local = _local(zone, change) - _SECOND  # the change itself may match
+            if not asked <= local < found_local:  # otherwise the search would find the same time
                 asked, found_local = local, _next_local(cron, local)
         elif is_far:
-            after = found_local.replace(tzinfo=UTC) - _NEAR  # before it in every zone
+            after = found_local.replace(tzinfo=UTC) - _NEAR  # earlier than it in every zone
         else:
             return found
     return None
 
 
 def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
-    """Return when the zone's clock changes first after `after`, at `until` the latest; None if it
-    does not. No clock changes twice within a day."""
+    """Return the first change of the zone's clock after `after` and up to `until`, or None. No
+    clock changes twice within a day."""
     offset = _offset(zone, after)
     while after < until:
         changed = min(after + _DAY, until)
@@ -231,7 +233,7 @@ def _offset(zone: tzinfo, moment: datetime) -> timedelta:
 
 
 def _local(zone: tzinfo, moment: datetime) -> datetime:
-    """Return what a clock of the zone shows."""
+    """Return the zone's local time."""
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
@@ -253,7 +255,7 @@ def _parsed(cron: str, after: datetime) -> "CronSim":
         try:
             CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
         except CronSimError:
-            pass  # it is the field itself
+            pass  # the field itself is wrong
         else:
             raise _never(cron)
     given = fields[list(_FIELDS).index(field)]
@@ -263,11 +265,11 @@ def _parsed(cron: str, after: datetime) -> "CronSim":
 
 
 def _never(cron: str) -> InvalidOccurrences:
-    return InvalidOccurrences("cron", f"{cron!r} never comes: no such day is in these months")
+    return InvalidOccurrences("cron", f"{cron!r} never matches: these months have no such day")
 
 
 def _ordinals(words: str) -> str:
-    """Return cronsim's words with 1st, 2nd and 3rd where it says 31th."""
+    """Correct cronsim's ordinals, such as "31th" to "31st"."""
     endings = {"1": "st", "2": "nd", "3": "rd"}
     return re.sub(r"\b([2-5])([1-3])th\b", lambda th: f"{th[1]}{th[2]}{endings[th[2]]}", words)
 
@@ -277,17 +279,17 @@ def _ordinals(words: str) -> str:
 
 @cache
 def _zone(name: str) -> tzinfo:
-    """Return a time zone as the build has it: the machine's own data may be older, or missing."""
+    """Return a time zone from the build's data. The machine's own data may be older or missing."""
     if name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo
 
     known = zones()
     if name not in known:
-        from difflib import get_close_matches  # for this error alone
+        from difflib import get_close_matches  # imported here because only this error needs it
 
         nearest = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else "one is 'Europe/Berlin'"
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "an example is 'Europe/Berlin'"
         raise InvalidOccurrences("timezone", f"there is no time zone {name!r}; {hint}")
     with _tzdata().joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
@@ -295,7 +297,7 @@ def _zone(name: str) -> tzinfo:
 
 @cache
 def zones() -> frozenset[str]:
-    """Return the names of all time zones, by IANA."""
+    """Return the IANA names of all time zones."""
     return frozenset(_tzdata().joinpath("zones").read_text(encoding="ascii").split())
 
 

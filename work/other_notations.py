@@ -1,17 +1,17 @@
-"""Times as EventBridge and Quartz write them, and what they are here: for error messages alone."""
+"""Translate the cron notations of EventBridge and Quartz, for error messages."""
 
 import re
 
 _UNITS = {"minute": 60, "hour": 3600, "day": 86_400}
 _RATE = re.compile(r"\s*rate\(\s*(\d+)\s+(minute|hour|day)s?\s*\)\s*")
 _CRON = re.compile(r"\s*cron\((.*)\)\s*")
-# The number of a day of the week: not which one of the month, nor a step.
+# The number of a day of the week, but not the number after "#" or "/".
 _DAY_OF_WEEK = re.compile(r"(?<![#/\d])[1-7](?!\d)")
 
 
 def advice(cron: str) -> tuple[str, str | None]:
-    """Return what to write instead of times in another notation, as a sentence, and the cron
-    expression that it comes to, if that is one. The sentence is empty for what is in neither."""
+    """Return a hint for an expression in another notation, and the equivalent cron expression or
+    None. The hint is empty if the notation is unknown."""
     rate = _RATE.fullmatch(cron)
     if rate is not None:
         return f"Give every={int(rate[1]) * _UNITS[rate[2]]} instead, which is in seconds", None
@@ -19,7 +19,7 @@ def advice(cron: str) -> tuple[str, str | None]:
     fields = (wrapped[1] if wrapped else cron).split()
     if len(fields) != 6 or "?" not in fields:
         return "", None
-    if "?" in (fields[2], fields[4]):  # EventBridge, whose last field is the year
+    if "?" in (fields[2], fields[4]):  # EventBridge: the last field is the year
         *fields, left_out = fields
         what, any_value = "year", "*"
     else:
@@ -27,7 +27,7 @@ def advice(cron: str) -> tuple[str, str | None]:
         what, any_value = "seconds", "0"
     if left_out != any_value:
         return f"No {what} can be given here", None
-    # There Sunday is 1, and here 0.
+    # Sunday is 1 in that notation, and 0 here.
     fields[4] = _DAY_OF_WEEK.sub(lambda day: str(int(day[0]) - 1), fields[4])
     here = " ".join("*" if each == "?" else each for each in fields)
     return f"Leave out the {what}, and write * for ?", here

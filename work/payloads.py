@@ -1,7 +1,7 @@
-"""Payloads against their models: what a function takes, and whether a payload is that.
+"""Check payloads against their models.
 
-Apart from the definitions, because pydantic is half of a cold start, and whoever only needs to know
-the rules of a job does without.
+This is separate from the definitions, because importing pydantic is half of a cold start, and code
+that only needs the rules of a job doesn't need it.
 """
 
 import inspect
@@ -13,13 +13,13 @@ from pydantic.config import ExtraValues
 
 from errors import InvalidDefinition, InvalidPayload
 
-# A payload of 2.5 MB can be wrong in 600,000 places, and to list them takes 700 MB of memory.
+# A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _LISTED_AT_MOST = 1000
 
 
 def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
-    """Return the model that a function annotates its `payload` with; raise InvalidDefinition unless
-    it has one, and takes just the expected parameters."""
+    """Return the model of a function's `payload` annotation. Raises InvalidDefinition if it has
+    none, or if the function's parameters aren't the expected ones."""
     parameters = tuple(inspect.signature(function).parameters)
     name = f"{function.__module__}.{function.__qualname__}"
     if parameters != expected:
@@ -27,7 +27,7 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
             f"{name}({', '.join(parameters)}) must take exactly ({', '.join(expected)})"
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise InvalidDefinition(f"{name} has a yield: a generator, of which nothing would run")
+        raise InvalidDefinition(f"{name} is a generator (it has a yield), so its body wouldn't run")
     model = get_type_hints(function).get("payload")
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise InvalidDefinition(f"{name}: annotate `payload` with a pydantic model")
@@ -35,11 +35,11 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
 
 
 def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return a payload that is to be dispatched as its model; raise InvalidPayload with every field
-    that is wrong, or that the model does not have.
+    """Return the model of a new payload. Raises InvalidPayload with every wrong or unknown field.
 
-    A typo in the name of an optional field would succeed otherwise. Only a model that says
-    `extra="allow"` or `extra="ignore"` in its own config takes other fields, in its parts too.
+    Unknown fields are refused, because a typo in an optional field's name would otherwise pass.
+    Only a model with `extra="allow"` or `extra="ignore"` in its own config accepts them, also in
+    its parts.
     """
     is_open = model.model_config.get("extra") in ("allow", "ignore")
     extra: ExtraValues | None = None if is_open else "forbid"
@@ -47,17 +47,17 @@ def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseMode
 
 
 def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return a payload that was dispatched before as its model; raise InvalidPayload with every
-    field that is wrong.
+    """Return the model of a payload that was dispatched earlier. Raises InvalidPayload with every
+    wrong field.
 
-    Fields that the model does not have are ignored, whatever it says of them: the API that took
-    them may be newer than this worker, and a job in flight must not fail of that.
+    Unknown fields are ignored even if the model forbids them. The API that accepted them may be
+    newer than this worker, and that must not fail a job in flight.
     """
     return _validated(name, lambda: _lenient(model, payload))
 
 
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
-    """Return what pydantic found wrong, as field and reason, never the value: it may be secret."""
+    """Return pydantic's errors as fields and reasons, without values, which may be secret."""
     count = error.error_count()
     if count > _LISTED_AT_MOST:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
@@ -73,7 +73,7 @@ def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
 def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
     try:
         return model.model_validate(payload)
-    except ValidationError:  # of such fields, or of others: then this raises it again
+    except ValidationError:  # raised again below unless only unknown fields caused it
         return model.model_validate(payload, extra="ignore")
 
 

@@ -1,6 +1,6 @@
-"""What limits a queue has: how many of its jobs run at once, and how fast they start.
+"""The limits of a queue: the number of its jobs that run at once, and the rate of their starts.
 
-A queue that nobody declares has none. `QUEUES` in a table of jobs declares some:
+A queue that isn't declared has no limits. Declare queues with `QUEUES` next to a table of jobs:
 
     QUEUES = {"mailings": Queue(slots=3, per="organization_id", rate=Rate(30, seconds=60))}
 """
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
-MOST_SLOTS: Final = 100  # one read of a line sees them all
+MOST_SLOTS: Final = 100  # one read of a line covers them all
 MOST_WAITING: Final = 100_000
 LONGEST_KEY: Final = 64  # characters
-WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart by
+WHOLE_QUEUE: Final = "*"  # the key of jobs without a value of `per`
 
-# What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
-# steer a terminal, or could be taken for a key that means something else.
+# Values that are used as keys unchanged. Others are hashed, because they could break the table's
+# keys, contain control characters, or look like a key with another meaning.
 _PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{LONGEST_KEY}}}"
 
 
 class Queue(Value, kw_only=True):
-    """The limits of a queue; at least one of `slots` and `rate` is given.
+    """The limits of a queue. Set `slots`, `rate` or both.
 
-    `slots` is how many of its jobs run at once, 1 to 100; `rate`, how fast they start. With `per`,
-    each value of "organization_id", of "campaign_id" or of a field of the payload has slots and a
-    rate of its own; jobs without a value share one. Those that wait start oldest first ("fifo"), or
-    one organisation after the other, and each one's oldest first ("fair"). Where `max_waiting` of
-    one value wait, no more are accepted.
+    - `slots`: the number of jobs that run at once, 1 to 100.
+    - `rate`: the rate at which jobs start.
+    - `per`: "organization_id", "campaign_id" or a field of the payload. Each of its values has its
+      own slots and rate. Jobs without a value share one.
+    - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
+      oldest job starts first ("fair").
+    - `max_waiting`: the number of waiting jobs of one value at which dispatches are refused.
     """
 
     slots: int | None = None
@@ -49,7 +51,7 @@ class Queue(Value, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.slots is None and self.rate is None:
-            raise InvalidDefinition("Queue() limits nothing: give it slots, a rate, or both")
+            raise InvalidDefinition("Queue() has no limits: set slots, rate or both")
         if self.slots is not None and not is_whole(self.slots, MOST_SLOTS):
             raise self._wrong("slots", f"a whole number, 1 to {MOST_SLOTS}")
         if self.rate is not None and not isinstance(self.rate, Rate):
@@ -65,13 +67,13 @@ class Queue(Value, kw_only=True):
         return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
 
     def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
-        """Return which of the queue's lines a job is in: the value of `per`, as text.
+        """Return the job's key in the queue: the value of `per` as text.
 
-        The payload is its model, so that values which the model takes for one are one; or JSON, of
-        a payload that its model does not take. It is "*" without `per`, and for a payload without
-        the field or with a value there that is not as JSON text, a whole number, true or false. A
-        campaign's has its organisation before it. A value that is long, or has characters that no
-        key can have, is hashed.
+        The payload is its model, so that values that the model treats as equal have one key; or
+        JSON, if its model doesn't accept it. The key is "*" without `per`, without the field, and
+        for a value that isn't a string, a whole number, true or false in JSON. A campaign's key
+        starts with its organization. A long value, or one with characters that a key can't have, is
+        hashed.
         """
         match self.per:
             case None:
@@ -79,33 +81,34 @@ class Queue(Value, kw_only=True):
             case "organization_id":
                 return _plain(organization_id)
             case "campaign_id":
-                # Two organisations may have a campaign of the same name. No name has a "#", so that
-                # the second form is hashed, and can't be an organisation's of a shorter name.
+                # Two organizations may have campaigns with the same name. If the organization has a
+                # ":", the separator "#" makes the value hashed, because names have no "#". So it
+                # can't equal the key of an organization with a shorter name.
                 separator = "#" if ":" in organization_id else ":"
                 return _plain(f"{organization_id}{separator}{campaign_id or ''}")
             case field:
                 return _value(_read(payload, field))
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return what is wrong if a payload has a field called as what `per` means of the job, or
-        has a secret in that which `per` names."""
+        """Return an error if `per` means the job's own field but the payload has one with that
+        name, or if `per` names a secret of the payload. Return None if it is valid."""
         if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
             return (
-                f"Queue(per={self.per!r}): is the job's own {self.per}, but its payload has a "
-                "field of that name, which would not be used: call that field something else"
+                f"Queue(per={self.per!r}): means the job's own {self.per}, but its payload also "
+                "has a field with that name, which would be ignored. Rename that field"
             )
         if any(
             _is_secret(payload_model.model_fields[own].annotation)
             for own in fields_named(payload_model, self.per)
         ):
             return (
-                f"Queue(per={self.per!r}): is a secret of the payload, and people see the values "
-                "of per, as the keys of a queue: name a field that may be seen"
+                f"Queue(per={self.per!r}): is a secret of the payload, but people see the values "
+                "of per as a queue's keys. Use a field that isn't secret"
             )
         return None
 
     def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
-        """Return whether jobs with such a payload can have a value for `per`."""
+        """Return whether jobs with this payload model can have a value of `per`."""
         if self.per in (None, "organization_id", "campaign_id"):
             return True
         if payload_model.model_config.get("extra") == "allow":
@@ -114,7 +117,7 @@ class Queue(Value, kw_only=True):
 
 
 def _is_secret(annotation: object) -> bool:
-    """Return whether a field of this type may hold one of pydantic's secrets."""
+    """Return whether a field of this type may have one of pydantic's secrets."""
     from pydantic import Secret, SecretBytes, SecretStr
 
     kind = get_origin(annotation) or annotation
@@ -124,7 +127,7 @@ def _is_secret(annotation: object) -> bool:
 
 
 def _read(payload: object, name: str) -> object:
-    """Return the value of a field by its name or alias; None without one."""
+    """Return the value of a field by its name or alias, or None."""
     if isinstance(payload, Mapping):
         return payload.get(name)
     if not hasattr(payload, "model_extra"):
@@ -139,7 +142,7 @@ def _value(value: object) -> str:
     if value is not None and type(value) not in (str, int, bool):
         try:
             value = plain(value)
-        except ValueError:  # of what JSON has no form for
+        except ValueError:  # JSON can't represent the value
             return WHOLE_QUEUE
     if isinstance(value, bool):
         return "true" if value else "false"

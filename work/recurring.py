@@ -1,4 +1,4 @@
-"""Work that comes again and again: `RECURRING` beside `JOBS` names it.
+"""Declare schedules in code, with `RECURRING` next to `JOBS`:
 
 RECURRING = {
     "nightly_report": Recurring(
@@ -22,16 +22,16 @@ OVERLAPS: Final = ("skip", "queue", "allow")
 
 
 def check_missed(most: int, overlap: str) -> None:
-    """Raise InvalidOccurrences if several occurrences are made up for that may not overlap."""
+    """Raise InvalidOccurrences if several missed occurrences may start late but not overlap."""
     if most > 1 and overlap != "allow":
         raise InvalidOccurrences(
-            "missed", 'more than one needs overlap "allow": the others would be left out'
+            "missed", 'more than one needs overlap "allow", because the others would be skipped'
         )
 
 
 @dataclass(frozen=True)
 class Each:
-    """Of occurrences that were missed, each is made up for: of more than `most`, the latest."""
+    """Start each missed occurrence late, but at most the latest `most`."""
 
     most: int
 
@@ -44,20 +44,19 @@ class Each:
 
 @dataclass(frozen=True)
 class Recurring:
-    """A job that is dispatched again and again, at the times of `cron` or each `every` seconds.
+    """A schedule: a job to dispatch at the times of `cron`, or every `every` seconds.
 
-    `cron` has five fields (minute, hour, day of the month, month, day of the week) and means the
-    local time of `timezone`, by its IANA name. `every` is in seconds, or a timedelta, from a minute
-    to 366 days; it counts from 1970 in UTC. work/occurrences.py says what is done when clocks
-    change.
+    - `cron`: five fields (minute, hour, day of the month, month, day of the week) in the local time
+      of `timezone`, an IANA name. work/occurrences.py describes clock changes.
+    - `every`: seconds or a timedelta, from a minute to 366 days, counted from 1970 in UTC.
+    - `missed`: an occurrence is missed if it was due while it couldn't be dispatched, for example
+      in an outage. Start none of the missed ones late ("skip"), one ("one"), or each (Each(3): the
+      latest three).
+    - `overlap`: while the job of an earlier occurrence is unfinished, skip the next one ("skip"),
+      dispatch it when that job has ended ("queue"), or dispatch it anyway ("allow").
 
-    An occurrence is missed if it was due while nothing could dispatch it, such as in an outage: of
-    those, none is made up for ("skip"), one ("one"), or each (Each(3): the latest three). While the
-    job of an earlier occurrence is unfinished, the next one is left out ("skip"), dispatched as
-    soon as that has ended ("queue"), or dispatched all the same ("allow").
-
-    What needs the reader of cron expressions is checked by `check`, which a build and `make test`
-    call: a process that starts does without.
+    `check` does the checks that need the cron parser. A build and `make test` call it, but the
+    start of a process doesn't.
     """
 
     job_type: str
@@ -93,7 +92,7 @@ class Recurring:
 
     @property
     def when(self) -> When:
-        """Its times."""
+        """Return the schedule's times. Raises InvalidDefinition."""
         every = self.every
         seconds = every.total_seconds() if isinstance(every, timedelta) else every
         if seconds is not None and (type(seconds) not in (int, float) or seconds % 1):
@@ -102,13 +101,13 @@ class Recurring:
 
     @property
     def most_missed(self) -> int:
-        """How many of the occurrences that were missed are made up for."""
+        """Return the largest number of missed occurrences that start late."""
         if isinstance(self.missed, Each):
             return self.missed.most
         return 1 if self.missed == "one" else 0
 
     def check(self) -> None:
-        """Raise InvalidDefinition for a cron expression or a zone that there is not."""
+        """Raise InvalidDefinition for an invalid cron expression or an unknown time zone."""
         self._checked(occurrences.check)
 
     def _checked(self, check: Callable[[When], None]) -> None:

@@ -1,4 +1,4 @@
-"""What jobs and steps return: JSON, and nothing that would look different once it was kept."""
+"""Convert the results of jobs and steps to JSON, so that they look the same after a read."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ from work.errors import ResultNotJson
 
 
 def as_json(result: Any) -> Any:
-    """Return the result as it will be read again: JSON; a pydantic model as its fields. Raises
-    ResultNotJson."""
-    from pydantic import BaseModel  # loaded with the job, and not before
+    """Return the result as JSON, as a later read returns it. A pydantic model becomes its fields.
+    Raises ResultNotJson."""
+    from pydantic import BaseModel  # imported here because it is loaded with the job's module
 
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The job as its function sees it: who it is for, where it left off, how to report."""
+"""The job as its function sees it: its owner, its cursor, and its calls."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,11 +20,11 @@ from work.time_budget import TimeBudget
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
-# move, then further apart, but never more than 5 s of work unsaved.
-_FIRST_GAP = 250  # before the first, which is written at once; it doubles with each
+# The gaps between written checkpoints. They are short at first, so that a short job shows progress.
+# Then they grow, but at most 5 s of work are unsaved.
+_FIRST_GAP = 250  # milliseconds after the first write, which happens at once; doubles each time
 _WIDEST_GAP = 5 * clock.SECOND
-# What a row of DynamoDB has room for is 400 KB in all; a row that is full could not even be failed.
+# A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
 
@@ -32,19 +32,20 @@ _T = TypeVar("_T")
 
 
 class Dispatch(Protocol):
-    """How a job dispatches more work. Jobs know no runner: they are handed this."""
+    """The calls with which a job dispatches more work, so that jobs don't depend on a runner."""
 
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
-        """Dispatch a child of this job; return its id."""
+        """Dispatch a child of this job and return its id."""
 
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
 
 
 class RunningJob(JobFiles):
-    """What a job function is handed.
+    """The first argument of a job's function.
 
-    `cursor` is what the last written checkpoint of an earlier leg or attempt left (None at first).
+    `cursor` is the cursor of the last written checkpoint of an earlier leg or attempt, at first
+    None.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class RunningJob(JobFiles):
         self._may_wait = may_wait
         self._gap = _FIRST_GAP
         self._written_at = 0
-        self._steps: set[str] = set()  # names taken in this leg
-        # Told of what is about to end the job: where it is raised, nobody may be listening.
+        self._steps: set[str] = set()  # names used in this leg
+        # Called with a signal before it is raised, because the task that raises it may not be
+        # awaited.
         self.on_signal: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
@@ -72,38 +74,38 @@ class RunningJob(JobFiles):
 
     @property
     def id(self) -> str:
-        """The job's id, the same in every attempt."""
+        """Return the job's id, which is the same in every attempt."""
         return self._row.id
 
     @property
     def organization_id(self) -> str:
-        """Whose job it is: everything it reads and writes belongs to this organisation."""
+        """Return the organization that owns the job, and all the data that it reads and writes."""
         return self._row.organization_id
 
     @property
     def campaign_id(self) -> str | None:
-        """The campaign it was dispatched for, if any."""
+        """Return the job's campaign, or None."""
         return self._row.campaign_id
 
     @property
     def attempt(self) -> int:
-        """Which try this is, counted from 1."""
+        """Return the number of this attempt, counted from 1."""
         return self._row.attempt
 
     @property
     def last_attempt(self) -> bool:
-        """Whether this is the last attempt: True if no other one follows when it fails. A job
+        """Return whether this is the last attempt, so that no other one follows if it fails. A job
         without `retry` has one attempt."""
         return self._row.attempt >= self._row.max_attempts
 
     @property
     def leg(self) -> int:
-        """How often the job has been claimed so far, this time included."""
+        """Return the number of the job's legs (Lambda invocations) so far, this one included."""
         return self._row.legs
 
     @property
     def reached(self) -> verbs.Checkpoint:
-        """What the last checkpoint said, written or not."""
+        """Return the last checkpoint, written or not."""
         return verbs.Checkpoint(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
@@ -119,22 +121,25 @@ class RunningJob(JobFiles):
         message: str | None = None,
         durable: bool = False,
     ) -> None:
-        """Record that all before `cursor` is done: the next leg or attempt resumes from there.
+        """Record that the work before `cursor` is done. The next leg or attempt resumes from there.
 
-        `cursor` is JSON and small (kilobytes: it is written each time), else TypeError, ValueError
-        or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
-        person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
-        so work since the last written checkpoint may be repeated. One that AWS does not take now is
-        written by a later call. Whoever relies on it being written before going on says `durable`:
-        then this returns only once it is.
-        When this invocation's time is nearly over, and a `cursor` is given, it does not return: the
-        job goes on from there in another (its next leg). Nor does it when the job's owner has
-        cancelled it, or when its type or queue is paused.
+        - `cursor`: small JSON (kilobytes), because each write stores it. Raises TypeError,
+          ValueError or CursorTooLarge for other values.
+        - `progress`: 0 to 100. It never decreases.
+        - `message`: a line for the person who is waiting.
+
+        Call it as often as you like. Only some calls write (at most 5 s apart), so work since the
+        last written checkpoint may be repeated. If AWS doesn't accept a write, a later call writes.
+        To continue only after the write, pass `durable=True`.
+
+        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return:
+        the job continues from there in its next leg (Lambda invocation). It doesn't return either
+        if the job was canceled, or if its type or queue is paused.
         """
         self._reach(cursor, progress, message)
         if self._budget.left() == 0:
             raise self._signal(TimeOver())  # in a thread no alarm rings
-        # Without a cursor it is a report: to end here would lose what came after the last one.
+        # Without a cursor, ending here would lose the work since the last cursor.
         if self._has_next_leg and cursor is not None and self._budget.leg_over():
             raise self._signal(LegOver())
         if durable:
@@ -145,13 +150,13 @@ class RunningJob(JobFiles):
     def next_turn(
         self, cursor: Any, *, progress: float | None = None, message: str | None = None
     ) -> None:
-        """Go to the end of the line of the job's queue, and go on from `cursor` in another turn.
+        """Yield the job's slot, and continue from `cursor` after the jobs that are waiting now.
 
-        For work that goes at the rate of its queue, or lets others have their turn: the slot is
-        given back, and the job is let on again when there is room, in its next leg. At once, if its
-        queue has no limits. Until then no worker has it, its row says how far it is, and it can be
-        cancelled. The arguments are those of `checkpoint`, and are recorded for certain. It does
-        not return, but for a runner that can't send a job again: then the job just goes on.
+        Use it for work that follows the rate of its queue, or that gives other jobs a turn. The job
+        continues in its next leg when its queue has capacity, or at once if the queue has no
+        limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
+        arguments are those of `checkpoint` and are always written. The call doesn't return, except
+        with a runner that can't send a job again: then the job just continues.
         """
         self._reach(cursor, progress, message)
         if self._has_next_leg:
@@ -159,18 +164,17 @@ class RunningJob(JobFiles):
         self._write_for_certain()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
-        """Return what `function` returned, as JSON: called now, or in an earlier leg or attempt.
+        """Call `function` once for this job, and return its result as JSON.
 
-        Its result is stored before this returns, and from then on it is not called again for this
-        job, even if the job is retried by hand with the payload it had. If the attempt dies between
-        the call and the storing, the next one calls it again: give what must not happen twice an
-        idempotency key, such as the job's id and the step's name.
+        The result is stored before this returns. Later legs and attempts return the stored result,
+        even after a manual retry with the same payload. If the attempt dies between the call and
+        the write, the next attempt calls the function again. So give effects that must not happen
+        twice an idempotency key, such as the job's id and the step's name.
 
-        A name stands for one step of the job: a second step of that name, in the same leg, is
-        refused with StepNameTaken; so is a name of more than 1,019 bytes, with NameTooLong, and one
-        that UTF-8 has no form for, with NameNotText. Raises
-        ResultNotJson, or whatever `function` raises; then nothing is stored, and the step can be
-        taken again.
+        Each step needs its own name. Raises StepNameTaken for a name used twice in one leg,
+        NameTooLong for more than 1,019 bytes, and NameNotText for a name that UTF-8 can't encode.
+        Raises ResultNotJson, or the exception of `function`; then nothing is stored, and you can
+        call the step again.
         """
         if name in self._steps:
             raise StepNameTaken(name)
@@ -184,14 +188,14 @@ class RunningJob(JobFiles):
     def dispatch(
         self, job_type: str, payload: "Mapping[str, Any] | BaseModel | None" = None, *, key: str
     ) -> str:
-        """Dispatch another job, for the same organisation and campaign; return its id.
+        """Dispatch another job for the same organization and campaign, and return its id.
 
-        `key` names it among the children of this job: a leg or attempt that comes by here again
-        adds nothing, whatever its payload is then, and whatever has become of the child. Raises
-        UnknownJobType, InvalidPayload; NameTooLong for a key of more than 1,018 bytes, and
-        NameNotText for one that UTF-8 has no form for.
+        `key` names the child within this job. A leg or attempt that repeats the call dispatches no
+        second child, even if the payload differs or the child has ended. Raises UnknownJobType,
+        InvalidPayload, NameTooLong for a key of more than 1,018 bytes, and NameNotText for one that
+        UTF-8 can't encode.
         """
-        from store import children  # which most jobs do without, as without steps
+        from store import children  # imported here because most jobs have no children
 
         asked = _plain(payload)
 
@@ -204,9 +208,9 @@ class RunningJob(JobFiles):
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
     ) -> None:
-        """Dispatch a task. A leg or attempt that comes by here again dispatches it again, unless it
-        is part of a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
-        it did not leave."""
+        """Dispatch a task. A leg or attempt that repeats the call dispatches it again, unless the
+        call is in a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if
+        the task could not be sent."""
         with defer_alarm():
             self._dispatch.task(task_name, _plain(payload))
 
@@ -245,10 +249,11 @@ class RunningJob(JobFiles):
         self._keep_trying(self._write)
 
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
-        """Return what the call returns, made again while AWS is away, until the job's time is up.
+        """Retry a call while AWS doesn't answer, until the job's time is over, and return its
+        result.
 
-        Nothing interrupts a call of ours, for nobody would know whether it was applied; what waits
-        between two of them may be.
+        The alarm doesn't interrupt the call, because it would be unknown whether the call was
+        applied. It may interrupt the waits between calls.
         """
 
         def once() -> _T:
@@ -282,7 +287,8 @@ class RunningJob(JobFiles):
         return signal
 
     def _pause(self) -> pauses.Pause | None:
-        """Return the pause that the job has to wait for; None too if that can't be read."""
+        """Return the pause of the job's type or queue, or None if there is none or it can't be
+        read."""
         try:
             return pauses.pause_on(self._row)
         except AWS_ERRORS:
@@ -290,7 +296,7 @@ class RunningJob(JobFiles):
 
 
 def _as_kept(cursor: Any) -> Any:
-    """Return the cursor as it will be read again: a copy, which the job can't change."""
+    """Return the cursor as a later read returns it: a copy, which the job can't change."""
     text = blobs.compact_json(cursor)
     if len(text) > _LARGEST_CURSOR:
         raise CursorTooLarge(len(text), _LARGEST_CURSOR)
@@ -298,7 +304,7 @@ def _as_kept(cursor: Any) -> Any:
 
 
 def _plain(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
-    from pydantic import BaseModel  # loaded with the job, and not before
+    from pydantic import BaseModel  # imported here because it is loaded with the job's module
 
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")

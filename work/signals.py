@@ -1,30 +1,30 @@
-"""What ends a job's call from outside.
+"""The signals that end a job's function from outside.
 
-None of them is an Exception: a job's own `except Exception` would swallow it, and so would
-botocore, which answers an Exception inside an HTTP call with another try.
+They aren't subclasses of Exception, because a job's own `except Exception` would catch those, and
+botocore would retry an HTTP call after one.
 """
 
 from store.pauses import Pause
 
 
 class ClaimLost(BaseException):
-    """The row is no longer ours: another invocation, or a person, has moved it on."""
+    """This invocation no longer has the job: another invocation or a caller has changed its row."""
 
 
 class CancelAsked(BaseException):
-    """Its owner has asked for the job to stop, and the job has just checkpointed."""
+    """A caller has canceled the job, and the job has just checkpointed."""
 
 
 class LegOver(BaseException):
-    """Time is short and the job has just checkpointed: the next leg goes on from there."""
+    """Little time is left, and the job has just checkpointed. The next leg continues from there."""
 
 
 class TurnOver(BaseException):
-    """The job has given up its turn: it goes on once its queue lets it on again."""
+    """The job has yielded its slot. It continues when its queue admits it again."""
 
 
 class Paused(BaseException):
-    """Its type or its queue is paused, and the job has just checkpointed: it goes on later."""
+    """The job's type or queue is paused, and the job has just checkpointed. It continues later."""
 
     def __init__(self, pause: Pause) -> None:
         super().__init__(pause.sk)
@@ -32,4 +32,4 @@ class Paused(BaseException):
 
 
 class TimeOver(BaseException):
-    """The job's time is up, by its own timeout or just before the invocation's deadline."""
+    """The job's time is over, by its own timeout or just before the invocation's deadline."""

@@ -1,4 +1,4 @@
-"""What makes a job unique: that no second one of its type is kept, or runs, beside it.
+"""Make a job unique: no second job of its type does the same work at the same time.
 
 JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
 """
@@ -19,21 +19,22 @@ _IMPLIED = ("organization_id", "job_type")
 
 
 class Unique(Value, kw_only=True):
-    """The rule by which jobs of a type are the same work, and what becomes of a second one.
+    """The rule by which jobs of a type do the same work, and the handling of a second one.
 
-    Two jobs are the same work if they are of one organisation and one type, and are alike in all
-    that `by` names: "campaign_id", and fields of the payload. With `by=()` there is one job for
-    each organisation. Values are compared as the payload's model has them, defaults included.
+    Two jobs do the same work if they have the same organization and type, and the same values of
+    all fields in `by`: "campaign_id", and fields of the payload. With `by=()` each organization has
+    one job. Values are compared as the payload's model has them, defaults included.
 
-    A job holds its place `until` it is "finished", however it ends, or until it is "started": its
-    first claim. Whoever asks for the same work meanwhile gets, by `on_conflict`:
+    A job holds its key `until` it is "finished", however it ends, or until it is "started" (its
+    first claim). While it holds the key, `on_conflict` decides what a dispatch of the same work
+    does:
 
-    - "return": the job there is;
-    - "refuse": UniqueConflict, over HTTP 409, which names it;
-    - "replace": the job there is, which takes the new payload and time as long as it has not begun.
-      It never starts later than `at_most` seconds after the first was to start (30 days, unless
-      it is given). One that has begun is returned as it is; or with `then="again"` one more
-      follows when it has ended, and takes whatever is asked for until then.
+    - "return": return the existing job.
+    - "refuse": raise UniqueConflict (409 over HTTP), which names the existing job.
+    - "replace": return the existing job, with the new payload and time if it hasn't started. It
+      starts at most `at_most` seconds (default 30 days) after the first dispatch's start time. A
+      job that has started is returned unchanged. With `then="again"`, one more job follows when
+      that job has ended, with the payload and time of the latest dispatch until then.
     """
 
     by: tuple[str, ...]
@@ -51,8 +52,8 @@ class Unique(Value, kw_only=True):
         for name in self.by:
             if name in _IMPLIED:
                 raise InvalidDefinition(
-                    f"Unique(by=): leave out {name!r}: no two organisations, and no two job types, "
-                    "have the same work"
+                    f"Unique(by=): leave out {name!r}, because jobs of two organizations or two "
+                    "job types never do the same work"
                 )
         if self.until not in ("finished", "started"):
             raise self._wrong("until", '"finished" or "started"')
@@ -68,29 +69,30 @@ class Unique(Value, kw_only=True):
         for name in ("at_most", "then"):
             if getattr(self, name) is not None and self.on_conflict != "replace":
                 raise InvalidDefinition(
-                    f'Unique({name}=): is for on_conflict="replace" alone, not {self.on_conflict!r}'
+                    f'Unique({name}=): needs on_conflict="replace", not {self.on_conflict!r}'
                 )
         if self.then is not None and self.until == "started":
             raise InvalidDefinition(
-                'Unique(then="again"): leave it out with until="started": a job that has begun is '
-                "in nobody's way there, so another one is kept at once"
+                'Unique(then="again"): leave it out with until="started", because a job that has '
+                "started doesn't hold its key, so another job is saved at once"
             )
 
     def _wrong(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return what is wrong if `by` names what such a payload does not have, and what to do."""
+        """Return an error with its fix if `by` names a field that the payload doesn't have, or None
+        if it is valid."""
         fields = payload_model.model_fields
         if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):
             return (
-                f"Unique(by=): {_CAMPAIGN!r} is the job's own campaign, but its payload has a "
-                "field of that name, which would not be used: call that field something else"
+                f"Unique(by=): {_CAMPAIGN!r} means the job's own campaign, but its payload also "
+                "has a field with that name, which would be ignored. Rename that field"
             )
         unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
         if not unknown:
             return None
-        from difflib import get_close_matches  # for this error alone
+        from difflib import get_close_matches  # imported here because only this error needs it
 
         nearest = get_close_matches(unknown[0], [*fields, _CAMPAIGN], n=1)
         if nearest:
@@ -104,9 +106,9 @@ class Unique(Value, kw_only=True):
     def key_of(
         self, job_type: str, organization_id: str, campaign_id: str | None, payload: "BaseModel"
     ) -> str:
-        """Return the one key of all jobs that are the same work: a hash, of 32 hexadecimal digits.
+        """Return the key of all jobs that do the same work: a hash of 32 hexadecimal digits.
 
-        Raises InvalidDefinition for a name in `by` that the payload does not have.
+        Raises InvalidDefinition for a name in `by` that the payload doesn't have.
         """
         if wrong := self.wrong_for(type(payload)):
             raise InvalidDefinition(f"{job_type}: {wrong}")

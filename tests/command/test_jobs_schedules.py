@@ -232,7 +232,7 @@ def test_an_interval_that_no_schedule_may_have_is_answered_in_its_own_units(
 
 
 def test_what_the_api_refuses_is_said_as_it_says_it(api: FakeApi) -> None:
-    wrong = {"field": "cron", "why": "'0 0 30 2 *' never comes: no such day is in these months"}
+    wrong = {"field": "cron", "why": "'0 0 30 2 *' never matches: these months have no such day"}
     api.on("PUT", NIGHTLY, 422, problem(422, "cron: ...", wrong))
     done = jobs("schedules", "put", "nightly", "make_report", "--cron", "0 0 30 2 *")
     assert done.exit_code == Exit.REFUSED

@@ -93,20 +93,20 @@ def test_a_list_is_filtered_and_its_address_holds_the_filters(
     expect(row(page, failed)).to_have_count(0)
     expect(row(page, succeeded)).to_be_visible()
     page.get_by_role("navigation", name="Status").get_by_text("Running").click()
-    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    expect(page.get_by_text("No matching jobs.")).to_be_visible()
     assert {"type=export_contacts", "status=running", f"org={organization}"} <= {
         *page.url.split("?")[1].split("&")
     }
     page.reload()
     expect(page.get_by_label("Type")).to_have_value("export_contacts")
-    expect(page.get_by_label("Organisation")).to_have_value(organization)
+    expect(page.get_by_label("Organization")).to_have_value(organization)
     page.go_back()
     expect(row(page, succeeded)).to_be_visible()
     page.go_back()
     expect(row(page, failed)).to_be_visible()
     page.get_by_label("Queue").fill("imports")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    expect(page.get_by_text("No matching jobs.")).to_be_visible()
     page.get_by_role("link", name="Show all").click()
     expect(row(page, failed)).to_be_visible()
     expect(page.get_by_label("Queue")).to_have_value("")
@@ -153,7 +153,7 @@ def test_an_organisation_without_jobs_is_told_so(page: Page, dashboard: str) -> 
     page.goto(f"{dashboard}#/?org=nobody")
     expect(page.get_by_text("nobody has no jobs yet.")).to_be_visible()
     page.goto(f"{dashboard}#/failed?org=nobody")
-    expect(page.get_by_text("Nothing has failed.")).to_be_visible()
+    expect(page.get_by_text("No failed jobs.")).to_be_visible()
 
 
 def test_addresses_that_lead_nowhere_say_so(
@@ -161,9 +161,9 @@ def test_addresses_that_lead_nowhere_say_so(
 ) -> None:
     complaints.expected.append("404")
     page.goto(f"{dashboard}#/job/{'0' * 32}")
-    expect(page.get_by_role("heading", name="No such job")).to_be_visible()
+    expect(page.get_by_role("heading", name="Job not found")).to_be_visible()
     page.goto(f"{dashboard}#/elsewhere")
-    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 # --- how it looks and reads --------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     page.get_by_role("link", name="New job").click()
     page.get_by_label("Job type").select_option("import_contacts")
     page.get_by_label("Key").fill(contacts)
-    page.get_by_label("Organisation").fill(organization)
+    page.get_by_label("Organization").fill(organization)
     page.get_by_label("Campaign").fill("spring")
     page.get_by_role("button", name="Dispatch").click()
     expect(page.locator(".title .status")).to_have_text("succeeded")
@@ -70,7 +70,7 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
 def test_a_form_says_whether_a_job_needs_a_campaign(page: Page, dashboard: str) -> None:
     page.goto(f"{dashboard}#/new?type=assign_texters")
     expect(page.get_by_label("Campaign")).to_have_attribute("required", "")
-    expect(page.get_by_text("This job needs one.")).to_be_visible()
+    expect(page.get_by_text("The campaign whose contacts the job works on.")).to_be_visible()
 
 
 def test_what_the_api_refuses_is_said_at_its_field(
@@ -86,7 +86,7 @@ def test_what_the_api_refuses_is_said_at_its_field(
     expect(page.get_by_label("Country")).to_have_accessible_description(
         re.compile("String should match pattern")
     )
-    expect(page.get_by_label("Organisation")).to_have_value(organization)
+    expect(page.get_by_label("Organization")).to_have_value(organization)
 
 
 # --- retry --------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_all_failed_jobs_shown_are_retried_with_progress(
     page.goto(f"{dashboard}#/failed?org={organization}")
     page.get_by_role("button", name="Retry all 3").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("3 of 3 jobs queued again")).to_be_visible()
+    expect(page.get_by_text("3 of 3 jobs retried")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Retried")).to_have_attribute("value", "3")
     for job_id in ids:
         job = local.api.get(f"/jobs/{job_id}").json
@@ -143,7 +143,7 @@ def test_one_failed_job_is_retried_where_it_is_listed(
     before = local.api.get(f"/jobs/{job_id}").json["queued_at"]
     page.goto(f"{dashboard}#/failed?org={organization}")
     row(page, job_id).get_by_role("button", name="Retry").click()
-    expect(page.get_by_role("status").last).to_have_text("Queued again")
+    expect(page.get_by_role("status").last).to_have_text("Queued for a retry")
     assert local.api.get(f"/jobs/{job_id}").json["queued_at"] > before
 
 
@@ -176,8 +176,8 @@ def test_a_queue_is_paused_and_resumed_by_its_switch(
 ) -> None:
     queue = f"queue-{uuid.uuid4().hex[:8]}"
     page.goto(f"{dashboard}#/queues")
-    page.get_by_label("Another queue").fill(queue)
-    page.get_by_role("button", name="Show it").click()
+    page.get_by_label("Find a queue").fill(queue)
+    page.get_by_role("button", name="Show").click()
     switch = page.get_by_role("switch", name=f"Pause {queue}")
     expect(switch).not_to_be_checked()
     switch.click()

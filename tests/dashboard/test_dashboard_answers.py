@@ -32,10 +32,10 @@ def test_a_stack_with_tokens_asks_for_one_and_forgets_it(
     page.route("**/job-types", guard)
     page.goto(dashboard)
     page.get_by_label("Token").fill("bad")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("The API refused the token.")).to_be_visible()
     page.get_by_label("Token").fill("good")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("link", name="count_words")).to_be_visible()
     kept = page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")
     assert kept == [0, 0, ""]
@@ -50,8 +50,8 @@ def test_a_stack_with_signatures_says_how_to_look_at_it(
     complaints.expected.append("403")
     page.goto(f"{local.stack.api_url}/")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("takes signed requests only")
-    expect(alert).to_contain_text("Not asking again by itself.")
+    expect(alert).to_contain_text("accepts only signed requests")
+    expect(alert).to_contain_text("Not retrying automatically.")
 
 
 # --- politeness ---------------------------------------------------------------------------------
@@ -111,10 +111,10 @@ def test_failures_are_said_then_left_alone_until_a_person_asks(
     clock.goto(f"{dashboard}#/failed")
     alert = clock.get_by_role("alert")
     for number, seconds in enumerate((2, 4, 8), start=1):
-        expect(alert).to_contain_text(f"DynamoDB is out. Asking again in {seconds} s.")
+        expect(alert).to_contain_text(f"DynamoDB is out. Retrying in {seconds} s.")
         assert len(calls) == number
         clock.clock.run_for(seconds * 1000)
-    expect(alert).to_contain_text("Not asking again by itself.")
+    expect(alert).to_contain_text("Not retrying automatically.")
     clock.clock.run_for(300_000)
     assert len(calls) == 4
     clock.unroute_all()
@@ -158,10 +158,10 @@ LINE = {"kind": "line", "name": "imports", "key": "acme"}
     ("fields", "words"),
     [
         ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled: "),
-        ({"status": "queued"}, "Waits for a worker: "),
-        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Waits while its type or "),
-        ({"status": "waiting", "waits_for": PAUSED}, "Waits while its queue is paused: "),
-        ({"status": "waiting", "waits_for": LINE}, "Waits for its turn in the queue imports: "),
+        ({"status": "queued"}, "Waiting for a worker: "),
+        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Type or queue is paused: "),
+        ({"status": "waiting", "waits_for": PAUSED}, "Queue is paused: "),
+        ({"status": "waiting", "waits_for": LINE}, "Waiting for capacity in queue imports: "),
         ({"status": "queued", "attempt_started_at": JOB["created_at"], "legs": 2}, "Attempt 1, "),
         ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
         ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),
@@ -186,7 +186,7 @@ def test_every_status_has_a_timeline_in_words(
 def test_a_job_leads_to_its_log(page: Page, dashboard: str) -> None:
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.get_by_role("link", name="This job's lines in CloudWatch")).to_have_attribute(
+    expect(page.get_by_role("link", name="Open in CloudWatch")).to_have_attribute(
         "href", "https://console.example/#logs"
     )
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -219,7 +219,7 @@ def test_a_bulk_retry_tells_what_was_refused(
     page.goto(f"{dashboard}#/failed")
     page.get_by_role("button", name="Retry all 7").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("6 of 7 jobs queued again, 1 refused")).to_be_visible()
+    expect(page.get_by_text("6 of 7 jobs retried, 1 refused")).to_be_visible()
     expect(page.get_by_role("region", name="Retrying")).to_contain_text("it is running")
     assert len(retried) == 6
 
@@ -230,9 +230,9 @@ def test_failures_of_one_kind_are_retried_apart_from_the_others(page: Page, dash
     retried = answer(page, "/retry", JOB, 202)
     page.goto(f"{dashboard}#/failed")
     page.get_by_role("link", name="count_words: Timeout 1").click()
-    page.get_by_role("button", name="Retry it").click()
+    page.get_by_role("button", name="Retry", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("1 of 1 job queued again")).to_be_visible()
+    expect(page.get_by_text("1 of 1 job retried")).to_be_visible()
     assert [request.url.split("/")[-2] for request in retried] == ["b" * 32]
 
 

@@ -86,7 +86,7 @@ def test_the_tabs_count_the_newest_200_jobs_and_say_so(page: Page, dashboard: st
     expect(tab(page, "All")).to_have_text("All 200")
     expect(tab(page, "Waiting")).to_have_text("Waiting")
     status = page.get_by_role("navigation", name="Status")
-    expect(status).to_have_accessible_description("Counted among the newest 200 jobs")
+    expect(status).to_have_accessible_description("Based on the newest 200 jobs")
     assert len([url for url in asked if "limit=100" in url]) == 2
     page.get_by_label("Type").select_option("import_contacts")
     expect(tab(page, "All")).to_have_text("All 150")
@@ -98,7 +98,7 @@ def test_where_there_are_fewer_they_count_all(
 ) -> None:
     page.goto(f"{dashboard}#/?org={organization}")
     expect(tab(page, "Failed")).to_have_text("Failed 1")
-    expect(page.get_by_text(re.compile(r"^Counted among all \d+ jobs$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Based on all \d+ jobs$"))).to_be_visible()
 
 
 # --- search ---------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ def test_jobs_are_searched_by_how_their_id_or_message_begins(
     expect(search).to_have_value("UNUSABLEfile")
     search.fill("no such beginning")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    expect(page.get_by_text("No matching jobs.")).to_be_visible()
     page.goto(f"{dashboard}#/failed?org={organization}&search={failed[:8]}")
     expect(row(page, failed)).to_be_visible()
     search.fill(succeeded[:8])
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Nothing like that has failed.")).to_be_visible()
+    expect(page.get_by_text("No matching failed jobs.")).to_be_visible()
 
 
 def test_a_whole_id_leads_to_its_job(page: Page, dashboard: str, succeeded: str) -> None:
@@ -161,7 +161,7 @@ def test_the_errors_of_earlier_attempts_are_told_the_latest_first(
             re.compile("Attempt 3.*Timeout too slow"),
         ]
     )
-    expect(page.get_by_text("any before them are in the log")).to_have_count(0)
+    expect(page.get_by_text("Earlier ones are in the log")).to_have_count(0)
 
 
 def test_the_error_that_stands_above_is_not_told_twice(page: Page, dashboard: str) -> None:
@@ -207,7 +207,7 @@ def test_a_job_tells_who_did_what_with_it(page: Page, dashboard: str) -> None:
     facts = page.locator("dl.facts")
     expect(facts).to_contain_text("Created byoperator:user-1")
     expect(facts).to_contain_text("Retried byoperator:user-2")
-    expect(facts).not_to_contain_text("Cancelled by")
+    expect(facts).not_to_contain_text("Canceled by")
 
 
 def test_a_token_that_may_not_list_children_sees_the_job_all_the_same(
@@ -234,8 +234,8 @@ def test_a_job_shows_what_it_has_logged(page: Page, dashboard: str, failed: str)
     lines = logs.get_by_role("group")
 
     def read() -> None:
-        logs.get_by_role("button", name=re.compile("Show its lines|Read again")).click()
-        expect(lines.or_(logs.get_by_text("Nothing is logged about it"))).to_be_visible()
+        logs.get_by_role("button", name=re.compile("Show lines|Refresh")).click()
+        expect(lines.or_(logs.get_by_text("No log lines yet."))).to_be_visible()
         expect(lines).to_contain_text("ERROR failed", timeout=3000)
 
     for _ in range(5):  # lines appear some seconds late
@@ -254,7 +254,7 @@ def test_of_a_log_that_is_too_long_it_is_said_that_there_is_more(
 ) -> None:
     answer(page, f"/jobs/{JOB['id']}/logs", LOG)
     shown(page, dashboard)
-    page.get_by_role("button", name="Show its lines").click()
+    page.get_by_role("button", name="Show lines").click()
     expect(page.get_by_role("group", name="2 log lines").get_by_role("listitem")).to_have_text(
         [
             "Attempt 3, leg 1",
@@ -263,7 +263,7 @@ def test_of_a_log_that_is_too_long_it_is_said_that_there_is_more(
             re.compile("13:10:01.250 ERROR failed.*Traceback: x"),
         ]
     )
-    expect(page.get_by_text("There is more than is shown here")).to_be_visible()
+    expect(page.get_by_text("Only part of the log is shown.")).to_be_visible()
 
 
 def test_where_the_log_can_not_be_read_it_says_why_and_has_a_command(
@@ -272,10 +272,10 @@ def test_where_the_log_can_not_be_read_it_says_why_and_has_a_command(
     complaints.expected.append("404")
     answer(page, f"/jobs/{JOB['id']}/logs", {"title": "No", "detail": "its role may not"}, 404)
     shown(page, dashboard)
-    page.get_by_role("button", name="Show its lines").click()
+    page.get_by_role("button", name="Show lines").click()
     expect(page.get_by_text("Its role may not.")).to_be_visible()
     expect(page.get_by_role("button", name="Copy command")).to_be_visible()
-    expect(page.get_by_role("button", name="Show its lines")).to_be_enabled()
+    expect(page.get_by_role("button", name="Show lines")).to_be_enabled()
 
 
 # --- run again ------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_one_that_is_run_again_and_meets_another_as_the_same_work_says_so(
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     page.get_by_role("button", name="Run again").click()
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
-    words = "Job bbbbbbbb was there already, and takes this payload and time"
+    words = "Job bbbbbbbb does the same work, and takes this payload and time"
     expect(page.get_by_role("status").first).to_have_text(words)
 
 
@@ -327,7 +327,7 @@ def test_a_job_with_everything_has_no_serious_finding_of_axe(
         answer(page, f"/jobs/{JOB['id']}/logs", LOG)
         page.reload()
         expect(page.get_by_role("region", name="Children")).to_be_visible()
-        page.get_by_role("button", name="Show its lines").click()
+        page.get_by_role("button", name="Show lines").click()
         expect(page.get_by_text("Attempt 3, leg 2")).to_be_visible()
         assert serious(page) == []
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -44,11 +44,11 @@ def test_each_says_why_it_failed_and_offers_to_be_sent_again_where_that_can_be(
     expect(kept).to_contain_text("60 min ago")
     kept.get_by_text("Payload").click()
     expect(kept.get_by_role("group", name="as JSON")).to_contain_text("Polls close at 8.")
-    expect(kept.get_by_role("button", name="Send send_message again, 7a5c0000")).to_be_visible()
+    expect(kept.get_by_role("button", name="Resend send_message, 7a5c0000")).to_be_visible()
     expect(unkept.get_by_role("button")).to_have_count(0)
     expect(page.get_by_text("KeepTaskPayloads")).to_be_visible()
     expect(page.get_by_role("link", name="Failed")).to_have_attribute("aria-current", "page")
-    tabs = page.get_by_role("navigation", name="What failed")
+    tabs = page.get_by_role("navigation", name="Kind of work")
     expect(tabs.get_by_role("link", name="Tasks")).to_have_attribute("aria-current", "page")
     assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 800})
@@ -64,21 +64,21 @@ def test_one_is_sent_again_once_the_person_has_said_yes(page: Page, dashboard: s
     path = f"/tasks/failed/{KEPT['id']}/redrive"
     sent = {"id": "8" * 32, "task_name": "send_message", "status": "sent"}
     calls = answer(page, path, sent, status=202)
-    again = page.get_by_role("button", name="Send send_message again")
+    again = page.get_by_role("button", name="Resend send_message")
     again.click()
-    dialog = page.get_by_role("dialog", name="Send this task again?")
-    expect(dialog).to_contain_text("what it did before it failed, it does again")
+    dialog = page.get_by_role("dialog", name="Resend this task?")
+    expect(dialog).to_contain_text("Anything it did before it failed is done again")
     dialog.get_by_role("button", name="Not now").click()
     assert calls == []
     expect(again).to_be_focused()
     page.keyboard.press("Enter")
     waiting = {**KEPT, "redriven_at": "2026-11-24T12:59:55.000Z", "redriven_as": "8" * 32}
     answer(page, "/tasks/failed", {"tasks": [waiting], "cursor": None})
-    dialog.get_by_role("button", name="Send again").click()
-    expect(page.get_by_role("status")).to_have_text(f"Sent again as {sent['id']}")
+    dialog.get_by_role("button", name="Resend").click()
+    expect(page.get_by_role("status")).to_have_text(f"Resent as {sent['id']}")
     assert [call.method for call in calls] == ["POST"]
     expect(page.get_by_role("row").nth(1)).to_contain_text(
-        re.compile("sent again [0-9]+ s ago, not begun yet")
+        re.compile("resent [0-9]+ s ago, not started yet")
     )
 
 
@@ -88,7 +88,7 @@ def test_there_may_be_none_or_more_than_a_page(page: Page, dashboard: str) -> No
     expect(page).to_have_url(re.compile(f"cursor={KEPT['id']}"))
     answer(page, "/tasks/failed", {"tasks": [], "cursor": None})
     page.get_by_role("link", name="Latest").click()
-    expect(page.get_by_text("No task has failed in the last week. Good.")).to_be_visible()
+    expect(page.get_by_text("No failed tasks in the last week.")).to_be_visible()
 
 
 def test_who_may_not_see_them_is_told_so(

@@ -40,8 +40,10 @@ def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
     sent = answer(page, "/jobs", JOB, 202)
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/new")
-    page.get_by_text("When and where").click()
-    expect(page.get_by_text("own, default. Or urgent. Or nightly.")).to_be_visible()
+    page.get_by_text("Start time and queue").click()
+    expect(
+        page.get_by_text("Leave empty for default. Also allowed: urgent, nightly.")
+    ).to_be_visible()
     page.get_by_label("Words").fill("one\ntwo, three\n")
     page.get_by_label("Colour").select_option("green")
     page.get_by_role("group", name="Place").get_by_label("City").fill("Boise, ID")
@@ -75,7 +77,7 @@ def test_a_dispatch_that_meets_another_job_as_the_same_work_says_so(
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/new")
     page.get_by_role("button", name="Dispatch").click()
-    words = "Already running as aaaaaaaa: it is the same work"
+    words = "Already running as aaaaaaaa (same work)"
     expect(page.get_by_role("status")).to_have_text(words)
 
 
@@ -97,7 +99,7 @@ def test_the_same_form_sent_again_after_no_answer_asks_for_the_same_job(
         page.get_by_label("JSON").fill(json_text)
         with page.expect_event("requestfailed"):
             page.get_by_role("button", name="Dispatch").click()
-        expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+        expect(page.get_by_role("alert")).to_contain_text("Can't reach the API.")
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -115,5 +117,5 @@ def test_a_number_too_large_for_javascript_keeps_its_digits(page: Page, dashboar
     page.get_by_role("link", name="Edit and retry").click()
     page.locator("form").get_by_label("M").fill("-5")
     page.get_by_role("button", name="Retry with this payload").click()
-    expect(page.get_by_text("Queued again with the edited payload")).to_be_visible()
+    expect(page.get_by_text("Queued for a retry with the edited payload")).to_be_visible()
     assert retries[0].post_data == f'{{"payload":{{"n":{number},"m":-5}}}}'

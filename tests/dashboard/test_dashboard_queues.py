@@ -25,7 +25,7 @@ LIMITS = {
     "per": None,
     "order": "fifo",
     "max_waiting": 10_000,
-    "words": "1 slot, at most 10,000 waiting",
+    "words": "2 slots, at most 10,000 waiting",
 }
 RATE = {"count": 30, "seconds": 60, "burst": 5}
 
@@ -53,7 +53,7 @@ def queue(name: str, *keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-CAMPAIGNS = {**LIMITS, "slots": 1, "per": "campaign_id", "order": "fair", "max_waiting": 50}
+CAMPAIGNS = {**LIMITS, "slots": 1, "per": "campaign_id", "words": "1 slot, per campaign_id"}
 QUEUES = [
     queue("default"),
     queue(
@@ -73,7 +73,7 @@ QUEUES = [
     queue(
         "texts",
         key("*", waiting=1, next_start_at="2026-11-24T13:00:30Z"),
-        limits={**LIMITS, "slots": None, "rate": RATE},
+        limits={**LIMITS, "slots": None, "rate": RATE, "words": "30 starts per 60 s"},
     ),
     queue("webhooks", paused=PAUSED),
 ]
@@ -104,18 +104,18 @@ def cells(page: Page, name: str) -> list[str]:
 def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
     assert cells(page, "default") == ["default", "", "", "", "no limits", "not paused"]
-    changed = "2 slots changed 4 min ago by service:ada"
+    changed = "2 slots, at most 10,000 waiting changed 4 min ago by service:ada"
     assert cells(page, "imports") == [
         *("imports", "2 of 2", "12", "4 min ago"), changed, "not paused",
     ]  # fmt: skip
-    words = "1 slot, for each campaign_id, organisations take turns, at most 50 wait"
+    words = CAMPAIGNS["words"]
     assert cells(page, "mailings") == ["mailings", "", "", "", words, "not paused"]
     assert cells(page, "acme:spring")[1:4] == ["1 of 1", "over 1,000", "4 min ago"]
     assert cells(page, "acme:<b>autumn</b>")[1:4] == ["0 of 1", "0", ""]
     waits, next_start, words = cells(page, "texts")[2:5]
-    assert (waits, words) == ("1", "30 starts in 60 s, 5 at once")
+    assert (waits, words) == ("1", "30 starts per 60 s")
     assert re.fullmatch(r"next start in \d+ s", next_start)
-    assert cells(page, "webhooks")[2:4] == ["312 held back", "3 h ago"]
+    assert cells(page, "webhooks")[2:4] == ["312 paused", "3 h ago"]
     expect(row(page, "More keys").get_by_role("link")).to_have_attribute(
         "href", "#/queues/mailings"
     )
@@ -127,7 +127,7 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
 def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
     expect(page.locator(".lead")).to_contain_text(
-        "What runs stops at its next written checkpoint that has a cursor"
+        "Running jobs stop at their next written checkpoint with a cursor"
     )
     expect(row(page, "webhooks")).to_contain_text("paused 4 h ago")
     expect(row(page, "webhooks").get_by_role("switch")).to_be_checked()
@@ -135,7 +135,7 @@ def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboar
     assert types.get_by_role("switch").count() == 2
     expect(types.get_by_role("row").filter(has_text="count_words")).to_contain_text("not paused")
     old = types.get_by_role("row").filter(has_text="old")
-    expect(old).to_contain_text("312 held back")
+    expect(old).to_contain_text("312 paused")
     resumed = answer(page, "/paused/job_type/old", "", 204)
     old.get_by_role("switch", name="Pause old").click()
     expect(page.get_by_role("status")).to_contain_text("old is resumed")
@@ -161,8 +161,8 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
         "/queues/a%20b%3F",
         queue(name, key("first"), limits=LIMITS, keys_cursor="further"),
     )
-    page.get_by_label("Another queue").fill(name)
-    page.get_by_role("button", name="Show it").click()
+    page.get_by_label("Find a queue").fill(name)
+    page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", name=name)).to_be_visible()
     expect(row(page, "first")).to_be_visible()
     with page.expect_request("**/queues/a%20b%3F?cursor=further&limit=100"):
@@ -198,10 +198,10 @@ def test_a_queue_is_limited_and_reset_on_its_page(
     }
     page.get_by_label("Slots").fill("3")
     page.get_by_label("Rate: starts", exact=True).fill("30")
-    page.get_by_label("Rate: in how many seconds").fill("60")
+    page.get_by_label("Rate: seconds").fill("60")
     change = page.get_by_role("button", name="Change limits")
     change.click()
-    expect(limits).to_contain_text("3 slots, 30 starts in 60 s")
+    expect(limits).to_contain_text("3 slots, 30 starts per 60 s")
     expect(page.get_by_label("Slots")).to_have_value("3")
     assert serious(page) == []
     page.get_by_label("Slots").fill("101")
@@ -251,15 +251,15 @@ def test_who_may_not_limit_a_queue_is_offered_no_form(page: Page, dashboard: str
     [
         (
             {"waits_for": {"kind": "line", "name": "imports", "key": "*"}, "ahead": 12},
-            "Waits for its turn in the queue imports. Ahead of it: 12 jobs.",
+            "Waiting for capacity in queue imports. Ahead of it: 12 jobs.",
         ),
         (
             {"waits_for": {"kind": "line", "name": "imports", "key": "acme"}, "ahead": 0},
-            "Waits for its turn in the queue imports, acme. It is the next.",
+            "Waiting for capacity in queue imports, acme. Next in line.",
         ),
         (  # as viewers are told, where the key is of the payload
             {"waits_for": {"kind": "line", "name": "imports", "key": None}, "ahead": None},
-            "Waits for its turn in the queue imports.",
+            "Waiting for capacity in queue imports.",
         ),
         (
             {
@@ -276,15 +276,15 @@ def test_who_may_not_limit_a_queue_is_offered_no_form(page: Page, dashboard: str
                 "ahead": 0,
                 "of_organization": True,
             },
-            "Waits for its turn in the queue imports. It is the next of its organization.",
+            "Waiting for capacity in queue imports. Next in line of its organization.",
         ),
         (
             {"waits_for": {"kind": "job_type", "name": "count", "key": None}, "ahead": 1},
-            "Waits until the job type count is resumed. Ahead of it: 1 job.",
+            "Waiting until the job type count is resumed. Ahead of it: 1 job.",
         ),
         (
             {"waits_for": {"kind": "queue", "name": "imports", "key": None}, "ahead": 1},
-            "Waits until the queue imports is resumed.",
+            "Waiting until the queue imports is resumed.",
         ),
     ],
 )
@@ -356,4 +356,4 @@ def test_a_job_says_when_in_both_ways_and_who_did_what(page: Page, dashboard: st
     expect(facts).to_contain_text(re.compile(r"Created4 h ago, .*2026"))
     expect(facts).to_contain_text("Created byoperator:ada")
     expect(facts).to_contain_text("Retried byservice")
-    expect(facts).not_to_contain_text("Cancelled by")
+    expect(facts).not_to_contain_text("Canceled by")

@@ -48,17 +48,17 @@ SCHEDULES = [
 
 # What the page says of a run that met another job under a unique rule, and what the API answers.
 MET: list[tuple[str, dict[str, Any], str]] = [
-    ("returned", {"status": "queued"}, "Already there as bbbbbbbb: it is the same work"),
-    ("returned", {"status": "running"}, "Already running as bbbbbbbb: it is the same work"),
+    ("returned", {"status": "queued"}, "Already queued as bbbbbbbb (same work)"),
+    ("returned", {"status": "running"}, "Already running as bbbbbbbb (same work)"),
     (
         "replaced",
         {"status": "scheduled"},
-        "Job bbbbbbbb was there already, and takes this payload and time",
+        "Job bbbbbbbb does the same work, and takes this payload and time",
     ),
     (
         "follows",
         {"status": "waiting", "waits_for": {"kind": "job", "name": "c" * 32, "key": None}},
-        "Starts when job cccccccc has ended, which is the same work",
+        "Starts after job cccccccc, which does the same work",
     ),
 ]
 
@@ -85,7 +85,7 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_one(
 ) -> None:
     schedules_page(page, dashboard)
     assert cell(page, "failing", "what") == (
-        "failing at 02:00 every day, Europe/Berlin make_report, put over HTTP"
+        "failing at 02:00 every day, Europe/Berlin make_report, added over the API"
     )
     assert cell(page, "failing", "last") == "failed 12 h ago ValueError: no luck"
     expect(row(page, "failing").get_by_role("link")).to_have_attribute("href", f"#/job/{'a' * 32}")
@@ -93,19 +93,19 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_one(
     row(page, "failing").locator("summary").click()
     expect(row(page, "failing").locator("td.next li")).to_contain_text("25 Nov 2026, 02:00")
     assert cell(page, "broken", "last") == (
-        "Can't be started so far. QueueFull: the queue is full."
+        "Starting failed; retrying. QueueFull: the queue is full"
     )
-    assert cell(page, "declared", "last") == "its job is gone 12 h ago"
-    assert cell(page, "declared", "what").endswith("make_report, declared in the code")
+    assert cell(page, "declared", "last") == "job deleted 12 h ago"
+    assert cell(page, "declared", "what").endswith("make_report, declared in code")
     hides, removed = cell(page, "hides", "what"), cell(page, "removed", "what")
-    assert hides.endswith("make_report, put over HTTP, instead of the one that the code declares")
-    assert removed.endswith("make_report, declared by another version of the code")
-    assert cell(page, "<b>hostile</b>", "last") == "none so far"
-    assert cell(page, "<b>hostile</b>", "next") == "never again"
+    assert hides.endswith("make_report, added over the API (overrides the code)")
+    assert removed.endswith("make_report, declared by another version")
+    assert cell(page, "<b>hostile</b>", "last") == "No occurrences yet"
+    assert cell(page, "<b>hostile</b>", "next") == "No more occurrences"
     assert cell(page, "paused", "last") == (
-        "succeeded 12 h ago left out 60 min ago: the one before it still ran"
+        "succeeded 12 h ago skipped 60 min ago: the one before it still ran"
     )
-    assert cell(page, "paused", "next") == "none while it is paused"
+    assert cell(page, "paused", "next") == "None while paused"
     assert cell(page, "paused", "pause") == "paused 4 h ago by operator:ada"
     assert cell(page, "soon", "next").startswith("in ")
     page.clock.fast_forward(301_000)
@@ -165,8 +165,8 @@ def test_one_is_deleted_once_that_is_confirmed_and_not_what_the_code_declares(
     deleted = answer(page, "/schedules/%3Cb%3Ehostile%3C%2Fb%3E", "", 204)
     page.get_by_role("button", name="Delete <b>hostile</b>").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("The jobs that it has dispatched stay.")
-    dialog.get_by_role("button", name="Keep it").click()
+    expect(dialog).to_contain_text("Its jobs remain.")
+    dialog.get_by_role("button", name="Cancel").click()
     assert deleted == []
     page.get_by_role("button", name="Delete <b>hostile</b>").click()
     dialog.get_by_role("button", name="Delete").click()
@@ -176,9 +176,9 @@ def test_one_is_deleted_once_that_is_confirmed_and_not_what_the_code_declares(
 
 def test_another_organisations_are_shown_by_its_name(page: Page, dashboard: str) -> None:
     schedules_page(page, dashboard)
-    page.get_by_label("Organisation").fill("acme")
+    page.get_by_label("Organization").fill("acme")
     with page.expect_request("**/schedules?organization_id=acme&limit=50"):
-        page.get_by_label("Organisation").press("Enter")
+        page.get_by_label("Organization").press("Enter")
     expect(page).to_have_url(f"{dashboard}#/schedules?org=acme")
 
 
@@ -191,7 +191,7 @@ def test_a_schedule_of_the_stack_is_run_paused_and_deleted(
     page.goto(f"{dashboard}#/schedules?org=page")
     expect(row(page, "leap day")).to_contain_text("at 02:00 on February 29, Asia/Kolkata")
     page.get_by_role("switch", name="Pause leap day").click()
-    expect(row(page, "leap day")).to_contain_text("none while it is paused")
+    expect(row(page, "leap day")).to_contain_text("None while paused")
     page.get_by_role("button", name="Run leap day now").click()
     page.get_by_role("dialog").get_by_role("button", name="Run now").click()
     expect(page.get_by_role("heading", name="remove_uploads")).to_be_visible()

@@ -15,13 +15,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 
 WAITS = {"status": "queued", "error": None, "finished_at": None, "expires_at": None}
 KEPT_OUT = [
-    (Unique(by=("lot",)), "no other with the same lot until it has ended"),
+    (Unique(by=("lot",)), "prevents another job with the same lot until it ends"),
     (
         Unique(by=("campaign_id", "lot")),
-        "no other with the same campaign_id and lot until it has ended",
+        "prevents another job with the same campaign_id and lot until it ends",
     ),
-    (Unique(by=(), on_conflict="replace"), "no other like it until it has ended"),
-    (Unique(by=("lot",), until="started"), "no other with the same lot until it has started"),
+    (Unique(by=(), on_conflict="replace"), "prevents another job of its type until it ends"),
+    (
+        Unique(by=("lot",), until="started"),
+        "prevents another job with the same lot until it starts",
+    ),
 ]
 
 
@@ -52,7 +55,7 @@ def test_one_whose_rule_nobody_knows_any_more_says_what_is_true_of_any(
     page: Page, dashboard: str
 ) -> None:
     answer(page, "/job-types", types())
-    expect(fact(page, dashboard)).to_have_text("no other like it")
+    expect(fact(page, dashboard)).to_have_text("prevents another job with the same work")
 
 
 def test_so_does_one_whose_rule_can_t_be_read(
@@ -60,7 +63,7 @@ def test_so_does_one_whose_rule_can_t_be_read(
 ) -> None:
     complaints.expected.append("503")
     answer(page, "/job-types", {"title": "Try again"}, 503)
-    expect(fact(page, dashboard)).to_have_text("no other like it")
+    expect(fact(page, dashboard)).to_have_text("prevents another job with the same work")
 
 
 def test_a_job_that_keeps_nothing_out_says_nothing_of_it_and_asks_for_no_rule(

@@ -62,7 +62,7 @@ def test_a_name_that_no_file_may_have_is_refused(run: Any, name: str) -> None:
     for named in (RunningJob.result_file, RunningJob.work_file):
         row = run(lambda job, named=named: named(job, name))
         assert (row.status, row.error["kind"]) == (Status.FAILED, "InvalidFileName")
-        assert "take one such as 'photo.jpg'" in row.error["message"]
+        assert "Use a name such as 'photo.jpg'" in row.error["message"]
 
 
 @pytest.mark.parametrize(

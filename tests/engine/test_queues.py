@@ -18,8 +18,8 @@ from work import Queue, Rate
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (lambda: Queue(), "limits nothing"),
-        (lambda: Queue(per="campaign_id"), "limits nothing"),
+        (lambda: Queue(), "has no limits"),
+        (lambda: Queue(per="campaign_id"), "has no limits"),
         (lambda: Queue(slots=0), r"Queue\(slots=0\): must be a whole number, 1 to 100"),
         (lambda: Queue(slots=101), "1 to 100"),
         (lambda: Queue(slots=True), "1 to 100"),

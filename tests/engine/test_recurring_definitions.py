@@ -51,7 +51,7 @@ def test_what_can_not_work_is_refused_where_it_is_written(given: dict[str, Any],
     ("given", "why"),
     [
         ({"cron": "0 25 * * *"}, r"Recurring\(cron=\): the hour of '0 25 .* must be 0 to 23"),
-        ({"cron": "0 0 30 2 *"}, "never comes"),
+        ({"cron": "0 0 30 2 *"}, "never matches"),
         ({"cron": "0 2 * * *", "timezone": "Europe/Bern"}, "did you mean 'Europe/Berlin'"),
     ],
 )

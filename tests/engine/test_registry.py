@@ -333,7 +333,7 @@ def test_a_queue_whose_name_would_break_a_key_is_refused(name: str) -> None:
 
 
 def test_a_retry_tag_that_never_retries_is_refused() -> None:
-    with pytest.raises(InvalidDefinition, match="leave the tag out"):
+    with pytest.raises(InvalidDefinition, match="Leave retry out"):
         Retry(max_attempts=1)
     with pytest.raises(InvalidDefinition, match="0 < base <= cap"):
         Retry(base=5, cap=1)

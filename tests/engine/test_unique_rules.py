@@ -153,7 +153,7 @@ def test_a_campaign_that_the_payload_has_too_is_refused_at_build_time(function: 
         Registry(rules, {}).resolve_all()
     text = str(refused.value)
     assert re.match(r"JOBS: 'aim' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
-    assert "call that field something else" in text
+    assert "Rename that field" in text
     Registry({"aim": Job(function, unique=Unique(by=()))}, {}).resolve_all()
 
 
@@ -171,7 +171,7 @@ def test_so_is_a_queue_that_goes_by_it(function: Any, per: str) -> None:
     with pytest.raises(InvalidDefinition) as refused:
         Registry({"aim": job}, {}, queues=queues).resolve_all()
     text = str(refused.value)
-    assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): is the job's own {per}, but")
+    assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): means the job's own {per}, but")
     assert re.search(r"call that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
     Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
 

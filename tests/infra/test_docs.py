@@ -90,7 +90,7 @@ def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
         get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
         (row,) = drain()
         assert row.status is Status.FAILED
-        assert "there is no setting API_KEY" in row.error["message"]
+        assert "The setting API_KEY doesn't exist" in row.error["message"]
     exec(compile(in_a_test, "guide", "exec"), guide.__dict__)
 
 
