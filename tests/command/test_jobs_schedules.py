@@ -236,7 +236,7 @@ def test_what_the_api_refuses_is_said_as_it_says_it(api: FakeApi) -> None:
     api.on("PUT", NIGHTLY, 422, problem(422, "cron: ...", wrong))
     done = jobs("schedules", "put", "nightly", "make_report", "--cron", "0 0 30 2 *")
     assert done.exit_code == Exit.REFUSED
-    assert "cron: '0 0 30 2 *' never comes" in done.stderr
+    assert "cron: '0 0 30 2 *' never matches" in done.stderr
 
 
 def test_pause_resume_and_run_say_what_they_did(api: FakeApi) -> None:

@@ -137,7 +137,7 @@ def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
         ("raise ValueError", r"letters.py, line 1: ValueError: without a message\. "),
         ("count = counted", r"letters.py, line 1: NameError: .* Correct that line"),
         ("from os import counted", r"letters.py, line 1: ImportError: .* Correct that line"),
-        (GOOD.replace("return {", "yield {"), "is a generator (it has a yield)"),
+        (GOOD.replace("return {", "yield {"), r"is a generator \(it has a yield\)"),
         (
             GOOD.replace("def count", "async def count").replace("return {", "yield {"),
             "a generator",

@@ -205,7 +205,7 @@ def test_an_extension_may_declare_recurring_work(
             {"job_type": "import_contacts", "payload": {"key": "uploads/acme/a.csv"}},
             "campaign_id: is required",
         ),
-        ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never comes"),
+        ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never matches"),
         ({"every": None, "cron": "0 0 * * *", "timezone": "Berlin"}, "there is no time zone"),
         (
             {"job_type": "any_job", "payload": {"day": date(2026, 1, 1)}},
@@ -254,7 +254,7 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         ({"JOBS": [Job(work)]}, "must map names to Jobs"),
         ({"JOBS": {"x": work}}, "'x' must map to a Job"),
         ({"AROUND": {"x": work}}, "AROUND must be a list or a tuple"),
-        ({"AROUND": [3]}, r"acme\.background\.AROUND\[0\] must be called with"),
+        ({"AROUND": [3]}, r"acme\.background\.AROUND\[0\] must be a function that takes"),
         ({"AROUND": ["acme.around"]}, "'package.module:function'"),
         ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
         ({"QUEUES": {"x": Job(work)}}, "'x' must map to a Queue"),

@@ -188,7 +188,7 @@ def test_a_name_too_long_for_the_table_is_refused_before_the_step_is_called(benc
     row = bench.run(bench.dispatch())
     assert (row.status, row.attempt) == (Status.FAILED, 1)  # another attempt would do the same
     assert row.error["kind"] == NameTooLong.__name__
-    assert "the name of the step 'n" in row.error["message"]
+    assert "The name of the step 'n" in row.error["message"]
     assert "has 1,020 bytes. The limit is 1,019." in row.error["message"]
     assert called == [1]
 
@@ -199,8 +199,8 @@ NOT_UTF8 = "caf\udce9.csv"  # as os.listdir names a file whose name is in Latin-
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda job: job.step(NOT_UTF8, lambda: None), "the name of the step"),
-        (lambda job: job.dispatch("sample_once", {"number": 1}, key=NOT_UTF8), "the key of the"),
+        (lambda job: job.step(NOT_UTF8, lambda: None), "The name of the step"),
+        (lambda job: job.dispatch("sample_once", {"number": 1}, key=NOT_UTF8), "The key of the"),
     ],
     ids=["step", "child"],
 )

@@ -59,8 +59,8 @@ def key(by: tuple[str, ...], **fields: Any) -> str:
         ({"by": ("organization_id",)}, "leave out 'organization_id'"),
         ({"by": (), "until": "success"}, 'must be "finished" or "started"'),
         ({"by": (), "on_conflict": "skip"}, 'must be "return", "refuse" or "replace"'),
-        ({"by": (), "at_most": 5}, 'is for on_conflict="replace" alone'),
-        ({"by": (), "then": "again"}, 'is for on_conflict="replace" alone'),
+        ({"by": (), "at_most": 5}, 'needs on_conflict="replace"'),
+        ({"by": (), "then": "again"}, 'needs on_conflict="replace"'),
         ({"by": (), "on_conflict": "replace", "then": "later"}, 'must be "again" or None'),
         ({"by": (), "on_conflict": "replace", "at_most": -1}, "a number of seconds"),
         ({"by": (), "on_conflict": "replace", "at_most": "5"}, "a number of seconds"),
@@ -172,7 +172,7 @@ def test_so_is_a_queue_that_goes_by_it(function: Any, per: str) -> None:
         Registry({"aim": job}, {}, queues=queues).resolve_all()
     text = str(refused.value)
     assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): means the job's own {per}, but")
-    assert re.search(r"call that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
+    assert re.search(r"Rename that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
     Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
 
 

@@ -124,7 +124,11 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"cron": "0 2 * *"}, "cron", "has 4 fields; it must have five"),
         ({"cron": "0 0 2 * * *"}, "cron", "has 6 fields; it must have five"),
         ({"cron": "0 24 * * *"}, "cron", "the hour of '0 24 * * *' is '24'; it must be 0 to 23"),
-        ({"cron": "0 0 30 2 *"}, "cron", "'0 0 30 2 *' never comes: no such day"),
+        (
+            {"cron": "0 0 30 2 *"},
+            "cron",
+            "'0 0 30 2 *' never matches: these months have no such day",
+        ),
         ({"timezone": "Europe/Berlim"}, "timezone", "did you mean 'Europe/Berlin'?"),
         ({"cron": None, "timezone": "UTC", "every": 59}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": "15m"}, "every", SPAN),
