@@ -72,9 +72,9 @@ class Caller(NamedTuple):
         raise NotAllowed(f"You may act only for the organization {self.organization_id!r}.")
 
 
-NOBODY = Caller(Role.VIEWER)
+NO_CALLER = Caller(Role.VIEWER)
 # The caller of this request. Views of a job leave out fields that this caller may not see.
-asking: ContextVar[Caller] = ContextVar("asking", default=NOBODY)
+asking: ContextVar[Caller] = ContextVar("asking", default=NO_CALLER)
 
 
 def caller(event: Mapping[str, Any]) -> Caller:

@@ -99,7 +99,7 @@ def about(event: Mapping[str, Any]) -> Iterator[None]:
     and the caller at the end."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
-    author_token, caller_token = context.author.set(None), access.asking.set(access.NOBODY)
+    author_token, caller_token = context.author.set(None), access.asking.set(access.NO_CALLER)
     logger.thread_safe_append_keys(request_id=request_id)
     try:
         yield

@@ -126,7 +126,7 @@ class RunningJob(JobFiles):
         - `cursor`: small JSON (kilobytes), because each write stores it. Raises TypeError,
           ValueError or CursorTooLarge for other values.
         - `progress`: 0 to 100. It never decreases.
-        - `message`: a line for the person who is waiting.
+        - `message`: a line for people who follow the job.
 
         Call it as often as you like. Only some calls write (at most 5 s apart), so work since the
         last written checkpoint may be repeated. If AWS doesn't accept a write, a later call writes.

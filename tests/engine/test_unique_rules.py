@@ -172,7 +172,7 @@ def test_so_is_a_queue_that_goes_by_it(function: Any, per: str) -> None:
         Registry({"aim": job}, {}, queues=queues).resolve_all()
     text = str(refused.value)
     assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): means the job's own {per}, but")
-    assert re.search(r"Rename that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
+    assert re.search(r"Rename that field \(the job 'aim', .*test_unique_rules\.py, line", text)
     Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
 
 

@@ -1,5 +1,6 @@
 """jobs queues: show the usage and the limits of queues."""
 
+import json
 from itertools import islice
 from typing import Any
 
@@ -128,13 +129,7 @@ def limits_in_words(limits: dict[str, Any] | None) -> str:
     """Return the limits of a queue in words."""
     if limits is None:
         return "none"
-    slots, rate = limits["slots"], limits["rate"]
-    words = [
-        f"{slots} slot{'' if slots == 1 else 's'}" if slots else "",
-        f"{rate['count']}/{rate['seconds']:g}s" if rate else "",
-        f"bursts of {rate['burst']}" if rate and rate["burst"] > 1 else "",
-        f"per {limits['per']}" if limits["per"] else "",
-        "fair" if limits["order"] == "fair" else "",
-        f"at most {limits['max_waiting']} waiting",
-    ]
-    return ", ".join(filter(None, words))
+    if "words" in limits:
+        return str(limits["words"])
+    # A stack of version 0.2.0 or older sends no words.
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in limits.items() if value)
