@@ -9,7 +9,7 @@ from api import strict_json
 from api.errors import FormBody, UnreadableBody
 from errors import PayloadTooLarge
 
-# Bytes. Lambda's event has at most 6 MB, and escaping can double the length of the body in it.
+# Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
 LIMIT = 5 * 1024 * 1024 // 2
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -54,7 +54,7 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
             data = body.encode()
     except binascii.Error as error:
         raise UnreadableBody(f"The body is marked as base64 but isn't valid: {error}.") from None
-    except ValueError:  # characters outside ASCII in base64, or half a surrogate pair
+    except ValueError:  # base64 with characters outside ASCII, or text with half a surrogate pair
         raise UnreadableBody("The body has characters that its encoding doesn't allow.") from None
     if len(data) > LIMIT:
         advice = "Put large data in the bucket, and its key in the payload."

@@ -17,8 +17,8 @@ LIFETIME = 5 * clock.MINUTE
 def add_urls(result: Any, organization_id: str) -> Any:
     """Add a `url` next to each `file` in the result that is a key of its organization's results.
 
-    Changes the result in place and returns it. Any other `file` loses the `url` that a job wrote
-    next to it, because readers would take that for the API's.
+    Changes the result in place and returns it. If a job wrote a `url` next to another `file`,
+    remove that `url`, because a reader would think that the API had added it.
     """
     # The job's key must follow, so that an organization's name can't match the start of another's
     # path. Version 0.1.0 wrote the job's id alone.

@@ -54,7 +54,7 @@ def read(row: JobRequest) -> Found:
     if found.complete and latest > start:
         earlier = search.between(start, latest - 1)
         found.complete = earlier.complete
-        if earlier.complete:  # otherwise the lines would have a gap that readers can't see
+        if earlier.complete:  # some of them would leave a gap that readers can't see
             found.lines = earlier.lines + found.lines
     found.lines.sort(key=lambda line: str(line["time"]))
     return found
@@ -78,7 +78,7 @@ class _Search:
                 found.complete = False
                 return found
             page = self._page(start, end, token)
-            for line in self._own(page["events"]):
+            for line in self._lines_of_job(page["events"]):
                 self._lines -= 1
                 self._room -= len(json.dumps(line))
                 if self._lines < 0 or self._room < 0:
@@ -107,7 +107,7 @@ class _Search:
                 raise
             raise LogsNotReadable(_REFUSALS[error.response["Error"]["Code"]]) from error
 
-    def _own(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _lines_of_job(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the lines of the job. Lines of another job are left out, even if they have this
         job's id in their text."""
         for event in events:

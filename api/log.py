@@ -10,7 +10,8 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
     logger.info(
         "answered",
         extra={
-            # Work that runs in this process replaces the logger's request_id and then removes it.
+            # The logger's own request_id may be gone: work that runs in this process replaces and
+            # removes it.
             "request_id": context.request_id.get(),
             "method": method,
             "route": route,

@@ -17,7 +17,7 @@ _WHOSE = "organization_id"
 _LISTED = (_WHOSE, "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
 _PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
-_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # the key of a job's child may be long
+_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # long enough for the key of a job's child
 
 
 class ListQuery(NamedTuple):
@@ -37,13 +37,13 @@ class ListQuery(NamedTuple):
         return (
             self.job_type in (None, row.job_type)
             and self.queue_name in (None, row.queue_name)
-            and (self.search is None or _begins(row, self.search.casefold()))
+            and (self.search is None or _matches_start(row, self.search.casefold()))
         )
 
 
-def _begins(row: JobRequest, beginning: str) -> bool:
-    """Return whether a job's id, its message or its error starts with this text. An error can match
-    with its kind or with its message."""
+def _matches_start(row: JobRequest, beginning: str) -> bool:
+    """Return whether a job's id, its message or its error starts with this text. For an error,
+    either its kind or its message may start with the text."""
     error = row.error or {}
     kind, message = str(error.get("kind", "")), str(error.get("message", ""))
     texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
@@ -125,13 +125,13 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
         if name in given:
             raise InvalidQuery(name, "appears twice")
         longest = _LONGEST_OF.get(name, _LONGEST)
-        if not 0 < len(value) <= longest or not _is_fit(name, value):
+        if not 0 < len(value) <= longest or not _has_allowed_characters(name, value):
             raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
         given[name] = value
     return given
 
 
-def _is_fit(name: str, value: str) -> bool:
+def _has_allowed_characters(name: str, value: str) -> bool:
     """Return whether a value has only allowed characters. For an idempotency key they are those
     that a dispatch allows, which are a few more."""
     return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()

@@ -201,7 +201,7 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     organization_id = caller.speaks_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
-    data = _checked(JobData, _with_key(event, fields))
+    data = _checked(JobData, _add_key(event, fields))
     if not caller.is_service:
         _check_queue(data)
     return data
@@ -221,7 +221,7 @@ def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobDa
     """Return a new job with the fields and the queue of an earlier one. Raises InvalidFields if a
     field is no longer valid."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
-    return _checked(JobData, _with_key(event, {**fields, "payload": payload}))
+    return _checked(JobData, _add_key(event, {**fields, "payload": payload}))
 
 
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
@@ -238,7 +238,7 @@ def key_of(event: Mapping[str, Any]) -> str | None:
     return key
 
 
-def _with_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def _add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     """Add the idempotency key of the header, if there is one, and return the fields."""
     key = _idempotency_key(event)
     if key is not None:

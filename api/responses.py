@@ -58,8 +58,10 @@ def no_content() -> Response:
 
 
 def size(value: Any) -> int:
-    """Return the size of a value in bytes in Lambda's response, where the body is a JSON string.
-    Older runtimes escape all characters outside ASCII there."""
+    """Return the number of bytes that a value takes in Lambda's response.
+
+    The body is a JSON string there, and older runtimes escape all characters outside ASCII.
+    """
     return len(json.dumps(_text(value)))
 
 

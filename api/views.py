@@ -91,13 +91,13 @@ def _with_contents(row: JobRequest) -> _WholeJob:
             notes.append("Viewers don't see the unique_key.")
         return _WholeJob(row, None, None, notes)
     notes = []
-    result, size = _shown(
+    result, size = _read_if_it_fits(
         "result",
         lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
         responses.ROOM,
         notes,
     )
-    payload, _ = _shown(
+    payload, _ = _read_if_it_fits(
         "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
     )
     is_to_start = not (row.status.finished or row.status is Status.RUNNING)
@@ -107,8 +107,7 @@ def _with_contents(row: JobRequest) -> _WholeJob:
 
 
 def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
-    """Return a note if workers of this version can't start the job and leave it to another
-    version."""
+    """Return a note if workers of this version leave the job to another version; otherwise None."""
     try:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
@@ -118,7 +117,9 @@ def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
     return []
 
 
-def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:
+def _read_if_it_fits(
+    name: str, read: Callable[[], Any], room: int, notes: list[str]
+) -> tuple[Any, int]:
     """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note
     and return None."""
     try:

@@ -1,7 +1,7 @@
 """Count the requests of programs to the local AWS, by operation.
 
-The proxy has another address than the local AWS. Signatures cover the address, so the proxy signs
-each request again with the same credentials.
+The proxy's address differs from that of the local AWS. A signature covers the address, so the proxy
+signs each request again with the same credentials.
 """
 
 import http.client

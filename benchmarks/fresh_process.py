@@ -1,7 +1,7 @@
 """Compare the cost of fresh processes with one that imports boto3 and makes two clients.
 
-For CPU, the programs take turns, so that a busy machine slows all of them equally, and the least
-value of each counts. If valgrind is installed, their instructions are counted too, which don't
+For CPU, the programs take turns, so that a busy machine slows all of them equally. The lowest value
+of each counts. If valgrind is installed, their instructions are counted too: that number doesn't
 depend on other programs on the machine.
 
 Each process ends with `os._exit`, because Lambda freezes processes and never tears down their

@@ -1,4 +1,4 @@
-"""Kill the process that does the work in the middle, and see what state is left.
+"""Kill a process in the middle of its work, and check whether the work is lost or done twice.
 
 This runs on the local AWS. The work notes the id of its process, which then gets SIGKILL, as on a
 machine that runs out of memory or goes away. After that, everything gets time to recover: queues
@@ -34,7 +34,7 @@ class Aftermath:
     title: str
     begun: int
     status: str
-    tagged: bool = False  # its author allows it to run again
+    tagged: bool = False  # whether its author allows it to run again
 
     @property
     def verdict(self) -> str:

@@ -51,7 +51,7 @@ def wait_for(what: str, found: Callable[[], Any], seconds: float = _PATIENCE) ->
 
 @dataclass(frozen=True)
 class Begun:
-    """A note that a piece of work wrote when it started."""
+    """The note that a piece of work writes when it starts."""
 
     at: float  # seconds since 1970
     pid: int
@@ -105,7 +105,7 @@ class LiveAws:
         }
 
     def ours(self) -> dict[str, str]:
-        """Return the environment variables of our program that dispatches to this stack."""
+        """Return the environment variables for a program of ours that dispatches to this stack."""
         return (
             self.environment()
             | WORK

@@ -52,11 +52,11 @@ def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
         process.join()
 
 
-def _serve(told: Connection, recording: Sequence[Exchange]) -> None:
+def _serve(pipe: Connection, recording: Sequence[Exchange]) -> None:
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.learn(recording)
-        told.send(server.server_port)
-        server.count_for(told)
+        pipe.send(server.server_port)
+        server.count_for(pipe)
 
 
 class _Server(ThreadingHTTPServer):
@@ -72,12 +72,12 @@ class _Server(ThreadingHTTPServer):
         for each in recording:
             self.answers[_key(each.operation, each.request)] = each.response.encode()
 
-    def count_for(self, told: Connection) -> None:
+    def count_for(self, pipe: Connection) -> None:
         """Serve requests, and send the counts over the pipe each time it is read."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         while True:
-            told.recv()
-            told.send(self.counted)
+            pipe.recv()
+            pipe.send(self.counted)
             self.counted = Counter()
 
 
@@ -92,7 +92,7 @@ def _key(operation: str, request: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Send head and body in one packet. As two packets, the second would wait for an acknowledgment.
+    # Send the head and the body in one packet. A second packet would wait for an acknowledgment.
     wbufsize = -1
     server: _Server
 

@@ -42,32 +42,32 @@ class Measured:
     overhead: Overhead
     ours: Sequence[float]
     peer: Sequence[float]
-    instructions_ratio: float | None = None  # where they were counted
+    instructions_ratio: float | None = None  # None if they weren't counted
 
     @property
     def ratio(self) -> float:
         """Our share of the peer's CPU: the median of the rounds.
 
-        A ratio of the least values would be worse: the machine's speed changes, so each of them
-        could come from another moment.
+        A ratio of the lowest values would be less accurate. The machine's speed changes, and the
+        two values could come from different moments.
         """
         return median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
     @property
     def is_above(self) -> bool:
-        """Whether it exceeds its bound."""
+        """Whether the ratio exceeds its bound, as `exceeds` defines it."""
         bound = self.overhead.at_most
         return bound is not None and exceeds(bound, self.ratio, self.instructions_ratio)
 
     @property
     def is_above_in_cpu(self) -> bool:
-        """Whether its CPU exceeds its bound, without regard to instructions."""
+        """Whether the ratio of CPU exceeds the bound, whatever the number of instructions is."""
         bound = self.overhead.at_most
         return bound is not None and self.ratio > bound
 
     @property
-    def told(self) -> str:
-        """The ratio of the CPU, and the bound."""
+    def summary(self) -> str:
+        """The title, the ratio of CPU and the bound, in one line."""
         return f"{self.overhead.title}: {self.ratio:.2f} (bound {self.overhead.at_most:.2f})"
 
 
@@ -209,7 +209,7 @@ def main() -> int:
         return 1
     above = [each for each in found if each.is_above]
     for each in above:
-        print(each.told, file=sys.stderr)
+        print(each.summary, file=sys.stderr)
     return 1 if given.bounded and above else 0
 
 

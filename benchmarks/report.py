@@ -39,7 +39,7 @@ class Report:
     @property
     def above(self) -> list[str]:
         """A line for each measurement that exceeds its bound."""
-        lines = [each.told for each in self.overheads if each.is_above]
+        lines = [each.summary for each in self.overheads if each.is_above]
         lines += cold_start.above(self.functions)
         for python, costs in self.on_other_pythons.items():
             lines += [f"Python {python}, {line}" for line in cold_start.above(costs)]
@@ -81,7 +81,7 @@ def _bounds(report: Report) -> str:
     if report.above:
         return "**These exceeded their bounds in this run:**\n\n" + _list(report.above)
     met = "Every bound was met in this run"
-    in_cpu = [each.told for each in report.overheads if each.is_above_in_cpu]
+    in_cpu = [each.summary for each in report.overheads if each.is_above_in_cpu]
     in_cpu += cold_start.above(report.functions, in_cpu=True)
     if not in_cpu:
         return f"{met}."

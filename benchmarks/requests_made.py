@@ -13,7 +13,7 @@ from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, ZAPPA
 from benchmarks.recording import read
 
 UNITS = 10
-_SETTLES = 2.0  # seconds after its start in which the work finishes
+_SETTLES = 2.0  # seconds from the start of the work, in which it finishes
 _LISTS = ("DescribeTable", "DescribeTimeToLive", "ListQueues", "GetQueueUrl", "GetQueueAttributes")
 
 Requests = Mapping[str, float]  # of one unit, by operation
@@ -32,7 +32,7 @@ def of_a_recording(recording: Path) -> Requests:
 def celery(live: LiveAws) -> Requests:
     """Return the requests of a Celery task whose result is kept."""
     with live.serving(CELERY, "celery_program"):
-        return _counted(
+        return _count(
             live,
             "celery",
             lambda notes, names: live.call(
@@ -44,7 +44,7 @@ def celery(live: LiveAws) -> Requests:
 def dramatiq(live: LiveAws) -> Requests:
     """Return the requests of a Dramatiq actor, whose result isn't kept."""
     with live.serving(DRAMATIQ, "dramatiq_program"):
-        return _counted(
+        return _count(
             live,
             "dramatiq",
             lambda notes, names: live.call(
@@ -55,7 +55,7 @@ def dramatiq(live: LiveAws) -> Requests:
 
 def zappa(live: LiveAws) -> Requests:
     """Return the requests of a Zappa task whose response is captured."""
-    return _counted(
+    return _count(
         live,
         "zappa",
         lambda notes, names: live.call(
@@ -66,7 +66,7 @@ def zappa(live: LiveAws) -> Requests:
 
 def durable(live: LiveAws, function: str) -> Requests:
     """Return the requests of a durable execution with one step."""
-    return _counted(
+    return _count(
         live,
         "durable",
         lambda notes, names: live.call(
@@ -75,7 +75,7 @@ def durable(live: LiveAws, function: str) -> Requests:
     )
 
 
-def _counted(live: LiveAws, title: str, send: Callable[[str, Sequence[str]], object]) -> Requests:
+def _count(live: LiveAws, title: str, send: Callable[[str, Sequence[str]], object]) -> Requests:
     """Send one unit to open all connections, and then count the requests of the others."""
     notes = Notes(live.folder, f"counted-{title}")
     send(str(notes.path), ["first"])

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
-_STRETCHES = 4  # a program measures this number of stretches, each with the same number of units
-_FEW_AND_MANY = (5, 15)  # numbers of units; the difference excludes the cost of starting
+_STRETCHES = 4  # measurements that a program makes, each of the same number of units
+# Two numbers of units. The difference of their costs excludes the cost of starting.
+_FEW_AND_MANY = (5, 15)
 
 
 class UnitFailed(Exception):
@@ -58,10 +59,12 @@ class Unit:
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             return None
-        few, many = (self._counted(valgrind, units, endpoint_url) for units in _FEW_AND_MANY)
+        few, many = (
+            self._count_instructions(valgrind, units, endpoint_url) for units in _FEW_AND_MANY
+        )
         return (many - few) / (_STRETCHES * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
 
-    def _counted(self, valgrind: str, units: int, endpoint_url: str) -> int:
+    def _count_instructions(self, valgrind: str, units: int, endpoint_url: str) -> int:
         """Return the number of instructions of a process that measures this number of units."""
         counter = [
             valgrind,

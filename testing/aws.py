@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
 }
-# Variables of a shell that would lead to another AWS, or make code act as a Lambda function.
+# Variables that a shell may have, and that would select another AWS or make code act as in Lambda.
 UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
 
 
@@ -85,7 +85,7 @@ def process_settings(
 
 
 def forget() -> None:
-    """Forget everything that a new process would not know, such as settings, clients and the
+    """Clear everything that a new process doesn't have, such as settings, clients and the
     registry."""
     settings.forget()
     clients.forget()

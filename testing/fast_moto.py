@@ -71,7 +71,7 @@ def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSRes
     handler.body = handler.params = json.loads(request.body, object_hook=_bytes_decoded)
     try:
         result = getattr(handler, xform_name(operation))().result
-    except Exception:  # noqa: BLE001 - nothing has changed, and moto words the error
+    except Exception:  # noqa: BLE001 - nothing has changed yet, so moto can answer instead
         return _STUBBER(stubber, event_name, request, **named)
     body = dynamo_json_dump(result).encode()
     return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body))
@@ -108,7 +108,7 @@ def _update(
     condition_expression: str | None = None,
     **others: Any,
 ) -> Any:
-    """Do an update of whole attributes as a put of the resulting item, and leave any other to
+    """Do an update of whole attributes as a put of the resulting item. Leave other updates to
     moto."""
     given = expression_attribute_names, expression_attribute_values
     item = None
@@ -121,12 +121,12 @@ def _update(
 
 
 def _transact(tables: Any, transact_items: list[Item]) -> None:
-    """Do a transaction whose conditions hold without a copy of the tables, and leave others to
+    """If a transaction's conditions hold, do it without copying the tables. Leave others to
     moto."""
     writes = [next(iter(each.items())) for each in transact_items]
     keys = [_key(tables, how, call) for how, call in writes]
     targets = {(call["TableName"], str(key)) for (_, call), key in zip(writes, keys, strict=True)}
-    todo = [_change(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
+    todo = [_plan_write(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
     changes = [change for change in todo if change is not None]
     if len(targets) < len(writes) or len(changes) < len(writes):
         _TRANSACT(tables, transact_items)
@@ -135,7 +135,7 @@ def _transact(tables: Any, transact_items: list[Item]) -> None:
         change()
 
 
-def _change(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
+def _plan_write(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
     """Return a function that does a write; None if its condition fails, or moto must handle it."""
     name = call["TableName"]
     given = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})

@@ -1,6 +1,7 @@
 """The runner of tests, JOB_RUNNER=testing.held_runner: it holds messages until a test runs them.
 
-Work runs in this process, with messages through JSON. The clock moves forward to the next due time.
+Work runs in this process, and messages are converted to JSON and back. The clock moves forward to
+the next due time.
 """
 
 import heapq
@@ -23,7 +24,7 @@ _LEG = 900.0  # seconds that an invocation has
 
 
 class NeverEnds(AssertionError):
-    """Some jobs are still not finished after the most messages that a test runs."""
+    """Some jobs are still unfinished after the maximum number of messages has run."""
 
     def __init__(self, rows: list[JobRequest]) -> None:
         jobs = "".join(f"\n  {row.job_type} {row.id}, {row.state}" for row in rows)
@@ -100,7 +101,7 @@ def hold_in(messages: HeldMessages | None) -> None:
 
 
 def fully_configured() -> bool:
-    """Return whether a test is there to run the held messages."""
+    """Return whether a test has set where messages are held."""
     return _Current.messages is not None
 
 

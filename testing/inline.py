@@ -1,5 +1,7 @@
-"""Run work in this process, with payloads through JSON, in tests that don't use pytest's
-fixtures."""
+"""Run work in this process, in tests that don't use pytest's fixtures.
+
+Payloads are converted to JSON and back.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -49,8 +49,8 @@ class InlineRunner:
     def drain(self, *, seconds: float = 900) -> None:
         """Run all dispatched work to its end.
 
-        Each invocation has `seconds`; then a job with checkpoints continues in its next leg. Raises
-        AssertionError, which names the jobs that never end.
+        Each invocation has `seconds`. A job with checkpoints that needs longer continues in its
+        next leg. Raises AssertionError, which names the jobs that never end.
         """
         self._messages.run_all(seconds=seconds)
 

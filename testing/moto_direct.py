@@ -23,7 +23,7 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
-_TABLES = KEYS.keys()  # ours, and written only by the verbs
+_TABLES = KEYS.keys()  # tables of this project that only the verbs write
 
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
@@ -279,7 +279,7 @@ def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
 
 
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:
-    """Return a shard's items that are due between two times, by one or after one, or count them."""
+    """Return or count a shard's due items: between two times, until a time or after a time."""
     values = call["ExpressionAttributeValues"].values()
     (shard,) = (each["S"] for each in values if "S" in each)
     first, *last = (int(each["N"]) for each in values if "N" in each)

@@ -10,8 +10,10 @@ import clock
 
 
 class MovableClock:
-    """The real time, plus the time that a test has added. In a `standing` block, `clock.now()` uses
-    it."""
+    """A clock with the real time plus the time that a test has added.
+
+    In a `standing` block, `clock.now()` returns its time.
+    """
 
     def __init__(self) -> None:
         self._real = clock.now

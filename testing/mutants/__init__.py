@@ -1,4 +1,4 @@
-"""Check that every condition of the engine is needed, with one mutation at a time on a copy.
+"""Check that the tests need every condition of the engine: apply one mutation at a time to a copy.
 
 A test or a history must notice each mutation. `python -m testing.mutants` (`make mutants`) runs
 them.

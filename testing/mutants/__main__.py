@@ -22,10 +22,11 @@ from testing.mutants.sandbox import Sandbox, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-_LAST = ROOT / ".build" / "mutants.json"  # the test that noticed each mutation in the last run
+_LAST = ROOT / ".build" / "mutants.json"  # which test noticed each mutation in the last run
 
 _BASELINE_SECONDS = 900.0  # seconds for the tests of one file, unchanged
-# Seconds for one test under a mutation, plus this many times its own time. A longer one hangs.
+# A test hangs if, under a mutation, it takes longer than these seconds plus this multiple of the
+# time that it takes unchanged.
 _TEST_SECONDS = 10.0
 _TEST_TIMES = 20
 _STARTED_IN = 20.0  # seconds that a process may take before and after its tests
@@ -174,7 +175,7 @@ def _record(file: str, tests: Collected) -> Recorded:
 
 
 def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
-    """Return the work for a mutation: tests that execute its lines, then histories."""
+    """Return the work for a mutation: run the tests that execute its lines, then play histories."""
     tests = noticing.coming_by(mutation)
     limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
     seconds = _STARTED_IN + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories

@@ -1,4 +1,4 @@
-"""Tests that are collected once, in a process that is forked for each use of them."""
+"""Collect tests once, in a process that is then forked each time the tests run."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ class Recorded(TypedDict):
 
 
 class Collected:
-    """Collected tests. Each runs in the process that calls for it."""
+    """Collected tests. They run in the process that calls a method."""
 
     def __init__(self, session: pytest.Session, copy: Path) -> None:
         self.copy = copy
@@ -76,10 +76,10 @@ class Collected:
 def collect(files: Iterable[str], copy: Path, use: Callable[[Collected], None]) -> None:
     """Collect the tests of these files, and call `use` with them."""
     options = [*_OPTIONS, f"--basetemp={copy.with_suffix('.tmp')}"]
-    pytest.main([*options, *files], plugins=[_Instead(copy, use)])
+    pytest.main([*options, *files], plugins=[_UseCollected(copy, use)])
 
 
-class _Instead:
+class _UseCollected:
     """Calls `use` with the collected tests when pytest would run them."""
 
     def __init__(self, copy: Path, use: Callable[[Collected], None]) -> None:
@@ -88,7 +88,7 @@ class _Instead:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        if not session.testsfailed:  # otherwise pytest could not collect them, and has said so
+        if not session.testsfailed:  # otherwise pytest has printed why collecting failed
             self._use(Collected(session, self._copy))
         return True
 
@@ -116,7 +116,7 @@ class _Recorder:
         self._lines = {}
         started = time.monotonic()
         monitoring.use_tool_id(_TOOL, "mutants")
-        monitoring.register_callback(_TOOL, monitoring.events.LINE, self._saw)
+        monitoring.register_callback(_TOOL, monitoring.events.LINE, self._record_line)
         monitoring.set_events(_TOOL, monitoring.events.LINE)
         monitoring.restart_events()
         try:
@@ -129,7 +129,7 @@ class _Recorder:
                 "lines": {file: sorted(lines) for file, lines in self._lines.items()},
             }
 
-    def _saw(self, code: CodeType, line: int) -> Any:
+    def _record_line(self, code: CodeType, line: int) -> Any:
         if code.co_filename.startswith(self._folders):
             self._lines.setdefault(code.co_filename[self._cut :], set()).add(line)
         return sys.monitoring.DISABLE  # type: ignore[attr-defined,unused-ignore]

@@ -1,4 +1,4 @@
-"""Generate mutations from the code: every condition, and every part of one, left out."""
+"""Generate mutations from the code: each leaves out one condition, or one part of a condition."""
 
 import ast
 from collections import Counter
@@ -29,49 +29,49 @@ class _Generator:
     def mutations(self) -> Iterator[Mutation]:
         for function, node in _functions(self._tree, ""):
             for statement in node.body:
-                yield from self._within(function, statement)
+                yield from self._mutations_within(function, statement)
 
-    def _within(self, function: str, node: ast.AST) -> Iterator[Mutation]:
-        if isinstance(node, _Function | ast.ClassDef):  # it is handled by itself
+    def _mutations_within(self, function: str, node: ast.AST) -> Iterator[Mutation]:
+        if isinstance(node, _Function | ast.ClassDef):  # `_functions` yields it separately
             return
-        yield from self._of(function, node)
+        yield from self._mutations_of(function, node)
         for child in _children(node):
-            yield from self._within(function, child)
+            yield from self._mutations_within(function, child)
 
-    def _of(self, function: str, node: ast.AST) -> Iterator[Mutation]:
+    def _mutations_of(self, function: str, node: ast.AST) -> Iterator[Mutation]:
         match node:
             case ast.If(test=test) | ast.IfExp(test=test):
-                yield from self._always(function, [test])
-            case ast.While(test=test):  # if always true, most would never end
-                yield from self._always(function, [test], values=(False,))
+                yield from self._mutations_to_constant(function, [test])
+            case ast.While(test=test):  # most loops would not end if it was always true
+                yield from self._mutations_to_constant(function, [test], values=(False,))
             case ast.comprehension(ifs=tests):
-                yield from self._always(function, tests)
+                yield from self._mutations_to_constant(function, tests)
             case ast.match_case(guard=ast.expr() as test):
-                yield from self._always(function, [test])
+                yield from self._mutations_to_constant(function, [test])
             case ast.Lambda(body=ast.Compare() | ast.Constant(value=bool()) as test):
-                yield from self._always(function, [test])
+                yield from self._mutations_to_constant(function, [test])
             case ast.Return(value=ast.Compare() | ast.UnaryOp(op=ast.Not()) as test):
-                yield from self._always(function, [test])
+                yield from self._mutations_to_constant(function, [test])
             case ast.ExceptHandler(type=ast.Name() | ast.Attribute() as kind):
-                yield self._changed(function, kind, "()", f"no except {ast.unparse(kind)}")
+                yield self._mutation(function, kind, "()", f"no except {ast.unparse(kind)}")
             case _:
-                yield from self._of_parts(function, node)
+                yield from self._mutations_of_parts(function, node)
 
-    def _of_parts(self, function: str, node: ast.AST) -> Iterator[Mutation]:
+    def _mutations_of_parts(self, function: str, node: ast.AST) -> Iterator[Mutation]:
         match node:
             case ast.BoolOp(op=op, values=parts):
-                yield from self._without_each(function, node, parts, _JOINED[type(op)])
+                yield from self._mutations_without_each(function, node, parts, _JOINED[type(op)])
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as op):
                 parts = _flat(node, type(op))
-                yield from self._without_each(function, node, parts, _JOINED[type(op)])
+                yield from self._mutations_without_each(function, node, parts, _JOINED[type(op)])
             case ast.Call(func=ast.Attribute(attr="is_in"), args=[_, _, *_] as parts):
-                yield from self._without_each(function, node, parts, ",")
+                yield from self._mutations_without_each(function, node, parts, ",")
             case ast.Compare(ops=[ast.In()], comparators=[ast.Tuple(elts=parts) as several]):
-                yield from self._without_each(function, several, parts, ",")
+                yield from self._mutations_without_each(function, several, parts, ",")
             case ast.ExceptHandler(type=ast.Tuple(elts=parts) as several):
-                yield from self._without_each(function, several, parts, ",")
+                yield from self._mutations_without_each(function, several, parts, ",")
 
-    def _without_each(
+    def _mutations_without_each(
         self, function: str, node: ast.AST, parts: list[ast.expr], joined: str
     ) -> Iterator[Mutation]:
         for part in parts:
@@ -83,9 +83,9 @@ class _Generator:
                 text = f"({', '.join(rest)},)"
             else:
                 text = f"({f' {joined} '.join(rest)})"
-            yield self._changed(function, node, text, what)
+            yield self._mutation(function, node, text, what)
 
-    def _always(
+    def _mutations_to_constant(
         self, function: str, tests: list[ast.expr], values: tuple[bool, ...] = (True, False)
     ) -> Iterator[Mutation]:
         """Yield the condition as always true and as always false.
@@ -98,9 +98,9 @@ class _Generator:
             for value in values:
                 if not (isinstance(test, ast.Constant) and test.value is value):
                     what = f"{value} for `{ast.unparse(test)}`"
-                    yield self._changed(function, test, str(value), what)
+                    yield self._mutation(function, test, str(value), what)
 
-    def _changed(self, function: str, node: ast.AST, text: str, what: str) -> Mutation:
+    def _mutation(self, function: str, node: ast.AST, text: str, what: str) -> Mutation:
         assert isinstance(node, ast.expr)
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
@@ -128,7 +128,7 @@ def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, _Function]]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node's parts without its types, which are no conditions."""
+    """Yield a node's parts except its type annotations, which have no conditions."""
     match node:
         case ast.AnnAssign(value=value):
             if value:

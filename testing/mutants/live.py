@@ -14,8 +14,9 @@ _Place = tuple[str, str, int]  # file, qualified name, line
 class LiveFunctions:
     """The existing functions of some folders, by the place where each is defined.
 
-    Every mutation is inside a function. So that function only needs other code, in every place that
-    has imported it. Functions inside it are created from that code.
+    Every mutation is inside a function, so it is enough to replace the code of that function's
+    object. Every module that has imported the function then has the mutation. Functions inside it
+    are created from the new code.
     """
 
     def __init__(self, root: Path, folders: tuple[str, ...]) -> None:
@@ -37,7 +38,7 @@ class LiveFunctions:
         replaced = False
         for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
             for function in self._found.get(_place(code), ()):
-                if function.__code__ != code and _fits(code, function):
+                if function.__code__ != code and _can_replace(code, function):
                     function.__code__ = code
                     replaced = True
         if not replaced and any(
@@ -53,10 +54,11 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(each)
 
 
-def _fits(code: CodeType, function: FunctionType) -> bool:
-    """Return whether the function can take the code.
+def _can_replace(code: CodeType, function: FunctionType) -> bool:
+    """Return whether the code can replace the function's code.
 
-    A function that closes over other variables is inside another function, which creates it again.
+    It can't if they close over different variables. Such a function is inside another one, which
+    creates it from the new code.
     """
     return code.co_freevars == function.__code__.co_freevars
 

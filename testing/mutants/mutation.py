@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class DoesNotApply(Exception):
-    """A listed mutation whose text is not exactly once in its file, because code or list has
+    """The text of a listed mutation isn't exactly once in its file: the code or the list
     changed."""
 
 
@@ -13,14 +13,14 @@ class DoesNotApply(Exception):
 class Mutation:
     """One change to the source of a file.
 
-    `what` describes it in one line. With the file and the function it is the mutation's name,
-    because line numbers change too often.
+    `what` describes it in one line. The mutation's name consists of the file, the function and
+    `what`. It has no line number, because those change too often.
     """
 
     file: str
     function: str
     what: str
-    source: str  # source of the whole file, with the change
+    source: str  # the source of the whole file, with the change
     lines: tuple[int, int]  # first and last changed line, in the original
 
     @property

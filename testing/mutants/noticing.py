@@ -21,7 +21,7 @@ class Noticing:
         self.tests: dict[str, Executed] = {}
         self.last = last or {}
         self._also = {file: tuple(names) for file, names in also.items()}
-        # number of noticed mutations, by place and test
+        # number of mutations that a test noticed, by place and test
         self._noticed: Counter[tuple[str, str]] = Counter()
 
     def coming_by(self, mutation: Mutation) -> dict[str, float]:
@@ -65,7 +65,7 @@ def read_last(file: Path) -> dict[str, str]:
     """Return the tests that noticed mutations in the last run, if that was saved."""
     try:
         last: dict[str, str] = json.loads(file.read_text())
-    except (OSError, ValueError):  # the file only saves time
+    except (OSError, ValueError):  # without the file, the run only takes longer
         return {}
     return last
 

@@ -1,7 +1,7 @@
-"""Run work on copies of the project, each with a process that has collected the tests.
+"""Run work on copies of the project. Each copy has a process that has collected the tests.
 
-The process is forked for each piece of work. So the work starts with all imports done, and leaves
-nothing behind.
+The process forks for each piece of work. So the work starts with all imports done, and can't change
+the process.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from typing import Any, Self
 from testing.mutants.collected import Collected, collect
 from testing.mutants.mutation import DoesNotApply, Mutation
 
-# Packages that are slow to import and not ours. They are imported once, for every forked process.
+# Packages of others that are slow to import. The first process imports them for all forked ones.
 _HEAVY = (
     "aws_lambda_powertools.event_handler",
     "aws_lambda_powertools.metrics",
@@ -41,7 +41,7 @@ _NOT_COPIED = shutil.ignore_patterns(
     *(".git", ".venv", ".venv-aws", ".venv-scan", ".venv-model", ".build", ".aws-sam", ".local"),
     ".*_cache",
 )
-_LOOK = 0.01  # seconds between checks whether a process has ended
+_POLL_SECONDS = 0.01  # seconds between checks whether a process has ended
 _children: set[int] = set()  # working children of this process
 
 
@@ -61,8 +61,8 @@ class Work:
 class Outcome:
     """The outcome of a piece of work.
 
-    `result` is None if it died, or if it `hung` and was ended after its time. `why_not` says why
-    its mutation could not be applied.
+    `result` is None if the process died, or if it `hung` and was killed when its time was over.
+    `why_not` says why the mutation could not be applied.
     """
 
     index: int
@@ -139,10 +139,10 @@ class Sandbox:
                     index, work = pipe.recv()
                 except EOFError:
                     return
-                with _changed(copy, work.mutation, index):
-                    pipe.send(_in_child(index, work, tests))
+                with _mutated_file(copy, work.mutation, index):
+                    pipe.send(_run_in_child(index, work, tests))
 
-        _from(copy)
+        _import_from(copy)
         collect(self._files, copy, serve)
 
 
@@ -154,10 +154,10 @@ def _receive(server: _Server) -> Any:
 
 
 def _start(copy: Path, sandbox: Sandbox) -> _Server:
-    ours, its = Pipe()
+    ours, child_pipe = Pipe()
     pid = os.fork()
     if pid:
-        its.close()
+        child_pipe.close()
         return _Server(pid, ours)
     output = copy.with_suffix(".output")
     try:
@@ -168,14 +168,14 @@ def _start(copy: Path, sandbox: Sandbox) -> _Server:
         with output.open("w") as file:
             os.dup2(file.fileno(), 1)
         sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sandbox.serve(copy, its)
+        sandbox.serve(copy, child_pipe)
         sys.stderr.write(output.read_text()[-2000:])
     finally:
         os._exit(0)
 
 
 @contextmanager
-def _changed(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None]:
+def _mutated_file(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None]:
     """Write the mutation to the disk too, for other processes that tests start."""
     if mutation is None:
         yield
@@ -183,7 +183,8 @@ def _changed(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None
     path = copy / mutation.file
     before, original = path.stat(), path.read_bytes()
     path.write_text(mutation.source)
-    # Python's compiled files depend on the second and the size, which two mutations may share.
+    # Python finds outdated bytecode by the time in seconds and the size, which two mutations may
+    # share.
     os.utime(path, (index, index))
     try:
         yield
@@ -192,7 +193,7 @@ def _changed(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
+def _run_in_child(index: int, work: Work, tests: Collected) -> Outcome:
     answer = tests.copy.with_suffix(".json")
     answer.unlink(missing_ok=True)
     started = time.monotonic()
@@ -201,7 +202,7 @@ def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
         try:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            answer.write_text(json.dumps(_done(work, tests)))
+            answer.write_text(json.dumps(_run_work(work, tests)))
         except BaseException:  # noqa: BLE001 - the error is in the output, and there is no answer
             traceback.print_exc()
         finally:
@@ -209,7 +210,7 @@ def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
     ended = False
     _children.add(pid)
     while not ended and time.monotonic() - started < work.seconds:
-        time.sleep(_LOOK)
+        time.sleep(_POLL_SECONDS)
         ended = bool(os.waitpid(pid, os.WNOHANG)[0])
     _kill(pid)
     if not ended:
@@ -228,13 +229,13 @@ def _kill(pid: int) -> None:
 
 
 def _end(*_: object) -> None:
-    """End this process and its child."""
+    """Kill the child of this process, and end this process."""
     for pid in [*_children]:
         _kill(pid)
     os._exit(0)
 
 
-def _done(work: Work, tests: Collected) -> dict[str, Any]:
+def _run_work(work: Work, tests: Collected) -> dict[str, Any]:
     if work.mutation is not None:
         try:
             tests.apply(work.mutation)
@@ -243,10 +244,10 @@ def _done(work: Work, tests: Collected) -> dict[str, Any]:
     return {"result": work.do(tests)}
 
 
-def _from(copy: Path) -> None:
-    """Forget this project's imported modules, so that they are imported from the copy.
+def _import_from(copy: Path) -> None:
+    """Forget this project's imported modules, so that they are imported again from the copy.
 
-    The modules of this package stay, because they are in use.
+    Keep the modules of this package, because they are in use.
     """
     here = Path(sys.modules[__name__].__file__ or "").parents[2]
     ours = {each.stem for each in here.iterdir() if not each.name.startswith(".")}
