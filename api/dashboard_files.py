@@ -1,4 +1,4 @@
-"""Serve the dashboard's files, which are open to all because they contain no data.
+"""Serve the dashboard's files, which anyone may read because they contain no data.
 
 The functions import `dashboard.files` when they run, because few requests need it.
 """

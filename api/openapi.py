@@ -26,7 +26,9 @@ from runners.registry import registry
 from settings import settings
 from work.definitions import Job, Task
 
-Works = dict[str, tuple[str, Job | Task]]  # by the name of a schema: a job or task with its name
+Works = dict[
+    str, tuple[str, Job | Task]
+]  # by schema name: the name of a job or task, and the job or task
 
 _NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
@@ -65,7 +67,7 @@ def document(routes: Routes) -> dict[str, Any]:
             "is `path-not-found`, and an unknown method of a path is `method-not-allowed`.",
         },
         "paths": {
-            _written(path): {
+            _openapi_path(path): {
                 method.lower(): _operation(path, route, route.operation)
                 for method, route in methods.items()
                 if route.operation
@@ -75,12 +77,12 @@ def document(routes: Routes) -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": {mode: _SECURITY[mode]},
-            "schemas": SCHEMAS | _bodies() | {"Problem": _any_problem()},
+            "schemas": SCHEMAS | _body_schemas() | {"Problem": _any_problem()},
         },
     }
 
 
-def _written(path: str) -> str:
+def _openapi_path(path: str) -> str:
     return path.translate(str.maketrans("<>", "{}"))
 
 
@@ -162,7 +164,7 @@ def _any_problem() -> Schema:
     return problem([problems.TYPE + each.slug for each in kinds]) | {"description": listed}
 
 
-def _bodies() -> dict[str, Schema]:
+def _body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies, one for each job and each task.
 
     The names of their schemas start with a word and a dot, so that they can't clash with others.
@@ -181,11 +183,11 @@ def _bodies() -> dict[str, Schema]:
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
     for key, (name, work) in works.items():
         schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
-    bodies: dict[str, Schema] = _without_nul(schemas | _own_bodies())
-    return bodies | {"NewJob": _one_of(Job, works), "Task": _one_of(Task, works)}
+    bodies: dict[str, Schema] = _without_nul(schemas | _fixed_body_schemas())
+    return bodies | {"NewJob": _any_of_kind(Job, works), "Task": _any_of_kind(Task, works)}
 
 
-def _own_bodies() -> dict[str, Schema]:
+def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
         [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE)],
@@ -230,7 +232,7 @@ def _without_nul(schema: Any) -> Any:
     return found
 
 
-def _one_of(kind: type[Job | Task], works: Works) -> Schema:
+def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
     """Return the schema of any body of this kind, selected by the name of the job or task."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
     mapping = {name: each["$ref"] for name, each in names.items()}

@@ -28,7 +28,7 @@ class ListQuery(NamedTuple):
     job_type: str | None
     queue_name: str | None
     search: str | None
-    idempotency_key: str | None  # only organization_id may be given with it
+    idempotency_key: str | None  # excludes all parameters except organization_id
     limit: int
     cursor: str | None
 

@@ -57,20 +57,21 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
 
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return the view of a waiting job's position in line."""
-    seen = _as_seen(found.waits_for, row)
-    if seen != found.waits_for:  # the count would show which jobs have the same value as their key
+    seen = _without_hidden_values(found.waits_for, row)
+    if seen != found.waits_for:  # with the count, the caller could tell which jobs share a key
         found = found._replace(ahead=None)
     return values(PLACE, found._replace(waits_for=seen))
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return _reason(_as_seen(places.waits_for(row), row))
+    return _reason(_without_hidden_values(places.waits_for(row), row))
 
 
-def _as_seen(found: places.WaitsFor | None, row: JobRequest) -> places.WaitsFor | None:
-    """Return the reason why a row waits, without values of its payload if the caller may not see
-    payloads."""
+def _without_hidden_values(
+    found: places.WaitsFor | None, row: JobRequest
+) -> places.WaitsFor | None:
+    """Return the reason without values of the payload, if the caller may not see payloads."""
     sees_all = access.asking.get().sees_payloads
     return found if sees_all else places.without_payload(found, row)
 

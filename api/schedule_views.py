@@ -48,7 +48,7 @@ def _use(found: Schedule, job: JobRequest | None) -> ScheduleUse:
     return ScheduleUse(found, job if is_theirs else None)
 
 
-def _words(use: ScheduleUse) -> str:
+def _in_words(use: ScheduleUse) -> str:
     """Return the schedule's times in words, or its cron expression if this version can't read
     it."""
     try:
@@ -63,7 +63,7 @@ def _next(use: ScheduleUse) -> list[str | None]:
     return [] if first is None else [time_of(first)]
 
 
-def _coming(use: ScheduleUse) -> list[str | None]:
+def _next_few(use: ScheduleUse) -> list[str | None]:
     """Return the next occurrences."""
     first = use.schedule.next_at
     if first is None:
@@ -114,7 +114,7 @@ WHOLE: Fields[Schedule] = {
 }
 
 # The field that has more occurrences in a single schedule than in a list.
-COMING: Fields[ScheduleUse] = {"next": Field({}, _coming)}
+COMING: Fields[ScheduleUse] = {"next": Field({}, _next_few)}
 
 SCHEDULE: Fields[ScheduleUse] = {
     "name": Field(TEXT, lambda use: use.schedule.name),
@@ -144,7 +144,7 @@ SCHEDULE: Fields[ScheduleUse] = {
     "timezone": Field(TEXT, lambda use: use.schedule.timezone),
     "words": Field(
         {**TEXT, "description": "Its times in words, such as `at 02:00 every day, Europe/Berlin`"},
-        _words,
+        _in_words,
     ),
     "missed": Field(
         {

@@ -24,12 +24,17 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotStrict(ValueError):
-    """Text isn't JSON, or has a value that isn't accepted. The message says where, and never quotes
-    the value."""
+    """The text isn't JSON, or has a value that isn't accepted.
+
+    The message says where the value is, and never quotes it.
+    """
 
 
 class _Flaw(NamedTuple):
-    """Replaces a value that isn't accepted. `why` is a noun phrase for the message."""
+    """Stands in the parsed JSON for a value that isn't accepted.
+
+    `why` is a noun phrase for the message.
+    """
 
     why: str
 

@@ -39,9 +39,8 @@ _UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hosti
 _MAX_REQUESTS = (
     12  # a job that works dispatches no more unique jobs after this number of dispatches
 )
-_MAX_CLOCK_DIFFERENCE = (
-    2 * SKEW
-)  # twice the skew, because two clocks decide whether a row has expired
+# Twice the skew, because two clocks decide whether a row has expired.
+_MAX_CLOCK_DIFFERENCE = 2 * SKEW
 _CONCURRENT = 4  # invocations that may run at the same time if queues have limits
 _MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
 
@@ -70,15 +69,15 @@ def play_seed(
     Raises Violation. Its message has the command that plays the history again, with the same
     faults.
     """
-    again = f"again: python -m testing.chaos --seed {seed}"
+    command = f"again: python -m testing.chaos --seed {seed}"
     if faults is not None:
-        again += f" --faults {shlex.quote(as_text(faults))}"
+        command += f" --faults {shlex.quote(as_text(faults))}"
     faults = of_seed(seed) if faults is None else faults
-    most = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
+    most_jobs = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
     source = random.Random(seed)  # noqa: S311 - the same in every replay
     try:
         with History(lambda what, n: source.randrange(n), faults, world) as history:
-            for _ in range(most - 2 + history.choose("jobs", 3)):
+            for _ in range(most_jobs - 2 + history.choose("jobs", 3)):
                 history.dispatch()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
@@ -86,7 +85,7 @@ def play_seed(
                 history.world.step()
             return history.end()
     except Violation as broken:
-        raise Violation(f"{broken}\n{again}", broken.figures) from broken
+        raise Violation(f"{broken}\n{command}", broken.figures) from broken
 
 
 def figures_text(figures: Counter[str]) -> str:

@@ -132,14 +132,15 @@ class InvariantChecker:
         gave_up_at = invocation.deadline - _GIVES_UP_RETURN
         invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
         had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
-        for job_id, its in [*self._returned.items()]:
-            if its is not invocation:
+        for job_id, returned_in in [*self._returned.items()]:
+            if returned_in is not invocation:
                 continue
             del self._returned[job_id]
             row = self.rows.get(job_id, {})
-            its_own = row.get("status") == "running" and row["claim_token"] == its.claim
-            if its_own and had_chance and not self._is_gone(its):
-                self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
+            has_claim = row.get("status") == "running" and row["claim_token"] == invocation.claim
+            if has_claim and had_chance and not self._is_gone(invocation):
+                how = invocation.ended
+                self.broken(f"job {job_id} returned, and its worker left it running: {how}")
 
     def _is_gone(self, invocation: Invocation) -> bool:
         """Return whether an invocation was killed, or frozen until its time was over."""

@@ -231,14 +231,12 @@ class LineChecker:
         saw = look.entries if look else []
         if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
             self._broken(f"{job}: admitted before {saw[0]}, which has waited longer")
-        has_given = after.get("slot") is not None or after["id"] in self._paid
+        uses_limits = after.get("slot") is not None or after["id"] in self._paid
         self._admitted_past.pop((line, group), None)
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
             passed = self._admitted_past.setdefault((line, other), [])
             passed.append(group)
-            if (
-                not has_given
-            ):  # without limits, the queue doesn't record the group that was served last
+            if not uses_limits:  # then the queue doesn't record the group that was served last
                 passed.clear()
             if passed.count(group) > 1:
                 self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")

@@ -141,11 +141,11 @@ class Operators:
         owner_actions.retry_again(row, self._send(), payload)
 
     def _request(self, call: Callable[[], object]) -> None:
-        def answered() -> None:
+        def call_api() -> None:
             with suppress(JobRunnersError):  # the API refused the request
                 call()
 
-        self._world.invoke("api", answered)
+        self._world.invoke("api", call_api)
 
     def _send(self) -> Send:
         send = runners.sender()

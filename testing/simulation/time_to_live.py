@@ -72,7 +72,7 @@ class TimeToLive:
 
 
 def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
-    """Return the use of an item; None if it has none."""
+    """Return a job's use of an item, or None if no job uses it."""
     if "pk" not in item:
         return None if item["status"] in _FINISHED else _Use(f"the job is {item['status']}")
     kind, _, name = item["pk"].partition("#")

@@ -93,9 +93,9 @@ class UniqueChecker:
             self._broken(f"{job} follows another job, but does not wait")
 
     def _check_key(self, key: str) -> None:
-        its = [row for row in self._rows.values() if row.get("unique_key") == key]
-        followers = [row for row in its if row.get("held_by", "").startswith(_PREFIX)]
-        holders = [row for row in its if row not in followers]
+        rows_with_key = [row for row in self._rows.values() if row.get("unique_key") == key]
+        followers = [row for row in rows_with_key if row.get("held_by", "").startswith(_PREFIX)]
+        holders = [row for row in rows_with_key if row not in followers]
         record = self._records.get(key) or {}
         if len(holders) > 1:
             ids = " and ".join(row["id"] for row in holders)

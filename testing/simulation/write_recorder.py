@@ -230,12 +230,12 @@ def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
     lives = {
         _life(writes, rows): None for history in histories for writes in history.values()
     }  # in order, each once
-    said = "EXTENDS Replay"
-    listed = ",\n".join(rows)
-    lived = ",\n".join(lives)
+    header = "EXTENDS Replay"
+    row_texts = ",\n".join(rows)
+    life_texts = ",\n".join(lives)
     return (
-        f"---- MODULE {name} ----\n{said}\n"
-        f"TheRows == <<\n{listed}>>\nTheHistories == <<\n{lived}>>\n====\n"
+        f"---- MODULE {name} ----\n{header}\n"
+        f"TheRows == <<\n{row_texts}>>\nTheHistories == <<\n{life_texts}>>\n====\n"
     )
 
 
