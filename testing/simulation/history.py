@@ -36,9 +36,7 @@ from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver, TurnOver
 
 _UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
-_MAX_REQUESTS = (
-    12  # a job that works dispatches no more unique jobs after this number of dispatches
-)
+_MAX_REQUESTS = 12  # dispatches, after which working jobs dispatch no more unique jobs
 # Twice the skew, because two clocks decide whether a row has expired.
 _MAX_CLOCK_DIFFERENCE = 2 * SKEW
 _CONCURRENT = 4  # invocations that may run at the same time if queues have limits
