@@ -112,9 +112,8 @@ class FaultInjector:
             answer = self._take(request, event_name)
             self._lose_answer(event_name)
             caller.is_answered = True
-            self._last_intercepted = (
-                request  # set last, because other requests were intercepted in between
-            )
+            # Set this last, because other requests were intercepted in between.
+            self._last_intercepted = request
             return answer
 
     @contextmanager

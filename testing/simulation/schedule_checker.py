@@ -12,9 +12,8 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work.occurrences import When, next_after
 
-_MAX_COUNTED = (
-    900  # if one write passes over more occurrences than this, the engine doesn't count all of them
-)
+# If one write passes over more occurrences than this, the engine doesn't count all of them.
+_MAX_COUNTED = 900
 _FINISHED = ("succeeded", "failed", "cancelled")
 _COUNTS = ("started", "skipped", "failed")
 
