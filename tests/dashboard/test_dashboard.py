@@ -59,7 +59,7 @@ def test_the_list_leads_to_why_a_job_failed(
     row(page, failed).get_by_role("link").click()
     expect(page.get_by_role("heading", name="import_contacts")).to_be_visible()
     error = page.get_by_role("region", name="Error")
-    expect(error).to_contain_text("there is no such file")
+    expect(error).to_contain_text("the file doesn't exist")
     expect(error.get_by_role("region", name="Traceback")).to_be_hidden()
     error.get_by_text("Traceback", exact=True).click()
     trace = error.get_by_role("region", name="Traceback")

@@ -99,7 +99,7 @@ def test_a_failed_job_is_found_fixed_and_run_again(
     page.goto(f"{dashboard}#/failed?org={organization}")
     row(page, job_id).get_by_role("link").click()
     page.get_by_role("link", name="Edit and retry").click()
-    expect(page.locator("form .failure")).to_contain_text("there is no such file")
+    expect(page.locator("form .failure")).to_contain_text("the file doesn't exist")
     page.get_by_label("Key").fill(contacts)
     page.get_by_role("button", name="Retry with this payload").click()
     expect(page.locator(".title .status")).to_have_text("succeeded")

@@ -107,7 +107,7 @@ def test_failures_are_said_then_left_alone_until_a_person_asks(
     clock: Page, dashboard: str, complaints: Complaints
 ) -> None:
     complaints.expected.append("503")
-    calls = answer(clock, "/jobs", {"title": "Unavailable", "detail": "DynamoDB is out"}, 503)
+    calls = answer(clock, "/jobs", {"title": "Unavailable", "detail": "DynamoDB is out."}, 503)
     clock.goto(f"{dashboard}#/failed")
     alert = clock.get_by_role("alert")
     for number, seconds in enumerate((2, 4, 8), start=1):
@@ -131,7 +131,7 @@ def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashbo
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_role("img")).to_have_attribute(
         "aria-label",
-        "2 earlier attempts, with the waits between: 10 min; Waited for a worker: 1.0 s; "
+        "2 earlier attempts, with the waits between them: 10 min; Waited for a worker: 1.0 s; "
         "Attempt 3, its latest leg marked (5 in all): 20 min",
     )
     expect(page.locator("rect.mark")).to_have_count(1)

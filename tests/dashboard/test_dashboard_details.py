@@ -157,7 +157,7 @@ def test_the_errors_of_earlier_attempts_are_told_the_latest_first(
         [
             re.compile("Attempt 2.*Refused the second"),
             re.compile("Attempt 1.*Refused the first"),
-            "Before it was retried by hand",
+            "Before the manual retry",
             re.compile("Attempt 3.*Timeout too slow"),
         ]
     )
@@ -270,7 +270,7 @@ def test_where_the_log_can_not_be_read_it_says_why_and_has_a_command(
     page: Page, dashboard: str, complaints: Complaints
 ) -> None:
     complaints.expected.append("404")
-    answer(page, f"/jobs/{JOB['id']}/logs", {"title": "No", "detail": "its role may not"}, 404)
+    answer(page, f"/jobs/{JOB['id']}/logs", {"title": "No", "detail": "Its role may not."}, 404)
     shown(page, dashboard)
     page.get_by_role("button", name="Show lines").click()
     expect(page.get_by_text("Its role may not.")).to_be_visible()

@@ -84,10 +84,10 @@ def test_one_is_sent_again_once_the_person_has_said_yes(page: Page, dashboard: s
 
 def test_there_may_be_none_or_more_than_a_page(page: Page, dashboard: str) -> None:
     opened(page, dashboard, KEPT, cursor=str(KEPT["id"]))
-    page.get_by_role("link", name="Earlier").click()
+    page.get_by_role("link", name="Older").click()
     expect(page).to_have_url(re.compile(f"cursor={KEPT['id']}"))
     answer(page, "/tasks/failed", {"tasks": [], "cursor": None})
-    page.get_by_role("link", name="Latest").click()
+    page.get_by_role("link", name="Newest").click()
     expect(page.get_by_text("No failed tasks in the last week.")).to_be_visible()
 
 
