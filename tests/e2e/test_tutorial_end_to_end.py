@@ -222,7 +222,7 @@ def test_a_stranger_gets_from_nothing_to_a_deployed_stack_by_the_page_alone(
 
     failed, *then = stranger.do("Change it")
     assert failed.code == Exit.JOB_FAILED
-    assert _promised("there is no setting API_KEY under /job-runners/app") in failed.output
+    assert _promised("The setting API_KEY doesn't exist under /job-runners/app.") in failed.output
     _all_succeed(then)
     assert stranger.in_force_after < 10  # 3 on a machine that does nothing else
     _a_mistake_is_told_and_puts_nothing_in_force(stranger)

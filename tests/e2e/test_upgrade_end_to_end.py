@@ -196,7 +196,7 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     versions.as_if_earlier(survey, clock.DAY)
     never = versions.ended(survey)
     assert (never["status"], never["error"]["kind"], never["legs"]) == ("failed", "NeverStarted", 0)
-    assert "this deploy has no job 'survey'" in never["error"]["message"]
+    assert "This deploy has no job type 'survey'" in never["error"]["message"]
 
     for each, go in zip(posted, gates, strict=True):
         go.touch()
