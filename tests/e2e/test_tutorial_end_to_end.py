@@ -208,7 +208,7 @@ def test_a_stranger_gets_from_nothing_to_a_deployed_stack_by_the_page_alone(
 ) -> None:
     ours = _files(stranger.folder)
     _all_succeed(stranger.do("Write a job"))
-    _all_succeed(stranger.do("Give it what it needs"))
+    _all_succeed(stranger.do("Add a package"))
     stranger.do("Leave out our example")
     began = time.monotonic()
 
