@@ -1,5 +1,5 @@
-"""Show queues, their limits, their use and pauses to callers. Each table defines its fields once,
-for the values and for their schema."""
+"""Show queues, their limits, their use and pauses to callers. Each dict of Fields defines a
+view's fields once, for both its values and its JSON schema."""
 
 from dataclasses import asdict
 from typing import Any, NamedTuple

@@ -1,4 +1,7 @@
-"""Run a local AWS with Job Runners deployed to it, and with the resources of the peers."""
+"""Run a local AWS for the benchmarks, with Job Runners deployed to it.
+
+Functions and programs of the peers, the measured alternatives to Job Runners, use it too.
+"""
 
 import io
 import json
@@ -25,6 +28,7 @@ from tools.target import this_python
 VISIBILITY = 5  # seconds after which a queue delivers a dead worker's message again
 _ACCOUNT = "000000000000"
 _PATIENCE = 60.0
+# The source of each function's start.py, by the function's name.
 _STARTS = {
     "empty": "from work_unit import note\ndef handler(event, _):\n    note(event['notes'], 0)\n",
     "zappa": "from zappa.handler import lambda_handler as handler\n",
@@ -66,7 +70,7 @@ class Notes:
         self.path.touch()
 
     def begun(self) -> list[Begun]:
-        """Return the notes written until now."""
+        """Return the notes written so far."""
         lines = [line.split(" ") for line in self.path.read_text().splitlines()]
         return [Begun(float(at), int(pid), name) for at, pid, name in lines]
 
@@ -160,9 +164,10 @@ class LiveAws:
     def create_function(
         self, name: str, folders: Sequence[Path], *, durable: bool = False, **more: str
     ) -> str:
-        """Create a function that imports from these folders first, with `more` variables.
+        """Create a function that imports from these folders first.
 
-        Return its name, or the ARN of its version if it is durable.
+        `more` are additional environment variables. Return the function's name, or the ARN of its
+        version if it is durable.
         """
         paths = [*map(str, folders), str(PROGRAMS)]
         zipped = io.BytesIO()
@@ -172,8 +177,9 @@ class LiveAws:
         functions, variables = self.client("lambda"), self.environment() | more
         if durable:
             functions.meta.events.register("before-call.lambda.CreateFunction", _enable_durable)
-        for reserved in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "PYTHONPATH"):
-            del variables[reserved]
+        # Lambda reserves the first three. start.py sets the path instead of PYTHONPATH.
+        for unset in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "PYTHONPATH"):
+            del variables[unset]
         created = functions.create_function(
             FunctionName=name,
             Runtime=f"python{this_python()}",
@@ -196,7 +202,7 @@ def _enable_durable(params: dict[str, Any], **_: Any) -> None:
 
 
 def kill_group(leader: int) -> None:
-    """Kill all processes of a group that we started, like a machine that goes away."""
+    """Kill all processes of a group that we started, as if their machine had failed."""
     try:
         os.killpg(leader, signal.SIGKILL)
     except ProcessLookupError:
@@ -210,7 +216,7 @@ def live_aws() -> Iterator[LiveAws]:
     Raises LocalProblem.
     """
     before = os.environ.get("APP")
-    os.environ["APP"] = str(APP)  # the build reads it as an organization's folder
+    os.environ["APP"] = str(APP)  # the build reads the app's folder from this variable
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             folder = Path(home) / "bench"

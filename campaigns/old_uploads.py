@@ -47,7 +47,7 @@ class NeededFiles:
         can be retried may have got another payload, no matter when it was dispatched.
         """
         since, self._seen_until = self._seen_until - _LAG, clock.now()
-        # Schedules come first, because a schedule may end with the job that it dispatches next.
+        # Schedules are read before jobs: in between, a schedule may dispatch its last job and end.
         for schedule in _schedules(self._organization):
             self._add_files(schedule.payload)
         for row in queries.read_many(self._open, fresh=True).values():
@@ -58,7 +58,7 @@ class NeededFiles:
             self._add_job(row)
 
     def _add_job(self, row: JobRequest) -> None:
-        """Add the files of a job, unless it is unchanged since the last call.
+        """Add the files of a job, unless it hasn't changed since it was last added.
 
         A job that has succeeded can't get another payload.
         """

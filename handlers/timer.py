@@ -40,10 +40,11 @@ _METRICS = {
 _MARGIN = 5 * clock.SECOND
 # Each row needs a read, a write and an Invoke, which mostly wait for AWS.
 _THREADS = 8
-# Longer than the longest send, one that hangs. No send starts with less time left.
+# Longer than any send takes, even one that hangs until its timeout. No send starts with less time
+# left.
 _LONGEST_SEND = 20 * clock.SECOND
-# The field of an event that makes another process of this function start a shard's occurrences.
-# Older code ignores the field and does a whole run, which starts them too.
+# The field of an event that makes another invocation of this function start the due occurrences of
+# one shard's schedules. Older code ignores it and does a whole run, which starts them too.
 _SHARD = "start_occurrences_of"
 
 
@@ -65,9 +66,9 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
     """Send delayed messages until `until` (milliseconds since 1970).
 
-    A message that can't be sent, or not in time, goes back to the queue, and in the end to its dead
-    letters. If Lambda interrupted this function, all messages would go back, even those already
-    sent.
+    A message that can't be sent, or can't be sent in time, goes back to the queue, and
+    eventually to the dead-letter queue. If Lambda interrupted this function, all messages would go
+    back, even those already sent.
     """
     failures = []
     for record in records:
@@ -102,7 +103,7 @@ def _ends(context: "LambdaContext") -> int:
 
 
 def _share(context: "LambdaContext") -> Callable[[str], None]:
-    """Return a function that makes another process of this function start a shard's occurrences."""
+    """Return a function that lets another invocation start the occurrences of a shard."""
 
     def share(shard: str) -> None:
         response = clients.client("lambda").invoke(

@@ -36,7 +36,10 @@ class FrozenOnLambda(JobRunnersError):
 
 
 def fully_configured() -> bool:
-    """Return whether the tables are named and, on Lambda, no work would run after the response."""
+    """Return True if the tables are named and, on Lambda, no work would run after the response.
+
+    Otherwise raise an error that names the setting.
+    """
     required("JOBS_TABLE_NAME", _RUNNER)
     required("COORDINATION_TABLE_NAME", _RUNNER)
     if settings().on_lambda:
@@ -78,7 +81,7 @@ def send(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
         return  # the worker process finds the row when it is due
-    # As on Lambda, work gets what JSON makes of its message.
+    # Convert the message to JSON and back, so that work gets the same values as on Lambda.
     message = decode(encode(message))
     if delay > 0:
         timer = threading.Timer(delay, Context().run, [_run_here, message])

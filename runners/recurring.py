@@ -22,7 +22,7 @@ from store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_MAX_KEYS_PER_SHARD = 3_000  # that one run reads
+_MAX_KEYS_PER_SHARD = 3_000  # the number of due schedules that one run reads per shard
 _BATCH = 25  # the number of schedules that one call reads
 # One process starts about this many occurrences in a few seconds. If more are due, others help.
 _MAX_ALONE = 250
@@ -65,20 +65,24 @@ class _ShardRun:
         self._each_batch(chain.from_iterable(due[shard][::-1] for shard in shared))
 
     def _due(self, shard: str) -> list[Schedule]:
+        """Return a shard's due schedules, with only their keys and `due_at`."""
         try:
             return store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
-        except Exception as error:  # noqa: BLE001 - throttled, for example: the others may be read
+        except Exception as error:  # noqa: BLE001 - other shards may still be readable
             telemetry.crashed(error)
             return []
 
     def _share(
         self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
     ) -> list[str]:
-        """If much is due, ask other processes to handle all shards but one. Return those shards."""
+        """If many schedules are due, ask other processes to handle all due shards but one.
+
+        Return the shards that were handed over.
+        """
         if share is None or sum(map(len, due.values())) <= _MAX_ALONE:
             return []
         shared = []
-        for shard in [shard for shard, keys in due.items() if keys][1:]:
+        for shard in [shard for shard, found in due.items() if found][1:]:
             try:
                 share(shard)
             except Exception as error:  # noqa: BLE001 - then this process handles the shard

@@ -1,9 +1,9 @@
 """The paused job types and queues, and the jobs that each pause has parked.
 
-They are in the coordination table. Each pause has an entry for each job that it has parked, in the
-order of the jobs' creation, so that they can continue in that order. A job's row and its entry
-change in one transaction. If an entry's job nevertheless doesn't wait for the pause, the process
-that reads the entry deletes it.
+The pauses are in the coordination table. Each pause has an entry there for each job that it has
+parked, in the order of the jobs' creation, so that they can continue in that order. A job's row and
+its entry change in one transaction. If an entry's job nevertheless doesn't wait for the pause, the
+process that reads the entry deletes it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,11 @@ from aws.errors import condition_failed
 from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
-# A process uses the pauses that it has read for this long. A pause thus applies everywhere after
+# For this long, a process uses the pauses that it has read. A pause thus applies everywhere after
 # this time.
 CACHED = 10 * clock.SECOND
-_FLAGS = "paused"
-# The timer has ended every job that waited for this long.
+_FLAGS = "paused"  # the partition key of all pauses
+# By this time, the timer has ended the waiting job, so its entry may expire.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
@@ -144,7 +144,10 @@ def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 
 def forget(ended: Pause) -> None:
-    """Delete an ended pause without parked jobs, unless it has changed since it was read."""
+    """Delete an ended pause, unless it has changed since it was read.
+
+    The caller has checked that it has no parked jobs left.
+    """
     with _unless_changed():
         ended.delete((Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at))
     _cache.read_at = 0

@@ -25,7 +25,7 @@ _MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own loc
 
 
 def lock(app: AppFolder, target: Target) -> None:
-    """Write the app's lock, for the target and for this machine.
+    """Write the app's lock, for the target and for any other machine.
 
     Raises UnusableAppFolder, which describes the conflict, if the requirements can't be resolved.
     """

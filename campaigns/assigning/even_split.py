@@ -1,9 +1,10 @@
 """Assign contacts in two passes: count the contacts of each texter, then deal out the unassigned.
 
-Both passes read the contacts in the order of their numbers, so the cursor is a number and some
-counts. A run writes its name into its assignments. Another invocation of the same run ignores these
-in the first pass, and counts them as its own in the second. So it counts and deals exactly as the
-earlier invocation did, wherever that one ended, and even if that one still runs.
+Both passes read the contacts in the order of their phone numbers, so the cursor is the last phone
+number and some counts. A run writes its name into its assignments. Another invocation of the same
+run ignores these in the first pass, and counts them as its own in the second. So it counts and
+deals exactly as the earlier invocation did, wherever that one ended, and even if that one still
+runs.
 """
 
 import uuid
@@ -18,8 +19,8 @@ from campaigns.contact import organization_campaign
 from campaigns.throttled_writer import ThrottledWriter
 from work.running_job import RunningJob
 
-# The contacts in memory at a time, whose work may be repeated after an interruption.
-CHUNK = 1000  # contacts
+# Number of contacts in memory at a time. After an interruption, the work on them may be repeated.
+CHUNK = 1000
 # Each assignment is a conditional write, which a batch can't contain. This number of threads keeps
 # one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
 _THREADS = 8
@@ -32,7 +33,10 @@ class _Choice(NamedTuple):
 
 
 class Assigning:
-    """A run that continues at the job's cursor. `texters` has each one's maximum, by id."""
+    """A run that continues at the job's cursor.
+
+    `texters` has each texter's maximum number of contacts by id, or None if there is no maximum.
+    """
 
     def __init__(self, job: RunningJob, texters: Mapping[str, int | None]) -> None:
         self._job = job
@@ -135,7 +139,7 @@ class Assigning:
         if self._contacts is None:
             message, progress = f"{self._read:,} contacts counted", 0.0
         else:
-            share = self._read / max(1, self._contacts)
-            progress = _COUNTING + (100 - _COUNTING) * min(1.0, share)
+            done = self._read / max(1, self._contacts)
+            progress = _COUNTING + (100 - _COUNTING) * min(1.0, done)
             message = f"{sum(self._shares.dealt):,} of {self._contacts:,} contacts assigned"
         self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Seen:
-    """A job at one moment, and the time after which the API suggests to poll again."""
+    """A job at one moment, and how long the API suggests to wait before the next poll."""
 
     job: Job
     retry_after: float  # seconds
@@ -106,7 +106,10 @@ class Api:
         return (self._displayable(each.raw) for each in self._each(self._client.failed_tasks()))
 
     def redrive_task(self, task_id: str) -> str | None:
-        """Resend a failed task. Return its new id, or None if it has already started."""
+        """Resend a failed task. Return its new id.
+
+        Return None if an earlier attempt of this call resent the task and it has already started.
+        """
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
 
@@ -200,7 +203,7 @@ class Api:
             return self._displayable(self._client.limit_queue(name, **limits).raw)
 
     def reset_queue(self, name: str) -> None:
-        """Return a queue's limits to those declared in code."""
+        """Reset a queue's limits to those declared in code."""
         with self._problems():
             self._client.reset_queue(name)
 

@@ -1,7 +1,7 @@
 """Estimate the monthly AWS cost of jobs: the usage of each service times its price.
 
-A test compares the numbers of requests and units with those of the engine. The caller passes the
-numbers that depend on the work, above all its seconds.
+A test compares the numbers of requests and units with those of jobs that really run. The caller
+passes the numbers that depend on the work, most importantly its duration.
 """
 
 import math
@@ -14,7 +14,8 @@ from typing import Literal
 SHIPPED = Path(__file__).with_name("prices.toml")  # the built-in prices
 
 MONTH_SECONDS = 30 * 24 * 3600
-LONGEST_LEG = 1800  # seconds: Lambda's maximum, and that of the parameter WorkerTimeout
+# Lambda's maximum for event functions since November 2026, and that of the parameter WorkerTimeout.
+LONGEST_LEG = 1800  # seconds
 _GB = 1e9
 _ROW = 900  # bytes of a typical row without its payload, including its outcome
 _ENTRY = 200  # bytes of the row's entry in the index that lists an organization's jobs
@@ -29,7 +30,8 @@ _TIMER_RUNS = MONTH_SECONDS / 60
 _TIMER_SECONDS = 0.5  # duration of a timer run
 _TIMER_READS = 24  # read units of a timer run, which reads 48 shards at half a unit each
 _ALARMS = 13
-_METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, and occasional others
+# Numbers of custom metrics. A job type has QueueWait, RunTime, Succeeded, and occasional others.
+_METRICS = {"job type": 4, "stack": 4}
 # Additional write units of a job in a queue with limits: if it starts at once, and if it waits.
 _LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
 _RECORD = 2  # write units of a small item in a transaction: a unique key or an idempotency key
@@ -75,7 +77,7 @@ class Workload:
     waiting: float = 0  # share of jobs that wait in a line
     quota: bool = False  # whether there is a quota of unfinished jobs
     unique: bool = False  # whether the jobs are unique
-    recurring: bool = False  # whether schedules dispatch the jobs, not requests
+    recurring: bool = False  # whether the jobs are dispatched by schedules instead of requests
     over_http: bool = True
     types: int = 1  # number of job types
     retention_days: float = 30
@@ -90,28 +92,29 @@ class Workload:
     def write_units(self) -> float:
         """The write units of one job, from its dispatch to its end."""
         row = self.row_kb
-        save, claim, finish, requeue, look = row + 2, row, row + 1, row + 2, row + 2
+        save, claim, finish, requeue, check = row + 2, row, row + 1, row + 2, row + 2
         units: float = save + claim + finish
         units += (self.legs - 1) * (requeue + claim)
         units += self.checkpoints * row
-        units += self.looks * look
+        units += self.looks * check
         units += self.retried * (requeue + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
         units += row if self.unique or self.recurring else 0  # the row is saved in a transaction
         units += _MOVE if self.recurring else 0
         units += self._unique_units
-        at_once, waited = _LIMITS[self.limited]
-        return units + at_once + (waited - at_once) * self.waiting
+        immediate, waited = _LIMITS[self.limited]
+        return units + immediate + (waited - immediate) * self.waiting
 
     @property
     def _unique_units(self) -> float:
-        """The write units of a unique key: it is created with its job and released at its end."""
+        """The write units of a unique key: created with its job, released when the job ends."""
         if not self.unique:
             return 0
-        # A queue with slots needs a transaction at the end anyway.
-        ends_alone = self.limited not in ("slots", "both")
+        # Releasing the key makes the job's last write a transaction, which costs twice as much. In
+        # a queue with slots, it is one anyway.
+        adds_transaction = self.limited not in ("slots", "both")
         with_key = self.over_http  # requests also have an idempotency key
-        return (2 + with_key) * _RECORD + (self.row_kb if ends_alone else 0)
+        return (2 + with_key) * _RECORD + (self.row_kb if adds_transaction else 0)
 
     @property
     def looks(self) -> float:
@@ -124,9 +127,9 @@ class Workload:
     @property
     def read_units(self) -> float:
         """The read units of one job."""
-        lines = 0 if self.limited is None else 2 + 2 * self.waiting
+        queue_reads = 0 if self.limited is None else 2 + 2 * self.waiting
         schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
-        return self.looks + lines + (1 if self.unique else 0) + schedule
+        return self.looks + queue_reads + (1 if self.unique else 0) + schedule
 
     @property
     def invocations(self) -> float:
@@ -166,7 +169,7 @@ class Line:
 
 
 def bill(work: Workload) -> list[Line]:
-    """Return the usage in a month of this work, with the formula of each quantity."""
+    """Return the monthly usage of this work, with the formula of each quantity."""
     return [line for line in (*_job_lines(work), *_stack_lines(work)) if line.quantity]
 
 

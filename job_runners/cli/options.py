@@ -16,7 +16,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Store an option's value in the Target, given before or after the command's name."""
+    """Store an option's value in the Target.
+
+    The option may come before or after the command's name.
+    """
     target: Target = ctx.find_root().ensure_object(Target)
     source = ctx.get_parameter_source(param.name or "")
     if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
@@ -133,7 +136,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def called(target: Target, *given: Any, **options: Any) -> Any:
-            target.notes_outdated = True  # it stays False while a shell completes a command
+            target.notes_outdated = True  # it stays False, without a warning, in shell completion
             return function(target, *given, **options)
 
         new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))

@@ -23,7 +23,7 @@ from typing import Any, Self
 from testing.mutants.collected import Collected, collect
 from testing.mutants.mutation import DoesNotApply, Mutation
 
-# Packages of others that are slow to import. The first process imports them for all forked ones.
+# Third-party packages that are slow to import. The first process imports them for all forked ones.
 _HEAVY = (
     "aws_lambda_powertools.event_handler",
     "aws_lambda_powertools.metrics",
@@ -47,7 +47,7 @@ _children: set[int] = set()  # working children of this process
 
 @dataclass(frozen=True)
 class Work:
-    """Something to do with the tests, under a mutation if there is one, in at most `seconds`.
+    """A call on the collected tests, under a mutation if there is one, in at most `seconds`.
 
     It returns JSON.
     """
@@ -82,7 +82,7 @@ class Sandbox:
     """A copy of the project for each of `jobs` processes. `files` are the tests."""
 
     def __init__(self, root: Path, jobs: int, files: list[str]) -> None:
-        self._root = root  # read once, because it may change during the run
+        self._root = root  # copied only at the start, because it may change during the run
         self._home = root / ".build" / "mutants" / str(os.getpid())
         self._jobs = jobs
         self._files = files

@@ -1,4 +1,6 @@
-"""Record each write to a job's row in a history, with its verb, its writer, and the rows around it.
+"""Record each write that a history makes to a job's row, with its verb and its writer.
+
+A record also has the row as it was before and after the write.
 
 `model/Replay.tla` checks whether each write is one that the model allows.
 """
@@ -19,7 +21,8 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SimulatedLambda
 
 _NOTHING: Row = {"status": "none"}
-# The attributes that the model knows. The last five are only compared with each other.
+# The attributes that the model knows. Of the last five, it only knows which values of the same
+# attribute are equal.
 _FIELDS = (
     *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
     *("slot", "admitted_at", "held_by", "queue_key", "run_at", "expires_at"),
@@ -35,7 +38,7 @@ class Write:
     who: str  # the function that made the write
     by: int  # the id of the invocation that made it
     message: str | None  # the send id of the message that started the invocation
-    seen: Row
+    seen: Row  # the row as the writer had read it
     before: Row
     after: Row
     now: int  # by the writer's clock, when the verb was called
@@ -133,10 +136,10 @@ class WriteRecorder:
             key = {name: key[name] for name in ("pk", "sk")}
             place, sk = key["pk"]["S"], key["sk"]["S"]
             before = self._holders.get((place, sk))
-            since = moto_direct.plain(moto_direct.stored("coordination", key)).get("holder")
-            self._holders[place, sk] = since
-            if since != before:
-                found.append((int(sk[-3:]), before, since))
+            after = moto_direct.plain(moto_direct.stored("coordination", key)).get("holder")
+            self._holders[place, sk] = after
+            if after != before:
+                found.append((int(sk[-3:]), before, after))
         return found
 
     def _record_change(
@@ -163,20 +166,16 @@ class WriteRecorder:
                 after,
                 called.now,
                 SlotChanges(
-                    took={
-                        slot for slot, before, since in holders if (before, since) == (None, job_id)
-                    },
-                    gave={
-                        slot for slot, before, since in holders if (before, since) == (job_id, None)
-                    },
-                    stole=any({before, since} != {None, job_id} for _, before, since in holders),
+                    took={slot for slot, old, new in holders if (old, new) == (None, job_id)},
+                    gave={slot for slot, old, new in holders if (old, new) == (job_id, None)},
+                    stole=any({old, new} != {None, job_id} for _, old, new in holders),
                 ),
             )
         )
 
     def _current_call(self, kind: str, before: Row) -> _Call:
-        """Return the call that made a write: the last verb called, unless the verb writes
-        directly."""
+        """Return the call that made a write: the innermost verb in progress, or save, delete or
+        set_aside, which don't use conditional_write."""
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())
@@ -224,7 +223,8 @@ class Numbered:
 def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
     """Return a TLA+ module with the writes of these histories, for Replay's Rows and Histories.
 
-    It defines `TheRows` and `TheHistories`. Rows with the same life appear once.
+    It defines `TheRows`, with each state of a row once, and `TheHistories`, with each
+    different life of a row (the sequence of its writes) once.
     """
     rows: dict[str, int] = {}
     lives = {
@@ -285,7 +285,7 @@ def _row(row: Row, numbered: dict[str, Numbered]) -> str:
         since=numbered["time"](row.get("waiting_since")),
         key=row.get("queue_key") is not None,
         made=numbered["made"](row.get("created_key")),
-        run=numbered["run"](row.get("finished_at")),
+        run=numbered["run"](row.get("finished_at")),  # its end identifies a run
     )
 
 

@@ -13,7 +13,7 @@ from job_runners.cli.target import Target
 from job_runners.cli.times import seconds
 from job_runners.queue_models import Rate
 
-# The limit of waiting jobs in a queue that the code doesn't declare (store.limits.Limits).
+# The default max_waiting of a queue that the code doesn't declare, as in store.limits.Limits.
 DEFAULT_MAX_WAITING = 10_000
 
 _RATE = re.compile(r"(\d+)/(\d*(?:\.\d+)?[smhd]?)")

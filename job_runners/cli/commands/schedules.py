@@ -109,7 +109,7 @@ def put(
     pairs: tuple[str, ...],
     whole: str | None,
     campaign: str | None,
-    **times_given: Any,
+    **times_given: Any,  # cron, timezone, every, missed and overlap
 ) -> None:
     """Create or replace a schedule. A paused schedule stays paused.
 
