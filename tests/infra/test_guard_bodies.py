@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -33,7 +34,8 @@ class Asked:
             "headers": list(names.items()),
         }
         serve = Guard(self._app, PORT, {KEY: SECRET}.get, lambda *_: None)
-        asyncio.run(serve(scope, self._receive, self._send))
+        with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
+            pool.submit(asyncio.run, serve(scope, self._receive, self._send)).result()
 
     async def _receive(self) -> Message:
         self.read += 1
