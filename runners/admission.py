@@ -19,7 +19,7 @@ from runners import telemetry, wake_ups
 from runners.limits import limits_of
 from runners.messages import JobMessage, QueueMessage
 from runners.sending import Send, send_or_leave_due
-from runners.wake_ups import WakeUps
+from runners.wake_ups import NextStep, WakeUps
 from store import line_entries, lines, pauses, used_keys, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane
 from store.lines import Line, LineItem
@@ -132,7 +132,7 @@ class _AdmissionPass:
 
     def run(self) -> None:
         """Admit one job after another until no capacity is left or no job waits."""
-        while self._try_step():
+        while self._try_step() is NextStep.READ_AGAIN:
             if clock.now() >= self._until:
                 wake_ups.send_wake_up_or_leave_due(self._message, self._send, 0)
                 return
@@ -140,43 +140,44 @@ class _AdmissionPass:
                 wake_ups.send_wake_up_or_leave_due(self._message, self._send, _RETRY_DELAY)
                 return
 
-    def _try_step(self) -> bool:
-        """Take the next step. Return True to take another."""
+    def _try_step(self) -> NextStep:
+        """Take the next step. Before the last one ends the pass, remove the mark of this pass."""
         try:
-            return self._step() or self._wake_ups.stop_pacing()
+            next_step = self._step()
+            return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
             # Another process is writing the same items: read them again.
             telemetry.race_lost(error)
-            return True
+            return NextStep.READ_AGAIN
 
-    def _step(self) -> bool:
-        """Admit one job, or do what the line needs instead. Return True to take another step."""
+    def _step(self) -> NextStep:
+        """Admit one job, or do what the line needs instead."""
         if self._is_paused():
-            return False
+            return NextStep.END
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
         entry = line_entries.next_entry(line)
         if entry is None:
             self._wake_ups.take_over_mark(line)
-            return False
+            return NextStep.END
         try:
             return self._admit_or_wait(line, entry)
         except (RaceLost, PreconditionFailed) as lost:
             telemetry.race_lost(lost)
         except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
             self._quarantine(entry, error)
-        return True
+        return NextStep.READ_AGAIN
 
-    def _admit_or_wait(self, line: Line, entry: LineItem) -> bool:
+    def _admit_or_wait(self, line: Line, entry: LineItem) -> NextStep:
         grant = line.grant(entry.entry_group, starts=False)
         if grant is not None:
             used_keys.note_use(line, str(entry.organization_id))
             self._admit(line, entry, grant)
-            return True
+            return NextStep.READ_AGAIN
         if line.waits_for_rate:
             return self._wake_ups.wait_for_rate(line, entry)
-        return self._free_stray_slot(line)
+        return NextStep.READ_AGAIN if self._free_stray_slot(line) else NextStep.END
 
     def _quarantine(self, entry: LineItem, why: Exception) -> None:
         """Remove from the line a job that this code can't handle, so that it doesn't block others.

@@ -8,6 +8,8 @@ The job that waits first is due a minute after its wake-up should arrive. If the
 its sender is killed, the timer finds this one row, and no others.
 """
 
+from enum import Enum
+
 import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed, SendFailed
@@ -31,6 +33,13 @@ _LOST_AFTER = 90 * clock.SECOND
 _LONGEST_DELAY_MS = int(LONGEST_DELAY * clock.SECOND)
 
 
+class NextStep(Enum):
+    """How an admission pass continues after a step."""
+
+    READ_AGAIN = "read the line again, and take another step"
+    END = "end"
+
+
 class WakeUps:
     """The wake-ups of one admission pass over a line. The pass ends at `until`.
 
@@ -48,8 +57,8 @@ class WakeUps:
         self._pace = pace
         self._paces_until: int | None = None  # the line's mark that this pass must remove
 
-    def wait_for_rate(self, line: Line, entry: LineItem) -> bool:
-        """Wait until the rate opens, or schedule a wake-up. Return whether to read the line again.
+    def wait_for_rate(self, line: Line, entry: LineItem) -> NextStep:
+        """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
 
         The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
         wake-up arrives when the rate opens, or after the longest delay that a message may have.
@@ -60,25 +69,31 @@ class WakeUps:
         wait = opens_at - clock.now()
         is_soon = wait <= self._pace and opens_at < self._until
         if self._is_pacing(line):
-            if not is_soon:
-                return False
-        elif (wake_at := self._coming_wake_up(line, opens_at)) is not None:
-            # If the mark is later than `opens_at`, another pass paces the line and admits the job
-            # itself. Otherwise make the job due, in case the wake-up is lost.
-            return wake_at <= opens_at and not _ensure_due(line, entry, wake_at)
-        else:
-            arrives_at = self._until if is_soon else _next_wake_up(opens_at)
-            # Make the job due before the mark is set, in case this process is killed in between.
-            if not is_soon and not _ensure_due(line, entry, arrives_at):
-                return True
-            if not line_rates.mark_wake_up(line, arrives_at):
-                return True
-            if not is_soon:
-                send_wake_up_or_leave_due(self._message, self._send, wait / clock.SECOND)
-                return False
-            self._paces_until = arrives_at
-        clock.sleep(max(0, wait) / clock.SECOND)
-        return True
+            return _sleep(wait) if is_soon else NextStep.END
+        wake_at = self._coming_wake_up(line, opens_at)
+        if wake_at is not None:
+            return _leave_to_wake_up(line, entry, wake_at, opens_at)
+        if is_soon:
+            return self._start_pacing(line, wait)
+        return self._send_wake_up(line, entry, opens_at, wait)
+
+    def _start_pacing(self, line: Line, wait: int) -> NextStep:
+        """Mark the line as paced by this pass, and wait for `wait` milliseconds."""
+        if not line_rates.mark_wake_up(line, self._until):
+            return NextStep.READ_AGAIN
+        self._paces_until = self._until
+        return _sleep(wait)
+
+    def _send_wake_up(self, line: Line, entry: LineItem, opens_at: int, wait: int) -> NextStep:
+        """Send the wake-up that arrives when the rate opens, in `wait` milliseconds."""
+        arrives_at = _next_wake_up(opens_at)
+        # Make the job due before the mark is set, in case this process is killed in between.
+        if not _ensure_due(line, entry, arrives_at):
+            return NextStep.READ_AGAIN
+        if not line_rates.mark_wake_up(line, arrives_at):
+            return NextStep.READ_AGAIN
+        send_wake_up_or_leave_due(self._message, self._send, wait / clock.SECOND)
+        return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
         """If the line's mark announces this very wake-up, let `stop_pacing` remove the mark.
@@ -90,17 +105,18 @@ class WakeUps:
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
             self._paces_until = mark
 
-    def stop_pacing(self) -> bool:
-        """Remove the mark of this pass, if it has one. Return whether to read the line again.
+    def stop_pacing(self) -> NextStep:
+        """Remove the mark of this pass, if it has one, before the pass ends.
 
-        A job that parked in the meantime may have relied on this pass.
+        If it had one, the pass reads the line again: a job that parked in the meantime may have
+        relied on this pass.
         """
         if self._paces_until is None:
-            return False
+            return NextStep.END
         place = lines.partition_key_of(self._message.queue_name, self._message.queue_key)
         was_there = line_rates.unmark_wake_up(place, self._paces_until)
         self._paces_until = None
-        return was_there
+        return NextStep.READ_AGAIN if was_there else NextStep.END
 
     def _is_pacing(self, line: Line) -> bool:
         """Return whether the line's mark is that of this pass, so that others rely on this pass."""
@@ -166,6 +182,20 @@ def leave_due(message: QueueMessage, delay: float) -> None:
         telemetry.race_lost(refused)
     except (TypeError, ValueError, *AWS_ERRORS) as error:
         telemetry.crashed(error)
+
+
+def _sleep(wait: int) -> NextStep:
+    """Wait for `wait` milliseconds in this process. The line may have changed after that."""
+    clock.sleep(max(0, wait) / clock.SECOND)
+    return NextStep.READ_AGAIN
+
+
+def _leave_to_wake_up(line: Line, entry: LineItem, wake_at: int, opens_at: int) -> NextStep:
+    """Leave the line to the wake-up, or to the pass, that its mark `wake_at` announces."""
+    if wake_at > opens_at:  # another pass paces the line and admits the job itself
+        return NextStep.END
+    # Make the job due, in case the wake-up is lost.
+    return NextStep.END if _ensure_due(line, entry, wake_at) else NextStep.READ_AGAIN
 
 
 def _next_wake_up(opens_at: int) -> int:
