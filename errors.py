@@ -1,5 +1,5 @@
-"""The errors that several packages use. Each has its facts as attributes, and its message says in
-full sentences what happened and what to do.
+"""The errors that several packages use. Each keeps its facts as attributes, and its message says
+what happened and what to do.
 
     JobRunnersError
         MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 class JobRunnersError(Exception):
     """The base of every error of Job Runners.
 
-    A class that had another name in a release sets `recorded_as` to that name. Rows keep the old
-    kind, so a filter by kind finds old rows and new ones.
+    A row records an error's class name as its kind. A class that had another name in an earlier
+    release is still recorded under that name, `recorded_as`. So a filter by kind finds old rows and
+    new ones.
     """
 
     recorded_as: ClassVar[str]
@@ -138,7 +139,7 @@ class QuotaReached(JobRunnersError):
 
 
 class InvalidCursor(JobRunnersError):
-    """A list cursor that this API didn't return, or returned for another list."""
+    """A list cursor didn't come from this API, or belongs to another list."""
 
     def __init__(self) -> None:
         super().__init__("The cursor isn't valid for this list. Repeat the request without it.")
@@ -175,7 +176,7 @@ class IdempotencyConflict(JobRunnersError):
 
 
 class UniqueConflict(JobRunnersError):
-    """A job is unique, and job `job_id` does the same work."""
+    """A job of a unique type was refused, because job `job_id` is doing the same work."""
 
     def __init__(self, job_type: str, job_id: str) -> None:
         super().__init__(
@@ -229,9 +230,9 @@ class UnknownMessageVersion(JobRunnersError):
 
 
 class PreconditionFailed(JobRunnersError):
-    """A write was refused because the row is not, or no longer, in a state that it starts from.
+    """A write was refused because the row isn't in a state that the write allows.
 
-    `row` is the row as read after the refusal, or None if it is gone. `found` describes it.
+    `row` is the row as read after the refusal, or None if it is gone. `found` describes its state.
     """
 
     def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
@@ -299,8 +300,8 @@ class LegsSpent(JobRunnersError):
 
 
 class NeverStarted(JobRunnersError):
-    """No worker claimed a job within its `start_within`. `unknown` is its type, if this deploy
-    doesn't have it."""
+    """No worker claimed a job within its `start_within`. `unknown` is the job's type, if this
+    deploy doesn't have that type."""
 
     def __init__(self, seconds: float, *, unknown: str | None = None) -> None:
         why = f" This deploy has no job type {unknown!r}." if unknown else ""
@@ -311,7 +312,7 @@ class NeverStarted(JobRunnersError):
 
 
 class JobTypeRemoved(JobRunnersError):
-    """A job had started, and later deploys no longer have its type."""
+    """Deploys no longer include the type of a job that had started."""
 
     recorded_as = "TypeForgotten"
 
@@ -407,8 +408,10 @@ class ScheduleBusy(JobRunnersError):
 
 
 class PauseExpired(JobRunnersError):
-    """A job waited longer than its payload is kept: for a pause to end, for capacity in its queue,
-    or for another job to end."""
+    """A job waited for longer than its payload is kept.
+
+    It waited for a pause to end, for capacity in its queue, or for another job to end.
+    """
 
     recorded_as = "HeldTooLong"
 
@@ -422,11 +425,11 @@ class PauseExpired(JobRunnersError):
 
 
 class DoNotRetry(JobRunnersError):
-    """Raised by a job or task to fail without a retry, even if it has a retry policy."""
+    """A job or task raises this to fail without a retry, even if it has a retry policy."""
 
 
 class RetryAfter(JobRunnersError):
-    """Raised by a job or task with a retry policy: retry it after this many seconds.
+    """A job or task with a retry policy raises this to be retried after this many seconds.
 
     `payload` is the payload of a task's next attempt, if it differs from this attempt's.
     """

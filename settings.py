@@ -19,12 +19,13 @@ NUMBER_TYPES = (
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _COSTLY_TYPES = ("premium_rate", "satellite")
 
-# The prefix of variables with an organization's own settings, such as APP_SETTING_API_KEY.
+# The prefix of variables that hold app settings (the settings of an organization's own jobs), such
+# as APP_SETTING_API_KEY.
 APP_SETTING = "APP_SETTING_"
 # The folder in an organization's folder that isn't a package of jobs.
 APP_TESTS = "tests"
-# A file next to this one in a build: the built-in packages, one per line, with the folder that they
-# were copied from (`app/acme`).
+# A file that a build puts next to this one. Each line names a package of the organization's folder
+# by the path that it was copied from, such as `app/acme`.
 APP_PACKAGES_FILE = "app_packages.txt"
 
 
@@ -32,11 +33,9 @@ class Settings(Value, kw_only=True):
     """The settings. A variable that is missing or empty has its default."""
 
     job_runner: str
-    app_packages: tuple[str, ...]  # in the organization's folder
+    app_packages: tuple[str, ...]  # the packages of the organization's folder
     app_source: str  # the folder that a build copied them from, such as `app/`; empty in a checkout
-    app_folder: (
-        Path | None
-    )  # that folder in a checkout; None in a build, where they are copied here
+    app_folder: Path | None  # the organization's folder; None in a build, which copies its packages
     extensions: tuple[str, ...]
     retention_days: int
     max_unfinished_jobs: int  # per organization; 0 means no limit
@@ -50,7 +49,7 @@ class Settings(Value, kw_only=True):
     jobs_sync: bool
     tasks_sync: bool
     job_timeout_seconds: int
-    api_runs_work: bool  # in a deployed stack; the other functions invoke the API function
+    api_runs_work: bool  # whether this is a deployed stack, whose API function does all work
     # the lambda-async runner
     worker_function: str | None
     delay_queue_url: str | None
@@ -65,9 +64,9 @@ class Settings(Value, kw_only=True):
     texting_campaign: bool
     text_countries: tuple[str, ...]  # empty: all
     text_number_types: tuple[str, ...]
-    # the path in Parameter Store of the settings of an organization's own jobs
+    # the path of the app settings in Parameter Store
     app_settings_path: str | None
-    # the log group with a job's lines
+    # the log group that has the log lines of jobs
     worker_log_group: str | None
     region: str | None
     # a local AWS, for development
@@ -135,16 +134,18 @@ def required(variable: str, needed_by: str) -> str:
 
 
 def app_setting_override(name: str) -> str | None:
-    """Return the environment's value of a setting of an organization's own jobs, or None.
+    """Return the value that the environment has for an app setting, or None.
 
-    Tests and processes without Parameter Store use it.
+    Tests, and processes without Parameter Store, use this value.
     """
     return os.environ.get(APP_SETTING + name)
 
 
 def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
-    """Return the organization's folder (None in a build, or without one), its packages, and the
-    folder that a build copied them from."""
+    """Return the organization's folder, its packages, and the folder that a build copied them from.
+
+    The first is None in a build, and if there is no such folder.
+    """
     try:
         built = (home / APP_PACKAGES_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:  # this is a checkout, not a build
@@ -161,8 +162,8 @@ def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
 
 
 def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:
-    """Return the organization's folder: the one in APP, otherwise `app` in the checkout, or None.
-    A folder in APP may not exist."""
+    """Return the organization's folder: the one that APP names, else `app` in the checkout, or
+    None. This doesn't check whether the folder that APP names exists."""
     named = environment.get("APP")
     if named is None:
         default = checkout / "app"

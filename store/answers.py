@@ -1,9 +1,9 @@
-"""Requests that created no job of their own, and the job that each was answered with.
+"""The answers to requests that created no job of their own.
 
-The job of a request under an idempotency key, of a child or of an occurrence has a derived id. If
-the work is unique and another job already had its key, no row gets that id. Instead, a record under
-the id names the job that was the answer to the request. The same request then gets the same answer,
-until that job is gone.
+Some jobs get an id that is derived from their request: the job of a request with an idempotency
+key, a child, and an occurrence of a schedule. If the work is unique and another job already had its
+key, no row gets that id. Instead, a record under the id names that other job as the answer to the
+request. The same request then gets the same answer, until the other job is gone.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,10 @@ class Answer(Table):
 
 
 class Found(NamedTuple):
-    """An answer and the job that it names: None if that job is gone, so the answer is void."""
+    """An answer and the job that it names.
+
+    `row` is None if that job is gone. The answer is then void.
+    """
 
     answer: Answer
     row: JobRequest | None
@@ -64,9 +67,10 @@ def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
 def answer_writes(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that store an answer, refused if the request has an answer or a job by now.
+    """Return the writes that store an answer.
 
-    A `stale` answer, whose job is gone, is replaced.
+    They are refused if the request has got an answer or a job in the meantime. They replace a
+    `stale` answer, whose job is gone.
     """
     answer = Answer(
         _record_id(job_id),

@@ -1,6 +1,6 @@
 """pynamodb attributes that build expressions in half the time.
 
-A claim and an outcome set, remove and compare thirty attributes. At each use, pynamodb builds the
+The writes of a claim and an outcome use thirty attributes. At each use, pynamodb builds the
 attribute's path and parses it with a regular expression. Here, an attribute builds its path once.
 Attributes inside a map are not supported.
 """

@@ -1,7 +1,7 @@
 """The children of a job: the jobs that it has dispatched.
 
-Each is recorded as one of the job's steps (see `RunningJob.dispatch`). So recording a child takes
-no other write, and finding the children takes no scan and no index.
+Each child is recorded as one of the job's steps (see `RunningJob.dispatch`). So recording a child
+takes no other write, and finding the children takes no scan and no index.
 """
 
 from typing import NamedTuple

@@ -1,9 +1,9 @@
 """Change a JobRequest on a condition that is part of the write.
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
-a write whose response is lost. The first try may have changed the row, so that the condition of the
-second one fails. Each refused verb therefore reads the row. If the row shows this very write, the
-verb has succeeded.
+a write whose response is lost. If the first try has changed the row, the condition of the second
+try fails. Each refused verb therefore reads the row. If the row shows this very write, the verb has
+succeeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
 from store.transactions import RecordWrite, retry_on_conflict, write_all
 
-# The timer checks after this time whether a row's message has arrived.
+# How long after a row was queued the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
 
 
@@ -54,7 +54,7 @@ def write_with(
     already_applied: Callable[[JobRequest], bool],
     more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
-    """Change the row in one transaction with other records. Without any, do the same as `write`.
+    """Change the row in one transaction with other records. If there are none, call `write`.
 
     A transaction also costs a read, because its response doesn't contain the row. Raises
     PreconditionFailed if the row's condition failed, and RaceLost if only conditions of other
@@ -172,8 +172,8 @@ def waiting(
 def finished(status: Status) -> list[Action]:
     """Return the actions that end a job and remove its row from the due index.
 
-    The claim token and send id stay, so that the row shows which run the outcome belongs to. A late
-    message needs that, and so does the retry of a write whose response was lost.
+    The claim token and send id stay, so that the row shows which run the outcome belongs to. That
+    matters to a late message, and to the repetition of a write whose response was lost.
     """
     now = clock.now()
     return [
@@ -202,7 +202,7 @@ def raise_version(job: JobRequest, version: int) -> list[Action]:
 def restarted(job: JobRequest) -> list[Action]:
     """Return the actions that make a job start from the beginning.
 
-    It then ignores the steps and children of its earlier work.
+    The job then ignores the steps and children of its earlier work.
     """
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
@@ -287,6 +287,9 @@ def as_read(job: JobRequest) -> Condition:
 
 
 def same(attribute: Any, seen: Any) -> Condition:
-    """Return the condition that an attribute still has the value `seen`: none, if it is None."""
+    """Return the condition that an attribute still has the value `seen`.
+
+    If `seen` is None, the condition is that the attribute doesn't exist.
+    """
     condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
     return condition

@@ -1,7 +1,7 @@
-"""The errors of the last few failed attempts after which a job was tried again.
+"""A job's earlier errors: those of its last few failed attempts that another attempt followed.
 
-Every write bills the whole row. So it keeps only a short form of at most five errors, and the log
-has the rest. The row of a job that never failed doesn't have the attribute.
+DynamoDB bills the whole row for every write. So the row keeps only a short form of at most five
+errors, and the log has the rest. The row of a job that never failed doesn't have the attribute.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Errors = list[dict[str, Any]]
 
 
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
-    """Return a job's earlier errors and that of its current attempt, which failed at `at`."""
+    """Return a job's earlier errors and the error of its current attempt, which failed at `at`."""
     newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
     return [*_kept(job), newest][-KEPT:]
 

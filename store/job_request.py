@@ -16,14 +16,14 @@ import clock
 from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from store.table import Enumerated, Integer, Table, nullable
 
-# A row's version decides which code may claim it: code that doesn't know the version can't. Add a
-# version when a row means something that older code would get wrong.
+# Code can't claim a row whose version it doesn't know. Add a version when a row means something
+# that older code would get wrong.
 ROW_VERSION = 3  # the highest version that this code knows
 LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
 UNIQUE_VERSION = 3  # for a row that has a unique key, see store.uniqueness
 # The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
 FOLLOWS_PREFIX = "unique#"
-# The shards of each lane. Never lower the number, because a row keeps its shard.
+# The number of shards in each lane. Never lower it, because a row keeps its shard.
 DUE_SHARDS = 8
 
 
@@ -67,10 +67,10 @@ class DuplicateOutcome(NamedTuple):
 
 
 class Lane(StrEnum):
-    """What the timer has to do with a due row. It is the first part of the row's `due_shard`.
+    """What a due row needs from the timer. The lane is the first part of the row's `due_shard`.
 
     The due index contains only keys, so the timer learns nothing else about a row before it reads
-    the row. Lanes keep 100,000 rows of one kind from blocking the rows of another.
+    the row. Lanes keep 100,000 rows of one kind from blocking the rows of another kind.
     """
 
     PROMPT = ""  # start it, or check its lease; the only lane before version 0.2
@@ -93,7 +93,8 @@ class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call
 class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """Unfinished rows by the time at which they are due, spread over the shards of their lane.
 
-    A single hot key would throttle the table. Finished rows aren't in this index.
+    A single shard would be a hot key, and would throttle the table. Finished rows aren't in this
+    index.
     """
 
     class Meta:
@@ -155,7 +156,7 @@ class JobRequest(Table):
     organization_id = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
-    payload_key = nullable(UnicodeAttribute())  # its object, if it is too large for the row
+    payload_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
     request_hash = nullable(UnicodeAttribute())  # of the request under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     traceparent = nullable(UnicodeAttribute())  # of the span in which it was dispatched
@@ -198,7 +199,7 @@ class JobRequest(Table):
     unique_key = nullable(UnicodeAttribute())  # removed at its end, or at its claim for some types
     first_run_at = nullable(Integer())  # the start time that its first request asked for
     followed = nullable(BooleanAttribute())  # set if it was created to follow another job
-    replaced_by = nullable(UnicodeAttribute())  # a random id of the last write that replaced it
+    replaced_by = nullable(UnicodeAttribute())  # a random id of the last `replace` of its payload
     # Set when it is queued again by hand and will continue its work. If it is then replaced, it
     # starts from the beginning instead.
     resumes = nullable(BooleanAttribute())
@@ -242,8 +243,8 @@ class JobRequest(Table):
     def work_id(self) -> str:
         """Return an id of the work that the job has done since it was saved or last restarted.
 
-        The job's id doesn't suffice. It doesn't change when the job restarts with another payload,
-        and another job can get it after this one has expired or was deleted.
+        The job's id doesn't suffice. It stays the same when the job restarts with another payload.
+        And another job can get that id after this one has expired or was deleted.
         """
         return self.work_ids[-1]
 
@@ -277,15 +278,15 @@ class JobRequest(Table):
 
     @property
     def starts_in(self) -> int:
-        """Return the milliseconds until its start time, or 0 if it doesn't wait for that time."""
+        """Return the milliseconds until its start time, or 0 if it doesn't wait for its time."""
         return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
 
     @property
     def could_run_at(self) -> int:
-        """Return the time from which a worker could start it: when it was queued, or its run_at.
+        """Return the time from which a worker could start it.
 
-        The later of the two counts. For an admitted job, the time that it waited in its line
-        doesn't count.
+        That is when it was queued, or its run_at if that is later. For an admitted job, the time
+        that it waited in its line doesn't count.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 

@@ -1,8 +1,9 @@
 """Changes to the limits of queues at run time, on top of the limits that the code declares.
 
-The coordination table has one item for each changed queue. The item also stores the position of a
-sweep. After the limits of a queue were raised or its pause ended, a sweep admits waiting jobs in
-the line of each key of the queue.
+The coordination table has one item for each changed queue.
+
+After the limits of a queue were raised or its pause ended, a sweep admits the waiting jobs in each
+line of the queue, key by key. The queue's item also stores the position of its sweep.
 """
 
 from collections.abc import Mapping
@@ -18,10 +19,10 @@ from aws.errors import condition_failed
 from store.rate import Rate
 from store.table import Integer, Table, nullable, set_or_remove
 
-# A process uses the changes that it has read for this long. A change thus applies everywhere after
-# this time.
+# How long a process uses the changes that it has read before it reads them again. So a change
+# applies everywhere after this time.
 CACHED = 10 * clock.SECOND
-MAX_CHANGED = 100  # queues, because every worker reads all changes
+MAX_CHANGED = 100  # queues; the number is limited because every worker reads all changes
 _PARTITION = "limits"
 
 
@@ -52,7 +53,8 @@ class Changed(Table):
     max_waiting = nullable(Integer())
     changed_at = nullable(Integer())
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
-    # A sweep continues after this key, or with the first key if this is "". None if there is none.
+    # The sweep continues after this key, or begins with the first key if this is "". It is None if
+    # no sweep is under way.
     sweep_from = nullable(UnicodeAttribute())
     sweep_asked_at = nullable(Integer())  # when the sweep was last started or restarted
 
@@ -64,7 +66,7 @@ class Changed(Table):
     @property
     def rate(self) -> Rate | None:
         """Return the changed rate, or None if the code's rate applies."""
-        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # either all are set, or none
+        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all are set, or none is
         return None if None in rate else Rate(*cast(Any, rate))
 
     @property
@@ -99,8 +101,8 @@ def put(
 ) -> Changed:
     """Store the changes to a queue's limits, in place of all earlier ones.
 
-    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart it.
-    Otherwise a sweep that has started continues.
+    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one
+    that is under way. Without it, a sweep that is under way continues.
     """
     return _update(
         queue_name,
@@ -130,8 +132,8 @@ def ask_for_sweep(queue_name: str) -> Changed:
 def note_swept(read: Changed, up_to: str | None) -> bool:
     """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
 
-    Return False if the changes or the sweep's position are no longer as they were `read`. Another
-    process may have continued or restarted the sweep. Nothing is recorded then.
+    If the item has changed since it was `read`, record nothing and return False: another process
+    may have continued or restarted the sweep.
     """
     as_read = Changed.sweep_from == read.sweep_from
     as_read &= Changed.sweep_asked_at == read.sweep_asked_at

@@ -11,8 +11,8 @@ from store.lines import LIFETIME, WAITING, Line, LineItem, partition_key_of
 def next_entry(line: Line) -> LineItem | None:
     """Return the entry of the next job to admit, or None if no job waits.
 
-    The groups take turns, so it is the first entry after the group that was served last. Within a
-    group, jobs are in the order in which they were parked.
+    The groups take turns, so this is the first entry after the group that was served last, or else
+    the first entry of the line. Within a group, jobs are in the order in which they were parked.
     """
     if line.first is None:
         return None

@@ -1,9 +1,9 @@
 """The paused job types and queues, and the jobs that each pause has parked.
 
 The pauses are in the coordination table. Each pause has an entry there for each job that it has
-parked, in the order of the jobs' creation, so that they can continue in that order. A job's row and
-its entry change in one transaction. If an entry's job nevertheless doesn't wait for the pause, the
-process that reads the entry deletes it.
+parked. The entries are in the order of the jobs' creation, so that the jobs can continue in that
+order. A job's row and its entry change in one transaction. If an entry's job nevertheless doesn't
+wait for the pause, the process that reads the entry deletes it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,10 +19,10 @@ from aws.errors import condition_failed
 from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
-# For this long, a process uses the pauses that it has read. A pause thus applies everywhere after
-# this time.
+# How long a process uses the pauses that it has read before it reads them again. So a pause applies
+# everywhere after this time.
 CACHED = 10 * clock.SECOND
-_FLAGS = "paused"  # the partition key of all pauses
+_PAUSES_KEY = "paused"  # the partition key of all pauses
 # By this time, the timer has ended the waiting job, so its entry may expire.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
@@ -49,7 +49,7 @@ class Pause(Table):
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True, default=_FLAGS)
+    pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # kind and name
     state = Enumerated(State)
     changed_at = Integer()
@@ -120,7 +120,7 @@ def current(*, fresh: bool = False) -> Pauses:
     """Return all pauses, read at most CACHED ago, or read now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
-        _cache.pauses = Pauses(tuple(Pause.query(_FLAGS, consistent_read=True)))
+        _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
         _cache.read_at = now
     return _cache.pauses
 
@@ -128,7 +128,7 @@ def current(*, fresh: bool = False) -> Pauses:
 def pause_on(job: JobRequest) -> Pause | None:
     """Return a pause that applies to this job now, if there is one.
 
-    If the cached pauses have one, the pauses are read again, because it may have just ended.
+    If a cached pause applies, the pauses are read again, because that pause may have just ended.
     """
     return current().on(job) and current(fresh=True).on(job)
 
@@ -153,11 +153,11 @@ def forget(ended: Pause) -> None:
     _cache.read_at = 0
 
 
-def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
-    """Return the entry of a job under the pause that parks it. `paused` is the pause's sort key."""
+def parked_entry(pause_sk: str, job: JobRequest, since: int) -> Parked:
+    """Return the entry of a job that is being parked under the pause with this sort key."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
     return Parked(
-        f"held#{paused}",
+        f"held#{pause_sk}",
         job.created_key,
         since=since,
         organization_id=job.organization_id,

@@ -24,7 +24,7 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Return the ids of those of these jobs that have no outcome yet, read consistently."""
+    """Read these jobs consistently, and return the ids of those that have no outcome yet."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
@@ -53,11 +53,11 @@ def page(
     status: Status | None = None,
     matches: Callable[[JobRequest], bool] = lambda row: True,
 ) -> Page:
-    """Return an organization's newest jobs by creation, or its latest failed ones by failure.
+    """Return a page of an organization's jobs, newest first.
 
-    A page without a filter costs one Query and one BatchGetItem, however many jobs there are. A
-    page with a filter examines at most MAX_EXAMINED rows. It can be short or even empty, and
-    still have a cursor. Raises InvalidCursor.
+    If `status` is FAILED, the jobs that failed last come first. A page without a filter costs one
+    Query and one BatchGetItem, however many jobs there are. A page with a filter examines at most
+    MAX_EXAMINED rows. It can be short or even empty, and still have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
     position = index.open_cursor(cursor) if cursor else None
@@ -117,7 +117,7 @@ def count_unfinished(organization_id: str, limit: int) -> int:
 def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
     """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
 
-    With `after`, a created_key, only later rows are returned. The reads aren't consistent.
+    `after` is a created_key: with it, only later rows are returned. The reads aren't consistent.
     """
     later = JobRequest.created_key > after if after else None
     keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)

@@ -41,16 +41,16 @@ class Rate(Value):
 
     @property
     def interval(self) -> int:
-        """Return the microseconds from one start to the next.
+        """Return the microseconds from one start to the next, rounded up.
 
-        They are rounded up, so that the rate is never exceeded.
+        So the rate is never exceeded.
         """
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
     def with_one_more(self, used_until: int, now: int) -> int:
         """Return the time up to which the rate is used after one more start.
 
-        `used_until` is that time before the start. All are in microseconds since 1970.
+        `used_until` is that time before the start. All times are in microseconds since 1970.
         """
         return max(used_until, now) + self.interval
 

@@ -1,7 +1,7 @@
-"""Marks that say whether there are any schedules, and which deploys are active.
+"""Marks, which record whether there are any schedules, and which deploys are active.
 
 They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
-a timer run reads that partition, finds nothing, and is done.
+a timer run only reads that partition, and finds nothing.
 """
 
 import json
@@ -14,7 +14,7 @@ from aws.errors import condition_failed
 from store.attributes import JSONAttribute, UnicodeAttribute
 from store.table import Integer, Table
 
-PARTITION = "schedules"  # of the marks that concern all schedules
+PARTITION = "schedules"  # the partition key of the marks
 # The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
 LARGEST = 380_000
 _IN_USE = "in use"
@@ -38,7 +38,7 @@ class Mark(Table):
 
     @property
     def deploy(self) -> str | None:
-        """Return the deploy that the mark belongs to, if it is a deploy's."""
+        """Return the deploy that this mark belongs to, or None if it isn't a deploy's mark."""
         return self.sk.removeprefix(_DEPLOY) if self.sk.startswith(_DEPLOY) else None
 
     @property

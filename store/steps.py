@@ -1,9 +1,9 @@
 """The results of a job's named steps. Each is stored once; a later write doesn't replace it.
 
-They are in the coordination table and outlive the job's row. Each `work_id` has a DynamoDB
-partition of its own. So a job that was retried by hand with another payload doesn't find its
-earlier steps. A new job may get the id of an expired one, if an idempotency key or the name of a
-child is used again. It doesn't find the steps of the expired job either.
+They are in the coordination table and outlive the job's row. Each `JobRequest.work_id` has its own
+DynamoDB partition. So a job that was retried by hand with another payload doesn't find its earlier
+steps. A new job may get the id of an expired job, if an idempotency key or a child's key is used
+again. The new job doesn't find the steps of the expired job.
 """
 
 from typing import Any
@@ -71,7 +71,7 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, ordered by name.
 
-    They start after the name `after`.
+    With `after`, only steps with later names are returned.
     """
     partition = _partition(job.work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
@@ -80,7 +80,7 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 
 
 def delete(job: JobRequest) -> None:
-    """Delete all steps of a job, also those of its work with an earlier payload."""
+    """Delete all steps of a job, including those of its work with earlier payloads."""
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
         for partition in map(_partition, job.work_ids):

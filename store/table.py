@@ -25,8 +25,8 @@ _T = TypeVar("_T")
 class Table(Model):
     """A model whose table is named by the environment variable in `table_setting`.
 
-    pynamodb would read the name at import, and build a session and a client for each model class.
-    That takes 75 to 200 ms each. Here the name is read at first use, and all models share one
+    pynamodb would read the name at import, and build a session and a client for each model class,
+    which takes 75 to 200 ms each. Here the name is read at first use, and all models share one
     client.
     """
 

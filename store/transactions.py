@@ -16,8 +16,7 @@ from store.table import Table
 if TYPE_CHECKING:
     from store.job_request import JobRequest
 
-# How many times a write is tried while it conflicts with other writes of the same item.
-_CONFLICT_TRIES = 4
+_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
 _CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
 
 _T = TypeVar("_T")
@@ -99,8 +98,7 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
         raise
 
 
-# pynamodb sends the writes of a transaction in this order, not in the order in which they were
-# added.
+# pynamodb sends a transaction's writes in this order, not in the order in which they were added.
 _SENT_IN_ORDER = ("check", "delete", "put", "change")
 
 

@@ -1,10 +1,12 @@
 """The keys of unique work. The coordination table has one record for each key, which names its job.
 
-A row names the key that it has or waits for (`unique_key`). The record is put in the transaction
-that saves or requeues the row. It is deleted in the transaction that ends the job, or that claims
-it, if the job has its key only until it starts: see `store.holdings`. So row and record always
-agree, unless older code, which doesn't know keys, has ended the job. A record whose job has ended
-therefore counts as free. The next job takes the record over, on condition that it hasn't changed.
+A row names the key that it has or waits for (`unique_key`). The transaction that saves or requeues
+the row puts the record. The transaction that ends the job deletes the record. If the job has its
+key only until it starts, the claim deletes the record instead (see `store.holdings`).
+
+So row and record always agree, unless older code, which doesn't know keys, has ended the job. A
+record whose job has ended therefore counts as free. The next job takes the record over, on
+condition that the record hasn't changed.
 
 Another job may wait for the end of the job that has the key (the holder). It is called the
 follower, and the record names both. The transaction that ends the holder admits the follower and
@@ -31,7 +33,7 @@ from store.transactions import NotWritten, RaceLost, RecordWrite
 
 # No row can live longer.
 _LIFETIME = 180 * clock.DAY
-_TRIES = 5  # to take a key, because other jobs may take it and give it up in between
+_TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
 
 
 class KeyRecord(Table):
@@ -79,7 +81,7 @@ class KeyTaken(NotWritten):
 
 
 class Free(NamedTuple):
-    """A key that no job has, although it may have a record.
+    """A key that no job has, although there may be a record of it.
 
     If the record's job has a follower, the follower gets the key first.
     """
@@ -89,11 +91,11 @@ class Free(NamedTuple):
 
 
 def look(key: str) -> Held | Free:
-    """Return whether a job has a key, and which.
+    """Return which job has a key, or that the key is free.
 
     A transaction becomes visible item by item. So the record of a key may be visible before the row
-    of its job, and the key looks free. The transaction that takes over a record therefore checks
-    the row again.
+    of its job, and the key then looks free. The transaction that takes over a record therefore
+    checks the row again.
     """
     record = _record(key)
     if record is None:
@@ -129,7 +131,7 @@ def take_writes(key: str, job: JobRequest, old_record: KeyRecord | None) -> list
     """Return the writes that give a key to a job.
 
     `old_record` is the record of a job that has ended, or None if the key has no record. The writes
-    are refused if that has changed.
+    are refused if the key's record has changed in the meantime.
     """
     record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
     writes = [RecordWrite(record, "put", condition=_as_read(old_record))]
@@ -168,8 +170,9 @@ def give_up_writes(job: JobRequest) -> list[RecordWrite]:
 def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the writes by which a job gives up its key if it may have a follower.
 
-    They read the record, and are for a job whose `give_up_writes` were refused. If there is a
-    follower, it is admitted and gets the key. There are no writes if the job doesn't have the key.
+    This function reads the record. It is for a job whose `give_up_writes` were refused. If there is
+    a follower, the writes admit it and give it the key. If the job doesn't have the key, there are
+    no writes.
     """
     record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
@@ -183,9 +186,9 @@ def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
 
 
 def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return a check that the follower that a record names, if any, no longer waits for the holder.
+    """Return a check that a record's follower, if it names one, no longer waits for the holder.
 
-    No check is needed if that job is `job`, whose row is written in the same transaction.
+    No check is needed if the follower is `job`, whose row is written in the same transaction.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []

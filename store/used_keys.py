@@ -5,12 +5,12 @@
 | `keys#<queue>` | the key | every key of the queue, for services and for sweeps |
 | `keys_of#<organization>` | `<queue>#<key>` | the keys that jobs of one organization have used |
 
-A caller of one organization sees only the second list. So no order, count or cursor can depend on
-another organization's keys.
+A caller of one organization sees only that organization's list. So no order, count or cursor can
+depend on another organization's keys.
 
-Each key is noted once a day, when a job starts, at a time of the day that depends on the key. If
-the write fails, it isn't repeated, so that the start neither waits nor fails. The next start that
-finds the key missing notes it. A list may therefore lack a key.
+The first job that starts under a key each day notes the key. When a key's day begins depends on the
+key. If the write fails, it isn't repeated, so that the start neither waits nor fails. The next
+start that finds the key missing notes it. A list may therefore lack a key.
 """
 
 from typing import Any
@@ -38,17 +38,17 @@ class UsedKey(Table):
     table_setting = "COORDINATION_TABLE_NAME"
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
-    sk = UnicodeAttribute(range_key=True)  # the key; in an organization's list, after its queue
+    sk = UnicodeAttribute(range_key=True)  # the key, or "<queue>#<key>" in an organization's list
     expires_at = Integer()  # in seconds, for TTL
 
 
 def note_use(line: Line, organization_id: str) -> None:
     """Note a line's key if a job of this organization is the first to use it today.
 
-    The organization's own list doesn't need the keys that are known without it: the key of a queue
-    that has only one, and the organization's own id.
+    The organization's own list leaves out the keys that are known anyway: the key of a queue that
+    has only one key, and the organization's own id.
     """
-    _, queue_name, queue_key = line.partition_key.split("#")  # none of them has a "#"
+    _, queue_name, queue_key = line.partition_key.split("#")  # no name or key contains "#"
     today = lines.day_of(line.partition_key, clock.now())
     noted_for = line.organizations_on(today)
     if not noted_for:
@@ -73,7 +73,7 @@ def used_by(
 ) -> list[str]:
     """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
 
-    They come after `after` and begin with `prefix`.
+    All of them come after `after` and begin with `prefix`.
     """
     return _listed(_own(organization_id), f"{queue_name}#", limit, after, prefix)
 
@@ -99,7 +99,8 @@ def _note(partition: str, listed_as: str, today: int) -> None:
 def _listed(
     partition: str, queue_prefix: str, limit: int, after: str, prefix: str = ""
 ) -> list[str]:
-    # No key has a control character, so every key after `after` sorts after `after` plus "\0".
+    # The range includes both ends. Keys have no control characters, so the range that begins with
+    # `after` plus "\0" excludes `after` and nothing else.
     first, last = max(prefix, f"{after}\0"), prefix + _LAST
     if first > last:
         return []  # DynamoDB refuses such a range

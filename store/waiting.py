@@ -33,9 +33,9 @@ def in_line(
 ) -> Waiting:
     """Count the jobs that wait in a line.
 
-    With `organization_id`, only jobs of that organization count, among the first COUNTED jobs of
-    the line. If the line has a group for the organization, pass `group`: then the first COUNTED
-    jobs of that group are read.
+    With `organization_id`, read the first COUNTED jobs of the line, and count only those of that
+    organization. If the line has a group for the organization, pass `group`, to read the first
+    COUNTED jobs of that group instead.
     """
     found = _read_first(
         LineItem,
@@ -60,28 +60,28 @@ def under_pause(pause: str) -> Waiting:
 def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
-    There are none ahead of a follower. In a line whose groups take turns, only jobs of its own
-    group count. With `organization_id`, only jobs of that organization count, among the first
-    COUNTED.
+    No job is ahead of a follower. In a line whose groups take turns, only jobs of the job's own
+    group count. With `organization_id`, read the first COUNTED jobs, and count only those of that
+    organization.
     """
     if job.follows is not None:
         return Waiting()
     model: Any = Parked
-    up_to_it: Condition
-    partition_key, up_to_it = f"held#{job.held_by}", Parked.sk <= job.created_key
+    up_to_job: Condition
+    partition_key, up_to_job = f"held#{job.held_by}", Parked.sk <= job.created_key
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
-        model, partition_key, up_to_it = (
+        model, partition_key, up_to_job = (
             LineItem,
             str(job.held_by),
             LineItem.sk.between(first, job.wait_key),
         )
     limit = COUNTED + 2  # one more than COUNTED, and the entry of the job itself
     if organization_id is None:
-        ahead = model.count_up_to(limit, partition_key, up_to_it) - 1
+        ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
         return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
     found = list(
-        model.query(partition_key, up_to_it, limit=limit, attributes_to_get=["organization_id"])
+        model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
     )
     own = [each.organization_id == organization_id for each in found[:-1][:COUNTED]]
     return Waiting(sum(own), len(found) == limit)

@@ -1,23 +1,26 @@
 """Schedules: the jobs that an organization dispatches repeatedly, and the progress of each.
 
-A schedule is one item in its organization's partition of the coordination table. Unless it is
-paused, it is in the index `due`, sorted by the time at which the timer must check it. So a timer
-run reads only due schedules, however many there are. The index is spread over shards, because
-10,000 schedules due in one minute would throttle a single shard.
+A schedule is one item of the coordination table, in the DynamoDB partition of its organization.
+Unless it is paused, it is in the index `due`, sorted by the time at which the timer must check it.
+So a timer run reads only due schedules, however many there are. The index is spread over shards,
+because 10,000 schedules due in one minute would throttle a single shard.
 
-Every write is refused if the item's `revision` has changed since it was read, and sets a new one.
-`last_at`, the last occurrence that was handled, only moves forward.
+Every write is refused if the item's `revision` has changed since it was read. A write sets a new
+`revision`.
 
-A deleted schedule leaves a stub without its definition. If the schedule is put again, perhaps by a
-machine whose clock is behind, it doesn't repeat occurrences that were handled. Nor does it overlap
-the job of the last one.
+An occurrence is one of a schedule's times. `last_at` is the last occurrence that was handled. It
+only moves forward.
+
+A deleted schedule leaves a stub, which has no definition but keeps the last occurrence and its job.
+So a schedule that is put again repeats no occurrence, even if its machine's clock is behind. Nor
+does it overlap the job of the last occurrence.
 
 | file | content |
 |---|---|
 | `schedule` | the item and the meaning of its fields |
 | `queries` | reads: by name, a page of an organization's schedules, the due ones |
 | `changing` | changes by people and deploys: put, pause, resume, delete |
-| `moving_on` | changes by the timer: an occurrence starts, waits, fails, or is skipped |
+| `moving_on` | changes by the timer: an occurrence starts, waits, fails or is skipped |
 | `writing` | the conditional write that both use |
 """
 

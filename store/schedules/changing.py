@@ -24,16 +24,17 @@ def put(
 ) -> Schedule:
     """Store a schedule's definition and its next occurrence.
 
-    `before` is the schedule or its stub as it was read, or None if there was neither. Raises
-    ScheduleMoved if that has changed.
+    `before` is the schedule or its stub as it was read, or None if there was neither. The timing
+    applies to occurrences after `since`. Raises ScheduleMoved if the item has changed since it was
+    read.
     """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
     is_new = before is None or before.is_deleted
-    made = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
+    created = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
-        *(made if is_new else ()),
+        *(created if is_new else ()),
         *_definition(definition, origin),
         Schedule.updated_at.set(now),
         set_or_remove(Schedule.updated_by, by),
@@ -66,14 +67,15 @@ def _definition(definition: Definition, origin: Origin) -> list[Action]:
 def stays_paused(before: Schedule, origin: Origin) -> bool:
     """Return whether a schedule that is put again keeps its pause.
 
-    If the code declares it, it does so even after the code has omitted it for a while. A pause
-    doesn't carry over between a schedule of the code and one of the API that has the same name.
+    A schedule of the code keeps its pause even after the code has omitted it for a while. A pause
+    doesn't carry over from a schedule of the code to a schedule of the API with the same name, or
+    the reverse.
     """
     return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
-    """Pause a schedule: no occurrence starts. Those during the pause aren't made up for.
+    """Pause a schedule, so that no occurrence starts. Those during the pause aren't made up for.
 
     Raises ScheduleMoved.
     """
@@ -104,8 +106,8 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 def delete(schedule: Schedule) -> None:
     """Reduce a schedule to its stub. Raises ScheduleMoved.
 
-    The stub keeps the last occurrence, and its job, which may still run. If the code declares the
-    schedule, the stub also keeps its pause.
+    The stub keeps the last occurrence, and the id of its job, which may still run. If the code
+    declared the schedule, the stub also keeps its pause.
     """
     now = clock.now()
     definition_fields = (

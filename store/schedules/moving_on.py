@@ -39,10 +39,11 @@ def start_write(
 ) -> RecordWrite:
     """Return the write that records the start of the occurrence `at`, and applies `step`.
 
-    It is part of the transaction that saves the occurrence's job. Pass `job_id` if the work is
-    unique and another job does it. The write is refused if the schedule has changed since it was
-    read, or if `at` isn't after every handled occurrence. If the response is lost, the `revision`
-    shows whether the write succeeded.
+    The write is part of the transaction that saves the occurrence's job. If the work is unique and
+    another job is doing it, pass that job's id as `job_id`.
+
+    The write is refused if the schedule has changed since it was read, or if `at` isn't after every
+    handled occurrence. If the response is lost, the `revision` shows whether the write succeeded.
     """
     actions = [
         *_moves_on(schedule, step),
@@ -57,8 +58,9 @@ def start_write(
 def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence because another job has the unique key.
 
-    It applies `step`. It is part of the transaction that stores the answer to the occurrence. The
-    write is refused if the schedule has changed since it was read.
+    The write also applies `step`. It is part of the transaction that stores that job as the
+    occurrence's answer (see `store.answers`). It is refused if the schedule has changed since it
+    was read.
     """
     actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
@@ -70,10 +72,10 @@ def move_on(schedule: Schedule, step: Step) -> Schedule:
 
 
 def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
-    """Let the occurrence `at`, whose time has come, wait for the job of the one before it.
+    """Let the due occurrence `at` wait until the job of the previous occurrence has ended.
 
     The timer checks the schedule again at `until`. `step` has the earlier occurrences that are
-    skipped or failed. Raises ScheduleMoved.
+    skipped or have failed. Raises ScheduleMoved.
     """
     actions = [*writing.set_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
@@ -84,8 +86,8 @@ def note_failing(
 ) -> Schedule:
     """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
 
-    `since` is when it was first tried. `step` has the earlier occurrences that are skipped or
-    failed. Raises ScheduleMoved.
+    `since` is when the occurrence was first tried. `step` has the earlier occurrences that are
+    skipped or have failed. Raises ScheduleMoved.
     """
     actions = [
         Schedule.next_at.set(at),
@@ -100,7 +102,7 @@ def note_failing(
 def set_aside(key: Schedule, until: int) -> None:
     """Postpone the next check of a schedule to `until`, because this code can't read it.
 
-    Do nothing if its due time has changed since it was read.
+    Do nothing if the due time has changed since the schedule was read.
     """
     try:
         _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)

@@ -7,7 +7,7 @@ from errors import InvalidCursor
 from store import cursors
 from store.schedules.schedule import Schedule, partition_of
 
-_MARK = "s"  # of the cursors of this list
+_MARK = "s"  # the mark of this list's cursors: see store.cursors
 
 
 def read(organization_id: str, name: str) -> Schedule | None:
@@ -19,10 +19,7 @@ def read(organization_id: str, name: str) -> Schedule | None:
 
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
-    """Return the schedules or stubs of these (organization, name) pairs, in their order.
-
-    Those that don't exist are left out.
-    """
+    """Return the schedules and stubs of (organization, name) pairs that exist, in that order."""
     wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
     found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
     return [found[key] for key in wanted if key in found]
@@ -36,7 +33,8 @@ def page(
     Raises InvalidCursor.
     """
     after = _name_of(cursor) if cursor else ""
-    # No name has a control character, so every name after `after` sorts after `after` plus "\0".
+    # DynamoDB refuses an empty sort key, so "\0" is appended. Names have no control characters, so
+    # no name sorts between `after` and `after` plus "\0".
     later = Schedule.sk > f"{after}\0"
     found: list[Schedule] = []
     for each in Schedule.query(

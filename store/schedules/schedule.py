@@ -42,7 +42,7 @@ class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 class Definition(NamedTuple):
     """The job that a schedule dispatches, and when.
 
-    At most `most_missed` of the occurrences that didn't start in time are made up for.
+    Of the occurrences that didn't start in time, at most `most_missed` are made up for.
     """
 
     job_type: str
@@ -63,7 +63,7 @@ class Definition(NamedTuple):
     def fingerprint(self) -> str:
         """Return an id that differs between different definitions.
 
-        A payload that can't be written as JSON is left out. It can't be stored either.
+        A payload that can't be written as JSON is ignored, because it can't be stored either.
         """
         try:
             text = json.dumps(self._asdict(), sort_keys=True)
@@ -148,7 +148,7 @@ class Schedule(Table):
 
     @property
     def is_declared(self) -> bool:
-        """Return whether the code has declared it."""
+        """Return whether this is a schedule of the code, and isn't deleted."""
         return self.origin == "code" and not self.is_deleted
 
     @property
@@ -158,7 +158,7 @@ class Schedule(Table):
 
     @property
     def retrying(self) -> bool:
-        """Return whether its next occurrence has come but could not be started yet."""
+        """Return whether the next occurrence is due but could not be started yet."""
         return self.failing_since is not None
 
     @property
@@ -170,8 +170,8 @@ class Schedule(Table):
     def error(self) -> Any:
         """Return the kind and message of the last failure to start an occurrence.
 
-        If the next occurrence could not be started yet, that is its error. Otherwise it is the
-        error of the last occurrence that failed.
+        That is the failure of the next occurrence, if it could not be started yet. Otherwise it is
+        the failure of the last occurrence that failed.
         """
         return self.retry_error if self.retrying else self.last_error
 

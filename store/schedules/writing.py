@@ -19,8 +19,8 @@ class ScheduleMoved(Exception):
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
     """Write the schedule if the condition holds. Raises ScheduleMoved.
 
-    If the response of the write is lost, botocore repeats the write, which is then refused. In that
-    case the item has the revision of this write.
+    If the response is lost, botocore repeats the write, and the repetition is refused. But the item
+    then has the revision of this write, so the write has succeeded.
     """
     revision = new_id()
     try:
@@ -69,7 +69,7 @@ def set_next(
 
 
 def due(schedule: Schedule, due_at: int | None) -> list[Action]:
-    """Return the actions that make the timer check a schedule at `due_at`: never, if it is None."""
+    """Return the actions that make the timer check a schedule at `due_at`, or never if None."""
     return [
         set_or_remove(Schedule.due_at, due_at),
         set_or_remove(Schedule.due_shard, None if due_at is None else due_shard(schedule)),

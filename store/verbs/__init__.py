@@ -9,7 +9,7 @@ Only this package and `store.owner_verbs` change a JobRequest.
 | `ending` | end a claimed run: succeed, fail, stop, retry, end_leg, release |
 | `replacing` | replace, for unique work; imported only where it is needed |
 | `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
-| `checking` | expire, postpone, set_aside: for rows that the timer found due; also uncount |
+| `checking` | expire, postpone, set_aside, for rows that the timer found due; uncount, for quotas |
 """
 
 from store.verbs.checking import expire, postpone, set_aside, uncount

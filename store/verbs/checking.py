@@ -46,8 +46,8 @@ def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
 def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
-    `seen_due_at` is its due time as read from the index. The write is refused if that has changed.
-    Raises the exceptions of DynamoDB's client, also for a refusal.
+    `seen_due_at` is its due time as read from the index. The write is refused if the due time has
+    changed since. Raises the exceptions of DynamoDB's client, also for a refusal.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
@@ -65,15 +65,13 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
 def uncount(job: JobRequest) -> JobRequest:
     """Stop counting a finished job in its organization's quota.
 
-    Only jobs that older code ended, which doesn't know quotas, need this. Raises PreconditionFailed
-    if the job isn't finished, because it may have been queued again.
+    Only jobs that were ended by older code need this, because that code doesn't know quotas. Raises
+    PreconditionFailed if the job isn't finished, because it may have been queued again.
     """
     return conditional_write.write(
         "uncount",
         job,
         [JobRequest.unfinished_organization.remove()],
         JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: (
-            False
-        ),  # repeating this write is harmless, so a refusal is final
+        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
     )

@@ -29,9 +29,9 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 class Entrance(NamedTuple):
     """How to claim a job whose row was read before.
 
-    If its queue has limits, `key` is the job's queue key, and `grant` is the capacity that it gets:
-    None if the row shows that the job was admitted. `gives_up_key` is True if the job has its
-    unique key only until it starts.
+    If its queue has limits, `key` is the job's queue key, and `grant` is the capacity that the job
+    gets. `grant` is None if the row shows that the job was admitted. `gives_up_key` is True if the
+    job has its unique key only until it starts.
     """
 
     row: JobRequest
@@ -49,20 +49,21 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> JobRequest:
-    """Claim a job that any worker may take, and return its row, which is not read separately.
+    """Claim a job that any worker may take, and return its row.
 
-    This invocation will have ended by `deadline`. If a call failed, call again with the same
-    `token`: it shows whether the earlier claim succeeded although its response was lost. If the
-    `entrance` has a grant, the job takes that capacity in the same transaction.
+    The response of the claim contains the row, so no read is needed. This invocation will have
+    ended by `deadline`. If a call failed, call again with the same `token`: it shows whether the
+    earlier claim succeeded although its response was lost. If the `entrance` has a grant, the job
+    takes that capacity in the same transaction.
 
     `due_at` usually stays as it is, so the row is still due if the claimer dies. It changes to the
-    end of the lease if the timer might otherwise check the row only later. That is part of this
-    write if the row was read before. Otherwise it takes a second write.
+    end of the lease if the timer might otherwise check the row only later. This change is part of
+    the claim if the row was read before. Otherwise it takes a second write.
 
-    Raises PreconditionFailed unless the job has this type and is queued, or is scheduled or
-    retryable and its time has come. Raises it also if the row's version is newer than this code, or
-    if the row has changed since it was read. Raises RaceLost if another job got the granted
-    capacity in the meantime.
+    Raises PreconditionFailed unless the job has this type and may start now: it is queued, or it is
+    scheduled or retryable and its time has come. Raises it also if the row's version is newer than
+    this code, or if the row has changed since it was read. Raises RaceLost if another job got the
+    granted capacity in the meantime.
     """
     now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
@@ -165,8 +166,8 @@ def _due_by_lease_end(row: JobRequest) -> JobRequest:
 def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
     """Return whether the timer checks a row by the end of its lease.
 
-    It doesn't if the row is due later, because it was in a backlog. Nor can it be relied on if the
-    row is overdue, because the timer then can't keep up.
+    It doesn't if the row is due only after that, which happens in a backlog. If the row is overdue,
+    the timer can't keep up, so it can't be relied on either.
     """
     return clock.now() - _OVERDUE <= (due_at or 0) <= lease
 
@@ -174,16 +175,14 @@ def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
 def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
     """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
 
-    The returned row shows whether its owner has asked it to stop.
+    The returned row shows whether the job's owner has asked it to stop.
     """
     return conditional_write.write(
         "checkpoint",
         job,
         [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: (
-            False
-        ),  # repeating this write is harmless, so a refusal is final
+        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
     )
 
 

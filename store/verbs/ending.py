@@ -161,9 +161,10 @@ def release(job: JobRequest) -> JobRequest:
 def write_or_stop(
     job: JobRequest, write: Callable[[], JobRequest], **stop_arguments: Any
 ) -> JobRequest:
-    """Call `write`, or stop the job if its owner has asked for that.
+    """Call `write`. If it is refused because the owner has asked the job to stop, stop the job.
 
-    In that case `write` must be refused. `stop_arguments` are passed to `stop`.
+    The condition of `write` must include that the owner hasn't asked. `stop_arguments` are passed
+    to `stop`.
     """
     try:
         return write()

@@ -19,9 +19,8 @@ def park(
 ) -> JobRequest:
     """Park a job under a pause.
 
-    Before, a worker could claim the job, or another pause had parked it, or it runs under our
-    claim. Pass the last checkpoint that a running job has `reached`. The timer checks the job at
-    `due_at`.
+    The job must be claimable, parked under another pause, or running under our claim. Pass the last
+    checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry under the pause change in one transaction, which also frees the job's
     slot. If the job's owner has asked it to stop, it is stopped instead: the returned row is then
@@ -51,13 +50,13 @@ def park_in_line(
     reached: Checkpoint | None = None,
     position_time: int | None = None,
 ) -> JobRequest:
-    """Park a job in the line of its queue and `queue_key`, whose partition is `partition_key`.
+    """Park a job in the line of its queue and `queue_key`, which is stored under `partition_key`.
 
     The job goes to the end of the line, or to the position of a job that was parked at
     `position_time`, in milliseconds since 1970.
 
-    Before, a worker could claim the job, or it runs under our claim. Pass the last checkpoint that
-    a running job has `reached`. The timer checks the job at `due_at`.
+    The job must be claimable, or running under our claim. Pass the last checkpoint that a running
+    job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry change in one transaction, which also frees the job's slot. If the job's
     owner has asked it to stop, it is stopped instead: the returned row is then canceled. Raises
@@ -160,11 +159,11 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
 
 
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
-    """Return the `queued_at` of an admitted job, without the time that it waited.
+    """Return the `queued_at` of an admitted job. The time limit for its start counts from then.
 
-    If no worker has claimed a job of a line since it could run, the time before it was parked
-    counts too. Otherwise its limit would start again at each admission, and it may be admitted any
-    number of times while no worker can start it.
+    The time that the job waited doesn't count. But the time before it was parked counts, if it
+    waited in a line and no worker has claimed it since it could run. Otherwise the limit would
+    start again at each admission, and a job that no worker can start might never reach it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
@@ -179,7 +178,7 @@ def set_starts_under_rate(job: JobRequest, grant: Grant | None) -> list[Action]:
 
 
 def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return the actions by which a row names its new slot, and the writes that take the grant.
+    """Return the actions that record a job's new slot in its row, and the writes that take a grant.
 
     Both are empty if there is no grant.
     """

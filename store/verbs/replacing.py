@@ -41,8 +41,9 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     `more_writes` are part of the same transaction. Raises PreconditionFailed, and RaceLost if one
     of `more_writes` is refused.
     """
-    # With an id for each write, two requests with the same payload don't share an object, which one
-    # of them would delete when its payload is replaced. The id also shows which write succeeded.
+    # Each write has its own id. Otherwise two requests with the same payload would share an object,
+    # and replacing the payload of one would delete that of the other. The id also shows which write
+    # succeeded.
     write_id = new_id()
     inline, key = blobs.put(f"payloads/{job.created_key}/{write_id}", wanted.payload)
     actions = [
@@ -78,7 +79,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         drop_duplicate(key)
         raise
     # If the response was lost, the job may have been queued again by hand since, with its old
-    # payload: then keep that object.
+    # payload. In that case keep the old object.
     if row.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return row

@@ -28,35 +28,26 @@ if TYPE_CHECKING:
 
 
 class NewJob(NamedTuple):
-    """A job that is about to be saved. A field that a row has too means the same there.
-
-    `job_id` is None for a random id. An id that is derived from the request may belong to a row
-    already. A `run_at` in the future makes the job wait until then. `due_at` is when the timer
-    checks the job if no message starts it: in a minute, if it is None. `queue_key` is the key of
-    its line, if its queue has limits. `unique_key` is its key, if the work is unique. Set `counted`
-    if its organization's quota counts the job.
-
-    `parent_id` is the job that dispatches it. `created_by` is its author, as "role:name".
-    `request_id` and `traceparent` are those of the request. `request_hash` identifies the contents
-    of a request with an idempotency key.
-    """
+    """A job that is about to be saved. A field that JobRequest has too means the same."""
 
     job_type: str
     queue_name: str
     organization_id: str
     payload: Any
     max_attempts: int
+    # None for a random id. Otherwise the id is derived from the request, and a row may have it.
     job_id: str | None = None
     campaign_id: str | None = None
-    run_at: int | None = None
+    run_at: int | None = None  # if it is in the future, the job waits until then
+    # When the timer checks the job if no message starts it. None means in a minute.
     due_at: int | None = None
-    queue_key: str | None = None
-    unique_key: str | None = None
-    counted: bool = False
-    parent_id: str | None = None
-    created_by: str | None = None
+    queue_key: str | None = None  # the key of its line, if its queue has limits
+    unique_key: str | None = None  # its key, if the work is unique
+    counted: bool = False  # whether its organization's quota counts the job
+    parent_id: str | None = None  # the job that dispatches it
+    created_by: str | None = None  # its author, as "role:name"
     request_id: str | None = None
-    request_hash: str | None = None
+    request_hash: str | None = None  # of the contents of a request with an idempotency key
     traceparent: str | None = None
 
 
@@ -66,13 +57,11 @@ def save(
     """Save a new job. From then on it has a due time, so it can't be lost.
 
     A payload that is too large for the row is stored first. `more_writes` are part of the same
-    transaction.
+    transaction as the row. Unique work takes its `unique_key` in that transaction too. With
+    `follows`, the job instead waits for the end of the job that has the key, and gets the key then.
 
     If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
     unchanged and is returned. With `more_writes`, RowExists is raised instead.
-
-    Unique work takes its `unique_key` in that transaction. With `follows`, the job instead waits
-    for the end of the job that has the key, and gets the key then.
 
     Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
@@ -138,7 +127,7 @@ def _version(new_job: NewJob) -> int:
 def _put_or_drop(
     job: JobRequest, derived: bool, follows: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
-    """Put the row. If another row has its id, delete the payload that was stored for it."""
+    """Put the row. If it can't be put, delete the object that was stored for its payload."""
     key = job.payload_key
     try:
         row = (
@@ -147,7 +136,7 @@ def _put_or_drop(
             else _put_unique(job, derived, follows, more_writes)
         )
     except (NotWritten, PreconditionFailed) as error:
-        # A row with the same id and the same millisecond uses the same object.
+        # A row with the same id, created in the same millisecond, uses the same object.
         uses_payload = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not uses_payload:
             drop_duplicate(key)
@@ -175,7 +164,7 @@ def _put_unique(
 def drop_duplicate(payload_key: str | None) -> None:
     """Delete the object of a payload that no row uses, if the payload was too large for a row.
 
-    No other deletion would find this object. If this one fails, the bucket's lifecycle deletes it.
+    Nothing else would delete this object before the bucket's lifecycle does.
     """
     if payload_key is None:
         return
