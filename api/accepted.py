@@ -12,9 +12,9 @@ def accepted(row: JobRequest, jobs_path: str) -> Response:
     headers = {"Location": f"{jobs_path}/{row.id}"}
     if row.duplicate is not None:
         headers["Unique-Outcome"] = str(row.duplicate.outcome)
-        was_asked_before = row.duplicate.before
+        is_repeated = row.duplicate.before
     else:
-        was_asked_before = row.request_id != context.request_id.get()
-    if was_asked_before:
+        is_repeated = row.request_id != context.request_id.get()
+    if is_repeated:
         headers["Idempotent-Replayed"] = "true"
     return respond(202, views.summary(row), headers | views.retry_after(row))

@@ -18,18 +18,18 @@ class Role(IntEnum):
     VIEWER = 1  # sees the jobs of its organization, without payloads and results
     READER = 2  # reads everything of its organization
     OPERATOR = 3  # dispatches, cancels, retries and deletes the jobs of its organization
-    SERVICE = 4  # the stack owner's program: acts for any organization, sends tasks, pauses
+    SERVICE = 4  # a program of the stack's owner: acts for any organization, sends tasks, pauses
 
 
 # Roles as a token's roles claim spells them. Other words in the claim are ignored.
 ROLES = {role.name.lower(): role for role in Role}
 
-_SAM_LOCAL = "sam local"  # the caller's name there: SAM has no authorizer
+_SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has no authorizer
 
 
 class Caller(NamedTuple):
-    """The caller of a request. `organization_id` is the only organization it may act for, or None
-    for a service. `name` is the subject of its token, or the ARN that signed."""
+    """The caller of a request. `organization_id` is the only organization that it may act for, or
+    None for a service. `name` is the subject of its token, or the ARN that signed the request."""
 
     role: Role
     organization_id: str | None = None
@@ -60,8 +60,7 @@ class Caller(NamedTuple):
         return self.is_service or organization_id == self.organization_id
 
     def speaks_for(self, named: Any) -> Any:
-        """Return the organization of a request: the one it names, by default the caller's.
-
+        """Return the organization that a request acts for: `named`, or the caller's by default.
         The name is validated later, like any other field. Raises NotAllowed if the caller may not
         act for it.
         """
@@ -78,7 +77,7 @@ asking: ContextVar[Caller] = ContextVar("asking", default=NO_CALLER)
 
 
 def caller(event: Mapping[str, Any]) -> Caller:
-    """Return the caller of a request, as the access mode of the settings identifies it.
+    """Return the caller of a request. The setting `access_mode` decides how it is identified.
 
     Raises NotAllowed for a token without a role or an organization, and for a request that no
     authorizer has verified.
@@ -93,7 +92,7 @@ def caller(event: Mapping[str, Any]) -> Caller:
 
 
 def is_of_service(event: Mapping[str, Any]) -> bool:
-    """Return whether a request is of a program of ours."""
+    """Return whether the caller of a request is a service."""
     try:
         return caller(event).is_service
     except NotAllowed:
@@ -107,8 +106,9 @@ def require(caller: Caller, least: Role) -> None:
         raise NotAllowed(f"{_ONLY_FOR[least]} Your token has the role {role}.")
 
 
-# Tasks need a service, because they have no organization: the recipient of a text or a webhook is
-# only a field of the payload. Pauses need one, because they affect the jobs of all organizations.
+# Only services may send tasks, because a task has no organization: the recipient of a text or a
+# webhook is only a field of the payload. Only services may pause, because a pause affects the jobs
+# of all organizations.
 _ONLY_FOR = {
     Role.READER: "Only readers, operators and services may do this.",
     Role.OPERATOR: "Only operators and services may do this.",

@@ -21,7 +21,7 @@ def get_page(event: Mapping[str, Any]) -> Response:
 
 
 def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
-    """Return a file of the dashboard. The current version answers a request for any other version.
+    """Return the current version of a dashboard file, even if the path names another version.
     Raises PathNotFound."""
     from dashboard import files
 
@@ -32,12 +32,12 @@ def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
 
 
 def _response(event: Mapping[str, Any], asset: "Asset", *, kept: bool) -> Response:
-    asked = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    request_headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers: dict[str, Any] = dict(asset.headers(kept=kept))
-    if asset.etag in asked.get("if-none-match", ""):
+    if asset.etag in request_headers.get("if-none-match", ""):
         return Response(304, body="", headers=headers)
     body: str | bytes = asset.body.decode()
-    if "gzip" in asked.get("accept-encoding", ""):
+    if "gzip" in request_headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
         body = asset.zipped
     return Response(200, asset.content_type, body, headers)

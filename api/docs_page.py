@@ -98,7 +98,7 @@ def _callers(operation: dict[str, Any]) -> str:
 
 
 def _schema(schema: dict[str, Any]) -> str:
-    """Return a link to a named schema, or nothing for another one."""
+    """Return a link to a named schema, or an empty text if the schema has no name."""
     name = _text(schema.get("$ref", "").rpartition("/")[2])
     return f'<a href="#{name}">{name}</a>' if name else ""
 

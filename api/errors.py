@@ -1,4 +1,4 @@
-"""Errors about a request itself. They exist only over HTTP, and each has its status."""
+"""Errors in a request itself. Only the HTTP API raises them, and each has an HTTP status."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
@@ -81,7 +81,7 @@ class PathNotFound(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path has other methods."""
+    """The path exists, but not with this method."""
 
     status = 405
     slug = "method-not-allowed"

@@ -15,15 +15,17 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Add a `url` next to each `file` in the result that is a key of its organization's results.
+    """Add a `url` next to each `file` in the result whose value is the key of one of the
+    organization's own result files.
 
-    Changes the result in place and returns it. If a job wrote a `url` next to another `file`,
-    remove that `url`, because a reader would think that the API had added it.
+    Changes the result in place and returns it. A `url` that the job itself wrote next to a `file`
+    is removed, because readers would think that the API had added it.
     """
-    # The job's key must follow, so that an organization's name can't match the start of another's
-    # path. Version 0.1.0 wrote the job's id alone.
+    # The pattern requires a job's key after the organization. Without it, an organization's name
+    # could match the start of another organization's path. Version 0.1.0 wrote only the job's id
+    # there.
     job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
-    ours = re.compile(rf"results/{re.escape(organization_id)}/{job}/.+")
+    own_file = re.compile(rf"results/{re.escape(organization_id)}/{job}/.+")
     pending = [result]
     while pending:
         value = pending.pop()
@@ -33,7 +35,7 @@ def add_urls(result: Any, organization_id: str) -> Any:
             if isinstance(key, str):
                 for added in ("url", "url_expires_at"):
                     value.pop(added, None)
-                if ours.fullmatch(key):
+                if own_file.fullmatch(key):
                     value["url"] = _url(key)
                     value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)
         elif isinstance(value, list):

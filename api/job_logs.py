@@ -15,15 +15,16 @@ from settings import settings
 from store.job_request import JobRequest
 
 LIMIT = 500  # lines
-_ROOM = 1_000_000  # characters of all lines
+_ROOM = 1_000_000  # total characters of all lines
 _LONGEST = 4_000  # characters of one text
 _CALLS = 10  # CloudWatch may return no lines and a token for the next call
-_SECONDS = 8.0  # no call is made after this time, because the caller is waiting
-_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines arrive late
-_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is written
-# Fields of a line that `more` leaves out: they have a field of their own, are the same in every
-# line, or are meant for machines. `caller` is the service that dispatched the job, which the job's
-# organization may not see.
+_SECONDS = 8.0  # no new call starts after this time, because the caller is waiting
+# Margins before and after the job: clocks differ, and lines arrive late.
+_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE
+_BEFORE_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is written
+# Fields of a log line that `more` leaves out: they have a field of their own in the response, are
+# the same in every line, or are meant for machines. `caller` is the service that dispatched the
+# job, which the job's organization may not see.
 _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
@@ -48,25 +49,25 @@ def read(row: JobRequest) -> Found:
     """Return the lines of the job's invocations. If there are too many, return the lines of the
     latest invocation only. Raises LogsNotReadable."""
     start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
-    latest = start if row.legs <= 1 else (row.started_at or start) - _CLAIM
+    latest = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
     search = _Search(row)
     found = search.between(latest, end)
     if found.complete and latest > start:
         earlier = search.between(start, latest - 1)
         found.complete = earlier.complete
-        if earlier.complete:  # some of them would leave a gap that readers can't see
+        if earlier.complete:  # an incomplete list would have a gap that readers can't see
             found.lines = earlier.lines + found.lines
     found.lines.sort(key=lambda line: str(line["time"]))
     return found
 
 
 class _Search:
-    """The calls that one reading may make."""
+    """A search for one job's lines, within the limits on calls, time, lines and characters."""
 
     def __init__(self, row: JobRequest) -> None:
         self._row = row
         self._calls = _CALLS
-        self._until = time.monotonic() + _SECONDS
+        self._deadline = time.monotonic() + _SECONDS
         self._lines = LIMIT
         self._room = _ROOM
 
@@ -74,7 +75,7 @@ class _Search:
         """Return the job's lines between two times, up to the limits."""
         found, token = Found(), None
         while True:
-            if self._calls == 0 or time.monotonic() > self._until:
+            if self._calls == 0 or time.monotonic() > self._deadline:
                 found.complete = False
                 return found
             page = self._page(start, end, token)
@@ -145,8 +146,8 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
-    """Return the time at which the worker logged the line, or None if the line has none.
-    CloudWatch may give all events of a batch the time of receipt."""
+    """Return the time at which the worker logged the line, or None if the line has no such time.
+    CloudWatch's own time is less exact: all events of a batch may have the time of receipt."""
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     except (KeyError, TypeError, ValueError):

@@ -1,5 +1,5 @@
-"""Parts of the API's JSON Schemas, and tables of fields. A table produces an object of a response
-and the object's schema."""
+"""Parts of the API's JSON Schemas, and `Fields`: a dict of fields that produces both an object in a
+response and the schema of that object."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar

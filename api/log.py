@@ -50,8 +50,8 @@ def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
 
 
 def went_wrong(error: Exception, status: int) -> None:
-    """Log an error that the request didn't cause. A 500 is a defect or a wrongly configured
-    stack."""
+    """Log an error that the request didn't cause. The status 500 means a defect, or a stack that is
+    configured wrongly."""
     logger.error(
         "went wrong",
         exc_info=error,

@@ -11,11 +11,13 @@ _CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.c
 
 
 def logs_url(row: JobRequest) -> str | None:
-    """Return the address of the job's log in the console, or None if there is none."""
+    """Return the address of the job's log in the AWS console, or None if the console has no such
+    page."""
     group, region = settings().worker_log_group, settings().region
     if group is None or region is None or settings().has_local_aws:  # local AWS has no console
         return None
-    # After the job has ended, only a late duplicate delivery logs lines about it.
+    # One more hour includes the lines of a late duplicate delivery, which may arrive after the
+    # job's end.
     end = (row.finished_at or clock.now()) + clock.HOUR
     detail = (
         f"~(end~'{_escaped(clock.iso(end))}~start~'{_escaped(clock.iso(row.created_at))}"

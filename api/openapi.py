@@ -165,9 +165,9 @@ def _any_problem() -> Schema:
 
 
 def _body_schemas() -> dict[str, Schema]:
-    """Return the schemas of request bodies, one for each job and each task.
+    """Return the schemas of request bodies: one for each job and each task, and the others.
 
-    The names of their schemas start with a word and a dot, so that they can't clash with others.
+    The names of the former start with a word and a dot, so that no other schema can have them.
     """
     known = registry().loaded()
     works: Works = {
@@ -199,7 +199,7 @@ def _fixed_body_schemas() -> dict[str, Schema]:
 
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
     """Return the schema of the body for one job or task. The payload is required if any of its
-    fields is."""
+    fields is required."""
     base = _BASE[type(work)].model_json_schema()
     field = _FIELD[type(work)]
     needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
@@ -233,7 +233,8 @@ def _without_nul(schema: Any) -> Any:
 
 
 def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
-    """Return the schema of any body of this kind, selected by the name of the job or task."""
+    """Return the schema of a body for any job, or for any task. The name in the body selects one of
+    their schemas."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
     mapping = {name: each["$ref"] for name, each in names.items()}
     return {

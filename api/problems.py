@@ -1,4 +1,5 @@
-"""Turn errors into responses of application/problem+json (RFC 9457), never with a traceback.
+"""Turn errors into responses of the type application/problem+json (RFC 9457). They never have a
+traceback.
 
 Only this module maps errors to HTTP statuses.
 """
@@ -33,7 +34,7 @@ _IN_DOUBT = Kind(504, "may-have-been-sent", "It is unknown whether the task was 
 _NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be resent")
 _UNAVAILABLE = Kind(503, "unavailable", "An AWS service didn't answer")
 _UNEXPECTED = Kind(500, "unexpected", "Internal error")
-_OURS = {
+_SERVER_PROBLEMS = {
     _NOT_SENT: "The task was not sent, and nothing will send it later. Send it again.",
     _IN_DOUBT: "AWS didn't answer in time. If you send the task again, it may run twice.",
     _NOT_REDRIVEN: "The task may not have been sent, and is still listed. Resend it: it runs once.",
@@ -45,7 +46,7 @@ _OURS = {
 
 _MOVED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
-# Details for callers, where the error's own message is meant for the log.
+# Details for callers if the error's own message is meant only for the log.
 _DETAILS = {
     _MOVED: "Nothing was done, because the job changed. Fetch the job and retry.",
     _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
@@ -98,10 +99,10 @@ def answer(error: Exception) -> Response:
         kind = Kind(error.status, error.slug, error.title)
         return _problem(kind, str(error), error.problems, error.headers)
     kind = _kind(error)
-    if kind in _OURS:  # the error's message is only logged: it may name functions and tables
+    if kind in _SERVER_PROBLEMS:  # log its message only: it may name tables
         log.went_wrong(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
-        return _problem(kind, _OURS[kind], headers=headers)
+        return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
     detail = _DETAILS.get(kind) or str(error)
     headers, members = {}, {}
     if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):

@@ -17,7 +17,7 @@ _WHOSE = "organization_id"
 _LISTED = (_WHOSE, "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
 _PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
-_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # long enough for the key of a job's child
+_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # a job's child has a long key
 
 
 class ListQuery(NamedTuple):
@@ -64,8 +64,8 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
-    """Return the organization of a request, whose query string may have no other parameter. Raises
-    InvalidQuery, NotAllowed."""
+    """Return the organization that a request acts for. Its query string may have no other
+    parameter. Raises InvalidQuery, NotAllowed."""
     return _named_organization(_parameters(event, (_WHOSE,)), caller)
 
 
@@ -77,7 +77,7 @@ def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[s
 
 
 def whose(named: str | None, caller: Caller) -> str:
-    """Return the organization of a request: the one it names, by default the caller's. Raises
+    """Return the organization that a request acts for: `named`, or the caller's by default. Raises
     InvalidQuery, NotAllowed."""
     organization_id: str | None = caller.speaks_for(named)
     if organization_id is None:
@@ -132,8 +132,8 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
 
 
 def _has_allowed_characters(name: str, value: str) -> bool:
-    """Return whether a value has only allowed characters. For an idempotency key they are those
-    that a dispatch allows, which are a few more."""
+    """Return whether a value has only allowed characters. An idempotency key may have a few more,
+    the same as in a dispatch."""
     return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()
 
 

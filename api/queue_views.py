@@ -1,5 +1,5 @@
-"""Show queues, their limits, their use and pauses to callers. Each dict of Fields defines a
-view's fields once, for both its values and its JSON schema."""
+"""Show queues to callers, with their limits, their use and their pauses. Each dict of Fields
+defines a view's fields once, for both its values and its JSON schema."""
 
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return the view of a waiting job's position in line."""
     seen = _without_hidden_values(found.waits_for, row)
-    if seen != found.waits_for:  # with the count, the caller could tell which jobs share a key
+    if seen != found.waits_for:  # from the count, the caller could infer which jobs share a key
         found = found._replace(ahead=None)
     return values(PLACE, found._replace(waits_for=seen))
 
@@ -71,7 +71,7 @@ def waits_for(row: JobRequest) -> dict[str, Any] | None:
 def _without_hidden_values(
     found: places.WaitsFor | None, row: JobRequest
 ) -> places.WaitsFor | None:
-    """Return the reason without values of the payload, if the caller may not see payloads."""
+    """Return the reason, without payload values if the caller may not see payloads."""
     sees_all = access.asking.get().sees_payloads
     return found if sees_all else places.without_payload(found, row)
 
@@ -88,7 +88,7 @@ def _limits(limits: Limits | None) -> dict[str, Any] | None:
 
 
 def _in_words(limits: Limits) -> str:
-    """Return limits as the dashboard and `jobs queues` show them."""
+    """Return limits in words, as the dashboard and `jobs queues` show them."""
     slots, rate = limits.slots, limits.rate
     words = [
         f"{slots:,} slot{'' if slots == 1 else 's'}" if slots else "",
@@ -143,7 +143,7 @@ WAITS_FOR = _nullable(
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {COUNTED:,}"}
-_IS_OURS = "callers of one organization see only its own jobs counted"
+_OWN_JOBS_ONLY = "for a caller of one organization, only that organization's jobs"
 
 PAUSE: Fields[PauseUse] = {
     "kind": Field(KIND, lambda use: str(use.pause.kind)),
@@ -153,7 +153,7 @@ PAUSE: Fields[PauseUse] = {
     "waiting": Field(
         {
             **nullable(_COUNT),
-            "description": "Number of jobs that the pause holds. Only services see it",
+            "description": "Number of jobs that the pause has parked. Only services see it",
         },
         lambda use: use.waiting and use.waiting.count,
     ),
@@ -170,9 +170,16 @@ _HOLDER: Fields[Holder] = {
 }
 
 QUEUE_KEY: Fields[KeyUse] = {
-    "key": Field({**TEXT, "description": "`*` is the key of the whole queue"}, lambda use: use.key),
+    "key": Field(
+        {
+            **TEXT,
+            "description": "`*` is the key of a queue without `per`, and of jobs without such a "
+            "value",
+        },
+        lambda use: use.key,
+    ),
     "slots_in_use": Field(
-        {**NUMBER, "description": f"Number of `holders`; {_IS_OURS}"},
+        {**NUMBER, "description": f"Number of `holders`; {_OWN_JOBS_ONLY}"},
         lambda use: len(use.holders),
     ),
     "holders": Field(
@@ -180,7 +187,7 @@ QUEUE_KEY: Fields[KeyUse] = {
         lambda use: [values(_HOLDER, each) for each in use.holders],
     ),
     "waiting": Field(
-        {**_COUNT, "description": f"Number of waiting jobs; {_IS_OURS}"},
+        {**_COUNT, "description": f"Number of waiting jobs; {_OWN_JOBS_ONLY}"},
         lambda use: use.waiting.count,
     ),
     "more_waiting": Field(_MORE, lambda use: use.waiting.more),
@@ -201,7 +208,11 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
         _nullable(LIMITS, "Limits declared in code"), lambda limits: _limits(limits.declared)
     ),
     "changed_at": Field(
-        {**nullable(TIME), "description": "Time of the last change to the code's limits"},
+        {
+            **nullable(TIME),
+            "description": "Time at which the limits declared in code were last overridden. Null "
+            "if they aren't overridden",
+        },
         lambda limits: limits.changed and time_of(limits.changed.changed_at),
     ),
     "changed_by": Field(
@@ -246,7 +257,7 @@ PLACE: Fields[Place] = {
     "of_organization": Field(
         {
             "type": "boolean",
-            "description": "Only its organization's jobs are counted",
+            "description": "True if `ahead` counts only jobs of this job's organization",
         },
         lambda found: found.of_organization,
     ),

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound=BaseModel)
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # RFC 9651
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured field (RFC 9651)
 
-LONGEST_KEY = 255  # characters of an idempotency key: as JobData has it
+LONGEST_KEY = 255  # characters of an idempotency key, the same as in JobData
 
-# The fields that a rerun copies from its job.
+# The fields that a rerun copies from the finished job.
 _SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
 
 
@@ -53,7 +53,8 @@ class RetryData(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     payload: dict[str, Any] | None = Field(
-        default=None, description="Payload to start over with (default: continue with its own)"
+        default=None,
+        description="Payload with which the job starts over (default: continue with its own)",
     )
 
 
@@ -273,7 +274,7 @@ def limits_data(event: Mapping[str, Any]) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     asked = _checked(LimitsData, body.read_object(event))
     if (asked.slots, asked.rate, asked.max_waiting) == (None, None, None):
-        why = "set slots, rate or max_waiting, or use DELETE to return to the code's limits"
+        why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
         raise InvalidFields([{"field": "slots", "why": why}])
     return asked
 

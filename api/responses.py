@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-# Bytes for large parts, such as payloads. A Lambda response has at most 6 MB.
+# Bytes that a response has for large parts, such as payloads. A Lambda response has at most 6 MB.
 ROOM = 5_500_000
 
 

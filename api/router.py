@@ -21,8 +21,8 @@ OPEN = None  # the role of open routes: their endpoints take no caller and retur
 
 
 class Route(NamedTuple):
-    """The endpoint of a method of a path, the lowest role that may call it, and its specification.
-    `operation` is None if the OpenAPI document leaves the route out."""
+    """The endpoint for one method of a path, the lowest role that may call it, and its
+    specification. `operation` is None if the OpenAPI document leaves the route out."""
 
     endpoint: Endpoint
     role: Role | None
@@ -38,8 +38,8 @@ class Router:
     """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # By the number of parts of a path. Paths with parameters come last, so that /tasks/failed
-        # doesn't match as a task with that name.
+        # By the number of parts of a path. Paths with parameters come last, so that "failed" in
+        # /tasks/failed isn't taken for a parameter's value.
         self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
             parts = tuple(path.split("/"))
@@ -125,7 +125,7 @@ def _path(event: Mapping[str, Any]) -> str:
 
 
 def _admitting(route: Route) -> Endpoint:
-    """Return the route's endpoint behind a check of the caller's role."""
+    """Return a function that checks the caller's role and then calls the route's endpoint."""
     if route.role is OPEN:
         return route.endpoint
     lowest = route.role

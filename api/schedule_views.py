@@ -1,4 +1,5 @@
-"""Show schedules to callers. The table defines each field once, for its value and its schema."""
+"""Show schedules to callers. Each dict of Fields defines a view's fields once, for both its values
+and its JSON schema."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -36,16 +37,16 @@ def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
     """Return the views of a list of schedules, with one read for the jobs of their last
     occurrences.
 
-    Payloads are left out because they may be large. Occurrences after the next are left out because
-    each takes a search.
+    Payloads are left out because they may be large. Of the coming occurrences, only the next is
+    included, because each further one takes a search.
     """
     jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
     return [values(SCHEDULE, _use(each, jobs.get(each.last_job_id or ""))) for each in found]
 
 
 def _use(found: Schedule, job: JobRequest | None) -> ScheduleUse:
-    is_theirs = job is not None and job.organization_id == found.organization_id
-    return ScheduleUse(found, job if is_theirs else None)
+    is_own = job is not None and job.organization_id == found.organization_id
+    return ScheduleUse(found, job if is_own else None)
 
 
 def _in_words(use: ScheduleUse) -> str:
@@ -58,7 +59,7 @@ def _in_words(use: ScheduleUse) -> str:
 
 
 def _next(use: ScheduleUse) -> list[str | None]:
-    """Return the stored next occurrence, if there is one."""
+    """Return a list of the stored next occurrence, if there is one."""
     first = use.schedule.next_at
     return [] if first is None else [time_of(first)]
 
@@ -113,7 +114,7 @@ WHOLE: Fields[Schedule] = {
     ),
 }
 
-# The field that has more occurrences in a single schedule than in a list.
+# The field that has more occurrences in the view of a single schedule than in a list of schedules.
 COMING: Fields[ScheduleUse] = {"next": Field({}, _next_few)}
 
 SCHEDULE: Fields[ScheduleUse] = {
@@ -169,8 +170,8 @@ SCHEDULE: Fields[ScheduleUse] = {
     "waits": Field(
         {
             "type": "boolean",
-            "description": "True if the first of these is due and waits for the previous job to "
-            "end",
+            "description": "True if the first occurrence in `next` is due and waits for the "
+            "previous job to end",
         },
         lambda use: bool(use.schedule.waits),
     ),

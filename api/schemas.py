@@ -3,7 +3,7 @@
 from api import queue_views, schedule_views, views
 from api.json_schema import ID, NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
 
-_RETRY: Schema = {"type": ["object", "null"], "description": "Null: it is never retried"}
+_RETRY: Schema = {"type": ["object", "null"], "description": "Null if it is never retried"}
 _WORK: Schema = {
     "name": TEXT,
     "description": TEXT,
@@ -22,9 +22,9 @@ _UNIQUE: Schema = {
         }
     ),
     "type": ["object", "null"],
-    "description": "The fields by which two jobs of an organization are the same work, and what a "
-    "second request returns. An organization has only one such job at a time. Null: jobs of this "
-    "type aren't unique",
+    "description": "The fields that identify the same work in an organization, and what a second "
+    "request for the same work returns. An organization has only one such job at a time. Null if "
+    "jobs of this type aren't unique",
 }
 
 SCHEMAS: Schema = {
@@ -33,7 +33,7 @@ SCHEMAS: Schema = {
     "JobPage": object_of(
         {"jobs": list_of("JobSummary"), "cursor": nullable(TEXT)},
         description="`cursor` is the cursor of the next page. A filtered page can be short or "
-        "empty and still have one",
+        "empty even if there is a next page",
     ),
     "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
     "Child": object_of(properties(views.CHILD)),

@@ -17,7 +17,7 @@ NUMBER_LENGTH = 128  # characters
 _SHOWN = 100  # characters of a key in a message
 
 _STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive, so that matching takes linear time
-_OUTSIDE = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
+_NO_BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
 _TOKENS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -31,7 +31,7 @@ class NotStrict(ValueError):
 
 
 class _Flaw(NamedTuple):
-    """Stands in the parsed JSON for a value that isn't accepted.
+    """A placeholder in the parsed JSON for a value that isn't accepted.
 
     `why` is a noun phrase for the message.
     """
@@ -55,7 +55,7 @@ def parse(text: str) -> Any:
 
 def _check_depth(text: str) -> None:
     """Raise NotStrict for text that is nested too deeply for the recursive parser."""
-    brackets = _OUTSIDE.sub("", text)
+    brackets = _NO_BRACKETS.sub("", text)
     if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) <= DEPTH:
         return
     depth = 0

@@ -1,6 +1,7 @@
-"""Show jobs to callers. Each table defines its fields once, for the values and for their schema.
+"""Show jobs to callers. Each dict of Fields defines a view's fields once, for both its values and
+its JSON schema.
 
-Attributes in no table, such as tokens, leases and cursors, are never shown.
+Attributes that none of these dicts reads, such as tokens, leases and cursors, are never shown.
 """
 
 import json
@@ -107,7 +108,7 @@ def _with_contents(row: JobRequest) -> _WholeJob:
 
 
 def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
-    """Return a note if workers of this version leave the job to another version; otherwise None."""
+    """Return a note if workers of this version leave the job to another version, otherwise none."""
     try:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
@@ -182,11 +183,11 @@ SUMMARY: Fields[JobRequest] = {
     "request_id": Field(nullable(TEXT), lambda row: row.request_id),
     "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
     "requeued_by": Field(
-        {**AUTHOR, "description": "The caller who retried the job last"},
+        {**AUTHOR, "description": "The caller that retried the job last"},
         lambda row: author(row.requeued_by),
     ),
     "cancelled_by": Field(
-        {**AUTHOR, "description": "The caller who canceled the job"},
+        {**AUTHOR, "description": "The caller that canceled the job"},
         lambda row: author(row.cancelled_by),
     ),
     "parent_id": Field(
@@ -219,7 +220,7 @@ WHOLE: Fields[_WholeJob] = {
         {
             **nullable(TEXT),
             "description": "The key of its unique work. While the job holds the key, no other job "
-            "of its type can have it. A job that waits for another one gets the key when that one "
+            "of its type can have it. A job that waits for another job gets the key when that job "
             "ends. Null for viewers, because they could guess payloads from this hash",
         },
         lambda job: job.row.unique_key if access.asking.get().sees_payloads else None,
@@ -230,7 +231,11 @@ WHOLE: Fields[_WholeJob] = {
         lambda job: job.result,
     ),
     "notes": Field(
-        {"type": "array", "items": TEXT, "description": "The reasons why a field isn't shown"},
+        {
+            "type": "array",
+            "items": TEXT,
+            "description": "Reasons why fields aren't shown or the job can't start",
+        },
         lambda job: job.notes,
     ),
     "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
@@ -254,7 +259,7 @@ FAILED_TASK: Fields[FailedTask] = {
         lambda record: None if record.payload is None else json.loads(record.payload),
     ),
     "redriven_at": Field(
-        {**nullable(TIME), "description": "When it was last resent. It hasn't started since"},
+        {**nullable(TIME), "description": "When it was last resent. It hasn't started since then"},
         lambda record: time_of(record.redriven_at),
     ),
     "redriven_as": Field(

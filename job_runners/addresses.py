@@ -27,7 +27,7 @@ def is_private(url: str) -> bool:
         return False
 
 
-def is_this_machines(url: str) -> bool:
+def is_container_endpoint(url: str) -> bool:
     """Return whether the URL is one at which this machine serves credentials to its containers."""
     return urlsplit(url).hostname in _LINK_LOCAL
 
@@ -56,7 +56,8 @@ def checked(url: str) -> str:
 def region_for(url: str | None = None) -> str:
     """Return the region to sign for. Raises ConfigurationError if there is none.
 
-    It comes from the URL, otherwise from the environment, otherwise from botocore if installed.
+    The region comes from the URL, otherwise from the environment, otherwise from botocore if
+    installed.
     """
     region = (url and region_of(url)) or os.environ.get("AWS_REGION")
     region = region or os.environ.get("AWS_DEFAULT_REGION")
@@ -73,9 +74,9 @@ def region_for(url: str | None = None) -> str:
 
 
 def endpoint(service: str, region: str) -> tuple[str, bool]:
-    """Return an AWS service's URL, and whether the environment sets it, which means a local AWS.
+    """Return an AWS service's URL, and whether the environment sets it, as for a local AWS.
 
-    Raises InsecureAddress if the environment sets one that credentials must not be sent to.
+    Raises InsecureAddress if the environment sets a URL that credentials must not be sent to.
     """
     override = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
         "AWS_ENDPOINT_URL"

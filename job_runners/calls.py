@@ -74,9 +74,9 @@ class Calls:
         return self._repeat(_Call(method, path, body, headers, not_done))
 
     def _repeat(self, call: _Call) -> Answer:
-        tries, repeated, renewed = 0, False, False
+        attempts, repeated, renewed = 0, False, False
         while True:
-            tries += 1
+            attempts += 1
             answer = self._attempt(call)
             if isinstance(answer, Answer):
                 return answer
@@ -92,9 +92,9 @@ class Calls:
                 if call.not_done is not None:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
                 repeated = True
-            if tries >= self._max_attempts or (requested or 0) > LONGEST_ASKED:
+            if attempts >= self._max_attempts or (requested or 0) > LONGEST_ASKED:
                 raise error
-            time.sleep(pause(tries, requested))
+            time.sleep(pause(attempts, requested))
 
     def _attempt(self, call: _Call) -> Answer | ApiError | NoAnswer:
         """Make one attempt, and return the answer or the error."""
@@ -113,6 +113,7 @@ class Calls:
         return refusal(self.api.url, answer, with_token=self.api.access.uses_token)
 
     def _renew_credentials(self, error: ApiError) -> bool:
-        """If API Gateway refused the credentials, get new ones. Return whether they are others."""
+        """If API Gateway refused the credentials, get new ones. Return whether they are
+        different."""
         by_gateway = error.status in (401, 403) and "status" not in error.body
         return by_gateway and self.api.access.renew()

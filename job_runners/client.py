@@ -1,6 +1,6 @@
 """The client: dispatch jobs from your program, follow them and get their results.
 
-Threads can share one client. It repeats calls that failed temporarily, where that is safe.
+Threads can share one client. It repeats a call that failed temporarily, if that is safe.
 """
 
 import os
@@ -44,8 +44,8 @@ class Client(TaskClient, QueueClient, ScheduleClient):
     Credentials and tokens are never sent unencrypted over a network, nor to a redirect.
 
     `organization_id` is the organization to act for, unless a call names another. By default, that
-    is the token's organization, or without a token `default`. `timeout` is the time to wait for one
-    answer, in seconds. A call has up to `max_attempts` attempts.
+    is the token's organization. Without a token, it is the organization `default`. `timeout` is the
+    time to wait for one answer, in seconds. A call has up to `max_attempts` attempts.
 
     Every method raises a JobRunnersError, or ValueError for an invalid argument.
     """
@@ -68,9 +68,9 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         """Dispatch a job and return it. The job is saved before it is sent to a worker.
 
         The same dispatch with the same `idempotency_key` returns the same job, until the job has
-        expired. Pass a key that identifies the job's purpose, and your program can safely run
-        again. Without a key, the client creates one, so that it can repeat the call itself. If the
-        call fails, the error's `idempotency_key` is the key that was used.
+        expired. If the key identifies the job's purpose, you can safely run your program again.
+        Without a key, the client creates one, so that it can repeat the call itself. If the call
+        fails, the error's `idempotency_key` is the key that was used.
 
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's rule refuses the
@@ -202,10 +202,10 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         client retries for five minutes.
         """
         job_id = job if isinstance(job, str) else job.id
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
         last: tuple[object, ...] = ()
         while True:
-            seen = self._poll(job_id, until)
+            seen = self._poll(job_id, deadline)
             news = (seen.status, seen.progress, seen.result_message)
             if on_progress is not None and news != last:
                 last = news
@@ -213,8 +213,8 @@ class Client(TaskClient, QueueClient, ScheduleClient):
             if seen.finished:
                 return seen
             pause = seen.retry_after or 1.0
-            if until is not None:
-                left = until - time.monotonic()
+            if deadline is not None:
+                left = deadline - time.monotonic()
                 if left <= 0:
                     raise JobUnfinished(seen, timeout)
                 pause = min(pause, left)  # so that the last poll is at the timeout
@@ -270,10 +270,10 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         # made it. For the caller that isn't a replay.
         return job if given else _not_replayed(job)
 
-    def _poll(self, job_id: str, until: float | None) -> Job:
-        """Get a job. While the API doesn't answer, retry until `until`, at most five minutes."""
+    def _poll(self, job_id: str, deadline: float | None) -> Job:
+        """Get a job. While the API doesn't answer, retry until `deadline`, at most five minutes."""
         give_up = time.monotonic() + _PATIENCE
-        give_up = give_up if until is None else min(give_up, until)
+        give_up = give_up if deadline is None else min(give_up, deadline)
         while True:
             try:
                 return self.get(job_id)

@@ -1,7 +1,7 @@
 """HTTP connections to one host, shared by all threads.
 
-A redirect isn't followed; it is returned like any other answer. One thread at a time uses a
-connection, which is kept for the next call. Before a call, the client checks that the server hasn't
+A redirect isn't followed; it is returned like any other answer. A connection is used by one thread
+at a time, and is kept for the next call. Before a call, the client checks that the server hasn't
 closed the connection. If the server closes it later, the call is repeated only if that is safe.
 """
 
@@ -21,7 +21,8 @@ from job_runners.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _MAX_IDLE = 10  # idle connections that are kept
-# Seconds for which an idle connection may be used again. Servers and routers keep one for longer.
+# Seconds for which an idle connection may be used again. Servers and routers keep it open for
+# longer.
 _IDLE = 50.0
 # The same for a call that must not be repeated. No server closes a connection this soon.
 _FRESH = 1.0
@@ -117,8 +118,8 @@ class Connections:
     ) -> Answer:
         """Make a call and return the answer.
 
-        Raises NoAnswer, which tells whether the server may have received the call. A call that
-        isn't `repeatable` is sent at most once.
+        Raises NoAnswer. Its `may_have_landed` is False if the server has certainly not received the
+        call. A call that isn't `repeatable` is sent at most once.
         """
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -129,7 +130,8 @@ class Connections:
             try:
                 return self._exchange(kept, method, target, body, headers)
             except NoAnswer as error:
-                # The server closed the idle connection just before the call. Try another one.
+                # The server closed the idle connection just before the call. Try another
+                # connection.
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 

@@ -54,7 +54,7 @@ class FoundCredentials:
             return self._source()
 
     def forget(self) -> None:
-        """Forget the source of the credentials, which were refused. The next call finds one."""
+        """Forget the source of the refused credentials. The next call looks for a source again."""
         with self._lock:
             self._source = None
 
@@ -118,9 +118,9 @@ class _Container:
     about to expire."""
 
     def __init__(self, url: str) -> None:
-        from job_runners.addresses import is_private, is_this_machines
+        from job_runners.addresses import is_container_endpoint, is_private
 
-        if not (is_private(url) or is_this_machines(url)):
+        if not (is_private(url) or is_container_endpoint(url)):
             hint = (
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine."
             )

@@ -157,7 +157,7 @@ class WrongState(Conflict):
 
 
 class ApiBusy(ApiError):
-    """The API is overloaded or broken, and was so at every attempt that was safe to make."""
+    """The API was overloaded or broken at every attempt that was safe to make."""
 
 
 class UnexpectedAnswer(ApiError):
@@ -165,7 +165,8 @@ class UnexpectedAnswer(ApiError):
 
 
 class UploadRefused(JobRunnersError):
-    """S3 refused a file. `status` is the HTTP status, `code` S3's code, such as AccessDenied."""
+    """S3 refused a file. `status` is the HTTP status, and `code` is S3's code, such as
+    AccessDenied."""
 
     def __init__(self, problem: str, hint: str, *, status: int, code: str) -> None:
         super().__init__(problem, hint)

@@ -34,8 +34,8 @@ class WaitsFor(Value):
 
     - `job_type` or `queue`: the job type or queue `name` is paused.
     - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. "*" is
-      the key of the whole queue. The key is None if it comes from the payload and the caller is a
-      viewer.
+    the key of a queue without `per`, and of jobs without such a value. The key is None if it comes
+    from the payload and the caller is a viewer.
     - `job`: the job with the id `name` does the same work and must end first.
     """
 

@@ -11,7 +11,7 @@ class QueueClient(BaseClient):
     """The calls about queues. Use Client instead."""
 
     def queues(self, *, page_size: int = PAGE) -> Iterator[Queue]:
-        """Yield the queues by name, each with its limits and its first keys in use.
+        """Yield the queues by name, each with its limits and the first of its keys in use.
 
         A caller of one organization gets the queues in the stack's code, and only its own jobs and
         keys.
@@ -19,7 +19,7 @@ class QueueClient(BaseClient):
         return self._pages("/queues", "queues", {"limit": page_size}, Queue.of)
 
     def queue(self, name: str) -> Queue:
-        """Return a queue with its first keys in use. For all keys, use `queue_keys`. Raises
+        """Return a queue with the first of its keys in use. For all keys, use `queue_keys`. Raises
         QueueNotFound."""
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
@@ -37,10 +37,10 @@ class QueueClient(BaseClient):
         rate: Rate | None = None,
         max_waiting: int | None = None,
     ) -> Queue:
-        """Set the limits of a queue, declared in code or not, and return it without its usage.
+        """Set the limits of any queue, even one not declared in code. Return it without its usage.
 
-        The limits take effect within 10 seconds. Limits that you omit return to those in code, even
-        if an earlier call changed them. Only services may call this.
+        The limits take effect within 10 seconds. A limit that you omit is reset to the one in code,
+        even if an earlier call changed it. Only services may call this.
         """
         rated = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
         limits = {"slots": slots, "rate": rated, "max_waiting": max_waiting}
@@ -49,7 +49,7 @@ class QueueClient(BaseClient):
         return Queue.of(self._object(answer))
 
     def reset_queue(self, name: str) -> None:
-        """Return a queue's limits to those in code. Only services may call this."""
+        """Reset a queue's limits to those in code. Only services may call this."""
         self._api.call("DELETE", f"/queues/{part(name)}")
 
     def place(self, job_id: str) -> Place:

@@ -52,7 +52,8 @@ class Holder(Value):
 
 
 class QueueKey(Value):
-    """The usage of a key of a queue. "*" is the key of the whole queue.
+    """The usage of a key of a queue. "*" is the key of a queue without `per`, and of jobs without
+    such a value.
 
     `more_waiting` is True if more jobs wait than the 1,000 that are counted. The rate allows no
     start until `next_start_at`.
@@ -118,8 +119,8 @@ class Place(Value):
     """The position of a waiting job.
 
     `ahead` is the number of jobs ahead of it, or None if it doesn't wait. `more_ahead` is True if
-    there are more, because at most 1,000 are counted. If `of_organization` is True, only its
-    organization's jobs are counted.
+    there are more, because at most 1,000 are counted. If `of_organization` is True, only jobs of
+    the job's organization are counted.
     """
 
     waits_for: WaitsFor | None

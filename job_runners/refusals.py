@@ -85,7 +85,7 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
         )
         return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
     kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
-    if kind is AccessDenied and "status" not in body:  # API Gateway's answer; the API gives reasons
+    if kind is AccessDenied and "status" not in body:  # API Gateway gives no reason
         hint = _DENIED[(status, with_token)]
     elif kind is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
@@ -105,7 +105,8 @@ def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
 
 
 def summary(body: Mapping[str, Any]) -> str:
-    """Return the API's description of the problem in sentences, or "" for another server."""
+    """Return the API's description of the problem in sentences, or "" if another server
+    answered."""
     fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
     if fields:
         return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."

@@ -8,15 +8,15 @@ _MAX = 10.0
 LONGEST_ASKED = 60.0  # seconds: the client gives up if the API asks for a longer wait
 
 
-def pause(tries: int, asked: float | None) -> float:
+def pause(attempts: int, requested: float | None) -> float:
     """Return the seconds to wait after this number of attempts.
 
-    `asked` is the wait in seconds that the API asked for, or None. The result is never less. A
-    random part keeps many clients from calling again at the same time.
+    `requested` is the wait in seconds that the API asked for, or None. The result is never less
+    than that. A random part keeps many clients from calling again at the same time.
     """
     share = int.from_bytes(os.urandom(4), "big") / 2**32
-    bound = min(_MAX, _FIRST * 2.0 ** (tries - 1))
-    return share * bound if asked is None else asked + share * max(bound, asked / 4)
+    bound = min(_MAX, _FIRST * 2.0 ** (attempts - 1))
+    return share * bound if requested is None else requested + share * max(bound, requested / 4)
 
 
 def new_key() -> str:

@@ -41,10 +41,10 @@ class ScheduleClient(BaseClient):
     ) -> Schedule:
         """Create or replace a schedule, and return it. A paused schedule stays paused.
 
-        It dispatches a job at the times of `cron` in `timezone`, or every `every` seconds. `missed`
-        says which missed occurrences to start late: "skip" (none), "one" (the latest) or a number.
-        `overlap` is the action while the previous job is unfinished: "skip", "queue" or "allow".
-        Raises InvalidRequest, and Conflict for a schedule declared in code.
+        The schedule dispatches a job at the times of `cron` in `timezone`, or every `every`
+        seconds. `missed` says which missed occurrences to start late: "skip" (none), "one" (the
+        latest) or a number. `overlap` is the action while the previous job is unfinished: "skip",
+        "queue" or "allow". Raises InvalidRequest, and Conflict for a schedule declared in code.
         """
         if isinstance(every, timedelta):
             every = every.total_seconds()

@@ -24,17 +24,17 @@ class Schedule(Value, kw_only=True):
     callers who may not see it.
 
     `origin` is `code` or `api`. `declared` is True if the code of the API's version declares a
-    schedule of this name. If the origin is `api`, the declared schedule is inactive. A schedule of
-    origin `code` that isn't declared belongs to another version, and is removed 15 minutes after
-    that version is gone.
+    schedule of this name. If it does and the origin is `api`, the declared schedule is inactive. A
+    schedule of origin `code` that isn't declared belongs to another version, and is removed 15
+    minutes after that version is gone.
 
     `next` has the next occurrences: only the first in a list, and none while paused. `last` is the
     last started occurrence. `last_skipped_at` and `last_failed_at` are the due times of the last
     occurrence that was skipped and of the last that could not be started.
 
     If `retrying` is True, the next occurrence is due, failed to start, and is retried. `error` is
-    the error of that occurrence, otherwise of the last one that failed to start. If `waits` is
-    True, the next occurrence is due and waits for the previous job to end.
+    then the error of that occurrence. Otherwise it is the error of the last occurrence that failed
+    to start. If `waits` is True, the next occurrence is due and waits for the previous job to end.
     """
 
     name: str

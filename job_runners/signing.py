@@ -57,7 +57,7 @@ class Signer:
 
 
 class Bearer:
-    """Adds a bearer token. If it is a function, it is called for each call."""
+    """Adds a bearer token. If the token is a function, the client calls it before each request."""
 
     uses_token = True
 

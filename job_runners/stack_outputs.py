@@ -60,19 +60,19 @@ def _describe(name: str, url: str, region: str, credentials: Credentials, timeou
     data = urlencode(parameters, quote_via=quote).encode()
     plain = {"Content-Type": "application/x-www-form-urlencoded"}
     with Connections(url, timeout) as connections:
-        for tries in range(1, _TRIES + 1):
+        for attempt in range(1, _TRIES + 1):
             headers = sign(
                 "POST", f"{url}/", plain, sha256(data), credentials, region, "cloudformation"
             )
             try:
                 answer = connections.send("POST", f"{url}/", data, headers)
             except NoAnswer:
-                if tries == _TRIES:
+                if attempt == _TRIES:
                     raise
             else:
                 if not _is_temporary(answer):
                     return answer
-            time.sleep(pause(tries, None))
+            time.sleep(pause(attempt, None))
     return answer
 
 

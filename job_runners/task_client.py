@@ -44,10 +44,10 @@ class TaskClient(BaseClient):
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task with its payload, and return its new id.
 
-        Return None if an earlier attempt of this call resent the task and it has already started.
-        The task stays in `failed_tasks` until it starts, and starts once, even if you call this
-        several times. Raises FailedTaskNotFound, and Conflict if its payload wasn't kept. Only
-        services may call this.
+        Return None if an earlier attempt of this call resent the task and the resent task has
+        already started. The task stays in `failed_tasks` until it starts, and starts once, even if
+        you call this several times. Raises FailedTaskNotFound, and Conflict if its payload wasn't
+        kept. Only services may call this.
         """
         try:
             answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")

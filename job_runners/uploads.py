@@ -61,19 +61,19 @@ class Uploads:
         url = self._url(key)
         plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
         with Connections(url, self._timeout) as connections:
-            for tries in range(1, _TRIES + 1):
+            for attempt in range(1, _TRIES + 1):
                 headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
                 try:
                     answer = connections.send("PUT", url, open_file, headers)
                 except NoAnswer:
-                    if tries == _TRIES:
+                    if attempt == _TRIES:
                         raise
                 else:
                     if answer.status == 200:
                         return
-                    if answer.status < 500 or tries == _TRIES:
+                    if answer.status < 500 or attempt == _TRIES:
                         raise _refusal(self._bucket, key, answer)
-                time.sleep(pause(tries, None))
+                time.sleep(pause(attempt, None))
 
     def _url(self, key: str) -> str:
         endpoint_url, is_local = endpoint("s3", self._region)

@@ -19,7 +19,7 @@ from store.job_request import JobRequest, id_under_key
 
 Event = Mapping[str, Any]
 
-# The form of every job id. Other text needs no read, because no job can have it.
+# The form of every job id. For any other text, no read is needed.
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -36,7 +36,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
     query = list_query(event)
     organization_id = whose(query.organization_id, caller)
     if query.idempotency_key is not None:
-        # One consistent read, so that it finds a job that was dispatched a moment ago.
+        # A consistent read, which also finds a job that was dispatched a moment ago.
         row = _under_key(organization_id, query.idempotency_key)
         found = [views.summary(row)] if row else []
         return respond(200, {"jobs": found, "cursor": None})
@@ -76,7 +76,7 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Show the worker's log lines of a job in time order. Lines appear a few seconds late."""
+    """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
     found = job_logs.read(_job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
@@ -108,9 +108,9 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
-    again = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
+    copy = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
     path = event["requestContext"]["http"]["path"]
-    return accepted(again, path.removesuffix(f"/{job_id}/rerun"))
+    return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
 
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -122,7 +122,8 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def _job_of(caller: Caller, job_id: str) -> JobRequest:
-    """Return the job with this id. Raises JobNotFound, also if the caller may not see the job."""
+    """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
+    it."""
     row = queries.read(job_id) if _ID.fullmatch(job_id) else None
     if row is None or not caller.may_see(row.organization_id):
         raise JobNotFound(job_id)
@@ -130,8 +131,8 @@ def _job_of(caller: Caller, job_id: str) -> JobRequest:
 
 
 def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
-    """Return the job that was dispatched with an idempotency key, or the existing job that answered
-    that request. Return None if there is none."""
+    """Return the job that was dispatched with this idempotency key. If that request returned an
+    existing unique job instead, return that job. If neither exists, return None."""
     job_id = id_under_key(organization_id, idempotency_key)
     row = queries.read(job_id)
     if row is None and any(job.unique for job in registry().jobs.values()):

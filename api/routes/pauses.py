@@ -21,11 +21,11 @@ Event = Mapping[str, Any]
 def get_paused(_event: Event, caller: Caller) -> Response:
     """List paused job types and queues. Only services see queues that the code doesn't use, because
     their names may belong to another organization."""
-    ours = {job.queue_name for job in registry().jobs.values()}
+    queues_in_code = {job.queue_name for job in registry().jobs.values()}
     shown = [
         pause
         for pause in pauses.current(fresh=True).paused()
-        if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in ours
+        if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in queues_in_code
     ]
     return respond(200, {"paused": [_view(each, caller) for each in shown]})
 
@@ -33,7 +33,8 @@ def get_paused(_event: Event, caller: Caller) -> Response:
 def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
     checked = _checked_kind(kind, name)
-    require_sender(runners.sender(), name, "can't be paused")  # a resume has to send the jobs
+    # Without send(), a resume could not send the waiting jobs.
+    require_sender(runners.sender(), name, "can't be paused")
     return respond(200, _view(pausing.pause(checked, name), caller))
 
 
@@ -48,8 +49,8 @@ def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Respo
 def _view(paused: Pause, caller: Caller) -> dict[str, Any]:
     """Return a pause as this caller may see it. Only services see the number of waiting jobs,
     because it includes jobs of all organizations."""
-    held_back = waiting.under_pause(paused.sk) if caller.is_service else None
-    return queue_views.pause(paused, held_back)
+    parked = waiting.under_pause(paused.sk) if caller.is_service else None
+    return queue_views.pause(paused, parked)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

@@ -1,4 +1,4 @@
-"""The endpoints of queues: show their use, set their limits, and return to the code's limits."""
+"""The endpoints of queues: show their use, set their limits, and reset the limits to the code's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,8 @@ Event = Mapping[str, Any]
 
 
 def list_queues(event: Event, caller: Caller) -> Response:
-    """List the queues of the code by name, each with its limits, its pause and its first keys in
-    use. Services also see other queues that are paused or have limits."""
+    """List the queues that the code uses, by name. Each has its limits, its pause and the first of
+    its keys in use. Services also see other queues that are paused or have limits."""
     query = page_query(event)
     found, cursor = queues.list_queues(
         _seen_by(caller),
@@ -32,8 +32,8 @@ def list_queues(event: Event, caller: Caller) -> Response:
 
 def get_queue(event: Event, caller: Caller, name: str) -> Response:
     """Show a queue with a page of its keys in use. Each key has the jobs that hold its slots, the
-    number of waiting jobs and the oldest wait. A page can be short or empty and still have a
-    cursor."""
+    number of waiting jobs, and the time since which the first of them has waited. A page can be
+    short or empty and still have a cursor."""
     query = page_query(event)
     if not names.is_name(name):
         raise QueueNotFound(name)
@@ -48,8 +48,8 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
 
 
 def put_queue(event: Event, _caller: Caller, name: str) -> Response:
-    """Set the limits of a queue, declared in code or not. Limits that you omit return to the code's
-    values. A change takes up to 10 seconds. Running jobs continue."""
+    """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
+    reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
     _check_name(name)
     asked = requests.limits_data(event)
     # Without send(), waiting jobs could never be admitted.
@@ -61,7 +61,8 @@ def put_queue(event: Event, _caller: Caller, name: str) -> Response:
 
 
 def delete_queue(_event: Event, _caller: Caller, name: str) -> Response:
-    """Return a queue to the limits declared in code. A queue that isn't declared has none."""
+    """Reset a queue to the limits declared in code. A queue that isn't declared then has no
+    limits."""
     _check_name(name)
     send = require_sender(runners.sender(), name, "can't have other limits")
     changing_limits.reset_limits(name, send)

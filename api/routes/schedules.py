@@ -44,8 +44,8 @@ def get_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Create or replace a schedule. The status is 201 for a new schedule, and 200 for a replaced
-    one. A paused schedule stays paused. Of the occurrences that are due and not started, the latest
-    starts with the new values."""
+    one. A paused schedule stays paused. If occurrences are due and haven't started, the latest of
+    them starts with the new values."""
     from api import schedule_views
     from runners import schedules
 
@@ -103,7 +103,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 
 def _known(name: str) -> str:
-    """Return a valid name. Raises ScheduleNotFound."""
+    """Return the name. Raises ScheduleNotFound if it isn't a valid name."""
     if not names.is_name(name):
         raise ScheduleNotFound(name)
     return name

@@ -1,4 +1,4 @@
-"""The table of routes: each with its endpoint, the lowest role that may call it, and its
+"""`ROUTES`: each route with its endpoint, the lowest role that may call it, and its
 specification."""
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ from api.specification import (
 
 Event = Mapping[str, Any]
 
-# The endpoints about the API itself are in this file, because two of them read the table.
+# The endpoints about the API itself are in this file, because two of them read `ROUTES`.
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response:
     """Describe this API for programs (OpenAPI 3.1)."""
-    from api import openapi  # only this request and the next need it
+    from api import openapi  # only this function and get_docs need it
 
     return respond(200, openapi.document(ROUTES))
 
@@ -46,7 +46,8 @@ def get_docs(_event: Event, _caller: Caller) -> Response:
 
 
 def get_health(_event: Event) -> Response:
-    """Check that the function runs. Open to all, so it returns nothing else."""
+    """Check that the function runs. The response says nothing else, because this route is open to
+    all."""
     return respond(200, {"status": "ok"})
 
 

@@ -41,19 +41,19 @@ def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
 
 
 def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first tasks, as many as fit into a response with their payloads, but at least
-    one."""
+    """Return as many of the first tasks, with their payloads, as fit into a response. Return at
+    least one."""
     room = responses.ROOM
-    for place, task in enumerate(tasks):
+    for index, task in enumerate(tasks):
         room -= responses.size(task)
-        if room < 0 and place > 0:
-            return tasks[:place]
+        if room < 0 and index > 0:
+            return tasks[:index]
     return tasks
 
 
 def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
-    """Resend a failed task with its payload under a new id. It stays listed until it starts. It
-    starts only once, even if you repeat this request."""
+    """Resend a failed task with its payload under a new id. The failed task stays listed until the
+    resent one starts. It starts only once, even if you repeat this request."""
     if not _ID.fullmatch(task_id):
         raise FailedTaskNotFound(task_id)
     sent = redriving.redrive(task_id)

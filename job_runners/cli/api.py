@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from job_runners import models
 from job_runners.cli.output import plain, tame
-from job_runners.cli.problem import Exit, NoneStartsSo, Problem
+from job_runners.cli.problem import Exit, NoMatchingId, Problem
 from job_runners.cli.refusals import no_answer, refused
 from job_runners.client import Client
 from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
 
 Job = dict[str, Any]  # the API's JSON
 
-_MAX_SEARCHED = 500  # the newest jobs, among which `find` searches for the start of an id
+_MAX_SEARCHED = 500  # number of newest jobs that `find` searches for an id
 _MAX_CHILDREN = 100  # children shown per job
 # The outcomes of a dispatch if the job type is unique and a job for the same work exists.
 _OUTCOMES = {
@@ -108,7 +108,8 @@ class Api:
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task. Return its new id.
 
-        Return None if an earlier attempt of this call resent the task and it has already started.
+        Return None if an earlier attempt of this call resent the task and the resent task has
+        already started.
         """
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
@@ -116,14 +117,14 @@ class Api:
     def find(self, start: str) -> str:
         """Return the id that starts with `start` among the organization's newest jobs.
 
-        Raises NoneStartsSo if there is none, and Problem if there are several. A text that can't be
+        Raises NoMatchingId if there is none, and Problem if there are several. A text that can't be
         the start of an id is returned unchanged.
         """
         if not _ID_START.fullmatch(start):
             return start  # such as a whole id; the API checks it
         found = _find_start(start, "jobs", islice(self.every(), _MAX_SEARCHED))
         if found is None:
-            raise NoneStartsSo(
+            raise NoMatchingId(
                 f"None of the newest {_MAX_SEARCHED} jobs of {self.owner} has an id that starts "
                 f"with {start}.",
                 hint="Pass the full id, or another --organization.",
@@ -133,13 +134,13 @@ class Api:
     def find_task(self, start: str) -> str:
         """Return the id that starts with `start` among the tasks that failed in the last week.
 
-        Otherwise like `find`.
+        In all other respects, it works like `find`.
         """
         if not _ID_START.fullmatch(start):
             return start
         found = _find_start(start, "failed tasks", self.failed_tasks())
         if found is None:
-            raise NoneStartsSo(
+            raise NoMatchingId(
                 f"No task that failed in the last week has an id that starts with {start}.",
                 hint="Pass the full id. List the failed tasks with jobs tasks.",
             )
@@ -185,11 +186,11 @@ class Api:
             self._client.resume(kind, name)
 
     def queues(self) -> Iterator[dict[str, Any]]:
-        """Yield the queues by name, each with its first keys in use."""
+        """Yield the queues by name, each with the first of its keys in use."""
         return (self._displayable(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
-        """Return a queue with its first keys in use."""
+        """Return a queue with the first of its keys in use."""
         with self._problems():
             return self._displayable(self._client.queue(name).raw)
 

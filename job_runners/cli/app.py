@@ -1,6 +1,6 @@
 """The `jobs` command group: its list of commands, its help, and its exit codes.
 
-This module imports nothing slow, so that `jobs --help` and completion answer at once.
+This module imports nothing slow, so that `jobs --help` and completion are fast.
 """
 
 import importlib
@@ -140,7 +140,7 @@ class Jobs(SharedOptions, click.Group):
 
 
 def _as_problem(error: Exception) -> Problem | None:
-    """Return an AWS client's error as a Problem, or None if it is another error."""
+    """Return an AWS client's error as a Problem, or None for any other error."""
     if "botocore" not in sys.modules:
         return None
     from job_runners.cli.refusals import explain

@@ -14,35 +14,38 @@ from typing import Literal
 SHIPPED = Path(__file__).with_name("prices.toml")  # the built-in prices
 
 MONTH_SECONDS = 30 * 24 * 3600
-# Lambda's maximum for event functions since November 2026, and that of the parameter WorkerTimeout.
+# Lambda's maximum for event functions since November 2026. The template's parameter WorkerTimeout
+# has the same maximum.
 LONGEST_LEG = 1800  # seconds
 _GB = 1e9
 _ROW = 900  # bytes of a typical row without its payload, including its outcome
-_ENTRY = 200  # bytes of the row's entry in the index that lists an organization's jobs
-_IN_ROW = 4096  # the largest compressed payload in bytes that is stored in the row (store.blobs)
-_ERROR_KB = 1  # size that the error of a failed attempt adds to a row
-_CHECK_AFTER = 60  # seconds: the timer checks a leg once if it takes longer
-_API_SECONDS = 0.03  # duration of a dispatch in the API's function, at 1 GB
+_INDEX_ENTRY = 200  # bytes of a row's entry in the index that lists an organization's jobs
+_LONGEST_IN_ROW = 4096  # bytes: larger compressed payloads are stored in the bucket (store.blobs)
+_ERROR_KB = 1  # KB that the error of a failed attempt adds to a row
+_CHECK_AFTER = 60  # seconds: the timer checks a leg (a Lambda invocation) once if it takes longer
+_API_SECONDS = 0.03  # duration of a dispatch in the API's Lambda function, with 1 GB
 _OVERHEAD_SECONDS = 0.05  # per invocation of the worker, in addition to the work
-_LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's own lines and metrics
-_TRACED = 0.05  # share of requests that X-Ray traces by default, after the first of each second
+_LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's lines and metrics
+_TRACED = 0.05  # share of requests that X-Ray traces by default, after the first in each second
 _TIMER_RUNS = MONTH_SECONDS / 60
 _TIMER_SECONDS = 0.5  # duration of a timer run
 _TIMER_READS = 24  # read units of a timer run, which reads 48 shards at half a unit each
 _ALARMS = 13
 # Numbers of custom metrics. A job type has QueueWait, RunTime, Succeeded, and occasional others.
 _METRICS = {"job type": 4, "stack": 4}
-# Additional write units of a job in a queue with limits: if it starts at once, and if it waits.
+# Additional write units of a job in a queue with these limits: if it starts at once, and if it
+# waits.
 _LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
 _RECORD = 2  # write units of a small item in a transaction: a unique key or an idempotency key
-_MOVE = 4  # write units to move a schedule to its next occurrence, in a transaction and an index
+_MOVE = 4  # write units to move a schedule to its next occurrence (a transaction and an index)
 
 Limited = Literal["slots", "rate", "both"] | None
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices per unit in dollars, on a date in a region."""
+    """Prices per unit in dollars: `of` has them by name. They are those of one region on one
+    date."""
 
     date: str
     region: str
@@ -50,8 +53,8 @@ class Prices:
 
     @staticmethod
     def load(path: Path = SHIPPED) -> "Prices":
-        """Return the prices in a file. Raises OSError, ValueError (not TOML) or KeyError (missing
-        price)."""
+        """Return the prices in a file. Raises OSError, ValueError (the file isn't TOML) or KeyError
+        (a price is missing)."""
         found = tomllib.loads(path.read_text())
         shipped = tomllib.loads(SHIPPED.read_text())["prices"]
         prices = {name: float(found["prices"][name]) for name in shipped}
@@ -78,14 +81,14 @@ class Workload:
     quota: bool = False  # whether there is a quota of unfinished jobs
     unique: bool = False  # whether the jobs are unique
     recurring: bool = False  # whether the jobs are dispatched by schedules instead of requests
-    over_http: bool = True
+    over_http: bool = True  # whether the jobs are dispatched by HTTP requests
     types: int = 1  # number of job types
     retention_days: float = 30
 
     @property
     def row_kb(self) -> int:
         """The write units of one write of a job's row."""
-        in_row = self.payload_bytes if self.payload_bytes <= _IN_ROW else 0
+        in_row = self.payload_bytes if self.payload_bytes <= _LONGEST_IN_ROW else 0
         return math.ceil((_ROW + in_row) / 1024)
 
     @property
@@ -96,7 +99,7 @@ class Workload:
         units: float = save + claim + finish
         units += (self.legs - 1) * (requeue + claim)
         units += self.checkpoints * row
-        units += self.looks * check
+        units += self.timer_checks * check
         units += self.retried * (requeue + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
         units += row if self.unique or self.recurring else 0  # the row is saved in a transaction
@@ -107,20 +110,22 @@ class Workload:
 
     @property
     def _unique_units(self) -> float:
-        """The write units of a unique key: created with its job, released when the job ends."""
+        """The write units of a unique key, which is created with its job and released when the job
+        ends."""
         if not self.unique:
             return 0
         # Releasing the key makes the job's last write a transaction, which costs twice as much. In
-        # a queue with slots, it is one anyway.
+        # a queue with slots, the last write is a transaction anyway.
         adds_transaction = self.limited not in ("slots", "both")
         with_key = self.over_http  # requests also have an idempotency key
         return (2 + with_key) * _RECORD + (self.row_kb if adds_transaction else 0)
 
     @property
-    def looks(self) -> float:
-        """The number of times that the timer checks one job: once for each leg of over a minute.
+    def timer_checks(self) -> float:
+        """The number of times that the timer checks one job: once for each leg that takes over a
+        minute.
 
-        A check of a job that waits that long for a worker isn't counted.
+        Checks of jobs that wait over a minute for a worker are not included.
         """
         return self.legs if self.seconds / self.legs > _CHECK_AFTER else 0
 
@@ -129,18 +134,18 @@ class Workload:
         """The read units of one job."""
         queue_reads = 0 if self.limited is None else 2 + 2 * self.waiting
         schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
-        return self.looks + queue_reads + (1 if self.unique else 0) + schedule
+        return self.timer_checks + queue_reads + (1 if self.unique else 0) + schedule
 
     @property
     def invocations(self) -> float:
         """The number of worker invocations of one job."""
-        waits = self.waiting if self.limited else 0
-        return self.legs + self.retried + waits
+        after_a_wait = self.waiting if self.limited else 0
+        return self.legs + self.retried + after_a_wait
 
     @property
     def in_bucket(self) -> bool:
         """Whether the payload is too large for the row."""
-        return self.payload_bytes > _IN_ROW
+        return self.payload_bytes > _LONGEST_IN_ROW
 
     @property
     def gb_seconds(self) -> float:
@@ -149,14 +154,14 @@ class Workload:
         return busy * self.memory_mb / 1024
 
     @property
-    def at_once(self) -> float:
+    def busy_workers(self) -> float:
         """The average number of busy workers, if the jobs are spread evenly."""
         return self.jobs / MONTH_SECONDS * self.gb_seconds * 1024 / self.memory_mb
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the bill: a `quantity`, and the name of its price in `Prices`."""
+    """One line of the bill: a quantity, and the name of its price in `Prices.of`."""
 
     what: str
     quantity: float
@@ -222,7 +227,7 @@ def _job_lines(work: Workload) -> Iterator[Line]:
         f"{work.retention_days:g} days",
     )
     in_row = 0 if work.in_bucket else work.payload_bytes
-    rows = jobs * (_ROW + _ENTRY + in_row) / _GB * kept
+    rows = jobs * (_ROW + _INDEX_ENTRY + in_row) / _GB * kept
     yield Line("rows kept, GB-months", rows, "table_gb_month", f"{work.retention_days:g} days")
     yield Line("rows in backups, GB-months", rows, "backup_gb_month", "the same")
     logged = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]

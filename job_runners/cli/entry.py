@@ -1,4 +1,4 @@
-"""Entry point of the installed `jobs` and `job-runners`. If a package is missing, it says which."""
+"""The entry point of the installed `jobs` and `job-runners`. It names a package that is missing."""
 
 import sys
 from pathlib import Path

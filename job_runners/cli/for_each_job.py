@@ -1,4 +1,4 @@
-"""Apply a command to several jobs or tasks. If one is refused, the others still follow."""
+"""Apply a command to several jobs or tasks. If one of them is refused, continue with the others."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -31,8 +31,8 @@ def for_each_job(target: Target, ids: Iterable[str], do: Do) -> Exit:
 def for_each(target: Target, ids: Iterable[str], do: Do) -> Exit:
     """Call `do` for each id and print its outcome.
 
-    Only a refusal lets the loop continue. After another error, such as missing access, every other
-    call would fail too.
+    After a refusal, the loop continues. Any other error, such as missing access, ends it, because
+    every other call would fail too.
     """
     code = Exit.DONE
     for each in dict.fromkeys(ids):

@@ -7,13 +7,13 @@ from job_runners.cli.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK_FILE = "stack.json"  # in the folder HOME
-OUTDATED_FILE = "outdated.txt"  # in HOME: a line about saved changes that aren't active yet
+OUTDATED_FILE = "outdated.txt"  # in the folder HOME: says which saved changes aren't active
 
 REGION = "us-east-1"
 
 
 def project(code: Path = ROOT) -> Path:
-    """Return the folder with the samconfig.toml and the local AWS to use.
+    """Return the project's folder, whose samconfig.toml and local AWS are used.
 
     In a checkout, that is the checkout. For an installed command, it is the nearest folder with a
     samconfig.toml, from the current one upward.
@@ -36,7 +36,7 @@ def find() -> Stack | None:
     """Return the local AWS's stack while it is up, otherwise None."""
     file = HOME / STACK_FILE
     try:
-        # The file decides where calls go. Ignore one that another user or an archive left here.
+        # The file decides where calls go. Ignore a file that another user or an archive left here.
         if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o077:
             return None
         return Stack.load(file)
@@ -45,7 +45,7 @@ def find() -> Stack | None:
 
 
 def endpoint_url() -> str | None:
-    """Return AWS_ENDPOINT_URL, which .local/env.sh sets for the AWS tools of a terminal."""
+    """Return AWS_ENDPOINT_URL, which .local/env.sh sets for AWS tools in a terminal."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 

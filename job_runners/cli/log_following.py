@@ -64,7 +64,7 @@ class _Following:
     def has_last_line(self, messages: frozenset[str], ended_at: int = 0) -> bool:
         """Return whether one of the messages was logged at or after the end of the work.
 
-        A retried job also has such a line from an earlier end, which doesn't count.
+        If the job was retried, the line of an earlier end doesn't count.
         """
         return any(
             line.fields.get("message") in messages and line.time >= ended_at - _CLOCK_SKEW

@@ -49,11 +49,11 @@ class Logs:
     def between(target: Target, first: float, last: float) -> "Logs":
         """Return the target's log groups, between two times in seconds since 1970."""
         groups = {
-            name.removesuffix("LogGroup"): own
-            for name, (kind, own) in resources(
+            name.removesuffix("LogGroup"): physical_id
+            for name, (resource_type, physical_id) in resources(
                 target.client("cloudformation"), target.stack.name
             ).items()
-            if kind == "AWS::Logs::LogGroup"
+            if resource_type == "AWS::Logs::LogGroup"
         }
         return Logs(target, groups, int(first * 1000), int(last * 1000))
 
@@ -70,7 +70,7 @@ class Logs:
         """Return every line that names the job or task, and Lambda's reports on its newest
         invocations.
 
-        A report has the trace id of the job's lines instead of its job id.
+        A report has no job id. It is found by the trace id of the job's lines.
         """
         found = self.naming(work_id)
         return sorted(found + self.reports(found))
@@ -84,14 +84,14 @@ class Logs:
 
         With JobRunner=legacy, the API function runs the legs of jobs.
         """
-        ran_in = {
+        group_by_trace = {
             line.fields["xray_trace_id"]: line.group
             for line in lines
             if (line.group == _WORKER or "leg" in line.fields) and line.fields.get("xray_trace_id")
         }
         return [
             line
-            for trace, group in list(ran_in.items())[-_MAX_REPORTS:]
+            for trace, group in list(group_by_trace.items())[-_MAX_REPORTS:]
             for line in self._containing(group, trace)
             if line.is_report
         ]
@@ -107,7 +107,7 @@ class Logs:
             ):
                 for event in page["events"]:
                     line = _line(name, event)
-                    if "_aws" not in line.fields:  # lines with it hold metrics
+                    if "_aws" not in line.fields:  # a line with `_aws` has metrics
                         yield line
         except ClientError as error:
             if error.response["Error"]["Code"] != _NO_GROUP:

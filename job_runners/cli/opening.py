@@ -26,7 +26,8 @@ _PAGE = """\
 
 @contextmanager
 def opened(url: str) -> Iterator[None]:
-    """Open an address in the browser. The file exists until the with statement ends."""
+    """Open an address in the browser. The file that redirects to it exists until the with statement
+    ends."""
     folder = Path(tempfile.mkdtemp(prefix="jobs-dashboard-"))  # mode 0700: only for this user
     try:
         file = folder / "open.html"

@@ -136,7 +136,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def called(target: Target, *given: Any, **options: Any) -> Any:
-            target.notes_outdated = True  # it stays False, without a warning, in shell completion
+            target.warns_if_outdated = True  # False in shell completion, which shows no warning
             return function(target, *given, **options)
 
         new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))

@@ -46,12 +46,12 @@ def follow(
     `followed` is updated at each poll, so that the caller can use it after an interrupt.
     """
     followed.jobs = dict.fromkeys(ids)
-    until = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + timeout
     next_polls = [(0.0, job_id) for job_id in followed.jobs]
     while next_polls:
         due, job_id = heapq.heappop(next_polls)
-        if until is not None and max(due, time.monotonic()) > until:
-            time.sleep(max(0.0, until - time.monotonic()))
+        if deadline is not None and max(due, time.monotonic()) > deadline:
+            time.sleep(max(0.0, deadline - time.monotonic()))
             return
         time.sleep(max(0.0, due - time.monotonic()))
         seen = _get_patiently(api, job_id, screen)

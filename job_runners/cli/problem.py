@@ -35,5 +35,5 @@ class Problem(Exception):
         return value | ({"answer": self.answer} if self.answer is not None else {})
 
 
-class NoneStartsSo(Problem):
+class NoMatchingId(Problem):
     """None of the ids that the command searched starts with the given characters."""

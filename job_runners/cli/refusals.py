@@ -125,7 +125,7 @@ def _why_no_answer() -> str:
 
 
 def explain(error: BaseException) -> Problem | None:
-    """Return the Problem for an AWS client's error, or None for another error."""
+    """Return the Problem for an AWS client's error, or None for any other error."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
             return Problem(
@@ -160,7 +160,7 @@ def explain(error: BaseException) -> Problem | None:
             )
         case ClientError():
             return _explain_refusal(error)
-        case BotoCoreError() if not isinstance(error, ParamValidationError):  # that one is a bug
+        case BotoCoreError() if not isinstance(error, ParamValidationError):  # which is a bug here
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 

@@ -2,8 +2,8 @@
 
 Every caller of the proxy acts with these credentials. So the proxy listens only on loopback, and
 below a secret path, because other users of this machine can reach its port too. It also refuses
-calls that a page of another site could make the browser send: to a host name that was pointed at
-this machine (DNS rebinding), or from any page except the dashboard.
+calls that another site could make the browser send. These are calls to a host name that was pointed
+at this machine (DNS rebinding), and calls from any page except the dashboard.
 """
 
 import contextlib
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The path to call on the API.
 
         A browser encodes a space in a query as +, but API Gateway checks the signature of a query
-        with %20.
+        in which spaces are %20.
         """
         path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
         return path + mark + query.replace("+", "%20")

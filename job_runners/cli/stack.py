@@ -24,7 +24,7 @@ class Stack:
     failures_function_name: str
     failures_queue_url: str
     delay_queue_url: str
-    # Only of the local AWS, which creates new ones at every start.
+    # Empty for AWS itself. The local AWS creates new ones at every start.
     aws_access_key_id: str = field(default="", repr=False)
     aws_secret_access_key: str = field(default="", repr=False)
 

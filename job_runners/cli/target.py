@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCAL = "the local AWS"
 
-_TRIES = 3  # for a call that can be repeated
+_TRIES = 3  # the most attempts of a call that can be repeated
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Target:
     json: bool = False
     patience: float = 35  # seconds to wait for the API's answer; API Gateway's timeout is 30
     explicit: set[str] = field(default_factory=set)
-    notes_outdated: bool = False  # whether to warn if the local AWS runs older code than is saved
+    warns_if_outdated: bool = False  # whether to warn if the local AWS runs older code
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
         """Set an option. A value from the command line wins over one from the environment."""
@@ -133,7 +133,7 @@ class Target:
         """The stack. Raises Problem if it can't be found."""
         running = local_aws.find()
         if running and self._selects(running):
-            if self.notes_outdated and not self.json:
+            if self.warns_if_outdated and not self.json:
                 _note_outdated()
             return running
         if self.local:

@@ -33,7 +33,7 @@ def interval(ctx: click.Context, param: click.Parameter, value: str | None) -> i
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    """Return a time in ISO 8601. A time without a zone is in this machine's."""
+    """Return a time in ISO 8601. A time without a zone is in this machine's time zone."""
     if value is None:
         return None
     try:

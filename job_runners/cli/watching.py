@@ -139,8 +139,8 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     # A viewer doesn't get keys that come from payloads.
-    line = "" if found["key"] in (None, "*") else f", {found['key']}"
-    return f"its turn in queue {found['name']}{line}"
+    key = "" if found["key"] in (None, "*") else f", {found['key']}"
+    return f"its turn in queue {found['name']}{key}"
 
 
 def _state(job: Job) -> str:

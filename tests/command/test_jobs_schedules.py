@@ -164,8 +164,8 @@ def test_one_that_hides_what_the_code_declares_says_so(api: FakeApi) -> None:
 def test_one_that_the_code_no_longer_declares_says_when_it_goes(api: FakeApi) -> None:
     api.on("GET", NIGHTLY, 200, schedule(origin="code", declared=False))
     text = jobs("schedules", "show", "nightly").stdout
-    assert "defined      by another version of the code. This version doesn't declare it." in text
-    assert "15 minutes after that version is gone\n" in text
+    assert "defined      by another version of the code, not by this version." in text
+    assert "15 minutes after the other version is gone\n" in text
     assert "overrides" not in text
 
 

@@ -113,8 +113,8 @@ def command(target: Target, **given: Any) -> None:
     )
     rate = work.jobs / MONTH_SECONDS
     click.echo(
-        f"Spread evenly: {rate:,.1f} jobs a second, {math.ceil(work.at_once):,} workers at once, "
-        f"{rate * work.write_units:,.0f} write units a second."
+        f"Spread evenly: {rate:,.1f} jobs a second, {math.ceil(work.busy_workers):,} workers at "
+        f"once, {rate * work.write_units:,.0f} write units a second."
     )
 
 
@@ -168,7 +168,7 @@ def _as_json(work: Workload, lines: list[Line], prices: Prices, total: float) ->
         "dollars_a_month": total,
         "dollars_a_million_jobs": total / work.jobs * 1e6,
         "jobs_a_month": work.jobs,
-        "workers_at_once": work.at_once,
+        "workers_at_once": work.busy_workers,
         "prices": {"region": prices.region, "date": prices.date},
         "lines": [
             {

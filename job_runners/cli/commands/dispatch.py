@@ -13,8 +13,8 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
-# A start that is earlier than requested by less than this isn't reported, because a slow response
-# can cause it.
+# No warning is shown if the job starts earlier than requested by less than this, because a slow
+# response can cause such a difference.
 _TOLERANCE = timedelta(seconds=10)
 
 
@@ -95,7 +95,8 @@ def command(
 
 
 def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
-    """Warn if the request replaced a waiting job's payload, but the job starts earlier."""
+    """Warn if the request replaced a waiting job's payload, but the job starts earlier than
+    requested."""
     if job["unique_outcome"] != "replaced" or job["replayed"]:
         return
     changed_at = datetime.fromisoformat(job["updated_at"])

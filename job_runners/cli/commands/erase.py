@@ -17,8 +17,7 @@ from job_runners.cli.target import Target
     "campaigns",
     multiple=True,
     metavar="ID",
-    help="Campaign whose jobs have expired and that was imported by a version before 0.2.0. "
-    "Repeatable.",
+    help="Campaign that a version before 0.2.0 imported, and whose jobs have expired. Repeatable.",
 )
 @click.option("--yes", is_flag=True, help="Don't ask you to type the organization's name.")
 def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:

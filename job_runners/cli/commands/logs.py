@@ -8,7 +8,7 @@ import click
 
 from job_runners.cli import output, times
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.problem import NoneStartsSo, Problem
+from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _find(target: Target, work_id: str) -> "Job | None":
     the id may be a task's."""
     try:
         return target.api.job(target.api.find(work_id)).job
-    except NoneStartsSo:
+    except NoMatchingId:
         return None
     except Problem as problem:
         if isinstance(problem.answer, dict) and problem.answer.get("status") == 404:
@@ -98,7 +98,7 @@ def _find(target: Target, work_id: str) -> "Job | None":
 def _find_task(target: Target, start: str) -> str:
     try:
         return target.api.find_task(start)
-    except NoneStartsSo:
+    except NoMatchingId:
         raise Problem(
             f"No recent job or failed task has an id that starts with {start}.",
             hint="Pass the full id, as jobs dispatch and jobs task print it.",

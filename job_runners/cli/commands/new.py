@@ -96,5 +96,5 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
 
 
 def _relative(path: str) -> str:
-    """Return a path relative to the current folder if it is below it, otherwise unchanged."""
+    """Return a path below the current folder as a relative path, and any other path unchanged."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

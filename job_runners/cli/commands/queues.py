@@ -23,12 +23,13 @@ _HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
     help="Number of queues to show, or of keys with NAME (default 100).",
 )
 def command(target: Target, name: str | None, limit: int) -> None:
-    """Show the limits of each queue and, for its first keys in use, the slots in use, the number of
-    waiting jobs and the longest wait.
+    """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
+    the number of waiting jobs and the longest wait.
 
     With NAME, show all keys of one queue that are in use (up to --limit) and the jobs that have
     slots. A key is one value of the field by which the queue is divided (`per` in the code), such
-    as an organization. "*" is the key of jobs without such a value.
+    as an organization. "*" is the key of a queue that isn't divided, and of jobs without such a
+    value.
 
     \b
     jobs queues

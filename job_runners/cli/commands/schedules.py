@@ -19,12 +19,12 @@ _NO_SCHEDULES = (
     "names: pass --organization."
 )
 _OF_ANOTHER_VERSION = (
-    "by another version of the code. This version doesn't declare it. It is removed 15 minutes "
-    "after that version is gone"
+    "by another version of the code, not by this version. The schedule is removed 15 minutes "
+    "after the other version is gone"
 )
 _OVERRIDES = (
-    "the schedule of this name that the code declares (RECURRING). That one becomes active 5 "
-    "minutes after this one is deleted"
+    "the schedule of this name that the code declares (RECURRING). The declared "
+    "one becomes active 5 minutes after this one is deleted"
 )
 _LIMIT = 1000  # the maximum per organization
 
@@ -109,7 +109,7 @@ def put(
     pairs: tuple[str, ...],
     whole: str | None,
     campaign: str | None,
-    **times_given: Any,  # cron, timezone, every, missed and overlap
+    **rules: Any,  # cron, timezone, every, missed and overlap
 ) -> None:
     """Create or replace a schedule. A paused schedule stays paused.
 
@@ -117,7 +117,7 @@ def put(
     jobs schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
     jobs schedules put sync sync_list --every 15m items:='["ada"]'
     """
-    if (times_given["cron"] is None) == (times_given["every"] is None):
+    if (rules["cron"] is None) == (rules["every"] is None):
         raise click.UsageError("Pass --cron or --every, not both.")
     with payload.hinting_at_json(pairs):
         schedule = target.api.put_schedule(
@@ -125,7 +125,7 @@ def put(
             job_type,
             payload=payload.read_payload(pairs, whole),
             campaign_id=campaign,
-            **times_given,
+            **rules,
         )
     _print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
 

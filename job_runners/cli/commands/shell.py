@@ -30,7 +30,8 @@ function jobs
 end
 """
 
-# click's completion scripts call `jobs` by name, which would call the shell's own command.
+# click's completion scripts call `jobs` by name, which would call the shell's own command. These
+# parts of them are replaced, so that they call the launcher by its path.
 _CALLS = {
     "bash_complete $1": "bash_complete {launcher}",
     "zsh_complete jobs": "zsh_complete {launcher}",

@@ -87,7 +87,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return the number of jobs ahead of a waiting job as a fact. The list is empty for others."""
+    """Return a list with the number of jobs ahead of a waiting job. It is empty for other jobs."""
     if not job.get("waits_for") or job["waits_for"]["kind"] == "job":
         return []
     place = target.api.place(job["id"])

@@ -12,7 +12,8 @@ _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
 _RECURSION = "The check recursion shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The check dead letters shows what to do."
 
-# Advice for each alarm by its name in the template. {…} is a resource of the stack.
+# Advice for each alarm by its name in the template. {Name} stands for the physical id of that
+# resource.
 WHAT_TO_DO = {
     "ApiErrorsAlarm": _LOG % "ApiLogGroup",
     "ApiSlowAlarm": "To see how long each request took: aws logs tail {AccessLogGroup} --since 1h",

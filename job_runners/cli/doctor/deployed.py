@@ -48,18 +48,23 @@ class Deployed:
 
     def of_type(self, resource_type: str) -> dict[str, str]:
         """Return the physical ids of all resources of a type by their names in the template."""
-        return {name: own for name, (kind, own) in self._resources.items() if kind == resource_type}
+        return {
+            logical_id: physical_id
+            for logical_id, (its_type, physical_id) in self._resources.items()
+            if its_type == resource_type
+        }
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function; for the worker, of its alias."""
+        """The configuration of each function. The worker's is the one of its alias."""
         read = self.client("lambda").get_function_configuration
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
     @cached_property
     def working(self) -> str:
-        """The name of the function that runs jobs: with JobRunner=legacy, the API function."""
+        """The logical id of the function that runs jobs. With JobRunner=legacy, this is the API
+        function."""
         variables = self.functions[API].get("Environment", {}).get("Variables", {})
         return API if variables.get("API_RUNS_WORK") == "true" else WORKER
 

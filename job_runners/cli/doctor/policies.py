@@ -6,7 +6,8 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
-# AWS's own policies for Lambda, which aren't checked: writing logs and traces, joining a VPC.
+# AWS's own policies for Lambda, which aren't checked. They allow a function to write logs and
+# traces, and to join a VPC.
 _MANAGED = frozenset(
     {
         "AWSLambdaBasicExecutionRole",
@@ -15,7 +16,8 @@ _MANAGED = frozenset(
         "AWSXrayWriteOnlyAccess",
     }
 )
-# A statement that allows only this may name "*", because phone numbers have no ARN.
+# A statement that allows only these actions may have the resource "*", because phone numbers have
+# no ARN.
 _ANY_RESOURCE = frozenset({"sns:Publish"})
 
 

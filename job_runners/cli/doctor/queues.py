@@ -9,7 +9,8 @@ _TIMEOUT_FACTOR = 6  # AWS recommends a visibility timeout of 6 times the functi
 
 
 def dead_letters(deployed: Deployed) -> Iterator[Issue]:
-    """Check for dead letters: failure records not handled, and delayed messages not sent."""
+    """Check for dead letters: failure records that weren't handled, and delayed messages that
+    weren't sent."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
         dead = deployed.dead_letters(url)

@@ -8,9 +8,9 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.erasing.items import Item, partition
 
-_DEPLOY = "deploy#"  # prefix of a deploy's record, in the partition of the schedules
-# The timer stores declared schedules every 5 minutes. A schedule that it left out twice can't be
-# stored.
+_DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
+# The timer stores declared schedules every 5 minutes. If a schedule isn't stored after two such
+# runs, the timer can't store it.
 _STORED_WITHIN = 10 * 60  # seconds
 
 
@@ -67,11 +67,11 @@ def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
 
 
 def _read(deployed: Deployed, pk: str, *names: str) -> Iterator[Item]:
-    """Yield the named attributes of all items of a partition, read consistently."""
+    """Yield the named attributes of all items of a DynamoDB partition, read consistently."""
     dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
     return partition(dynamodb, table, "pk", pk, names, ConsistentRead=True)
 
 
 def _seconds(at: dict[str, str] | None) -> float:
-    """Return an item's time in seconds, or 0 if there is none."""
+    """Return the time in an attribute in seconds, or 0 if the item has no such attribute."""
     return int(at["N"]) / 1000 if at else 0

@@ -11,7 +11,7 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 _OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they return no data
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
-_WAITING_DAYS = 31  # days for which a job may wait before it starts; its retention comes after
+_WAITING_DAYS = 31  # days that a job may wait before it starts; its retention is added to them
 _DEPLOY = "make deploy gives all functions the same settings."
 
 

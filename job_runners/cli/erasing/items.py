@@ -1,4 +1,4 @@
-"""Read the items of a DynamoDB table by partition, and delete them in batches."""
+"""Read the items of one DynamoDB partition, and read or delete items in batches."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,13 +8,14 @@ from typing import Any
 Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
 _BATCH = 25  # items that one call can delete
-_TRIES = 8  # calls until DynamoDB has processed all items
+_TRIES = 8  # the most calls that are made until DynamoDB has processed all items
 
 
 def partition(
     dynamodb: Any, table: str, key: str, value: str, names: Iterable[str], **query: Any
 ) -> Iterator[Item]:
-    """Yield the named attributes of each item in a partition. Pages are read as you iterate."""
+    """Yield the named attributes of each item in a DynamoDB partition. Pages are read as you
+    iterate."""
     aliases = {f"#{number}": name for number, name in enumerate(names)}
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
@@ -50,12 +51,15 @@ def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) ->
     return [item for answer in answers for item in answer["Responses"].get(table, [])]
 
 
-def _until_done(call: Any, request: Any, left: str) -> list[Any]:
-    """Call until DynamoDB leaves no item unprocessed, and return the answers."""
+def _until_done(call: Any, request: Any, unprocessed: str) -> list[Any]:
+    """Call until DynamoDB leaves no item unprocessed, and return the answers.
+
+    `unprocessed` is the answer's field with the items that are left.
+    """
     answers = []
     for tried in range(_TRIES):
         answers.append(call(RequestItems=request))
-        request = answers[-1].get(left)
+        request = answers[-1].get(unprocessed)
         if not request:
             return answers
         time.sleep(0.1 * 2**tried)

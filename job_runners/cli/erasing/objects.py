@@ -1,4 +1,5 @@
-"""Delete every version of files in a bucket. Otherwise a deleted file can be restored for days."""
+"""Delete every version of files in a bucket. If only the latest version were deleted, a file could
+be restored for days."""
 
 from typing import Any
 

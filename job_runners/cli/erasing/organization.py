@@ -1,8 +1,8 @@
 """Find and erase all data of one organization in a stack.
 
 A job's row is deleted last: after its files, its steps, the contacts of its campaign and the
-records of its line. The row leads to all of these, so if a run is interrupted, the next run
-continues it.
+records of its line (its queue and key). All of these are found through the row, so a run can
+continue an earlier one that was interrupted.
 """
 
 import re
@@ -25,7 +25,7 @@ FINISHED = ("succeeded", "failed", "cancelled")
 NAMED = 10  # unfinished jobs that a message lists
 _THREADS = 10  # botocore's default number of connections
 _PAGE = 100  # rows that one call reads
-_MAX_PASSES = 5  # over the index, which lags behind the rows, until it lists none
+_MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
@@ -59,8 +59,9 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
-        # The queue keys that work/queues.py may have made from the name: its hash, for a long name
-        # or one that looks like a hash or like the key of the whole queue, otherwise the name.
+        # The queue keys that work/queues.py may have made from the organization's name. The key is
+        # a hash if the name is long, looks like a hash, or is the key of a whole queue ("*").
+        # Otherwise it is the name.
         hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
         is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
         self._own_keys = (name, hashed) if is_plain else (hashed,)
@@ -121,7 +122,8 @@ class Organization:
     def _erase_contacts_and_lines(self, rows: list[Item], pool: ThreadPoolExecutor) -> None:
         """Erase the contacts of the rows' campaigns and the records of their lines.
 
-        This comes before the rows are deleted, because nothing else leads to these records.
+        This must be done before the rows are deleted, because these records are found only through
+        the rows.
         """
         for campaign in sorted({row["campaign_id"]["S"] for row in rows if "campaign_id" in row}):
             self._erase_contacts(campaign)
@@ -256,7 +258,7 @@ class Organization:
         return items.delete_all(self._dynamodb, self._stack.coordination_table_name, keys)
 
     def _coordination(self, pk: str, *names: str) -> Iterator[Item]:
-        """Yield the items of a partition of the coordination table, read consistently."""
+        """Yield the items of a DynamoDB partition of the coordination table, read consistently."""
         return items.partition(
             self._dynamodb,
             self._stack.coordination_table_name,
