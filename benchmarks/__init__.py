@@ -1,1 +1,4 @@
-"""Measure what Job Runners costs, always compared with a peer that is measured in the same run."""
+"""Compare the cost of Job Runners with peers: other libraries, or boto3 alone.
+
+Each peer is measured in the same run.
+"""

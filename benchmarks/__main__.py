@@ -24,7 +24,7 @@ def main() -> int:
     """Measure, write the page, and return the exit code: 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds of fresh processes")
-    parser.add_argument("--units", type=int, default=60, help="dispatches per stretch")
+    parser.add_argument("--units", type=int, default=60, help="dispatches per measurement")
     parser.add_argument("--dispatches", type=int, default=200, help="dispatches on the local AWS")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
@@ -80,12 +80,15 @@ def _on_another_python(report: Report, version: str, rounds: int) -> None:
 
 
 def say(step: str) -> None:
-    """Print the part that starts."""
+    """Print the title of the part that starts now."""
     print(f"== {step}", flush=True)
 
 
 def _installed(report: Report) -> list[Peer]:
-    """Install the peers. Note the versions of those that work, and why the others don't."""
+    """Install the peers, and return those that work.
+
+    The report gets their versions, and the reasons why the others don't work.
+    """
     found = []
     for peer in PEERS:
         say(f"{peer.title}: its environment")
@@ -112,16 +115,16 @@ def _on_the_local_aws(report: Report, live: LiveAws, peers: list[Peer], dispatch
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    ours: dict[str, Callable[[], object]] = {
+    our_parts: dict[str, Callable[[], object]] = {
         "Times to start": partial(_times_to_start, report, live, dispatches),
         "Requests for a job": partial(_requests_for_a_job, report),
         "Kills of a job's worker": partial(_kills_of_ours, report, live),
     }
-    for title, part in ours.items():
+    for title, part in our_parts.items():
         _try(report, title, part, must_work=True)
-    for peer, parts in _PARTS.items():
+    for peer, measure_peer in _PEER_PARTS.items():
         if peer in peers:
-            _try(report, f"{peer.title}, on the local AWS", partial(parts, report, live))
+            _try(report, f"{peer.title}, on the local AWS", partial(measure_peer, report, live))
 
 
 def _times_to_start(report: Report, live: LiveAws, dispatches: int) -> None:
@@ -136,7 +139,9 @@ def _requests_for_a_job(report: Report) -> None:
 def _kills_of_ours(report: Report, live: LiveAws) -> None:
     report.aftermaths += [
         kills.ours(live, "peer_job", "Job Runners, a job"),
-        kills.ours(live, "peer_job_tagged", "Job Runners, a job with a retry policy", tagged=True),
+        kills.ours(
+            live, "peer_job_tagged", "Job Runners, a job with a retry policy", retryable=True
+        ),
     ]
 
 
@@ -145,7 +150,7 @@ def _try(
 ) -> None:
     """Measure a part. If that fails, note the reason for the page and continue with the next part.
 
-    A part that `must_work` makes the whole run fail in the end.
+    If the part `must_work`, the command exits with code 1 after the other parts.
     """
     try:
         part()
@@ -185,7 +190,7 @@ def _durable(report: Report, live: LiveAws) -> None:
     report.aftermaths.append(kills.durable(live))
 
 
-_PARTS = {
+_PEER_PARTS = {
     ZAPPA: _zappa,
     CELERY: _celery,
     DRAMATIQ: _dramatiq,

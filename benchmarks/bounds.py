@@ -2,10 +2,10 @@
 
 
 def exceeds(bound: float, cpu: float, instructions: float | None) -> bool:
-    """Return whether our share of a peer's cost exceeds a bound.
+    """Return whether our cost, divided by a peer's, exceeds a bound.
 
-    The share of CPU must exceed the bound. If instructions were counted, so must their share. CPU
-    alone isn't enough, because it also depends on caches and on other programs. Those differ
+    `cpu` is the ratio of CPU, and `instructions` the ratio of instructions, if they were counted.
+    Both must exceed the bound. CPU also depends on caches and on other programs, which differ
     between runs, and between this machine and Lambda.
     """
     return cpu > bound and (instructions is None or instructions > bound)

@@ -1,9 +1,9 @@
-"""Measure the cost of the client in another program, up to its first call.
+"""Measure what the client costs another program, up to the client's first call.
 
-Usage: python -m benchmarks.client. It compares the CPU of fresh processes with a process that only
-imports boto3 and makes two clients, without a call. The client's call goes to a server on the
-loopback. The line with TLS adds the cost of loading this machine's certificates, which boto3 pays
-at its first call.
+Usage: python -m benchmarks.client. It measures the CPU of fresh processes. The client's call goes
+to a server on the loopback. The process that is compared with it imports boto3 and makes two
+clients, but no call. The line with TLS adds the cost of loading this machine's certificates. boto3
+would load them at its first call.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from benchmarks.fresh_process import Program, compare
 from tools.build import ROOT
 
 _CALL = "from job_runners import Client; Client(url={url!r}).dispatch('sync', {{'list': 7}})"
-_OURS = "job_runners: import, and a dispatch, signed"
-_TLS = "the same, and TLS's certificates loaded"
+_OURS = "job_runners: import, and one signed dispatch"
+_TLS = "the same, and loading the TLS certificates"
 _ANSWER = b'{"id": "0123456789abcdef0123456789abcdef", "job_type": "sync", "status": "queued"}'
 
 
@@ -38,7 +38,7 @@ class _Api(BaseHTTPRequestHandler):
 
 
 def main() -> int:
-    """Measure, and print a table."""
+    """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.client", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument(

@@ -1,8 +1,8 @@
 """Measure the cost of a cold start before the first request: `python -m benchmarks.cold_start`.
 
-Each function starts from a built tree, and is compared with boto3 and two clients in a folder of
-its own (see benchmarks/fresh_process.py). Compare the ratios, because the times depend on this
-machine.
+Each function starts from a built tree. Its cost is divided by that of a process that imports boto3
+and makes two clients (see benchmarks/fresh_process.py). Compare these ratios, because the times
+depend on this machine.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tools.bytecode import interpreter
 from tools.target import this_python
 
 _VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-# A real function doesn't have this folder, so it comes last on the path.
+# This folder comes last on the path, because a real function doesn't have it.
 _INVOCATION = Path(__file__).parent / "first_line"
 _CLIENTS = "from aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
@@ -33,7 +33,7 @@ _PROGRAMS = {
     "timer": f"import handlers.timer; {_CLIENTS}",
     "failures": f"import handlers.failures; {_CLIENTS}",
 }
-# The bounds of each function's share of boto3's cost, so that slower cold starts are noticed.
+# The most that each function's start may cost, divided by boto3's cost.
 AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))
 
 
@@ -45,8 +45,8 @@ def other_pythons() -> dict[str, str]:
 
 def _executable(python: str) -> str:
     """Return the path of the interpreter itself, because a name on PATH may be a script."""
-    asked = [python, "-I", "-c", "import sys; print(sys.executable)"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    command = [python, "-I", "-c", "import sys; print(sys.executable)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def measure(
@@ -54,7 +54,7 @@ def measure(
 ) -> dict[str, Cost]:
     """Build the tree, measure each function's start, and print a table.
 
-    It runs on this Python, or on another installed `version`.
+    The functions run on this Python, or on another installed `version`.
     """
     target = Target.this_machine()
     python = sys.executable
@@ -71,7 +71,7 @@ def measure(
 def above(costs: Mapping[str, Cost], *, in_cpu: bool = False) -> list[str]:
     """Return a line for each function whose start exceeds its bound.
 
-    With `in_cpu`, ignore the number of instructions.
+    With `in_cpu`, compare only CPU.
     """
     return [
         f"cold start, {name}: {costs[name].cpu_share:.2f} (bound {bound:.2f})"

@@ -1,4 +1,4 @@
-"""Count the requests of programs to the local AWS, by operation.
+"""A proxy that counts the requests that programs make to the local AWS, by operation.
 
 The proxy's address differs from that of the local AWS. A signature covers the address, so the proxy
 signs each request again with the same credentials.
@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-_KEPT = ("content-type", "x-amz-target", "x-amz-invocation-type", "accept")
+_KEPT_HEADERS = ("content-type", "x-amz-target", "x-amz-invocation-type", "accept")
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 _PATHS = (
     (re.compile(r"/functions/.*/invocations"), "Invoke"),
@@ -27,19 +27,19 @@ _PATHS = (
 
 
 class CountingProxy(ThreadingHTTPServer):
-    """The proxy. `counted` has the requests that it forwarded since `counted` was last cleared."""
+    """The proxy. `counted` has the number of requests since it was last cleared, by operation."""
 
     daemon_threads = True
 
     def __init__(self, endpoint_url: str, credentials: Credentials) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.behind = endpoint_url
+        self.target_url = endpoint_url
         self.credentials = credentials
         self.counted: Counter[str] = Counter()
 
     @property
     def endpoint_url(self) -> str:
-        """The address for programs."""
+        """The address that programs use in place of the local AWS's."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
@@ -67,17 +67,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(403, "not signed")
             return
         self.server.counted[self._operation(body)] += 1
-        kept = {name: self.headers[name] for name in _KEPT if name in self.headers}
+        kept = {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
         kept |= {name: value for name, value in self.headers.items() if "durable" in name.lower()}
-        behind = self.server.behind
-        own, theirs = self.server.endpoint_url.encode(), behind.encode()
-        request = AWSRequest(self.command, behind + self.path, kept, body.replace(own, theirs))
+        target_url = self.server.target_url
+        own, target = self.server.endpoint_url.encode(), target_url.encode()
+        url, body = target_url + self.path, body.replace(own, target)
+        request = AWSRequest(self.command, url, kept, body)
         SigV4Auth(self.server.credentials, scope["service"], scope["region"]).add_auth(request)
-        connection = http.client.HTTPConnection(urlsplit(behind).netloc, timeout=70)
+        connection = http.client.HTTPConnection(urlsplit(target_url).netloc, timeout=70)
         try:
             connection.request(self.command, self.path, request.data, dict(request.headers))
             answer = connection.getresponse()
-            content = answer.read().replace(theirs, own)
+            content = answer.read().replace(target, own)
         finally:
             connection.close()
         self.send_response(answer.status)

@@ -21,10 +21,10 @@ ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "PYDANTIC_DISABLE_PLUGINS": "true",  # as in the template
 }
-# Programs that run in interpreters of their own. The folder is separate, so that peers can't import
-# our packages.
+# The programs that run in the interpreters of peers. They have their own folder, so that peers
+# can't import our packages.
 PROGRAMS = ROOT / "benchmarks" / "programs"
-# The measured jobs. Job Runners loads them like an organization's own packages.
+# The measured jobs. Job Runners loads them as it loads an organization's own packages.
 APP = ROOT / "benchmarks" / "app"
 WORK = {
     "PYTHONPATH": os.pathsep.join(map(str, (ROOT, APP, PROGRAMS))),

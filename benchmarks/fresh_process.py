@@ -1,12 +1,14 @@
 """Compare the cost of fresh processes with one that imports boto3 and makes two clients.
 
-For CPU, the programs take turns, so that a busy machine slows all of them equally. The lowest value
-of each counts. If valgrind is installed, their instructions are counted too: that number doesn't
-depend on other programs on the machine.
+To measure CPU, the programs run in turn, so that a busy machine slows all of them equally. Each
+program's result is its lowest value. If valgrind is installed, instructions are counted too. Their
+number doesn't depend on other programs on the machine.
 
-Each process ends with `os._exit`, because Lambda freezes processes and never tears down their
-modules; that would take a third of boto3's CPU. Each imports only from its own folders and from the
-standard library (`-I -S`), with the bytecode that its first run wrote.
+Each process ends with `os._exit`, which skips the teardown of its modules. Lambda doesn't tear them
+down either, because it freezes processes. The teardown would take a third of boto3's CPU.
+
+Each process imports only from its own folders and from the standard library (`-I -S`). A first run,
+which isn't measured, writes the bytecode.
 """
 
 import os
@@ -62,24 +64,24 @@ def compare(
     instructions: bool = False,
     python: str = sys.executable,
 ) -> dict[str, Cost]:
-    """Run each program and boto3 with the interpreter `python`, print a table, and return costs."""
+    """Run each program and boto3 with the interpreter `python`. Print and return their costs."""
     with _boto3_alone() as folder:
         programs = {BOTO3: Program(_BOTO3_CODE, (folder,)), **programs}
         commands = {name: _command(python, program) for name, program in programs.items()}
         for command in commands.values():
             _cpu(command)  # the first run writes the bytecode
-        least = dict.fromkeys(commands, float("inf"))
+        lowest = dict.fromkeys(commands, float("inf"))
         for _ in range(rounds):
             for name, command in commands.items():
-                least[name] = min(least[name], _cpu(command))
+                lowest[name] = min(lowest[name], _cpu(command))
         counted = _instructions(commands) if instructions else {}
     costs = {
         name: Cost(
             seconds,
-            seconds / least[BOTO3],
+            seconds / lowest[BOTO3],
             counted[name] / counted[BOTO3] if counted else None,
         )
-        for name, seconds in least.items()
+        for name, seconds in lowest.items()
     }
     for name, cost in costs.items():
         share = cost.instructions_share
@@ -90,7 +92,7 @@ def compare(
 
 @contextmanager
 def _boto3_alone() -> Iterator[Path]:
-    """Yield a folder with only boto3 and its dependencies, because imports search all of it."""
+    """Yield a folder with only boto3 and its dependencies. Imports from a larger one are slower."""
     with tempfile.TemporaryDirectory() as folder:
         for name in _BOTO3_MODULES:
             file = Path(import_module(name).__file__ or "")
@@ -110,7 +112,7 @@ def _cpu(command: list[str]) -> float:
 
 
 def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
-    """Return the number of instructions of each command, or no numbers without valgrind."""
+    """Return the number of instructions of each command. Without valgrind, return nothing."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return {}
@@ -130,7 +132,7 @@ def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
             raise SystemExit(f"valgrind counted nothing:\n{done.stderr}")
         return int(counted[1].replace(",", ""))
 
-    # They can run at the same time, because other programs don't change the number of instructions.
+    # Commands can run at the same time, because that doesn't change their number of instructions.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(commands, threads.map(count, commands.values()), strict=True))
 

@@ -1,8 +1,9 @@
 """Kill a process in the middle of its work, and check whether the work is lost or done twice.
 
-This runs on the local AWS. The work notes the id of its process, which then gets SIGKILL, as on a
-machine that runs out of memory or goes away. After that, everything gets time to recover: queues
-deliver a message again after 5 s here, and the local AWS repeats an event after 1 s and 2 s.
+This runs on the local AWS. The work writes down the id of its process. The process then gets
+SIGKILL, as if its machine had failed or run out of memory. After that, there is time to recover.
+Here, queues deliver a message again after 5 s, and the local AWS repeats an event after 1 s and
+2 s.
 """
 
 import json
@@ -29,37 +30,37 @@ LATE = "acknowledged_late"  # the Celery task that declares that it may run agai
 
 @dataclass(frozen=True)
 class Aftermath:
-    """The result of one kill: how often the work started in all, and its final status."""
+    """The result of one kill: how often the work started in total, and its final status."""
 
     title: str
-    begun: int
+    starts: int
     status: str
-    tagged: bool = False  # whether its author allows it to run again
+    retryable: bool = False  # whether the work's author allows it to run again
 
     @property
     def verdict(self) -> str:
-        """Whether the work was tracked, lost or doubled, judged by the result."""
+        """Whether the work was tracked, lost or doubled, in words."""
         word = self.status.lower()
         tracked = word.startswith(("succe", "complete", "fail"))
-        if self.begun > 1:
-            repeated = "run again as allowed" if self.tagged else "doubled"
+        if self.starts > 1:
+            repeated = "run again as allowed" if self.retryable else "doubled"
             return f"tracked, {repeated}" if tracked else f"not tracked, {repeated}"
         return "tracked" if tracked else "lost"
 
 
 def _kill_first(notes: Notes) -> None:
-    """Kill the process of the work that started first."""
-    begun = notes.wait_for(1)
-    time.sleep(0.2)  # in the middle
-    os.kill(begun.pid, signal.SIGKILL)
+    """Wait until the work starts, and kill its process in the middle of the work."""
+    start = notes.wait_for(1)
+    time.sleep(0.2)
+    os.kill(start.pid, signal.SIGKILL)
 
 
-def ours(live: LiveAws, job_type: str, title: str, *, tagged: bool = False) -> Aftermath:
+def ours(live: LiveAws, job_type: str, title: str, *, retryable: bool = False) -> Aftermath:
     """Kill the worker of a job, and wait for the job's outcome."""
     notes = Notes(live.folder, f"killed-{job_type}")
     done = subprocess.run(
         [sys.executable, str(PROGRAMS / "dispatcher.py"), str(notes.path)],
-        env=live.ours(),
+        env=live.our_environment(),
         input=f"{job_type} {_TAKES}\n",
         stdout=subprocess.PIPE,
         text=True,
@@ -78,11 +79,11 @@ def ours(live: LiveAws, job_type: str, title: str, *, tagged: bool = False) -> A
     row = wait_for("an outcome", outcome, 150)
     error = json.loads(row["error"]["S"])["kind"] if "error" in row else ""
     status = f"{row['status']['S']}{f': {error}' if error else ''}"
-    return Aftermath(title, len(notes.begun()), status, tagged)
+    return Aftermath(title, len(notes.starts()), status, retryable)
 
 
 def celery(live: LiveAws, task: str, title: str, *, child_alone: bool = False) -> Aftermath:
-    """Kill a worker, or only its child, and start another."""
+    """Kill a worker and start another. With `child_alone`, kill only the worker's child process."""
     notes = Notes(live.folder, f"killed-celery-{task}-{child_alone}")
     with live.serving(CELERY, "celery_program") as worker:
         arguments = ("send", task, str(notes.path), str(_TAKES), "work")
@@ -100,7 +101,7 @@ def celery(live: LiveAws, task: str, title: str, *, child_alone: bool = False) -
     (status,) = live.call(CELERY.interpreter, "celery_program", "status", task_id)
     if status == "PENDING":
         status = "PENDING, like a task that was never sent"
-    return Aftermath(title, len(notes.begun()), status, tagged=task == LATE)
+    return Aftermath(title, len(notes.starts()), status, retryable=task == LATE)
 
 
 def dramatiq(live: LiveAws) -> Aftermath:
@@ -114,7 +115,7 @@ def dramatiq(live: LiveAws) -> Aftermath:
         kill_group(worker)
     with live.serving(DRAMATIQ, "dramatiq_program"):
         time.sleep(_RECOVERY)
-    return Aftermath(DRAMATIQ.title, len(notes.begun()), _NO_RECORD)
+    return Aftermath(DRAMATIQ.title, len(notes.starts()), _NO_RECORD)
 
 
 def zappa(live: LiveAws) -> Aftermath:
@@ -127,7 +128,7 @@ def zappa(live: LiveAws) -> Aftermath:
     found = live.client("dynamodb").get_item(
         TableName="zappa_results", Key={"id": {"S": task_id}}, ConsistentRead=True
     )
-    return Aftermath(ZAPPA.title, len(notes.begun()), found["Item"]["async_status"]["S"])
+    return Aftermath(ZAPPA.title, len(notes.starts()), found["Item"]["async_status"]["S"])
 
 
 def fastapi(live: LiveAws) -> Aftermath:
@@ -146,14 +147,14 @@ def fastapi(live: LiveAws) -> Aftermath:
     _kill_first(notes)
     caller.join()
     time.sleep(_TAKES)
-    return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.begun()), _NO_RECORD)
+    return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.starts()), _NO_RECORD)
 
 
 def durable(live: LiveAws) -> Aftermath:
-    """Kill the function's process in a step.
+    """Kill the function's process during a step.
 
-    The service comes from AWS's testing SDK, because the local AWS repeats an event with a
-    checkpoint token that it then refuses.
+    The durable-functions service comes from AWS's testing SDK. The local AWS can't be used: it
+    repeats an event with a checkpoint token that it then refuses.
     """
     notes = Notes(live.folder, "killed-durable")
     with socket.socket() as free:
@@ -170,4 +171,4 @@ def durable(live: LiveAws) -> Aftermath:
         _kill_first(notes)
         time.sleep(_RECOVERY)
         (status,) = live.call(DURABLE.interpreter, program, "status", service, arn)
-    return Aftermath(f"{DURABLE.title}, a step", len(notes.begun()), status)
+    return Aftermath(f"{DURABLE.title}, a step", len(notes.starts()), status)

@@ -1,6 +1,6 @@
 """Run a local AWS for the benchmarks, with Job Runners deployed to it.
 
-Functions and programs of the peers, the measured alternatives to Job Runners, use it too.
+The functions and programs of the peers (the other libraries that are measured) use it too.
 """
 
 import io
@@ -27,9 +27,9 @@ from tools.target import this_python
 
 VISIBILITY = 5  # seconds after which a queue delivers a dead worker's message again
 _ACCOUNT = "000000000000"
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 # The source of each function's start.py, by the function's name.
-_STARTS = {
+_ENTRY_POINTS = {
     "empty": "from work_unit import note\ndef handler(event, _):\n    note(event['notes'], 0)\n",
     "zappa": "from zappa.handler import lambda_handler as handler\n",
     "durable": "from durable_program import handler\n",
@@ -42,7 +42,7 @@ class TooSlow(Exception):
     """An expected event did not happen in time."""
 
 
-def wait_for(what: str, found: Callable[[], Any], seconds: float = _PATIENCE) -> Any:
+def wait_for(what: str, found: Callable[[], Any], seconds: float = _TIMEOUT) -> Any:
     """Call `found` until its result is true, and return that result. Raises TooSlow."""
     until = time.monotonic() + seconds
     while True:
@@ -54,8 +54,8 @@ def wait_for(what: str, found: Callable[[], Any], seconds: float = _PATIENCE) ->
 
 
 @dataclass(frozen=True)
-class Begun:
-    """The note that a piece of work writes when it starts."""
+class Start:
+    """One start of a piece of work, as the work noted it."""
 
     at: float  # seconds since 1970
     pid: int
@@ -63,22 +63,22 @@ class Begun:
 
 
 class Notes:
-    """The file in which work notes its start."""
+    """The file to which each piece of work adds a line when it starts."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f"{name}.notes"
         self.path.touch()
 
-    def begun(self) -> list[Begun]:
+    def starts(self) -> list[Start]:
         """Return the notes written so far."""
         lines = [line.split(" ") for line in self.path.read_text().splitlines()]
-        return [Begun(float(at), int(pid), name) for at, pid, name in lines]
+        return [Start(float(at), int(pid), name) for at, pid, name in lines]
 
-    def wait_for(self, count: int) -> Begun:
+    def wait_for(self, count: int) -> Start:
         """Wait until `count` pieces of work have started, and return the last. Raises TooSlow."""
         what = f"{self.path.stem}: start number {count}"
-        wait_for(what, lambda: len(self.begun()) >= count)
-        return self.begun()[-1]
+        wait_for(what, lambda: len(self.starts()) >= count)
+        return self.starts()[-1]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class LiveAws:
         aws: Any = session(self.stack)
         return aws.client(service, endpoint_url=self.stack.endpoint_url)
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment variables of a peer's program, whose requests are counted."""
+    def peer_environment(self) -> dict[str, str]:
+        """Return the environment variables of a peer's program. Its requests are counted."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -108,10 +108,10 @@ class LiveAws:
             "PYTHONPATH": str(PROGRAMS),
         }
 
-    def ours(self) -> dict[str, str]:
+    def our_environment(self) -> dict[str, str]:
         """Return the environment variables for a program of ours that dispatches to this stack."""
         return (
-            self.environment()
+            self.peer_environment()
             | WORK
             | {
                 "AWS_ENDPOINT_URL": self.stack.endpoint_url,
@@ -131,11 +131,11 @@ class LiveAws:
         code = f"import {program}; {program}.{function}(*{given!r})"
         done = subprocess.run(
             [str(interpreter), "-c", code],
-            env=self.environment(),
+            env=self.peer_environment(),
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
         if done.returncode != 0:
@@ -148,7 +148,7 @@ class LiveAws:
         with (self.folder / f"{program}.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(peer.interpreter), "-c", f"import {program}; {program}.serve(*{arguments!r})"],
-                env=self.environment(),
+                env=self.peer_environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -166,18 +166,18 @@ class LiveAws:
     ) -> str:
         """Create a function that imports from these folders first.
 
-        `more` are additional environment variables. Return the function's name, or the ARN of its
-        version if it is durable.
+        `more` are additional environment variables. Return the function's name. If the function is
+        durable, return the ARN of its version instead.
         """
         paths = [*map(str, folders), str(PROGRAMS)]
         zipped = io.BytesIO()
         with zipfile.ZipFile(zipped, "w") as archive:
-            start = f"import sys\nsys.path[:0] = {paths!r}\n{_STARTS[name]}"
+            start = f"import sys\nsys.path[:0] = {paths!r}\n{_ENTRY_POINTS[name]}"
             archive.writestr("start.py", start)
-        functions, variables = self.client("lambda"), self.environment() | more
+        functions, variables = self.client("lambda"), self.peer_environment() | more
         if durable:
             functions.meta.events.register("before-call.lambda.CreateFunction", _enable_durable)
-        # Lambda reserves the first three. start.py sets the path instead of PYTHONPATH.
+        # Lambda reserves the first three. PYTHONPATH isn't needed, because start.py sets the path.
         for unset in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "PYTHONPATH"):
             del variables[unset]
         created = functions.create_function(
@@ -211,11 +211,11 @@ def kill_group(leader: int) -> None:
 
 @contextmanager
 def live_aws() -> Iterator[LiveAws]:
-    """Start a local AWS, deploy Job Runners with the measured jobs, and stop it at the end.
+    """Start a local AWS, and deploy Job Runners with the measured jobs. Stop the AWS at the end.
 
     Raises LocalProblem.
     """
-    before = os.environ.get("APP")
+    previous_app = os.environ.get("APP")
     os.environ["APP"] = str(APP)  # the build reads the app's folder from this variable
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
@@ -229,7 +229,7 @@ def live_aws() -> Iterator[LiveAws]:
             ):
                 yield LiveAws(stack, folder, proxy)
     finally:
-        if before is None:
+        if previous_app is None:
             del os.environ["APP"]
         else:
-            os.environ["APP"] = before
+            os.environ["APP"] = previous_app

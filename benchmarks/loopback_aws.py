@@ -24,29 +24,29 @@ _ANSWERS = {
 
 
 class LoopbackAws:
-    """A handle of the server process."""
+    """A handle to the server process."""
 
-    def __init__(self, port: int, ask: Connection) -> None:
+    def __init__(self, port: int, pipe: Connection) -> None:
         self.endpoint_url = f"http://127.0.0.1:{port}"
-        self._ask = ask
+        self._pipe = pipe
 
     def requests(self) -> Counter[str]:
         """Return the number of calls of each operation since the last call of this method."""
-        self._ask.send(None)
-        counted: Counter[str] = self._ask.recv()
+        self._pipe.send(None)
+        counted: Counter[str] = self._pipe.recv()
         return counted
 
 
 @contextmanager
 def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
     """Run the server for the duration of the with statement."""
-    ours, theirs = multiprocessing.Pipe()
+    our_end, server_end = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=[theirs, recording], daemon=True
+        target=_serve, args=[server_end, recording], daemon=True
     )
     process.start()
     try:
-        yield LoopbackAws(ours.recv(), ours)
+        yield LoopbackAws(our_end.recv(), our_end)
     finally:
         process.terminate()
         process.join()
@@ -73,7 +73,7 @@ class _Server(ThreadingHTTPServer):
             self.answers[_key(each.operation, each.request)] = each.response.encode()
 
     def count_for(self, pipe: Connection) -> None:
-        """Serve requests, and send the counts over the pipe each time it is read."""
+        """Serve requests. For each message on the pipe, send the counts and start again at 0."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         while True:
             pipe.recv()
@@ -82,9 +82,10 @@ class _Server(ThreadingHTTPServer):
 
 
 def _key(operation: str, request: str) -> str:
-    """Return the key of a response: the operation, with the expression of an update.
+    """Return the key under which a response is stored.
 
-    The items of dispatches differ, but the two updates of a run have different expressions.
+    It is the operation, followed by an update's expression, which tells apart the two updates of a
+    run. The items aren't part of the key, because they differ between dispatches.
     """
     expression = re.search(r'"UpdateExpression": *"([^"]*)"', request)
     return f"{operation} {expression[1]}" if expression else operation
@@ -119,12 +120,12 @@ class _Handler(BaseHTTPRequestHandler):
 def _with_claim_token(request: str, recorded: bytes) -> bytes:
     """Put the claim token of an update's request, if any, into the recorded response.
 
-    The worker treats a claim as lost if the row has another token.
+    The worker treats its claim as lost if the row in the response has another token.
     """
-    asked, answer = json.loads(request), json.loads(recorded)
-    for name, value in re.findall(r"(#\w+) = (:\w+)", asked["UpdateExpression"]):
-        if asked["ExpressionAttributeNames"][name] == "claim_token":
-            answer["Attributes"]["claim_token"] = asked["ExpressionAttributeValues"][value]
+    update, answer = json.loads(request), json.loads(recorded)
+    for name, value in re.findall(r"(#\w+) = (:\w+)", update["UpdateExpression"]):
+        if update["ExpressionAttributeNames"][name] == "claim_token":
+            answer["Attributes"]["claim_token"] = update["ExpressionAttributeValues"][value]
     return json.dumps(answer).encode()
 
 

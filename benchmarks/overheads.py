@@ -1,9 +1,9 @@
 """Measure what Job Runners adds to its AWS calls: `python -m benchmarks.overheads`.
 
-It compares the CPU of each unit of work with a peer that does the same without Job Runners. The
-peer is bare boto3 with exactly the same calls, or FastAPI with Mangum on a similar route. AWS is a
-server on the loopback that answers at once, so that only the code counts. Compare the ratios,
-because the times depend on this machine.
+It compares the CPU of a unit of work, such as one dispatch, with a peer that does the same without
+Job Runners. The peer is bare boto3 with exactly the same calls, or FastAPI with Mangum on a similar
+route. A server on the loopback stands in for AWS and answers at once, so that only the code is
+measured. Compare the ratios, because the times depend on this machine.
 """
 
 import argparse
@@ -26,30 +26,30 @@ from benchmarks.units import Unit, UnitFailed, cpu_in_turns, ours
 
 @dataclass(frozen=True)
 class Overhead:
-    """A unit of ours, and the peer's unit that it is compared with."""
+    """One of our units of work, and the peer's unit that it is compared with."""
 
     title: str
     unit: Unit
     peer_title: str
     peer: Unit
-    at_most: float | None = None  # the bound of the ratio; None if it has no bound
+    at_most: float | None = None  # the bound of the ratio, if it has one
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The measured CPU seconds of an overhead in each round."""
+    """The CPU seconds of an overhead's two units in each round."""
 
     overhead: Overhead
     ours: Sequence[float]
     peer: Sequence[float]
-    instructions_ratio: float | None = None  # None if they weren't counted
+    instructions_ratio: float | None = None  # None if instructions weren't counted
 
     @property
     def ratio(self) -> float:
-        """Our share of the peer's CPU: the median of the rounds.
+        """Our CPU divided by the peer's: the median of the rounds.
 
-        A ratio of the lowest values would be less accurate. The machine's speed changes, and the
-        two values could come from different moments.
+        Dividing the lowest values would be less accurate. They could come from different rounds,
+        and the machine's speed changes between rounds.
         """
         return median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
@@ -61,7 +61,7 @@ class Measured:
 
     @property
     def is_above_in_cpu(self) -> bool:
-        """Whether the ratio of CPU exceeds the bound, whatever the number of instructions is."""
+        """Whether the ratio of CPU alone exceeds the bound."""
         bound = self.overhead.at_most
         return bound is not None and self.ratio > bound
 
@@ -81,7 +81,7 @@ def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
 
 
 def overheads(recording: str) -> list[Overhead]:
-    """Return the overheads to measure, without log lines unless the title mentions them."""
+    """Return the overheads to measure. Only the one whose title says so writes log lines."""
     calls = "put_item and invoke, the same calls with bare boto3"
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
@@ -131,16 +131,16 @@ def measure(
     if peers:
         FASTAPI.install()
     with recorded_aws() as (aws, recording):
-        asked = overheads(recording)
+        selected = overheads(recording)
         if not peers:
-            asked = [each for each in asked if each.peer_title != FASTAPI.title]
-        for overhead in asked:
+            selected = [each for each in selected if each.peer_title != FASTAPI.title]
+        for overhead in selected:
             _check_calls(overhead, aws)
-        units = {repr(unit): unit for each in asked for unit in (each.unit, each.peer)}
+        units = {repr(unit): unit for each in selected for unit in (each.unit, each.peer)}
         cpu = cpu_in_turns(units, rounds, size, aws.endpoint_url)
-        bounded = [each for each in asked if instructions and each.at_most is not None]
+        bounded = [each for each in selected if instructions and each.at_most is not None]
         counting = [unit for each in bounded for unit in (each.unit, each.peer)]
-        # They can run at the same time, because that doesn't change the number of instructions.
+        # Units can run at the same time, because that doesn't change their number of instructions.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             found_instructions = threads.map(
                 lambda unit: unit.instructions(aws.endpoint_url), counting
@@ -153,7 +153,7 @@ def measure(
             cpu[repr(each.peer)],
             _ratio(counted.get(repr(each.unit)), counted.get(repr(each.peer))),
         )
-        for each in asked
+        for each in selected
     ]
     for each in found:
         _show(each)
@@ -161,27 +161,29 @@ def measure(
 
 
 def _show(found: Measured) -> None:
-    """Print a line for our unit and one for the peer's: its share, and its least CPU per round."""
-    asked, share = found.overhead, found.instructions_ratio
-    bound = f" (at most {asked.at_most:.2f})" if asked.at_most else ""
+    """Print a line for our unit and one for the peer's, with its ratio and its lowest CPU."""
+    selected, share = found.overhead, found.instructions_ratio
+    bound = f" (at most {selected.at_most:.2f})" if selected.at_most else ""
     bound += "" if share is None else f", {share:.2f} of the instructions"
-    print(f"{found.ratio:5.2f}  {min(found.ours) * 1e6:5.0f} us CPU  {asked.title}{bound}")
-    print(f" 1.00  {min(found.peer) * 1e6:5.0f} us CPU  {asked.peer_title}")
+    print(f"{found.ratio:5.2f}  {min(found.ours) * 1e6:5.0f} us CPU  {selected.title}{bound}")
+    print(f" 1.00  {min(found.peer) * 1e6:5.0f} us CPU  {selected.peer_title}")
 
 
-def _check_calls(asked: Overhead, aws: LoopbackAws) -> None:
+def _check_calls(selected: Overhead, aws: LoopbackAws) -> None:
     """Raise UnitFailed unless our unit makes as many writes and invocations as its peer.
 
-    A unit that is refused, for example, would be fast without doing any work.
+    For example, a unit whose request is refused would be fast without doing any work.
     """
     found = []
-    for unit in (asked.unit, asked.peer):
+    for unit in (selected.unit, selected.peer):
         aws.requests()
         unit.cpu(1, aws.endpoint_url)
         counted = aws.requests()
         found.append({name: counted[name] for name in ("PutItem", "UpdateItem", "Invoke")})
     if found[0] != found[1]:
-        raise UnitFailed(f"{asked.title}: it calls {found[0]}, but its peer calls {found[1]}")
+        raise UnitFailed(
+            f"{selected.title} makes the calls {found[0]}, but its peer makes {found[1]}"
+        )
 
 
 def _ratio(ours: float | None, peer: float | None) -> float | None:
@@ -192,7 +194,9 @@ def main() -> int:
     """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads", description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--units", type=int, default=100, help="units in each of four stretches")
+    parser.add_argument(
+        "--units", type=int, default=100, help="units per measurement (a process makes four)"
+    )
     parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
     parser.add_argument("--no-peers", action="store_true", help="skip peers that need installing")
     parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")

@@ -1,4 +1,4 @@
-"""Measure the cost of a dispatch and of a cold start with each peer and with bare boto3."""
+"""Measure a dispatch and a cold start with Job Runners, with each peer, and with bare boto3."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ API = f"{OURS}, the API"
 
 
 def failing(peers: Sequence[Peer]) -> dict[Peer, str]:
-    """Return the peers that fail to dispatch or answer once, with the reasons."""
+    """Try one dispatch or request with each peer. Return those that fail, with the reasons."""
     found = {}
     with recorded_aws() as (aws, _):
         for peer in peers:
@@ -31,7 +31,7 @@ def failing(peers: Sequence[Peer]) -> dict[Peer, str]:
 
 
 def dispatches(peers: Sequence[Peer], rounds: int, size: int) -> dict[str, float]:
-    """Return the CPU seconds of a dispatch with each peer, the least of all rounds."""
+    """Return the CPU seconds of a dispatch with each peer: the lowest of all rounds."""
     with recorded_aws() as (aws, recording):
         units = {
             PUT_AND_INVOKE: Unit("bare.job", (recording,)),
@@ -56,15 +56,15 @@ def cold_starts(peers: Sequence[Peer], rounds: int) -> Mapping[str, Cost]:
         build(Target.this_machine(), tree)
 
         def program(unit: Unit, *folders: Path, **variables: str) -> Program:
-            given = {"AWS_ENDPOINT_URL": aws.endpoint_url, **variables}
-            code = f"import os; os.environ.update({given!r}); {unit.code(0)}"
+            environment = {"AWS_ENDPOINT_URL": aws.endpoint_url, **variables}
+            code = f"import os; os.environ.update({environment!r}); {unit.code(0)}"
             return Program(code, (*folders, PROGRAMS))
 
         work = {"EXTENSIONS": "peer_work"}
-        null = {"JOB_RUNNER": "peer_work.accepting_runner"}
+        accepting = {"JOB_RUNNER": "peer_work.accepting_runner"}
         programs = {
             JOB: program(ours("job", recording), tree, APP, **work),
-            API: program(ours("route", recording), tree, APP, **work, **null),
+            API: program(ours("route", recording), tree, APP, **work, **accepting),
         }
         if DURABLE in peers:
             bare = Unit("bare.job", (recording,))

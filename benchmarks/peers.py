@@ -1,6 +1,6 @@
-"""The measured peers, each with an environment made from its own lock.
+"""The peers that are measured. Each has its own environment, made from its own lock.
 
-benchmarks/peers/ has the requirements of each, and the locks with versions and hashes. `make
+benchmarks/peers/ has the requirements of each peer, and its lock with versions and hashes. `make
 lock-peers` updates the locks.
 """
 
@@ -25,20 +25,20 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another way to do the same work."""
+    """A library that is an alternative to Job Runners."""
 
     title: str
-    lock: str  # the name of its lock and of its environment
+    lock: str  # the name of the peer's lock and of its environment
     packages: tuple[str, ...]  # the packages whose versions the page shows
 
     @property
     def interpreter(self) -> Path:
-        """The Python of its environment."""
+        """The Python of the peer's environment."""
         return _ENVIRONMENTS / self.lock / "bin" / "python"
 
     @property
     def packages_folder(self) -> Path:
-        """The folder with the packages of its environment."""
+        """The folder with the packages of the peer's environment."""
         minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         return _ENVIRONMENTS / self.lock / "lib" / minor / "site-packages"
 
@@ -52,7 +52,7 @@ class Peer:
         return ", ".join(f"{name} {found[name]}" for name in self.packages)
 
     def install(self) -> None:
-        """Make its environment with this Python. Raises NotInstalled."""
+        """Make the peer's environment with this Python. Raises NotInstalled."""
         _ENVIRONMENTS.mkdir(exist_ok=True)
         command = ["sh", "tools/make_environment.sh", f".bench/{self.lock}"]
         done = subprocess.run(
@@ -64,11 +64,11 @@ class Peer:
             check=False,
         )
         if done.returncode != 0:
-            said = done.stderr.strip().splitlines()
-            raise NotInstalled(said[-1] if said else f"exit code {done.returncode}")
+            lines = done.stderr.strip().splitlines()
+            raise NotInstalled(lines[-1] if lines else f"exit code {done.returncode}")
 
     def unit(self, call: str, *arguments: str) -> Unit:
-        """Return a unit of one of its programs."""
+        """Return the unit that `call`, a function of one of the peer's programs, measures."""
         return Unit(call, arguments, self.interpreter, {"PYTHONPATH": str(PROGRAMS)})
 
 

@@ -1,7 +1,7 @@
-"""Record the AWS calls of a job's dispatch and run, with their responses, from the code itself.
+"""Record the AWS calls that our code makes to dispatch and run a job, with their responses.
 
-A peer without our code repeats exactly these calls, and a server on the loopback sends exactly
-these responses. So the benchmark compares only the code around the calls.
+Bare boto3 then repeats exactly these calls, and a server on the loopback sends exactly these
+responses. So the benchmark compares only the code around the calls.
 """
 
 import json
@@ -23,7 +23,7 @@ class Exchange:
 
 
 def recorded(folder: Path) -> Path:
-    """Record the calls in another process, and return the file, which `read` reads."""
+    """Record the calls in another process. Return the file that `read` takes."""
     file = folder / "recording.json"
     command = [sys.executable, str(PROGRAMS / "record.py"), str(file)]
     subprocess.run(command, check=True, env=ENVIRONMENT | WORK, stdout=subprocess.DEVNULL)

@@ -173,7 +173,7 @@ def _requests(report: Report) -> str:
         (
             name,
             f"{sum(requests.values()):.1f}",
-            ", ".join(f"{n} {c:g}" for n, c in requests.items()),
+            _listed(requests),
         )
         for name, requests in report.requests.items()
     ]
@@ -186,7 +186,7 @@ def _listed(made: Requests) -> str:
 
 def _kills(report: Report) -> str:
     rows = [
-        (each.title, str(each.begun), each.status, f"**{each.verdict}**")
+        (each.title, str(each.starts), each.status, f"**{each.verdict}**")
         for each in report.aftermaths
     ]
     return _table(("killed work of", "starts", "final status", "result"), rows)

@@ -1,6 +1,6 @@
 """Count the requests of one unit of work, from its dispatch until its outcome is stored.
 
-The proxy before the local AWS counts them over several units.
+A proxy in front of the local AWS counts the requests of several units.
 """
 
 import time
@@ -13,8 +13,14 @@ from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, ZAPPA
 from benchmarks.recording import read
 
 UNITS = 10
-_SETTLES = 2.0  # seconds from the start of the work, in which it finishes
-_LISTS = ("DescribeTable", "DescribeTimeToLive", "ListQueues", "GetQueueUrl", "GetQueueAttributes")
+_SETTLES = 2.0  # seconds after which the work has finished, from its start
+_NOT_COUNTED = (
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "ListQueues",
+    "GetQueueUrl",
+    "GetQueueAttributes",
+)
 
 Requests = Mapping[str, float]  # of one unit, by operation
 
@@ -22,7 +28,7 @@ Requests = Mapping[str, float]  # of one unit, by operation
 def of_a_recording(recording: Path) -> Requests:
     """Return the requests of one of our jobs.
 
-    They exclude the query for pauses, which a worker makes once in 10 s for all jobs.
+    The query for pauses is excluded, because a worker makes it only once in 10 s for all jobs.
     """
     counted = Counter(each.operation for each in read(recording))
     del counted["Query"]
@@ -76,7 +82,10 @@ def durable(live: LiveAws, function: str) -> Requests:
 
 
 def _count(live: LiveAws, title: str, send: Callable[[str, Sequence[str]], object]) -> Requests:
-    """Send one unit to open all connections, and then count the requests of the others."""
+    """Send one unit, which opens all connections. Then send UNITS more, and count the requests.
+
+    Return the requests per unit.
+    """
     notes = Notes(live.folder, f"counted-{title}")
     send(str(notes.path), ["first"])
     notes.wait_for(1)
@@ -86,4 +95,6 @@ def _count(live: LiveAws, title: str, send: Callable[[str, Sequence[str]], objec
     notes.wait_for(1 + UNITS)
     time.sleep(_SETTLES)
     counted = live.proxy.counted.copy()
-    return {name: count / UNITS for name, count in counted.most_common() if name not in _LISTS}
+    return {
+        name: count / UNITS for name, count in counted.most_common() if name not in _NOT_COUNTED
+    }

@@ -1,6 +1,6 @@
 """Measure the time from a dispatch to the start of the work, on the local AWS.
 
-It is compared with the same number of bare invocations of a function that only notes its start.
+For comparison, a function that only notes its start is invoked directly, the same number of times.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.environment import PROGRAMS
 from benchmarks.live_aws import LiveAws, Notes
 
-_APART = 0.05  # seconds between dispatches, in which the job's outcome is written
+_APART = 0.05  # seconds between dispatches, so that the last job's outcome is written
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,20 @@ class Latency:
     seconds: Sequence[float]
 
     def percentile(self, percent: float) -> float:
-        """Return the value that `percent` percent of them don't exceed."""
+        """Return the number of seconds that `percent` percent of the values don't exceed."""
         ordered = sorted(self.seconds)
         return ordered[math.ceil(percent / 100 * len(ordered)) - 1]
 
 
 def measure(live: LiveAws, dispatches: int) -> list[Latency]:
-    """Dispatch this number of jobs, and invoke the bare function as often, in turn."""
+    """Dispatch this number of jobs. Invoke the bare function before each of them."""
     functions = live.client("lambda")
     function = live.create_function("empty", [])
-    theirs, ours = Notes(live.folder, "empty"), Notes(live.folder, "jobs")
+    bare_notes, job_notes = Notes(live.folder, "empty"), Notes(live.folder, "jobs")
     found: dict[str, list[float]] = {"bare": [], "ours": []}
     dispatcher = subprocess.Popen(
-        [sys.executable, str(PROGRAMS / "dispatcher.py"), str(ours.path)],
-        env=live.ours(),
+        [sys.executable, str(PROGRAMS / "dispatcher.py"), str(job_notes.path)],
+        env=live.our_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -45,15 +45,15 @@ def measure(live: LiveAws, dispatches: int) -> list[Latency]:
     with dispatcher:
         assert dispatcher.stdin is not None  # noqa: S101 - both are pipes
         assert dispatcher.stdout is not None  # noqa: S101
-        for number in range(dispatches + 1):  # the first starts the functions' processes
-            began = time.time()
-            payload = f'{{"notes": "{theirs.path}"}}'.encode()
+        for number in range(dispatches + 1):  # the first, a cold start, is left out below
+            sent_at = time.time()
+            payload = f'{{"notes": "{bare_notes.path}"}}'.encode()
             functions.invoke(FunctionName=function, InvocationType="Event", Payload=payload)
-            found["bare"].append(theirs.wait_for(number + 1).at - began)
+            found["bare"].append(bare_notes.wait_for(number + 1).at - sent_at)
             dispatcher.stdin.write("\n")
             dispatcher.stdin.flush()
-            began = float(dispatcher.stdout.readline().split()[0])
-            found["ours"].append(ours.wait_for(number + 1).at - began)
+            sent_at = float(dispatcher.stdout.readline().split()[0])
+            found["ours"].append(job_notes.wait_for(number + 1).at - sent_at)
             time.sleep(_APART)
         dispatcher.stdin.close()
     return [

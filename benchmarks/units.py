@@ -1,6 +1,6 @@
-"""Measure the CPU of one unit of work, in fresh processes that take turns.
+"""Measure the CPU of one unit of work, such as a dispatch, in fresh processes that run in turn.
 
-Each process measures itself (benchmarks/programs/measuring.py) and prints the result last.
+Each process measures itself (benchmarks/programs/measuring.py). Its last line is the result.
 """
 
 import re
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
-_STRETCHES = 4  # measurements that a program makes, each of the same number of units
-# Two numbers of units. The difference of their costs excludes the cost of starting.
+_MEASUREMENTS = 4  # measurements that a process makes, each of the same number of units
+# Instructions are counted for both numbers of units per measurement. The difference between the
+# two counts excludes the cost of starting a process.
 _FEW_AND_MANY = (5, 15)
 
 
@@ -47,14 +48,14 @@ class Unit:
             check=False,
         )
         if done.returncode != 0:
-            said = done.stderr.strip() or f"exit code {done.returncode}"
-            raise UnitFailed(f"{self.call}: {said.splitlines()[-1]}")
+            reason = done.stderr.strip() or f"exit code {done.returncode}"
+            raise UnitFailed(f"{self.call}: {reason.splitlines()[-1]}")
         return float(done.stdout.splitlines()[-1])
 
     def instructions(self, endpoint_url: str) -> float | None:
         """Return the number of instructions of a unit, or None if valgrind isn't installed.
 
-        It doesn't depend on other programs on the machine.
+        The number doesn't depend on other programs on the machine.
         """
         valgrind = shutil.which("valgrind")
         if valgrind is None:
@@ -62,7 +63,7 @@ class Unit:
         few, many = (
             self._count_instructions(valgrind, units, endpoint_url) for units in _FEW_AND_MANY
         )
-        return (many - few) / (_STRETCHES * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
+        return (many - few) / (_MEASUREMENTS * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
 
     def _count_instructions(self, valgrind: str, units: int, endpoint_url: str) -> int:
         """Return the number of instructions of a process that measures this number of units."""
@@ -100,7 +101,7 @@ def cpu_in_turns(
 ) -> dict[str, list[float]]:
     """Return the CPU seconds of each unit in each round, with `size` units per measurement.
 
-    In a round, all units are measured directly after one another.
+    In each round, the units are measured one directly after another.
     """
     found: dict[str, list[float]] = {name: [] for name in units}
     for _ in range(rounds):

@@ -10,7 +10,6 @@ gc.disable()
 
 
 def loaded() -> None:
-    """Turn the garbage collector on again, but exclude the objects that exist now, because they
-    stay."""
+    """Turn the garbage collector on again. It skips the objects that exist now, which all stay."""
     gc.freeze()
     gc.enable()

@@ -1,6 +1,6 @@
 """The API function: answers HTTP requests.
 
-With JOB_RUNNER=legacy it also runs the work, and accepts messages like the worker.
+With JOB_RUNNER=legacy, it also runs jobs and tasks, and accepts the worker's messages.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from settings import settings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# A function that can't work must fail at its start, with the reason.
+# If the settings or the app's code are wrong, these calls fail at the start, with the reason.
 get_job_runner()
 registry()
 
@@ -45,8 +45,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 
 
 def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Handle a message. If the stack has changed to another runner since then, send the message to
-    that runner's worker."""
+    """Handle a message. If the stack now has another runner, send the message to its worker."""
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=False)
         from handlers import worker  # imported here because other runners don't need it

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
-    """Handle a batch of records. A record that can't be handled goes back to the queue, and after a
-    number of tries to its dead letters."""
+    """Handle a batch of records. A record that can't be handled goes back to the queue. After some
+    tries, it goes to the dead-letter queue."""
     send = runners.sender()
     if send is None:
         raise RuntimeError("The runner in JOB_RUNNER has no send(), so records can't be handled.")
-    kept = []
+    failures = []
     for record in event["Records"]:
         try:
             settle(json.loads(record["body"]), send)
-        except SendInDoubt as error:  # the record isn't kept, because it would be sent again
+        except SendInDoubt as error:  # not a failure: a second try might send the task twice
             telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one record must not affect the others
             telemetry.left_for_later(error)
-            kept.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": kept}
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
 
 
 handlers.loaded()

@@ -1,6 +1,6 @@
 """SnapStart hooks: run before Lambda takes a snapshot of the process, and after each restore.
 
-A restore may happen hours later, and in several copies at once. Lambda calls the hooks:
+Lambda may restore a snapshot hours later, and into several processes at once. See
 https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
 """
 
@@ -12,7 +12,7 @@ from runners import get_job_runner
 from runners.registry import registry
 from settings import settings
 
-# The caches of a process: the function that clears each, by module.
+# The modules that have a cache, each with the name of the function that clears it.
 CACHES = {
     "runners.declared_schedules": "forget",
     "runners.full_queues": "forget_cache",
@@ -26,8 +26,8 @@ CACHES = {
 
 
 def register(*services: str) -> None:
-    """Register the hooks in a function that starts from snapshots. The snapshot includes the
-    clients of these AWS services."""
+    """Register the hooks if this function starts from snapshots. The clients of these AWS services
+    become part of the snapshot."""
     if not settings().starts_from_snapshot:
         return
     import snapshot_restore_py  # part of Lambda's runtime from Python 3.12 on
@@ -37,8 +37,8 @@ def register(*services: str) -> None:
 
 
 def before_snapshot(*services: str) -> None:
-    """Do the work of a process's first events now: build clients and models, and import all jobs
-    and tasks. Close connections, because the other ends will be gone after a restore."""
+    """Do now what a process otherwise does at its first events: build clients and models, and
+    import all jobs and tasks. Close connections, because none of them survives a restore."""
     get_job_runner()
     registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it
@@ -51,8 +51,8 @@ def before_snapshot(*services: str) -> None:
 
 
 def after_restore() -> None:
-    """Discard state from before the snapshot: credentials may have expired, pauses and settings may
-    have changed, and all copies would draw the same random numbers."""
+    """Discard state from before the snapshot. Credentials may have expired, and pauses and settings
+    may have changed. Without a new seed, all copies would draw the same random numbers."""
     random.seed()
     clients.renew_credentials()
     for module, function in CACHES.items():

@@ -1,6 +1,6 @@
 """The worker function: runs the job or task of an asynchronous event.
 
-Batches from an event source of your own runner go to the runner's `handler`.
+If your own runner adds an event source, such as a queue, its batches go to the runner's `handler`.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,17 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     as a failure."""
     tracing.invoked(context.aws_request_id)
     clients.drop_idle_connections()  # they may have been closed since the last invocation
-    take = getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
-    if take is not None:
-        return take(event, context)
+    handle_batch = (
+        getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
+    )
+    if handle_batch is not None:
+        return handle_batch(event, context)
     try:
         message = decode(event)
     except UnknownMessageVersion as unknown:
         if event.get("kind") != "job":
             raise
-        telemetry.left_for_later(unknown)  # its row stays due, for a newer version of the code
+        telemetry.left_for_later(unknown)  # the job's row stays due until newer code runs it
         return None
     run(
         message,

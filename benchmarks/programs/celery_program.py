@@ -32,7 +32,7 @@ def work(notes: str, seconds: float, name: str) -> str:
 
 @app.task(acks_late=True, reject_on_worker_lost=True)
 def acknowledged_late(notes: str, seconds: float, name: str) -> str:
-    """Do the same, but delete the message only afterwards."""
+    """Note the start. The message is deleted only afterwards, so the task may run twice."""
     note(notes, seconds, name)
     return name
 

@@ -22,7 +22,7 @@ def work(notes: str, seconds: float, name: str) -> str:
 
 
 def start(notes: str, seconds: float, name: str, function: str = WORKER) -> LambdaAsyncResponse:
-    """Dispatch the task, and have its result kept."""
+    """Dispatch the task so that Zappa stores its result."""
     started: LambdaAsyncResponse = run(
         work,
         [notes, seconds, name],

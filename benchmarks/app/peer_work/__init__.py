@@ -1,4 +1,4 @@
-"""The measured jobs and task. Those of the peers do the same work as far as possible."""
+"""The measured jobs and task. Each peer's task does the same work as far as possible."""
 
 from work import Job, Retry, Task
 

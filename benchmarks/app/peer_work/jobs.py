@@ -10,7 +10,7 @@ from work import RunningJob
 
 
 class Work(BaseModel):
-    """The payload: a name, the file for the note of the start, and the time to take."""
+    """The payload: a name, the file in which to note the start, and the time to take."""
 
     name: str
     notes: str = ""  # the path of a file, or empty for no note
