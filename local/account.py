@@ -1,6 +1,6 @@
-"""The first step of make deploy, before the build: print the account and region, or the problem.
+"""Check the AWS account and the region, as the first step of make deploy: python -m local.account.
 
-Usage: python -m local.account. It prints the region for sam.
+It prints the region for sam to standard output, and the account or a problem to standard error.
 """
 
 import os
@@ -41,7 +41,7 @@ def check() -> str:
 
 
 def _hint(problem: Problem) -> str:
-    """Return the hint of a problem. It names variables for make deploy, not options of `jobs`."""
+    """Return the hint of a problem, with the options of `jobs` replaced by variables."""
     hint = problem.hint.replace(", or pass --region eu-west-1", "")
     hint = hint.replace("pass --profile", "set AWS_PROFILE")
     return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")

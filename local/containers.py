@@ -26,6 +26,6 @@ def _address(interface: str) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             answer = fcntl.ioctl(probe, _GET_ADDRESS, request)
-        except OSError:  # it has no address
+        except OSError:  # the interface has no address
             return None
     return socket.inet_ntoa(answer[20:24])

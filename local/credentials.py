@@ -36,9 +36,9 @@ def credentials(stack: Stack) -> Credentials:
     return Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
 
 
-def session(of: Stack | Credentials) -> boto3.Session:
+def session(owner: Stack | Credentials) -> boto3.Session:
     """Return a session for the local AWS. It ignores the caller's environment."""
-    return _session(credentials(of) if isinstance(of, Stack) else of)
+    return _session(credentials(owner) if isinstance(owner, Stack) else owner)
 
 
 @lru_cache

@@ -74,7 +74,7 @@ def upload_sample(stack: Stack, home: Path, rows: int = ROWS) -> Expected:
 def upload_few(stack: Stack) -> None:
     """Upload the ten contacts of the sample events.
 
-    They are few because an API call in `sam local` has 29 seconds for everything that it starts.
+    There are only ten, because an API call in `sam local` has 29 s for everything that it starts.
     """
     s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
     s3.upload_file(str(ROOT / "events" / "contacts.csv"), stack.bucket_name, FEW_KEY)
@@ -116,12 +116,12 @@ def follow(
     """Read a job until it is finished. Raises LocalProblem if it makes no progress for `patience`
     seconds.
 
-    A slow machine is no problem, as long as the job makes progress.
+    On a slow machine, the job may take longer, as long as it makes progress.
     """
     waiting = Waiting(f"The job {job_id[:8]}", patience)
     while True:
         answer = api.get(f"/jobs/{job_id}")
-        if answer.status != _BUSY or waiting.is_over:  # a read can be repeated
+        if answer.status != _BUSY or waiting.is_over:  # otherwise read it again
             job = _job_of(answer, 200)
             show(job)
             if job["status"] in FINISHED:
@@ -131,7 +131,7 @@ def follow(
 
 
 class Waiting:
-    """The limit of a wait: it starts again whenever there is progress."""
+    """A wait that ends after `patience` seconds without progress. Progress restarts the time."""
 
     def __init__(self, what: str, patience: float = _PATIENCE_SECONDS) -> None:
         self._what = what

@@ -1,4 +1,4 @@
-"""Build the real template and deploy it to the local AWS with sam, as a person would to AWS."""
+"""Build the real template, and deploy it to the local AWS with sam, as you would to AWS."""
 
 import hashlib
 import io
@@ -28,8 +28,8 @@ _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 def build(emulator: Emulator, home: Path) -> Path:
     """Build for this machine into `home`. Return the folder of the built template.
 
-    All functions run the same code, so it is built, zipped and stored once. sam would do all this
-    for each function, which takes most of the time of a local deploy.
+    All functions run the same code, so it is built, zipped and stored only once. sam would do this
+    again for each function, which would take most of the time of a local deploy.
     """
     built = home / "build"
     arguments = [
@@ -53,7 +53,7 @@ def _with_code(template: Path, location: str) -> str:
 
 
 def _store(s3: Any, tree: Path) -> str:
-    """Put a zip of the tree into the bucket. Return its key, which no other tree has."""
+    """Put a zip of the tree into the bucket. Return its key, which is a hash of the zip."""
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         for path in sorted(path for path in tree.rglob("*") if path.is_file()):

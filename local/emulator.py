@@ -1,4 +1,4 @@
-"""Start and stop ministack, which stands in for AWS, behind the guard on a port of its own."""
+"""Start and stop ministack, which stands in for AWS. It runs behind the guard, on its own port."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3
 _START_SECONDS = 60
 _STOP_SECONDS = 2  # seconds before ministack is killed; without KEEP=1 it has nothing to save
 _SAVE_SECONDS = 120  # seconds to save the data that KEEP=1 keeps
-_ATTEMPTS = 3  # to start ministack, because another program may take the port first
+_ATTEMPTS = 3  # tries to start ministack, because another program may take the port first
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def start_group(
 ) -> subprocess.Popen[bytes]:
     """Start a program that leads a process group, which `stop_group` ends.
 
-    It has its own session, so Ctrl-C in the terminal reaches only this process, which then stops
-    the group in order. If this process is killed, the group ends too.
+    The program has its own session, so Ctrl-C in the terminal reaches only this process. This
+    process then stops the group. If this process is killed, the group ends too.
     """
     return subprocess.Popen(
         ["sh", "-c", _LEASH, "sh", *command],
@@ -177,16 +177,16 @@ def stop_group(
     process: subprocess.Popen[bytes] | None = None,
     seconds: float = _STOP_SECONDS,
 ) -> None:
-    """End a process group that we started: with SIGTERM, and with SIGKILL if it does not end in
-    time.
+    """End a process group that we started: first with SIGTERM, and then with SIGKILL if needed.
 
-    The group has 2 seconds to end. If its leader is our child (`process`), it has `seconds`.
+    After each signal, the group has 2 seconds to end. If its leader is our child (`process`), the
+    leader first has `seconds`.
     """
     if process is not None and process.stdin is not None:
         process.stdin.close()
-    for sent in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(leader, sent)
+            os.killpg(leader, number)
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)

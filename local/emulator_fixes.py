@@ -1,6 +1,7 @@
 """Restore the settings that ministack drops from the template, and test that they work.
 
-ministack reports CREATE_COMPLETE anyway, and its getters show values that it ignores.
+ministack reports CREATE_COMPLETE even though it drops them. Its API also returns values that it
+ignores.
 """
 
 import json
@@ -21,7 +22,7 @@ _RECORD_SECONDS = 300  # seconds to wait for a record: a process may start slowl
 
 
 def settle(stack: Stack) -> None:
-    """Restore the deployed stack's lost settings, after every deploy, and test that they work."""
+    """Restore the deployed stack's lost settings after a deploy, and test that they work."""
     make_good(stack)
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     with _paused_reader(functions, stack.failures_function_name):
@@ -53,9 +54,10 @@ def _paused_reader(functions: LambdaClient, name: str) -> Iterator[None]:
 
 
 def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
-    """Copy the alias's event config to where async calls look for it. On the alias it is ignored.
+    """Copy the alias's configuration of async calls to $LATEST, and point the alias to $LATEST.
 
-    Async calls look at the version that the alias points to. Only $LATEST can have a config there.
+    ministack ignores the configuration of an alias. It uses that of the version to which the alias
+    points, and only $LATEST can have a configuration.
     """
     wanted = functions.get_function_event_invoke_config(FunctionName=worker, Qualifier=_ALIAS)
     functions.put_function_event_invoke_config(
@@ -70,7 +72,7 @@ def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
 def _check_one_attempt(stack: Stack, functions: LambdaClient) -> None:
     """Check that an event that the worker can't decode is tried once and leaves one record.
 
-    The queue may hold other records, of work that KEEP=1 has kept.
+    The queue may also have records of work that KEEP=1 has kept.
     """
     worker = functions.get_function_configuration(FunctionName=stack.worker_function_arn)
     kind = f"none at all {uuid.uuid4().hex}"

@@ -18,7 +18,7 @@ NAMES = ("env.json", "env.sh")
 
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
-    """Return the variables of events/env.json with the stack's names, and its port at `host`."""
+    """Return the variables of events/env.json for a stack, whose port is reached at `host`."""
     given: dict[str, str] = json.loads((ROOT / "events" / "env.json").read_text())["Parameters"]
     endpoint = f"http://{host}:{urlsplit(stack.endpoint_url).port}"
     return given | {

@@ -1,7 +1,7 @@
 """Start ministack's function processes from shared code, with a separate channel for their calls.
 
-Only ministack's process uses this module. It replaces parts of ministack that have no hook, and
-refuses a version whose parts look different.
+Only ministack's process uses this module. It replaces parts of ministack that have no hook. It
+raises an error if these parts look different in another version of ministack.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def _end_after_its_call(worker: Any) -> None:
 def _keep_renewing() -> None:
     """Start processes with new code before a call needs them, one for each function.
 
-    The functions that were called last come first.
+    The most recently called functions come first.
     """
     while True:
         time.sleep(_CHECK_SECONDS)
@@ -71,7 +71,7 @@ def _keep_renewing() -> None:
 
 
 def start_script(script: str) -> str:
-    """Return the whole script of a function process, given ministack's part of it."""
+    """Return the whole script of a function's process. `script` is ministack's part of it."""
     for theirs, ours, times in (_CALLS, _ANSWERS):
         if script.count(theirs) != times:
             raise RuntimeError(f"ministack's script doesn't have {theirs!r} exactly {times} times")
@@ -81,7 +81,7 @@ def start_script(script: str) -> str:
 
 
 class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
-    """One process of a function, and its successors, each running the active code."""
+    """A function's process. It is replaced by a new one when the active code changes."""
 
     folder: Path  # the folder of all code
 

@@ -1,12 +1,15 @@
-"""Protect the local AWS, which by itself would take unsigned calls from any web page.
+"""Protect the local AWS from other programs and from web pages.
 
-A function is code, so any caller could run code on this machine. The guard admits a call that is
-signed with this run's credentials. It admits an unsigned call only where API Gateway would: to open
-routes, and to routes that check tokens themselves. It admits a browser only from the local AWS's
-own origin, under its own name. It refuses a page of another origin, signed or not, and a name that
-was made to lead here (DNS rebinding).
+ministack itself accepts unsigned calls from any web page. Because a caller can create functions,
+such a page could run its code on this machine.
 
-It is an ASGI application around ministack's, in the same process, so ministack has no open port.
+The guard admits calls that are signed with this run's credentials. It admits an unsigned call only
+where API Gateway would: to open routes, and to routes that check tokens themselves. A browser must
+use one of the local AWS's own host names. This refuses other names that lead here (DNS rebinding).
+It also refuses a browser's request from a page of another origin, even if the request is signed.
+
+The guard is an ASGI application around ministack's, in the same process. So ministack has no open
+port.
 """
 
 import json
@@ -30,8 +33,8 @@ _ACCESS_DENIED = "AccessDenied"
 _READS = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 _NOT_REPEATABLE = (b"host", b"origin", b"authorization")
-# The largest body that is read before its signature can be checked. The largest call has a
-# function's code, 50 MB as base64.
+# The largest body that is read before its signature can be checked. The largest call contains a
+# function's code, which is 50 MB as base64.
 _MAX_UNCHECKED = 70_000_000
 
 
@@ -85,8 +88,7 @@ class Guard:
         await self._app(scope, receive, _without_cors(send))
 
     def _check_browser(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse requests that a page of another origin, or under another name, makes a browser
-        send."""
+        """Refuse a browser's requests from pages of other origins, or to other host names."""
         names = [name.lower() for name, _ in scope["headers"]]
         if any(names.count(name) > 1 for name in _NOT_REPEATABLE):
             raise Refused(_ACCESS_DENIED, "The request repeats Host, Origin or Authorization.")

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# The checkout is on the path only for the imports that follow. Functions are started from this
-# process, and must not import it.
+# The checkout is on the path only for the imports that follow. This process starts functions, which
+# must not import anything from the checkout.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from local.function_processes import share_code  # noqa: E402
 from local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
@@ -34,7 +34,7 @@ def secret_of(access_key: str) -> str | None:
     """Return the secret of this run's key, or of a session that was started with it."""
     if access_key in (os.environ["AWS_ACCESS_KEY_ID"], _ACCOUNT):
         return os.environ["AWS_SECRET_ACCESS_KEY"]
-    if iam_evaluator.is_root_access_key(access_key):  # "test" would be one
+    if iam_evaluator.is_root_access_key(access_key):  # such as "test"
         return None
     found = iam_evaluator.resolve_credential(access_key, _ACCOUNT)
     return getattr(found, "secret_access_key", None)
@@ -72,8 +72,8 @@ def hide_credentials_of_roles() -> None:
 def take_concurrency_as_a_number() -> None:
     """Convert the maximum concurrency of an event source to a number.
 
-    ministack keeps a template's parameter as text, which it can't compare. Then it stops delivering
-    the messages of all queues.
+    If it comes from a template's parameter, ministack keeps it as text, and fails to compare it.
+    ministack would then deliver no messages from any queue.
     """
     limit = lambda_svc._sqs_esm_concurrency
 
@@ -102,9 +102,10 @@ def main() -> None:
 async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -> None:
     """Serve, and end this process as soon as ministack has shut down and saved what must be kept.
 
-    It doesn't wait for open requests. One poll of a queue would delay the end by 20 s.
+    It doesn't wait for open requests, because one poll of a queue would delay the end by 20 s.
     """
-    stopping, never = asyncio.Event(), asyncio.Event()
+    stopping = asyncio.Event()
+    never = asyncio.Event()  # hypercorn's own shutdown, which would wait for open requests
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
 

@@ -1,7 +1,7 @@
 """The data that KEEP=1 keeps from one run to the next: tables, files, queues and the stack itself.
 
-ministack saves its state when it is stopped properly, and loads it at its start. It saves files of
-the bucket at once.
+ministack saves its state when it is stopped properly, and loads it when it starts. It saves files
+in the bucket immediately.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from local.credentials import session
 from local.problem import LocalProblem
 
 NOT_KEPT = (
-    "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as the end "
-    "of its worker would, and loses an unfinished task. A run that is killed keeps nothing. "
+    "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as if its "
+    "worker had ended, and an unfinished task is lost. If a run is killed, its changes are lost. "
     "The data is plain text, including the secrets of `jobs config set`. Only you can read the "
     "folder, and make clean deletes it."
 )
@@ -70,8 +70,8 @@ class Kept:
 
     @property
     def killed_since(self) -> str | None:
-        """The time at which the last run started, if that run was killed; otherwise None. Nothing
-        since that time was kept."""
+        """The time at which the last run started, or None if that run wasn't killed. If it was, its
+        changes since then are lost."""
         with contextlib.suppress(FileNotFoundError):
             return self._mark.read_text()
         return None
@@ -92,9 +92,9 @@ class Kept:
 
 
 def report_interrupted(stack: Stack) -> None:
-    """Report each job whose row says that it runs, because its worker ended with the last run.
+    """Report each job that was running when the last run ended, which also ended its worker.
 
-    As on AWS after a worker was killed, the report is a record in the failures queue.
+    The report is a record in the failures queue, as on AWS after a worker was killed.
     """
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url or None)
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url or None)

@@ -1,4 +1,4 @@
-"""Create trees of new code next to the deployed tree, and check that they import.
+"""Create trees of new code next to the deployed tree, and check that they can be imported.
 
 A tree has links to everything that has not changed (dependencies and our own packages), and a
 compiled copy of each changed package.
@@ -35,7 +35,7 @@ class BrokenCode(LocalProblem):
 
 @dataclass(frozen=True)
 class Packages:
-    """The packages and modules of ours that functions run, by their names in the tree."""
+    """The packages and modules that functions run, both ours and the app's, by their names."""
 
     sources: Mapping[str, Path]
 
@@ -167,7 +167,7 @@ class ImportChecker:
         self._lock = threading.Lock()
 
     def check(self, tree: Path) -> None:
-        """Raise BrokenCode if a module of ours can't be imported, or the tables are wrong."""
+        """Raise BrokenCode if a module can't be imported, or if a table such as JOBS is wrong."""
         with self._lock:
             problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
         if problem is not None:

@@ -47,8 +47,10 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
 def _assign(
     api: HttpApi, when: str, limit: dict[str, int], *, kept: int, contacts: int
 ) -> list[Check]:
-    """Assign contacts to the texters, each with this limit, so that they have `contacts` in
-    total."""
+    """Assign contacts to the texters. `limit` is added to the request of each texter.
+
+    Afterwards, they should have `contacts` contacts in total. They had `kept` of them before.
+    """
     texters = [{"id": texter, **limit} for texter in TEXTERS]
     result = _result(api, "assign_texters", {"texters": texters})
     each = {name: sum(counts.values()) for name, counts in result["texters"].items()}

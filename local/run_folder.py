@@ -1,7 +1,7 @@
 """The folder .local: it exists only while a local AWS runs, and belongs to one run at a time.
 
 A run leaves many files, and deleting them can take minutes on a busy disk. So the folder is
-renamed, and another process deletes it. Ctrl-C doesn't wait for that.
+renamed, and another process deletes it. After Ctrl-C, the run ends without waiting for that.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from local.emulator import PROCESS_FILE, stop_group
 from local.problem import LocalProblem
 from tools.build import ROOT
 
-KEPT = HOME.with_name(f"{HOME.name}.kept")  # next to it, for the data that KEEP=1 keeps
+KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that KEEP=1 keeps
 
 
 @contextlib.contextmanager
 def only_run(home: Path = HOME) -> Iterator[Path]:
-    """Be the only run in `home`, and yield that folder, empty. It is gone at the end.
+    """Yield `home` as an empty folder that only this run uses, and remove it at the end.
 
-    If an earlier run was killed, its processes and files are removed first. Raises LocalProblem
-    while another run is up.
+    If an earlier run was killed, end its processes and remove its files first. Raises LocalProblem
+    if another run is up.
     """
     # Lock the parent folder, which always exists. The system drops the lock however this process
     # ends.

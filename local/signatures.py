@@ -1,7 +1,7 @@
 """Check AWS signatures (version 4), in a header or in a presigned URL, as AWS does.
 
-The local AWS chooses a service by headers, so every header that it reads for that must be signed.
-Otherwise a person with the address of one file could use it to call any service.
+The local AWS chooses the called service by headers, so each header that it reads for that must be
+signed. Otherwise a person with a presigned URL of one file could use it to call any service.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ def _check_headers(request: Request, given: _Signature, scope: str) -> None:
         raise Refused("AccessDenied", f"These headers must be signed: {', '.join(unsigned)}.")
     is_form = request.headers.get("content-type", "").strip().lower().startswith(_FORM)
     if given.presigned and _is_for_file(scope) and is_form:
-        raise Refused("AccessDenied", "The presigned address of a file does not accept a form.")
+        raise Refused("AccessDenied", "A form can't be sent to the presigned URL of a file.")
 
 
 def _parse(request: Request) -> _Signature:

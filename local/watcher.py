@@ -107,7 +107,8 @@ class Watcher:
         handled: dict[str, tuple[int, int]] = {}
         while True:
             before, seen = seen, self._sources.stat()
-            if seen == before and seen != handled:  # a file has changed, and none is being written
+            # A file has changed, but none since the last check: the save has probably ended.
+            if seen == before and seen != handled:
                 try:
                     self.look()
                 except Exception as error:  # noqa: BLE001 (the next save is handled anyway)

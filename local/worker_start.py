@@ -13,12 +13,11 @@ TREE_FILE = ".tree"
 
 
 def begin() -> tuple[IO[str], IO[str]]:
-    """Move ministack's channel out of reach, and link the code into the current folder.
+    """Move ministack's channel to other files, and link the code into the current folder.
 
-    Return the file of incoming calls and the file for their answers. The channel is standard input
-    and output. If it stayed there, output of the function or of a program that it starts could
-    break an answer, or be taken for one. A program that reads its standard input would take the
-    next call.
+    Return the file of incoming calls and the file for their answers. The channel was standard input
+    and output, which the function and its child processes use too. Their output could break an
+    answer or look like one. If they read their input, they would take the next call.
     """
     devnull = os.open(os.devnull, os.O_RDONLY)
     calls = _take_over(0, "r", devnull)

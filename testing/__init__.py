@@ -1,4 +1,4 @@
 """Test support for this project and for the jobs you add: a simulated hostile Lambda, and helpers.
 
-Needs the development requirements (moto). It is never deployed.
+It needs the development requirements (moto), and is never deployed.
 """

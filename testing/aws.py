@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
 }
-# Variables that a shell may have, and that would select another AWS or make code act as in Lambda.
+# A shell may have these variables. They would select another AWS, or make code act as in Lambda.
 UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
 
 
@@ -46,9 +46,9 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def own_settings() -> dict[str, str]:
-    """Return the settings in samconfig.toml for an organization's own work, as functions have them.
+    """Return the variables that samconfig.toml sets for an organization's own work.
 
-    Variables of the environment are left out. Without an organization's work the result is empty.
+    Leave out those that the environment already has. Without such work, return none.
     """
     if settings.app_folder_path(os.environ, ROOT) is None:
         return {}

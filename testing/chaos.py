@@ -1,6 +1,7 @@
-"""Play thousands of histories, each from a seed: `python -m testing.chaos --histories 20000`.
+"""Play thousands of histories: `python -m testing.chaos --histories 20000`.
 
-If a history breaks a promise, its seed is printed with the command that plays it again.
+In a history, jobs run under a simulated Lambda that does them harm at random. A seed decides all of
+it. If a history breaks a promise, its seed is printed with the command that plays it again.
 """
 
 import argparse

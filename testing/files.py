@@ -4,7 +4,7 @@ from aws import bucket
 
 
 def upload(name: str, data: bytes, *, organization_id: str = "default") -> str:
-    """Upload a file for an organization; return its key, which goes into a job's payload."""
+    """Upload a file for an organization. Return its key, for a job's payload."""
     key = f"uploads/{organization_id}/{name}"
     bucket.put_bytes(key, data)
     return key

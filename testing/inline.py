@@ -24,16 +24,16 @@ def inline(**environment: str) -> Iterator[None]:
 
 @contextmanager
 def saved_only(**environment: str) -> Iterator[None]:
-    """Save jobs without running them, for `assert_dispatched` and `drain`. Tasks run where
-    dispatched."""
+    """Save jobs without running them, for `assert_dispatched` and `drain`. Tasks still run at
+    once."""
     with mocked_aws(own_settings() | {"JOBS_SAME_PROCESS": "false"} | environment):
         yield
 
 
 def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
-    """Return the row of the one job of this type with these fields.
+    """Return the row of the only job of this type with these fields.
 
-    Raises AssertionError if none, or more than one, was dispatched.
+    Raises AssertionError if no such job was dispatched, or more than one.
     """
     found = [row for row in every_row(JobRequest) if row.job_type == job_type]
     matching = [
@@ -49,7 +49,7 @@ def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
 
 
 def result_of(row: JobRequest) -> Any:
-    """Return the result of a row's job, as JSON has it; None if it has not succeeded."""
+    """Return the result of a row's job, as JSON has it, or None if the job has not succeeded."""
     return blobs.get(row.result, row.result_key)
 
 

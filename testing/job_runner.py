@@ -92,7 +92,7 @@ def inline_runner(
     with mocked_aws(added), movable_clock.standing(), quiet_log():
         held_runner.hold_in(messages)
         try:
-            registry()  # an error in the tables of jobs is raised before the test begins
+            registry()  # raises errors in the tables of jobs before the test begins
             yield InlineRunner(messages)
         finally:
             held_runner.hold_in(None)

@@ -20,11 +20,13 @@ class Context:
         *,
         milliseconds_left: Callable[[], int] | None = None,
     ) -> None:
-        """Describe an invocation that begins now and ends after `seconds`, or when a simulated
-        world says."""
+        """Describe an invocation that begins now and has `seconds`.
+
+        A simulated world passes `milliseconds_left` instead.
+        """
         self.invoked_function_arn = function
-        ends = clock.now() + round(seconds * clock.SECOND)
-        self._milliseconds_left = milliseconds_left or (lambda: ends - clock.now())
+        deadline = clock.now() + round(seconds * clock.SECOND)
+        self._milliseconds_left = milliseconds_left or (lambda: deadline - clock.now())
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until this invocation ends."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
-# The fixtures import moto and the engine, so a test without these fixtures doesn't wait for them.
+# Only the fixtures import moto and the engine, so that tests without these fixtures start faster.
 
 
 def pytest_configure() -> None:
@@ -71,8 +71,8 @@ def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - its
 
 @pytest.fixture
 def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - its AWS
-    """Return a runner that plays a job through everything that can happen to it, and reports the
-    effects."""
+    """Return a runner that plays a job once for each thing that can go wrong, and reports what
+    happened."""
     from testing.hostile import Hostile
 
     return Hostile()

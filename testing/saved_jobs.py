@@ -18,7 +18,7 @@ from testing.shipped_operations import every_row
 
 @dataclass(frozen=True)
 class SavedError:
-    """How an attempt failed. For an earlier attempt the row keeps no traceback, and little text."""
+    """How an attempt failed. Of an earlier attempt, the row keeps no traceback and a short text."""
 
     kind: str
     message: str

@@ -27,9 +27,10 @@ _shipped: dict[str, Session] = {}
 
 
 def use_shipped_operations() -> None:
-    """Make aws.clients create clients that have only the named operations.
+    """Make aws.clients create clients that have only the operations that a build ships.
 
-    They are named by this project, in the organization's app.toml, and in `more_operations`.
+    These are the operations of this project, those in the organization's app.toml, and
+    `more_operations`.
     """
     app = find_app_folder()
     named = with_ours({**more_operations, **(app.operations if app else {})})
@@ -46,8 +47,8 @@ def use_shipped_operations() -> None:
 def full_client(service: str) -> Any:
     """Return a client with every operation of a service, to set up a test and check its effects.
 
-    It is cached, because a new session for each test reads botocore's files again. That took more
-    time than everything else in the tests of the API.
+    It is cached, because each new session reads botocore's files again. Without the cache, this
+    would take more time than everything else in the tests of the API.
     """
     return botocore.session.get_session().create_client(service)
 

@@ -1,7 +1,7 @@
-"""Check that the app's packages can be imported from a built tree, before the deploy.
+"""Check before a deploy that the app's packages can be imported from a built tree.
 
-Without this check, a broken import would show as an API that answers 502 and a worker that runs
-nothing.
+Otherwise a broken import would only be noticed on AWS: the API would answer 502, and the worker
+would run nothing.
 """
 
 import json
@@ -20,7 +20,7 @@ from tools.work_parameters import work_variables
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
-# These errors are mistakes in a line. Other errors may come from a missing setting or service.
+# These errors come from the line itself. Other errors may come from a missing setting or service.
 _MISTAKES = frozenset(
     {
         *("SyntaxError", "IndentationError", "TabError", "NameError", "UnboundLocalError"),
@@ -33,7 +33,7 @@ _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
 
 
 def check_dependencies(tree: Path, app: AppFolder) -> None:
-    """Raise UnusableAppFolder if a dependency has a module with a name that we or the app use.
+    """Raise UnusableAppFolder if a dependency's module has the name of one of ours or the app's.
 
     `tree` contains the installed dependencies and nothing else.
     """
@@ -63,19 +63,19 @@ def _distribution(tree: Path, entry: str) -> str:
 
 
 def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Import the app's packages, the modules in `extensions` and all entries of their tables.
+    """Import the app's packages, the modules in `extensions`, and the work that they define.
 
     `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
     advice if an import fails.
     """
     sources = app.sources if app else {}
-    question = json.dumps({"tree": str(tree), "modules": [*sources]})
+    request = json.dumps({"tree": str(tree), "modules": [*sources]})
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-B", str(IMPORT_CHECK)],
             env={**_ENVIRONMENT, **work_variables(), "EXTENSIONS": ",".join(extensions)},
             cwd=tree,
-            input=question + "\n",
+            input=request + "\n",
             capture_output=True,
             text=True,
             errors="replace",
@@ -103,7 +103,7 @@ class Places:
         self._sources = sources
         self.requirements = requirements
         packages = "|".join(map(re.escape, self._sources)) or "(?!)"
-        # Messages that are raised during the import name paths relative to the current folder.
+        # Error messages name a file of the tree by a relative path, or by one below these folders.
         roots = "|".join(
             re.escape(f"{root}/") for root in (TASK_ROOT, str(tree), os.path.relpath(tree))
         )
@@ -114,7 +114,7 @@ class Places:
         return place.partition("/")[0] in self._sources
 
     def source(self, place: str) -> str:
-        """Return the source of a file in the tree, relative to the current folder if inside it."""
+        """Return the path of a file's source, relative if it is inside the current folder."""
         name, _, rest = place.partition("/")
         path = Path(place)
         if name in self._sources:
@@ -152,13 +152,13 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
         where = f"{places.source(file)}:{line}"
     elif problem["own"]:
         where = places.package_named_in(text)
-    said = text if problem["own"] else f"{kind}: {text}" if text else kind
-    described = f"{where}: {said}" if where else said
+    error = text if problem["own"] else f"{kind}: {text}" if text else kind
+    message = f"{where}: {error}" if where else error
     advice = _advice(problem, places)
     if not advice:
-        return described
-    end = "" if described.endswith("?") else "."
-    return f"{described.rstrip('.')}{end} {advice}"
+        return message
+    end = "" if message.endswith("?") else "."
+    return f"{message.rstrip('.')}{end} {advice}"
 
 
 def _advice(problem: Mapping[str, Any], places: Places) -> str:

@@ -1,7 +1,7 @@
 """Read the app's app.toml, which lists the AWS operations that the app's code calls.
 
-An entry of `services` is the botocore name of a service, to call all of its operations, or a single
-operation in IAM's notation: `"dynamodb:Scan"`.
+Each entry of `services` is a service or one operation. A service, by its name in botocore, stands
+for all of its operations. An operation is written as in IAM: `"dynamodb:Scan"`.
 """
 
 import tomllib
@@ -21,7 +21,7 @@ class UnusableAppFolder(JobRunnersError):
 
 
 def read_operations(config: Path) -> Operations:
-    """Return the operations in app.toml by service; empty if the file doesn't exist.
+    """Return the operations in app.toml, by service. There are none if the file doesn't exist.
 
     Raises UnusableAppFolder if the file can't be read, or names a service or operation that AWS
     doesn't have.

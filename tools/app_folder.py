@@ -1,7 +1,7 @@
 """Find the app's folder: the packages of your own jobs and tasks, and their requirements.
 
 The folder is `app/` in this checkout, or the one that the variable APP names. A relative path
-starts at the current folder. An empty APP means that there is no such folder.
+starts at the current folder. If APP is empty, there is no app's folder.
 """
 
 import keyword
@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class AppFolder:
-    """The app's folder, which was checked. Paths are absolute, and no package name is taken."""
+    """A checked app's folder. Its path is absolute, and no other module has a package's name."""
 
     path: Path
     packages: tuple[str, ...]
-    operations: Operations  # AWS operations that its code calls, in addition to ours
+    operations: Operations  # AWS operations in its app.toml, which its code calls
 
     @property
     def sources(self) -> dict[str, Path]:
@@ -37,7 +37,7 @@ class AppFolder:
 
     @property
     def shown_name(self) -> str:
-        """The folder's name in tracebacks: its path in this checkout, or its last part."""
+        """The folder's name in tracebacks: its path in this checkout, or else its last part."""
         inside = self.path.is_relative_to(ROOT)
         return str(self.path.relative_to(ROOT)) if inside else self.path.name
 

@@ -21,16 +21,17 @@ from tools.target import ROOT, Target, this_python
 OUR_LOCK = ROOT / "requirements" / "runtime.txt"
 _OUR_ENVIRONMENT = ROOT / "requirements" / "dev.txt"
 _UV = (sys.executable, "-m", "uv", "pip")
+# The first line of each lock, followed by a digest. With another text, all locks are outdated.
 _MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own lock, of contents "
 
 
 def lock(app: AppFolder, target: Target) -> None:
-    """Write the app's lock, for the target and for any other machine.
+    """Write the app's lock. It can be installed for the target and on any other machine.
 
     Raises UnusableAppFolder, which describes the conflict, if the requirements can't be resolved.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # First resolve for the target, whose wheels must exist. Then resolve for any machine, with
+        # First choose versions that have wheels for the target. Then resolve for any machine, with
         # the same versions.
         resolved, made = Path(scratch) / "resolved.txt", Path(scratch) / "made.txt"
         on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
@@ -67,7 +68,7 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
     Raises UnusableAppFolder if the lock is missing or outdated, or can't be installed.
     """
     app_lock = locked(app)
-    stamp = environment / "app-requirements"
+    stamp = environment / "app-requirements"  # a copy of the app's lock that is installed
     text = app_lock.read_text() if app_lock else ""
     if text == (stamp.read_text() if stamp.exists() else ""):
         return

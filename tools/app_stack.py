@@ -1,7 +1,7 @@
 """Deploy the app's own stack (app/template.yaml), and pass its outputs to our stack.
 
-The app's stack is deployed first, because our stack uses its outputs. An output with the name of a
-parameter of our template, such as WorkerPolicyArn, becomes the value of that parameter.
+The app's stack is deployed first, because our stack uses its outputs. If our template has a
+parameter with an output's name, such as WorkerPolicyArn, the output becomes its value.
 """
 
 import tomllib
@@ -78,7 +78,7 @@ def parameters(template: Path) -> set[str]:
 
 
 def overrides(config: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that a samconfig sets for a deploy, in the form of sam's option."""
+    """Return the parameters that a samconfig sets for a deploy, each as NAME=VALUE."""
     found: list[str] = []
     for section in ("global", "deploy"):
         own = config.get("default", {}).get(section, {}).get("parameters", {})

@@ -140,7 +140,10 @@ def trim(data: Path, kept: Operations) -> None:
 
 
 def _versions(service: Path, *, newest_alone: bool) -> list[Path]:
-    """Remove the versions of a service's API that no client uses, and return the others."""
+    """Remove the versions of a service's API that no client uses, and return the others.
+
+    `newest_alone` means that clients use only the newest version.
+    """
     versions = sorted({file.parent for file in service.glob("*/service-2.json*")})
     kept = versions[-1:] if newest_alone else versions
     for version in service.iterdir():
@@ -170,13 +173,14 @@ def _trim_version(folder: Path, named: Set[str]) -> str:
 
 
 def _keep_operations(service: dict[str, Any], named: Set[str]) -> None:
-    """Remove all other operations, and the shapes that the kept operations don't use.
+    """Remove the operations that aren't in `named`, and the shapes that the others don't use.
 
     The shapes of errors stay, because code may use them by name (`client.exceptions`).
     """
     operations, shapes = service["operations"], service["shapes"]
     for name, operation in list(operations.items()):
-        if name not in named and not operation.get("endpointoperation"):  # botocore uses these
+        # botocore itself calls endpoint operations.
+        if name not in named and not operation.get("endpointoperation"):
             del operations[name]
     wanted = set(_shapes_named_in(operations))
     wanted |= {name for name, shape in shapes.items() if shape.get("exception")}
@@ -189,7 +193,7 @@ def _keep_operations(service: dict[str, Any], named: Set[str]) -> None:
 
 
 def _shapes_named_in(described: Any) -> Iterator[str]:
-    """Yield the shapes that an operation, a shape or a part of one refers to."""
+    """Yield the names of the shapes to which a part of a service's description refers."""
     if isinstance(described, dict):
         if isinstance(described.get("shape"), str):
             yield described["shape"]
@@ -200,7 +204,7 @@ def _shapes_named_in(described: Any) -> Iterator[str]:
 
 
 def _keep_only(folder: Path, name: str, part: str, kept: Collection[str]) -> None:
-    """Keep only these names in a part of a file, and of the files that botocore merges into it."""
+    """Keep only the names in `kept` in one part of a file, and in the files merged into it."""
     for file in folder.glob(f"{name}*.json"):
         read = _read(file)
         holder = read.get("merge", read)
@@ -220,7 +224,7 @@ def _keep_waiters(file: Path, operations: Collection[str]) -> None:
 def _without_prose(described: Any) -> Any:
     """Remove the documentation texts from a description.
 
-    Those of `clientContextParams` stay, because botocore reads them when it makes a client.
+    The texts of `clientContextParams` stay, because botocore reads them when it makes a client.
     """
     if isinstance(described, list):
         return [_without_prose(part) for part in described]

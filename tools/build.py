@@ -64,9 +64,9 @@ def build(
 ) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    It includes the app's packages and their requirements. Raises UnusableAppFolder if these
+    The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
     packages, or the modules in `extensions`, can't be imported from such a tree. Raises
-    NoPythonForTarget if no Python on this machine can make bytecode for the target's Python.
+    NoPythonForTarget if this machine can't make bytecode for the target's Python.
     """
     check_python(target)
     if (app or extensions) and not target.native:
@@ -78,7 +78,7 @@ def build(
 
 
 def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Build a temporary tree for this machine, and raise as `build` does."""
+    """Build a temporary tree for this machine, and raise the same errors as `build`."""
     target = Target.this_machine()
     kept = _dependencies(target, app)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
@@ -109,7 +109,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
 
 
 def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Run `check`, unless it has passed for these sources: sam runs a build for each function."""
+    """Run `check` once for the same sources, because sam runs a build for each function."""
     passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
     if not passed.exists():
         check(app, extensions)
@@ -174,7 +174,7 @@ def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
 
 
 def main() -> int:
-    """Build for samconfig's target, or for this machine; return the exit code."""
+    """Build for samconfig's target or for this machine. Return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m tools.build", description=__doc__)
     arguments.add_argument(
         "folder", type=Path, nargs="?", help="where to build; without it, only check your code"

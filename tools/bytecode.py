@@ -1,7 +1,7 @@
 """Make the bytecode for a build.
 
-Lambda can't write bytecode, and without it imports take 2 to 3 times as long. Python ignores the
-bytecode of other minor versions, so it must come from the version that the functions run.
+Functions on Lambda can't write bytecode. Without it, imports take 2 to 3 times as long. Python
+ignores the bytecode of other minor versions, so a build needs the version that the functions run.
 """
 
 import compileall

@@ -47,7 +47,8 @@ class Deploy:
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.
 
-        The list is empty if those in samconfig.toml are enough.
+        If our stack uses none of its outputs, the list is empty. sam then takes the parameters from
+        samconfig.toml.
         """
         config = tomllib.loads(self.config.read_text())
         app = AppStack(template, config["default"]["global"]["parameters"]["stack_name"])

@@ -1,11 +1,11 @@
 """Import trees of code as a function would: python -I -S tools/import_check.py
 
-It sees only the standard library and the tree. It reads one line of JSON for each tree, {"tree":
-folder, "modules": [names]}, and writes one: {"problem": null}, or the first problem with these
-modules or with the entries of the registry.
+It can import only the standard library and the tree. For each tree, it reads one line of JSON:
+{"tree": folder, "modules": [names]}. It answers with one line: {"problem": null}, or the first
+problem with these modules or with the entries of the registry.
 
-A child process imports the tree. This process keeps the modules that the app didn't write
-(pydantic, botocore…) imported for the next child, because they take most of the time.
+A child process imports each tree. The parent imports the modules that aren't the app's (pydantic,
+botocore…), so that later children inherit them. These modules take most of the time.
 """
 
 import importlib
@@ -36,14 +36,14 @@ _ENDED: dict[str, Any] = {
 
 def main() -> None:
     """Check each tree that is named on standard input."""
-    answers = os.fdopen(os.dup(1), "w")
+    output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # anything that the imported code prints goes to standard error
     for line in sys.stdin:
-        asked = json.loads(line)
-        found = _import_in_child(asked["tree"], asked["modules"])
-        print(json.dumps({"problem": found["problem"]}), file=answers, flush=True)
+        request = json.loads(line)
+        found = _import_in_child(request["tree"], request["modules"])
+        print(json.dumps({"problem": found["problem"]}), file=output, flush=True)
         if threading.active_count() == 1:  # a process with threads must not fork
-            _preload(asked["tree"], found["others"])
+            _preload(request["tree"], found["others"])
 
 
 def _import_in_child(tree: str, modules: list[str]) -> dict[str, Any]:
@@ -81,10 +81,10 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
 
 
 def _describe(error: BaseException, tree: str) -> dict[str, Any]:
-    """Describe an error, with the places in the tree that lead to it, the nearest last.
+    """Describe an error, and list the places in the tree that lead to it, the nearest last.
 
-    `own` means that the text comes from Job Runners and names its subject. `declared` means that
-    Python refused the arguments of one of our definitions.
+    `own` means that Job Runners raised the error. Its text then names what is wrong. `declared`
+    means that Python refused the arguments of one of our definitions.
     """
     own = type(error).__module__.partition(".")[0] in _OURS
     declared = _is_definition_error(error)
@@ -98,7 +98,7 @@ def _describe(error: BaseException, tree: str) -> dict[str, Any]:
         places.append((_path_in_tree(error.filename, tree) or error.filename, error.lineno))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, NameError | AttributeError) and not own:
-        # This text may also suggest a similar name.
+        # The formatted error may also suggest a similar name.
         text = str(traceback.TracebackException.from_exception(error))
     no_such_name = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
     return {

@@ -17,7 +17,7 @@ from tools import tlc
 
 LEVELS = ("test", "model", "chaos")  # each includes the runs of the one before
 _PARALLEL = 2  # small runs at a time
-_PATIENCE = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
+_TIMEOUTS = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,14 @@ def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
 
 
 def _bounds(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
+    """Yield the runs of the unchanged module. Each has its own bounds on the number of things."""
     for bound in of_module["bounds"]:
         config = _config(of_module, {"Broken": '"none"'} | bound["constants"], bound)
         yield Run(module, bound["name"], bound["level"], config)
 
 
 def _twins(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
+    """Yield the runs of the module without one of its safeguards."""
     for twin in of_module["twins"]:
         constants = {"Broken": f'"{twin["without"]}"'} | twin.get("constants", {})
         config = _config(of_module, constants, twin)
@@ -94,7 +96,7 @@ def _config(
         constants={name: str(value) for name, value in merged.items()},
         invariants=of_module["invariants"],
         properties=[*of_module["properties"], *(of_module["liveness"] if live else ())],
-        # Neither symmetry nor a view is sound for liveness.
+        # With symmetry or a view, TLC could miss violations of liveness.
         symmetry=None if live else of_module.get("symmetry"),
         view=None if live else of_module.get("view"),
     )
@@ -113,7 +115,7 @@ def _check(run: Run) -> Result:
     large = run.level == "chaos"
     try:
         found = tlc.check(
-            tlc.MODEL / f"{run.module}.tla", run.config, seconds=_PATIENCE[run.level], large=large
+            tlc.MODEL / f"{run.module}.tla", run.config, seconds=_TIMEOUTS[run.level], large=large
         )
     except tlc.TlcFailed as failed:
         return Result(run, 0, time.monotonic() - began, f"TLC could not check it: {failed}")

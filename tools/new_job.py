@@ -1,7 +1,7 @@
 """Write a working job and its test into the app's folder.
 
 Usage: python -m tools.new_job NAME [--package NAME]. `jobs new` calls it. It prints JSON: the files
-that it wrote, and a line that you have to add yourself, if any.
+that it wrote and, if needed, a line that you have to add yourself.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
 
 
 def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
-    report = hostile.run("{name}", ITEMS, most=50)  # each run injects another fault
+    report = hostile.run("{name}", ITEMS, most=50)  # each run injects a different fault
     report.assert_went_well()
 '''
 

@@ -1,8 +1,8 @@
-"""Find AWS calls in sources for which the clients of a built tree have no method.
+"""Find AWS calls that would fail in a built tree, because its clients have no such method.
 
-It compares names only. In a file that makes a DynamoDB client, it takes `x.scan(…)` and
-`"list_tables"` for DynamoDB operations, even if `x` is something else. Calls that it misses fail in
-tests, whose clients have the same operations.
+The check compares names only. In a file that makes a DynamoDB client, it takes `x.scan(…)` and
+`"list_tables"` for DynamoDB operations, even if `x` is something else. A call that it misses fails
+in the tests, because their clients have the same methods.
 """
 
 import ast
@@ -33,9 +33,9 @@ class CallsLeftOut(JobRunnersError):
 
 
 def check_operations(sources: Iterable[Path], kept: Operations, named_in: str) -> None:
-    """Raise CallsLeftOut if one of these files, or a file in these folders, calls other operations.
+    """Raise CallsLeftOut if these files or folders call operations that aren't in `kept`.
 
-    The message tells the reader to add them to `named_in`.
+    The message tells the reader to add the operations to `named_in`.
     """
     found = [
         (f"{os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file}:{line}", name)
@@ -49,10 +49,10 @@ def check_operations(sources: Iterable[Path], kept: Operations, named_in: str) -
 
 
 def calls_left_out(file: Path, kept: Operations) -> Iterator[tuple[int, str]]:
-    """Yield the line of each call that isn't in `kept`, and its entry for app.toml.
+    """Yield the line of each call that isn't in `kept`, and the entry that app.toml needs for it.
 
-    The entry is an operation such as `dynamodb:Scan`, or the name of a service if the file makes a
-    client for a service that isn't kept.
+    The entry is an operation such as `dynamodb:Scan`. If the file makes a client for a service that
+    isn't in `kept`, the entry is the name of the service.
     """
     tree = ast.parse(file.read_bytes())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
@@ -84,7 +84,7 @@ def _service_of(call: ast.Call) -> str | None:
 
 
 def _names_in(call: ast.Call) -> Set[str]:
-    """Return the name of the called method, and arguments that may name one (for a paginator)."""
+    """Return the name of the called method, and arguments that may name a method (paginators)."""
     texts = {each.value for each in call.args if isinstance(each, ast.Constant)}
     with_underscore = {each for each in texts if isinstance(each, str) and "_" in each}
     return with_underscore | {_name_of(call.func)}

@@ -33,7 +33,7 @@ _NOT_OURS = (
 
 
 def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
-    """Prune a folder of dependencies. `ours_alone` means that no app's code will be added to it."""
+    """Prune a folder of dependencies. With `ours_alone`, no app's code will use the folder."""
     for pattern in _NEVER_USED + (_NOT_OURS if ours_alone else ()):
         for found in list(tree.glob(pattern)):
             if found.is_dir():
@@ -59,7 +59,7 @@ def _drop_description(metadata: Path) -> None:
 def _drop_missing_files(tree: Path, record: Path) -> None:
     """Remove missing files from a distribution's RECORD.
 
-    botocore's would otherwise list the data of all its services.
+    botocore's RECORD would otherwise list the data of all its services.
     """
     with record.open(newline="") as file:
         kept = [row for row in csv.reader(file) if (tree / row[0]).exists()]

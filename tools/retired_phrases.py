@@ -1,6 +1,6 @@
-"""Keeps stilted English from coming back: `python -m tools.retired_phrases`, part of `make lint`.
+"""Keep stilted English from coming back: `python -m tools.retired_phrases`, part of `make lint`.
 
-retired_phrases.toml lists the phrases, and the number that each directory still has. A directory
+retired_phrases.toml lists the phrases, and how many of them each directory still has. A directory
 may not have more. If it has fewer, lower its number with `--lower`, so that the numbers only fall.
 If you move files, move their numbers by hand, and leave the total as it is.
 """
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def places(path: str, text: str, phrases: dict[str, str]) -> Iterator[Place]:
-    """Yield each retired phrase of a text. `phrases` maps patterns to what to write instead."""
+    """Yield each retired phrase in a text. `phrases` maps patterns to what to write instead."""
     if path.startswith(_EXEMPT):
         return
     if path == "CHANGELOG.md":
@@ -59,7 +59,7 @@ def places(path: str, text: str, phrases: dict[str, str]) -> Iterator[Place]:
 
 
 def _unreleased(changelog: str) -> str:
-    """Return the part of a changelog about the version that is not released yet."""
+    """Return the part of a changelog about the next version."""
     released = re.search(r"^## \d", changelog, re.MULTILINE)
     return changelog[: released.start()] if released else changelog
 
@@ -93,7 +93,9 @@ def lowered(settings: str, found: list[Place]) -> str:
 def main() -> int:
     """Print the problems. Return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tools.retired_phrases", description=__doc__)
-    parser.add_argument("--lower", action="store_true", help="lower the numbers to what there is")
+    parser.add_argument(
+        "--lower", action="store_true", help="lower the numbers to the current ones"
+    )
     options = parser.parse_args()
     settings = tomllib.loads(LIST.read_text())
     found = [

@@ -33,7 +33,7 @@ class Package:
     hashes: tuple[str, ...]  # SHA-256 of each of its files; one of them is installed
     license: str  # an SPDX expression if the package has one, or else its own text
     needs: tuple[str, ...]  # names of packages in the same locks
-    asked_for: bool  # True if we require it ourselves, not only through another package
+    asked_for: bool  # True if our own requirements name it
 
 
 def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]:

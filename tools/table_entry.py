@@ -70,7 +70,7 @@ def _insert(source: str, table: ast.Dict, entry: str) -> str:
         value_end = _offset(encoded, last.end_lineno or 0, last.end_col_offset or 0)
         if not _has_comma(encoded[value_end:end]):
             before = before[:value_end] + b"," + before[value_end:]
-    # Text before the brace on its line, and a comment above it, stay before the new entry.
+    # The new entry comes after any text on the brace's line and after any comment above it.
     beginning = before.rstrip(b" \t")
     line_break = b"" if beginning.endswith(b"\n") else b"\n"
     return (beginning + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()
@@ -82,7 +82,7 @@ def _offset(encoded: bytes, line: int, column: int) -> int:
 
 def _has_comma(text: bytes) -> bool:
     """Return whether the rest of a table has a comma outside comments."""
-    # The added bracket makes the tokenizer read the whole text.
+    # The tokenizer reads across line breaks only inside brackets, so add an opening one.
     tokens = tokenize.tokenize(BytesIO(b"(" + text + b"\n)").readline)
     return any(each.type == tokenize.OP and each.string == "," for each in tokens)
 

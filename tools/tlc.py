@@ -103,7 +103,7 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
     with tempfile.TemporaryDirectory(prefix="tlc-") as folder:
         config_file = Path(folder, "check.cfg")
         config_file.write_text(config.text())
-        # TLC unpacks its modules into the folder for temporary files, and removes them at the end.
+        # TLC unpacks its modules into Java's folder for temporary files. This one is then removed.
         command: list[Any] = [
             program,
             f"-Djava.io.tmpdir={folder}",

@@ -1,4 +1,4 @@
-"""Read the parameters in samconfig.toml that affect a stack's code and not its AWS account.
+"""Read the parameters in samconfig.toml that affect what the code does.
 
 The local AWS, the check of a build and the tests of your own code use them too.
 """
@@ -21,7 +21,7 @@ _VARIABLES = {
     "TextCountries": "TEXT_COUNTRIES",
     "TextNumberTypes": "TEXT_NUMBER_TYPES",
 }
-# Parameters that the local stack needs, too, but that tests and builds don't.
+# Parameters that only the local stack needs as well. Tests and builds don't need them.
 _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout")
 
 

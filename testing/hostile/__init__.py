@@ -1,4 +1,4 @@
-"""Run a job of your own with one failure at each moment: the fixture `hostile`."""
+"""Run a job of your own many times, with a different failure each time: the fixture `hostile`."""
 
 from testing.hostile.effects import Effects
 from testing.hostile.hostile import Hostile

@@ -7,9 +7,9 @@ from typing import Any
 class Effects:
     """A recorder for the fake services of a test. Each effect is something that can't be undone.
 
-    It treats idempotency keys as a real service does: a repetition under a key is no second effect.
-    A process may be killed right after it records an effect. Then the service has done its part,
-    but the job never got the answer.
+    It treats idempotency keys as a real service does: under the same key, an effect happens only
+    once. A process may be killed right after it records an effect. Then the service has done its
+    part, but the job never got the answer.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class Effects:
     def record(self, what: Any, *, idempotency_key: str | None = None) -> bool:
         """Record an effect. Return False if it only repeats an effect with the same key.
 
-        `what` distinguishes the effect from others. It must be the same in every play, so it has no
-        times and no attempt numbers.
+        `what` distinguishes the effect from others. It must be the same in every run of the job, so
+        don't put a time or an attempt number into it.
         """
         self.before_recording()
         is_new = idempotency_key is None or idempotency_key not in self._keys

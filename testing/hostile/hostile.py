@@ -1,7 +1,7 @@
 """Play a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
 
-The same job, payload and code give the same plays. A play never waits in real time, and takes a few
-hundredths of a second.
+A play is one run of the job. The same job, payload and code give the same plays. A play never waits
+in real time, and takes a few hundredths of a second.
 """
 
 import time
@@ -27,8 +27,8 @@ from testing.saved_jobs import SavedJob, assert_succeeded
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
-# Seconds between two checkpoints of a working job, so that each checkpoint is written. If a job
-# takes no time, most of its checkpoints aren't written, and it starts again further back.
+# Seconds between two checkpoints of a working job, so that each checkpoint is written. A job that
+# takes no time writes few of its checkpoints, so it repeats more of its work after an interruption.
 _PACE = 6.0
 _CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
@@ -55,14 +55,14 @@ class Hostile:
         plays.
 
         The job is killed before and after each call to AWS, at each checkpoint, and after each
-        recorded effect. Its messages are lost, or delivered twice, also while it runs. Answers are
-        lost, and AWS refuses all calls for a minute. The job runs out of time, or it freezes until
-        another worker has taken over, and resumes.
+        recorded effect. Its messages are lost, or delivered twice, even while it runs. Answers of
+        AWS are lost, or AWS refuses all calls for a minute. The job runs out of time. Or it
+        freezes, and resumes after another worker has taken over.
 
         Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
         that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
         and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
-        JobData. After `seconds` of real time no more plays start.
+        JobData. After `seconds` of real time, no more plays start.
 
         Raises AssertionError if the undisturbed job does not succeed, UnknownJobType,
         InvalidPayload, and ValueError if `only` names no mishap of this job.
@@ -86,7 +86,7 @@ class Hostile:
 
 
 class _Stage:
-    """A job, and the place where its effects are recorded."""
+    """A job, and the list or recorder of its effects."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Stage:
 
         Raises AssertionError if the job doesn't succeed undisturbed.
         """
-        self.play(NONE, pace=0)  # makes the clients, whose calls are counted from now on
+        self.play(NONE, pace=0)  # this one creates the clients; the next ones count their calls
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]

@@ -1,7 +1,7 @@
 """List what can go wrong with a job, one thing at a time.
 
-A mishap is one answer to a question of the simulated Lambda, at one moment. Every other answer is
-the kind one.
+At each moment, the simulated Lambda asks a question, such as whether it kills the job now. A mishap
+is one harmful answer, at one moment. All other answers are harmless.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ SENT = "an event"
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment that a job reaches in every play, up to its mishap. `number` counts those of its
-    kind."""
+    """A moment that a job reaches in every play, up to the mishap. `number` counts the moments of
+    the same kind."""
 
     kind: str
     number: int  # from 1
@@ -31,8 +31,8 @@ class Moment:
 class Mishap:
     """What happens at a moment, and for how many `seconds`.
 
-    `answer` counts from the end of the possible answers: -1 is the last. `throughout` has answers
-    that apply to the whole play.
+    `answer` counts from the end of the possible answers: -1 is the last. `throughout` maps other
+    questions to the answers that they get in the whole play.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Report the plays of a job: how it ended, and what was wrong with that, in words."""
+"""Report the plays of a job in words: how each play ended, and what went wrong."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from testing.saved_jobs import SavedJob
 
 _SHOWN = 3  # plays that a report lists for each finding
-# Errors of a job without a retry policy that was interrupted. They are not the job's fault.
+# The errors with which an interrupted job without a retry policy fails. They aren't its fault.
 _CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
 
 
@@ -30,7 +30,7 @@ class Play:
 
     @property
     def outcome(self) -> str:
-        """How the job ended, in words."""
+        """How the job ended, with its attempt and its error."""
         if not self.job.status.finished:
             return f"never ended: {self.job.state}"
         error = f" with {self.job.error}" if self.job.error and not self.has_succeeded else ""
@@ -69,7 +69,7 @@ class Report:
 
     @property
     def done_twice(self) -> list[Any]:
-        """The effects that occurred more often in some play than undisturbed, each once."""
+        """The effects that occurred more often in a play than undisturbed, each listed once."""
         found: dict[str, Any] = {}
         for play in self.plays:
             for effect in _more(play, self.undisturbed):
@@ -155,7 +155,7 @@ def _findings(play: Play, undisturbed: Play) -> list[str]:
 
 
 def _more(play: Play, undisturbed: Play) -> list[Any]:
-    """Return the effects that occurred more often than undisturbed, each once."""
+    """Return the effects that occurred more often than undisturbed, each listed once."""
     more = _counted(play) - _counted(undisturbed)
     return list({repr(each): each for each in play.effects if repr(each) in more}.values())
 

@@ -1,4 +1,4 @@
-"""A simulated Lambda that is kind except for one mishap, and that records the moments of a job."""
+"""A simulated Lambda that does only one kind of harm, and that records the moments of a job."""
 
 import json
 from collections import Counter
@@ -27,15 +27,15 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 from work.running_job import RunningJob
 
 _INVOCATION = 900  # seconds that an invocation has
-_LITTLE_TIME = 20  # seconds left, so that a leg must end at its next checkpoint
-# Questions that count only if they concern the job's own worker, not another function or worker.
+_LITTLE_TIME = 20  # seconds that are left, so few that a leg must end at its next checkpoint
+# Only questions about the job's own worker count. Those about another function or worker don't.
 _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 
 
 class ScriptedLambda(SimulatedLambda):
     """The world of one play. `moments` are those that the job's workers reached.
 
-    `seconds` pass between two checkpoints. With more than 5, each checkpoint is written.
+    `seconds` pass between two checkpoints. If they are more than 5, each checkpoint is written.
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:
@@ -48,7 +48,7 @@ class ScriptedLambda(SimulatedLambda):
         self._until: int | None = None  # the end of a mishap that lasts
 
     def chance(self, what: str, n: int) -> int:
-        """Answer from the script, also while the world rests."""
+        """Answer from the script, even while the world rests."""
         return self.choose(what, n)
 
     @contextmanager

@@ -25,11 +25,11 @@ HERE = Path(__file__).parent
 _LAST = ROOT / ".build" / "mutants.json"  # which test noticed each mutation in the last run
 
 _BASELINE_SECONDS = 900.0  # seconds for the tests of one file, unchanged
-# A test hangs if, under a mutation, it takes longer than these seconds plus this multiple of the
-# time that it takes unchanged.
+# Under a mutation, a test counts as hung after these seconds plus this multiple of the time that it
+# takes without a mutation.
 _TEST_SECONDS = 10.0
 _TEST_TIMES = 20
-_STARTED_IN = 20.0  # seconds that a process may take before and after its tests
+_OVERHEAD_SECONDS = 20.0  # seconds that a process may take before and after its tests
 _HISTORY_SECONDS = 0.5  # seconds for each history, on a busy machine
 
 
@@ -140,7 +140,9 @@ def _accepted(mutations: list[Mutation], *, whole: bool) -> set[str]:
     accepted = {f"{each['in']}: {what}" for each in entries for what in each["mutations"]}
     unknown = accepted - {each.name for each in mutations}
     if whole and unknown:
-        raise DoesNotApply("accepted, but they don't exist: " + "; ".join(sorted(unknown)))
+        raise DoesNotApply(
+            "accepted.toml lists mutations that don't exist: " + "; ".join(sorted(unknown))
+        )
     return accepted - unknown
 
 
@@ -159,7 +161,7 @@ def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
 
 
 def _baseline(sandbox: Sandbox, files: list[str]) -> dict[str, Executed]:
-    """Return every test with the engine's lines that it executes. Exit if one fails unchanged."""
+    """Return every test with the engine's lines that it executes. Exit if a test fails already."""
     found: dict[str, Executed] = {}
     work = (Work(partial(_record, file), _BASELINE_SECONDS) for file in files)
     for outcome in sandbox.do_all(work):
@@ -178,7 +180,7 @@ def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
     """Return the work for a mutation: run the tests that execute its lines, then play histories."""
     tests = noticing.coming_by(mutation)
     limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
-    seconds = _STARTED_IN + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories
+    seconds = _OVERHEAD_SECONDS + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories
     return Work(partial(_try, limits, histories), seconds, mutation)
 
 

@@ -34,7 +34,7 @@ class Recorded(TypedDict):
 
 
 class Collected:
-    """Collected tests. They run in the process that calls a method."""
+    """Tests that were collected. Each method works in the process that calls it."""
 
     def __init__(self, session: pytest.Session, copy: Path) -> None:
         self.copy = copy

@@ -2,7 +2,7 @@
 
 
 def noticed_by_history(count: int) -> str | None:
-    """Return the first broken promise or error of a history; None if no history notices anything.
+    """Return the first broken promise or error of a history, or None if all histories go well.
 
     The imports are here because they must come from the copy that this process tests.
     """

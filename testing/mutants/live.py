@@ -14,8 +14,8 @@ _Place = tuple[str, str, int]  # file, qualified name, line
 class LiveFunctions:
     """The existing functions of some folders, by the place where each is defined.
 
-    Every mutation is inside a function, so it is enough to replace the code of that function's
-    object. Every module that has imported the function then has the mutation. Functions inside it
+    Every mutation is inside a function, so it is enough to replace the code of the function object.
+    Every module that has imported the function then has the mutation. Functions inside the function
     are created from the new code.
     """
 
@@ -32,7 +32,7 @@ class LiveFunctions:
     def replace(self, mutation: Mutation) -> None:
         """Give the mutated functions their new code.
 
-        Raises DoesNotApply if there is none, although its module is imported.
+        Raises DoesNotApply if no such function exists, although its module is imported.
         """
         file = str(self._root / mutation.file)
         replaced = False
@@ -57,8 +57,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def _can_replace(code: CodeType, function: FunctionType) -> bool:
     """Return whether the code can replace the function's code.
 
-    It can't if they close over different variables. Such a function is inside another one, which
-    creates it from the new code.
+    It can't if the two close over different variables. Such a function is defined inside another
+    one, which creates it again from the new code.
     """
     return code.co_freevars == function.__code__.co_freevars
 

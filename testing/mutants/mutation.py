@@ -5,8 +5,7 @@ from pathlib import Path
 
 
 class DoesNotApply(Exception):
-    """The text of a listed mutation isn't exactly once in its file: the code or the list
-    changed."""
+    """A list no longer fits the code. For example, a listed mutation's text must occur once."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Mutation:
     """One change to the source of a file.
 
     `what` describes it in one line. The mutation's name consists of the file, the function and
-    `what`. It has no line number, because those change too often.
+    `what`. It has no line number, because line numbers change too often.
     """
 
     file: str

@@ -13,8 +13,9 @@ _ANYWHERE = ""
 class Noticing:
     """The lines that each test executes, and the mutations that each has noticed.
 
-    `also` names, by file of the engine, prefixes of tests that execute it in another process, where
-    their lines aren't recorded. `last` has the test that noticed each mutation in the last run.
+    `also` maps a file of the engine to prefixes of test names. These tests execute the file in
+    another process, where lines aren't recorded. `last` has the test that noticed each mutation in
+    the last run.
     """
 
     def __init__(self, also: dict[str, list[str]], last: dict[str, str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Run work on copies of the project. Each copy has a process that has collected the tests.
 
-The process forks for each piece of work. So the work starts with all imports done, and can't change
-the process.
+The process forks for each piece of work. So the work starts with all imports done, and can't affect
+later work.
 """
 
 import importlib
@@ -111,7 +111,7 @@ class Sandbox:
     def do_all(self, work: Iterable[Work]) -> Iterator[Outcome]:
         """Do every piece of work, and yield outcomes as they come.
 
-        A piece is taken only when there is a free process.
+        Take a piece from `work` only when a process is free.
         """
         waiting = enumerate(work)
         busy: dict[Any, _Server] = {}
@@ -132,7 +132,7 @@ class Sandbox:
     def serve(self, copy: Path, pipe: Connection) -> None:
         """Collect the tests, then do the work that arrives through the pipe, until it is closed."""
 
-        def serve(tests: Collected) -> None:
+        def do_work(tests: Collected) -> None:
             pipe.send("ready")
             while True:
                 try:
@@ -143,7 +143,7 @@ class Sandbox:
                     pipe.send(_run_in_child(index, work, tests))
 
         _import_from(copy)
-        collect(self._files, copy, serve)
+        collect(self._files, copy, do_work)
 
 
 def _receive(server: _Server) -> Any:
@@ -183,8 +183,8 @@ def _mutated_file(copy: Path, mutation: Mutation | None, index: int) -> Iterator
     path = copy / mutation.file
     before, original = path.stat(), path.read_bytes()
     path.write_text(mutation.source)
-    # Python finds outdated bytecode by the time in seconds and the size, which two mutations may
-    # share.
+    # Python recognizes outdated bytecode by the source's size and its time in seconds. Two
+    # mutations could have the same, so each gets a time of its own.
     os.utime(path, (index, index))
     try:
         yield
