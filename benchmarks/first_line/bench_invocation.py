@@ -1,4 +1,4 @@
-"""Run the worker's first invocation, with responses of DynamoDB made inside the process."""
+"""Run the worker's first invocation. DynamoDB's responses are made inside the process."""
 
 import handlers.worker  # isort: skip # first, as in a function: it turns garbage collection off
 
@@ -48,7 +48,7 @@ class _Raw(io.BytesIO):
 
 
 def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """Return the queued row to a read, the claimed row to an update, and no rows to a query."""
+    """Answer a read with the queued row, an update with the claimed row, and a query with none."""
     asked = json.loads(request.body)  # type: ignore[arg-type] # bytes, of this protocol
     answer: dict[str, Any] = {"Items": [], "Count": 0, "ScannedCount": 0}
     if "Key" in asked:

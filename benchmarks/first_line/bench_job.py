@@ -1,4 +1,4 @@
-"""A job with a payload model that ends its process at its first line, where measuring stops."""
+"""A job with a payload model. Measuring stops at its first line, which ends the process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A module with a job for EXTENSIONS, like that of an organization."""
+"""A module for EXTENSIONS with a job, like that of an organization."""
 
 from work import Job
 

@@ -37,7 +37,7 @@ def work(units: int, recording: str) -> None:
 
 
 def route(units: int, _recording: str = "") -> None:
-    """Measure a request that makes no AWS call, with a runner that sends nothing."""
+    """Measure an API request that makes no AWS call. Its runner sends nothing."""
     from handlers import api
 
     event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})

@@ -22,7 +22,7 @@ from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
 from work_unit import JOB_TYPE, PAYLOAD
 
-# The recording is made an hour ahead, so that its items aren't overdue when peers repeat it.
+# Seconds by which the clock is ahead while recording, so that no recorded item is overdue later.
 _AHEAD = 60 * 60.0
 
 

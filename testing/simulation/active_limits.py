@@ -13,7 +13,8 @@ from work import Queue, Rate
 
 # How long a process may use limits that it has read, if its clock is slow.
 _STALE = CACHED + 2 * SKEW
-# A requested sweep must be over, by every clock, at the first timer run after this time.
+# How long after its request a sweep (see runners/sweeping.py) must be over at the next timer run,
+# whichever clock is used.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
 _NO_LIMITS: Row = {}
 
@@ -27,7 +28,7 @@ class Believed:
 
 
 class ActiveLimits:
-    """The queue's limits and its pause, as operators and deploys have changed them."""
+    """The queue's limits and its pause, with every change by operators and deploys."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
@@ -50,7 +51,7 @@ class ActiveLimits:
                 self._sweep = now, self._world.landed
 
     def believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
-        """Yield the limits that an invocation may use after it read limits between these times."""
+        """Yield the limits that an invocation may use if it last read them between these times."""
         declared = invocation.queues.get(LIMITED)
         for at, (began, changed) in enumerate(self._changed):
             ended = self._changed[at + 1][0] if at + 1 < len(self._changed) else None
@@ -58,8 +59,10 @@ class ActiveLimits:
                 yield _merged(declared, changed)
 
     def known_to(self, invocation: Invocation) -> Believed | None:
-        """Return the limits that the invocation and all concurrent ones must know by now, or
-        None."""
+        """Return the limits that the invocation and all concurrent ones must know by now.
+
+        Return None if some of them may use other limits, or may not know of a pause or its end.
+        """
         believed = {*self.believed(invocation, invocation.started, self._world.time)}
         if len(believed) > 1 or self._paused_or_resumed_at >= invocation.started - _STALE:
             return None
@@ -73,9 +76,9 @@ class ActiveLimits:
         request.
         """
         asked_at, number = self._sweep
-        moved_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)
-        is_over = number and timer_run.started >= asked_at + SWEPT_AFTER and moved_at <= asked_at
-        return number if is_over else None
+        changed_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)
+        is_late = number and timer_run.started >= asked_at + SWEPT_AFTER
+        return number if is_late and changed_at <= asked_at else None
 
 
 def _merged(declared: Queue | None, changed: Row) -> Believed:

@@ -16,12 +16,12 @@ _NOTHING: Declared = MappingProxyType({})
 _DEPLOY_TIME = clock.MINUTE  # the length of a deploy, in which invocations may run the old code
 
 SLOTS = (None, 1, 1, 2, 3)
-# Slow compared with the clock skew, so that an early start is noticed.
+# The rates are slow compared with the clock skew, so that an early start is noticed.
 RATES = (None, None, Rate(1, seconds=200), Rate(2, seconds=600, burst=2))
 
 
 class DeclaredQueues:
-    """The queues that a world's deploys declare. Each invocation has those of its own code."""
+    """The queues that a world's deploys declare. Each invocation uses the queues of its code."""
 
     def __init__(self, now: Callable[[], int], choose: Callable[[str, int], int]) -> None:
         self._now = now
@@ -35,7 +35,7 @@ class DeclaredQueues:
         return self._deployed_at
 
     def deploy(self, declared: Declared) -> None:
-        """Deploy other code. For a minute a new invocation runs the old code or the new."""
+        """Deploy other code. For a minute, a new invocation runs either the old code or the new."""
         self._deployed_at = self._now()
         self._before, self._latest = self._latest, declared
         self.use(None)

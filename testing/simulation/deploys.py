@@ -44,7 +44,7 @@ def take_few_steps(job: RunningJob, payload: FewSteps) -> dict[str, Any]:
 class Deploys:
     """Draws the version of each invocation when the invocation begins, and activates it.
 
-    A version is active while its invocation runs, but not while others run in between.
+    When another invocation runs in between, its version is active instead.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """The boundary between code and AWS, where a hostile Lambda does most of its harm.
 
-Before a call it kills the invocation, throttles the call, or freezes the invocation while the world
-continues. After a call that has landed it kills the invocation, or loses the response.
+Before a call, it may kill the invocation, throttle the call, or freeze the invocation while the
+world continues. A call has landed once AWS has carried it out. Then it may kill the invocation or
+lose the response.
 """
 
 import io
@@ -29,7 +30,7 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
-_LAG = 120_000  # milliseconds by which an index lags behind its table at most
+_LAG = 120_000  # the most milliseconds by which an index lags behind its table
 
 
 class FaultInjector:
@@ -41,12 +42,11 @@ class FaultInjector:
         self._response_was_lost = False  # whether the response of the current call was lost once
         self._last_intercepted: Any = None  # the last request that was intercepted
         self._transactions: set[str] = set()  # request tokens of transactions that have landed
-        self._unanswered: set[int] = (
-            set()
-        )  # depths of invocations whose current call never gets an answer
+        # Depths (in the world's stack) of invocations whose current call never gets an answer.
+        self._unanswered: set[int] = set()
         # By machine and quota: the retries that are left.
         self._quotas: dict[tuple[object, int], int] = {}
-        # By shard: time, upper bound and result of a query.
+        # By shard: the time, upper bound and result of a query of the due index.
         self._index: dict[str, tuple[int, int, Any]] = {}
 
     @contextmanager
@@ -76,7 +76,7 @@ class FaultInjector:
                 events.unregister(event, hook)
 
     def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        """Let moto answer the calls of other clients. This class doesn't intercept them."""
+        """Let moto answer the calls of other clients, which this class doesn't intercept."""
         return None if request is self._last_intercepted else answered_by_moto(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
@@ -118,8 +118,8 @@ class FaultInjector:
 
     @contextmanager
     def _answered_or_not(self) -> Iterator[Invocation]:
-        """Record on the calling invocation whether its call was answered, or when it was
-        refused."""
+        """Record in the calling invocation whether its call was answered. If it wasn't, record the
+        time."""
         caller = self._world.stack[-1] if self._world.stack else Invocation.none()
         caller.is_answered = False
         try:
@@ -135,7 +135,8 @@ class FaultInjector:
         if (fault := self._refusal_by_fault(event_name, request)) is not None:
             return fault
         # Most calls succeed, because otherwise no job would progress. Workers get most of the
-        # faults: they freeze, are overtaken, and find the rows that a killed successor left.
+        # faults. For example, a worker freezes, is overtaken, and finds the row that its killed
+        # successor left.
         working = bool(world.stack) and world.stack[-1].name == "worker"
         kindness = (7 if len(world.stack) == 1 else 3) if working else 21
         match world.chance("before a call", kindness + 3) - kindness:
@@ -149,7 +150,10 @@ class FaultInjector:
         return None
 
     def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return the refusal that a call gets at this time, or None. May raise botocore's error."""
+        """Return the refusal by which one of the world's faults ends a call, or None.
+
+        May raise botocore's error instead.
+        """
         world = self._world
         _, service, operation = event_name.split(".")
         if len(world.stack) in self._unanswered:
@@ -166,14 +170,14 @@ class FaultInjector:
                 service,
                 ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
             )
-        # Transactions conflict more easily than single writes, and are rarer.
+        # Transactions are rarer than single writes, and conflict more easily.
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
             return _conflict(operation, request)
         return None
 
     def _lose_answer(self, event_name: str) -> None:
-        """Perhaps lose the answer of a call that has landed: once, or for every repetition too."""
+        """Perhaps lose the answer of a call that has landed, either once or for each repetition."""
         world = self._world
         service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
@@ -198,8 +202,8 @@ class FaultInjector:
             self._world.take_invoke(json.loads(request.body))
             return _answer(202, None)
         operation = event_name.split(".")[2]
-        if operation == "Query" and (old := self._lagging_result(request)) is not None:
-            return _answer(200, old)
+        if operation == "Query" and (result := self._lagging_result(request)) is not None:
+            return _answer(200, result)
         if not moto_direct.knows(request):
             return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
@@ -214,8 +218,8 @@ class FaultInjector:
             self._note_landed(operation, call, body)
 
     def _note_repetition(self, call: dict[str, Any]) -> bool:
-        """Note a transaction's token. Return whether the call repeats one that has landed, and so
-        changes nothing."""
+        """Note a transaction's token. Return whether the call repeats a transaction that has
+        landed. Such a repetition changes nothing."""
         token = call.get("ClientRequestToken")
         has_landed = token in self._transactions
         if token is not None:
@@ -223,8 +227,10 @@ class FaultInjector:
         return has_landed
 
     def _lagging_result(self, request: Any) -> Any:
-        """Perhaps return a recent earlier result of a query of the due index. Otherwise note the
-        result and return None."""
+        """Return the result of a query of the due index, perhaps a recent earlier one.
+
+        Return None for other queries, and if the index doesn't lag in this world.
+        """
         world, call = self._world, json.loads(request.body)
         if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
             return None
@@ -275,7 +281,7 @@ class FaultInjector:
         self._world.on_write(invocation, row)
 
 
-# The original, before anything is patched.
+# moto's own method, before it is patched here.
 _STUBBER = BotocoreStubber.__call__
 
 
@@ -285,7 +291,8 @@ def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Sign only calls to S3. Only moto's S3 reads signatures, and they take a tenth of the time."""
+    """Sign only calls to S3, because only moto's S3 reads signatures. They take a tenth of the
+    time."""
     return None if ".s3." in event_name else UNSIGNED
 
 
@@ -297,7 +304,7 @@ def _refusal(event_name: str, status: int) -> AWSResponse:
 
 
 def _conflict(operation: str, request: Any) -> AWSResponse:
-    """Return the refusal of a write that conflicts with a transaction of the same item."""
+    """Return the refusal of a write that conflicts with a transaction on the same item."""
     if operation != "TransactWriteItems":
         return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
     others = len(json.loads(request.body)["TransactItems"]) - 1

@@ -1,7 +1,7 @@
-"""The faults of a simulated Lambda that can be switched on. Others can always happen.
+"""The faults of a simulated Lambda that can be switched on and off. Others can always happen.
 
-A fault that is off makes no choices. So a seed still plays the history that it played before the
-fault was added.
+A fault that is off makes no choices. So when a fault is added to this list, a seed still plays the
+same history without it.
 """
 
 from collections.abc import Set
@@ -14,7 +14,7 @@ class Fault(StrEnum):
     STORM = "storm"  # a service refuses, or does not answer, for 5 to 120 s
     NETWORK = "network"  # one call gets a network error, before or after it landed
     NO_ANSWER = "no answer"  # a write lands, but neither it nor any repetition is answered
-    CONFLICT = "conflict"  # a write conflicts with a transaction of the same item
+    CONFLICT = "conflict"  # a write conflicts with a transaction on the same item
     RETRY_QUOTA = "retry quota"  # botocore's retries are limited
     MACHINES = "machines"  # each process has its own cache of pauses and limits
     INDEX_LAG = "index lag"  # an index lags behind its table

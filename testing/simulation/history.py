@@ -1,4 +1,4 @@
-"""One history: a few jobs dispatched into a hostile Lambda, and watched until each has ended."""
+"""One history: dispatch a few jobs into a hostile Lambda, and watch them until all have ended."""
 
 import random
 import shlex
@@ -36,7 +36,7 @@ from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver, TurnOver
 
 _UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
-_MAX_REQUESTS = 12  # dispatches, after which working jobs dispatch no more unique jobs
+_MAX_REQUESTS = 12  # after this number of dispatches, working jobs dispatch no more unique jobs
 # Twice the skew, because two clocks decide whether a row has expired.
 _MAX_CLOCK_DIFFERENCE = 2 * SKEW
 _CONCURRENT = 4  # invocations that may run at the same time if queues have limits
@@ -45,10 +45,7 @@ _MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
 
 @contextmanager
 def stage(**more_settings: str) -> Iterator[None]:
-    """Run an AWS that histories play on, with these additional settings.
-
-    One stage serves any number of histories, one after another.
-    """
+    """Run an AWS for any number of histories, one after another, with these additional settings."""
     environment = {"EXTENSIONS": "testing.simulation.simulated_work"} | SETTINGS | more_settings
     with (
         mocked_aws(environment),
@@ -109,7 +106,8 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
-        # by campaign: the payloads that its job may have; each dispatch uses its own campaign
+        # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
+        # campaign.
         self.payloads: dict[str | None, list[Steps]] = {}
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
@@ -120,9 +118,10 @@ class History:
         )
         # The steps taken, by the job, the number of its restarts, and its payload.
         self.done: dict[tuple[str, int, str], list[int]] = {}
-        self.ids: dict[str, set[str]] = {}  # ids of jobs, by request: each request must be one job
-        self.asked: list[JobData] = []  # requests under an idempotency key
-        # by lot: the first payload of its jobs that replace others
+        # By request: the ids of its jobs. Each request must create only one job.
+        self.ids: dict[str, set[str]] = {}
+        self.asked: list[JobData] = []  # requests with an idempotency key
+        # By lot (the key of unique work): the first payload of the jobs that replace others.
         self.asked_first: dict[str, Steps] = {}
         self._stack = ExitStack()
 
@@ -249,7 +248,7 @@ class History:
             self._check_is_one_job(f"request {data.idempotency_key}", job_id)
 
     def _check_is_one_job(self, what: str, job_id: str) -> None:
-        if self._has_unique:  # a request returns another job only until that job is gone
+        if self._has_unique:  # a request may return another job, but only while that job exists
             there = {row["id"] for row in self._rows() if not self._has_expired(row)}
             self.ids[what] = self.ids.get(what, set()) & there
         if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
@@ -331,8 +330,8 @@ class History:
             self._end_if_time_is_over(job)
             if payload.checkpoints:
                 try:
-                    go_on = job.next_turn if payload.turns else job.checkpoint
-                    go_on(step + 1, progress=100 * step / payload.steps)
+                    checkpoint = job.next_turn if payload.turns else job.checkpoint
+                    checkpoint(step + 1, progress=100 * step / payload.steps)
                 except (LegOver, Paused, TurnOver):
                     self.checker.leg_ended(job.id)
                     raise
@@ -360,14 +359,14 @@ class History:
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
         try:
-            self._take_named(job, step)
+            self._run_named_step(job, step)
         except (*AWS_ERRORS, JobRunnersError):
             self.checker.excused(job.id)  # the job may fail because its step couldn't be saved
             raise
 
-    def _take_named(self, job: RunningJob, step: int) -> None:
+    def _run_named_step(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
-            # Without its claim, an overtaken job doesn't learn that the step was already taken.
+            # An overtaken worker has lost its claim, and doesn't learn that the step was taken.
             if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
                 self.checker.broken(f"step {step} of job {job.id} was taken again")
             self.world.spend(1)

@@ -21,13 +21,13 @@ from testing.simulation.unique_checker import UniqueChecker
 from work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
-# Errors that the engine itself gives to jobs that no worker could start, or that never ended.
+# Errors with which the engine itself fails jobs that no worker could start, or that never end.
 _ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-# How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
-# call: while it writes a job's outcome, and while it returns a job that it has not started.
-_GIVES_UP_OUTCOME = 6 * clock.SECOND
-_GIVES_UP_RETURN = 21 * clock.SECOND
-_GIVES_UP_WAITING = 11 * clock.SECOND  # while a job's own call waits for an answer
+# If AWS does not answer a call, a worker may give up. This long before its deadline, it may give up
+# (in milliseconds):
+_GIVES_UP_OUTCOME = 6 * clock.SECOND  # writing a job's outcome
+_GIVES_UP_RETURN = 21 * clock.SECOND  # returning a job that it has not started
+_GIVES_UP_WAITING = 11 * clock.SECOND  # waiting for the answer to a job's own call
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -40,7 +40,7 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """Everything that can be known about each job by watching its row, messages and function."""
+    """What is known about each job from the writes to its row, its messages and its function."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
@@ -49,22 +49,21 @@ class InvariantChecker:
         self.settled = 0  # jobs settled by the timer or by a failure record
         self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
         self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
-        self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
-        # By job: attempt and leg that started last and have not ended.
+        self.lost: set[str] = set()  # accepted jobs without an outcome at the end of the history
+        # By job: the attempt and leg that started last, if they have not ended.
         self._open_legs: dict[str, tuple[int, int]] = {}
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # jobs deleted by operators
-        self.runs: Counter[str] = (
-            Counter()
-        )  # by job: how often it started over, such as after a retry by an operator
+        # By job: how often it started over, for example after a retry by an operator.
+        self.runs: Counter[str] = Counter()
         self._pauses = Pauses(world)
-        self._reasons: Counter[str] = (
-            Counter()
-        )  # by job: changes of status, each a reason to send messages
-        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it last started over
-        # jobs that may fail, because their function was made to fail
+        # By job: the number of changes of its status. Each is a reason to send messages.
+        self._reasons: Counter[str] = Counter()
+        # By job: the invocations that have claimed it since it last started over.
+        self._claimers: dict[str, list[Invocation]] = {}
+        # Jobs that may fail, because their function was made to fail.
         self._excused: set[str] = set()
-        # by job: the invocation in which its function returned
+        # By job: the invocation in which its function returned.
         self._returned: dict[str, Invocation] = {}
         self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
         self.schedules = (
@@ -81,8 +80,8 @@ class InvariantChecker:
         world.on_end = self._check_ended_invocation
 
     def broken(self, promise: str) -> None:
-        """Record a broken promise, without raising, because the code under test might catch the
-        error."""
+        """Record a broken promise. An error isn't raised, because the code under test might catch
+        it."""
         self.violations.append(promise)
 
     # --- reported by the job itself ---------------------------------------------------------------
@@ -94,7 +93,7 @@ class InvariantChecker:
         Only jobs with a retry policy have another attempt.
         """
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
-            return  # it was frozen after its claim, and can't write to the row any more
+            return  # it was frozen and has lost its claim, so it can't write to the row any more
         last = self._open_legs.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
@@ -150,7 +149,7 @@ class InvariantChecker:
     # --- read from the table ----------------------------------------------------------------------
 
     def saw(self, invocation: Invocation, after: Row) -> None:
-        """Check that a write to a job's row that has landed is a permitted one."""
+        """Check that a write that has landed on a job's row is permitted."""
         before = self.rows.get(after["id"])
         self.rows[after["id"]] = after
         self._check_row(after)
@@ -160,7 +159,7 @@ class InvariantChecker:
                 self._check_failed(invocation, after)
 
     def _note_landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed. Updates of rows are also passed to `saw`."""
+        """Note a call that has landed. Updates of jobs' rows are passed to `saw` as well."""
         if self._lines:
             self._lines.landed(operation, call)
         if self.schedules:
@@ -276,14 +275,14 @@ class InvariantChecker:
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
             self.broken(f"{job}: claimed while it was parked")
-        # Compare with the start of the invocation: if it freezes before its claim, it doesn't learn
-        # of pauses that began after its start.
+        # Compare with the start of the invocation. If it freezes before its claim, it may not know
+        # of a pause that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
         if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
             self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
-        """Check that a job without a retry policy failed for a valid reason, because it isn't tried
+        """Check that a job without a retry policy failed for a valid reason. It isn't tried
         again."""
         error = json.loads(row["error"])
         claimers = self._claimers.get(row["id"], [])
@@ -293,11 +292,11 @@ class InvariantChecker:
             return
         waited_until = invocation.deadline - _GIVES_UP_WAITING
         if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
-            return  # it waited until its time was up for a service that didn't answer
+            return  # a service didn't answer, and the job waited for it until its time was over
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
         if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
-            return  # it had started, and then no worker could load it for a day
+            return  # after the job had started, no worker could load it for a day
         if self._has_record_of_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
@@ -350,7 +349,7 @@ class InvariantChecker:
     def _has_record_of_killed(self, invocation: Invocation) -> bool:
         """Return whether an invocation handles the failure record of one that was killed.
 
-        The record of a duplicate that was killed before its claim can't be distinguished from that
-        of the claimer.
+        The record may also be that of a duplicate that was killed before its claim. The two can't
+        be distinguished.
         """
         return invocation.cause is not None and invocation.cause.dead

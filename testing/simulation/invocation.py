@@ -10,7 +10,7 @@ from work import Queue
 WELL = "well"
 
 Message = dict[str, Any]
-"""A message of ours, as it is on the wire."""
+"""One of our messages, in the form in which it is sent."""
 
 
 def id_of(message: Message) -> str:
@@ -21,7 +21,7 @@ def id_of(message: Message) -> str:
 
 
 class Killed(BaseException):
-    """The invocation was killed. Its code can't catch this, and does nothing more."""
+    """The invocation was killed. Its code doesn't catch this error, so it does nothing more."""
 
 
 @dataclass
@@ -60,13 +60,13 @@ class Invocation:
 
     @staticmethod
     def none() -> "Invocation":
-        """Return an invocation for calls that no invocation makes."""
+        """Return a stand-in for calls that are made outside any invocation."""
         return Invocation("none", deadline=0, skew=0, hops=0, message={}, started=0)
 
 
 @dataclass(order=True)
 class Event:
-    """Something that a function will be invoked with, not before `at`."""
+    """An event for a function. It arrives at the time `at` or later."""
 
     at: int
     number: int
@@ -77,6 +77,6 @@ class Event:
 
     @property
     def message(self) -> Message:
-        """Our message in this event, or in the failure record that this event is."""
+        """Our message in this event, or in the record if the event is a failure record."""
         message: Message = self.body.get("requestPayload", self.body)
         return message

@@ -20,9 +20,9 @@ _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slo
 
 @dataclass
 class _Start:
-    """One start that counts against a rate. It was decided between `began` and `written`.
+    """One start that counts against a rate, decided between the times `began` and `written`.
 
-    `rate` is None if the rate that applied can't be determined.
+    `rate` is None if no rate applied, or if several may have applied.
     """
 
     began: int
@@ -39,10 +39,11 @@ class LineChecker:
         self._rows: dict[str, Row] = {}
         self._items: dict[tuple[str, str], Row] = {}
         self._limits = ActiveLimits(world)
-        self._payments: dict[str, list[_Start]] = {}  # by line: of jobs that start or are admitted
-        self._starts: dict[str, list[_Start]] = {}  # by line: of jobs that are claimed
+        # By line: the starts that were paid for, by jobs that were admitted or claimed.
+        self._payments: dict[str, list[_Start]] = {}
+        self._starts: dict[str, list[_Start]] = {}  # by line: the starts of claimed jobs
         self._paid: set[str] = set()  # jobs that have paid for a start and may still use it
-        # by line and waiting group: the groups that were admitted while it waited
+        # By line and waiting group (an organization): the groups admitted while it waited.
         self._admitted_past: dict[tuple[str, str], list[str]] = {}
         # By line: the last write that freed a slot, parked or admitted a job, and its invocation.
         self._moved: dict[str, tuple[int, Invocation]] = {}
@@ -56,9 +57,9 @@ class LineChecker:
 
     def looked(self, call: Row) -> None:
         """Note the entries of a line if this call is the first of a read of the line."""
-        place, key = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
-        line = str(place.get("S"))
-        is_first = line.startswith("line#") and key == {"S": "rate"}
+        pk, sk = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
+        line = str(pk.get("S"))
+        is_first = line.startswith("line#") and sk == {"S": "rate"}
         if is_first and "ExclusiveStartKey" not in call and self._world.stack:
             invocation = self._world.stack[-1]
             invocation.looks[line] = Look(invocation.called_at, self._entries(line))
@@ -89,8 +90,11 @@ class LineChecker:
         """Check that an invocation leaves no job waiting if every process must know of free
         capacity.
 
-        The check applies to an invocation that freed a slot, parked a job or admitted one; to the
-        handler of a killed invocation's failure record; and to the timer.
+        The check applies to:
+
+        - an invocation that freed a slot, parked a job or admitted a job
+        - an invocation that handled the failure record of a killed invocation
+        - the timer
         """
         undisturbed = invocation.ended == WELL and not invocation.refused_at
         if not undisturbed or invocation.zombie or self._world.stack:
@@ -116,11 +120,12 @@ class LineChecker:
         It checks only capacity that was there when the sweep was requested. The promise holds even
         if the process that began the sweep was killed.
         """
-        asked_by = self._limits.swept_since(invocation)
-        if asked_by is None:
+        request_number = self._limits.swept_since(invocation)
+        if request_number is None:
             return
         for line in {line for line, sk in self._items if sk.startswith("wait#")}:
-            if self._last_write[line] < asked_by and self._has_known_capacity(line, invocation):
+            is_unchanged = self._last_write[line] < request_number
+            if is_unchanged and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
                 self._broken(f"the sweep has left {first} waiting in {line} with capacity")
 
@@ -153,8 +158,8 @@ class LineChecker:
         invocation = self._world.stack[-1]
         self._note_move(before, after, invocation)
         is_claimed = status == "running" != before.get("status")
-        # A replaced job also leaves its line, without being admitted: it joins a line as a new job
-        # does.
+        # A job whose payload is replaced also leaves its line, but isn't admitted. It then joins a
+        # line as a new job does.
         is_replaced = after.get("replaced_by") != before.get("replaced_by")
         left_line = str(before.get("held_by")).startswith("line#")
         is_admitted = status == "queued" and left_line and not is_replaced
@@ -178,7 +183,7 @@ class LineChecker:
             self._seen_by_timer[line] = invocation
 
     def _check_slot(self, job: str, named: Row, after: Row) -> None:
-        """Check that a slot and a row name each other, or neither names the other."""
+        """Check that the row names the slot if and only if the slot names the job."""
         line, number = _line_of(after), named["slot"]
         holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
         if after.get("slot") == number and holder != after["id"]:
@@ -222,9 +227,9 @@ class LineChecker:
             self._broken(f"{job}: started without paying for it")
 
     def _check_turn(self, job: str, before: Row, after: Row) -> None:
-        """Check that an admitted job is the next one.
+        """Check that the right job was admitted.
 
-        The next one is the oldest, or in a fair queue a job of the next organization.
+        It is the job that has waited longest, or in a fair queue a job of the next organization.
         """
         line, group = before["held_by"], _group(before["wait_key"])
         look = self._world.stack[-1].looks.get(line)
@@ -236,7 +241,7 @@ class LineChecker:
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
             passed = self._admitted_past.setdefault((line, other), [])
             passed.append(group)
-            if not uses_limits:  # then the queue doesn't record the group that was served last
+            if not uses_limits:  # then the line doesn't record the group that was served last
                 passed.clear()
             if passed.count(group) > 1:
                 self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")
@@ -265,7 +270,7 @@ class LineChecker:
                 self._broken(f"the entry {sk} of {line} belongs to a job that does not name it")
 
     def _check_grant(self, line: str) -> None:
-        """Check that there are not more holders of slots than the active limit allows."""
+        """Check that no more jobs have slots than the active limit allows."""
         look = self._look(line)
         if look is None:
             return
@@ -312,7 +317,7 @@ class LineChecker:
                 self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
-        """Yield each version of the limits on which a decision after this read may be based."""
+        """Yield the limits on which a decision after this read may be based."""
         invocation = self._world.stack[-1]
         read_since = invocation.started if self._has_read_payload else look.began
         return self._limits.believed(invocation, read_since, look.began)
@@ -328,7 +333,7 @@ class LineChecker:
     def _has_known_capacity(self, line: str, invocation: Invocation) -> bool:
         """Return whether a job waits in a line although every process must know of free capacity.
 
-        If the invocation has sent a message about the line, the job may wait for it: return False.
+        If the invocation has sent a message about the line, return False. The job may wait for it.
         """
         limits = self._limits.known_to(invocation)
         has_sent_message = line.removeprefix("line#") in invocation.sent
@@ -338,8 +343,8 @@ class LineChecker:
             paid = self._items.get((line, "rate"), {}).get("tat", 0)
             started = self._items.get((line, "rate"), {}).get("started_tat", 0)
             used = max(paid, started - ADMISSION_LEAD * 1000)
-            opens = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
-            if opens > invocation.started - 2 * SKEW:
+            opens_at = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
+            if opens_at > invocation.started - 2 * SKEW:
                 return False
         held = {
             int(sk[-3:]) for sk in self._keys(line, "slot#") if "holder" in self._items[line, sk]
@@ -362,7 +367,7 @@ class LineChecker:
 
 
 def _group(entry: str) -> str:
-    """Return the organization of an entry in a fair queue; otherwise an empty text."""
+    """Return the organization of an entry in a fair queue, or "" in other queues."""
     return entry.split("#")[1]
 
 
@@ -371,7 +376,7 @@ def _line_of(row: Row) -> str:
 
 
 def _item(table: str, key: dict[str, str]) -> Row:
-    """Return the current item; an empty one if it is gone."""
+    """Return the current item, or an empty one if it is gone."""
     return moto_direct.plain(
         moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
     )

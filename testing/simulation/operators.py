@@ -114,8 +114,8 @@ class Operators:
     def _act_on_a_job(
         self, what: str, action: Callable[[JobRequest], object], states: tuple[Status, ...]
     ) -> None:
-        """Take an action on a job in one of these states. The job may leave the state before
-        that."""
+        """Take an action on a job in one of these states. The job may leave the state before the
+        action."""
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.chance("which job", len(ids))]
@@ -169,7 +169,7 @@ class Pauses:
             self._since.pop(name, None)
 
     def paused_since(self, job_type: str, queue_name: str) -> int | None:
-        """Return the time since which no job of this type and queue should start; None if it may
-        start."""
+        """Return the time since which a job of this type and queue is paused, or None if it
+        isn't."""
         names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
         return min((self._since[name] for name in names if name in self._since), default=None)

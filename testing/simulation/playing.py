@@ -1,6 +1,7 @@
-"""Helpers of everything that plays under a simulated Lambda.
+"""Helpers for histories and for the fixture `hostile`, which play under a simulated Lambda.
 
-They provide its settings, suppress output, and make random choices repeatable."""
+They provide settings, suppress output, and make random choices repeatable.
+"""
 
 import os
 import random
@@ -31,7 +32,7 @@ _SHARDS = 1
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Print nothing in this block, and do everything in one thread."""
+    """Print nothing in this block, and use one thread and one shard."""
     telemetry.logger.setLevel("CRITICAL")
     with (
         ExitStack() as after,

@@ -91,8 +91,8 @@ class ScheduleChecker:
             self._broken(f"{name} has started an occurrence while the previous one runs")
 
     def _check_move(self, before: Row, after: Row) -> None:
-        """Check that the timer counts every occurrence that it passes over, and skips none without
-        need."""
+        """Check that the timer counts every occurrence that it passes over, and that it skips one
+        only for a valid reason."""
         passed = [*_occurrences(before, after.get("next_at"))]
         if len(passed) > _MAX_COUNTED:
             return
@@ -123,9 +123,9 @@ class ScheduleChecker:
         """Check that no edit loses an occurrence that was due, unless it was paused."""
         if not before or "deleted_at" in (before | after):
             return
-        # If an edit freezes between its read and its write, it made its decision before the freeze.
-        is_other = after["since"] != before["since"]
-        decided_at = after["since"] if is_other else self._world.now()
+        # An edit that freezes between its read and its write decides before the freeze.
+        has_new_since = after["since"] != before["since"]
+        decided_at = after["since"] if has_new_since else self._world.now()
         has_come = before.get("next_at", decided_at + 1) <= decided_at
         stays = "paused_at" not in (before | after)
         if has_come and stays and after.get("next_at") != before["next_at"]:
@@ -137,7 +137,8 @@ class ScheduleChecker:
 def _occurrences(before: Row, until: int | None) -> Iterator[int]:
     """Yield the occurrences that a write has passed over.
 
-    They are those from `next_at` before the write until `next_at` after it."""
+    They start at the `next_at` from before the write, and end before `until`, the new `next_at`.
+    """
     at: int | None = before.get("next_at")
     when = When(before.get("cron"), before.get("every"), before.get("timezone", "UTC"))
     number = 0

@@ -44,7 +44,7 @@ class SchedulePeople:
         self._send = send
 
     def actions(self) -> list[Callable[[], object]]:
-        """Return the possible actions. One that is more likely is there twice."""
+        """Return the possible actions. An action that is twice as likely is listed twice."""
         return [self.put, self.put, self._pause, self._resume, self._delete, self._run_now]
 
     def put(self) -> None:

@@ -1,8 +1,12 @@
-"""A Lambda as hostile as the real one may be: in this process, in one thread, deterministic.
+"""A simulated Lambda that is as hostile as the real one may be. It uses one process and one thread.
 
 It delivers events twice, late, out of order or not at all, and kills an invocation at its deadline.
-It lets a zombie continue next to its successor, and skews its clocks. Calls to AWS go through
-`fault_injector`. `choose` decides each step: the same answers give the same history.
+It may let a frozen invocation continue after its deadline, next to its successor. Such an
+invocation is called a zombie. The clocks of invocations differ. Calls to AWS go through
+`fault_injector`.
+
+The simulation is deterministic. `choose` decides each step, and the same answers give the same
+history.
 """
 
 import itertools
@@ -30,8 +34,8 @@ from testing.simulation.storms import Storms
 from work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
-"""Takes a description of the choice and a number n. Returns 0 to n - 1; 0 is the harmless
-choice."""
+"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1. The harmless
+choice is 0."""
 
 # How far the clocks of two machines may differ, in milliseconds. The lease allows for this.
 SKEW = 20 * clock.SECOND
@@ -60,17 +64,16 @@ class SimulatedLambda:
         self.resting = False
         self.events: list[Event] = []
         self.stack: list[Invocation] = []
-        self.claims: dict[str, Invocation] = {}  # invocations with a claim, by its token
+        self.claims: dict[str, Invocation] = {}  # invocations with a claim, by the claim's token
         self.figures: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()  # number of messages, by job
         self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
         self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
-        self.people: Callable[[], None] = lambda: None  # let an operator act
-        self.expire_items: Callable[[], None] = lambda: (
-            None
-        )  # delete expired items, as DynamoDB does
+        self.people: Callable[[], None] = lambda: None  # lets an operator act
+        # Deletes expired items, as DynamoDB does.
+        self.expire_items: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
@@ -104,8 +107,8 @@ class SimulatedLambda:
         return self.time + (self.stack[-1].skew if self.stack else 0)
 
     def spend(self, seconds: float) -> None:
-        """Let time pass in the current invocation, as if a job worked. This may kill the
-        invocation."""
+        """Let time pass in the current invocation, as if a job worked. The invocation may be killed
+        when its time is over."""
         self.time += int(seconds * clock.SECOND)
         self.check_alive("working")
 
@@ -228,10 +231,9 @@ class SimulatedLambda:
         self._add("failures", record, self._delay_of("record"), cause=cause)
 
     def _let_days_pass(self) -> None:
-        """Let 8, 32 or 45 days pass. After 8 days, waiting jobs may still wait; after more, rows
-        expire.
+        """Let 8, 32 or 45 days pass, and drop pending events except for failure records.
 
-        Drop pending events, except for failure records.
+        After 8 days, jobs may still wait. After 32 or 45, rows expire.
         """
         self.figures["months"] += 1
         self.time += (32, 8, 45)[self.time // clock.SECOND % 3] * clock.DAY
@@ -244,7 +246,7 @@ class SimulatedLambda:
                 self.on_loss(event.message)
 
     def _deliver_from_queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
-        """Deliver a queue's message. It is delivered again until its function succeeds."""
+        """Deliver a queue's message. If the function fails, deliver it again later."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
         ended = self._invoke(event.function, records, handler, 60, event)
         if ended is not None or self._has_batch_failures:
@@ -323,11 +325,11 @@ class SimulatedLambda:
         if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
             invocation.zombie = True
             self.figures["zombies"] += 1
-        self.check_alive("after standing still")
+        self.check_alive("after a freeze")
 
     def _perhaps_fail_duplicate(self, invocation: Invocation | None) -> None:
-        """Perhaps deliver a worker's event to a second worker, which can't be loaded. Then deliver
-        all ready events, such as its failure record."""
+        """Perhaps deliver a worker's event again, to a second worker that can't be loaded. Then
+        deliver all ready events, such as the failure record of the second worker."""
         if invocation is None or invocation.name != "worker" or not invocation.message:
             return  # a polling process has no message, because it gets no events
         if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
@@ -337,14 +339,14 @@ class SimulatedLambda:
             self._deliver_ready()
 
     def _overtake(self) -> None:
-        """Let the lease run out, the timer notice it, and another message be sent and delivered."""
+        """Let the lease run out and the timer notice it. Then deliver the message that it sends."""
         for minutes in (3, 25):
             self.time += minutes * clock.MINUTE
             self.tick()
             self._deliver_ready()
 
     def _deliver_ready(self) -> None:
-        """Deliver all events that are due by now, and those that they cause at once, in order."""
+        """Deliver all events that are due by now, in order, and events that they cause at once."""
         until = self.time
         while ready := [event for event in self.events if event.at <= until]:
             self.events.remove(min(ready))
@@ -413,8 +415,8 @@ class SimulatedLambda:
         self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
 
     def fault(self, fault: Fault, what: str, n: int) -> bool:
-        """Choose whether this fault happens here, with a chance of 1 in n. A fault that is off
-        never happens, and makes no choice."""
+        """Choose whether this fault happens here, with a chance of 1 in n. If the fault is off,
+        return False without a choice."""
         return fault in self.faults and self.chance(what, n) == n - 1
 
     def chance(self, what: str, n: int) -> int:

@@ -1,7 +1,7 @@
 """The hostile Lambda with an SQS queue in front of the worker. The queue waits for its answer.
 
-The queue delivers out of order, late and twice. If a worker doesn't succeed, the message is
-delivered again once it is visible again. After a few deliveries it goes to the dead-letter queue.
+The queue delivers messages out of order, late and twice. If a worker fails, its message becomes
+visible again and is delivered again. After a few deliveries, it goes to the dead-letter queue.
 There are no failure records.
 """
 
@@ -63,7 +63,7 @@ class SimulatedQueue(SimulatedLambda):
             ended = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
             if receipt in self._deleted:
                 if ended is not None or self._has_batch_failures:
-                    self.on_loss(message)  # delivered at most once, and interrupted
+                    self.on_loss(message)  # it is deleted, so it isn't delivered again
                 return
             if ended is None and not self._has_batch_failures and self.chance("again", 12) != 11:
                 return

@@ -22,7 +22,7 @@ class Steps(BaseModel):
     seconds: float = Field(default=5, ge=0)
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
-    turns: bool = False  # each step is a turn of its own
+    turns: bool = False  # the job calls next_turn after each step
     lot: str = ""  # the key of unique work
 
 

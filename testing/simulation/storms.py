@@ -7,7 +7,7 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, Re
 
 # DynamoDB is listed twice, so that it is chosen most
 SERVICES = ("dynamodb", "dynamodb", "s3", "lambda", "sqs")
-_LASTS = (5, 20, 60, 120)  # seconds
+_DURATIONS = (5, 20, 60, 120)  # seconds
 _READ_SECONDS = {"s3": 30}  # seconds until a call times out, as in aws.clients
 _CONNECT_SECONDS = 3
 
@@ -33,15 +33,15 @@ class Storms:
         """Start a storm at this service, or at one that `choose` selects."""
         service = service or SERVICES[choose("which service", len(SERVICES))]
         kind = _KINDS[choose("how it fails", len(_KINDS))]
-        lasts = _LASTS[choose("how long it fails", len(_LASTS))]
-        self._storms[service] = _Storm(kind, self._now() + lasts * 1000)
+        seconds = _DURATIONS[choose("how long it fails", len(_DURATIONS))]
+        self._storms[service] = _Storm(kind, self._now() + seconds * 1000)
 
     def end_all(self) -> None:
         """End all storms."""
         self._storms.clear()
 
     def meet(self, service: str) -> int | None:
-        """Return the HTTP status with which this service refuses a call now; None if it works.
+        """Return the HTTP status with which this service refuses a call now, or None if it works.
 
         Raises botocore's error if the service does not answer at all.
         """
@@ -59,7 +59,7 @@ class Storms:
         raise self.network_error(service, storm.kind)
 
     def network_error(self, service: str, kind: str) -> Exception:
-        """Return the error of a call without an answer, after its timeout has passed."""
+        """Let the timeout of a call pass, if it has one, and return the error that it then gets."""
         url = f"https://{service}.us-east-1.amazonaws.com"
         match kind:
             case "can't be reached":

@@ -1,4 +1,4 @@
-"""Watch every message about a task, and every run of one, and report broken promises."""
+"""Watch every message about a task and every run of a task, and report broken promises."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ class TaskChecker:
         self._max_attempts = max_attempts  # by name
         self._broken = broken
         self.accepted: set[str] = set()  # tasks whose send left the API
-        self.dropped: set[str] = set()  # tasks of which an event or a record was dropped
+        self.dropped: set[str] = set()  # tasks that lost an event or a failure record
         self.done: Counter[str] = Counter()
-        # by task: failures that were logged, because the log is their only trace
+        # By task: the failures that were logged. The log is the only trace of them.
         self.failed: Counter[str] = Counter()
-        self._not_run: set[str] = set()
+        self._not_run: set[str] = set()  # tasks that Lambda gave up on before they ran
         self._delivered: Counter[str] = Counter()
         self._ran: Counter[str] = Counter()
         world.on_send = self.saw_send
@@ -42,7 +42,7 @@ class TaskChecker:
         if sender is not None and sender.name == "api":
             self.accepted.add(message["id"])
         elif sender is not None and sender.name == "failures" and sender.cause is None:
-            # a task that Lambda gave up on before it ran may be sent again
+            # A task that Lambda gave up on before it ran may be sent again.
             self._not_run.add(message["id"])
         elif self._max_attempts[message["name"]] == 1 and message["id"] not in self._not_run:
             self._broken(f"task {message['id']}, without retries, was sent again")

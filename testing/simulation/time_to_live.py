@@ -14,7 +14,7 @@ from work.definitions import LONGEST_WAIT
 _FINISHED = ("succeeded", "failed", "cancelled")
 _NEVER = 10**12  # seconds
 _LONGEST_DELAY = 3 * clock.DAY
-# How long a job may rely on an item, in milliseconds.
+# How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
 _LIFETIME = 180 * clock.DAY  # see docs/unique.md
@@ -22,9 +22,10 @@ _FOREVER = _NEVER * clock.SECOND
 
 
 class _Use(NamedTuple):
-    """A job's use of an item: `what` describes it, `since` is its start.
+    """A job's use of an item: `what` describes the use, and `since` is its start.
 
-    `promised` says how long the item must last, in milliseconds."""
+    `promised` says how long the item must last, in milliseconds.
+    """
 
     what: str
     since: int = 0
@@ -62,7 +63,8 @@ class TimeToLive:
             self._broken(f"{[*key.values()]} has expired, and {use.what}")
             return True
         if use is not None:
-            return False  # a job older than promised still uses it; the effects aren't simulated
+            # A job uses it for longer than promised. Histories don't simulate what happens then.
+            return False
         match crc32(repr(key).encode()) % 3:
             case 0:
                 return True

@@ -16,7 +16,7 @@ _PREFIX = "unique#"
 
 
 class UniqueChecker:
-    """The holder, follower and requests of each key, as the writes that land show them."""
+    """The holder, follower and requests of each key, according to the writes that have landed."""
 
     def __init__(
         self, world: SimulatedLambda, broken: Callable[[str], None], jobs: Mapping[str, Job]

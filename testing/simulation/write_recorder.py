@@ -1,8 +1,7 @@
 """Record each write that a history makes to a job's row, with its verb and its writer.
 
-A record also has the row as it was before and after the write.
-
-`model/Replay.tla` checks whether each write is one that the model allows.
+A record also has the row from before and after the write. `model/Replay.tla` checks whether the
+model allows each write.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -93,8 +92,8 @@ class WriteRecorder:
             yield
 
     def _recording_entrance(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
-        """Wrap `claim`, so that its entrance is known. In a queue with limits, the entrance has the
-        row that was read before the claim."""
+        """Wrap `claim` to record its entrance. In a queue with limits, the entrance has the row
+        that was read before the claim."""
 
         def called(*arguments: Any, entrance: verbs.Entrance | None = None, **more: Any) -> Any:
             self._entrances.append(entrance)
@@ -134,10 +133,10 @@ class WriteRecorder:
             if "sk" not in key or not key["sk"]["S"].startswith("slot#"):
                 continue
             key = {name: key[name] for name in ("pk", "sk")}
-            place, sk = key["pk"]["S"], key["sk"]["S"]
-            before = self._holders.get((place, sk))
+            pk, sk = key["pk"]["S"], key["sk"]["S"]
+            before = self._holders.get((pk, sk))
             after = moto_direct.plain(moto_direct.stored("coordination", key)).get("holder")
-            self._holders[place, sk] = after
+            self._holders[pk, sk] = after
             if after != before:
                 found.append((int(sk[-3:]), before, after))
         return found
@@ -285,7 +284,7 @@ def _row(row: Row, numbered: dict[str, Numbered]) -> str:
         since=numbered["time"](row.get("waiting_since")),
         key=row.get("queue_key") is not None,
         made=numbered["made"](row.get("created_key")),
-        run=numbered["run"](row.get("finished_at")),  # its end identifies a run
+        run=numbered["run"](row.get("finished_at")),  # the time of its end identifies a run
     )
 
 
