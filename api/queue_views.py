@@ -228,7 +228,7 @@ QUEUE_USE: Fields[QueueUse] = {
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
-        lambda use: use.pause and pause(use.pause, use.held_back),
+        lambda use: use.pause and pause(use.pause, use.parked),
     ),
     "keys": Field(
         {

@@ -60,9 +60,9 @@ def version(key: str) -> Version:
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
-    """Return at least one byte of an object, from `start` up to but not including `end`.
+    """Return the bytes of an object from `start` up to but not including `end`, at least one.
 
-    Raises ObjectChanged if the object no longer has this ETag, or MissingObject.
+    Raises ObjectChanged if the object no longer has this ETag, and MissingObject if it is gone.
     """
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 

@@ -15,7 +15,7 @@ from settings import settings
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
-_used: dict[str, int] = {}  # by service, when `fresh_client` was last called
+_fresh_used: dict[str, int] = {}  # by service, when `fresh_client` was last called
 _lock = threading.RLock()
 _this_thread = threading.local()
 
@@ -51,9 +51,9 @@ def fresh_client(service: str) -> Any:
     """
     built, now = client(service), clock.now()
     with _lock:
-        if now - _used.get(service, 0) > _MAX_IDLE:
+        if now - _fresh_used.get(service, 0) > _MAX_IDLE:
             built.close()
-        _used[service] = now
+        _fresh_used[service] = now
     return built
 
 
@@ -88,9 +88,9 @@ def drop_idle_connections() -> None:
     looks open. The first request on it is lost, with an error that doesn't show whether AWS
     received it. Such a request can't be repeated, so its outcome would be in doubt.
 
-    The other services keep their connections, because botocore repeats those requests over a new
-    one, and a new one each time would cost a handshake. While the process runs, the kernel notices
-    a close, and urllib3 checks each connection before it reuses it.
+    The other services keep their connections, because botocore repeats their requests over a new
+    connection. Opening one for each invocation would cost a handshake. While the process runs, the
+    kernel notices a close, and urllib3 checks each connection before it reuses it.
     """
     with _lock:
         for service, built in _clients.items():
@@ -135,7 +135,7 @@ def forget() -> None:
     """Drop all clients, so that their next use builds new ones, for tests."""
     with _lock:
         _clients.clear()
-        _used.clear()
+        _fresh_used.clear()
 
 
 def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
@@ -155,7 +155,7 @@ def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
 def _refuse_to_repeat(**_: Any) -> bool | None:
     """Stop botocore from retrying if this thread is in `tried_once`.
 
-    False is botocore's answer for that, and this handler runs before all others.
+    For botocore, False means that it must not retry. This handler runs before all others.
     """
     return False if getattr(_this_thread, "tries_once", False) else None
 

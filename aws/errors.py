@@ -9,7 +9,7 @@ from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 import clock
 
-# A call raises one of these if AWS doesn't answer or refuses the request.
+# A call raises one of these if AWS refuses the request, or doesn't answer it.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
 # "Exception" at the end is left out, because the reasons of a canceled transaction don't have it.

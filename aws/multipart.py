@@ -17,9 +17,9 @@ PART_SIZE = 8 * 1024 * 1024
 class Upload:
     """An upload in parts. The object exists only after `complete`.
 
-    Another invocation can continue it with `id` and `parts`, which can be stored as JSON. `parts`
-    identifies each part by its content. So if another invocation has overwritten a part, `complete`
-    fails instead of putting the wrong part into the object.
+    Another invocation can continue the upload with `id` and `parts`, which can be stored as JSON.
+    `parts` identifies each part by its content. So if another invocation has overwritten a part,
+    `complete` fails instead of putting the wrong part into the object.
     """
 
     def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
@@ -37,7 +37,7 @@ class Upload:
         return cls(key, answer["UploadId"], [])
 
     def add(self, data: bytes) -> None:
-        """Write the next part, which has at least PART_SIZE bytes unless it is the last.
+        """Write the next part, which must have at least PART_SIZE bytes unless it is the last.
 
         Raises UploadGone.
         """
@@ -47,7 +47,7 @@ class Upload:
         self.parts.append(f"{answer['ETag'].strip(chr(34))} {checksum}")
 
     def complete(self) -> None:
-        """Make the object from the parts so far, at least one. Raises UploadGone."""
+        """Make the object from the parts so far. There must be at least one. Raises UploadGone."""
         tags = [part.split(" ") for part in self.parts]
         parts = [
             {"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum}

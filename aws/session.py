@@ -1,10 +1,12 @@
 """A botocore session that starts quickly.
 
 botocore's own session registers 120 event handlers, most of them for services that a process never
-calls. It also prepares a chain of ten places to look for credentials, although a function has them
-in the first. This session delays both until they are needed. Also, botocore compares the name of
-each event with all 65 former names of services. This session does so only for events that may have
-a former name. `make bench` measures the effect on a cold start.
+calls. It also prepares a chain of ten places to look for credentials, although a Lambda function
+finds them in the first. This session delays both until they are needed.
+
+botocore also compares the name of each event with all 65 former names of services. This session
+does so only for events that may have a former name. `make bench` measures the effect on a cold
+start.
 """
 
 from collections import defaultdict

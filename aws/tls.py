@@ -14,7 +14,8 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
-# https://www.amazontrust.com/repository: clients need one of these. The names are the bundle's.
+# A client needs one of these authorities (https://www.amazontrust.com/repository), here with their
+# names in botocore's bundle.
 _AMAZON = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",
@@ -28,18 +29,18 @@ def share_context(client: Any) -> None:
     A client with a proxy, without TLS, or without certificate checks stays as it is.
     """
     endpoint = client._endpoint
-    made: Any = endpoint.http_session
-    proxy = made._proxy_config.proxy_url_for(endpoint.host)
-    if proxy or not made._verify or not endpoint.host.startswith("https:"):
+    original: Any = endpoint.http_session
+    proxy = original._proxy_config.proxy_url_for(endpoint.host)
+    if proxy or not original._verify or not endpoint.host.startswith("https:"):
         return
     host = endpoint.host.partition("//")[2].partition("/")[0]
-    by_amazon = made._verify is True and host.endswith(_AWS)
+    by_amazon = original._verify is True and host.endswith(_AWS)
     endpoint.http_session = _Session(
-        amazon() if by_amazon else bundle(get_cert_path(made._verify)),
-        verify=made._verify,
+        amazon() if by_amazon else bundle(get_cert_path(original._verify)),
+        verify=original._verify,
         timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
         max_pool_connections=client.meta.config.max_pool_connections,
-        socket_options=made._socket_options,
+        socket_options=original._socket_options,
         client_cert=client.meta.config.client_cert,
     )
 

@@ -1,10 +1,10 @@
 """Admit the waiting jobs of a line while it has capacity.
 
-A line belongs to one queue and one key: its slots, its rate and its waiting jobs. It is stored as
-one DynamoDB partition. The process that frees a slot admits the next job of that line, and so does
-the process that parks a job there. If that process is killed first, the process that handles its
-failure record does it instead, or finally the timer. The work of one pass is bounded by the free
-capacity, not by the number of waiting jobs.
+A line is one queue and one key, with its slots, its rate and its waiting jobs. It is stored as one
+DynamoDB partition. The process that frees a slot admits the next job of that line, and so does the
+process that parks a job there. If that process is killed first, the process that handles its
+failure record admits the job. If that fails too, the timer does. The work of one admission pass is
+bounded by the free capacity, not by the number of waiting jobs.
 
 If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
 the start: see `runners.wake_ups`.
@@ -42,7 +42,7 @@ def admit_waiting(
     until: int | None = None,
     thorough: bool = False,
 ) -> None:
-    """Admit the waiting jobs of a line. If AWS fails, send a message that does it later.
+    """Admit the waiting jobs of a line. If AWS fails, send a message that starts a later pass.
 
     The pass stops at `until` (milliseconds since 1970) at the latest. The timer and the handler of
     failure records pass `thorough`, because they stand in for a process that was killed. The pass
@@ -66,8 +66,8 @@ def admit_waiting(
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
     """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
 
-    `row` is the job as it was before the verb. A removed entry matters too: the due time of this
-    row may have been what would have made the timer check the line.
+    `row` is the job as it was before the verb. A removed entry matters too, because this row's due
+    time may have been the only reason for the timer to check the line.
     """
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         admit_waiting(row.queue_name, row.queue_key, send)

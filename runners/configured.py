@@ -22,7 +22,8 @@ class JobRunner(Protocol):
     """The functions of the module that JOB_RUNNER names. Callers never know which runner it is."""
 
     def fully_configured(self) -> bool:
-        """Return whether this runner has everything it needs. An error may say what is missing."""
+        """Return whether this runner has everything it needs, or raise an error that names what is
+        missing."""
 
     def dispatch_job(self, job_data: "JobData") -> "JobRequest":
         """Save the job, then send it. Return the saved row.

@@ -17,7 +17,7 @@ from runners import telemetry
 from runners.registry import registry
 from runners.schedules import check, definition_of, put_over
 from store import schedule_marks
-from store import schedules as store
+from store import schedules as schedule_store
 from store.job_request import derived_id
 from store.schedule_marks import Mark
 from store.schedules import Definition, ScheduleMoved
@@ -88,7 +88,9 @@ def _is_present(mark: Mark) -> bool:
 
 def _put(declared: Mapping[_Key, Definition]) -> None:
     """Store the declared schedules that differ from those in the table."""
-    stored = {(each.organization_id, each.name): each for each in store.read_many(declared)}
+    stored = {
+        (each.organization_id, each.name): each for each in schedule_store.read_many(declared)
+    }
     for key, definition in declared.items():
         before = stored.get(key)
         if before is not None and not before.is_deleted:
@@ -109,7 +111,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
 
 
 def _remove(keys: Iterable[_Key]) -> None:
-    for schedule in store.read_many(keys):
+    for schedule in schedule_store.read_many(keys):
         if schedule.is_declared:
-            store.delete(schedule)
+            schedule_store.delete(schedule)
             telemetry.schedule_removed(schedule)

@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
     from runners.job_data import JobData
 
-# Bytes of JSON. Lambda takes 1 MB, but work with such a payload should be a job, with a row.
+# Bytes of JSON. Lambda accepts 1 MB, but work with a larger payload than this should be a job.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
 def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     """Accept a job, send it, and return the row as it was saved.
 
-    If the job can't be sent now, the timer sends it later. Every runner calls this with its own
-    `send`. But the runner that JOB_RUNNER names may use another runner's functions, so `send` may
-    belong to that other runner. The named runner decides whether the job can be sent again.
+    If the job can't be sent now, the timer sends it later. A runner may use another runner's
+    `dispatch_job`, and `send` then belongs to that other runner. So the runner that JOB_RUNNER
+    names decides whether the job can be sent again, not `send`.
     """
     with tracing.dispatching(job_data.job_type):
         row = accept_job(job_data, send=configured.sender())
@@ -130,7 +130,7 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             "Use a job instead, because its payload may be far larger.",
         )
     task_id, noted = new_task_id(), _noted_task.get()
-    # If the id is already set, this is a later task: the first one runs here and dispatches it.
+    # If the id is already set, the first task runs in this process and dispatches this one.
     if noted is not None and noted.id is None:
         noted.id = task_id
     return TaskMessage(
@@ -250,7 +250,8 @@ def _refuse_if_too_many(
 def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
     """Return whether the answer is the request's own job, or another job that has its unique key.
 
-    A request that creates a follower of that other job creates a new job.
+    Return False if the request would create a follower of that other job, because that is a new
+    job.
     """
     if new_job.job_id is not None and read(new_job.job_id) is not None:
         return True
@@ -284,7 +285,7 @@ def _save(
 
 def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
-    # If this request has just been answered with another job, its row doesn't have this key's hash.
+    # A job with which this request has just been answered doesn't have the hash of this request.
     has_hash_of_key = row.duplicate is None or row.duplicate.before
     if key is not None and has_hash_of_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

@@ -1,10 +1,10 @@
 """Handle one due schedule: start each occurrence whose time has come once, or skip it.
 
 The id of an occurrence's job follows from the organization, the schedule's name and the time. One
-transaction saves the job and moves the schedule to its next occurrence, on condition that the
-schedule has not changed since it was read. So a process that is killed, overtaken or frozen for an
-hour has done both or neither. An occurrence can't be lost between two writes. A schedule that was
-edited, paused or deleted in the meantime starts nothing that it shouldn't.
+transaction saves the job and moves the schedule to its next occurrence. So a process that is
+killed, overtaken or frozen for an hour has done both or neither, and no occurrence is lost between
+two writes. The condition of the transaction is that the schedule has not changed since it was read.
+So a schedule that was edited, paused or deleted in the meantime starts no job.
 
 If the occurrence's job is unique and another job has its key, one transaction writes the answer to
 the request and the schedule's record of it.
@@ -22,7 +22,7 @@ from runners.messages import Message
 from runners.occurrence import Choice, choose, with_skipped
 from runners.retrying import error_record
 from runners.sending import Send, send_if_unclaimed
-from store import schedules as store
+from store import schedules as schedule_store
 from store.job_request import JobRequest, new_id
 from store.job_request import Outcome as Answered
 from store.schedules import Schedule, ScheduleMoved, Step
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"  # the occurrence waits for the previous one's job
     REFUSED = "refused"  # the occurrence's job was refused, and is tried again
     FAILED = "failed"  # the occurrence's job was refused for too long
-    MOVED = "moved"  # another process handled the schedule, or has to
+    MOVED = "moved"  # another process handled the schedule, or must handle it
     BROKEN = "broken"  # the schedule can't be read
 
 
@@ -89,9 +89,9 @@ class Starter:
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
                 self.note(Outcome.MOVED)  # the index lagged behind the table
-            elif schedule.version > store.VERSION:
+            elif schedule.version > schedule_store.VERSION:
                 # Only newer code can handle it.
-                store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
+                schedule_store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
                 self.note(Outcome.MOVED)
             else:
                 self._start_due(schedule, unfinished)
@@ -107,7 +107,7 @@ class Starter:
 
     def _postpone_broken(self, schedule: Schedule) -> None:
         try:
-            store.set_aside(schedule, clock.now() + clock.HOUR)
+            schedule_store.set_aside(schedule, clock.now() + clock.HOUR)
             self.note(Outcome.BROKEN)
         except Exception as error:  # noqa: BLE001 - the schedule stays due: the next run checks it
             telemetry.crashed(error)
@@ -126,7 +126,9 @@ class Starter:
             return self._move_on(schedule, step)
         if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
             if schedule.overlap == "queue":
-                store.wait(schedule, at, _only_before(step, at), clock.now() + _RECHECK_DELAY)
+                schedule_store.wait(
+                    schedule, at, _only_before(step, at), clock.now() + _RECHECK_DELAY
+                )
                 self.note(Outcome.WAITING)
                 return None
             return self._move_on(schedule, with_skipped(step, at, STILL_RUNS))
@@ -134,7 +136,7 @@ class Starter:
 
     def _move_on(self, schedule: Schedule, step: Step) -> Schedule:
         """Move the schedule by a step that starts nothing."""
-        moved = store.move_on(schedule, step)
+        moved = schedule_store.move_on(schedule, step)
         telemetry.occurrences_skipped(schedule, step)
         self.note(Outcome.SKIPPED if step.dropped else Outcome.MOVED)
         return moved
@@ -146,7 +148,7 @@ class Starter:
         try:
             row = self._accept(schedule, at, step, revision)
         except RowExists as exists:
-            stored = store.read(schedule.organization_id, schedule.name)
+            stored = schedule_store.read(schedule.organization_id, schedule.name)
             if stored is None or stored.revision != revision:
                 return self._move_on(schedule, step)  # an earlier call started this occurrence
             row = exists.row  # this call started the occurrence, but its response was lost
@@ -171,15 +173,17 @@ class Starter:
             send_if_unclaimed(row, self._send)
         if step.next_at is None or step.next_at > clock.now():
             return None
-        return store.read(schedule.organization_id, schedule.name)
+        return schedule_store.read(schedule.organization_id, schedule.name)
 
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
         """Save the job or answer with an existing one, and move the schedule on, or do neither."""
 
         def writes_if_answered(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
-                return [store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)]
-            return [store.start_write(schedule, step, at, revision, row.id)]
+                return [
+                    schedule_store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)
+                ]
+            return [schedule_store.start_write(schedule, step, at, revision, row.id)]
 
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
@@ -193,7 +197,7 @@ class Starter:
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),
-                    more_writes=[store.start_write(schedule, step, at, revision)],
+                    more_writes=[schedule_store.start_write(schedule, step, at, revision)],
                     writes_if_answered=writes_if_answered,
                 )
         finally:
@@ -207,12 +211,12 @@ class Starter:
         since = (schedule.failing_since if at == schedule.next_at else None) or now
         gives_up = now - since >= _RETRY_TIME
         if gives_up:
-            store.move_on(schedule, step._replace(failed=(*step.failed, at)))
+            schedule_store.move_on(schedule, step._replace(failed=(*step.failed, at)))
         else:
             retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
             until = min(filter(None, (retry_at, step.next_at)))  # don't delay the next occurrence
             before = _only_before(step, at)
-            store.note_failing(schedule, at, before, record, since=since, until=until)
+            schedule_store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
 

@@ -63,7 +63,8 @@ class FailedTaskNotFound(JobRunnersError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"No failed task has the id {task_id!r}. It has started again, or its week is over."
+            f"No failed task has the id {task_id!r}. "
+            "It has started again, or it failed more than a week ago."
         )
 
 
@@ -78,7 +79,7 @@ class PayloadNotKept(JobRunnersError):
 
 
 class NotRedriven(JobRunnersError):
-    """Perhaps a failed task was not sent again. Its record stays."""
+    """It is unknown whether a failed task was sent again. Its record stays."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")

@@ -46,14 +46,14 @@ _RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished
 
 
 def settle(record: object, send: Send) -> None:
-    """Settle the work of one failure record: a failed asynchronous invocation's, from OnFailure.
+    """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
 
     A job is settled only if it is running under this very message and its function may have run. If
     another delivery of the message failed, the invocation that has the claim may still be running.
 
-    Raises MalformedMessage or UnknownMessageVersion if the record isn't of a message of ours. Also
-    raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If this raises,
-    the caller must keep the record.
+    Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
+    read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If
+    this raises, the caller must keep the record.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -68,7 +68,7 @@ def settle(record: object, send: Send) -> None:
             case JobMessage():
                 _settle_job(message, error, send)
             case TaskMessage() if _never_ran(record):
-                # If one of these raises, the record is kept until a deploy knows the task and
+                # If one of these calls raises, the record is kept until a deploy has the task and
                 # accepts its payload.
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
@@ -105,8 +105,8 @@ def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> N
 def _never_ran(record: Mapping[str, Any]) -> bool:
     """Return whether the function of the job or task was certainly not called.
 
-    Either the worker didn't know or couldn't begin the task, or Lambda couldn't load the worker, or
-    the event grew too old in Lambda's queue.
+    That is so if the worker couldn't begin the task, or if Lambda couldn't load the worker. It is
+    also so if Lambda never invoked the worker, for example because the event grew too old.
     """
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}

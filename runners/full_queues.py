@@ -1,8 +1,8 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
 A process counts a line at most every 10 seconds, and a job isn't counted before it is parked. So
-`max_waiting` may be exceeded by the jobs that are dispatched in those seconds. Counting reads every
-entry of the line, so a line with a large `max_waiting` is counted less often.
+the jobs that are dispatched in those seconds may exceed `max_waiting`. Counting reads every entry
+of the line, so a line with a large `max_waiting` is counted less often.
 """
 
 from contextlib import suppress

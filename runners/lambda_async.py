@@ -134,8 +134,8 @@ def _invoke(function: str, message: Message) -> None:
 def _delay(message: Message, seconds: float) -> None:
     """Put the message on the queue that the timer reads.
 
-    A queue with the worker as its consumer would invoke it synchronously, without the alias's retry
-    and failure settings.
+    If the worker consumed the queue itself, Lambda would invoke it synchronously, without the
+    alias's retry and failure settings.
     """
     _client("sqs", message).send_message(
         QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),

@@ -28,7 +28,8 @@ from store.conditional_write import GRACE
 _CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
 _MAX_CHECK_TIME = 60.0  # seconds that such a check may take
 _POLL_INTERVAL = 1.0  # seconds between checks of the jobs when there is nothing to do
-# The number of rows read from a shard at a time, because the first ones may need no message.
+# The number of rows read from a shard at a time. One would not be enough, because the first rows
+# may need no message.
 _ROWS_PER_PAGE = 25
 _PRELOAD = ["runners.execution", "runners.registry"]
 
@@ -62,7 +63,7 @@ def work(stop: threading.Event) -> None:
         try:
             counts = timer.take_next(send, ahead=GRACE, page=_ROWS_PER_PAGE)
             sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
-        except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
+        except Exception as error:  # noqa: BLE001 - DynamoDB may be down; a later check may work
             telemetry.crashed(error)
             sent = 0
         if not sent:
@@ -78,7 +79,7 @@ def start_occurrences(stop: threading.Event) -> None:
         try:
             until = clock.now() + int(_MAX_CHECK_TIME * clock.SECOND)
             recurring.start_due(lambda message, delay=0: None, until=until)
-        except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
+        except Exception as error:  # noqa: BLE001 - DynamoDB may be down; a later check may work
             telemetry.crashed(error)
 
 
@@ -131,10 +132,11 @@ class _Tasks:
         self._waiting: list[tuple[int, TaskMessage]] = []
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, or keep it if it has a delay.
+        """Run a task before returning, or keep it for `run_waiting` if it has a delay.
 
-        So a job waits for its tasks, and succeeds only after they have run. A message about a job
-        is ignored, because the process takes the job's next leg or attempt when its row is due.
+        So a job waits for its tasks without a delay, and succeeds only after they have run. A
+        message about a job is ignored, because the process takes the job's next leg or attempt when
+        its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)

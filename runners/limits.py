@@ -12,7 +12,7 @@ from work.queues import WHOLE_QUEUE
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return the limits of a queue, or None if it has none.
 
-    They may be up to 10 s old, unless `fresh`.
+    The changes to them may have been read up to 10 s ago, unless `fresh`.
     """
     return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
 
@@ -33,12 +33,12 @@ def line_of(
     the job's first claim finds the line.
     """
     try:
-        found = limits_of(queue_name)
+        queue_limits = limits_of(queue_name)
     except AWS_ERRORS:
         return None
-    if found is None:
+    if queue_limits is None:
         return None
-    return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), found)
+    return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), queue_limits)
 
 
 def current_key(
@@ -66,12 +66,12 @@ def merged(queue_name: str, changed: Changed | None) -> Limits | None:
     if changed is None:
         return declared
     base = declared or Limits()
-    found = base._replace(
+    combined = base._replace(
         slots=changed.slots or base.slots,
         rate=changed.rate or base.rate,
         max_waiting=changed.max_waiting or base.max_waiting,
     )
-    return found if found.slots or found.rate else None
+    return combined if combined.slots or combined.rate else None
 
 
 def declared_limits(queue_name: str) -> Limits | None:

@@ -28,7 +28,7 @@ def fields(given: dict[str, Any]) -> Iterator[None]:
 def write(
     to: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
 ) -> None:
-    """Write a log line. Its `location` is the function that called into the caller's module."""
+    """Write a log line. Its `location` is the nearest caller outside the module that calls this."""
     output.end_lines()
     if error is not None and error.__traceback__ is not None:
         fields["exception"] = tracebacks.formatted(error).rstrip()
@@ -40,8 +40,10 @@ def write(
 
 
 def caller_fields() -> dict[str, Any]:
-    """Return the log fields of the current caller: its name, its role, and its organization if it
-    is bound to one."""
+    """Return the log fields of the current caller.
+
+    They are its name and role, and its organization if the caller belongs to one.
+    """
     author = context.author.get()
     if author is None:
         return {}

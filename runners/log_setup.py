@@ -13,7 +13,7 @@ from settings import settings
 
 logger = Logger()
 
-# Their log messages below WARNING are numerous, and about the libraries themselves.
+# Libraries that log many messages below WARNING, which are only about the libraries themselves.
 _LIBRARIES = (
     *("asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"),
 )

@@ -9,16 +9,15 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from settings import settings
 
 NAMESPACE = "JobRunners"
-_TIMES = frozenset(
-    {"OccurrenceLate", "QueueWait", "RunTime"}
-)  # milliseconds; all others are counts
+# The metrics in milliseconds. All others are counts.
+_TIMES = frozenset({"OccurrenceLate", "QueueWait", "RunTime"})
 
 
 def emit(kind: str, name: str, **values: int) -> None:
     """Print a line of metrics about a job type or task.
 
-    `kind` is the dimension and `name` its value. The service is the only other dimension, because
-    each dimension multiplies the cost of metrics.
+    `kind` is the dimension, and `name` is its value. The service is the only other dimension,
+    because each dimension multiplies the cost of metrics.
     """
     _emit({kind: name}, values)
 

@@ -19,7 +19,7 @@ from work.occurrences import When, next_after
 ON_TIME = 5 * clock.MINUTE
 MISSED = "it was missed: the timer could not start it in time"
 ONE_WAITS = "an earlier occurrence is already waiting"
-# At most this many occurrences are computed from the first one on. If there are more, only the
+# At most this many occurrences are computed, beginning with the first. If there are more, only the
 # latest are added, and those in between aren't counted.
 _MAX_COUNTED = 1_000
 
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
 
 
 def choose(schedule: Schedule) -> Choice | None:
-    """Choose the next action on the occurrences whose time has come. Return None if none has."""
+    """Choose the next action on the due occurrences. Return None if no occurrence is due."""
     now, first = clock.now(), schedule.next_at
     if first is None or first > now:
         return None
@@ -58,9 +58,10 @@ def with_skipped(step: Step, at: int, why: str) -> Step:
 
 
 def _step(when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str) -> Step:
-    """Return the step past the occurrences `done`. Those in `skipped` are among them."""
+    """Return the step past the occurrences `done`, of which those in `skipped` aren't started."""
     failed: tuple[int, ...] = ()
-    # If the first one's job was refused before, it failed: it wasn't skipped.
+    # If the job of the first skipped occurrence was refused before, that occurrence failed: it
+    # doesn't count as skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
         failed, skipped = (skipped[0],), skipped[1:]
     note = Dropped(len(skipped), skipped[-1], why) if skipped else None

@@ -200,7 +200,7 @@ def _is_powertools(frame: FrameType) -> bool:
 
 
 def _has_metrics(line: str) -> bool:
-    """Return whether a line is metrics in CloudWatch's embedded format, in no namespace of ours.
+    """Return whether a line is metrics in CloudWatch's embedded format, outside our own namespace.
 
     CloudWatch recognizes such a line only if it stays unchanged.
     """

@@ -24,13 +24,13 @@ from store.pauses import Kind, Parked, Pause
 from store.queries import read
 from work import context
 
-# The timer next checks a parked job after as long again as the job has waited, within these two
-# bounds. The end of its pause or the next capacity normally admits the job, so this check is only a
-# safeguard.
+# The time until the timer's next check of a parked job is as long as the job has waited so far,
+# within these two bounds. The end of its pause or the next capacity normally admits the job, so the
+# check is only a safeguard.
 _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
-# How long an ended pause is kept. In that time, a worker may still park a job under it, because the
-# worker has not read that it ended, or has a different clock.
+# How long an ended pause is kept. In that time, a worker may still park a job under it, because
+# that worker hasn't read the pauses again, or has a different clock.
 _LINGER = verbs.SKEW + 6 * pauses.CACHED
 # A resume admits this many jobs itself, and the timer admits the rest. It is also how many entries
 # of an ended pause are read at a time.
@@ -61,8 +61,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit the jobs that it parked. If there is no pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        # Ask for the sweep before the pause ends. If this request were cut off between the two
-        # writes in the other order, a second request would find no pause and ask for no sweep.
+        # Ask for the sweep before the pause ends. In the other order, if this request were cut off
+        # between the two writes, a second request would find no pause and ask for no sweep.
         if has_lines:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
@@ -103,7 +103,7 @@ def park(
 ) -> None:
     """Park a job under a pause. The job's slot goes to the next job of its line.
 
-    The job could start now, or runs under this invocation's claim, or was parked by another pause.
+    The job must be claimable, running under this invocation's claim, or parked by another pause.
     `checkpoint` is the last one that a running job reached.
 
     Raises PreconditionFailed.

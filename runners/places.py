@@ -28,8 +28,8 @@ class WaitsFor(NamedTuple):
 class Place(NamedTuple):
     """The position of a job. `ahead` describes the jobs before it, or is None if it doesn't wait.
 
-    `of_organization` is True if only jobs of its organization are counted. Then organizations take
-    turns in the line, or the caller may not know about the other organizations' jobs.
+    `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
+    organizations take turns in the line, or if the caller may not know about the jobs of others.
     """
 
     waits_for: WaitsFor | None = None
@@ -48,7 +48,7 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
     if kind in list(Kind):
         return WaitsFor(kind, name)
     if kind == LINE:
-        name, _, key = name.partition("#")  # neither has a "#"
+        name, _, key = name.partition("#")  # no name or key contains "#"
         return WaitsFor(kind, name, key)
     return None
 
@@ -56,8 +56,8 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
     """Return the cause of a job's wait, without its key if the key may be a value of the payload.
 
-    Only the key of the whole queue, and the keys of the job's organization and campaign, are
-    certainly not from its payload.
+    Only the key of the whole queue, and the keys of the job's organization and campaign, are never
+    values of the payload.
     """
     if found is None or found.key in _keys_without_payload(row):
         return found

@@ -56,13 +56,13 @@ class KeyUse(NamedTuple):
 class QueueUse(NamedTuple):
     """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
 
-    `pause` is the pause of the queue, if it is paused. `held_back` describes the jobs that wait for
-    the end of the pause. It is None if the caller may not see them.
+    `pause` is the pause of the queue, if it is paused. `parked` describes the jobs that the pause
+    has parked. It is None if the caller may not see them.
     """
 
     limits: QueueLimits
     pause: Pause | None
-    held_back: Waiting | None
+    parked: Waiting | None
     keys: list[KeyUse]
     cursor: str | None
 
@@ -146,9 +146,9 @@ class _Sight(NamedTuple):
 def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = "") -> QueueUse:
     queue_limits = known.limits(name)
     pause = known.pauses.find(Kind.QUEUE, name)
-    held_back = waiting.under_pause(pause.sk) if pause and sight.seen_by is None else None
+    parked = waiting.under_pause(pause.sk) if pause and sight.seen_by is None else None
     keys, cursor = _Keys(name, queue_limits.current, sight).page(limit, after)
-    return QueueUse(queue_limits, pause, held_back, keys, cursor)
+    return QueueUse(queue_limits, pause, parked, keys, cursor)
 
 
 class _Keys:
@@ -175,7 +175,7 @@ class _Keys:
         return found, None
 
     def _always_shown(self) -> list[str]:
-        """Return the keys that are shown even if they are idle: those known without a list."""
+        """Return the keys that are shown even if they are idle: those known without a read."""
         if self._limits is None:
             return []
         if self._per is None:
@@ -187,8 +187,8 @@ class _Keys:
     def _keys_after(self, after: str, limit: int) -> list[str]:
         """Return the keys to examine that follow the key `after`.
 
-        The caller may know each of them. Otherwise a cursor, or the length of a page, would reveal
-        keys.
+        They include only keys that the caller may know. Otherwise a cursor, or the length of a
+        page, would reveal other keys.
         """
         if self._seen_by is None:
             return used_keys.used(self._name, limit, after)

@@ -2,7 +2,7 @@
 
 Unfinished jobs are counted in an index that DynamoDB updates with the rows, so the count can't
 drift. A process counts at most every 10 seconds, and adds the jobs that it has accepted since then.
-So the quota may be exceeded by the jobs that other processes accept in that time.
+So the jobs that other processes accept in that time may exceed the quota.
 
 Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
 cancels and expires counted jobs without removing them from the index. So a process that finds an
@@ -20,7 +20,7 @@ from store.queries import PAGE_LIMIT, count_unfinished, counted_rows
 
 _CACHED = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
-# By organization: when its jobs were counted, and their number, with those accepted since then.
+# By organization: when its jobs were counted, and their number plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
 # By organization: the sort key up to which the index was checked for finished rows.
 _checked: dict[str, str | None] = {}

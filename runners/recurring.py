@@ -17,7 +17,7 @@ from runners import declared_schedules, telemetry
 from runners.due_schedule import Outcome, Starter
 from runners.sending import Send
 from store import queries, schedule_marks
-from store import schedules as store
+from store import schedules as schedule_store
 from store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
@@ -36,21 +36,21 @@ def start_due(
     only: Sequence[str] = (),
     share: Callable[[str], None] | None = None,
 ) -> Counter[Outcome]:
-    """Start each occurrence whose time has come, until `until` (milliseconds since 1970).
+    """Start each occurrence whose time has come. Stop at `until` (milliseconds since 1970).
 
     `only` names the shards to handle; the default is all of them. `share` asks another process to
     handle one shard, and raises if it can't. In a stack without schedules, this costs one request.
-    Raises AWS errors that occur before an occurrence is started.
+    Raises AWS errors that occur before the first occurrence is started.
     """
     if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
     starter = Starter(send, until)
-    _ShardRun(starter, threads).run(only or store.shards(), share)
+    _ShardRun(starter, threads).run(only or schedule_store.shards(), share)
     return starter.counts
 
 
 class _ShardRun:
-    """The handling of some shards by several threads."""
+    """Handles the due schedules of some shards, in several threads."""
 
     def __init__(self, starter: Starter, threads: int) -> None:
         self._starter = starter
@@ -67,7 +67,7 @@ class _ShardRun:
     def _due(self, shard: str) -> list[Schedule]:
         """Return a shard's due schedules, with only their keys and `due_at`."""
         try:
-            return store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
+            return schedule_store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
         except Exception as error:  # noqa: BLE001 - other shards may still be readable
             telemetry.crashed(error)
             return []
@@ -133,7 +133,7 @@ class _ShardRun:
             except AWS_ERRORS:
                 raise
             except Exception:  # noqa: BLE001 - logged above
-                store.set_aside(key, clock.now() + clock.HOUR)
+                schedule_store.set_aside(key, clock.now() + clock.HOUR)
                 self._starter.note(Outcome.BROKEN)
             else:
                 found += schedules
@@ -146,6 +146,6 @@ def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
 
     Only jobs that the next occurrence must not overlap are included.
     """
-    found = store.read_many((each.organization_id, each.name) for each in keys)
+    found = schedule_store.read_many((each.organization_id, each.name) for each in keys)
     last = [each.last_job_id for each in found if each.overlap != "allow"]
     return found, queries.unfinished(sorted({each for each in last if each is not None}))

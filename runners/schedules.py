@@ -17,7 +17,7 @@ from runners import configured, dispatch, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, send_if_unclaimed
 from store import schedule_marks
-from store import schedules as store
+from store import schedules as schedule_store
 from store.job_request import JobRequest, derived_id
 from store.schedules import Definition, Origin, Schedule, ScheduleMoved
 from work import context
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 def get(organization_id: str, name: str) -> Schedule:
     """Return a schedule. Raises ScheduleNotFound."""
-    found = store.read(organization_id, name)
+    found = schedule_store.read(organization_id, name)
     if found is None or found.is_deleted:
         raise ScheduleNotFound(name, is_declared=is_declared(organization_id, name))
     return found
@@ -47,7 +47,7 @@ def page(
 
     Raises InvalidCursor.
     """
-    return store.page(organization_id, limit=limit, cursor=cursor)
+    return schedule_store.page(organization_id, limit=limit, cursor=cursor)
 
 
 def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
@@ -64,14 +64,14 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     schedule_marks.note_in_use()
 
     def change() -> tuple[Schedule, bool]:
-        before = store.read(organization_id, name)
+        before = schedule_store.read(organization_id, name)
         if before is None or before.is_deleted:
             is_new, in_code = True, is_declared(organization_id, name)
         else:  # a schedule that the API created before the code declared that name stays the API's
             is_new, in_code = False, before.is_declared
         if in_code:
             raise _declared_error(organization_id, name)
-        if before is None and store.count(organization_id, MAX_SCHEDULES) >= MAX_SCHEDULES:
+        if before is None and schedule_store.count(organization_id, MAX_SCHEDULES) >= MAX_SCHEDULES:
             raise TooManySchedules(MAX_SCHEDULES)
         return put_over(before, organization_id, name, definition, "api"), is_new
 
@@ -89,7 +89,7 @@ def put_over(
 ) -> Schedule:
     """Store a schedule in place of `before`. Raises ScheduleMoved."""
     next_at, since = _next_of(before, definition, origin)
-    return store.put(
+    return schedule_store.put(
         before,
         organization_id,
         name,
@@ -112,7 +112,7 @@ def pause(organization_id: str, name: str) -> Schedule:
         before = get(organization_id, name)
         if before.paused_at is not None:
             return before
-        return store.pause(before, context.recorded_author())
+        return schedule_store.pause(before, context.recorded_author())
 
     schedule = _retry_if_moved(name, change)
     telemetry.schedule_changed(schedule, "schedule paused")
@@ -127,7 +127,9 @@ def resume(organization_id: str, name: str) -> Schedule:
         if before.paused_at is None:
             return before
         since = _starting_point(before)
-        return store.resume(before, next_at=next_after(when_of(before), since), since=since)
+        return schedule_store.resume(
+            before, next_at=next_after(when_of(before), since), since=since
+        )
 
     schedule = _retry_if_moved(name, change)
     telemetry.schedule_changed(schedule, "schedule resumed")
@@ -144,7 +146,7 @@ def delete(organization_id: str, name: str) -> None:
         before = get(organization_id, name)
         if before.is_declared:
             raise _declared_error(organization_id, name)
-        store.delete(before)
+        schedule_store.delete(before)
         return before
 
     telemetry.schedule_changed(_retry_if_moved(name, change), "schedule deleted")
@@ -205,7 +207,7 @@ def check(organization_id: str, definition: Definition) -> None:
         ),
         configured.sender(),
     )
-    store.check_payload(definition.payload)
+    schedule_store.check_payload(definition.payload)
 
 
 def when_of(schedule: Schedule | Definition) -> When:
@@ -223,7 +225,7 @@ def _next_of(
     since = _starting_point(before)
     if before.timing == definition.timing:  # the stub of a deleted schedule has no timing
         return before.next_at, before.since
-    if store.stays_paused(before, origin):
+    if schedule_store.stays_paused(before, origin):
         return None, since
     if before.next_at is not None and before.next_at <= clock.now():
         return before.next_at, since  # this occurrence became due under the earlier timing

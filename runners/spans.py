@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
 SYSTEM = "job_runners"  # the name of the source of spans and messages
-# A pattern that is compiled at its first use, because most processes never need it.
+# The pattern of a `traceparent`. It is compiled at first use, because most processes don't need it.
 _FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
 
@@ -54,8 +54,8 @@ def start(
     """Yield a new span, which is the current one inside the block. Without traces, yield None.
 
     The new span is a child of `parent`. Without a parent, it is a child of the current span, or the
-    first span of a new trace if `new_trace`. If the span that is current before the block is in
-    another trace, for example because a layer created it, the new span gets a link to it.
+    first span of a new trace if `new_trace`. The current span may be in another trace, for example
+    because a layer created it. The new span then gets a link to it.
     """
     api = trace_api()
     if api is None:

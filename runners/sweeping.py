@@ -1,8 +1,8 @@
 """Sweep the lines of a queue after its limits were widened or its pause ended.
 
 A job that ends admits the next job of its own line. But if no job of a line runs, no process would
-notice the line's new capacity. The request that made the change admits the jobs under the first
-keys. The timer then sweeps all keys: in each run as many as it can, and the others in the next run.
+notice the line's new capacity. So the request that made the change admits the jobs under the first
+keys. Then the timer sweeps all keys: as many as it can in each run, and the others in the next run.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from store.verbs import SKEW
 _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
 _BATCH = 1000  # the number of keys between two records of a sweep's progress
 # A worker that has not read the change yet may free a slot and admit no job. So the complete sweep
-# begins only when every process must have read the change.
+# begins only after this time, when every process must have read the change.
 KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]

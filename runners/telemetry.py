@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def work_context(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
     """Trace the work of a message, and add the work's fields to every line logged inside.
 
-    Lines that the work itself logs or prints get them too. `operation` names, in the trace, what is
-    done with the message.
+    Lines that the work itself logs or prints get them too. `operation` is the trace's name for what
+    this process does with the message.
     """
     fields = {"request_id": message.request_id, **message.log_fields}
     token = context.request_id.set(message.request_id)
@@ -112,7 +112,7 @@ def not_sent(why: Exception) -> None:
 
 
 def left_for_later(why: Exception) -> None:
-    """Log why the work can't run now. It stays due, or its event is kept, to be tried later."""
+    """Log why the work can't run now. The job stays due, or the event is kept to be tried later."""
     log_line.write(logger.warning, "left for later", why=str(why))
     tracing.ended("left for later", why)
 
@@ -207,7 +207,7 @@ def cancelled(row: JobRequest) -> None:
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
-    """Log and count an attempt that ended in an error, whether or not the job has another."""
+    """Log and count an attempt that ended in an error, whether or not another attempt follows."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
@@ -408,7 +408,7 @@ def task_in_doubt(error: BaseException) -> None:
 
 
 def task_begun_elsewhere() -> None:
-    """Log that a failed task, sent again by hand, isn't begun: another message has begun it."""
+    """Log that this message doesn't begin a failed task, because another message has begun it."""
     log_line.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 

@@ -1,4 +1,4 @@
-"""Start threads in a copy of the context of their starter, as asyncio does with tasks.
+"""Start each thread in a copy of its starter's context, as asyncio does with tasks.
 
 So the logs and output of a thread belong to the job that started it. Python 3.14 has an option for
 this (`-X thread_inherit_context`), except for calls that are submitted to a pool. This module

@@ -17,7 +17,7 @@ _ROOT = __file__.removesuffix("runners/tracebacks.py")
 def begin_at_work(error: BaseException) -> None:
     """Drop the frames before the work's own: ours, and those of the standard library.
 
-    If the work's code has no frame in the traceback, it keeps all its frames.
+    A traceback without a frame of the work's code keeps all its frames.
     """
     trace = error.__traceback__
     while trace is not None:

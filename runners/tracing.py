@@ -7,11 +7,11 @@ Spans are joined by `traceparent`, as defined by W3C's Trace Context:
 
 - A message carries the `traceparent` of the span in which it was sent, if that span is about the
   same work. The span of the work that the message starts is a child of that span. This joins the
-  first leg to its dispatch, and each leg or attempt to the one before.
+  first leg to its dispatch, and each later leg or attempt to the previous one.
 - A row carries the `traceparent` of the span in which the job was dispatched. Some legs have a
   message without a `traceparent`: the job waited for the timer, a pause or its line, or is a child
-  of another job. Such a leg begins its own trace, with a link to the dispatch. A trace of days, or
-  of thousands of jobs, would be unreadable.
+  of another job. Such a leg begins its own trace, with a link to the dispatch, because a trace of
+  days, or of thousands of jobs, would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
 `job_runners.*`. They contain no payload and no result.
@@ -106,7 +106,7 @@ def invoked(invocation_id: str) -> None:
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
     """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
 
-    If another caller names a trace, the request's trace only has a link to it, because that caller
+    If another caller names a trace, the request's own trace only has a link to it. Such a caller
     must control neither our trace id nor whether we record. An unverified request isn't traced: it
     can start no work, and strangers could fill a trace.
     """

@@ -28,9 +28,10 @@ from work.definitions import LONGEST_WAIT
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TRIES = 6  # how often a request is tried if others keep changing the key first
-# The timer next checks a follower after as long again as it has waited, within these two bounds.
-# Normally the end of the job that it follows admits it, so this check is only a safeguard.
+_TRIES = 6  # how often a request is tried if other requests keep changing the key first
+# The time until the timer's next check of a follower is as long as the follower has waited so far,
+# within these two bounds. Normally the end of the job that it follows admits it, so the check is
+# only a safeguard.
 _SOONEST_CHECK = 10 * clock.MINUTE
 _LATEST_CHECK = clock.HOUR
 
@@ -78,8 +79,8 @@ def accept(request: UniqueRequest) -> JobRequest:
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    It is if it was answered so before, or if another job has the key and the request would not
-    create a follower of that job.
+    That is so if the request was answered this way before. It is also so if another job has the key
+    and the request would not create a follower of that job.
     """
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:
@@ -226,7 +227,7 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
 
 
 def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
-    """Return the writes that go with a new row. They fail if the request was answered before."""
+    """Return the writes that go with a new row, refused if the request was answered before."""
     job_id = request.new_job.job_id
     check = [answers.no_answer_check(job_id, stale)] if job_id is not None else []
     return [*request.more_writes, *check]
@@ -268,9 +269,9 @@ def _saved_before(row: JobRequest) -> JobRequest:
 def _has_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether a message about the job with the new payload is under way, or none is needed.
 
-    `before` and `after` are its row before and after the payload was replaced. If a message arrives
-    too early, the worker sends it again with the remaining delay. So one message is enough, however
-    often the job is postponed.
+    `before` and `after` are the job's row before and after the payload was replaced. If a message
+    arrives too early, the worker sends it again with the remaining delay. So one message is enough,
+    however often the job is postponed.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED
@@ -278,7 +279,8 @@ def _has_message(before: JobRequest, after: JobRequest) -> bool:
         return True
     run_at, before_at = after.run_at or 0, before.run_at or 0
     if before.status is Status.SCHEDULED:
-        # A scheduled job is due after its start time if its message was sent, or else at that time.
+        # If the message of a scheduled job was sent, the job is due after its start time. Otherwise
+        # it is due at its start time.
         was_sent = (before.due_at or 0) > before_at
         return was_sent and run_at >= before_at
     return before.status is Status.QUEUED

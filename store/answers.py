@@ -1,9 +1,9 @@
 """The answers to requests that created no job of their own.
 
-Some jobs get an id that is derived from their request: the job of a request with an idempotency
-key, a child, and an occurrence of a schedule. If the work is unique and another job already had its
-key, no row gets that id. Instead, a record under the id names that other job as the answer to the
-request. The same request then gets the same answer, until the other job is gone.
+Some jobs have an id that is derived from their request: children, occurrences of schedules, and
+jobs with an idempotency key. If the work is unique and another job already had its key, no row gets
+that id. Instead, a record under the id names that other job as the answer to the request. The same
+request then gets the same answer, until the other job is gone.
 """
 
 from typing import NamedTuple

@@ -24,7 +24,7 @@ def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Err
 
 def after_end(job: JobRequest) -> Errors:
     """Return the earlier errors and the last error of a finished job that is queued again."""
-    if _has_last_error(job):
+    if _is_already_listed(job):
         return _kept(job)
     return after_attempt(job, job.error, job.finished_at)
 
@@ -33,13 +33,13 @@ def _kept(job: JobRequest) -> Errors:
     return job.earlier_errors or []
 
 
-def _has_last_error(job: JobRequest) -> bool:
+def _is_already_listed(job: JobRequest) -> bool:
     """Return whether the error of a canceled job is already the last of its earlier errors."""
     if job.status is not Status.CANCELLED or not _kept(job):
         return False
     newest = _kept(job)[-1]
-    before = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
-    return bool(newest == before)
+    as_listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
+    return bool(newest == as_listed)
 
 
 def _in_short(error: dict[str, Any]) -> dict[str, str]:

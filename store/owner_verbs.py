@@ -179,8 +179,8 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # Only version 0.1.0 writes to these folders, so a job of this version that gets the same id
-    # between the read and the deletes loses nothing.
+    # Only version 0.1.0 writes to these folders. So if a job of this version gets the same id
+    # between the read and the deletes, it loses nothing.
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")

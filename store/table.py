@@ -25,9 +25,9 @@ _T = TypeVar("_T")
 class Table(Model):
     """A model whose table is named by the environment variable in `table_setting`.
 
-    pynamodb would read the name at import, and build a session and a client for each model class,
-    which takes 75 to 200 ms each. Here the name is read at first use, and all models share one
-    client.
+    pynamodb would read the name at import. It would also build a session and a client for each
+    model class, each of which takes 75 to 200 ms. Here the name is read at first use, and all
+    models share one client.
     """
 
     table_setting: ClassVar[str]
@@ -57,8 +57,8 @@ class Table(Model):
     ) -> int:
         """Count the items of a DynamoDB partition whose sort keys meet a condition, up to `limit`.
 
-        The read isn't consistent, so the latest changes may be missing. pynamodb's own `count`
-        isn't used because its limit applies to each page, and it requests all pages.
+        The read isn't consistent, so the latest changes may be missing. The `count` of pynamodb
+        itself requests all pages, because its limit applies only to each page.
         """
         found, start = 0, None
         while found < limit:

@@ -19,15 +19,15 @@ from work.signals import TimeOver
 # destructor, and a bare except catches it.
 _AGAIN = 1.0
 # Functions that acquire or release a lock. An exception after the lock is acquired, and before its
-# `with` block begins, leaves the lock held forever. The import system's lock is one for the whole
-# process, so that no other thread could import again.
+# `with` block begins, leaves the lock held forever. If that happened to a lock of the import
+# system, no other thread of the process could import again.
 _OF_LOCKS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
 _SOON = 0.005  # seconds
-# Seconds. Such a function takes microseconds. One that takes this long is another function with the
-# same name, for example a job's own, or is waiting for a lock that it doesn't have.
+# Seconds. A function that acquires or releases a lock takes microseconds. A function that takes
+# this long only has the same name, for example a job's own, or is still waiting for the lock.
 _LONGEST_WAIT = 1.0
 
 
@@ -36,7 +36,7 @@ class _Alarm:
 
     armed = False
     deferred = 0  # number of our writes in progress
-    rang = False  # while deferred
+    rang = False  # whether it rang while it was deferred
     answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOver
     waits_until: float | None = None  # end of the wait for a function that acquires a lock
 
@@ -81,8 +81,10 @@ def defer_alarm() -> Iterator[None]:
 
 @contextmanager
 def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
-    """In the block, make an alarm call `answer` with the interrupted frame instead of raising
-    TimeOver. An event loop needs this, because an exception would leave it half run."""
+    """In the block, make an alarm call `answer` with the interrupted frame, not raise TimeOver.
+
+    An event loop needs this, because an exception would interrupt the loop's own code.
+    """
     if not in_main_thread():
         yield
         return

@@ -26,8 +26,8 @@ FRESH = clock.MINUTE
 # not fail jobs, but a revoked secret must not work for hours.
 STALE = 15 * clock.MINUTE
 _AGAIN = 10 * clock.SECOND  # between two reads after a failure, or for a missing name
-# Shorter for a missing name that would fail the job, because an operator who sees that failure sets
-# the name and retries the job.
+# The same for a missing name that would fail the job. It is shorter, because an operator who sees
+# that failure sets the name and retries the job.
 _AGAIN_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -101,7 +101,7 @@ class _Kept:
     def value(self, path: str, name: str, again: int) -> str | None:
         """Return a value, or None if a read at most `again` milliseconds ago didn't find it."""
         value = self._values(path, FRESH).get(name)
-        # It may have been set since then, by an operator whose next job needs it.
+        # An operator may have set it since that read, for a job that needs it now.
         return self._values(path, again).get(name) if value is None else value
 
     def _values(self, path: str, age: int) -> Mapping[str, str]:

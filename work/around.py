@@ -1,8 +1,8 @@
 """AROUND: context managers around each job and task, for example for an error tracker, a database
 connection or a tenant's context.
 
-They see how the job or task ends but can't change it: none can suppress an error or a signal, and
-one that fails on exit doesn't fail a finished job.
+They see how the job or task ends, but can't change it. They can't suppress an error or a signal. If
+one of them fails on exit, a finished job doesn't fail.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,8 +55,8 @@ class Around:
         loaded = entries.load(self.entry, self.place)
         if not callable(loaded):
             raise EntryNotLoaded(self.entry, self.place, "that is not a function")
-        made: Enter = loaded
-        return made
+        function: Enter = loaded
+        return function
 
     @property
     def name(self) -> str:

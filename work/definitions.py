@@ -47,8 +47,8 @@ class Definition(Value):
     def load(self) -> None:
         """Import the function's module if the function is given by name, and check the function.
 
-        Raises EntryNotLoaded for a function that is given by name, and InvalidDefinition for
-        another one with wrong parameters.
+        If the function can't be imported or has wrong parameters, raises EntryNotLoaded if the
+        function is given by name, and otherwise InvalidDefinition.
         """
         if self.payload_model and self.is_async:
             import_module("work.event_loop")  # now, because later the alarm may interrupt it

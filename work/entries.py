@@ -28,7 +28,7 @@ def check_form(entry: str) -> None:
 
 
 class Place:
-    """A file and a line. The text is made only when an error needs it, because that is slow."""
+    """A file and a line. Making the text is slow, so it is made only when an error needs it."""
 
     def __init__(self, file: str, line: int | None) -> None:
         self.file = file
@@ -58,7 +58,7 @@ def load(entry: str, written_at: object) -> Any:
     """
     module_name, _, name = entry.partition(":")
     try:
-        with _collector_at_rest():
+        with _without_garbage_collection():
             module = import_module(module_name)
     except (Exception, SystemExit) as error:
         raise EntryNotLoaded(entry, written_at, _why(module_name, error)) from error
@@ -74,7 +74,7 @@ def load(entry: str, written_at: object) -> Any:
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Disable the garbage collector in the block: imports make many objects but no garbage."""
     if not gc.isenabled():
         yield

@@ -8,7 +8,7 @@ It avoids these traps of asyncio:
 
 - asyncio stores a BaseException of a task until the task is awaited, a TaskGroup wraps it, and a
   callback drops it.
-- A BaseException in the loop's own code leaves the loop half run.
+- A BaseException in the loop's own code leaves the loop in the middle of a run.
 - `asyncio.run` waits forever for a thread, or for a task that suppresses its cancellation.
 """
 
@@ -28,9 +28,8 @@ from work.alarm import answered_by, in_main_thread
 from work.running_job import RunningJob
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
-# Seconds from the end of the time until the loop is stopped under a function that doesn't end. Also
-# the seconds that its remaining tasks have to end. Both fit into the time reserved for recording
-# the outcome.
+# Seconds that a function has to end after its time is over, before the loop is stopped. Remaining
+# tasks have the same number of seconds. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _AGAIN = 0.1  # seconds between two rings of the alarm after the first
 _SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
@@ -122,7 +121,7 @@ class _Run:
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._cancel)
         elif asyncio.current_task(self._loop) is not self._main:
-            self._cancel()  # not in the main task, where the call raises it and cleanup code runs
+            self._cancel()  # not needed in the main task, because the call raises the signal there
 
     def _cancel(self) -> None:
         if self._main is not None and not self._is_over:
@@ -138,8 +137,11 @@ class _Run:
             self._loop.stop()
 
     def _ring(self, frame: FrameType) -> None:
-        """Handle a ring of the alarm. The first ring cancels the main task. Later rings interrupt
-        code that blocks the loop, and in the end stop the loop."""
+        """Handle a ring of the alarm.
+
+        The first ring cancels the main task. Later rings interrupt code that blocks the loop, and
+        in the end stop the loop.
+        """
         now = time.monotonic()
         is_first = self._rang_at is None
         if self._rang_at is None:
@@ -221,8 +223,10 @@ def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
 
 
 def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
-    """Return whether the loop is running code of the job, and not its own code or ours. Code in C
-    has no frame: with `of_c`, places where it may be running count too."""
+    """Return whether the loop is running code of the job, and not its own code or ours.
+
+    Code in C has no frame. With `of_c`, places where such code may be running count too.
+    """
     if of_c and rang_in.f_code is _RUNS_HANDLE:
         return True
     called: FrameType | None = None

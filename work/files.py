@@ -21,8 +21,10 @@ _READ_AHEAD = 1024 * 1024  # bytes
 
 
 class JobFiles:
-    """The files that a job reads and writes. A key is text that a payload, a cursor or a result can
-    have."""
+    """The files that a job reads and writes, by their keys.
+
+    A key is text, so a payload, a cursor or a result can contain it.
+    """
 
     _row: JobRequest
 
@@ -33,17 +35,19 @@ class JobFiles:
 
     @property
     def work_folder(self) -> str:
-        """Return the folder of the files that only this job's later legs and attempts need. It is
-        empty when the job starts, and again after a manual retry with another payload. To name a
-        file in it, call `work_file`."""
+        """Return the folder of the files that only this job's later legs and attempts need.
+
+        It is empty when the job starts, and again after a manual retry with another payload. To
+        name a file in it, call `work_file`.
+        """
         return self._row.work_folder
 
     def result_file(self, name: str) -> str:
         """Return the key of a result file, such as `job.result_file("photo.jpg")`.
 
-        Result files belong to the job's organization and are deleted with the job. A result that
-        names one as `file`, `{"file": key}`, is shown with a URL. A name may have folders:
-        "pages/1.png". Raises InvalidFileName.
+        Result files belong to the job's organization and are deleted with the job. If a result has
+        such a key as its `file` (`{"file": key}`), it is shown with a URL of the file. A name may
+        have folders, such as "pages/1.png". Raises InvalidFileName.
         """
         return _key(self.result_folder, name)
 
@@ -66,10 +70,10 @@ class JobFiles:
     def open_file(self, key: str, *, etag: str | None = None) -> "StoredFile":
         """Open a file of any size for reading, like `open(path, "rb")`.
 
-        It is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
-        content. If a later leg passes the `etag` of the first, all of them read the same content:
-        if the file was replaced, this raises ObjectChanged, and so does every later read. Raises
-        FileRefused and MissingObject, as `read_file` does.
+        The file is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
+        content. To read the same content in several legs, pass the `etag` of the first leg in the
+        later ones. If the file was replaced, this raises ObjectChanged, and so does every later
+        read. Raises FileRefused and MissingObject, as `read_file` does.
         """
         from aws import bucket
         from errors import ObjectChanged
@@ -90,8 +94,8 @@ class JobFiles:
         """Write or replace a whole file, and return its key.
 
         `key` must be the key of a result file or a work file of this job. Raises FileRefused for
-        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. With an
-        iterable, at most 8 MiB and one part are in memory. Readers never see a partial file.
+        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. Of an
+        iterable, at most 8 MiB and one more item are in memory. Readers never see a partial file.
         """
         from aws import multipart
 
@@ -111,8 +115,10 @@ class JobFiles:
 
 
 class StoredFile(io.BufferedReader):
-    """A file in the bucket, open for reading: `size` in bytes, and `etag`, which changes with the
-    content."""
+    """A file in the bucket, open for reading.
+
+    `size` is its size in bytes. `etag` changes with the content.
+    """
 
     def __init__(self, ranges: "_Ranges") -> None:
         super().__init__(ranges, _READ_AHEAD)
@@ -120,8 +126,11 @@ class StoredFile(io.BufferedReader):
         self.etag = ranges.version.etag
 
     def read1(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes from the buffer. A text wrapper reads 8 KiB at a time, and each
-        read would otherwise be a request."""
+        """Return up to `size` bytes from the buffer.
+
+        A text wrapper reads 8 KiB at a time. Without the buffer, each of these reads would be a
+        request.
+        """
         self.peek(1)
         return super().read1(size)
 
@@ -169,8 +178,10 @@ class _Ranges(io.RawIOBase):
 
 
 def is_in(folder: str, key: str) -> bool:
-    """Return whether a key belongs to a file in or below a folder. No part of its name may be
-    empty, "." or ".."."""
+    """Return whether a key belongs to a file in or below a folder.
+
+    No part of its name may be empty, "." or "..".
+    """
     name = key.removeprefix(f"{folder}/")
     return name != key and {"", *names.DOTS}.isdisjoint(name.split("/")) and _is_utf_8(key)
 

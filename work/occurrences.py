@@ -9,7 +9,7 @@ another. The rules for those hours are those of Debian's cron:
 - If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
   time happens at the moment the clock jumps, and a repeated time at its first occurrence.
 - If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
-  such a time: never at a skipped time, and twice at a repeated one.
+  such a time. So it never runs at a skipped time, and runs twice at a repeated time.
 """
 
 import re
@@ -204,7 +204,7 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
             if not asked <= local < found_local:  # otherwise the search would find the same time
                 asked, found_local = local, _next_local(cron, local)
         elif is_far:
-            after = found_local.replace(tzinfo=UTC) - _NEAR  # earlier than it in every zone
+            after = found_local.replace(tzinfo=UTC) - _NEAR  # before `found_local` in every zone
         else:
             return found
     return None

@@ -1,7 +1,7 @@
 """Check payloads against their models.
 
-This is separate from the definitions, because importing pydantic is half of a cold start, and code
-that only needs the rules of a job doesn't need it.
+This module is separate from the definitions, so that code that only needs the rules of a job
+doesn't import pydantic. That import is half of a cold start.
 """
 
 import inspect

@@ -37,7 +37,7 @@ class Queue(Value, kw_only=True):
     - `slots`: the number of jobs that run at once, 1 to 100.
     - `rate`: the rate at which jobs start.
     - `per`: "organization_id", "campaign_id" or a field of the payload. Each of its values has its
-      own slots and rate. Jobs without a value share one.
+      own slots and rate. All jobs without a value share the same slots and rate.
     - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
       oldest job starts first ("fair").
     - `max_waiting`: the number of waiting jobs of one value at which dispatches are refused.
@@ -69,11 +69,12 @@ class Queue(Value, kw_only=True):
     def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
         """Return the job's key in the queue: the value of `per` as text.
 
-        The payload is its model, so that values that the model treats as equal have one key; or
-        JSON, if its model doesn't accept it. The key is "*" without `per`, without the field, and
-        for a value that isn't a string, a whole number, true or false in JSON. A campaign's key
-        starts with its organization. A long value, or one with characters that a key can't have, is
-        hashed.
+        `payload` is the payload's model, so that values that the model treats as equal have one
+        key. If the model doesn't accept the payload, it is JSON.
+
+        The key is "*" if `per` isn't set, or if the payload lacks the field. It is also "*" if the
+        value isn't a string, a whole number, true or false in JSON. A campaign's key starts with
+        its organization. A value that is long, or has characters that a key can't have, is hashed.
         """
         match self.per:
             case None:
@@ -81,17 +82,20 @@ class Queue(Value, kw_only=True):
             case "organization_id":
                 return _plain(organization_id)
             case "campaign_id":
-                # Two organizations may have campaigns with the same name. If the organization has a
-                # ":", the separator "#" makes the value hashed, because names have no "#". So it
-                # can't equal the key of an organization with a shorter name.
+                # Two organizations may have campaigns with the same name. If the organization's
+                # name has a ":", the separator is "#", which a plain key can't have. The value
+                # is then hashed, so it can't equal the key of an organization with a shorter name.
                 separator = "#" if ":" in organization_id else ":"
                 return _plain(f"{organization_id}{separator}{campaign_id or ''}")
             case field:
                 return _value(_read(payload, field))
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return an error if `per` means the job's own field but the payload has one with that
-        name, or if `per` names a secret of the payload. Return None if it is valid."""
+        """Return an error if `per` doesn't fit the payload, or None.
+
+        `per` must not name a secret of the payload. If it names a field of the job itself, the
+        payload must not have a field of that name.
+        """
         if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
             return (
                 f"Queue(per={self.per!r}): means the job's own {self.per}, but its payload also "

@@ -50,8 +50,8 @@ class Recurring:
       of `timezone`, an IANA name. work/occurrences.py describes clock changes.
     - `every`: seconds or a timedelta, from a minute to 366 days, counted from 1970 in UTC.
     - `missed`: an occurrence is missed if it was due while it couldn't be dispatched, for example
-      in an outage. Start none of the missed ones late ("skip"), one ("one"), or each (Each(3): the
-      latest three).
+      in an outage. Start no missed occurrence late ("skip"), the latest one ("one"), or several
+      (Each(3): the latest three).
     - `overlap`: while the job of an earlier occurrence is unfinished, skip the next one ("skip"),
       dispatch it when that job has ended ("queue"), or dispatch it anyway ("allow").
 

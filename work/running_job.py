@@ -44,8 +44,7 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles):
     """The first argument of a job's function.
 
-    `cursor` is the cursor of the last written checkpoint of an earlier leg or attempt, at first
-    None.
+    At first, `cursor` is that of the last written checkpoint of earlier legs and attempts, or None.
     """
 
     def __init__(
@@ -65,8 +64,8 @@ class RunningJob(JobFiles):
         self._gap = _FIRST_GAP
         self._written_at = 0
         self._steps: set[str] = set()  # names used in this leg
-        # Called with a signal before it is raised, because the task that raises it may not be
-        # awaited.
+        # Called with a signal before it is raised, because the asyncio task that raises it may
+        # never be awaited.
         self.on_signal: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
@@ -133,12 +132,12 @@ class RunningJob(JobFiles):
         To continue only after the write, pass `durable=True`.
 
         If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return:
-        the job continues from there in its next leg (Lambda invocation). It doesn't return either
-        if the job was canceled, or if its type or queue is paused.
+        the job continues from there in its next leg (Lambda invocation). Nor does it return if the
+        job was canceled, or if its type or queue is paused.
         """
         self._reach(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._signal(TimeOver())  # in a thread no alarm rings
+            raise self._signal(TimeOver())  # in a thread, no alarm has interrupted the job
         # Without a cursor, ending here would lose the work since the last cursor.
         if self._has_next_leg and cursor is not None and self._budget.leg_over():
             raise self._signal(LegOver())
@@ -155,8 +154,8 @@ class RunningJob(JobFiles):
         Use it for work that follows the rate of its queue, or that gives other jobs a turn. The job
         continues in its next leg when its queue has capacity, or at once if the queue has no
         limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
-        arguments are those of `checkpoint` and are always written. The call doesn't return, except
-        with a runner that can't send a job again: then the job just continues.
+        arguments are those of `checkpoint` and are always written. The call returns only if the
+        runner can't send a job again, and the job then continues.
         """
         self._reach(cursor, progress, message)
         if self._has_next_leg:
@@ -287,8 +286,10 @@ class RunningJob(JobFiles):
         return signal
 
     def _pause(self) -> pauses.Pause | None:
-        """Return the pause of the job's type or queue, or None if there is none or it can't be
-        read."""
+        """Return the pause of the job's type or queue.
+
+        Return None if there is no pause, or if the pauses can't be read.
+        """
         try:
             return pauses.pause_on(self._row)
         except AWS_ERRORS:

@@ -2,8 +2,8 @@
 
 import clock
 
-# Reserved for recording the outcome before the invocation ends, and for ending a leg. Of a short
-# invocation, a tenth each.
+# The time reserved for recording the outcome before the invocation ends, and for ending a leg. In a
+# short invocation, each is a tenth of its time.
 _MARGIN = 5 * clock.SECOND
 _LEG_RESERVE = 30 * clock.SECOND
 

@@ -19,22 +19,21 @@ _IMPLIED = ("organization_id", "job_type")
 
 
 class Unique(Value, kw_only=True):
-    """The rule by which jobs of a type do the same work, and the handling of a second one.
+    """The rule that decides which jobs do the same work, and what happens to a second one.
 
     Two jobs do the same work if they have the same organization and type, and the same values of
     all fields in `by`: "campaign_id", and fields of the payload. With `by=()` each organization has
     one job. Values are compared as the payload's model has them, defaults included.
 
-    A job holds its key `until` it is "finished", however it ends, or until it is "started" (its
-    first claim). While it holds the key, `on_conflict` decides what a dispatch of the same work
-    does:
+    A job has its key `until` it is "finished", with any outcome, or until it is "started" (its
+    first claim). While it has the key, `on_conflict` decides what a dispatch of the same work does:
 
     - "return": return the existing job.
     - "refuse": raise UniqueConflict (409 over HTTP), which names the existing job.
-    - "replace": return the existing job, with the new payload and time if it hasn't started. It
-      starts at most `at_most` seconds (default 30 days) after the first dispatch's start time. A
-      job that has started is returned unchanged. With `then="again"`, one more job follows when
-      that job has ended, with the payload and time of the latest dispatch until then.
+    - "replace": return the existing job, with the new payload and time if it hasn't started. The
+      start moves to at most `at_most` seconds (default 30 days) after the first dispatch's start
+      time. A job that has started is returned unchanged. With `then="again"`, another job follows
+      when the started job has ended. It has the payload and time of the latest dispatch until then.
     """
 
     by: tuple[str, ...]

@@ -60,10 +60,10 @@ def claim(
     end of the lease if the timer might otherwise check the row only later. This change is part of
     the claim if the row was read before. Otherwise it takes a second write.
 
-    Raises PreconditionFailed unless the job has this type and may start now: it is queued, or it is
-    scheduled or retryable and its time has come. Raises it also if the row's version is newer than
-    this code, or if the row has changed since it was read. Raises RaceLost if another job got the
-    granted capacity in the meantime.
+    Raises PreconditionFailed unless the job has this type and may start now. A queued job may, and
+    so may a scheduled or retryable one whose time has come. Raises it also if the row's version is
+    newer than this code, or if the row has changed since it was read. Raises RaceLost if another
+    job got the granted capacity in the meantime.
     """
     now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
