@@ -150,7 +150,7 @@ def _try(
 ) -> None:
     """Measure a part. If that fails, note the reason for the page and continue with the next part.
 
-    If the part `must_work`, the command exits with code 1 after the other parts.
+    If `must_work` is true, the command then exits with code 1 after the other parts.
     """
     try:
         part()

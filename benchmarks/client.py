@@ -1,9 +1,9 @@
 """Measure what the client costs another program, up to the client's first call.
 
 Usage: python -m benchmarks.client. It measures the CPU of fresh processes. The client's call goes
-to a server on the loopback. The process that is compared with it imports boto3 and makes two
-clients, but no call. The line with TLS adds the cost of loading this machine's certificates. boto3
-would load them at its first call.
+to a server on the loopback. For comparison, another process imports boto3 and makes two clients,
+but no call. The line with TLS adds the cost of loading this machine's certificates. boto3 would
+load them at its first call.
 """
 
 import argparse

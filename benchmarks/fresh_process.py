@@ -112,7 +112,7 @@ def _cpu(command: list[str]) -> float:
 
 
 def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
-    """Return the number of instructions of each command. Without valgrind, return nothing."""
+    """Return the number of instructions of each command. Without valgrind, return no numbers."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return {}

@@ -162,27 +162,27 @@ def measure(
 
 def _show(found: Measured) -> None:
     """Print a line for our unit and one for the peer's, with its ratio and its lowest CPU."""
-    selected, share = found.overhead, found.instructions_ratio
-    bound = f" (at most {selected.at_most:.2f})" if selected.at_most else ""
+    overhead, share = found.overhead, found.instructions_ratio
+    bound = f" (at most {overhead.at_most:.2f})" if overhead.at_most else ""
     bound += "" if share is None else f", {share:.2f} of the instructions"
-    print(f"{found.ratio:5.2f}  {min(found.ours) * 1e6:5.0f} us CPU  {selected.title}{bound}")
-    print(f" 1.00  {min(found.peer) * 1e6:5.0f} us CPU  {selected.peer_title}")
+    print(f"{found.ratio:5.2f}  {min(found.ours) * 1e6:5.0f} us CPU  {overhead.title}{bound}")
+    print(f" 1.00  {min(found.peer) * 1e6:5.0f} us CPU  {overhead.peer_title}")
 
 
-def _check_calls(selected: Overhead, aws: LoopbackAws) -> None:
+def _check_calls(overhead: Overhead, aws: LoopbackAws) -> None:
     """Raise UnitFailed unless our unit makes as many writes and invocations as its peer.
 
     For example, a unit whose request is refused would be fast without doing any work.
     """
     found = []
-    for unit in (selected.unit, selected.peer):
+    for unit in (overhead.unit, overhead.peer):
         aws.requests()
         unit.cpu(1, aws.endpoint_url)
         counted = aws.requests()
         found.append({name: counted[name] for name in ("PutItem", "UpdateItem", "Invoke")})
     if found[0] != found[1]:
         raise UnitFailed(
-            f"{selected.title} makes the calls {found[0]}, but its peer makes {found[1]}"
+            f"{overhead.title} makes the calls {found[0]}, but its peer makes {found[1]}"
         )
 
 

@@ -13,7 +13,7 @@ from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, ZAPPA
 from benchmarks.recording import read
 
 UNITS = 10
-_SETTLES = 2.0  # seconds after which the work has finished, from its start
+_SETTLES = 2.0  # seconds from the start of the work until it has surely finished
 _NOT_COUNTED = (
     "DescribeTable",
     "DescribeTimeToLive",

@@ -72,8 +72,8 @@ def hide_credentials_of_roles() -> None:
 def take_concurrency_as_a_number() -> None:
     """Convert the maximum concurrency of an event source to a number.
 
-    If it comes from a template's parameter, ministack keeps it as text, and fails to compare it.
-    ministack would then deliver no messages from any queue.
+    ministack keeps the value of a template's parameter as text, and can't compare text with a
+    number. Then it stops delivering the messages of all queues.
     """
     limit = lambda_svc._sqs_esm_concurrency
 

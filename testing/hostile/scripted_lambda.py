@@ -1,4 +1,4 @@
-"""A simulated Lambda that does only one kind of harm, and that records the moments of a job."""
+"""A simulated Lambda with one mishap, and otherwise harmless. It records the moments of a job."""
 
 import json
 from collections import Counter

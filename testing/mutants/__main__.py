@@ -161,7 +161,10 @@ def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
 
 
 def _baseline(sandbox: Sandbox, files: list[str]) -> dict[str, Executed]:
-    """Return every test with the engine's lines that it executes. Exit if a test fails already."""
+    """Return every test with the engine's lines that it executes.
+
+    If a test fails without a mutation, exit.
+    """
     found: dict[str, Executed] = {}
     work = (Work(partial(_record, file), _BASELINE_SECONDS) for file in files)
     for outcome in sandbox.do_all(work):

@@ -13,8 +13,8 @@ from work import Queue, Rate
 
 # How long a process may use limits that it has read, if its clock is slow.
 _STALE = CACHED + 2 * SKEW
-# How long after its request a sweep (see runners/sweeping.py) must be over at the next timer run,
-# whichever clock is used.
+# A sweep (see runners/sweeping.py) must be complete after the first timer run that begins this long
+# after the sweep's request. This holds by every clock.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
 _NO_LIMITS: Row = {}
 

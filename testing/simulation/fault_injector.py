@@ -1,8 +1,8 @@
 """The boundary between code and AWS, where a hostile Lambda does most of its harm.
 
-Before a call, it may kill the invocation, throttle the call, or freeze the invocation while the
-world continues. A call has landed once AWS has carried it out. Then it may kill the invocation or
-lose the response.
+Before a call, the Lambda may kill the invocation, throttle the call, or freeze the invocation while
+the world continues. A call has landed once AWS has carried it out. After that, the Lambda may kill
+the invocation or lose the response.
 """
 
 import io
@@ -291,8 +291,8 @@ def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Sign only calls to S3, because only moto's S3 reads signatures. They take a tenth of the
-    time."""
+    """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would take
+    a tenth of the time."""
     return None if ".s3." in event_name else UNSIGNED
 
 

@@ -1,7 +1,7 @@
 """The faults of a simulated Lambda that can be switched on and off. Others can always happen.
 
-A fault that is off makes no choices. So when a fault is added to this list, a seed still plays the
-same history without it.
+A fault that is off makes no choices. So after a new fault is added, a seed still plays the same
+history as before if the new fault is off.
 """
 
 from collections.abc import Set

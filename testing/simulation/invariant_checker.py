@@ -23,11 +23,11 @@ from work import Job
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors with which the engine itself fails jobs that no worker could start, or that never end.
 _ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-# If AWS does not answer a call, a worker may give up. This long before its deadline, it may give up
-# (in milliseconds):
-_GIVES_UP_OUTCOME = 6 * clock.SECOND  # writing a job's outcome
-_GIVES_UP_RETURN = 21 * clock.SECOND  # returning a job that it has not started
-_GIVES_UP_WAITING = 11 * clock.SECOND  # waiting for the answer to a job's own call
+# How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
+# call.
+_GIVES_UP_OUTCOME = 6 * clock.SECOND  # while it writes a job's outcome
+_GIVES_UP_RETURN = 21 * clock.SECOND  # while it returns a job that it has not started
+_GIVES_UP_WAITING = 11 * clock.SECOND  # while a job's own call waits for an answer
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -275,8 +275,8 @@ class InvariantChecker:
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
             self.broken(f"{job}: claimed while it was parked")
-        # Compare with the start of the invocation. If it freezes before its claim, it may not know
-        # of a pause that began after its start.
+        # Compare with the start of the invocation. If the invocation freezes before its claim, it
+        # doesn't learn of a pause that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
         if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
             self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")

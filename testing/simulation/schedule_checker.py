@@ -137,7 +137,7 @@ class ScheduleChecker:
 def _occurrences(before: Row, until: int | None) -> Iterator[int]:
     """Yield the occurrences that a write has passed over.
 
-    They start at the `next_at` from before the write, and end before `until`, the new `next_at`.
+    They are those from the old `next_at` until `until`, which is the new `next_at`.
     """
     at: int | None = before.get("next_at")
     when = When(before.get("cron"), before.get("every"), before.get("timezone", "UTC"))
