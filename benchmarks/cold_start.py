@@ -23,7 +23,7 @@ _INVOCATION = Path(__file__).parent / "first_line"
 _CLIENTS = "from aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
     "API": f"import handlers.api; {_CLIENTS}",
-    "worker, with the client of DynamoDB alone": (
+    "worker, with only the DynamoDB client": (
         "import handlers.worker; from aws.clients import client; client('dynamodb')"
     ),
     "worker, up to the first line of a job with a payload model": (

@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks.bounds import exceeds
 from benchmarks.environment import ENVIRONMENT
 
-BOTO3 = "boto3, with clients of DynamoDB and Lambda"
+BOTO3 = "boto3, with DynamoDB and Lambda clients"
 _BOTO3_CODE = "import boto3; boto3.client('dynamodb'); boto3.client('lambda')"
 _BOTO3_MODULES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 _PROGRAM = "import sys; sys.path[:0] = {folders!r}\n{code}\nimport os; os._exit(0)"

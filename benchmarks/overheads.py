@@ -82,29 +82,29 @@ def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
 
 def overheads(recording: str) -> list[Overhead]:
     """Return the overheads to measure. Only the one whose title says so writes log lines."""
-    calls = "put_item and invoke, the same calls with bare boto3"
+    calls = "put_item and invoke with bare boto3"
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
     routing = ours("route", JOB_RUNNER="peer_work.accepting_runner")
     return [
-        Overhead("dispatch of a job", job, calls, bare["job"], at_most=1.10),
+        Overhead("dispatching a job", job, calls, bare["job"], at_most=1.10),
         Overhead(
-            "the same",
+            "dispatching a job",
             job,
             "the same calls, for an item with four attributes and no index keys",
             bare["job_of_few_attributes"],
         ),
         Overhead(
-            "the same, with its log line",
+            "dispatching a job, with its log line",
             ours("job", recording, POWERTOOLS_LOG_LEVEL="INFO"),
             calls,
             bare["job"],
         ),
-        Overhead("dispatch of a task", task, "invoke with bare boto3", bare["task"]),
+        Overhead("dispatching a task", task, "invoke with bare boto3", bare["task"]),
         Overhead(
-            "the worker's own work: claim, payload, call, outcome",
+            "a worker's run of a job, from the claim to the outcome",
             ours("work", recording),
-            "two update_items, the same calls with bare boto3",
+            "two update_items with bare boto3",
             bare["two_updates"],
             at_most=1.15,
         ),
