@@ -58,5 +58,5 @@ def measure(live: LiveAws, dispatches: int) -> list[Latency]:
         dispatcher.stdin.close()
     return [
         Latency("a job of Job Runners, saved before it is sent", found["ours"][1:]),
-        Latency("a function that only records its start, by a bare Event invocation", found["bare"][1:]),
+        Latency("a function that only records its start, invoked with boto3", found["bare"][1:]),
     ]
