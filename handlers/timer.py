@@ -16,25 +16,26 @@ from runners import recurring, telemetry, timer
 from runners.messages import decode
 from runners.metrics import NAMESPACE
 from runners.sending import Send
-from runners.timer import Disposition
+from runners.timer import Disposition, TickResult
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# Dashboards and alarms use these names: don't change them.
-_METRICS = {
-    Disposition.SENT: "TimerSent",
-    Disposition.DEFERRED: "TimerDeferred",
-    Disposition.PARKED: "TimerHeldBack",
-    Disposition.ADMITTED: "TimerLetGo",
-    Disposition.LEASED: "TimerLeased",
-    Disposition.RESCUED: "TimerRescued",
-    Disposition.EARLY: "TimerEarly",
-    Disposition.UNKNOWN: "TimerUnknown",
-    Disposition.EXPIRED: "TimerExpired",
-    Disposition.BROKEN: "TimerBroken",
-    Disposition.MOVED: "TimerMoved",
+# The metric of each disposition, and its field in the log line of a run. Dashboards, alarms and log
+# queries use these names: don't change them.
+_NAMES = {
+    Disposition.SENT: ("TimerSent", "sent"),
+    Disposition.DEFERRED: ("TimerDeferred", "deferred"),
+    Disposition.PARKED: ("TimerHeldBack", "held back"),
+    Disposition.ADMITTED: ("TimerLetGo", "let go"),
+    Disposition.LEASED: ("TimerLeased", "leased"),
+    Disposition.RESCUED: ("TimerRescued", "rescued"),
+    Disposition.EARLY: ("TimerEarly", "early"),
+    Disposition.UNKNOWN: ("TimerUnknown", "unknown"),
+    Disposition.EXPIRED: ("TimerExpired", "expired"),
+    Disposition.BROKEN: ("TimerBroken", "broken"),
+    Disposition.MOVED: ("TimerMoved", "moved"),
 }
 # Time reserved at the end of a run for a write and a send in progress.
 _MARGIN = 5 * clock.SECOND
@@ -88,12 +89,20 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 def tick(context: "LambdaContext", send: Send) -> None:
     """Process due rows until this invocation's time is over, and count the outcomes."""
     result = timer.tick(send, until=_ends(context), threads=_THREADS, share=_share(context))
+    _add_metrics(result)
+    _log(result)
+
+
+def _add_metrics(result: TickResult) -> None:
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
-    for disposition in Disposition:
-        metrics.add_metric(_METRICS[disposition], MetricUnit.Count, result.counts[disposition])
-    counts = {str(disposition): n for disposition, n in result.counts.items()}
+    for disposition, (metric, _) in _NAMES.items():
+        metrics.add_metric(metric, MetricUnit.Count, result.counts[disposition])
+
+
+def _log(result: TickResult) -> None:
+    counts = {_NAMES[disposition][1]: n for disposition, n in result.counts.items()}
     counts |= {f"schedules_{outcome}": n for outcome, n in result.schedules.items()}
     telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
 

@@ -10,6 +10,8 @@ If only the rate keeps the next job from starting, a delayed message arrives whe
 the start: see `runners.wake_ups`.
 """
 
+import threading
+
 from pynamodb.exceptions import PynamoDBException
 
 import clock
@@ -84,6 +86,24 @@ def admit_waiting_for_message(
     source = message if row is None else row
     if source.queue_name is not None and source.queue_key is not None:
         admit_waiting(source.queue_name, source.queue_key, send, thorough=thorough)
+
+
+class LineAdmissions:
+    """Admits the waiting jobs of each line at most once in a timer run, whose threads share it."""
+
+    def __init__(self, send: Send, until: int) -> None:
+        self._send = send
+        self._until = until
+        self._handled: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def admit_waiting(self, queue_name: str, queue_key: str) -> None:
+        """Admit the waiting jobs of a line, unless this run has done so."""
+        with self._lock:
+            if (queue_name, queue_key) in self._handled:
+                return
+            self._handled.add((queue_name, queue_key))
+        admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:

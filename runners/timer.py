@@ -11,22 +11,25 @@ other rows, the timer keeps at most MAX_UNCLAIMED with the workers at a time: mo
 make a job start sooner.
 """
 
-import heapq
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain, islice, zip_longest
+from itertools import chain
 from typing import TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import admission, pausing, recurring, sweeping, telemetry
-from runners.due_row import LONGEST_GAP, Disposition, process_due_row
+from runners import due_index, pausing, recurring, sweeping, telemetry
+from runners.admission import LineAdmissions
+from runners.due_decision import LONGEST_GAP, Disposition
+from runners.due_row import process_due_row
+from runners.message_budget import MessageBudget
 from runners.sending import Send
-from store import conditional_write, queries, verbs
+from store import conditional_write, verbs
 from store.job_request import JobRequest, Lane, due_shards
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
@@ -37,18 +40,17 @@ MAX_UNCLAIMED = 1000
 # One run takes at most this many rows from each end of a lane. The others are still due at the next
 # run.
 _MAX_ROWS_PER_END = 3000
-_PAGE = 1000  # keys per query
-_END_OF_TIME = 10**15  # later than every time in a sort key, which has 15 digits of milliseconds
 _T = TypeVar("_T")
 # A run ends after this many failed sends or AWS errors without a handled row in between.
 _MAX_CONSECUTIVE_FAILURES = 3
 
 
 class TickResult:
-    """The counts of one timer run.
+    """The counts of one timer run, which its threads add to.
 
     `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of still
     unclaimed rows that earlier runs had sent. `schedules` counts the outcomes of the due schedules.
+    `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,33 @@ class TickResult:
         self.lag = 0
         self.send_failures = 0
         self.unclaimed = 0
+        self.failures_in_a_row = 0
+        self._lock = threading.Lock()
+
+    @property
+    def sent(self) -> int:
+        """Return how many jobs were sent."""
+        return self.counts[Disposition.SENT] + self.counts[Disposition.ADMITTED]
+
+    def add(self, disposition: Disposition) -> None:
+        """Count a row that was handled."""
+        with self._lock:
+            self.counts[disposition] += 1
+            self.failures_in_a_row = 0
+
+    def add_failed_send(self) -> None:
+        """Count a message that couldn't be sent."""
+        with self._lock:
+            self.send_failures += 1
+            self.failures_in_a_row += 1
+
+    def add_error(self, error: Exception, *, is_broken: bool) -> None:
+        """Count a row whose handling failed. If `is_broken`, a retry would fail too."""
+        with self._lock:
+            if is_broken:
+                self.counts[Disposition.BROKEN] += 1
+            is_of_aws = isinstance(error, AWS_ERRORS)
+            self.failures_in_a_row = self.failures_in_a_row + 1 if is_of_aws else 0
 
 
 def tick(
@@ -67,56 +96,48 @@ def tick(
     `share` asks another process to start the occurrences of one shard: see `recurring.start_due`.
     """
     timer_run = _TimerRun(send, until, threads)
+    budget = MessageBudget(MAX_UNCLAIMED)
     with timer_run.starting_occurrences(share):
-        timer_run.admit_parked()
-        timer_run.process_lane(Lane.PROMPT)
-        timer_run.process_lane(Lane.RESENT)
-        backlog = timer_run.reserve_backlog()
-        timer_run.process_lane(Lane.QUEUED)
-        timer_run.process(backlog, reserved=True)
-        timer_run.process_lane(Lane.PARKED)
+        timer_run.admit_parked(limit=_MAX_ROWS_PER_END)
+        timer_run.process_lane(Lane.PROMPT, budget)
+        timer_run.process_lane(Lane.RESENT, budget)
+        backlog = timer_run.take_backlog(budget)
+        timer_run.process_lane(Lane.QUEUED, budget)
+        timer_run.process_backlog(backlog)
+        timer_run.process_lane(Lane.PARKED, budget)
+    timer_run.result.unclaimed = budget.unclaimed
     return timer_run.result
 
 
 def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent.
 
-    This is for a worker process that polls the table instead of receiving messages. `ahead`
-    includes queued rows that are due within that many milliseconds. A new row is due only after its
-    GRACE, and this worker must take it sooner.
+    This is for a worker process that polls the table instead of receiving messages. It needs no
+    budget, because it sends one message and waits for that job. `ahead` includes queued rows that
+    are due within that many milliseconds. A new row is due only after its GRACE, and this worker
+    must take it sooner.
 
     `page` rows per shard are read at a time, not one, because the first may need no message.
     """
-    timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, ahead=ahead, max_sends=1)
-    timer_run.admit_parked()
+    timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
+    timer_run.admit_parked(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    timer_run.process(_merged(shards, clock.now() + ahead, page))
+    rows = due_index.merged(shards, clock.now() + ahead, page)
+    timer_run.process(rows, budget=None, ahead=ahead)
     return timer_run.result.counts
 
 
 class _TimerRun:
-    """The state of one timer run, shared by its threads.
+    """One timer run. It ends at `until`, after `max_sends` messages, or if AWS keeps failing."""
 
-    `max_sends` is how many messages the run may send, or None for no such limit.
-    """
-
-    def __init__(
-        self, send: Send, until: int, threads: int, ahead: int = 0, max_sends: int | None = None
-    ) -> None:
+    def __init__(self, send: Send, until: int, threads: int, max_sends: float = math.inf) -> None:
         self.result = TickResult()
         self._send = send
         self._until = until
         self._threads = threads
-        self._ahead = ahead
         self._max_sends = max_sends
-        self._failures = 0  # consecutive ones
-        self._lock = threading.Lock()
-        # How many more rows may become unclaimed. `_count_unclaimed` subtracts those of earlier
-        # runs.
-        self._unclaimed_left = MAX_UNCLAIMED
-        # A worker process that polls needs no count: it sends one message, and waits for that job.
-        self._has_counted = max_sends is not None
-        self._admitted_lines: set[tuple[str, str]] = set()  # each line is handled once in a run
+        self._lines = LineAdmissions(send, until)
+        self._lock = threading.Lock()  # for the iterator that the threads share
 
     @contextmanager
     def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
@@ -125,8 +146,7 @@ class _TimerRun:
         A run with one thread starts the occurrences first, in at most half of its time.
         """
         if self._threads == 1:
-            now = clock.now()
-            self._start_occurrences(share, now + (self._until - now) // 2)
+            self._start_occurrences(share, self._half_time())
             yield
             return
         with ThreadPoolExecutor(1, thread_name_prefix="schedules") as pool:
@@ -141,14 +161,13 @@ class _TimerRun:
         except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
             telemetry.crashed(error)
 
-    def admit_parked(self) -> None:
+    def admit_parked(self, limit: int) -> None:
         """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
 
         These jobs come before due rows because they have waited longest. They get half of the time,
-        so that the rows get the other half.
+        so that the rows get the other half. At most `limit` jobs of pauses are admitted.
         """
-        now, limit = clock.now(), self._max_sends or _MAX_ROWS_PER_END
-        half = now + (self._until - now) // 2
+        half = self._half_time()
         try:
             admitted = pausing.admit_parked(self._send, until=half, limit=limit)
             sweeping.sweep(self._send, self._call_each, until=half)
@@ -158,55 +177,79 @@ class _TimerRun:
             if admitted:
                 self.result.counts[Disposition.ADMITTED] = admitted
 
-    def process_lane(self, lane: Lane) -> None:
+    def process_lane(self, lane: Lane, budget: MessageBudget) -> None:
         """Handle the due rows of a lane."""
         if self._is_over():
             return
-        keys = _due_in(lane, clock.now())
-        late = max((clock.now() - (key.due_at or 0) for key in keys), default=0)
+        rows = due_index.due_in(lane, clock.now(), _MAX_ROWS_PER_END)
+        late = max((clock.now() - (row.due_at or 0) for row in rows), default=0)
         self.result.lag = max(self.result.lag, late)
-        self.process(keys)
+        self.process(rows, budget)
 
-    def reserve_backlog(self) -> list[JobRequest]:
-        """Return the rows of the backlog that can be sent now, and reserve a message for each.
+    def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
+        """Return the rows of the backlog that can be sent now, and take a message for each.
 
         The run calls this before it adds new rows to the backlog.
         """
         if self._is_over():
             return []
         # A row that is due before this is newly queued. Backlog rows are due later, because they
-        # were postponed by at least `due_row._MIN_RESEND_DELAY`.
+        # were postponed by at least `due_decision._MIN_RESEND_DELAY`.
         newest_due_at = clock.now() + conditional_write.GRACE
-        backlog = _merged(due_shards(Lane.QUEUED), _END_OF_TIME, after=newest_due_at)
+        shards = due_shards(Lane.QUEUED)
+        backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
         first = next(backlog, None)
-        if first is None:
+        if first is None:  # the budget needn't be counted
             return []
-        self._count_unclaimed()
-        rows = list(islice(chain([first], backlog), max(0, self._unclaimed_left)))
-        self._unclaimed_left -= len(rows)
-        return rows
+        return budget.take_for(chain([first], backlog))
 
-    def process(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
-        """Handle these rows.
+    def process(
+        self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
+    ) -> None:
+        """Handle these rows. `ahead` includes queued rows that are due this much later."""
+        left = iter(rows)
+        self._in_threads(left, lambda row: self._process(row, clock.now() + ahead, budget, ahead))
 
-        If `reserved`, a message is already reserved for each row, and each row is handled even if
-        it isn't due yet.
-        """
-        left = iter(keys)
-        self._in_threads(lambda: self._work(left, reserved))
+    def process_backlog(self, rows: Iterable[JobRequest]) -> None:
+        """Handle these rows, which have a message each, even if they aren't due yet."""
+        left = iter(rows)
+        self._in_threads(left, lambda row: self._process(row, row.due_at or 0, None))
+
+    def _process(
+        self, row: JobRequest, until: int, budget: MessageBudget | None, ahead: int = 0
+    ) -> None:
+        """Handle a row that is due by `until`, and count the outcome."""
+        try:
+            disposition = process_due_row(
+                row, self._send, budget, self._lines, until=until, ahead=ahead
+            )
+        except PreconditionFailed:
+            self.result.add(Disposition.MOVED)
+        except SendFailed as error:  # the row was postponed first, so it will be due again
+            telemetry.not_sent(error)
+            self.result.add_failed_send()
+        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
+            telemetry.crashed(error)
+            is_broken = not may_pass(error)  # an error that may pass leaves the row due
+            if is_broken:
+                _postpone_broken(row)
+            self.result.add_error(error, is_broken=is_broken)
+        else:
+            self.result.add(disposition)
 
     def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
         """Call `call` with each key. Return whether there was time for all keys."""
         left = iter(keys)
-
-        def work() -> None:
-            while (key := self._next(left)) is not None:
-                call(key)
-
-        self._in_threads(work)
+        self._in_threads(left, call)
         return next(left, None) is None
 
-    def _in_threads(self, work: Callable[[], None]) -> None:
+    def _in_threads(self, items: Iterator[_T], call: Callable[[_T], None]) -> None:
+        """Call `call` with each item, in the threads of the run, until the run is over."""
+
+        def work() -> None:
+            while (item := self._next(items)) is not None:
+                call(item)
+
         if self._threads == 1:
             work()
             return
@@ -214,143 +257,20 @@ class _TimerRun:
             for done in [pool.submit(work) for _ in range(self._threads)]:
                 done.result()
 
-    def _work(self, keys: Iterator[JobRequest], reserved: bool) -> None:
-        while (key := self._next(keys)) is not None:
-            self._process(key, reserved)
-
-    def _next(self, keys: Iterator[_T]) -> _T | None:
+    def _next(self, items: Iterator[_T]) -> _T | None:
         with self._lock:
-            return None if self._is_over() else next(keys, None)
+            return None if self._is_over() else next(items, None)
 
     def _is_over(self) -> bool:
-        has_failed = self._failures >= _MAX_CONSECUTIVE_FAILURES
-        return clock.now() >= self._until or has_failed or self._has_sent_enough()
-
-    def _has_sent_enough(self) -> bool:
-        counts = self.result.counts
         return (
-            self._max_sends is not None
-            and counts[Disposition.SENT] + counts[Disposition.ADMITTED] >= self._max_sends
+            clock.now() >= self._until
+            or self.result.failures_in_a_row >= _MAX_CONSECUTIVE_FAILURES
+            or self.result.sent >= self._max_sends
         )
 
-    def _process(self, key: JobRequest, reserved: bool) -> None:
-        until = (key.due_at or 0) if reserved else clock.now() + self._ahead
-        reserve_message = _always if reserved else self._reserve_message
-        try:
-            disposition = process_due_row(
-                key,
-                self._send,
-                reserve_message,
-                self._admit_waiting,
-                until=until,
-                ahead=self._ahead,
-            )
-        except PreconditionFailed:
-            self._note(Disposition.MOVED)
-        except (
-            SendFailed
-        ) as error:  # the row was postponed before the send, so it will be due again
-            telemetry.not_sent(error)
-            self._note(None, send_failed=True)
-        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
-            telemetry.crashed(error)
-            is_broken = not may_pass(error)  # an error that may pass leaves the row due
-            if is_broken:
-                _postpone_broken(key)
-            self._note(
-                Disposition.BROKEN if is_broken else None, failed=isinstance(error, AWS_ERRORS)
-            )
-        else:
-            self._note(disposition)
-
-    def _admit_waiting(self, queue_name: str, queue_key: str) -> None:
-        """Admit the waiting jobs of a line, at most once in a run."""
-        with self._lock:
-            if (queue_name, queue_key) in self._admitted_lines:
-                return
-            self._admitted_lines.add((queue_name, queue_key))
-        admission.admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
-
-    def _note(
-        self, disposition: Disposition | None, *, failed: bool = False, send_failed: bool = False
-    ) -> None:
-        with self._lock:
-            if disposition:
-                self.result.counts[disposition] += 1
-            self.result.send_failures += send_failed
-            self._failures = self._failures + 1 if failed or send_failed else 0
-
-    def _reserve_message(self, always: bool) -> bool:
-        with self._lock:
-            self._count_unclaimed()
-            if self._unclaimed_left <= 0 and not always:
-                return False
-            self._unclaimed_left -= 1
-            return True
-
-    def _count_unclaimed(self) -> None:
-        """Count the unclaimed rows once; after that, the run counts its own sends."""
-        if not self._has_counted:
-            self._has_counted = True
-            self.result.unclaimed = _unclaimed()
-            self._unclaimed_left -= self.result.unclaimed
-
-
-def _always(_: bool) -> bool:
-    return True
-
-
-def _due_in(lane: Lane, horizon: int) -> list[JobRequest]:
-    """Return the rows of a lane that are due by `horizon`, oldest first.
-
-    If there are more rows than a run can handle, oldest and newest rows alternate. A row that has
-    just become due then doesn't wait until a backlog is gone.
-    """
-    shards = due_shards(lane)
-    oldest = list(islice(_merged(shards, horizon), _MAX_ROWS_PER_END))
-    if len(oldest) < _MAX_ROWS_PER_END:
-        return oldest
-    newest = islice(_merged(shards, horizon, newest_first=True), _MAX_ROWS_PER_END)
-    both = chain.from_iterable(zip_longest(oldest, newest))
-    return list({key.id: key for key in both if key is not None}.values())
-
-
-def _merged(
-    shards: list[str],
-    until: int,
-    page: int = _PAGE,
-    *,
-    after: int = -1,
-    newest_first: bool = False,
-) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in the order of their times, and read them as needed.
-
-    A shard that can't be read doesn't delay the others. If none can be read, raise the first error.
-    """
-    failed: list[Exception] = []
-
-    def read(shard: str) -> Iterator[JobRequest]:
-        try:
-            yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
-        except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
-            telemetry.crashed(error)
-            failed.append(error)
-
-    each = [read(shard) for shard in shards]
-    yield from heapq.merge(*each, key=lambda key: key.due_at or 0, reverse=newest_first)
-    if len(failed) == len(shards):
-        raise failed[0]
-
-
-def _unclaimed() -> int:
-    """Count the rows that were sent again, are still unclaimed, and whose next check isn't due."""
-    found = 0
-    for shard in due_shards(Lane.RESENT):
-        try:
-            found += queries.count_due(shard, clock.now(), MAX_UNCLAIMED)
-        except Exception as error:  # noqa: BLE001 - perhaps too many are sent, but no row is lost
-            telemetry.crashed(error)
-    return found
+    def _half_time(self) -> int:
+        now = clock.now()
+        return now + (self._until - now) // 2
 
 
 def _postpone_broken(key: JobRequest) -> None:

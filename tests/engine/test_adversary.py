@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from broken_promise import broken_promise
-from errors import Interrupted
+from early_rescue import rescue_early
 from runners import claiming, due_row, execution, failure_records, retrying, timer
 from store import conditional_write
 from store.job_request import JobRequest, Status
@@ -192,11 +192,7 @@ def test_it_notices_when_a_lease_ends_before_its_invocation(
 def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def impatient(row: JobRequest, send: Any) -> timer.Disposition:
-        retrying.record_failed_attempt(row, Interrupted("impatience"), send)
-        return timer.Disposition.RESCUED
-
-    monkeypatch.setattr(due_row, "_process_running_row", impatient)
+    rescue_early(monkeypatch)
     assert "rescued from a worker that is alive" in broken_promise(near=2)
 
 
@@ -282,15 +278,11 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def rescue(row: JobRequest, send: Any) -> timer.Disposition:
-        retrying.record_failed_attempt(row, Interrupted("its lease is over soon"), send)
-        return timer.Disposition.RESCUED
-
     take_next = timer.take_next
 
     def impatient(*arguments: Any, **options: Any) -> Counter[timer.Disposition]:
         with pytest.MonkeyPatch.context() as here:  # the worker process alone: not the timer
-            here.setattr(due_row, "_process_running_row", rescue)
+            rescue_early(here)
             return take_next(*arguments, **options)
 
     monkeypatch.setattr(timer, "take_next", impatient)

@@ -10,7 +10,7 @@ from bench import Bench
 from errors import NeverStarted
 from limited_queue import QUEUE, dispatch, wake_ups
 from outage import Outage
-from runners import due_row, owner_actions, pausing
+from runners import due_decision, owner_actions, pausing
 from sample_work import script
 from store import limits, line_entries, lines, pauses, used_keys, verbs
 from store.job_request import Status
@@ -118,7 +118,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
         verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
-        monkeypatch.setattr(due_row, "_expiry_error", lambda row: NeverStarted(1))
+        monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))
     if how == "park":
         pausing.pause(Kind.JOB_TYPE, row.job_type)
     bench.advance(200)

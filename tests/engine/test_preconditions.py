@@ -17,6 +17,7 @@ from bench import Bench
 from errors import PreconditionFailed
 from job_rows import saved
 from runners import due_row, owner_actions, pausing, telemetry, timer
+from runners.admission import LineAdmissions
 from runners.messages import JobMessage
 from sample_work import script
 from store import owner_verbs, pauses, verbs
@@ -444,8 +445,8 @@ def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench)
     counts = due_row.process_due_row(
         running,
         bench.send,
-        lambda _: True,
-        lambda *_: None,
+        None,
+        LineAdmissions(bench.send, until=now),
         until=now + clock.HOUR,
         ahead=clock.HOUR,
     )

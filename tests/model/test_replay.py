@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from errors import Interrupted
+from early_rescue import rescue_early
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
-from runners import due_row, retrying, timer
 from store import conditional_write, holdings
 from store.job_request import JobRequest, Status
 from testing.simulation.faults import Fault
@@ -98,11 +97,7 @@ def test_an_end_that_leaves_its_row_due_is_noticed(
 def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def impatient(row: JobRequest, send: Any) -> timer.Disposition:
-        retrying.record_failed_attempt(row, Interrupted("impatience"), send)
-        return timer.Disposition.RESCUED
-
-    monkeypatch.setattr(due_row, "_process_running_row", impatient)
+    rescue_early(monkeypatch)
     assert 'who |-> "timer"' in words_about(4, tmp_path)
 
 

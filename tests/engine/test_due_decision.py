@@ -1,0 +1,61 @@
+"""What a due row needs follows from the row and a few facts alone."""
+
+from typing import Any
+
+import clock
+from runners import due_decision
+from runners.due_decision import Action, Disposition, Facts, ParkInLine, Postpone, SendMessage
+from store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from store.limits import Limits
+from store.pauses import Pause
+
+NOW = 1_800_000_000_000
+PAUSE = Pause("paused", "queue#q")
+FACTS = Facts(now=NOW, starts_in=0, is_known=True, start_within=3600.0, pause=None, limits=None)
+
+
+def row(**changes: Any) -> JobRequest:
+    """Return a job that was queued a minute ago, changed like this."""
+    new = JobRequest(id="job", job_type="sample", status=Status.QUEUED, row_version=ROW_VERSION)
+    new.created_at = NOW - clock.MINUTE
+    for name, value in changes.items():
+        setattr(new, name, value)
+    return new
+
+
+def test_a_queued_row_is_sent() -> None:
+    next_check_at, resend_at = NOW + clock.MINUTE, NOW + 59 * clock.MINUTE
+    first = row(due_shard="0", due_at=NOW)
+    assert due_decision.decide(first, FACTS) == SendMessage(True, next_check_at, resend_at)
+    again = row(due_shard="0", due_at=NOW + clock.HOUR)
+    assert due_decision.decide(again, FACTS) == SendMessage(False, next_check_at, resend_at)
+
+
+def test_a_paused_row_is_parked() -> None:
+    decision = due_decision.decide(row(), FACTS._replace(pause=PAUSE))
+    assert decision == due_decision.Park(PAUSE)
+
+
+def test_a_paused_row_that_this_deploy_cannot_start_is_only_checked_later() -> None:
+    later = Postpone(Disposition.UNKNOWN, NOW + clock.MINUTE, Lane.PARKED)
+    paused = FACTS._replace(pause=PAUSE)
+    assert due_decision.decide(row(), paused._replace(is_known=False)) == later
+    assert due_decision.decide(row(row_version=ROW_VERSION + 1), paused) == later
+
+
+def test_a_row_of_an_unknown_type_gives_up_a_slot_that_it_does_not_use() -> None:
+    limits = Limits(slots=1)
+    facts = FACTS._replace(is_known=False, limits=limits)
+    assert due_decision.decide(row(), facts) == ParkInLine(limits)
+
+
+def test_a_row_of_newer_code_keeps_its_slot() -> None:
+    newer = row(row_version=ROW_VERSION + 1)
+    decision = due_decision.decide(newer, FACTS._replace(limits=Limits(slots=1)))
+    assert isinstance(decision, Postpone)
+
+
+def test_a_running_row_is_rescued_after_its_lease() -> None:
+    running = row(status=Status.RUNNING, lease_until=NOW)
+    assert due_decision.decide(running, FACTS) == Postpone(Disposition.LEASED, NOW, Lane.PROMPT)
+    assert due_decision.decide(running, FACTS._replace(now=NOW + 1)) is Action.RESCUE
