@@ -3,8 +3,7 @@
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 
@@ -83,24 +82,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(groups[fixture]))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Two things of the interpreter's own that took a tenth of the tests' time each."""
-    # All that is loaded by now stays: the collector need not look through it again and again.
+def pytest_collection_finish() -> None:
+    """Keep the collector from searching all that is loaded by now, a tenth of the tests' time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
-    for item in session.items:
-        item.runtest = partial(_with_room, item.runtest)  # type: ignore[method-assign]
-
-
-def _with_room(run: Callable[[], None]) -> None:
-    run()
-
-
-# CPython keeps the frames of calls in pieces of 16 KB. Of a loop whose calls happen to cross the
-# end of one, each call has the system map the next one, and unmap it as it returns. A frame of this
-# many words takes a piece of 256 KB, whose other half is room for what a test calls.
-_with_room.__code__ = _with_room.__code__.replace(co_stacksize=17_000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
