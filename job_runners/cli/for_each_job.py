@@ -14,9 +14,19 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask for confirmation, unless `yes`. Raises UsageError if input isn't a terminal."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
+    require_terminal(question)
     click.confirm(question, abort=True, err=True)
+
+
+def require_terminal(question: str) -> None:
+    """Raise UsageError if input isn't a terminal, so that no question can be answered."""
+    if not can_ask():
+        raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
+
+
+def can_ask() -> bool:
+    """Return whether input is a terminal."""
+    return sys.stdin.isatty()
 
 
 # A function that acts on the job or task with this id. It returns the JSON and the text to print.

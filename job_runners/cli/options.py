@@ -154,6 +154,12 @@ def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
     return decorate
 
 
+def require_one(names: str, first: object, second: object) -> None:
+    """Check that exactly one of two values is given. The other is None. Raises UsageError."""
+    if (first is None) == (second is None):
+        raise click.UsageError(f"Pass {names}, not both.")
+
+
 def pausable(function: _F) -> _F:
     """Add an argument for a job type and an option for a queue to a command.
 
@@ -162,8 +168,7 @@ def pausable(function: _F) -> _F:
 
     @wraps(function)
     def called(target: Target, *, job_type: str | None, queue: str | None) -> Any:
-        if (job_type is None) == (queue is None):
-            raise click.UsageError("Pass a job type, or --queue NAME, not both.")
+        require_one("a job type, or --queue NAME", job_type, queue)
         kind = "queue" if job_type is None else "job_type"
         return function(target, kind=kind, name=job_type or queue)
 

@@ -168,7 +168,7 @@ def test_an_unknown_command_of_config_is_refused(account: Account) -> None:
 def test_a_secret_that_is_asked_for_is_not_shown(
     account: Account, monkeypatch: pytest.MonkeyPatch, option: list[str], shown: bool
 ) -> None:
-    monkeypatch.setattr(config, "_can_ask", lambda: True)
+    monkeypatch.setattr(config, "can_ask", lambda: True)
     done = jobs("config", "set", "API_KEY", *option, stdin=f"{SECRET}\n")
     assert done.exit_code == 0
     assert "Value of API_KEY: " in done.stderr
@@ -179,7 +179,7 @@ def test_a_secret_that_is_asked_for_is_not_shown(
 def test_nothing_is_asked_for_a_stack_that_is_not_there(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "_can_ask", lambda: True)
+    monkeypatch.setattr(config, "can_ask", lambda: True)
     done = jobs("config", "set", "API_KEY", "--secret", "--stack", "none", stdin=f"{SECRET}\n")
     assert done.exit_code == Exit.NO_ACCESS
     assert "Value of" not in done.output

@@ -316,7 +316,7 @@ def test_only_its_name_is_a_yes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
 ) -> None:
     row = live(bench, "acme")
-    monkeypatch.setattr("job_runners.cli.commands.erase._can_ask", lambda: True)
+    monkeypatch.setattr("job_runners.cli.for_each_job.can_ask", lambda: True)
     done = jobs("erase", "--organization", "acme", stdin=f"{typed}\n")
     assert done.exit_code == code
     assert (queries.read(row.id) is None) == (code == 0)

@@ -6,6 +6,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.app_config import AppConfig, check_name
+from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import LOCAL, Target
@@ -91,12 +92,8 @@ def _stack_in_words(target: Target) -> str:
     return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
-
-
 def _read_value(name: str, *, secret: bool) -> str:
-    if _can_ask():
+    if can_ask():
         typed: str = click.prompt(f"Value of {name}", hide_input=secret, err=True)
         return typed
     value = sys.stdin.read()

@@ -6,6 +6,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.erasing.organization import NAMED, Found, Organization
+from job_runners.cli.for_each_job import require_terminal
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
@@ -78,16 +79,11 @@ def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
 def _confirm(name: str, found: Found, where: str) -> None:
     campaigns = f", the contacts of {len(found.campaigns)} campaigns" if found.campaigns else ""
     question = f"Erase {name} from {where}: {found.jobs:,} jobs{campaigns}, all its files?"
-    if not _can_ask():
-        raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
+    require_terminal(question)
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)
     if typed != name:
         raise Problem("The name doesn't match. Nothing was removed.")
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
 
 
 def _show_progress(jobs: int) -> None:

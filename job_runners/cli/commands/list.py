@@ -8,6 +8,7 @@ from job_runners.cli import output
 from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import check_job_type, note_unknown_queue
+from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
@@ -63,15 +64,10 @@ def command(
         check_job_type(target, job_type)
     if not jobs and queue:
         note_unknown_queue(target, queue, "it has only jobs that were dispatched to it by name")
-    if target.json:
-        output.print_json({"jobs": jobs})
-        return
-    if not jobs:
-        click.echo(f"No matching jobs of {target.api.owner} on {target.name}.", err=True)
-        return
-    heads = ("ID", "TYPE", "STATUS", "", "CREATED", "")
-    output.table(heads, [_row(each) for each in jobs])
-    if not every and next(found, None):
+    headings = ("ID", "TYPE", "STATUS", "", "CREATED", "")
+    if_empty = f"No matching jobs of {target.api.owner} on {target.name}."
+    print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)
+    if jobs and not target.json and not every and next(found, None):
         click.echo(f"Showing the newest {limit}. For more, pass --limit or --all.", err=True)
 
 

@@ -4,6 +4,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.for_each_job import confirm, for_each
+from job_runners.cli.listing import no_failed_tasks
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -56,7 +57,7 @@ def _send_all(target: Target, *, yes: bool) -> Exit:
     failed = list(target.api.failed_tasks())
     kept = [each["id"] for each in failed if each["payload"] is not None]
     if not failed:
-        click.echo(f"No task has failed on {target.name} in the last week.", err=True)
+        click.echo(no_failed_tasks(target), err=True)
     if others := len(failed) - len(kept):
         click.echo(
             f"{_count(others)} can't be resent, because the payload wasn't kept. To keep future "

@@ -7,6 +7,7 @@ from job_runners.cli.completion import names_of
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import require_one
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -39,8 +40,7 @@ def command(
 ) -> Exit:
     """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start over
     from the beginning."""
-    if failed == bool(job_ids):
-        raise click.UsageError("Pass job ids, or --failed, not both.")
+    require_one("job ids, or --failed", job_ids or None, failed or None)
     if job_type and not failed:
         raise click.UsageError("--type requires --failed.")
     if whole is not None and len(job_ids) != 1:

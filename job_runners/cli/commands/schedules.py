@@ -8,8 +8,10 @@ import click
 from job_runners.cli import output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
+from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
+from job_runners.cli.options import require_one
 from job_runners.cli.target import Target
 
 _HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
@@ -41,12 +43,8 @@ def command(ctx: click.Context) -> None:
 def list_schedules(target: Target) -> None:
     """List schedules with their last and next occurrence."""
     schedules = list(islice(target.api.schedules(), _LIMIT))
-    if target.json:
-        output.print_json({"schedules": schedules})
-    elif schedules:
-        output.table(_HEADINGS, [_row(each) for each in schedules])
-    else:
-        click.echo(_NO_SCHEDULES.format(target.api.owner), err=True)
+    if_empty = _NO_SCHEDULES.format(target.api.owner)
+    print_list(target, "schedules", schedules, _HEADINGS, _row, if_empty=if_empty)
 
 
 @jobs_command()
@@ -117,8 +115,7 @@ def put(
     jobs schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
     jobs schedules put sync sync_list --every 15m items:='["ada"]'
     """
-    if (rules["cron"] is None) == (rules["every"] is None):
-        raise click.UsageError("Pass --cron or --every, not both.")
+    require_one("--cron or --every", rules["cron"], rules["every"])
     with payload.hinting_at_json(pairs):
         schedule = target.api.put_schedule(
             name,

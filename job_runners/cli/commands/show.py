@@ -7,6 +7,7 @@ import click
 from job_runners.cli import output
 from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import require_one
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.cli.watching import waits_for
@@ -32,8 +33,7 @@ def command(
 ) -> None:
     """Show a job with its payload, result and error. URLs of result files expire after a few
     minutes."""
-    if (job_id is None) == (idempotency_key is None):
-        raise click.UsageError("Pass a job id, or --idempotency-key, not both.")
+    require_one("a job id, or --idempotency-key", job_id, idempotency_key)
     if idempotency_key is not None:
         job_id = _id_of_key(target, idempotency_key)
     job = target.api.job(target.api.find(job_id or "")).job

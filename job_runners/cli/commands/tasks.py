@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from job_runners.cli import output
+from job_runners.cli.listing import no_failed_tasks, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
@@ -25,21 +26,13 @@ def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 -
     jobs tasks
     """
     found = list(islice(target.api.failed_tasks(), limit))
-    if target.json:
-        output.print_json({"tasks": found})
-    elif found:
-        rows = [
-            (
-                each["id"],
-                each["task_name"],
-                output.when(each["failed_at"]),
-                _resent(each) + f"{each['error']['kind']}: {each['error']['message']}",
-            )
-            for each in found
-        ]
-        output.table(("ID", "TASK", "FAILED", "ERROR"), rows)
-    else:
-        click.echo(f"No task has failed on {target.name} in the last week.", err=True)
+    headings = ("ID", "TASK", "FAILED", "ERROR")
+    print_list(target, "tasks", found, headings, _row, if_empty=no_failed_tasks(target))
+
+
+def _row(task: dict[str, Any]) -> tuple[str, ...]:
+    error = _resent(task) + f"{task['error']['kind']}: {task['error']['message']}"
+    return task["id"], task["task_name"], output.when(task["failed_at"]), error
 
 
 def _resent(task: dict[str, Any]) -> str:
