@@ -5,11 +5,12 @@
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-# Three processes for two cores, because tests on a local AWS wait a lot. Tests that share one stay in
-# one process. A process that a hanging test has ended isn't restarted: the run names the test and ends.
+# Three processes for two cores, because tests on a local AWS wait a lot. Tests that share one stay
+# in one process. If a hanging test ends its process, no other one is started: the run names the
+# test and ends.
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --max-worker-restart 0
 AWS := .venv-aws/bin
-# The organization's folder. APP names another one, or none if it is empty.
+# The organization's folder. APP names another folder; if APP is empty, there is none.
 APP_FOLDER := $(if $(filter undefined,$(origin APP)),$(wildcard app),$(APP))
 # The environments use the interpreter in PYTHON, or the best one found.
 export PYTHON
@@ -18,11 +19,11 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (not with DEMO=0), stay up
+run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (except with DEMO=0), and stay up
 	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
 		$(if $(LISTEN),--listen $(LISTEN))
 
-demo: dev aws ## Do the same, then stop: fails unless every count is right
+demo: dev aws ## Do the same, then stop; fail unless every count is right
 	@$(PY) -m local.run --demo
 
 test: check tlc ## Run all checks and tests, including end to end
@@ -78,7 +79,7 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@$(PY) -m testing.mutants
 
-bench: dev aws ## Measure costs and compare them with peers, write docs/benchmarks.md; fails above a limit
+bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
 	@$(PY) -m benchmarks
 
@@ -142,7 +143,8 @@ dev: environment
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
 
-# Uses dev's interpreter, because the local AWS runs the functions on its own one.
+# Uses dev's interpreter, because the local AWS runs the functions on the interpreter of its
+# environment.
 aws: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-aws requirements/aws.txt

@@ -45,7 +45,8 @@ def key(cell: str) -> str:
 
 
 def owner(sort_key: str) -> str | None:
-    """Return the number whose assignment has this sort key, or None if it is a contact's key."""
+    """Return the phone number whose assignment has this sort key, or None if the key is a
+    contact's."""
     return sort_key.removesuffix(_SUFFIX) if sort_key.endswith(_SUFFIX) else None
 
 

@@ -28,7 +28,8 @@ class Contact(Table):
 
     table_setting = "CONTACTS_TABLE_NAME"
 
-    # The organization comes first, so that no campaign name can match another one's contacts.
+    # The organization comes first, so that no campaign id can match another organization's
+    # contacts.
     organization_campaign = UnicodeAttribute(hash_key=True)
     cell = UnicodeAttribute(range_key=True)  # E.164
     first_name = UnicodeAttribute()

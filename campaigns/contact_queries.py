@@ -1,4 +1,4 @@
-"""Read a campaign's contacts with their assignments, in the order of their numbers."""
+"""Read a campaign's contacts with their assignments, in the order of their phone numbers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ _ASSIGNMENT_ONLY = {
 def contacts(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[Contact, Assignment | None]]:
-    """Yield each contact whose number comes after `after`, with its assignment."""
+    """Yield each contact whose phone number comes after `after`, with its assignment."""
     for contact, found in _pairs(organization_campaign, after, {}):
         yield Contact.from_raw_data(contact), found
 
@@ -28,7 +28,7 @@ def contacts(
 def assignments(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[str, Assignment | None]]:
-    """Yield the same, but only the number of each contact."""
+    """Yield the phone number of each contact after `after`, with its assignment."""
     for contact, found in _pairs(organization_campaign, after, _ASSIGNMENT_ONLY):
         yield contact["cell"]["S"], found
 

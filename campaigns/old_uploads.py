@@ -58,7 +58,7 @@ class NeededFiles:
             self._add_job(row)
 
     def _add_job(self, row: JobRequest) -> None:
-        """Add the files of a job, unless it hasn't changed since it was last added.
+        """Add the files of a job if it is new, or has changed since it was last added.
 
         A job that has succeeded can't get another payload.
         """

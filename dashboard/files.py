@@ -1,7 +1,8 @@
 """Read and join the dashboard's files, and set their HTTP headers. They contain no data.
 
 A Lambda function serves them, so a browser loads only three files: the page, a style, and a script
-that joins all modules. Their address changes with each deploy, so browsers may cache them for long.
+that joins all modules. The addresses of the style and the script change when a file changes, so
+browsers may cache them for a long time.
 """
 
 import gzip
@@ -23,7 +24,7 @@ _TYPES = {
 }
 
 # The page may run only its own script and call only its own origin. It never parses data of jobs as
-# HTML. If it did by mistake, trusted types would refuse that.
+# HTML. If it tried to by mistake, trusted types would block that.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -48,7 +49,7 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
 }
 _FOR_LONG = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "no-cache"  # browsers may cache it, but must revalidate it before each use
+_REVALIDATE = "no-cache"  # browsers may cache it, but must revalidate it before each use
 
 # All imports and exports of the modules have these two forms, so that joining needs only text
 # replacement.
@@ -57,7 +58,8 @@ _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTIL
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
-# Nor do they need this space. No string of the modules spans several lines.
+# Browsers don't need indentation and empty lines either. No string in the modules spans several
+# lines.
 _SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
@@ -72,26 +74,26 @@ class Asset:
     etag: str
 
     def headers(self, *, kept: bool) -> dict[str, str]:
-        """Return the HTTP headers. `kept` says that the address changes whenever the file does."""
-        caching = {"Cache-Control": _FOR_LONG if kept else _ASK_AGAIN, "ETag": self.etag}
+        """Return the HTTP headers. `kept` is True if the address changes whenever the file does."""
+        caching = {"Cache-Control": _FOR_LONG if kept else _REVALIDATE, "ETag": self.etag}
         return {**SECURITY, **caching, "Vary": "Accept-Encoding"}
 
 
 @cache
 def page() -> Asset:
-    """Return the page, whose links to the other files have their version."""
+    """Return the page. Its links to the other files contain the version."""
     text = (_FOLDER / "index.html").read_text()
     return _asset(text.replace('"assets/', f'"assets/{version()}/'), ".html")
 
 
 def find(name: str) -> Asset | None:
-    """Return a file other than the page by its name, or None if there is none."""
+    """Return a file other than the page, or None for an unknown name."""
     return _others().get(name)
 
 
 @cache
 def version() -> str:
-    """Return the version that is in the address of every file but the page: a hash of them all."""
+    """Return the version in the addresses of all files but the page: a hash of these files."""
     digest = hashlib.sha256()
     for name, asset in sorted(_others().items()):
         digest.update(name.encode() + asset.body)

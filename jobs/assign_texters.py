@@ -18,8 +18,8 @@ class Texter(BaseModel):
     )
     max_contacts: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
         default=None,
-        description="The most contacts of the campaign that the texter may have in all, including "
-        "earlier ones. A texter who already has more keeps them, and gets no new ones.",
+        description="The highest number of the campaign's contacts that the texter may have, "
+        "including earlier ones. A texter who already has more keeps them, and gets no new ones.",
         examples=[500],
     )
 
@@ -49,7 +49,7 @@ class AssignTexters(BaseModel):
 
 
 def assign_texters(job: RunningJob, payload: AssignTexters) -> dict[str, Any]:
-    """Assign every contact without a texter to the texter who has the fewest.
+    """Assign every contact without a texter to the texter with the fewest contacts.
 
     Earlier assignments stay, even those to texters who aren't listed. Interruptions don't change
     the result: contacts get the same texters as in an uninterrupted run.

@@ -19,8 +19,8 @@ COLUMNS = (
     *("texter", "message_status"),
 )
 
-# Contacts between two reports of progress. The job can resume only after a part, which may take
-# long.
+# Contacts between two reports of progress. A cursor is saved only after each part of the file,
+# which may take long to fill.
 _REPORT_EVERY = 500
 
 
@@ -31,14 +31,15 @@ class ExportContacts(BaseModel):
 
 
 def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:  # noqa: ARG001
-    """Write the contacts to contacts.csv, in the order of their numbers.
+    """Write the contacts to contacts.csv, in the order of their phone numbers.
 
     If a contact changes during the export, the file has it as it was when the job read it.
     """
     try:
         return _Export(job, job.cursor).run()
     except UploadGone:
-        # An earlier attempt completed it but couldn't report that, or the upload was cleaned up.
+        # An earlier attempt completed the upload but couldn't report that, or the upload was
+        # cleaned up.
         return _Export(job, None).run()
 
 
@@ -95,7 +96,8 @@ class _Export:
         self._report(cursor)
 
     def _report(self, cursor: dict[str, Any] | None = None) -> None:
-        """Report the progress, and stop if the job must not continue. A cursor allows a resume."""
+        """Report the progress, and stop if the job must not continue. With a cursor, it can resume
+        there."""
         message = f"{self._rows:,} contacts written"
         if not self._rows:
             message = f"campaign {self._job.campaign_id!r} has no contacts"

@@ -39,8 +39,8 @@ class ImportContacts(BaseModel):
 def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
     """Write the file's contacts in chunks, with a checkpoint after each.
 
-    If several rows have the same number, the first one counts. Importing the same file again, or
-    part of it twice, writes the same contacts again.
+    If several rows have the same phone number, the first one counts. Importing the same file again,
+    or part of it twice, writes the same contacts again.
     """
     check_upload(job, payload.key)
     work = ContactImport(job, payload.key, payload.country, why_not_allowed)

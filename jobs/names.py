@@ -9,6 +9,6 @@ class Jobs(StrEnum):
     IMPORT_CONTACTS = "import_contacts"  # imports a campaign's contacts from a CSV file
     ASSIGN_TEXTERS = "assign_texters"  # splits a campaign's contacts between its texters
     SEND_FIRST_MESSAGES = "send_first_messages"  # texts the assigned contacts, with a task for each
-    POST_WEBHOOK = "post_webhook"  # sends a signed event to another system, with tries for 3 days
+    POST_WEBHOOK = "post_webhook"  # sends a signed event to another system; tries for 3 days
     EXPORT_CONTACTS = "export_contacts"  # exports a campaign's contacts to a CSV file
     REMOVE_UPLOADS = "remove_uploads"  # removes an organization's old files that no job needs

@@ -11,12 +11,12 @@ from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_no
 from work import DoNotRetry, RetryAfter, RunningJob
 
 # The waits after each attempt but the last: the example schedule of the Standard Webhooks
-# specification, 75 hours in all. The job's entry has one attempt more than there are waits.
+# specification, 75 hours in all. The job's entry allows one attempt more than there are waits.
 _WAITS = (
     *(5 * SECOND, 5 * MINUTE, 30 * MINUTE),
     *(2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
 )
-_JITTER = 0.1  # the share of a wait, up or down, so that jobs that failed together spread out
+_JITTER = 0.1  # share by which a wait is made shorter or longer, so that jobs don't retry together
 _LONGEST_WAIT = DAY // SECOND  # the longest Retry-After that is followed
 
 

@@ -12,7 +12,8 @@ from campaigns.messaging.sms import LONGEST
 from campaigns.messaging.template import FIELDS, Template, filled
 from work import RunningJob
 
-# Messages per turn. The queue's rate counts the turns of all campaigns together.
+# Messages per turn: after these, the job lets the next job of its queue run. The queue's rate
+# counts the turns of all campaigns together.
 PER_TURN = 20
 _TASK = "send_first_message"  # only the name, because jobs and tasks don't import each other
 

@@ -1,6 +1,6 @@
 """The built-in jobs: their names, functions and rules.
 
-A function is named by its module, which is imported when the job first runs.
+Each function is given as text, `module:function`. Its module is imported when the job first runs.
 """
 
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ JOBS: dict[str, Job] = {
         queue_name="assigning",
         needs_campaign=True,
         # A job dispatched while another one runs starts after it, because the running one may
-        # have passed the contacts that were imported since.
+        # already have passed contacts that were imported later.
         unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
     ),
     # If it dispatches a task again, that task doesn't send a second message.
@@ -50,7 +50,7 @@ JOBS: dict[str, Job] = {
     ),
     Jobs.REMOVE_UPLOADS: Job("jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)),
     # Receivers recognize a repeated delivery by its webhook-id. The job sets its waits itself; base
-    # and cap apply only after an interrupted attempt. There is one attempt more than it has waits.
+    # and cap apply only after an interrupted attempt. It has one attempt more than it has waits.
     Jobs.POST_WEBHOOK: Job(
         "jobs.post_webhook:post_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),

@@ -44,20 +44,20 @@ class SendFirstMessage(BaseModel):
     marks: list[_Name] = Field(
         default_factory=list,
         max_length=100,
-        description="Leave it out. The task sets it for its own next attempt.",
+        description="Leave this out. The task sets it for its own next attempt.",
     )
 
 
 def send_first_message(payload: SendFirstMessage) -> None:
     """Mark the contact, send the text, and record the outcome.
 
-    A delivery that finds another's mark sends nothing. The mark is removed only if SNS certainly
-    did not accept the message and may accept it later. Then another attempt may send it. If a
-    worker is killed in between, the contact stays at `sending`, and it isn't texted again.
+    If a delivery finds the mark of another delivery, it sends nothing. The mark is removed only if
+    SNS certainly did not accept the message and may accept it later. Then another attempt may send
+    it. If a worker is killed in between, the contact stays at `sending`, and it isn't texted again.
 
-    An attempt that sent nothing may not know whether its mark is on the contact. It passes the id
-    of the mark to the next attempt. Otherwise that attempt couldn't tell whose mark it finds,
-    because Lambda may deliver one attempt twice, and the other delivery may be sending.
+    An attempt that sent nothing may not know whether it has set its mark. So it passes the mark's
+    id to the next attempt, which may replace that mark. It must not replace any other mark, because
+    Lambda may deliver one attempt twice, and the other delivery may be sending.
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
     claim = SendClaim(campaign, payload.cell)

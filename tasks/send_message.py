@@ -28,6 +28,6 @@ def send_message(payload: SendMessage) -> None:
 
     A person shouldn't get a text twice. So the task tries again only if SNS certainly did not
     accept the message, and gives up if the outcome is unknown. Rarely, Lambda itself delivers a
-    task twice. If that must not send two texts, mark the sent ones as send_first_message does.
+    task twice. If a second text must never be sent, mark each sent text as send_first_message does.
     """
     sms.send(payload.cell, payload.text)

@@ -1,6 +1,6 @@
 """The built-in tasks: their names, functions and rules.
 
-A function is named by its module, which is imported when the task first runs.
+Each function is given as text, `module:function`. Its module is imported when the task first runs.
 """
 
 from tasks.names import Tasks

@@ -55,7 +55,7 @@ def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
     began = time.monotonic()
     with (
         socket.create_connection((target.address, target.port), timeout=seconds) as plain,
-        # TLS sends and checks the host's name as usual. Only DNS doesn't resolve it a second time.
+        # TLS sends and checks the host's name as usual, but DNS doesn't resolve it a second time.
         _tls().wrap_socket(
             plain, server_hostname=target.host, do_handshake_on_connect=False
         ) as secure,

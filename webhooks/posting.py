@@ -71,7 +71,8 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
 
 
 def why_not_taken(answer: Answer) -> str | None:
-    """Return the problem as words that follow the receiver's name, or None if it accepted."""
+    """Return the problem as words that follow the receiver's name, or None if it accepted the
+    event."""
     status = answer.status
     if 200 <= status < 300:
         return None

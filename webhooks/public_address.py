@@ -1,7 +1,7 @@
 """Resolve a host to an address on the public internet, and refuse all other addresses.
 
 Callers choose a webhook's host. It must not resolve to an address that only this function can
-reach: its own runtime on the loopback, a cloud's metadata, or a private network.
+reach: its own runtime on loopback, the cloud's metadata service, or a private network.
 """
 
 import ipaddress
@@ -28,14 +28,14 @@ _SPECIAL = [
         "3ffe::/16",  # 6bone, deprecated
     )
 ]
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32 bits
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address
 
 
 def resolve(host: str, port: int) -> str:
     """Return the address to connect to. This is the only place that resolves the host.
 
-    Raises DoNotRetry if any of its addresses isn't public, because then the host can't be trusted
-    with the choice. Raises WebhookFailed if it has no address now.
+    Raises DoNotRetry if any of its addresses isn't public, because such a host can't be trusted.
+    Raises WebhookFailed if it has no address now.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

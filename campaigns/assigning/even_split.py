@@ -1,10 +1,11 @@
-"""Assign contacts in two passes: count the contacts of each texter, then deal out the unassigned.
+"""Assign contacts in two passes: count the contacts of each texter, then deal out the unassigned
+contacts.
 
 Both passes read the contacts in the order of their phone numbers, so the cursor is the last phone
-number and some counts. A run writes its name into its assignments. Another invocation of the same
-run ignores these in the first pass, and counts them as its own in the second. So it counts and
-deals exactly as the earlier invocation did, wherever that one ended, and even if that one still
-runs.
+number and some counts. A run (one job, over all of its invocations) writes its name into its
+assignments. A later invocation of the same run ignores these in the first pass, and counts them as
+its own in the second. So it counts and deals exactly as the earlier invocation did, no matter where
+the earlier one ended, and even if the earlier one is still running.
 """
 
 import uuid
@@ -46,7 +47,7 @@ class Assigning:
         none = [0] * len(texters)
         cursor = job.cursor or {"run": uuid.uuid4().hex, "kept": none, "dealt": none}
         self._run = cursor["run"]
-        self._shares = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
+        self._quotas = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
         self._last: str | None = cursor.get("last")
         self._read, self._left = cursor.get("counts", (0, 0))
         # The number of contacts, or None until the first pass has ended.
@@ -59,8 +60,8 @@ class Assigning:
             self._count()
         with ThrottledWriter(_THREADS, self._job.time_left) as writer:
             self._deal(writer)
-        assigned = sum(self._shares.dealt)
-        counts = zip(self._ids, self._shares.kept, self._shares.dealt, strict=True)
+        assigned = sum(self._quotas.dealt)
+        counts = zip(self._ids, self._quotas.kept, self._quotas.dealt, strict=True)
         return {
             "contacts": self._read,
             "assigned": assigned,
@@ -85,13 +86,13 @@ class Assigning:
         choices: list[_Choice] = []
         for cell, found in contact_queries.assignments(self._campaign, self._last):
             if found is None:
-                place = self._shares.deal()
+                place = self._quotas.deal()
                 if place is None:
                     self._left += 1
                 else:
                     choices.append(_Choice(cell, place))
             elif found.run == self._run:
-                self._shares.dealt[self._places[found.texter]] += 1
+                self._quotas.dealt[self._places[found.texter]] += 1
             self._advance(cell)
             if self._read % CHUNK == 0:
                 self._assign(choices, writer)
@@ -112,16 +113,16 @@ class Assigning:
 
         writer.each(write, choices)
         for choice, found in already_assigned:
-            self._shares.take_back(choice.place)
+            self._quotas.take_back(choice.place)
             if found.run == self._run:
-                self._shares.dealt[self._places[found.texter]] += 1
+                self._quotas.dealt[self._places[found.texter]] += 1
             else:
                 self._keep(found)
 
     def _keep(self, found: Assignment) -> None:
         place = self._places.get(found.texter)
         if place is not None:
-            self._shares.kept[place] += 1
+            self._quotas.kept[place] += 1
 
     def _advance(self, cell: str) -> None:
         self._last = cell
@@ -130,8 +131,8 @@ class Assigning:
     def _checkpoint(self, *, durable: bool = False) -> None:
         cursor = {
             "run": self._run,
-            "kept": self._shares.kept,
-            "dealt": self._shares.dealt,
+            "kept": self._quotas.kept,
+            "dealt": self._quotas.dealt,
             "last": self._last,
             "counts": [self._read, self._left],
             "contacts": self._contacts,
@@ -141,5 +142,5 @@ class Assigning:
         else:
             done = self._read / max(1, self._contacts)
             progress = _COUNTING + (100 - _COUNTING) * min(1.0, done)
-            message = f"{sum(self._shares.dealt):,} of {self._contacts:,} contacts assigned"
+            message = f"{sum(self._quotas.dealt):,} of {self._contacts:,} contacts assigned"
         self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)

@@ -66,7 +66,8 @@ def _normalized(name: str) -> str:
 def _unique_names(places: list[int], names: list[str]) -> list[tuple[int, str]]:
     """Return a unique name for each place.
 
-    It is the column's own name, with a number if the column has no name or an earlier one has it.
+    It is the column's own name, or `column` and its number if it has none. If an earlier column has
+    the same name, a number is added.
     """
     taken: set[str] = set()
     counts: dict[str, int] = {}  # the last number of each name, because trying all is quadratic

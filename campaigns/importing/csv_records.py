@@ -51,9 +51,9 @@ class UnreadableRecord(Exception):
 def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]:
     """Yield the records from `start` to the end of the file.
 
-    A record without any value is yielded without fields, so that the caller sees progress even in a
-    file of nothing but empty records. The rules are those of Python's csv module, but an open quote
-    or a record over LONGEST_RECORD raises UnreadableRecord.
+    A record without any value is yielded without fields, so that the caller sees progress even if
+    all records are empty. The rules are those of Python's csv module, but an open quote or a record
+    over LONGEST_RECORD raises UnreadableRecord.
 
     Each record is read as UTF-8, or else as Windows-1252. A file may be merged from several files,
     so one odd record must not change how the others are read.
@@ -98,7 +98,8 @@ def _split(
 
 
 def _empty_lines(buffer: bytes, begin: int) -> bytes:
-    """Return in one piece all the empty lines from here on. A file may have a million of them.
+    """Return all empty lines from `begin` on as one piece, because a file may have a million of
+    them.
 
     A carriage return at the end of the buffer is left out, because its line feed may follow.
     """

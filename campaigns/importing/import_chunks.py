@@ -1,10 +1,11 @@
-"""Keep a job's findings about a file in the bucket, for later invocations."""
+"""Keep a job's findings about a file (seen phone numbers, rejected rows) in the bucket, for later
+invocations."""
 
 from collections.abc import Iterator
 
 from aws import bucket
 
-# Small segments are merged, so that a cursor lists few of them. Larger ones than this aren't.
+# Bytes. Segments up to this size may be merged, so that a cursor lists few of them.
 _LARGE = 4 * 1024 * 1024
 
 

@@ -9,7 +9,8 @@ from campaigns.importing.csv_records import Record
 
 # A little less than DynamoDB's limit for an item, because its count may be higher than ours.
 _LARGEST_ITEM = 400_000  # bytes
-# Bytes of row and header together that always fit. The item may be several times as large.
+# A row and a header of this many bytes together always fit, although the item may be several times
+# as large.
 _SURELY_FITS = 32_000
 
 

@@ -15,7 +15,7 @@ _THREADS = 4
 
 
 class ContactWriter(ThrottledWriter):
-    """A pool of threads that write contacts. As a context manager, it ends them at the exit.
+    """A pool of threads that write contacts. As a context manager, it ends its threads at the exit.
 
     `time_left` returns the seconds that this invocation has left.
     """

@@ -1,7 +1,7 @@
 """Decide which phone numbers may be texted, by country and type.
 
-A text to some numbers is very expensive for the sender, and part of the price goes to the person
-who requested it.
+Texts to some numbers are very expensive for the sender, and part of the price goes to the person
+who requested the text.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ _NO_COUNTRY = "001"  # the code in phonenumbers
 def why_not_allowed(cell: str) -> str | None:
     """Return why this number (E.164) must not be texted, or None if it may be texted.
 
-    The words follow "the number", and reveal only its country and type. These come from the
+    The words follow "the number", and reveal only its country and type. Both come from the
     numbering plans in the installed version of phonenumbers.
     """
     # Imported here because the import takes 20 ms. The API imports every task's module for its

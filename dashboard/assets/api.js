@@ -1,4 +1,5 @@
-// Calls the HTTP API at this page's own address. If the stack needs a token, it is kept only in memory.
+// Calls the HTTP API at this page's own address. If the stack needs a token, the page keeps it only
+// in memory.
 
 let token = null;
 

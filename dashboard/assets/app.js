@@ -1,4 +1,4 @@
-// Starts the page: shows the view of the address, and passes events to it.
+// Starts the page: shows the view that the address names, and passes events to that view.
 
 import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -80,6 +80,7 @@ function askForToken() {
   document.getElementById("token").focus();
 }
 
+// Actions of the page itself. They take precedence over those of the view.
 const OWN = {
   skip: () => main.focus(),
   token: (form) => {

@@ -6,7 +6,7 @@ import { count } from "./format.js";
 import { ask } from "./say.js";
 
 const AT_ONCE = 3;
-const TRIES = 3; // of a call whose error may pass
+const TRIES = 3; // for a call whose error may be temporary
 
 export class BulkRetry {
   #stopped = false;

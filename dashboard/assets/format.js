@@ -28,14 +28,14 @@ export function duration(milliseconds) {
   return minutes < 10 && rest ? `${minutes} min ${rest} s` : `${minutes} min`;
 }
 
-/** The age of a time, or the time until it, with the absolute time on hover. */
+/** The time since a moment, or the time until it. Hovering shows the moment itself. */
 export function age(iso) {
   if (!iso) return null;
   const time = new Date(iso);
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
 }
 
-/** The time until a time, or "due" once it has passed, with the absolute time on hover. */
+/** The time until a moment, or "due" once it has passed. Hovering shows the moment itself. */
 export function coming(iso) {
   const element = age(iso);
   if (element) {
@@ -45,7 +45,7 @@ export function coming(iso) {
   return element;
 }
 
-/** The age of a time and the absolute time. */
+/** The time since or until a moment, and the moment itself. */
 export function moment(iso) {
   return iso ? [age(iso), ", ", h("span", { class: "quiet" }, ABSOLUTE.format(new Date(iso)))] : null;
 }
@@ -55,7 +55,7 @@ export function clockTime(iso) {
   return h("span", { class: "clock", title: ABSOLUTE.format(new Date(iso)) }, CLOCK.format(new Date(iso)));
 }
 
-/** Update every age on the page. */
+/** Update every relative time on the page. */
 export function refreshAges() {
   for (const element of document.querySelectorAll("time[datetime]")) refresh(element);
 }

@@ -10,7 +10,7 @@ export function earlierAttempts(job) {
   const errors = [...(job.earlier_errors ?? [])];
   const full = errors.length === KEPT;
   const newest = errors.at(-1);
-  // The page already shows this error above.
+  // The page already shows the newest error above, as the error of the last attempt.
   if (newest && job.error && job.status !== "failed" && newest.attempt === job.attempt - 1
     && job.error.message.startsWith(newest.message)) errors.pop();
   if (!errors.length) return null;

@@ -11,7 +11,7 @@ import { here, organization, to } from "./route.js";
 
 const ROWS = 25;
 const SECONDS_WHILE_RUNNING = 3;
-const SECONDS_WHILE_STILL = 15;
+const SECONDS_WHILE_IDLE = 15;
 
 export function jobsView(root) {
   document.title = "Jobs · Job Runners";
@@ -40,7 +40,7 @@ export function jobsView(root) {
     fill(list, data.jobs.length ? table(data.jobs) : empty(filters, data.cursor),
       pages(filters, data));
     const going = data.jobs.some((job) => !FINISHED.has(job.status));
-    return Math.max(retryAfter ?? 0, going ? SECONDS_WHILE_RUNNING : SECONDS_WHILE_STILL);
+    return Math.max(retryAfter ?? 0, going ? SECONDS_WHILE_RUNNING : SECONDS_WHILE_IDLE);
   }
 
   function follow() {

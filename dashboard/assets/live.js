@@ -1,5 +1,5 @@
-// Repeats a read: never while the page is hidden or before the API's Retry-After, more slowly after a failure,
-// and no longer once another try can't help.
+// Repeats a read, but not while the page is hidden, and not before the time in the API's
+// Retry-After. After a failure, it waits longer. It gives up once another try can't help.
 
 import { fill, h } from "./dom.js";
 

@@ -1,5 +1,5 @@
-// The newest jobs of an organization, read once a minute. The page counts among them, because no index has
-// counts, and a counter would cost writes.
+// The newest jobs of an organization, read once a minute. The page counts only these jobs, because
+// no index has counts, and a counter would cost writes.
 
 import { get } from "./api.js";
 import { here, organization } from "./route.js";
@@ -8,8 +8,8 @@ const AT_MOST = 200;
 const PAGE = 100; // the most that the API lists at once
 const SECONDS = 60;
 
-/** Calls `show({jobs, read, whole})` with the newest jobs that match the filters, the number of jobs read, and
- * whether those are all; or with null if they can't be read. */
+/** Calls `show({jobs, read, whole})` with the newest jobs that match the filters, the number of jobs that were
+ * read, and whether these are all jobs. If the jobs can't be read, it calls `show(null)`. */
 export class Newest {
   #show;
   #timer = null;

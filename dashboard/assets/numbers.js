@@ -27,10 +27,11 @@ export function tally(jobs) {
 
 function figures({ jobs, read, whole }) {
   if (!jobs.length) return [];
-  // A later attempt or leg overwrites the first one's start, so the times of other jobs are unknown.
-  const straight = jobs.filter((job) => job.attempt === 1 && job.legs === 1 && job.started_at);
-  const waits = straight.map((job) => between(later(job), job.started_at));
-  const runs = straight.filter((job) => job.status === "succeeded")
+  // Only jobs that ran in one leg (one Lambda invocation): a later leg or attempt overwrites the
+  // start of the first.
+  const oneLeg = jobs.filter((job) => job.attempt === 1 && job.legs === 1 && job.started_at);
+  const waits = oneLeg.map((job) => between(later(job), job.started_at));
+  const runs = oneLeg.filter((job) => job.status === "succeeded")
     .map((job) => between(job.started_at, job.finished_at));
   return [
     outcomes(jobs),
@@ -39,8 +40,8 @@ function figures({ jobs, read, whole }) {
     h("p", { class: "from" },
       from(jobs.length, read, whole), ", since ",
       age(jobs.at(-1).created_at),
-      straight.length < jobs.length
-        && `. Times are from the ${straight.length} that ran in one invocation.`),
+      oneLeg.length < jobs.length
+        && `. Times are from the ${oneLeg.length} that ran in one invocation.`),
   ];
 }
 

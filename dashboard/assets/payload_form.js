@@ -20,7 +20,7 @@ export class PayloadForm {
     this.#draw();
   }
 
-  /** Switch between fields and JSON. The values stay. */
+  /** Switch between fields and JSON, and keep the values. */
   toggle() {
     this.#value = this.read();
     const fields = isObject(this.#value) ? fieldsOf(this.#schema) : null;
@@ -45,7 +45,7 @@ export class PayloadForm {
     return rest;
   }
 
-  // The API also names parts of a field: payload.words.3 is in the field words.
+  // The API may name a part of a field: payload.words.3 is an item of the field words.
   #refuseOne(path, why) {
     for (let length = path.length; length > 0; length -= 1) {
       const control = this.#control(path.slice(0, length).join("."));

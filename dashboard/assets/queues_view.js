@@ -1,5 +1,6 @@
-// The queues: their slots in use, waiting jobs, limits and pause switches, and the switches of the job types. With
-// a name in the address: one queue with all its keys and, if the caller may change its limits, a form for them.
+// The page of all queues shows their slots in use, waiting jobs, limits and pause switches, and the
+// pause switches of the job types. If the address names a queue, the page shows that queue with all
+// its keys in use. A caller that may change its limits also gets a form for them.
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -11,7 +12,7 @@ import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
-const USUAL_BOUND = 10_000; // of waiting jobs
+const DEFAULT_MAX_WAITING = 10_000; // of a queue that the code doesn't declare
 
 export function queuesView(root, { rest: [name] }) {
   document.title = `${name ?? "Queues"} · Job Runners`;
@@ -40,9 +41,9 @@ export function queuesView(root, { rest: [name] }) {
       name ? h("a", { class: "back", href: to("queues") }, "All queues") : h("h1", {}, "Queues"), live.element),
     name && h("h1", { class: "id" }, name),
     !name && h("p", { class: "lead" },
-      "Jobs wait when all slots are busy or the rate limit is reached. 10 seconds after a pause, no job of that "
-      + "type or queue starts. Running jobs stop at their next written checkpoint with a cursor, or run to the end. "
-      + "All continue after a resume."),
+      "Jobs wait when all slots are busy or the rate limit is reached. Within 10 seconds of a pause, jobs of that "
+      + "type or queue stop starting. A running job stops when it next saves a checkpoint with a cursor, or runs to "
+      + "its end. After a resume, all of them continue."),
     body,
     !name && h("form", { class: "inline", "data-submit": "name" },
       h("label", { for: "queue-name" }, "Find a queue"),
@@ -138,7 +139,7 @@ function jobTypeRows(types, paused) {
   });
 }
 
-/** The cells with a key's slots in use and waiting jobs, and the jobs that a pause holds. */
+/** The cells with a key's slots in use and waiting jobs, and the number of jobs that a pause has parked. */
 function uses(key, limits = null, paused = null) {
   const { holders = [], next_start_at: next } = key ?? {};
   const used = limits?.slots ? `${holders.length} of ${limits.slots}` : holders.length || "";
@@ -161,7 +162,7 @@ function counted({ waiting, more_waiting: more }) {
 
 /** The form of a queue's limits, with those of the code as placeholders. It is redrawn when they change. */
 function limitsForm({ limits, declared_limits: declared, changed_at: changed }) {
-  const [now, code] = [limits, declared].map((each) => ({ max_waiting: USUAL_BOUND, ...each?.rate, ...each }));
+  const [now, code] = [limits, declared].map((each) => ({ max_waiting: DEFAULT_MAX_WAITING, ...each?.rate, ...each }));
   const field = (name, label) => h("div", { class: "field" },
     h("label", { for: name }, label),
     h("input", {
@@ -180,7 +181,7 @@ function limitsForm({ limits, declared_limits: declared, changed_at: changed }) 
       changed && h("button", { class: "plain", type: "button", "data-do": "reset" }, "Reset limits")));
 }
 
-/** The form's limits as the API takes them. A rate is complete: empty parts have the code's values. */
+/** The limits in the form, as the API expects them. In a rate, empty parts get the code's values. */
 function limitsIn({ elements }) {
   const given = (name) => Number(elements[name].value) || undefined;
   const parts = ["count", "seconds", "burst"];

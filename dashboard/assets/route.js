@@ -1,9 +1,9 @@
-// Addresses. The view and its filters are in the part after #, so that users can share a view, and the server
-// never sees them.
+// Addresses. The view and its filters are in the part after #. So users can share a view, and the
+// server never sees the filters.
 
 import { hasToken } from "./api.js";
 
-const DEFAULT_ORGANIZATION = "default"; // of a stack that has one
+const DEFAULT_ORGANIZATION = "default"; // of a caller without a token
 
 /** The current address as a page, the rest of its path, and its filters. */
 export function here() {

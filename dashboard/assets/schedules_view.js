@@ -118,8 +118,8 @@ function row(schedule) {
     cell("next", next(schedule)),
     cell("pause", pauseSwitch(schedule)),
     cell("do", h("span", { class: "buttons" },
-      doer("run", schedule, "Run now", `Run ${schedule.name} now`),
-      schedule.origin === "api" && doer("delete", schedule, "Delete", `Delete ${schedule.name}`))));
+      actionButton("run", schedule, "Run now", `Run ${schedule.name} now`),
+      schedule.origin === "api" && actionButton("delete", schedule, "Delete", `Delete ${schedule.name}`))));
 }
 
 /** The origin of a schedule: the code or the API. */
@@ -147,7 +147,7 @@ function last(schedule) {
   ];
 }
 
-/** The next occurrence. Opened, it lists the times of the known ones. */
+/** The next occurrence. The user can open it to see the times of all known ones. */
 function next(schedule) {
   const [first] = schedule.next;
   if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "None while paused" : "No more occurrences");
@@ -168,7 +168,7 @@ function pauseSwitch({ name, paused_at: paused, paused_by: by }) {
   ];
 }
 
-function doer(does, { name }, words, label) {
+function actionButton(does, { name }, words, label) {
   return h("button", {
     class: "plain", type: "button", "data-do": does, "data-name": name, "aria-label": label,
   }, words);

@@ -42,7 +42,7 @@ export function timeline(job) {
 /** The parts of a job's life in order: before its attempt, the attempt, and its current wait. */
 function life(job) {
   const time = (name) => (job[name] ? Date.parse(job[name]) : null);
-  const waits = standing(job, time);
+  const waits = currentWait(job, time);
   const until = time("finished_at") ?? waits?.from ?? Date.now();
   const started = time("attempt_started_at");
   const parts = before(job, time, Math.min(started ?? until, until));
@@ -52,7 +52,7 @@ function life(job) {
 }
 
 /** The current wait of a job that is neither running nor finished, with its start. */
-function standing(job, time) {
+function currentWait(job, time) {
   const queued = time("queued_at") ?? time("created_at");
   switch (job.status) {
     case "scheduled":
@@ -61,7 +61,7 @@ function standing(job, time) {
       return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
     case "queued":
       return { from: queued, words: job.legs > 0 ? "Waiting for its next leg" : "Waiting for a worker" };
-    case "retryable": // last written when its attempt failed
+    case "retryable": // the row was last written when the attempt failed
       return { from: time("updated_at"), words: "Waiting for its next attempt" };
     default:
       return null;
@@ -75,7 +75,7 @@ function waitsFor(what) {
   return `${paused ?? "Type or queue"} is paused`;
 }
 
-/** The parts from its creation to the start of its attempt, or to its end without one. */
+/** The parts from the job's creation to the start of its attempt, or to `end` if no attempt has started. */
 function before(job, time, end) {
   const parts = [];
   let at = time("created_at");

@@ -127,7 +127,7 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
 def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
     expect(page.locator(".lead")).to_contain_text(
-        "Running jobs stop at their next written checkpoint with a cursor"
+        "A running job stops when it next saves a checkpoint with a cursor"
     )
     expect(row(page, "webhooks")).to_contain_text("paused 4 h ago")
     expect(row(page, "webhooks").get_by_role("switch")).to_be_checked()

@@ -1,4 +1,4 @@
-"""Which path has which pages."""
+"""The paths of the pages."""
 
 from django.urls import include, path
 

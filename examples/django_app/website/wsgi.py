@@ -1,4 +1,4 @@
-"""What a WSGI server serves: gunicorn website.wsgi."""
+"""The application for a WSGI server: gunicorn website.wsgi."""
 
 import os
 

@@ -52,7 +52,7 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Put the message on the queue, for delivery now or after a delay. Raises SendFailed.
+    """Put the message on the queue, to be delivered now or after a delay. Raises SendFailed.
 
     SQS supports delays up to 900 s. A task with a longer delay is delivered after 900 s. The timer
     sends a job with a longer delay.
@@ -85,9 +85,9 @@ def _take(record: Mapping[str, Any], deadline: int) -> None:
 def _is_to_run(message: TaskMessage, record: Mapping[str, Any]) -> bool:
     """Return whether this delivery of a task should run it.
 
-    SQS delivers a message again if its worker didn't finish, whatever the task's retry policy. So a
-    task that must not run again is deleted from the queue before it runs. For another task, a
-    second delivery means that an attempt was interrupted.
+    SQS delivers a message again if its worker didn't finish, even if the task's retry policy
+    doesn't allow that. So a task that must not run again is deleted from the queue before it runs.
+    For another task, a second delivery means that an attempt was interrupted.
     """
     task = registry().task(message.name)
     registry().load(task)
