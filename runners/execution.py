@@ -5,23 +5,37 @@ runner calls `run`, with a message that has been through JSON.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, retry_until
-from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import admission, gates, pausing, telemetry, tracebacks
+from errors import InvalidPayload, TimedOut
+from runners import admission, gates, telemetry, tracebacks
 from runners.children import Children
 from runners.claiming import Invocation, claim
+from runners.ending import (
+    AttemptFailed,
+    ClaimGone,
+    Ending,
+    Leg,
+    LegEnded,
+    Parked,
+    Released,
+    SlotYielded,
+    Stopped,
+    Succeeded,
+    continued,
+    record,
+    reraise_interrupt,
+)
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from runners.redriving import may_begin
 from runners.registry import registry
-from runners.retrying import record_failed_attempt, record_failed_task
-from runners.sending import Send, send_admitted_follower, send_or_leave_due
+from runners.retrying import record_failed_task
+from runners.sending import Send
 from settings import settings
-from store import blobs, verbs
+from store import blobs
 from store.job_request import JobRequest
-from store.pauses import Pause
 from work.alarm import alarm
 from work.around import CurrentWork, run_inside
 from work.definitions import Job
@@ -38,17 +52,6 @@ _T = TypeVar("_T")
 
 # A job whose payload doesn't fit the model waits this many seconds for a deploy before it fails.
 _DEPLOY_TIME = 60 * 60.0
-
-
-class _Leg(NamedTuple):
-    """One leg of a claimed job, with everything that the leg needs."""
-
-    job: Job
-    row: JobRequest
-    invocation: Invocation
-    budget: TimeBudget
-    running: RunningJob
-    send: Send | None
 
 
 def run(message: Message, *, deadline: int, send: Send | None) -> None:
@@ -92,13 +95,13 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
-        _reraise_interrupt(error)
+        reraise_interrupt(error)
     else:
         telemetry.task_done(message)
 
 
 def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
-    """Claim a job, read its payload, call its function and record its outcome."""
+    """Claim a job, read its payload, call its function and record how the leg ended."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
     if row is None:
@@ -106,14 +109,11 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     with telemetry.claimed(row):
         leg = _begin(row, invocation, send)
         payload = _read_payload(leg)
-        if payload is not None:
-            _call_function(leg, payload)
+        # No name refers to the ending of a call: an error that it has would refer to this frame.
+        record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
 
 
-# --- before the function is called: most failures here only release the job -----------------------
-
-
-def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Leg:
+def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> Leg:
     job = registry().job(row.job_type)
     budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
     running = RunningJob(
@@ -123,7 +123,7 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Leg:
         has_next_leg=send is not None,
         may_wait=send is not None and row.legs < job.max_legs,
     )
-    return _Leg(job, row, invocation, budget, running, send)
+    return Leg(job, row, invocation, budget, running, send)
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -132,8 +132,8 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
 
-def _read_payload(leg: _Leg) -> "BaseModel | None":
-    """Return the payload of a claimed job, or None if its function must not be called now.
+def _read_payload(leg: Leg) -> "BaseModel | Ending":
+    """Return the payload of a claimed job, or an ending if its function must not be called now.
 
     Most errors only release the job, to be tried later; the attempt fails if they last too long. An
     error that a later try would meet too fails the attempt at once.
@@ -145,72 +145,63 @@ def _read_payload(leg: _Leg) -> "BaseModel | None":
         )
         payload = registry().job_payload(leg.row.job_type, stored)
     except InvalidPayload as error:  # a newer deploy's model may accept the payload
-        _release_or_fail(leg, error, _DEPLOY_TIME)
+        return _released_or_failed(leg, error, _DEPLOY_TIME)
     except AWS_ERRORS as error:
-        _release_or_fail(leg, error, leg.job.start_within)
+        return _released_or_failed(leg, error, leg.job.start_within)
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
-        _record_failure(leg, error)
-    else:
-        if leg.invocation.has_time_to_start:
-            telemetry.payload_given(payload)
-            return payload
-        _release(leg)
-        send_or_leave_due(leg.row, leg.send)
-    return None
+        return AttemptFailed(error)
+    if not leg.invocation.has_time_to_start:
+        return Released(is_sent_now=True)
+    telemetry.payload_given(payload)
+    return payload
 
 
-def _release_or_fail(leg: _Leg, error: Exception, limit: float) -> None:
-    """Release the job, so that the timer sends it again.
-
-    If more than `limit` seconds have passed since the row's `could_run_at`, fail the attempt.
-    """
-    if clock.now() - leg.row.could_run_at > limit * clock.SECOND:
-        _record_failure(leg, error)
-    else:
-        telemetry.left_for_later(error)
-        _release(leg)
-
-
-def _release(leg: _Leg) -> None:
-
-    def release() -> JobRequest:
-        released = verbs.release(leg.row)
-        telemetry.released(released)
-        return released
-
-    _record(leg, release)
-
-
-# --- the call, and how each ending is recorded ----------------------------------------------------
-
-
-def _call_function(leg: _Leg, payload: "BaseModel") -> None:
+def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
     try:
         with alarm(leg.budget.left()):
             result = _run_in_context_managers(
                 _current_work(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
             )
     except AroundFailed as failed:
-        _release_or_fail(leg, failed, leg.job.start_within)
+        return _released_or_failed(leg, failed, leg.job.start_within)
     except ClaimLost as lost:
-        telemetry.claim_lost(lost)
+        return ClaimGone(lost)
     except CancelAsked:
-        _record_cancel(leg)
+        return Stopped()
     except LegOver:
-        _end_leg(leg)
+        return continued(leg, LegEnded())
     except TurnOver:
-        _yield_slot(leg)
+        return _yielded(leg)
     except Paused as paused:
-        _park(leg, paused.pause)
+        return Parked(paused.pause)
     except TimeOver:
         by_own_timeout, in_api = leg.budget.by_timeout, settings().api_runs_work
-        _record_failure(leg, TimedOut(leg.job.timeout or 0, own=by_own_timeout, in_api=in_api))
+        return AttemptFailed(TimedOut(leg.job.timeout or 0, own=by_own_timeout, in_api=in_api))
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
-        _record_failure(leg, error)
-        _reraise_interrupt(error)
-    else:
-        _record_success(leg, result)
+        return AttemptFailed(error)
+    return Succeeded(result)
+
+
+def _released_or_failed(leg: Leg, error: Exception, limit: float) -> Ending:
+    """Return the ending of a leg whose function could not be called.
+
+    The job is released, so that the timer sends it again. If more than `limit` seconds have passed
+    since the row's `could_run_at`, the attempt fails.
+    """
+    if clock.now() - leg.row.could_run_at > limit * clock.SECOND:
+        return AttemptFailed(error)
+    telemetry.left_for_later(error)
+    return Released()
+
+
+def _yielded(leg: Leg) -> Ending:
+    """Return the ending of a leg whose job yielded its slot.
+
+    In a queue without limits no job waits, so the next leg starts at once.
+    """
+    line = retry_until(leg.invocation.deadline, lambda: gates.line_of(leg.row))
+    return continued(leg, LegEnded() if line is None else SlotYielded(line))
 
 
 def _current_work(row: JobRequest) -> CurrentWork:
@@ -227,108 +218,3 @@ def _current_work(row: JobRequest) -> CurrentWork:
 def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
     """Call `call` inside the context managers of AROUND."""
     return run_inside(registry().around, work, call, telemetry.around_failed)
-
-
-def _record_success(leg: _Leg, result: Any) -> None:
-
-    def succeed() -> JobRequest:
-        ended = verbs.succeed(leg.row, result, message=leg.running.message)
-        telemetry.succeeded(ended)
-        return ended
-
-    _record(leg, succeed)
-
-
-def _record_cancel(leg: _Leg) -> None:
-
-    def stop() -> JobRequest:
-        ended = verbs.stop(leg.row, reached=leg.running.reached)
-        telemetry.cancelled(ended)
-        return ended
-
-    _record(leg, stop)
-
-
-def _record_failure(leg: _Leg, error: BaseException) -> None:
-    """Record the failed attempt. Schedule the next one if the job may have another."""
-
-    def fail() -> JobRequest:
-        ended = record_failed_attempt(leg.row, error, leg.send, reached=leg.running.reached)
-        telemetry.attempt_failed(ended, error)
-        return ended
-
-    _record(leg, fail)
-
-
-def _end_leg(leg: _Leg) -> None:
-    """Queue the job for its next leg. If it has used all its legs, fail the attempt."""
-
-    def queue() -> JobRequest:
-        ended = verbs.end_leg(leg.row, leg.running.reached)
-        telemetry.leg_over(ended)
-        if not ended.status.finished:
-            send_or_leave_due(ended, leg.send)
-        return ended
-
-    if leg.row.legs >= leg.job.max_legs:
-        _record_failure(leg, LegsSpent(leg.row.legs))
-    else:
-        _record(leg, queue)
-
-
-def _yield_slot(leg: _Leg) -> None:
-    """Park the job at the end of its line. If it has used all its legs, fail the attempt.
-
-    In a queue without limits no job waits, so the next leg starts at once.
-    """
-    row, reached = leg.row, leg.running.reached
-    if row.legs >= leg.job.max_legs:
-        _record_failure(leg, LegsSpent(row.legs))
-        return
-    try:
-        is_parked = retry_until(
-            leg.invocation.deadline, lambda: gates.park_running(row, reached, leg.send)
-        )
-    except PreconditionFailed as refused:
-        telemetry.claim_lost(refused)
-    else:
-        if not is_parked:
-            _end_leg(leg)
-
-
-def _park(leg: _Leg, pause: Pause) -> None:
-    """Park the job under a pause.
-
-    If AWS doesn't accept the write, end the leg instead. The job then parks before its next leg.
-    """
-    try:
-        pausing.park(pause, leg.row, leg.running.reached, send=leg.send)
-    except PreconditionFailed as refused:
-        telemetry.claim_lost(refused)
-    except AWS_ERRORS as error:
-        telemetry.crashed(error)
-        _end_leg(leg)
-
-
-def _record(leg: _Leg, outcome: Callable[[], JobRequest]) -> None:
-    """Write the outcome of the leg, and retry for as long as the invocation lasts.
-
-    If the write frees the job's slot, admit the next job of its line. If another process has
-    changed the row, drop the outcome.
-    """
-    try:
-        ended = retry_until(leg.invocation.deadline, outcome)
-    except PreconditionFailed as refused:
-        # The write of an earlier try may have succeeded, and the row may have changed since.
-        telemetry.claim_lost(refused)
-    else:
-        send_admitted_follower(ended, leg.send)
-        if ended.slot is not None:
-            return
-    admission.admit_waiting_after(leg.row, leg.send)
-
-
-def _reraise_interrupt(error: BaseException) -> None:
-    """Raise a recorded Ctrl-C again, because the user wants to stop the process too."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error

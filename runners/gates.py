@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import clock
-from errors import InvalidPayload, PreconditionFailed, UnknownJobType
+from errors import InvalidPayload, UnknownJobType
 from runners import admission, pausing, telemetry, wake_ups
-from runners.limits import key_of, limits_of
+from runners.limits import LimitedLine, key_of, limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send, send_admitted_follower
+from runners.sending import Send
 from store import blobs, line_rates, lines, used_keys, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Status
@@ -123,24 +123,10 @@ def _count_start_or_park(
             return True
 
 
-def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) -> bool:
-    """Park a job that runs under this invocation's claim, and admit the next job of its line.
-
-    If the job's queue has no limits, do nothing and return False. Raises PreconditionFailed.
-    """
+def line_of(row: JobRequest) -> LimitedLine | None:
+    """Return the line of a saved job, or None if its queue has no limits."""
     limits = limits_of(row.queue_name)
-    if limits is None:
-        return False
-    key = line_key(row)
-    try:
-        parked = park_in_line(row, key, limits, reached)
-    except PreconditionFailed:
-        # An earlier try may have parked the job although its response was lost.
-        admission.admit_waiting(row.queue_name, key, send)
-        raise
-    send_admitted_follower(parked, send)  # the job has ended if its owner asked it to stop
-    admission.admit_waiting(row.queue_name, key, send)
-    return True
+    return None if limits is None else LimitedLine(line_key(row), limits)
 
 
 def park_in_line(

@@ -1,8 +1,7 @@
 """Find the current limits of a queue: those declared in the code, with later changes applied."""
 
-from typing import NamedTuple
-
 from aws.errors import AWS_ERRORS
+from frozen_values import Value
 from runners.registry import registry
 from store import limits
 from store.limits import Changed, Limits
@@ -17,7 +16,7 @@ def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
 
 
-class LimitedLine(NamedTuple):
+class LimitedLine(Value):
     """The key of a job's line, and the limits of its queue."""
 
     key: str

@@ -16,7 +16,7 @@ from runners.admission import admit_waiting_after
 from runners.limits import limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send, send_admitted_follower
+from runners.sending import Send
 from store import limits, pauses, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Lane, Status
@@ -94,26 +94,32 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     return True
 
 
-def park(
-    pause: Pause,
-    row: JobRequest,
-    checkpoint: verbs.Checkpoint | None = None,
-    *,
-    send: Send | None,
-) -> None:
-    """Park a job under a pause. The job's slot goes to the next job of its line.
+def park(pause: Pause, row: JobRequest, *, send: Send | None) -> None:
+    """Park a job that isn't running under a pause. Its slot goes to the next job of its line.
 
-    The job must be claimable, running under this invocation's claim, or parked by another pause.
-    `checkpoint` is the last one that a running job reached.
+    The job must be claimable, or parked by another pause.
 
     Raises PreconditionFailed.
     """
     try:
-        parked = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
-        telemetry.parked(parked, pause)
-        send_admitted_follower(parked, send)  # the job has ended if its owner asked it to stop
+        write_parked(pause, row)
     finally:  # even if the response was lost, the job may be parked
         admit_waiting_after(row, send)
+
+
+def write_parked(
+    pause: Pause, row: JobRequest, checkpoint: verbs.Checkpoint | None = None
+) -> JobRequest:
+    """Write and log that a job is parked under a pause, and return its row.
+
+    `checkpoint` is the last one that a running job reached. If its owner has asked it to stop, it
+    is canceled instead.
+
+    Raises PreconditionFailed.
+    """
+    parked = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
+    telemetry.parked(parked, pause)
+    return parked
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from broken_promise import broken_promise
 from early_rescue import rescue_early
-from runners import claiming, due_row, execution, failure_records, retrying, timer
+from runners import claiming, due_row, ending, execution, failure_records, retrying, timer
 from store import conditional_write
 from store.job_request import JobRequest, Status
 from testing import chaos
@@ -230,7 +230,7 @@ def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.Monk
             here.setattr(retrying, "seconds_before_retry", lambda *_: 1.0)
             return retrying.record_failed_attempt(*arguments, **options)
 
-    for where in (execution, failure_records, due_row):
+    for where in (ending, failure_records, due_row):
         monkeypatch.setattr(where, "record_failed_attempt", record_failed_attempt)
     monkeypatch.setattr(conditional_write, "attempts_left", lambda: JobRequest.id.exists())
     assert "is in attempt" in broken_promise()
@@ -241,7 +241,7 @@ def _once(_until: int, call: Callable[[], Any]) -> Any:
 
 
 def test_it_notices_when_an_outcome_is_written_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "retry_until", _once)
+    monkeypatch.setattr(ending, "retry_until", _once)
     assert "returned, and its worker left it running" in broken_promise(
         near=13, faults={Fault.STORM}
     )

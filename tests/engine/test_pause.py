@@ -178,7 +178,7 @@ def test_time_held_back_counts_against_no_limit(
     pauses.pause(Kind.JOB_TYPE, "sample_again")
     never_started = bench.run(bench.dispatch())
     here = verbs.Checkpoint("here", 10, None)
-    pausing.park(next(pauses.current().paused()), row, here, send=bench.send)
+    pausing.write_parked(next(pauses.current().paused()), row, here)
     bench.advance(29 * 24 * 3600)
     bench.tick()
     assert bench.read(never_started).status is Status.WAITING  # start_within is a day

@@ -14,7 +14,7 @@ from outage import Outage
 from runners import execution, owner_actions
 from runners.messages import JobMessage
 from sample_work import script
-from store import limits
+from store import limits, verbs
 from store.job_request import Status
 from telemetry_lines import logged
 from work import Job, Queue, Rate
@@ -50,7 +50,7 @@ def turns(bench: Bench) -> list[tuple[str, int, float]]:
 def test_a_job_takes_its_turns_at_the_rate_of_its_queue(
     bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "_end_leg", None)  # nothing more is written of a turn
+    monkeypatch.setattr(verbs, "end_leg", None)  # nothing more is written of a turn
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
     waiting = bench.read(row)
