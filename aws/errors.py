@@ -80,6 +80,17 @@ def condition_failed(error: BaseException) -> bool:
     return isinstance(origin, ClientError) and "ConditionalCheckFailed" in _codes(origin)
 
 
+def condition_held(write: Callable[[], object]) -> bool:
+    """Call a conditional write. Return whether its condition held, so that it took effect."""
+    try:
+        write()
+    except PynamoDBException as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
 def conflicts(error: BaseException) -> bool:
     """Return whether a write conflicted with another write of the same item in a transaction.
 

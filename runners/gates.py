@@ -119,7 +119,7 @@ def _count_start_or_park(
         wait = opens_at - clock.now()
         if wait > 0:
             clock.sleep(wait / clock.SECOND)
-        elif line_rates.count_start(line, token):
+        elif line_rates.count_start(line, limits.rate, token):
             return True
 
 

@@ -10,16 +10,14 @@ task. From then on, the record is no longer listed.
 """
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store import blobs
 from store.table import Integer, Table, nullable
 
@@ -84,13 +82,7 @@ def keep(
         payload=None if payload is None else blobs.compact_json(payload),
         expires_at=(clock.now() + KEPT) // clock.SECOND,
     )
-    try:
-        record.save(FailedTask.pk.does_not_exist())
-    except PutError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    return condition_held(lambda: record.save(FailedTask.pk.does_not_exist()))
 
 
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
@@ -122,15 +114,14 @@ def redrive(task_id: str) -> str | None:
     Return the id to send it under, which is the same each time. Return None if the task has begun
     again, or if its record is gone.
     """
-    actions = [
+    actions: list[Action] = [
         FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
         FailedTask.redriven_at.set(clock.now()),
         FailedTask.expires_at.set((clock.now() + KEPT) // clock.SECOND),
     ]
     record = FailedTask(sk=task_id)
-    if not _update(record, actions, _is_open()):
-        return None
-    return record.redriven_as
+    is_open = condition_held(lambda: record.update(actions, _is_open()))
+    return record.redriven_as if is_open else None
 
 
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
@@ -139,9 +130,10 @@ def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
     Return False if another message has begun the task. A repeated call for the same message returns
     True again, because the first response may have been lost.
     """
-    actions = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
+    actions: list[Action] = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
     ours = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
-    return _update(FailedTask(sk=task_id), actions, (FailedTask.redriven_as == redriven_as) & ours)
+    ours &= FailedTask.redriven_as == redriven_as
+    return condition_held(lambda: FailedTask(sk=task_id).update(actions, ours))
 
 
 def _is_open() -> Condition:
@@ -149,14 +141,3 @@ def _is_open() -> Condition:
         FailedTask.expires_at > clock.now() // clock.SECOND
     ) & FailedTask.begun_by.does_not_exist()
     return condition
-
-
-def _update(record: FailedTask, actions: Sequence[Action], condition: Condition) -> bool:
-    """Change a record if the condition holds. Return whether it held."""
-    try:
-        record.update(list(actions), condition)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True

@@ -11,11 +11,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import DeleteError, UpdateError
 from pynamodb.expressions.update import Action
 
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store.rate import Rate
 from store.table import Integer, Table, nullable, set_or_remove
 
@@ -139,19 +138,14 @@ def note_swept(read: Changed, up_to: str | None) -> bool:
     as_read &= Changed.sweep_asked_at == read.sweep_asked_at
     as_read &= Changed.changed_at == read.changed_at
     _cache.read_at = 0
-    try:
-        if up_to is not None:
-            read.update([Changed.sweep_from.set(up_to)], condition=as_read)
-        elif read.changes_nothing:
-            read.delete(as_read)
-        else:
-            done: list[Action] = [Changed.sweep_from.remove(), Changed.sweep_asked_at.remove()]
-            read.update(done, condition=as_read)
-    except (UpdateError, DeleteError) as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    if up_to is None and read.changes_nothing:
+        return condition_held(lambda: read.delete(as_read))
+    actions: list[Action] = (
+        [Changed.sweep_from.remove(), Changed.sweep_asked_at.remove()]
+        if up_to is None
+        else [Changed.sweep_from.set(up_to)]
+    )
+    return condition_held(lambda: read.update(actions, as_read))
 
 
 class _Cache:

@@ -1,9 +1,7 @@
 """The entries of jobs that wait in a line. An entry and its job's row change in one transaction."""
 
-from pynamodb.exceptions import DeleteError
-
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store.job_request import JobRequest, new_id, sort_key
 from store.lines import LIFETIME, WAITING, Line, LineItem, partition_key_of
 
@@ -66,8 +64,4 @@ def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
 
 def drop_entry(entry: LineItem) -> None:
     """Delete an entry whose job doesn't wait there, unless the entry has been replaced since."""
-    try:
-        entry.delete(LineItem.version == entry.version)
-    except DeleteError as error:
-        if not condition_failed(error):
-            raise
+    condition_held(lambda: entry.delete(LineItem.version == entry.version))

@@ -1,26 +1,22 @@
 """Change only the rate item of a line: count a start, or record the next wake-up."""
 
-from pynamodb.exceptions import UpdateError
-
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store import conditional_write
 from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, start_actions
+from store.rate import Rate
 
 _MILLISECOND = 1000  # in microseconds, the unit of `started_tat`
 
 
-def count_start(line: Line, token: str) -> bool:
-    """Count an admitted job's start against the rate.
+def count_start(line: Line, rate: Rate, token: str) -> bool:
+    """Count an admitted job's start against the rate of its line.
 
     Return False if another start was counted since the line was read. `token` is the claim's token.
     An earlier try of the same claim may have counted its start and then failed. The job starts only
     now, so that start is then moved to now.
     """
-    rate, item = line.limits.rate, line.rate or LineItem(line.partition_key, RATE)
-    if rate is None:
-        return True
-    now = clock.now()
+    item, now = line.rate or LineItem(line.partition_key, RATE), clock.now()
     if item.started_by == token:
         moved_by = max(0, now - (item.started_at or now))
         started_tat = (item.started_tat or 0) + moved_by * _MILLISECOND
@@ -30,13 +26,7 @@ def count_start(line: Line, token: str) -> bool:
         *start_actions(started_tat, now, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
     ]
-    try:
-        item.update(actions, same_starts(item))
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    return condition_held(lambda: item.update(actions, same_starts(item)))
 
 
 def mark_wake_up(line: Line, wake_at: int) -> bool:
@@ -49,22 +39,11 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     if rate is None:
         return False
     as_read = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
-    try:
-        rate.update([LineItem.wake_at.set(wake_at)], as_read)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    return condition_held(lambda: rate.update([LineItem.wake_at.set(wake_at)], as_read))
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
     """Undo `mark_wake_up`. Return False if the recorded wake-up is another one by now."""
-    try:
-        item = LineItem(partition_key, RATE)
-        item.update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    item = LineItem(partition_key, RATE)
+    same_mark = LineItem.wake_at == wake_at
+    return condition_held(lambda: item.update([LineItem.wake_at.remove()], same_mark))

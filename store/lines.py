@@ -20,12 +20,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from pynamodb.attributes import UnicodeAttribute
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store import conditional_write
 from store.job_request import JobRequest, job_id_of
 from store.limits import Limits
@@ -326,13 +325,8 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | 
 
 def free_slot(slot: LineItem) -> bool:
     """Free a slot that its holder's row doesn't name. Return False if it has changed hands."""
-    try:
-        slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & same_turn(slot))
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+    as_read = (LineItem.holder == slot.holder) & same_turn(slot)
+    return condition_held(lambda: slot.update([LineItem.holder.remove()], as_read))
 
 
 def start_actions(started_tat: int, at: int, by: str) -> list[Action]:

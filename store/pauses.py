@@ -7,15 +7,13 @@ wait for the pause, the process that reads the entry deletes it.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
 from pynamodb.attributes import UnicodeAttribute
-from pynamodb.exceptions import DeleteError
 
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
@@ -148,8 +146,8 @@ def forget(ended: Pause) -> None:
 
     The caller has checked that it has no parked jobs left.
     """
-    with _unless_changed():
-        ended.delete((Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at))
+    as_read = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
+    condition_held(lambda: ended.delete(as_read))
     _cache.read_at = 0
 
 
@@ -172,17 +170,7 @@ def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
 
 def drop(entry: Parked) -> None:
     """Delete the entry of a job that no longer waits, unless the entry has been replaced since."""
-    with _unless_changed():
-        entry.delete(Parked.since == entry.since)
-
-
-@contextmanager
-def _unless_changed() -> Iterator[None]:
-    try:
-        yield
-    except DeleteError as error:
-        if not condition_failed(error):
-            raise
+    condition_held(lambda: entry.delete(Parked.since == entry.since))
 
 
 def forget_cache() -> None:

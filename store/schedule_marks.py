@@ -7,10 +7,8 @@ a timer run only reads that partition, and finds nothing.
 import json
 from collections.abc import Iterable
 
-from pynamodb.exceptions import DeleteError
-
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store.attributes import JSONAttribute, UnicodeAttribute
 from store.table import Integer, Table
 
@@ -76,8 +74,4 @@ def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 def forget_deploy(mark: Mark) -> None:
     """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
-    try:
-        mark.delete(Mark.seen_at == mark.seen_at)
-    except DeleteError as error:
-        if not condition_failed(error):
-            raise
+    condition_held(lambda: mark.delete(Mark.seen_at == mark.seen_at))

@@ -9,10 +9,9 @@ again. The new job doesn't find the steps of the expired job.
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError
 
 import clock
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store import blobs
 from store.job_request import JobRequest
 from store.table import Integer, Table, nullable
@@ -59,13 +58,9 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
     partition = _partition(job.work_id)
     step = Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
-    try:
-        step.save(Step.pk.does_not_exist())
-    except PutError as error:
-        if not condition_failed(error):
-            raise
-        return find(job, name) or step
-    return step
+    if condition_held(lambda: step.save(Step.pk.does_not_exist())):
+        return step
+    return find(job, name) or step
 
 
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:

@@ -2,11 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from aws.errors import condition_failed
+from aws.errors import condition_held
 from store.attributes import UnicodeAttribute
 from store.schedules import writing
 from store.schedules.schedule import Schedule
@@ -104,11 +103,8 @@ def set_aside(key: Schedule, until: int) -> None:
 
     Do nothing if the due time has changed since the schedule was read.
     """
-    try:
-        _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
+    schedule = _Key(key.pk, key.sk)
+    condition_held(lambda: schedule.update([_Key.due_at.set(until)], _Key.due_at == key.due_at))
 
 
 class _Key(Table):
