@@ -5,11 +5,13 @@ write did that, the slot or key would leak if the writer died between the two.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
+from frozen_values import Value
 from store import conditional_write, lines, pauses
 from store.job_request import JobRequest
 from store.transactions import RaceLost, RecordWrite
@@ -17,6 +19,93 @@ from store.transactions import RaceLost, RecordWrite
 # How many times a job that ends looks up its follower to give it the key. The follower may change
 # between the read and the write. If every try fails, the key is free, because its job has ended.
 _HAND_ON_TRIES = 5
+# A write may be refused for its slot once, and for each way to give up the key: without a read, to
+# the follower that a try found, and then not at all.
+_MAX_WRITES = 1 + 1 + _HAND_ON_TRIES + 1
+
+
+class Release(Value):
+    """The holdings of a job that one write frees: the writes of their records."""
+
+    job: JobRequest
+    slot: Sequence[RecordWrite] = ()
+    entry: Sequence[RecordWrite] = ()
+    key: Sequence[RecordWrite] = ()
+    hand_on_tries: int = _HAND_ON_TRIES
+
+    @classmethod
+    def nothing(cls, job: JobRequest) -> Self:
+        """Return the release of a job that keeps all its holdings."""
+        return cls(job)
+
+    @classmethod
+    def place(cls, job: JobRequest) -> Self:
+        """Return the release of a job that continues elsewhere: its slot and its waiting entry."""
+        return cls(job, free_slot_writes(job), drop_entry_writes(job))
+
+    @classmethod
+    def everything(cls, job: JobRequest) -> Self:
+        """Return the release of a job that ends: its unique key too."""
+        return cls(job, free_slot_writes(job), drop_entry_writes(job), _give_up_key_writes(job))
+
+    @property
+    def writes(self) -> list[RecordWrite]:
+        """Return the writes that free the holdings."""
+        return [*self.slot, *self.entry, *self.key]
+
+    @property
+    def admitted_follower(self) -> JobRequest | None:
+        """Return the follower that the job gives its key to, if there is one."""
+        changed = (each.record for each in self.key if each.how == "change")
+        return next((one for one in changed if isinstance(one, JobRequest)), None)
+
+    def without(self, refused: Sequence[RecordWrite]) -> Self:
+        """Return the release to try next after some of the writes were refused.
+
+        A refused slot belongs to another job by now. If the key was refused, the job may have a
+        follower, which is looked up.
+        """
+        slot = [each for each in self.slot if not _is_one_of(refused, each)]
+        key, tries = self.key, self.hand_on_tries
+        if any(_is_one_of(refused, each) for each in key):
+            key = _give_up_to_follower_writes(self.job) if tries else []
+            tries -= 1
+        return self.__replace__(slot=slot, key=key, hand_on_tries=tries)
+
+
+def write_freeing(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+    release: Release,
+    more_writes: Sequence[RecordWrite] = (),
+) -> JobRequest:
+    """Change a row, and free the job's holdings in the same transaction.
+
+    If the slot or key belongs to another job by now, the row changes without it. Raises RaceLost if
+    one of `more_writes` was refused. For the rest see `conditional_write.write_with`.
+    """
+    for _ in range(_MAX_WRITES):
+        try:
+            row = conditional_write.write_with(
+                verb,
+                job,
+                actions,
+                condition,
+                already_applied=already_applied,
+                more_writes=[*more_writes, *release.writes],
+            )
+        except RaceLost as lost:
+            if any(_is_one_of(more_writes, each) for each in lost.lost):
+                raise
+            release = release.without(lost.lost)
+        else:
+            row.admitted_follower = release.admitted_follower
+            return row
+    raise AssertionError("the last write frees nothing that can be refused")
 
 
 def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
@@ -38,53 +127,6 @@ def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
     else:
         entry = pauses.parked_entry(job.held_by, job, job.waiting_since or 0)
     return [RecordWrite(entry, "delete")]
-
-
-def write_freeing(
-    verb: str,
-    job: JobRequest,
-    actions: list[Action],
-    condition: Condition,
-    *,
-    already_applied: Callable[[JobRequest], bool],
-    more_writes: list[RecordWrite] | None = None,
-    ends: bool = False,
-    keeps_slot: bool = False,
-) -> JobRequest:
-    """Change a row, and free its slot unless it `keeps_slot`.
-
-    Pass `ends` if the verb ends the job. The job then also gives up its unique key, to its follower
-    if there is one. If the slot or key belongs to another job by now, the row changes without it.
-    Raises RaceLost if one of `more_writes` was refused. For the rest see
-    `conditional_write.write_with`.
-    """
-    more_writes, slot = more_writes or [], [] if keeps_slot else free_slot_writes(job)
-    key, tries = _give_up_key_writes(job) if ends else [], 0
-    while True:
-        try:
-            row = conditional_write.write_with(
-                verb,
-                job,
-                actions,
-                condition,
-                already_applied=already_applied,
-                more_writes=[*more_writes, *slot, *key],
-            )
-        except RaceLost as lost:
-            if any(_is_one_of(more_writes, each) for each in lost.lost):
-                raise
-            slot = [each for each in slot if not _is_one_of(lost.lost, each)]
-            if any(_is_one_of(lost.lost, each) for each in key):
-                key, tries = (
-                    _give_up_to_follower_writes(job) if tries < _HAND_ON_TRIES else [],
-                    tries + 1,
-                )
-        else:
-            changed = (each.record for each in key if each.how == "change")
-            row.admitted_follower = next(
-                (one for one in changed if isinstance(one, JobRequest)), None
-            )
-            return row
 
 
 def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:

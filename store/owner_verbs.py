@@ -37,8 +37,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
-        more_writes=holdings.drop_entry_writes(job),
-        ends=True,
+        release=holdings.Release.everything(job),
     )
 
 

@@ -24,8 +24,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
             Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
         already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
-        more_writes=holdings.drop_entry_writes(job),
-        ends=True,
+        release=holdings.Release.everything(job),
     )
 
 

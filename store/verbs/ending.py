@@ -198,13 +198,14 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
+    release = holdings.Release.everything if to.finished else holdings.Release.place
     return holdings.write_freeing(
         verb,
         job,
         actions,
         condition,
         already_applied=_shows(to, job.claim_token),
-        ends=to.finished,
+        release=release(job),
     )
 
 

@@ -10,6 +10,7 @@ from store.job_request import LIMITED_VERSION, JobRequest, Lane, Status
 from store.line_entries import entry_from_row, new_entry
 from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
+from store.table import Table
 from store.transactions import RecordWrite
 from store.verbs.ending import Checkpoint, checkpoint_actions, write_or_stop
 
@@ -31,10 +32,7 @@ def park(
     return _park(
         job,
         actions,
-        more_writes=[
-            RecordWrite(parked_entry(pause.sk, job, since), "put"),
-            *holdings.drop_entry_writes(job),
-        ],
+        entry=parked_entry(pause.sk, job, since),
         shows_this_write=lambda row: row.held_by == pause.sk,
         reached=reached,
     )
@@ -72,7 +70,7 @@ def park_in_line(
     return _park(
         job,
         actions,
-        more_writes=[RecordWrite(entry, "put")],
+        entry=entry,
         shows_this_write=lambda row: row.wait_key == entry.sk,
         reached=reached,
     )
@@ -82,7 +80,7 @@ def _park(
     job: JobRequest,
     actions: list[Action],
     *,
-    more_writes: list[RecordWrite],
+    entry: Table,
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> JobRequest:
@@ -99,7 +97,8 @@ def _park(
             actions,
             conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
             already_applied=shows_this_write,
-            more_writes=more_writes,
+            release=holdings.Release.place(job),
+            more_writes=[RecordWrite(entry, "put")],
         ),
         reached=reached,
     )

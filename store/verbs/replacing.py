@@ -58,6 +58,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     ]
     stays = job.follows is not None or _keeps_position(job, wanted)
     actions += _keep_position_actions(job, wanted) if stays else _move_actions(job, wanted)
+    release = holdings.Release.nothing if stays else holdings.Release.place
     try:
         row = holdings.write_freeing(
             "replace",
@@ -72,8 +73,8 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
             # The row's state doesn't matter, because the job may have begun or ended since.
             already_applied=lambda row: row.replaced_by == write_id,
-            more_writes=[*more_writes, *([] if stays else holdings.drop_entry_writes(job))],
-            keeps_slot=stays,
+            release=release(job),
+            more_writes=more_writes,
         )
     except (PreconditionFailed, RaceLost):
         drop_duplicate(key)

@@ -37,7 +37,7 @@ def free_otherwise(
     def freeing(verb: str, *arguments: Any, **more: Any) -> JobRequest:
         if verb not in verbs:
             return write_freeing(verb, *arguments, **more)
-        kept = {name: more[name] for name in more.keys() - {"ends", "keeps_slot"}}
+        kept = {name: more[name] for name in more.keys() - {"release"}}
         return write(verb, *arguments, **kept)
 
     monkeypatch.setattr(holdings, "write_freeing", freeing)
@@ -59,10 +59,11 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
 def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     write_freeing = holdings.write_freeing
 
-    def write(*arguments: Any, **more: Any) -> JobRequest:
-        return write_freeing(*arguments, **(more | {"more_writes": None}))
+    def write(verb: str, *arguments: Any, release: holdings.Release, **more: Any) -> JobRequest:
+        kept = release.__replace__(entry=()) if verb == "cancel" else release
+        return write_freeing(verb, *arguments, release=kept, **more)
 
-    free_otherwise(monkeypatch, {"cancel"}, write)
+    monkeypatch.setattr(holdings, "write_freeing", write)
     assert "its entry is there" in noticed(near=168)
 
 

@@ -34,10 +34,10 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
     write_freeing = holdings.write_freeing
 
     def write(
-        verb: str, job: JobRequest, *rest: Any, ends: bool = False, **more: Any
+        verb: str, job: JobRequest, *rest: Any, release: holdings.Release, **more: Any
     ) -> JobRequest:
-        row = write_freeing(verb, job, *rest, **more)
-        if ends and job.unique_key is not None:
+        row = write_freeing(verb, job, *rest, release=release.__replace__(key=()), **more)
+        if release.key:
             record = uniqueness.KeyRecord(f"unique#{job.unique_key}", "holder")
             record.delete()
         return row
@@ -49,8 +49,9 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
 def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     write_freeing = holdings.write_freeing
 
-    def write(verb: str, *rest: Any, ends: bool = False, **more: Any) -> JobRequest:
-        return write_freeing(verb, *rest, **more, ends=ends and verb != "cancel")
+    def write(verb: str, *rest: Any, release: holdings.Release, **more: Any) -> JobRequest:
+        kept = release.__replace__(key=()) if verb == "cancel" else release
+        return write_freeing(verb, *rest, release=kept, **more)
 
     monkeypatch.setattr(holdings, "write_freeing", write)
     assert "by its record, not None's" in noticed()
