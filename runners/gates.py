@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import clock
 from errors import InvalidPayload, UnknownJobType
+from frozen_values import Value
 from runners import admission, pausing, telemetry, wake_ups
 from runners.limits import LimitedLine, key_of, limits_of
 from runners.messages import JobMessage
@@ -25,6 +26,50 @@ from work.errors import EntryNotLoaded
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
 """Claims the job, and takes the slot or the start that the entrance grants it."""
+
+
+class Start(Value):
+    """The job starts: it is claimed with this entrance."""
+
+    entrance: verbs.Entrance | None
+
+
+class Wait(Value):
+    """The job waits in a line. For `due_at` and `position_time` see `park_in_line`."""
+
+    line: LimitedLine
+    due_at: int | None = None
+    position_time: int | None = None
+
+
+class Arrival(Value):
+    """A job whose message has arrived, and what its start may need.
+
+    `token` is the token of its claim. A start that the rate allows by `wait_until` (milliseconds
+    since 1970) is waited for in this process.
+    """
+
+    row: JobRequest
+    token: str
+    send: Send | None
+    wait_until: int
+
+    @property
+    def gives_up_key(self) -> bool:
+        """Return whether the job has its unique key only until it starts."""
+        return _is_unique_until_started(self.row.job_type)
+
+    def without_limits(self) -> Start:
+        """Let the job start without capacity, because no limits apply."""
+        return Start(verbs.Entrance(self.row, gives_up_key=True) if self.gives_up_key else None)
+
+    def as_admitted(self, key: str) -> Start:
+        """Let the job start with the capacity that it got when it was admitted."""
+        return Start(verbs.Entrance(self.row, key, None, self.gives_up_key))
+
+    def with_grant(self, key: str, grant: lines.Grant) -> Start:
+        """Let the job start with capacity that it takes in the transaction of its claim."""
+        return Start(verbs.Entrance(self.row, key, grant, self.gives_up_key))
 
 
 def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:
@@ -45,7 +90,12 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
         if row is None or not pausing.could_start(row):
             raise refused("claim", message.id, row)
         try:
-            return _claim_or_park(row, claim, token, send, wait_until)
+            match _decide(Arrival(row, token, send, wait_until)):
+                case Start(entrance):
+                    return claim(entrance)
+                case Wait() as wait:
+                    _park(row, wait, send)
+                    return None
         except RaceLost as lost:  # another job took the slot or the start: read the line again
             telemetry.race_lost(lost)
 
@@ -64,63 +114,66 @@ def _is_unique_until_started(job_type: str) -> bool:
     return unique is not None and unique.until == "started"
 
 
-def _claim_or_park(
-    row: JobRequest, claim: Claim, token: str, send: Send | None, wait_until: int
-) -> JobRequest | None:
-    """Claim a job if its queue's limits allow its start. Otherwise park it and return None."""
-    limits = limits_of(row.queue_name)
-    gives_up_key = _is_unique_until_started(row.job_type)
-    without_limits = verbs.Entrance(row, gives_up_key=True) if gives_up_key else None
-    if limits is None:
-        return claim(without_limits)
-    key = line_key(row)
+def _decide(job: Arrival) -> Start | Wait:
+    """Decide whether a job that could start is within its queue's limits."""
+    row = job.row
+    line = line_of(row)
+    if line is None:
+        return job.without_limits()
     if row.is_admitted:
-        if row.slot is not None or limits.slots is None:
-            if send is not None and not _count_start_or_park(
-                row, key, limits, token, send, wait_until
-            ):
-                return None
-            return claim(verbs.Entrance(row, key, None, gives_up_key))
+        if row.slot is not None or line.limits.slots is None:
+            return _decide_under_rate(job, line)
         if not row.starts_under_rate:  # it is between two legs, and the rate has counted its start
-            limits = limits._replace(rate=None)
-    line = lines.read_line(row.queue_name, key, limits)
-    used_keys.note_use(line, row.organization_id)
-    grant = line.grant(_group(row, limits)) if line.first is None else None
-    if grant is not None:
-        return claim(verbs.Entrance(row, key, grant, gives_up_key))
-    if send is None:  # limits were declared or set after the job was dispatched
-        telemetry.started_outside_limits(row)
-        return claim(without_limits)
-    park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
-    # Capacity may have been freed just before the job was parked. No other process would admit it.
-    admission.admit_waiting(row.queue_name, key, send)
-    return None
+            line = LimitedLine(line.key, line.limits._replace(rate=None))
+    return _decide_in_line(job, line)
 
 
-def _count_start_or_park(
-    row: JobRequest, key: str, limits: Limits, token: str, send: Send, wait_until: int
-) -> bool:
-    """Count the start of an admitted job against its line's rate. Return False if it was parked.
+def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
+    """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
-    If the rate allows the start by `wait_until` (milliseconds since 1970), wait for that in this
-    process. Otherwise park the job again. The rate has already counted the job's admission, but
-    that may be long ago, and other jobs may be starting now.
+    The rate has already counted the job's admission, but that may be long ago, and other jobs may
+    be starting now. A job that can't start soon waits at its old position.
     """
-    if limits.rate is None or not row.starts_under_rate:
-        return True
+    row, rate = job.row, line.limits.rate
+    if rate is None or not row.starts_under_rate or job.send is None:
+        return job.as_admitted(line.key)
     while True:
-        line = lines.read_line(row.queue_name, key, limits)
-        opens_at = line.start_opens_at(token)
-        if opens_at > wait_until:
-            due_at = wake_ups.due_after(opens_at) if line.first is None else None
-            park_in_line(row, key, limits, due_at=due_at, position_time=row.admitted_at)
-            admission.admit_waiting(row.queue_name, key, send)
-            return False
+        found = lines.read_line(row.queue_name, line.key, line.limits)
+        opens_at = found.start_opens_at(job.token)
+        if opens_at > job.wait_until:
+            due_at = wake_ups.due_after(opens_at) if found.first is None else None
+            return Wait(line, due_at, position_time=row.admitted_at)
         wait = opens_at - clock.now()
         if wait > 0:
             clock.sleep(wait / clock.SECOND)
-        elif line_rates.count_start(line, limits.rate, token):
-            return True
+        elif line_rates.count_start(found, rate, job.token):
+            return job.as_admitted(line.key)
+
+
+def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:
+    """Let a job start if its line has capacity and no job waits in it."""
+    row = job.row
+    found = lines.read_line(row.queue_name, line.key, line.limits)
+    used_keys.note_use(found, row.organization_id)
+    grant = found.grant(_group(row, line.limits)) if found.first is None else None
+    if grant is not None:
+        return job.with_grant(line.key, grant)
+    if job.send is None:  # limits were declared or set after the job was dispatched
+        telemetry.started_outside_limits(row)
+        return job.without_limits()
+    return Wait(line, due_at=wake_ups.due_without_wake_up(found))
+
+
+def _park(row: JobRequest, wait: Wait, send: Send | None) -> None:
+    park_in_line(
+        row,
+        wait.line.key,
+        wait.line.limits,
+        due_at=wait.due_at,
+        position_time=wait.position_time,
+    )
+    # Capacity may have been freed just before the job was parked. No other process would admit it.
+    admission.admit_waiting(row.queue_name, wait.line.key, send)
 
 
 def line_of(row: JobRequest) -> LimitedLine | None:
