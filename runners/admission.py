@@ -24,7 +24,8 @@ from runners.sending import Send, send_or_leave_due
 from runners.wake_ups import NextStep, WakeUps
 from store import line_entries, lines, pauses, used_keys, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane
-from store.lines import Line, LineItem
+from store.line_items import LineItem
+from store.lines import Line
 from store.pauses import Kind
 from store.queries import read
 from store.transactions import RaceLost

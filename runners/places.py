@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from store import waiting
 from store.job_request import JobRequest, job_id_of
-from store.lines import WAITING
+from store.line_items import WAITING
 from store.pauses import Kind
 from store.waiting import Waiting
 from work.queues import WHOLE_QUEUE, Queue

@@ -13,7 +13,7 @@ from runners import log_line, metrics, output, tracing
 from runners.log_setup import logger as logger  # other modules log through it too
 from settings import settings
 from store.job_request import JobRequest, Outcome, Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Pause
 from store.rate import Rate
 from work import context

@@ -20,7 +20,8 @@ from runners.sending import LONGEST_DELAY, Send
 from store import line_entries, line_rates, lines, verbs
 from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane
-from store.lines import Line, LineItem
+from store.line_items import LineItem
+from store.lines import Line
 from store.queries import read
 
 # A pass that a wake-up started waits in its process if the rate opens within SHORT_WAIT, because

@@ -14,6 +14,7 @@ from pynamodb.models import Model
 from frozen_values import Value
 from store import conditional_write, lines, pauses
 from store.job_request import JobRequest
+from store.line_items import LineItem
 from store.transactions import RaceLost, RecordWrite
 
 # How many times a job that ends looks up its follower to give it the key. The follower may change
@@ -123,7 +124,7 @@ def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
         return []
     entry: Model
     if job.wait_key is not None:
-        entry = lines.LineItem(job.held_by, job.wait_key)
+        entry = LineItem(job.held_by, job.wait_key)
     else:
         entry = pauses.parked_entry(job.held_by, job, job.waiting_since or 0)
     return [RecordWrite(entry, "delete")]

@@ -3,7 +3,8 @@
 import clock
 from aws.errors import condition_held
 from store.job_request import JobRequest, new_id, sort_key
-from store.lines import LIFETIME, WAITING, Line, LineItem, partition_key_of
+from store.line_items import LIFETIME, WAITING, LineItem
+from store.lines import Line, partition_key_of
 
 
 def next_entry(line: Line) -> LineItem | None:

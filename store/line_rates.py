@@ -3,10 +3,17 @@
 import clock
 from aws.errors import condition_held
 from store import conditional_write
-from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, start_actions
+from store.line_items import (
+    MILLISECOND,
+    RATE,
+    LineItem,
+    new_expiry,
+    same_starts,
+    same_turn,
+    start_actions,
+)
+from store.lines import Line
 from store.rate import Rate
-
-_MILLISECOND = 1000  # in microseconds, the unit of `started_tat`
 
 
 def count_start(line: Line, rate: Rate, token: str) -> bool:
@@ -19,9 +26,9 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
     item, now = line.rate or LineItem(line.partition_key, RATE), clock.now()
     if item.started_by == token:
         moved_by = max(0, now - (item.started_at or now))
-        started_tat = (item.started_tat or 0) + moved_by * _MILLISECOND
+        started_tat = (item.started_tat or 0) + moved_by * MILLISECOND
     else:
-        started_tat = rate.with_one_more(line.started_until(rate), now * _MILLISECOND)
+        started_tat = rate.with_one_more(line.started_until(rate), now * MILLISECOND)
     actions = [
         *start_actions(started_tat, now, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),

@@ -7,33 +7,31 @@ could drift.
 A job takes a slot or a start in one transaction with its row, on condition that the items haven't
 changed since they were read. If two processes decide at once, DynamoDB refuses one of the
 transactions, and that process reads the line again.
-
-| item | content |
-|---|---|
-| `rate` | when the rate allows the next start; when the last start was, and whose |
-| `slot#<number>` | which job holds the slot; a free slot has no holder |
-| `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 from zlib import crc32
 
-from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 import clock
 from aws.errors import condition_held
-from store import conditional_write
-from store.job_request import JobRequest, job_id_of
+from frozen_values import Value
+from store.job_request import JobRequest
 from store.limits import Limits
+from store.line_items import (
+    MILLISECOND,
+    RATE,
+    SLOT,
+    LineItem,
+    new_expiry,
+    same_starts,
+    same_turn,
+    start_actions,
+)
 from store.rate import Rate
-from store.table import Integer, Table, nullable
 
-_MILLISECOND = 1000  # in microseconds, the unit of `tat`
-# If an item hasn't been written for this long, its key is no longer in use.
-LIFETIME = 40 * clock.DAY
 # If a slot was taken longer ago than this, its holder's row must name it. Clocks of two machines
 # differ by less.
 _SETTLED = clock.MINUTE
@@ -41,72 +39,9 @@ _SETTLED = clock.MINUTE
 # arrive. The claim then waits until the start is allowed. Without this lead, the time that each
 # message takes would delay all later starts.
 ADMISSION_LEAD = clock.SECOND
-RATE = "rate"
-_SLOT = "slot#"
-WAITING = "wait#"  # prefix of the sort key of every entry
 
 
-class LineItem(Table):
-    """One item of a line: a slot, the rate, or the entry of a waiting job."""
-
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
-
-    pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
-    sk = UnicodeAttribute(range_key=True)
-    expires_at = nullable(Integer())  # in seconds, for TTL
-
-    # Of an entry: the organization of its job. Of a slot or the rate: that of the job that last
-    # got it.
-    organization_id = nullable(UnicodeAttribute())
-
-    # Of a slot or the rate: when a job last got it; the number of that grant (each grant of a line
-    # gets a higher number than all before it); and the group of that job.
-    since = nullable(Integer())
-    turn = nullable(Integer())
-    group = nullable(UnicodeAttribute())
-
-    # Of a slot: the id of the job that has it.
-    holder = nullable(UnicodeAttribute())
-
-    # Of the rate: the time up to which admissions have used the rate, in microseconds. In the
-    # algorithm (GCRA), it is the theoretical arrival time of the next admission.
-    tat = nullable(Integer())
-    # Of the rate: the same for starts, which may be long after the admission; the time of the last
-    # start; and its claim token, or the job's id if the claim itself took the grant.
-    started_tat = nullable(Integer())
-    started_at = nullable(Integer())
-    started_by = nullable(UnicodeAttribute())
-    # Of the rate: when the message arrives that admits waiting jobs.
-    wake_at = nullable(Integer())
-
-    # Of an entry: a random id, so that an entry that was put again isn't taken for the old one.
-    version = nullable(UnicodeAttribute())
-
-    @property
-    def job_id(self) -> str:
-        """Return the id of an entry's job."""
-        return job_id_of(self.sk.rpartition("#")[2])
-
-    @property
-    def waiting_since(self) -> int:
-        """Return the time that decides an entry's position: usually when its job was parked."""
-        return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
-
-    @property
-    def entry_group(self) -> str:
-        """Return an entry's group."""
-        return self.sk.removeprefix(WAITING).rpartition("#")[0]
-
-    @property
-    def number(self) -> int:
-        """Return the number of a slot."""
-        return int(self.sk.removeprefix(_SLOT))
-
-
-class Grant(NamedTuple):
+class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
@@ -146,7 +81,7 @@ class Grant(NamedTuple):
             yield self.rate, taken, as_read
 
 
-class Line(NamedTuple):
+class Line(Value):
     """A line as one query found it, with the limits that applied at that time."""
 
     partition_key: str
@@ -183,7 +118,7 @@ class Line(NamedTuple):
         if opens_at > clock.now() or (self.limits.slots is not None and slot is None):
             return None
         turn = 1 + max((item.turn or 0 for item in self._grantable_items), default=0)
-        limit, now = self.limits.rate, clock.now() * _MILLISECOND
+        limit, now = self.limits.rate, clock.now() * MILLISECOND
         if limit is None:
             return Grant(group, turn, slot)
         rate = self.rate or LineItem(self.partition_key, RATE)
@@ -242,7 +177,7 @@ class Line(NamedTuple):
         above = sum(1 for number in held if number > lowest)
         if lowest + above > limit:
             return None
-        return self.slots.get(lowest) or LineItem(self.partition_key, f"{_SLOT}{lowest:03d}")
+        return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
     def _admissions_until(self, rate: Rate) -> int:
         """Return the time up to which the admissions so far have used the rate, in microseconds.
@@ -252,7 +187,7 @@ class Line(NamedTuple):
         """
         if self.rate is None:
             return 0
-        last = (self.rate.since or 0) * _MILLISECOND
+        last = (self.rate.since or 0) * MILLISECOND
         return min(self.rate.tat or 0, last + rate.burst * rate.interval)
 
     def started_until(self, rate: Rate) -> int:
@@ -262,7 +197,7 @@ class Line(NamedTuple):
         """
         if self.rate is None:
             return 0
-        last = (self.rate.started_at or 0) * _MILLISECOND
+        last = (self.rate.started_at or 0) * MILLISECOND
         return min(self.rate.started_tat or 0, last + rate.burst * rate.interval)
 
 
@@ -300,7 +235,7 @@ def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
     ):
         if item.sk == RATE:
             rate = item
-        elif item.sk.startswith(_SLOT):
+        elif item.sk.startswith(SLOT):
             slots[item.number] = item
         else:
             first = item
@@ -319,7 +254,7 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | 
         return None
     # While a row names a slot, its queue key doesn't change.
     partition_key = partition_key_of(job.queue_name, str(job.queue_key))
-    item = LineItem(partition_key, f"{_SLOT}{job.slot:03d}")
+    item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
 
 
@@ -327,32 +262,3 @@ def free_slot(slot: LineItem) -> bool:
     """Free a slot that its holder's row doesn't name. Return False if it has changed hands."""
     as_read = (LineItem.holder == slot.holder) & same_turn(slot)
     return condition_held(lambda: slot.update([LineItem.holder.remove()], as_read))
-
-
-def start_actions(started_tat: int, at: int, by: str) -> list[Action]:
-    """Return the actions that record a start in the rate item."""
-    return [
-        LineItem.started_tat.set(started_tat),
-        LineItem.started_at.set(at),
-        LineItem.started_by.set(by),
-    ]
-
-
-def same_starts(rate: LineItem) -> Condition:
-    """Return the condition that no start was counted since the rate item was read."""
-    condition: Condition = conditional_write.same(LineItem.started_tat, rate.started_tat)
-    condition &= conditional_write.same(LineItem.started_by, rate.started_by)
-    return condition
-
-
-def same_turn(item: LineItem) -> Condition:
-    """Return the condition that a slot or the rate wasn't granted since it was read."""
-    return conditional_write.same(LineItem.turn, item.turn)
-
-
-def new_expiry(used_until: int) -> int:
-    """Return when an item expires, in seconds since 1970.
-
-    `used_until` is the time up to which its rate is used, in microseconds since 1970.
-    """
-    return (max(clock.now(), used_until // _MILLISECOND) + LIFETIME) // clock.SECOND

@@ -21,6 +21,7 @@ import clock
 from aws import clients
 from aws.errors import AWS_ERRORS
 from store import lines
+from store.line_items import LIFETIME
 from store.lines import Line
 from store.table import Integer, Table
 
@@ -85,7 +86,7 @@ def _own(organization_id: str) -> str:
 def _note(partition: str, listed_as: str, today: int) -> None:
     if _remembered.get((partition, listed_as)) == today:
         return
-    expires_at = (clock.now() + lines.LIFETIME) // clock.SECOND
+    expires_at = (clock.now() + LIFETIME) // clock.SECOND
     try:
         with clients.tried_once():
             UsedKey(partition, listed_as, expires_at=expires_at).save()

@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 from frozen_values import Value
 from store.job_request import JobRequest
-from store.lines import WAITING, LineItem
+from store.line_items import WAITING, LineItem
 from store.pauses import Parked
 
 COUNTED = 1000  # no more entries than this are counted

@@ -8,7 +8,8 @@ import clock
 from store import conditional_write, holdings
 from store.job_request import LIMITED_VERSION, JobRequest, Lane, Status
 from store.line_entries import entry_from_row, new_entry
-from store.lines import Grant, LineItem
+from store.line_items import LineItem
+from store.lines import Grant
 from store.pauses import Pause, parked_entry
 from store.table import Table
 from store.transactions import RecordWrite

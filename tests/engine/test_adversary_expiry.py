@@ -11,6 +11,7 @@ from runners import pausing
 from scripted_history import ScriptedHistory, scripted
 from store import line_entries, lines, pauses, schedules, steps, uniqueness
 from store.job_request import JobRequest
+from store.line_items import LIFETIME, LineItem
 from store.pauses import Kind
 from store.rate import Rate
 from store.schedules import Schedule, changing, writing
@@ -62,8 +63,8 @@ def a_rate(history: ScriptedHistory) -> None:
     """Have a start pay for the time until long after."""
     history.limit(None, Rate(1, seconds=24 * 3600, burst=100))
     history.run(history.dispatch())
-    rate = lines.LineItem(f"line#{LIMITED}#*", "rate")
-    rate.update([lines.LineItem.tat.set((history.world.time + 50 * clock.DAY) * 1000)])
+    rate = LineItem(f"line#{LIMITED}#*", "rate")
+    rate.update([LineItem.tat.set((history.world.time + 50 * clock.DAY) * 1000)])
     history.run(history.dispatch())
     history.days_pass(20)
 
@@ -114,7 +115,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_line, lines, "LIFETIME", clock.DAY, "slot#001"),
     (a_line, lines, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
     (a_key, lines, "LIFETIME", clock.DAY, "keys_of#"),
-    (a_rate, lines, "new_expiry", lambda _: (clock.now() + lines.LIFETIME) // 1000, "'rate'"),
+    (a_rate, lines, "new_expiry", lambda _: (clock.now() + LIFETIME) // 1000, "'rate'"),
     (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
     (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),
     (a_step, steps, "_LIFETIME", clock.DAY, "step#"),

@@ -12,7 +12,8 @@ from runners import admission, sweeping
 from scripted_history import ScriptedHistory, before, scripted
 from store import conditional_write, limits, line_rates, lines, owner_verbs, verbs
 from store.job_request import JobRequest
-from store.lines import Line, LineItem
+from store.line_items import LineItem
+from store.lines import Line
 from store.rate import Rate
 from store.verbs import claiming, parking
 from testing.simulation.active_limits import SWEPT_AFTER

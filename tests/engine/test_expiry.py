@@ -15,7 +15,7 @@ from runners import owner_actions, pausing, schedules
 from sample_work import script
 from store import failed_tasks, limits
 from store.job_request import Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Kind
 from store.rate import Rate
 from store.table import Table

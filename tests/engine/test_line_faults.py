@@ -14,6 +14,7 @@ from runners import due_decision, owner_actions, pausing
 from sample_work import script
 from store import limits, line_entries, lines, pauses, used_keys, verbs
 from store.job_request import Status
+from store.line_items import LineItem
 from store.pauses import Kind
 
 
@@ -51,7 +52,7 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     def first_ends(*args: Any) -> Any:
         monkeypatch.setattr("store.verbs.parking.new_entry", new_entry)
         entry = new_entry(*args)
-        lines.LineItem(f"line#{QUEUE}#*", "slot#001").update([lines.LineItem.holder.remove()])
+        LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("unheard", 3, only="TransactWriteItems")
         return entry
 

@@ -13,7 +13,7 @@ from limited_queue import PLACE, QUEUE
 from outage import Outage
 from store import limits, line_entries, line_rates, lines, verbs
 from store.job_request import JobRequest
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.rate import Rate
 from store.transactions import RaceLost
 

@@ -21,7 +21,7 @@ from runners.messages import JobMessage
 from sample_work import script
 from store import limits, lines, queries, verbs
 from store.job_request import LIMITED_VERSION, JobRequest, Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Kind
 from store.rate import Rate
 

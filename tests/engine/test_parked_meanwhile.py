@@ -13,7 +13,7 @@ from runners import pausing
 from store import lines, owner_verbs, verbs
 from store.job_request import JobRequest, Status
 from store.limits import Limits
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Kind
 from store.rate import Rate
 

@@ -15,7 +15,7 @@ from expanded_template import expanded, properties
 from runners import owner_actions, pausing
 from store import steps
 from store.job_request import Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Kind
 from store.transactions import RecordWrite
 from testing.aws import forget

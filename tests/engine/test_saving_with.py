@@ -7,7 +7,7 @@ from runners.base import JobData
 from runners.dispatch import accept_job
 from store import owner_verbs, verbs
 from store.job_request import JobRequest
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.queries import read
 from store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from testing.aws import forget

@@ -14,7 +14,7 @@ from runners import owner_actions, pausing
 from sample_work import script
 from store import blobs
 from store.job_request import JobRequest, Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.pauses import Kind
 from store.transactions import RaceLost, RecordWrite
 from store.verbs import replacing

@@ -10,7 +10,7 @@ from errors import PreconditionFailed
 from large_payloads import LARGE, objects
 from store import blobs, uniqueness, verbs
 from store.job_request import JobRequest
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.transactions import RaceLost, RecordWrite, RowExists
 from store.uniqueness import KeyTaken
 from testing.aws import forget

@@ -17,7 +17,7 @@ from runners import wake_ups as waking
 from runners.messages import Message, QueueMessage
 from store import limits, verbs
 from store.job_request import JobRequest, Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from store.rate import Rate
 
 

@@ -18,7 +18,7 @@ from sample_work import Sample, script
 from settings import forget
 from store import cursors, lines, waiting
 from store.job_request import JobRequest, Status
-from store.lines import LineItem
+from store.line_items import LineItem
 from work import RunningJob
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -16,7 +16,7 @@ from runners import execution, owner_actions, schedules, telemetry
 from runners.dispatch import accept_task
 from runners.registry import registry
 from sample_work import script
-from store.lines import LineItem
+from store.line_items import LineItem
 from telemetry_lines import SECRET, emitted, logged, on_lambda
 from testing.aws import forget
 from testing.lambda_context import Context
