@@ -1,18 +1,19 @@
 """The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 import clock
 from errors import PreconditionFailed
+from frozen_values import Value
 from store import blobs, conditional_write, earlier_errors, holdings
 from store.job_request import JobRequest, Lane, Status
 
 
-class Checkpoint(NamedTuple):
+class Checkpoint(Value):
     """A job's progress: the cursor to resume at, the percentage, and a message for people."""
 
     cursor: Any

@@ -1,12 +1,13 @@
 """The verb `replace`, which gives another payload and time to a job that has not begun."""
 
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from pynamodb.expressions.update import Action
 
 import clock
 from errors import PreconditionFailed
+from frozen_values import Value
 from store import blobs, conditional_write, holdings
 from store.job_request import JobRequest, Lane, Status, new_id
 from store.table import set_or_remove
@@ -14,7 +15,7 @@ from store.transactions import RaceLost, RecordWrite
 from store.verbs.saving import drop_duplicate
 
 
-class Wanted(NamedTuple):
+class Wanted(Value):
     """The payload, the time and the options that a job gets instead of its own.
 
     `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at

@@ -10,7 +10,7 @@ import pytest
 import clock
 from runners import admission, sweeping
 from scripted_history import ScriptedHistory, before, scripted
-from store import conditional_write, limits, line_rates, lines, owner_verbs, verbs
+from store import conditional_write, limits, line_items, line_rates, owner_verbs, verbs
 from store.job_request import JobRequest
 from store.line_items import LineItem
 from store.lines import Line
@@ -183,7 +183,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_stale_park, parking, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (a_stale_cancel, owner_verbs, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
-    (two_starts_at_once, lines, "conditional_write", WithoutSame(), "2 were admitted in"),
+    (two_starts_at_once, line_items, "conditional_write", WithoutSame(), "2 were admitted in"),
     (messages_that_lie, line_rates, "count_start", lambda *_: True, "2 started in"),
     (a_raised_number, admission._AdmissionPass, "run", look_once, "has left"),
     (a_sweep_that_is_cut_off, sweeping, "_sweep", note_and_sweep, "the sweep has left"),
