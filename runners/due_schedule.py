@@ -6,8 +6,8 @@ killed, overtaken or frozen for an hour has done both or neither, and no occurre
 two writes. The condition of the transaction is that the schedule has not changed since it was read.
 So a schedule that was edited, paused or deleted in the meantime starts no job.
 
-If the occurrence's job is unique and another job has its key, one transaction writes the answer to
-the request and the schedule's record of it.
+If the occurrence's job is unique and another job has its key, that job is the answer to the
+occurrence. One transaction then stores the answer and moves the schedule.
 """
 
 import threading

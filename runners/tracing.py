@@ -8,10 +8,10 @@ Spans are joined by `traceparent`, as defined by W3C's Trace Context:
 - A message carries the `traceparent` of the span in which it was sent, if that span is about the
   same work. The span of the work that the message starts is a child of that span. This joins the
   first leg to its dispatch, and each later leg or attempt to the previous one.
-- A row carries the `traceparent` of the span in which the job was dispatched. Some legs have a
-  message without a `traceparent`: the job waited for the timer, a pause or its line, or is a child
-  of another job. Such a leg begins its own trace, with a link to the dispatch, because a trace of
-  days, or of thousands of jobs, would be unreadable.
+- A row carries the `traceparent` of the span in which the job was dispatched. A message has no
+  `traceparent` if its job waited for the timer, a pause or its line, or is a child of another job.
+  The leg that it starts begins its own trace, with a link to the dispatch. Otherwise a trace could
+  cover days, or thousands of jobs, and would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
 `job_runners.*`. They contain no payload and no result.

@@ -8,8 +8,8 @@ So row and record always agree, unless older code, which doesn't know keys, has 
 record whose job has ended therefore counts as free. The next job takes the record over, on
 condition that the record hasn't changed.
 
-Another job may wait for the end of the job that has the key (the holder). It is called the
-follower, and the record names both. The transaction that ends the holder admits the follower and
+The job that has the key is called the holder. Another job, the follower, may wait for the end of
+the holder. The record names both. The transaction that ends the holder admits the follower and
 gives it the key.
 """
 
@@ -31,8 +31,7 @@ from store.queries import read
 from store.table import Integer, Table, nullable
 from store.transactions import NotWritten, RaceLost, RecordWrite
 
-# No row can live longer.
-_LIFETIME = 180 * clock.DAY
+_LIFETIME = 180 * clock.DAY  # no row can live longer, so a record outlives its job's row
 _TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
 
 

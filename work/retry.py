@@ -12,8 +12,8 @@ _RANDOM = SystemRandom()
 class Retry(Value, kw_only=True):
     """A retry policy. A job or task without one never runs twice.
 
-    `max_attempts` includes the first attempt. Each wait is random between 0 and a limit, which
-    starts at `base` seconds and doubles with each attempt up to `cap` seconds (full jitter).
+    `max_attempts` includes the first attempt. Each wait is random between 0 and a limit (full
+    jitter). The limit starts at `base` seconds and doubles with each attempt, up to `cap` seconds.
 
     An attempt that was interrupted, by a kill or at its time limit, may have had unknown effects.
     With `interrupted=False`, no other attempt follows an interrupted one.

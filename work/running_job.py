@@ -131,9 +131,9 @@ class RunningJob(JobFiles):
         last written checkpoint may be repeated. If AWS doesn't accept a write, a later call writes.
         To continue only after the write, pass `durable=True`.
 
-        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return:
-        the job continues from there in its next leg (Lambda invocation). Nor does it return if the
-        job was canceled, or if its type or queue is paused.
+        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return.
+        The job then continues from there in its next leg (Lambda invocation). The call also doesn't
+        return if the job was canceled, or if its type or queue is paused.
         """
         self._reach(cursor, progress, message)
         if self._budget.left() == 0:
