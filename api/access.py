@@ -59,7 +59,7 @@ class Caller(NamedTuple):
         """Return whether the caller may see the data of this organization."""
         return self.is_service or organization_id == self.organization_id
 
-    def speaks_for(self, named: Any) -> Any:
+    def organization_for(self, named: Any) -> Any:
         """Return the organization that a request acts for: `named`, or the caller's by default.
         The name is validated later, like any other field. Raises NotAllowed if the caller may not
         act for it.
@@ -72,8 +72,8 @@ class Caller(NamedTuple):
 
 
 NO_CALLER = Caller(Role.VIEWER)
-# The caller of this request. Views of a job leave out fields that this caller may not see.
-asking: ContextVar[Caller] = ContextVar("asking", default=NO_CALLER)
+# The caller of the current request. Views of a job leave out fields that the caller may not see.
+current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CALLER)
 
 
 def caller(event: Mapping[str, Any]) -> Caller:

@@ -165,9 +165,10 @@ def _any_problem() -> Schema:
 
 
 def _body_schemas() -> dict[str, Schema]:
-    """Return the schemas of request bodies: one for each job and each task, and the others.
+    """Return the schemas of all request bodies, with one for each job and each task.
 
-    The names of the former start with a word and a dot, so that no other schema can have them.
+    The names of these schemas start with `job.`, `task.` or `payload.`, so that they can't clash
+    with the names of others.
     """
     known = registry().loaded()
     works: Works = {

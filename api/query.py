@@ -64,7 +64,7 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
-    """Return the organization that a request acts for. Its query string may have no other
+    """Return the organization that a request acts for. The query string may have no other
     parameter. Raises InvalidQuery, NotAllowed."""
     return _named_organization(_parameters(event, (_WHOSE,)), caller)
 
@@ -79,7 +79,7 @@ def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[s
 def whose(named: str | None, caller: Caller) -> str:
     """Return the organization that a request acts for: `named`, or the caller's by default. Raises
     InvalidQuery, NotAllowed."""
-    organization_id: str | None = caller.speaks_for(named)
+    organization_id: str | None = caller.organization_for(named)
     if organization_id is None:
         raise InvalidQuery(_WHOSE, "is required")
     return organization_id

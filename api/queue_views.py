@@ -72,7 +72,7 @@ def _without_hidden_values(
     found: places.WaitsFor | None, row: JobRequest
 ) -> places.WaitsFor | None:
     """Return the reason, without payload values if the caller may not see payloads."""
-    sees_all = access.asking.get().sees_payloads
+    sees_all = access.current_caller.get().sees_payloads
     return found if sees_all else places.without_payload(found, row)
 
 
@@ -224,7 +224,7 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
 QUEUE_USE: Fields[QueueUse] = {
     "may_limit": Field(
         {"type": "boolean", "description": "Whether the caller may change its limits"},
-        lambda _: access.asking.get().is_service,
+        lambda _: access.current_caller.get().is_service,
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},

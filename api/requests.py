@@ -199,7 +199,7 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     act for.
     """
     fields = body.read_object(event)
-    organization_id = caller.speaks_for(fields.get("organization_id"))
+    organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
     data = _checked(JobData, _add_key(event, fields))
@@ -272,11 +272,11 @@ def no_fields(event: Mapping[str, Any]) -> None:
 
 def limits_data(event: Mapping[str, Any]) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    asked = _checked(LimitsData, body.read_object(event))
-    if (asked.slots, asked.rate, asked.max_waiting) == (None, None, None):
+    limits = _checked(LimitsData, body.read_object(event))
+    if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
         why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
         raise InvalidFields([{"field": "slots", "why": why}])
-    return asked
+    return limits
 
 
 def _checked(model: type[_M], fields: dict[str, Any]) -> _M:

@@ -99,13 +99,14 @@ def about(event: Mapping[str, Any]) -> Iterator[None]:
     and the caller at the end."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
-    author_token, caller_token = context.author.set(None), access.asking.set(access.NO_CALLER)
+    author_token = context.author.set(None)
+    caller_token = access.current_caller.set(access.NO_CALLER)
     logger.thread_safe_append_keys(request_id=request_id)
     try:
         yield
     finally:
         logger.thread_safe_remove_keys(["request_id"])
-        access.asking.reset(caller_token)
+        access.current_caller.reset(caller_token)
         context.author.reset(author_token)
         context.request_id.reset(token)
 
@@ -135,7 +136,7 @@ def _admitting(route: Route) -> Endpoint:
         caller = access.caller(event)
         context.author.set(caller.author)
         access.require(caller, lowest)
-        access.asking.set(caller)
+        access.current_caller.set(caller)
         return route.endpoint(event, caller, **path)
 
     return admit

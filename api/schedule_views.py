@@ -110,7 +110,7 @@ _LAST = object_of(
 WHOLE: Fields[Schedule] = {
     "payload": Field(
         {"type": ["object", "null"], "description": "Null for viewers"},
-        lambda found: found.payload if access.asking.get().sees_payloads else None,
+        lambda found: found.payload if access.current_caller.get().sees_payloads else None,
     ),
 }
 

@@ -15,7 +15,7 @@ def author(recorded: str | None) -> str | None:
     """Return an author as the caller may see it. Only services see the name of a service, which may
     be a person or a program of the stack's owner."""
     found = context.Author.of_record(recorded)
-    if found is None or access.asking.get().is_service:
+    if found is None or access.current_caller.get().is_service:
         return recorded
     return found.role if found.role == "service" else recorded
 

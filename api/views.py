@@ -60,7 +60,7 @@ def whole(row: JobRequest) -> dict[str, Any]:
     be shown is null, and `notes` says why."""
     job = _with_contents(row)
     shown = summary(row) | values(WHOLE, job)
-    return shown | {"error": row.error} if access.asking.get().sees_code else shown
+    return shown | {"error": row.error} if access.current_caller.get().sees_code else shown
 
 
 def child(dispatched: Child) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def retry_after(row: JobRequest) -> dict[str, str]:
 
 def _with_contents(row: JobRequest) -> _WholeJob:
     """Return a job with its payload and result, if they fit into a response."""
-    if not access.asking.get().sees_payloads:
+    if not access.current_caller.get().sees_payloads:
         notes = ["Viewers don't see the payload and the result."]
         if row.unique_key is not None:
             notes.append("Viewers don't see the unique_key.")
@@ -144,7 +144,7 @@ def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _logs_url(row: JobRequest) -> str | None:
     """Return the link to the job's log, or None if the caller may not see it."""
-    return logs_url(row) if access.asking.get().sees_code else None
+    return logs_url(row) if access.current_caller.get().sees_code else None
 
 
 _ERROR: Schema = {
@@ -223,7 +223,7 @@ WHOLE: Fields[_WholeJob] = {
             "of its type can have it. A job that waits for another job gets the key when that job "
             "ends. Null for viewers, because they could guess payloads from this hash",
         },
-        lambda job: job.row.unique_key if access.asking.get().sees_payloads else None,
+        lambda job: job.row.unique_key if access.current_caller.get().sees_payloads else None,
     ),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(

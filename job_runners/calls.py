@@ -8,7 +8,7 @@ from job_runners.connections import Answer
 from job_runners.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
 from job_runners.http_api import HttpApi
 from job_runners.refusals import refusal
-from job_runners.repeating import LONGEST_ASKED, pause
+from job_runners.repeating import LONGEST_REQUESTED, pause
 
 _UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
 
@@ -92,7 +92,7 @@ class Calls:
                 if call.not_done is not None:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
                 repeated = True
-            if attempts >= self._max_attempts or (requested or 0) > LONGEST_ASKED:
+            if attempts >= self._max_attempts or (requested or 0) > LONGEST_REQUESTED:
                 raise error
             time.sleep(pause(attempts, requested))
 

@@ -55,7 +55,7 @@ class Job(Value, kw_only=True):
     After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
     `unique_outcome` is set if the job type is unique and another job for the same work existed:
     `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
-    time) or `follows` (this is a new job that starts after that one).
+    time) or `follows` (this is a new job that starts after that job).
     """
 
     id: str

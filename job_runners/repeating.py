@@ -5,7 +5,7 @@ import os
 # The longest wait before the second attempt, in seconds. It doubles with each attempt, up to _MAX.
 _FIRST = 0.2
 _MAX = 10.0
-LONGEST_ASKED = 60.0  # seconds: the client gives up if the API asks for a longer wait
+LONGEST_REQUESTED = 60.0  # seconds: the client gives up if the API asks for a longer wait
 
 
 def pause(attempts: int, requested: float | None) -> float:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from clock import DAY, HOUR, MINUTE, SECOND
 from webhooks.errors import WebhookFailed
-from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
+from webhooks.posting import EventId, Webhook, post_event, requested_wait, why_not_accepted
 from work import DoNotRetry, RetryAfter, RunningJob
 
 # The waits after each attempt but the last: the example schedule of the Standard Webhooks
@@ -60,14 +60,14 @@ def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
         if job.last_attempt:
             raise
         raise RetryAfter(_wait(job.attempt), str(failed)) from failed
-    why = why_not_taken(answer)
+    why = why_not_accepted(answer)
     if why is None:
         return {"status": answer.status, "attempts": job.attempt}
     if answer.status == 410:
         raise DoNotRetry(f"the webhook at {payload.host} {why}")
     if job.last_attempt:
         raise WebhookFailed(payload.host, f"{why}; attempt {job.attempt} was the last")
-    wait = max(_wait(job.attempt), min(asked_to_wait(answer) or 0, _LONGEST_WAIT))
+    wait = max(_wait(job.attempt), min(requested_wait(answer) or 0, _LONGEST_WAIT))
     raise RetryAfter(wait, f"the webhook at {payload.host} {why}")
 
 

@@ -33,8 +33,8 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=5),
         queue_name="assigning",
         needs_campaign=True,
-        # A job dispatched while another one runs starts after it, because the running one may
-        # already have passed contacts that were imported later.
+        # If a job is dispatched while another one runs, it starts after that job ends. The running
+        # job may already have passed contacts that were imported later.
         unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
     ),
     # If it dispatches a task again, that task doesn't send a second message.

@@ -6,7 +6,7 @@ The job with the same name tries for three days.
 from pydantic import ConfigDict, Field
 
 from webhooks.errors import WebhookFailed
-from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
+from webhooks.posting import EventId, Webhook, post_event, requested_wait, why_not_accepted
 from work import DoNotRetry, RetryAfter
 
 LONGEST_WAIT = 900.0  # seconds; the longest Retry-After that is followed
@@ -42,12 +42,12 @@ def post_webhook(payload: PostWebhook) -> None:
     response's Retry-After if there is one. Every other response, even a redirect, is final.
     """
     answer = post_event(payload, payload.event_id)
-    why = why_not_taken(answer)
+    why = why_not_accepted(answer)
     if why is None:
         return
     if answer.status not in (408, 429) and answer.status < 500:
         raise DoNotRetry(f"the webhook at {payload.host} {why}")
-    wait = asked_to_wait(answer)
+    wait = requested_wait(answer)
     if wait is None:
         raise WebhookFailed(payload.host, why)
     raise RetryAfter(min(wait, LONGEST_WAIT), f"the webhook at {payload.host} {why}")

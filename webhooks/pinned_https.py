@@ -14,7 +14,7 @@ from webhooks.errors import WebhookFailed
 
 
 class Target(NamedTuple):
-    """The address to connect to, and the host whose certificate it must have."""
+    """The address to connect to, and the host that the server's certificate must name."""
 
     host: str
     address: str

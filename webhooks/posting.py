@@ -70,7 +70,7 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
     return post(target, url.path, body, headers, TIME_LIMIT)
 
 
-def why_not_taken(answer: Answer) -> str | None:
+def why_not_accepted(answer: Answer) -> str | None:
     """Return the problem as words that follow the receiver's name, or None if it accepted the
     event."""
     status = answer.status
@@ -81,7 +81,7 @@ def why_not_taken(answer: Answer) -> str | None:
     return f"answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
 
 
-def asked_to_wait(answer: Answer) -> float | None:
+def requested_wait(answer: Answer) -> float | None:
     """Return the seconds in the Retry-After header, in either of its forms.
 
     Return None if there is no such header or it can't be read.

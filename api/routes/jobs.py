@@ -95,9 +95,9 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
     over."""
     row = _job_of(caller, job_id)
-    asked = requests.retry_data(event)
+    data = requests.retry_data(event)
     with _unless_gone():
-        row = owner_actions.retry_again(row, runners.sender(), asked.payload)
+        row = owner_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
 

@@ -51,11 +51,11 @@ def put_queue(event: Event, _caller: Caller, name: str) -> Response:
     """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
     reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
     _check_name(name)
-    asked = requests.limits_data(event)
+    limits = requests.limits_data(event)
     # Without send(), waiting jobs could never be admitted.
     send = require_sender(runners.sender(), name, "can't have limits")
     changed = changing_limits.set_limits(
-        name, slots=asked.slots, rate=asked.as_rate(), max_waiting=asked.max_waiting, send=send
+        name, slots=limits.slots, rate=limits.as_rate(), max_waiting=limits.max_waiting, send=send
     )
     return respond(200, queue_views.queue_limits(changed))
 

@@ -39,7 +39,7 @@ class Columns(NamedTuple):
     custom: list[tuple[int, str]]
 
 
-def recognised(names: Sequence[str]) -> int:
+def count_recognized(names: Sequence[str]) -> int:
     """Return the number of a contact's fields that these column names match."""
     found = map(_normalized, names[:MOST_COLUMNS])
     return len({_FIELD_OF[plain] for plain in found if plain in _FIELD_OF})
@@ -92,7 +92,7 @@ def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> M
     must not get into an error, because errors are logged.
     """
     known: dict[str, str] = {}
-    if recognised(names):
+    if count_recognized(names):
         known = {
             each[:_COMPARED]: name
             for each, name in zip(plain, names, strict=True)
@@ -106,4 +106,4 @@ def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> M
             for match in get_close_matches(spelling, known, n=1, cutoff=0.6)
         ]
         nearest[field] = known[close[0]].strip()[:_COMPARED] if close else None
-    return MissingColumns(nearest, len(names), has_header=recognised(names) > 0)
+    return MissingColumns(nearest, len(names), has_header=count_recognized(names) > 0)

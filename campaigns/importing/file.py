@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from campaigns.errors import UnusableFile
-from campaigns.importing.columns import MOST_COLUMNS, columns, recognised
+from campaigns.importing.columns import MOST_COLUMNS, columns, count_recognized
 from campaigns.importing.csv_records import (
     BLOCK,
     Position,
@@ -53,7 +53,7 @@ class ContactsFile:
         headers = [(each, record) for each, record in first.items() if record is not None]
         if not headers:
             raise UnusableFile(self.key, "the file has no rows, not even a header")
-        return max(headers, key=lambda it: (recognised(it[1].fields), len(it[1].fields)))
+        return max(headers, key=lambda it: (count_recognized(it[1].fields), len(it[1].fields)))
 
     def _read(self, start: int, end: int) -> bytes:
         self._file.seek(start)

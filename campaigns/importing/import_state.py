@@ -9,7 +9,7 @@ from campaigns.csv_text import CONTENT_TYPE
 from campaigns.importing.csv_records import Position, Record
 from campaigns.importing.file import ContactsFile
 from campaigns.importing.import_chunks import Segments
-from campaigns.importing.phone_numbers import normaliser
+from campaigns.importing.phone_numbers import normalizer
 from campaigns.importing.rejected_rows import RejectedRows
 from campaigns.importing.rows import ContactRows, RejectedRow
 from campaigns.importing.seen_numbers import SeenNumbers
@@ -40,13 +40,13 @@ class ContactImport:
     ) -> None:
         cursor = job.cursor or {}
         campaign = organization_campaign(job.organization_id, campaign_of(job))
-        normalise = normaliser(country)
+        normalize = normalizer(country)
         self._job = job
         self._file = ContactsFile(job, key, cursor.get("etag"))
         self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
-        self._rows = ContactRows(self._file.columns, campaign, normalise, why_not_allowed)
+        self._rows = ContactRows(self._file.columns, campaign, normalize, why_not_allowed)
         self._names_size = sum(map(len, self._file.columns.names))  # stored with each contact
         # An import that version 0.1.0 started continues with the folder that it used.
         self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder

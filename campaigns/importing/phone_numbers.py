@@ -5,7 +5,7 @@ from collections.abc import Callable
 from errors import DoNotRetry
 
 
-def normaliser(country: str) -> Callable[[str], str | None]:
+def normalizer(country: str) -> Callable[[str], str | None]:
     """Return a function that converts a written number to E.164 (+12125550123).
 
     It returns None for text that isn't a valid number. `country` (two letters) is the country of
@@ -20,7 +20,7 @@ def normaliser(country: str) -> Callable[[str], str | None]:
             f"country {country!r} has no phone numbers; use a two-letter code such as US or GB"
         )
 
-    def normalise(written: str) -> str | None:
+    def normalize(written: str) -> str | None:
         try:
             number = phonenumbers.parse(written, country)
         except phonenumbers.NumberParseException:
@@ -29,4 +29,4 @@ def normaliser(country: str) -> Callable[[str], str | None]:
             return None
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
-    return normalise
+    return normalize

@@ -25,14 +25,14 @@ class ContactRows:
         self,
         columns: Columns,
         organization_campaign: str,
-        normalise: Callable[[str], str | None],
+        normalize: Callable[[str], str | None],
         why_not_allowed: Callable[[str], str | None],
     ) -> None:
         self._columns = columns
         self._width = len(columns.names)
         self._header_size = sum(map(len, columns.names))
         self._organization_campaign = organization_campaign
-        self._normalise = normalise
+        self._normalize = normalize
         self._why_not_allowed = why_not_allowed
 
     def contact(self, row: Record) -> Contact:
@@ -53,7 +53,7 @@ class ContactRows:
         written = fields[columns.cell]
         if not written:
             raise RejectedRow("has no phone number")
-        cell = self._normalise(written)
+        cell = self._normalize(written)
         if cell is None:
             raise RejectedRow("is not a valid phone number")
         if why := self._why_not_allowed(cell):

@@ -48,12 +48,12 @@ class SendClaim:
                 **left,
             },
         )
-        # The write is also refused if an earlier try, whose response was lost, has set our mark.
+        # The write is also refused if an earlier try has set our mark and its response was lost.
         return found is None or found.get("mark") == {"S": self.id}
 
     def end(self, status: MessageStatus) -> None:
         """Record the outcome. NEEDS_MESSAGE removes the mark, so that another delivery may send."""
-        # A refusal means that an earlier try, whose response was lost, has recorded it.
+        # A refusal means that an earlier try has recorded the outcome and its response was lost.
         self._write(
             "SET message_status = :to",
             "message_status = :from AND mark = :mark",

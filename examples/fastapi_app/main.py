@@ -34,7 +34,7 @@ class Export(BaseModel):
 
 @app.post("/exports", status_code=202)
 def start_export(new: NewExport, idempotency_key: Annotated[str | None, Header()] = None) -> Export:
-    """Dispatch the job. Repeating a request with its Idempotency-Key starts no other export."""
+    """Dispatch the job. A repeated Idempotency-Key doesn't start another export."""
     job = client.dispatch(EXPORT, campaign_id=new.campaign_id, idempotency_key=idempotency_key)
     return as_export(job)
 

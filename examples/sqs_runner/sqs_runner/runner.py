@@ -112,8 +112,8 @@ def _delete_from_queue(message: TaskMessage, receipt: str) -> None:
             lambda: sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt),
         )
     except AWS_ERRORS as error:
-        # SQS delivers it again, unless a delete took effect whose response was lost. In that case,
-        # this log line is the only trace of the task.
+        # SQS delivers the message again, unless it was deleted and only the response was lost. In
+        # that case, this log line is the only trace of the task.
         why = f"it may have been deleted from the queue: {error}"
         telemetry.task_in_doubt(SendInDoubt(message.title, why))
         raise
@@ -139,7 +139,8 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
 
 
 def _whose(message: Message) -> str:
-    """Return the name whose turn the message takes: its organization, or a task's own name."""
+    """Return the name by which the message gets fair turns: the job's organization, or the task's
+    name."""
     if isinstance(message, TaskMessage):
         return message.name
     try:

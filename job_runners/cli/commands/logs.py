@@ -83,8 +83,8 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
 
 
 def _find(target: Target, work_id: str) -> "Job | None":
-    """Return the job with this id, or whose id starts with it. Return None if there is no such job:
-    the id may be a task's."""
+    """Return the job whose id is, or starts with, this text. Return None if there is no such job,
+    because the id may be a task's."""
     try:
         return target.api.job(target.api.find(work_id)).job
     except NoMatchingId:
