@@ -12,14 +12,13 @@ import pytest
 
 import clock
 from hourly import NOON
+from memory_tables import MemoryTables
 from runners import declared_schedules, recurring, schedules, telemetry, timer
 from runners.messages import JobMessage, Message
-from schedules_in_memory import SchedulesInMemory
 from store import limits, pauses
 from store import schedules as store
 from store.job_request import JobRequest, Status
 from store.schedules import Schedule
-from table_in_memory import TableInMemory
 from testing.aws import forget
 from work.recurring import Recurring
 
@@ -46,14 +45,14 @@ class Timers:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = float(NOON - 10 * clock.MINUTE)
-        self.table = TableInMemory(monkeypatch)
-        self.schedules = SchedulesInMemory(monkeypatch, self.table)
+        memory = MemoryTables(monkeypatch, Schedule)
+        self.table, self.schedules = memory.jobs, memory.of(Schedule)
         self.calls: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.late = 0
         self.lost = False  # the events with which it has others help
         self._helping: list[tuple[float, str]] = []
-        self.table.on_call = self._call
+        memory.on_call = self._call
         monkeypatch.setattr(clock, "now", lambda: int(self.now))
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
@@ -129,7 +128,7 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
     timers.tick(NOON + clock.HOUR + 59_000)
     assert timers.late <= AT_MOST_LATE
     assert len(timers.sent) == len(timers.table.rows) == SCHEDULES + SCHEDULES // 2
-    assert sum(item.get("skipped", 0) for item in timers.schedules.items.values()) == SCHEDULES // 2
+    assert sum(item.get("skipped", 0) for item in timers.schedules.rows.values()) == SCHEDULES // 2
 
 
 def test_where_nobody_helps_the_next_ticks_do_the_rest(timers: Timers) -> None:
@@ -137,12 +136,12 @@ def test_where_nobody_helps_the_next_ticks_do_the_rest(timers: Timers) -> None:
     for minute in range(10):
         timers.tick(NOON + minute * clock.MINUTE + 1_000)
     assert len(timers.sent) == len(timers.table.rows) == SCHEDULES
-    assert {item["started"] for item in timers.schedules.items.values()} == {1}
+    assert {item["started"] for item in timers.schedules.rows.values()} == {1}
     assert timers.late <= 8 * clock.MINUTE
 
 
 def test_a_tick_reads_what_is_due_and_nothing_of_the_others(timers: Timers) -> None:
-    few = [key for number, key in enumerate(timers.schedules.items) if number % (SCHEDULES // 5)]
+    few = [key for number, key in enumerate(timers.schedules.rows) if number % (SCHEDULES // 5)]
     for key in few:
         later = [Schedule.next_at.set(NOON + clock.HOUR), Schedule.due_at.set(NOON + clock.HOUR)]
         timers.schedules.change(key, later)

@@ -8,12 +8,11 @@ import pytest
 
 import clock
 from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
+from memory_tables import MemoryTables
 from runners import declared_schedules, recurring, schedules, telemetry
-from schedules_in_memory import SchedulesInMemory
 from store import limits, pauses
 from store.job_request import JobRequest, Status
 from store.schedules import Schedule
-from table_in_memory import TableInMemory
 from testing.aws import forget
 from work.recurring import Recurring
 
@@ -31,8 +30,8 @@ class Year:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = BEGINS - 1
-        self.table = TableInMemory(monkeypatch)
-        self.items = SchedulesInMemory(monkeypatch, self.table).items
+        memory = MemoryTables(monkeypatch, Schedule)
+        self.table, self.items = memory.jobs, memory.of(Schedule).rows
         self.started: dict[str, list[int]] = {name: [] for name in DECLARED}
         self._unfinished: list[JobRequest] = []
         monkeypatch.setattr(clock, "now", lambda: self.now)

@@ -11,7 +11,7 @@ import pytest
 
 import clock
 from berlin_year import BEGINS, SPRING, YEAR, ZONE, local
-from keys_in_memory import KeysInMemory
+from memory_tables import MemoryTables
 from runners import (
     JobData,
     declared_schedules,
@@ -24,11 +24,11 @@ from runners import (
 from runners.messages import Message
 from runners.sending import send_if_unclaimed
 from sample_work import script
-from schedules_in_memory import SchedulesInMemory
 from store import limits, pauses
+from store.answers import Answer
 from store.job_request import JobRequest, Outcome, Status
 from store.schedules import Schedule
-from table_in_memory import TableInMemory
+from store.uniqueness import KeyRecord
 from testing.aws import forget
 from unique_sample import Lot
 from work import RunningJob
@@ -67,9 +67,9 @@ class Year:
         self.ran: list[tuple[int, str]] = []
         self.occurrences: dict[str, list[int]] = {name: [] for name in DECLARED}
         self.meanwhile: Callable[[], None] | None = None  # what happens while the next job runs
-        self.table = TableInMemory(monkeypatch)
-        self.schedules = SchedulesInMemory(monkeypatch, self.table)
-        self.keys = KeysInMemory(monkeypatch, self.schedules)
+        memory = MemoryTables(monkeypatch, Schedule, KeyRecord, Answer)
+        self.table, self.schedules = memory.jobs, memory.of(Schedule)
+        self._keys = memory.of(KeyRecord)
         self._sent: list[tuple[int, int, Message]] = []
         self._order = count()
         monkeypatch.setattr(clock, "now", lambda: self.now)
@@ -101,7 +101,7 @@ class Year:
 
     def tick(self) -> None:
         """Have both timers start what has come, one after the other."""
-        due = min(item["due_at"] for item in self.schedules.items.values())
+        due = min(item["due_at"] for item in self.schedules.rows.values())
         for late in (FIRST, SECOND):
             self.now = due + late
             recurring.start_due(self._send, until=self.now + MINUTE)
@@ -109,13 +109,13 @@ class Year:
 
     def end_day(self) -> None:
         """Have all that there is ended, and forget it: it has expired."""
-        assert not self.keys.held()
+        assert not self._held()
         for job_id in list(self.table.rows):
             assert self.table.row(job_id).status is Status.SUCCEEDED
-            self.table.drop(job_id)
+            self.table.delete(job_id)
 
     def _tick_at(self) -> int:
-        due: int = min(item["due_at"] for item in self.schedules.items.values())
+        due: int = min(item["due_at"] for item in self.schedules.rows.values())
         return due + FIRST
 
     def _send(self, message: Message, delay: float = 0) -> None:
@@ -132,13 +132,21 @@ class Year:
         assert 0 <= self.now - at <= MINUTE
         self.occurrences[schedule.name].append(at)
 
+    def _held(self) -> dict[str, str]:
+        """Return the keys that are taken, each with the `created_key` of the job that has it."""
+        return {
+            key.removeprefix("unique#"): item["holder"]
+            for (key, sort), item in self._keys.rows.items()
+            if sort == "holder"
+        }
+
     def _check(self) -> None:
         """Check that each key has one job, which its record names, and at most one that follows."""
         rows = [self.table.row(job_id) for job_id in self.table.rows]
         unfinished = [row for row in rows if not row.status.finished]
         holders = [row for row in unfinished if row.follows is None]
-        assert {row.unique_key: row.created_key for row in holders} == self.keys.held()
-        assert len(holders) == len(self.keys.held())
+        assert {row.unique_key: row.created_key for row in holders} == self._held()
+        assert len(holders) == len(self._held())
         followers = Counter(row.unique_key for row in unfinished if row.follows is not None)
         assert set(followers.values()) <= {1}
 
@@ -227,5 +235,5 @@ def test_a_year_of_what_recurs_and_is_unique_loses_and_doubles_nothing(year: Yea
         year.end_day()
     assert [text for _, text in year.ran] == expected
     assert year.occurrences == {"night": nights, "noon": [local(day, 12, 0) for day in YEAR]}
-    for item in year.schedules.items.values():
+    for item in year.schedules.rows.values():
         assert (item["started"], item.get("skipped"), item.get("failed")) == (365, None, None)

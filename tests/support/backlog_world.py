@@ -16,11 +16,11 @@ import pytest
 
 import clock
 from errors import PreconditionFailed
+from memory_tables import MemoryTables
 from runners import recurring, timer
 from runners.messages import JobMessage, Message
 from store import limits, pauses, queries, verbs
 from store.job_request import JobRequest
-from table_in_memory import TableInMemory
 
 WORKERS = 10
 TICK_TAKES = 55 * clock.SECOND  # at most, of its function's 60 s
@@ -41,7 +41,8 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, job_takes: int, scale: int) -> None:
         self.now = 1_800_000_000_000
         self.began = self.now
-        self.table = TableInMemory(monkeypatch)
+        memory = MemoryTables(monkeypatch)
+        self.table = memory.jobs
         self.counts: Counter[timer.Disposition] = Counter()
         self.sends: Counter[str] = Counter()  # by the timer, of each job
         self.late: dict[str, int] = {"start": 0, "rescue": 0, "tick": 0}
@@ -66,7 +67,7 @@ class World:
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
         monkeypatch.setattr(recurring, "start_due", lambda *_, **__: Counter())  # nothing recurs
-        self.table.on_call = self._take
+        memory.on_call = self._take
 
     # --- what tests say -----------------------------------------------------------------------
 
