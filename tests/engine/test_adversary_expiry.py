@@ -9,7 +9,7 @@ import pytest
 import clock
 from runners import pausing
 from scripted_history import ScriptedHistory, scripted
-from store import line_entries, lines, pauses, schedules, steps, uniqueness
+from store import line_entries, line_items, lines, pauses, schedules, steps, uniqueness, used_keys
 from store.job_request import JobRequest
 from store.line_items import LIFETIME, LineItem
 from store.pauses import Kind
@@ -112,9 +112,9 @@ def and_keeps_expiring(
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_line, line_entries, "LIFETIME", clock.DAY, "wait#"),
-    (a_line, lines, "LIFETIME", clock.DAY, "slot#001"),
-    (a_line, lines, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
-    (a_key, lines, "LIFETIME", clock.DAY, "keys_of#"),
+    (a_line, line_items, "LIFETIME", clock.DAY, "slot#001"),
+    (a_line, used_keys, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
+    (a_key, used_keys, "LIFETIME", clock.DAY, "keys_of#"),
     (a_rate, lines, "new_expiry", lambda _: (clock.now() + LIFETIME) // 1000, "'rate'"),
     (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
     (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),
