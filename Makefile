@@ -20,22 +20,22 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (except with DEMO=0), and stay up
-	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
+	@$(PY) -m job_runners.local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
 		$(if $(LISTEN),--listen $(LISTEN))
 
 demo: dev aws ## Do the same, then stop; fail unless every count is right
-	@$(PY) -m local.run --demo
+	@$(PY) -m job_runners.local.run --demo
 
 test: check tlc ## Run all checks and tests, including end to end
-	@$(PY) -m tools.app_tests
+	@$(PY) -m job_runners.building.app_tests
 	@$(PYTEST)
 
 test-app: dev ## Check and test only your own work in app/, or in the folder APP
-	@$(PY) -m tools.build
-	@$(PY) -m tools.app_tests
+	@$(PY) -m job_runners.building.build
+	@$(PY) -m job_runners.building.app_tests
 
 check: dev aws scan ## Check lint, types, import directions, the template, and the imports of your own work
-	@$(PY) -m tools.build
+	@$(PY) -m job_runners.building.build
 	@$(MAKE) --jobs 2 types lint template
 
 types:
@@ -47,8 +47,8 @@ lint:
 	@said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 	@$(PY) -m tools.retired_words
 	@$(PY) -m tools.retired_phrases
-	@$(PY) -m testing.mutants --list > /dev/null
-	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
+	@$(PY) -m tools.mutants --list > /dev/null
+	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix job_runners/dashboard/assets
 
 template: .venv-scan/template-scanned
 	@$(AWS)/cfn-lint --include-checks I --template template.yaml
@@ -63,7 +63,7 @@ format: dev ## Sort imports and format Python code
 	@$(PY) -m ruff format --quiet .
 
 test-unit: dev aws scan tlc ## Run the in-process tests, on moto
-	@$(PY) -m tools.app_tests
+	@$(PY) -m job_runners.building.app_tests
 	@$(PYTEST) -m "not e2e"
 
 model: dev tlc ## Check the TLA+ models of the engine, and that they need each safeguard (needs Java)
@@ -73,11 +73,11 @@ model: dev tlc ## Check the TLA+ models of the engine, and that they need each s
 LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='test_*.py' '"CHAOS"' tests)
 chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m tools.model --level chaos
-	@$(PY) -m testing.chaos --histories 20000
+	@$(PY) -m job_runners.testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
-	@$(PY) -m testing.mutants
+	@$(PY) -m tools.mutants
 
 bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
@@ -108,15 +108,15 @@ build: dev aws ## Build for AWS, as samconfig.toml says
 	@$(AWS)/sam build
 
 deploy: dev aws ## Build and deploy to the AWS account of your credentials
-	@region=$$($(PY) -m local.account) && $(MAKE) build && \
-		$(PY) -m tools.deploy --region "$$region" --sam $(AWS)/sam
+	@region=$$($(PY) -m job_runners.local.account) && $(MAKE) build && \
+		$(PY) -m job_runners.building.deploy --region "$$region" --sam $(AWS)/sam
 
 redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/jobs redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that app/requirements.txt allows (without app/: the project's own)
 	@if [ -n "$(APP_FOLDER)" ]; then \
-		$(PY) -m tools.app_requirements lock && $(PY) -m tools.app_requirements install; \
+		$(PY) -m job_runners.building.app_requirements lock && $(PY) -m job_runners.building.app_requirements install; \
 	else for name in runtime dev aws scan model; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -138,7 +138,7 @@ clean: ## Remove the environments and everything built
 
 # Also installs the requirements of the organization's own work, if there are or were any.
 dev: environment
-	@$(if $(APP_FOLDER)$(wildcard .venv/app-requirements),$(PY) -m tools.app_requirements install)
+	@$(if $(APP_FOLDER)$(wildcard .venv/app-requirements),$(PY) -m job_runners.building.app_requirements install)
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
@@ -160,4 +160,4 @@ tlc: dev
 # sam build runs this once for each function. The target is that of samconfig.toml, or this machine.
 BUILD_FOR ?= samconfig
 build-%: environment FORCE
-	@$(PY) -m tools.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
+	@$(PY) -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from benchmarks.fresh_process import Program, compare
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 _CALL = "from job_runners import Client; Client(url={url!r}).dispatch('sync', {{'list': 7}})"
 _OURS = "job_runners: import, and one signed dispatch"

@@ -13,25 +13,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.fresh_process import Cost, Program, compare
-from tools.build import Target, build
-from tools.bytecode import interpreter
-from tools.target import this_python
+from job_runners.building.build import Target, build
+from job_runners.building.bytecode import interpreter
+from job_runners.building.target import this_python
 
 _VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # This folder comes last on the path, because a real function doesn't have it.
 _INVOCATION = Path(__file__).parent / "first_line"
-_CLIENTS = "from aws.clients import client; client('dynamodb'); client('lambda')"
+_CLIENTS = "from job_runners.aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
-    "API": f"import handlers.api; {_CLIENTS}",
+    "API": f"import job_runners.handlers.api; {_CLIENTS}",
     "worker, with only the DynamoDB client": (
-        "import handlers.worker; from aws.clients import client; client('dynamodb')"
+        "import job_runners.handlers.worker; "
+        "from job_runners.aws.clients import client; client('dynamodb')"
     ),
     "worker, up to the first line of a job with a payload model": (
         "import os, sys; os.environ['EXTENSIONS'] = 'bench_work'; "
         f"sys.path.append({str(_INVOCATION)!r}); import bench_invocation"
     ),
-    "timer": f"import handlers.timer; {_CLIENTS}",
-    "failures": f"import handlers.failures; {_CLIENTS}",
+    "timer": f"import job_runners.handlers.timer; {_CLIENTS}",
+    "failures": f"import job_runners.handlers.failures; {_CLIENTS}",
 }
 # The most that each function's start may cost, divided by boto3's cost.
 AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))

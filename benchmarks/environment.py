@@ -2,7 +2,7 @@
 
 import os
 
-from tools.target import ROOT
+from job_runners.building.target import ROOT
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {

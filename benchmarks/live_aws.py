@@ -20,10 +20,10 @@ from typing import Any
 from benchmarks.counting_proxy import CountingProxy, counting_proxy
 from benchmarks.environment import APP, PROGRAMS, WORK
 from benchmarks.peers import Peer
+from job_runners.building.target import this_python
 from job_runners.cli.stack import Stack
-from local.credentials import credentials, session
-from local.local_stack import local_stack
-from tools.target import this_python
+from job_runners.local.credentials import credentials, session
+from job_runners.local.local_stack import local_stack
 
 VISIBILITY = 5  # seconds after which a queue delivers a dead worker's message again
 _ACCOUNT = "000000000000"

@@ -10,7 +10,7 @@ from benchmarks.fresh_process import Cost, Program, compare
 from benchmarks.overheads import recorded_aws
 from benchmarks.peers import DURABLE, FASTAPI, Peer
 from benchmarks.units import Unit, UnitFailed, cpu_in_turns, ours
-from tools.build import Target, build
+from job_runners.building.build import Target, build
 
 OURS, BARE = "Job Runners", "bare boto3"
 JOB, TASK = f"{OURS}, a job", f"{OURS}, a task"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.environment import PROGRAMS
 from benchmarks.units import Unit
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 LOCKS = ROOT / "benchmarks" / "peers"
 _ENVIRONMENTS = ROOT / ".bench"

@@ -17,7 +17,7 @@ from benchmarks.overheads import Measured
 from benchmarks.peer_costs import PUT_AND_INVOKE, processors
 from benchmarks.requests_made import Requests
 from benchmarks.start_latency import Latency
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 
 @dataclass

@@ -4,6 +4,9 @@ The garbage collector is off while an entry point loads, because it would repeat
 imported modules and find no garbage. Each entry point calls `loaded` when it is ready for events.
 """
 
+if __name__ == "handlers":  # this folder is part of the package through a link
+    raise ImportError("Import job_runners.handlers, not handlers")
+
 import gc
 
 gc.disable()

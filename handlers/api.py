@@ -6,15 +6,15 @@ With JOB_RUNNER=legacy, it also runs jobs and tasks, and accepts the worker's me
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import handlers
-import runners
-from api import access, router
-from api.routes.table import ROUTES
-from handlers import snapshot
-from runners import get_job_runner, tracing
-from runners.messages import decode
-from runners.registry import registry
-from settings import settings
+from job_runners import handlers, runners
+from job_runners.api import access, router
+from job_runners.api.routes.table import ROUTES
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import tracing
+from job_runners.engine.wire.messages import decode
+from job_runners.handlers import snapshot
+from job_runners.runners import get_job_runner
+from job_runners.settings import settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -48,7 +48,7 @@ def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
     """Handle a message. If the stack now has another runner, send the message to its worker."""
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=False)
-        from handlers import worker  # imported here because other runners don't need it
+        from job_runners.handlers import worker  # imported here because other runners don't need it
 
         worker.handler(event, context)
         return
@@ -59,7 +59,8 @@ def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
 
 
 def _legacy_stack() -> Any:
-    from runners import legacy_stack  # imported here because other runners don't need it
+    # Imported here because other runners don't need it.
+    from job_runners.runners import legacy_stack
 
     return legacy_stack
 

@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import handlers
-import runners
-from errors import SendInDoubt
-from runners import telemetry
-from runners.failure_records import settle
+from job_runners import handlers, runners
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.telemetry import telemetry
+from job_runners.errors import SendInDoubt
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -7,21 +7,21 @@ https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
 import random
 import sys
 
-from aws import clients, tls
-from runners import get_job_runner
-from runners.registry import registry
-from settings import settings
+from job_runners.aws import clients, tls
+from job_runners.engine.registry.registry import registry
+from job_runners.runners import get_job_runner
+from job_runners.settings import settings
 
 # The modules that have a cache, each with the name of the function that clears it.
 CACHES = {
-    "runners.declared_schedules": "forget",
-    "runners.full_queues": "forget_cache",
-    "runners.quota": "forget_cache",
-    "store.limits": "forget_cache",
-    "store.pauses": "forget_cache",
-    "store.used_keys": "forget_cache",
-    "webhooks.signing_secrets": "forget",
-    "work.app_settings": "forget",
+    "job_runners.engine.schedules.declared_schedules": "forget",
+    "job_runners.engine.dispatch.full_queues": "forget_cache",
+    "job_runners.engine.dispatch.quota": "forget_cache",
+    "job_runners.store.limits": "forget_cache",
+    "job_runners.store.pauses": "forget_cache",
+    "job_runners.store.used_keys": "forget_cache",
+    "job_runners.shipped.webhooks.signing_secrets": "forget",
+    "job_runners.work.app_settings": "forget",
 }
 
 

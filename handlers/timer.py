@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-import clock
-import handlers
-import runners
-from aws import clients
-from errors import SendInDoubt
-from runners import recurring, telemetry, timer
-from runners.messages import decode
-from runners.metrics import NAMESPACE
-from runners.sending import Send
-from runners.timer import Disposition, TickResult
+from job_runners import clock, handlers, runners
+from job_runners.aws import clients
+from job_runners.engine.schedules import recurring
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.telemetry.metrics import NAMESPACE
+from job_runners.engine.tick import timer
+from job_runners.engine.tick.timer import Disposition, TickResult
+from job_runners.engine.wire.messages import decode
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import SendInDoubt
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

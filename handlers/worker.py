@@ -6,15 +6,14 @@ If your own runner adds an event source, such as a queue, its batches go to the 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import clock
-import handlers
-import runners
-from aws import clients
-from errors import UnknownMessageVersion
-from handlers import snapshot
-from runners import lambda_async, log_setup, telemetry, tracing
-from runners.execution import run
-from runners.messages import decode
+from job_runners import clock, handlers, runners
+from job_runners.aws import clients
+from job_runners.engine.running.execution import run
+from job_runners.engine.telemetry import log_setup, telemetry, tracing
+from job_runners.engine.wire.messages import decode
+from job_runners.errors import UnknownMessageVersion
+from job_runners.handlers import snapshot
+from job_runners.runners import lambda_async
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

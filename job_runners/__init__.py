@@ -12,9 +12,9 @@ Both use only the HTTP API, not the code behind it. The client needs no other pa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from job_runners.client import Client
-    from job_runners.credentials import Credentials
-    from job_runners.errors import (
+    from job_runners.client.client import Client
+    from job_runners.client.credentials import Credentials
+    from job_runners.client.errors import (
         AccessDenied,
         ApiBusy,
         ApiError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         UploadRefused,
         WrongState,
     )
-    from job_runners.models import (
+    from job_runners.client.models import (
         Child,
         FailedTask,
         Job,
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
         Pause,
         WaitsFor,
     )
-    from job_runners.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
-    from job_runners.schedule_models import Occurrence, Schedule
+    from job_runners.client.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
+    from job_runners.client.schedule_models import Occurrence, Schedule
 
 __version__ = "0.2.0"
 
@@ -148,5 +148,5 @@ def __getattr__(name: str) -> Any:
 
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            return getattr(import_module(f"{__name__}.client.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

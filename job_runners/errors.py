@@ -1,174 +1,442 @@
-"""The errors that the client raises.
+"""The errors that several packages use. Each keeps its facts as attributes, and its message says
+what happened and what to do.
 
-JobRunnersError
-    ConfigurationError        nothing was sent: the API or the credentials are missing or unsafe
-        NoCredentials  InsecureAddress  StackNotFound
-    NoAnswer                  the API was unreachable, or didn't answer in time
-        OutcomeUnknown        it is unknown whether a task or a retry was processed
-    ApiError                  the API answered with an error
-        InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
-        JobNotFound  FailedTaskNotFound  QueueNotFound  ScheduleNotFound
-            IdempotencyConflict, UniqueConflict, WrongState: subclasses of Conflict
-    UploadRefused             S3 refused a file
-    JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
-    JobUnfinished             `wait` has timed out; also a TimeoutError
+    JobRunnersError
+        MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
+        UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
+        SendFailed, MalformedMessage, PreconditionFailed,
+        Interrupted, TimedOut, LegsSpent, NeverStarted, ...  messages, the store, a job's end
+        DoNotRetry, RetryAfter                               for job and task code to raise
 
-Each message says what is wrong and how to fix it. `hint` has only the second part.
+An error that only one package raises and handles is in that package's `job_runners/errors.py`:
+runners, work, campaigns, webhooks, api.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class JobRunnersError(Exception):
-    """The base of all errors. `problem` says what is wrong, `hint` how to fix it."""
+    """The base of every error of Job Runners.
 
-    def __init__(self, problem: str, hint: str = "") -> None:
-        super().__init__(f"{problem} {hint}".strip())
-        self.problem = problem
-        self.hint = hint
-
-
-# --- nothing was sent -----------------------------------------------------------------------------
-
-
-class ConfigurationError(JobRunnersError):
-    """The client can't call the API with its configuration. Nothing was sent."""
-
-
-class NoCredentials(ConfigurationError):
-    """There are no AWS credentials, or they can't be used."""
-
-
-class InsecureAddress(ConfigurationError):
-    """The client would have to send credentials unencrypted over a network."""
-
-
-class StackNotFound(ConfigurationError):
-    """The stack doesn't exist, or isn't a Job Runners stack."""
-
-
-# --- no answer ------------------------------------------------------------------------------------
-
-
-class NoAnswer(JobRunnersError):
-    """The API was unreachable, closed the connection, or didn't answer in time.
-
-    `may_have_landed` is False if the API has certainly not received the request.
-    `idempotency_key` is the key of a dispatch: repeat the dispatch with it to avoid a second job,
-    or pass it to `find` to get the job.
+    A row records an error's class name as its kind. A class that had another name in an earlier
+    release is still recorded under that name, `recorded_as`. So a filter by kind finds old rows and
+    new ones.
     """
 
-    def __init__(self, problem: str, hint: str = "", *, may_have_landed: bool = True) -> None:
-        super().__init__(problem, hint)
-        self.may_have_landed = may_have_landed
-        self.idempotency_key: str | None = None
+    recorded_as: ClassVar[str]
 
 
-class OutcomeUnknown(NoAnswer):
-    """A task or a retry may or may not have been processed. The call was not repeated."""
+# --- configuration: raised at start, never in the middle of a job ---------------------------------
 
 
-# --- the API refused ------------------------------------------------------------------------------
+class MissingSetting(JobRunnersError):
+    """An environment variable that this process needs is not set."""
+
+    def __init__(self, variable: str, needed_by: str) -> None:
+        super().__init__(f"{variable} is not set, but {needed_by} needs it. Set it.")
+        self.variable = variable
+        self.needed_by = needed_by
 
 
-class ApiError(JobRunnersError):
-    """The API answered with an error.
+class InvalidSetting(JobRunnersError):
+    """An environment variable has an invalid value."""
 
-    `status` is the HTTP status. `slug` names the problem, such as `unknown-job-type`, and is empty
-    if the answer isn't from a Job Runners API. `fields` has the invalid fields of a request, each
-    with `field` and `why`. `request_id` is the id in the API's log. `retry_after` is in seconds.
-    `location` is the address of a redirect. `body` is the JSON object of the answer, or empty.
-    `repeated` is True if an earlier attempt of the same call may have been processed.
+    def __init__(self, variable: str, value: str, expected: str) -> None:
+        super().__init__(f"{variable}={value!r} is invalid. Use {expected}.")
+        self.variable = variable
+        self.value = value
+
+
+class InvalidDefinition(JobRunnersError):
+    """The definition of a job, a task or a table of them is invalid."""
+
+
+# --- requests: the caller can fix these ----------------------------------------------------------
+
+
+class UnknownName(JobRunnersError):
+    """No job, or no task, has this name."""
+
+    kind = "name"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches  # imported here because only this error needs it
+
+        self.name = name
+        self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+        listing = "List the names with `jobs types` or GET /job-types."
+        hint = f"Did you mean {self.nearest!r}?" if self.nearest else listing
+        super().__init__(f"No {self.kind} is named {name!r}. {hint}")
+
+
+class UnknownJobType(UnknownName):
+    """No job has this name."""
+
+    kind = "job"
+
+
+class UnknownTask(UnknownName):
+    """No task has this name."""
+
+    kind = "task"
+
+
+class InvalidPayload(JobRunnersError):
+    """A payload doesn't match its model. `problems` has one entry for each wrong field."""
+
+    def __init__(self, name: str, problems: Sequence[Mapping[str, str]]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        wrong = f"{first['field']}: {first['why']}{more}"
+        super().__init__(f"The payload of {name} doesn't match its model: {wrong}.")
+        self.name = name
+        self.problems = problems
+
+
+class CampaignMissing(InvalidPayload):
+    """A job that works on a campaign was dispatched without one."""
+
+    def __init__(self, job_type: str) -> None:
+        why = "is required, because this job works on a campaign's contacts"
+        super().__init__(job_type, [{"field": "campaign_id", "why": why}])
+
+
+class PayloadTooLarge(JobRunnersError):
+    """A payload exceeds the limit of its kind of work. Sizes are bytes of JSON."""
+
+    def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
+        super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
+        self.size = size
+        self.limit = limit
+
+
+class QueueFull(JobRunnersError):
+    """A queue has as many waiting jobs as it may have, so it accepts no more. `retry_after` is in
+    seconds."""
+
+    retry_after = 10  # waiting jobs are not counted more often than this
+
+    def __init__(self, queue_name: str, most: int) -> None:
+        super().__init__(
+            f"Queue {queue_name!r} is full: {most:,} jobs are waiting. "
+            "Dispatch again after some of them have started."
+        )
+        self.queue_name = queue_name
+
+
+class QuotaReached(JobRunnersError):
+    """An organization has as many unfinished jobs as it may have. `retry_after` is in seconds."""
+
+    retry_after = 10  # unfinished jobs are not counted more often than this
+
+    def __init__(self, organization_id: str, most: int) -> None:
+        super().__init__(
+            f"Organization {organization_id!r} has reached its quota of {most:,} unfinished jobs. "
+            "Dispatch again after some of them have ended."
+        )
+        self.organization_id = organization_id
+
+
+class InvalidCursor(JobRunnersError):
+    """A list cursor didn't come from this API, or belongs to another list."""
+
+    def __init__(self) -> None:
+        super().__init__("The cursor isn't valid for this list. Repeat the request without it.")
+
+
+class RunnerCannotResend(JobRunnersError):
+    """The configured runner lacks send(), which the job needs."""
+
+    recorded_as = "NotFullyCapable"
+
+    def __init__(self, job_type: str, need: str) -> None:
+        super().__init__(
+            f"{job_type!r} {need}. That requires a runner with send(), "
+            "and the runner in JOB_RUNNER has none."
+        )
+
+
+class JobNotFound(JobRunnersError):
+    """No job has this id, or it has expired, or it belongs to another organization."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"No job has the id {job_id!r}. It may have expired or been deleted.")
+        self.job_id = job_id
+
+
+class IdempotencyConflict(JobRunnersError):
+    """An idempotency key belongs to another request."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"The idempotency key {key!r} belongs to another request (job {job_id}). Use a new key."
+        )
+        self.job_id = job_id
+
+
+class UniqueConflict(JobRunnersError):
+    """A job of a unique type was refused, because job `job_id` is doing the same work."""
+
+    def __init__(self, job_type: str, job_id: str) -> None:
+        super().__init__(
+            f"{job_type!r} is unique, and job {job_id} is doing the same work. "
+            "Wait until it ends, or cancel it."
+        )
+        self.job_id = job_id
+
+
+class WrongState(JobRunnersError):
+    """The status of a job doesn't allow the requested change."""
+
+    def __init__(self, job_id: str, status: str, done: str, possible: str) -> None:
+        super().__init__(f"Job {job_id} is {status}. Only a job {possible} can be {done}.")
+        self.job_id = job_id
+        self.status = status
+
+
+# --- messages and the store -----------------------------------------------------------------------
+
+
+class SendFailed(JobRunnersError):
+    """A message could not be sent. The timer sends a saved job later. A task is not sent again."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"Could not send {what}: {why}")
+        self.what = what
+
+
+class SendInDoubt(SendFailed):
+    """AWS didn't answer whether it accepted a task. Sending it again could run it twice, so its
+    caller decides."""
+
+    def __init__(self, what: str, why: str) -> None:
+        JobRunnersError.__init__(
+            self, f"It is unknown whether {what} was sent, so it isn't sent again: {why}"
+        )
+        self.what = what
+
+
+class MalformedMessage(JobRunnersError):
+    """An event that isn't a Job Runners message."""
+
+
+class UnknownMessageVersion(JobRunnersError):
+    """A message has a version that this code can't read, because a deploy is in progress."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(f"This code can't read message version {version!r}.")
+        self.version = version
+
+
+class PreconditionFailed(JobRunnersError):
+    """A write was refused because the row isn't in a state that the write allows.
+
+    `row` is the row as read after the refusal, or None if it is gone. `found` describes its state.
+    """
+
+    def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
+        super().__init__(f"The write {verb!r} was refused for job {job_id}: it is {found}.")
+        self.verb = verb
+        self.job_id = job_id
+        self.found = found
+        self.row = row
+
+
+class MissingObject(JobRunnersError):
+    """A payload or result that was stored in the bucket is no longer there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The object {key!r} is missing from the bucket.")
+        self.key = key
+
+
+class ObjectChanged(JobRunnersError):
+    """An object was replaced while it was being read in parts."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The object {key!r} was replaced while it was being read.")
+        self.key = key
+
+
+class UploadGone(JobRunnersError):
+    """A multipart upload was already completed or aborted."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The upload of {key!r} is no longer open.")
+        self.key = key
+
+
+class Interrupted(JobRunnersError):
+    """An attempt ended before it could report: its worker was killed or ran out of memory.
+
+    `how` describes how it ended, as far as it is known.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"The attempt was interrupted: {how}. It may already have had effects.")
+        self.how = how
+
+
+class TimedOut(JobRunnersError):
+    """An attempt exceeded its time limit."""
+
+    def __init__(self, seconds: float, *, own: bool, in_api: bool = False) -> None:
+        limit = "the worker's time limit"
+        if in_api:
+            limit = "the time limit of the API function, which runs all work with JobRunner=legacy"
+        bound = f"its timeout of {seconds:g} s" if own else limit
+        super().__init__(f"The attempt exceeded {bound}. It may already have had effects.")
+
+
+class LegsSpent(JobRunnersError):
+    """A job used up its legs (Lambda invocations) without finishing."""
+
+    def __init__(self, legs: int) -> None:
+        super().__init__(
+            f"The job didn't finish within {legs} legs (Lambda invocations). "
+            "Check its progress, or raise Job(max_legs=)."
+        )
+
+
+class NeverStarted(JobRunnersError):
+    """No worker claimed a job within its `start_within`. `unknown` is the job's type, if this
+    deploy doesn't have that type."""
+
+    def __init__(self, seconds: float, *, unknown: str | None = None) -> None:
+        why = f" This deploy has no job type {unknown!r}." if unknown else ""
+        super().__init__(
+            "The job never started: no worker claimed it "
+            f"within {seconds:g} s of being queued.{why}"
+        )
+
+
+class JobTypeRemoved(JobRunnersError):
+    """Deploys no longer include the type of a job that had started."""
+
+    recorded_as = "TypeForgotten"
+
+    def __init__(self, job_type: str, days: float) -> None:
+        super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
+        self.job_type = job_type
+
+
+class TooManyPaused(JobRunnersError):
+    """The number of pauses is limited, because every worker reads all of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} job types and queues are paused, which is the limit. Resume one first."
+        )
+
+
+class TooManyLimited(JobRunnersError):
+    """The number of changed limits is limited, because every worker reads all of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The limits of {most} queues differ from the code, which is the most allowed. "
+            "Reset some, or declare them in code."
+        )
+
+
+class NothingLimited(JobRunnersError):
+    """A change sets neither slots nor a rate for a queue without limits in code."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The code declares no limits for queue {name!r}. Set slots, a rate or both."
+        )
+
+
+class QueueNotFound(JobRunnersError):
+    """No queue that the caller may see has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"No queue is named {name!r}. List the queues with `jobs queues` or GET /queues."
+        )
+        self.name = name
+
+
+class ScheduleNotFound(JobRunnersError):
+    """An organization has no schedule of this name. If `is_declared`, this version of the code
+    declares it, and the timer hasn't stored it yet."""
+
+    def __init__(self, name: str, *, is_declared: bool = False) -> None:
+        super().__init__(
+            f"Schedule {name!r} is declared in code but not stored yet. "
+            "The timer stores it within a minute of a deploy."
+            if is_declared
+            else f"No schedule is named {name!r}. "
+            "List the schedules with `jobs schedules` or GET /schedules."
+        )
+        self.name = name
+
+
+class ScheduleDeclared(JobRunnersError):
+    """A schedule is declared in code, so it can only be paused, resumed and run now."""
+
+    def __init__(self, name: str, *, by_this_version: bool) -> None:
+        super().__init__(
+            f"Schedule {name!r} is declared in code (RECURRING). Change it there, or pause it."
+            if by_this_version
+            else f"Schedule {name!r} is declared by another version of the code, not by this one. "
+            "It is removed 15 minutes after that version is gone. Until then you can pause it."
+        )
+        self.name = name
+
+
+class TooManySchedules(JobRunnersError):
+    """An organization has as many schedules as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"An organization may have {most:,} schedules. "
+            "Those deleted in the last 40 days count too."
+        )
+
+
+class ScheduleBusy(JobRunnersError):
+    """Other requests wrote a schedule before each try to change it."""
+
+    retry_after = 1  # seconds
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Other requests are changing schedule {name!r}. Try again.")
+        self.name = name
+
+
+class PauseExpired(JobRunnersError):
+    """A job waited for longer than its payload is kept.
+
+    It waited for a pause to end, for capacity in its queue, or for another job to end.
+    """
+
+    recorded_as = "HeldTooLong"
+
+    def __init__(self, days: float, *, in_line: bool = False, behind: bool = False) -> None:
+        waited_for = "for capacity in its queue" if in_line else "for a pause to end"
+        waited_for = "for the job before it to end" if behind else waited_for
+        super().__init__(f"The job waited {days:g} days {waited_for}.")
+
+
+# --- for job and task code to raise ---------------------------------------------------------------
+
+
+class DoNotRetry(JobRunnersError):
+    """A job or task raises this to fail without a retry, even if it has a retry policy."""
+
+
+class RetryAfter(JobRunnersError):
+    """A job or task with a retry policy raises this to be retried after this many seconds.
+
+    `payload` is the payload of a task's next attempt, if it differs from this attempt's.
     """
 
     def __init__(
-        self,
-        problem: str,
-        hint: str = "",
-        *,
-        status: int,
-        body: Mapping[str, Any] | None = None,
-        retry_after: float | None = None,
-        location: str | None = None,
+        self, seconds: float, why: str = "asked to wait", *, payload: Any | None = None
     ) -> None:
-        super().__init__(problem, hint)
-        self.status = status
-        self.body: Mapping[str, Any] = body or {}
-        kind = str(self.body.get("type", ""))
-        self.slug = kind.removeprefix("urn:job-runners:") if ":" in kind else ""
-        listed = self.body.get("errors")
-        self.fields: tuple[Mapping[str, str], ...] = (
-            tuple(listed) if isinstance(listed, list) else ()
-        )
-        self.request_id: str | None = self.body.get("request_id")
-        self.retry_after = retry_after
-        self.location = location
-        self.repeated = False
-        self.idempotency_key: str | None = None
-
-
-class InvalidRequest(ApiError):
-    """The request is invalid, such as an unknown job type or a payload that doesn't fit."""
-
-
-class AccessDenied(ApiError):
-    """The credentials or their role don't allow this call."""
-
-
-class JobNotFound(ApiError):
-    """The job doesn't exist, has expired, or isn't visible to this caller."""
-
-
-class FailedTaskNotFound(ApiError):
-    """The failed task doesn't exist. It may have started again, or failed over a week ago."""
-
-
-class QueueNotFound(ApiError):
-    """The queue doesn't exist, or isn't visible to this caller."""
-
-
-class ScheduleNotFound(ApiError):
-    """The organization has no schedule of this name."""
-
-
-class Conflict(ApiError):
-    """The current state doesn't allow this call."""
-
-
-class _ConflictWithJob(Conflict):
-    @property
-    def job_id(self) -> str | None:
-        """The id of the conflicting job. None if the API is too old to return it."""
-        job_id: str | None = self.body.get("job_id")
-        return job_id
-
-
-class IdempotencyConflict(_ConflictWithJob):
-    """The idempotency key belongs to another request, which dispatched the job `job_id`."""
-
-
-class UniqueConflict(_ConflictWithJob):
-    """The job type is unique, and the existing job `job_id` does the same work."""
-
-
-class WrongState(Conflict):
-    """The job's status doesn't allow this call. For example, only a failed job can be retried."""
-
-
-class ApiBusy(ApiError):
-    """The API was overloaded or broken at every attempt that was safe to make."""
-
-
-class UnexpectedAnswer(ApiError):
-    """The answer isn't from a Job Runners API, such as a redirect or a web page."""
-
-
-class UploadRefused(JobRunnersError):
-    """S3 refused a file. `status` is the HTTP status, and `code` is S3's code, such as
-    AccessDenied."""
-
-    def __init__(self, problem: str, hint: str, *, status: int, code: str) -> None:
-        super().__init__(problem, hint)
-        self.status = status
-        self.code = code
+        super().__init__(f"{why}; retry after {seconds:g} s")
+        self.seconds = seconds
+        self.payload = payload

@@ -5,7 +5,7 @@ of the client's import time and a fiftieth of a function's cold start. These cla
 methods instead. The functions `fields`, `asdict` and `replace` accept them as dataclasses.
 
 The client is installed without the engine, and the engine is deployed without the client. So each
-has a copy of this file: frozen_values.py and job_runners/values.py are the same.
+has a copy of this file: job_runners/values.py and job_runners/values.py are the same.
 """
 
 from collections.abc import Callable

@@ -141,7 +141,7 @@ Calls(w) ==
   /\ open' = IF Owned(row, loc[w].t) THEN row.att ELSE open
   /\ by' = Nobody /\ UNCHANGED <<row, over, early, msgs, bud, world>>
 
-(* The verbs that end a run: store/verbs/ending.py.                                                 *)
+(* The verbs that end a run: job_runners/store/verbs/ending.py.                                                 *)
 EndOk(do, r, t) == CASE do = "succeed" -> SucceedOk(r, t)
                      [] do = "fail"    -> FailOk(r, t)
                      [] do = "stop"    -> StopOk(r, t)

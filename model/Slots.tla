@@ -77,7 +77,7 @@ Room(lim) ==
                             /\ n + Cardinality({m \in Held(hold) : m > n}) <= lim \/ Without("above_counted")}
   IN IF may # {} /\ Lowest(free) \in may THEN Lowest(free) ELSE 0
 
-(* As read: status, token, slot and mark of a row (store/conditional_write.py). *)
+(* As read: status, token, slot and mark of a row (job_runners/store/conditional_write.py). *)
 AsRead(l) == row[l.j].st = l.st /\ row[l.j].slot = l.slot /\ row[l.j].adm = l.adm
 
 (* The slot items after job j gives back the slot in its row, if that slot is its own. *)

@@ -1,7 +1,7 @@
 ------------------------------- MODULE Verbs -------------------------------
 (* The verbs that change a job's row. Each has an operator for the write's    *)
 (* condition and one for the row that the write leaves. They correspond to    *)
-(* store/verbs and store/owner_verbs.py; README.md has the table.             *)
+(* job_runners/store/verbs and job_runners/store/owner_verbs.py; README.md has the table.             *)
 (*                                                                            *)
 (* `Lifecycle` explores what processes may do with the verbs. `Replay` checks *)
 (* that each write in recorded histories is one of them. Both use the         *)
@@ -33,7 +33,7 @@ NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0
           since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
 ----------------------------------------------------------------------------
-(* Conditions that verbs share: store/conditional_write.py *)
+(* Conditions that verbs share: job_runners/store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
 NotCancelled(r) == ~r.can \/ Without("cancel_heard")

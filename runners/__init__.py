@@ -3,14 +3,17 @@
 Both pass the work to the runner that JOB_RUNNER names.
 """
 
+if __name__ == "runners":  # this folder is part of the package through a link
+    raise ImportError("Import job_runners.runners, not runners")
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from runners.configured import get_job_runner, sender
+from job_runners.engine.configured import get_job_runner, sender
 
 if TYPE_CHECKING:
-    from runners.job_data import JobData
-    from store.job_request import JobRequest
+    from job_runners.engine.job_data import JobData
+    from job_runners.store.job_request import JobRequest
 
 __all__ = ["JobData", "dispatch_job", "dispatch_task", "get_job_runner", "sender"]
 
@@ -40,5 +43,5 @@ if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this 
         cold start."""
         if name != "JobData":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = import_module("runners.job_data").JobData
+        value = globals()[name] = import_module("job_runners.engine.job_data").JobData
         return value

@@ -4,7 +4,7 @@
 dispatch.
 """
 
-from runners.configured import JobRunner
-from runners.job_data import JobData
+from job_runners.engine.configured import JobRunner
+from job_runners.engine.job_data import JobData
 
 __all__ = ["JobData", "JobRunner"]

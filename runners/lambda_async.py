@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
-import clock
-from aws import clients
-from aws.errors import may_pass
-from errors import InvalidSetting, SendFailed, SendInDoubt
-from runners.messages import JobMessage, Message, TaskMessage, encode
-from runners.sending import LONGEST_DELAY, Send
-from settings import required
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.aws.errors import may_pass
+from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode
+from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.errors import InvalidSetting, SendFailed, SendInDoubt
+from job_runners.settings import required
+from job_runners.store.job_request import JobRequest
 
 if TYPE_CHECKING:
-    from runners.base import JobData
+    from job_runners.runners.base import JobData
 
 _RUNNER = "JOB_RUNNER=lambda-async"
 _TRIES = 2  # tries of a send; botocore makes one request in each
@@ -45,7 +45,8 @@ def fully_configured() -> bool:
 
 def dispatch_job(job_data: "JobData") -> JobRequest:
     """Save the job, then send it. If it can't be sent now, it stays due and the timer sends it."""
-    from runners import dispatch  # imported here because most workers dispatch nothing
+    # Imported here because most workers dispatch nothing.
+    from job_runners.engine.dispatch import dispatch
 
     return dispatch.dispatch_job(job_data, send)
 
@@ -55,7 +56,7 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 
     Raises SendFailed if it was not sent, and SendInDoubt if that is unknown.
     """
-    from runners import dispatch
+    from job_runners.engine.dispatch import dispatch
 
     dispatch.dispatch_task(task_name, payload, send)
 

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import clock
-from errors import PreconditionFailed
-from runners import telemetry
-from runners.messages import JobMessage, Message
-from store import verbs
-from store.queries import read
+from job_runners import clock
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import PreconditionFailed
+from job_runners.store import verbs
+from job_runners.store.queries import read
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The runner for one machine. Work runs in this process or in a separate worker process.
 
-`python -m runners.legacy` is that worker process.
+`python -m job_runners.runners.legacy` is that worker process.
 """
 
 import threading
@@ -10,16 +10,19 @@ from contextvars import Context
 from functools import cache
 from typing import Any
 
-import clock
-from errors import JobRunnersError
-from runners import dispatch, legacy_stack, log_setup, telemetry, wake_ups
-from runners.base import JobData
-from runners.execution import run
-from runners.lease import renewed
-from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
-from runners.sending import LONGEST_DELAY, Send
-from settings import required, settings
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.lines import wake_ups
+from job_runners.engine.running.execution import run
+from job_runners.engine.telemetry import log_setup, telemetry
+from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
+from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.errors import JobRunnersError
+from job_runners.runners import legacy_stack
+from job_runners.runners.base import JobData
+from job_runners.runners.lease import renewed
+from job_runners.settings import required, settings
+from job_runners.store.job_request import JobRequest
 
 _RUNNER = "JOB_RUNNER=legacy"
 _THREADS = 4
@@ -137,6 +140,6 @@ def _threads() -> ThreadPoolExecutor:
 
 
 if __name__ == "__main__":
-    from runners.legacy_worker import main
+    from job_runners.runners.legacy_worker import main
 
     main()

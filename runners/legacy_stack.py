@@ -10,11 +10,12 @@ has a due time too, so the timer starts the job if its message is lost.
 from contextvars import Context
 from typing import TYPE_CHECKING, NamedTuple
 
-import clock
-from runners import lambda_async, log_setup, telemetry, tracing
-from runners.execution import run
-from runners.messages import Message, TaskMessage, decode, encode
-from settings import required
+from job_runners import clock
+from job_runners.engine.running.execution import run
+from job_runners.engine.telemetry import log_setup, telemetry, tracing
+from job_runners.engine.wire.messages import Message, TaskMessage, decode, encode
+from job_runners.runners import lambda_async
+from job_runners.settings import required
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

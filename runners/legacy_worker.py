@@ -14,16 +14,19 @@ from collections.abc import Callable
 from contextvars import Context
 from multiprocessing.context import ForkServerContext
 
-import clock
-from errors import SendFailed
-from runners import log_setup, recurring, telemetry, timer, wake_ups
-from runners.execution import run
-from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
-from runners.registry import registry
-from runners.retrying import give_up_task
-from runners.sending import Send
-from settings import required, settings
-from store.conditional_write import GRACE
+from job_runners import clock
+from job_runners.engine.lines import wake_ups
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running.execution import run
+from job_runners.engine.running.retrying import give_up_task
+from job_runners.engine.schedules import recurring
+from job_runners.engine.telemetry import log_setup, telemetry
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import SendFailed
+from job_runners.settings import required, settings
+from job_runners.store.conditional_write import GRACE
 
 _CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
 _MAX_CHECK_TIME = 60.0  # seconds that such a check may take
@@ -31,13 +34,13 @@ _POLL_INTERVAL = 1.0  # seconds between checks of the jobs when there is nothing
 # The number of rows read from a shard at a time. One would not be enough, because the first rows
 # may need no message.
 _ROWS_PER_PAGE = 25
-_PRELOAD = ["runners.execution", "runners.registry"]
+_PRELOAD = ["job_runners.engine.running.execution", "job_runners.engine.registry.registry"]
 
 
 def main() -> None:
     """Work until SIGINT or SIGTERM. The current job is finished first."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
-        required(variable, "python -m runners.legacy")
+        required(variable, "python -m job_runners.runners.legacy")
     registry().resolve_all()  # find broken entries now, not at the first job
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from aws import clients
-from testing.aws import ENVIRONMENT, UNSET, forget, on_moto
-from testing.shipped_operations import more_operations
-from tools.app_config import CONFIG, read_operations
-from tools.build import ROOT
+from job_runners.aws import clients
+from job_runners.building.app_config import CONFIG, read_operations
+from job_runners.building.build import ROOT
+from job_runners.testing.aws import ENVIRONMENT, UNSET, forget, on_moto
+from job_runners.testing.shipped_operations import more_operations
 
 # The runner through SQS is tested as an organisation's own.
 more_operations.update(read_operations(ROOT / "examples" / "sqs_runner" / CONFIG))

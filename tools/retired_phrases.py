@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from job_runners.places import ROOT
+
 LIST = Path(__file__).with_suffix(".toml")
 _SUFFIXES = (".html", ".js", ".md", ".py", ".sh", ".tla", ".toml", ".yaml", ".yml")
 _EXEMPT = (

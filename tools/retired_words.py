@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from job_runners.places import ROOT
+
 LIST = Path(__file__).with_suffix(".txt")
 _SUFFIXES = (".py", ".js", ".md")
 # Notes about earlier versions stay as they were written, and the app has its own words.

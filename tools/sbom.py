@@ -23,10 +23,10 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from tools.app_folder import find_app_folder
-from tools.app_requirements import locked
+from job_runners.building.app_folder import find_app_folder
+from job_runners.building.app_requirements import locked
+from job_runners.building.target import ROOT
 from tools.shipped import Package, packages
-from tools.target import ROOT
 
 _OURS = ROOT / "requirements" / "runtime"  # .in and .txt
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from errors import JobRunnersError
+from job_runners.errors import JobRunnersError
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
 _REQUIRED_BY_US = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from job_runners.places import ROOT
+
 MODEL = ROOT / "model"
 ENVIRONMENT = ROOT / ".venv-model"
 

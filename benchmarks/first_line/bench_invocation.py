@@ -1,6 +1,6 @@
 """Run the worker's first invocation. DynamoDB's responses are made inside the process."""
 
-import handlers.worker  # isort: skip # first, as in a function: it turns garbage collection off
+import job_runners.handlers.worker  # isort: skip # first, as in a function: it turns garbage collection off
 
 import base64
 import io
@@ -11,7 +11,7 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-from aws import clients
+from job_runners.aws import clients
 
 _ID = "0" * 32
 _NOW = 1_800_000_000_000
@@ -65,7 +65,7 @@ def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
 
 clients.client("dynamodb").meta.events.register("before-send.dynamodb", _answer)
 context: Any = _Context()
-handlers.worker.handler(
+job_runners.handlers.worker.handler(
     {
         "v": 1,
         "kind": "job",

@@ -4,7 +4,7 @@ import os
 
 from pydantic import BaseModel
 
-from work import RunningJob
+from job_runners.work import RunningJob
 
 
 class Greeting(BaseModel):

@@ -1,5 +1,5 @@
 """A module for EXTENSIONS with a job, like that of an organization."""
 
-from work import Job
+from job_runners.work import Job
 
 JOBS = {"bench_typed": Job("bench_job:typed")}

@@ -7,8 +7,8 @@ the dispatch, and the job's id.
 import sys
 import time
 
-from runners import get_job_runner
-from runners.base import JobData
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
 from work_unit import JOB_TYPE
 
 runner = get_job_runner()

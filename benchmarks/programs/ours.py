@@ -10,8 +10,8 @@ from work_unit import JOB_TYPE, PAYLOAD, TASK_NAME, http_event
 
 def job(units: int, _recording: str = "") -> None:
     """Measure the dispatch of a job."""
-    from runners import get_job_runner
-    from runners.base import JobData
+    from job_runners.runners import get_job_runner
+    from job_runners.runners.base import JobData
 
     runner = get_job_runner()
     measure(lambda: runner.dispatch_job(JobData(job_type=JOB_TYPE, payload=PAYLOAD)), units)
@@ -19,7 +19,7 @@ def job(units: int, _recording: str = "") -> None:
 
 def task(units: int, _recording: str = "") -> None:
     """Measure the dispatch of a task."""
-    from runners import get_job_runner
+    from job_runners.runners import get_job_runner
 
     runner = get_job_runner()
     measure(lambda: runner.dispatch_task(TASK_NAME, PAYLOAD), units)
@@ -27,8 +27,8 @@ def task(units: int, _recording: str = "") -> None:
 
 def work(units: int, recording: str) -> None:
     """Measure the worker's handling of a message for a job that does nothing."""
-    from handlers import worker
-    from testing.lambda_context import Context
+    from job_runners.handlers import worker
+    from job_runners.testing.lambda_context import Context
 
     exchanges = json.loads(Path(recording).read_text())
     (message,) = (json.loads(e["request"]) for e in exchanges if e["operation"] == "Invoke")
@@ -38,7 +38,7 @@ def work(units: int, recording: str) -> None:
 
 def route(units: int, _recording: str = "") -> None:
     """Measure an API request that makes no AWS call. Its runner sends nothing."""
-    from handlers import api
+    from job_runners.handlers import api
 
     event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})
     context: Any = None

@@ -13,13 +13,13 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from moto import mock_aws
 
-from aws import clients
-from handlers import worker
-from runners import get_job_runner
-from runners.base import JobData
-from testing.aws import create_tables
-from testing.lambda_context import Context
-from testing.movable_clock import MovableClock
+from job_runners.aws import clients
+from job_runners.handlers import worker
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.testing.aws import create_tables
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.movable_clock import MovableClock
 from work_unit import JOB_TYPE, PAYLOAD
 
 # Seconds by which the clock is ahead while recording, so that no recorded item is overdue later.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from job_runners import models
 from job_runners.cli.output import plain, tame
 from job_runners.cli.problem import Exit, NoMatchingId, Problem
 from job_runners.cli.refusals import no_answer, refused
-from job_runners.client import Client
-from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
+from job_runners.client import models
+from job_runners.client.client import Client
+from job_runners.client.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
 
 Job = dict[str, Any]  # the API's JSON
 

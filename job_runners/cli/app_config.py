@@ -7,7 +7,7 @@ from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
 
-# The same rule as in work.app_settings.
+# The same rule as in job_runners.work.app_settings.
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
 

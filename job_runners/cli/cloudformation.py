@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from job_runners.addresses import endpoint
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
-from job_runners.errors import InsecureAddress
+from job_runners.client.addresses import endpoint
+from job_runners.client.errors import InsecureAddress
 
 if TYPE_CHECKING:
     from botocore.session import Session

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from job_runners.cli.stack import Stack
+from job_runners.places import ROOT as ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STACK_FILE = "stack.json"  # in the folder HOME
 OUTDATED_FILE = "outdated.txt"  # in the folder HOME: says which saved changes aren't active
 

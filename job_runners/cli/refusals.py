@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 
 from job_runners.cli.problem import Exit, Problem
-from job_runners.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
+from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(

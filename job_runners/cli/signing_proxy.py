@@ -16,9 +16,9 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from job_runners.connections import Connections
-from job_runners.errors import NoAnswer
-from job_runners.signing import Access
+from job_runners.client.connections import Connections
+from job_runners.client.errors import NoAnswer
+from job_runners.client.signing import Access
 
 _MAX_BODY = 6 * 1024 * 1024  # bytes: Lambda's maximum
 _TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from job_runners.cli.api import Api
-    from job_runners.credentials import Credentials
-    from job_runners.signing import Access
+    from job_runners.client.credentials import Credentials
+    from job_runners.client.signing import Access
 
 LOCAL = "the local AWS"
 
@@ -55,7 +55,7 @@ class Target:
     def api(self) -> "Api":
         """The stack's API."""
         from job_runners.cli.api import Api
-        from job_runners.client import Client
+        from job_runners.client.client import Client
 
         client = Client(
             url=self.api_address,
@@ -78,7 +78,7 @@ class Target:
     @cached_property
     def access(self) -> "Access":
         """The access to the API: a token, or signatures with AWS credentials."""
-        from job_runners.signing import Bearer, Signer
+        from job_runners.client.signing import Bearer, Signer
 
         if self.token:
             return Bearer(self.token)
@@ -103,7 +103,7 @@ class Target:
     def _credentials(self) -> "Callable[[], Credentials]":
         from botocore.exceptions import NoCredentialsError
 
-        from job_runners.credentials import of_botocore
+        from job_runners.client.credentials import of_botocore
 
         found = self._api_session.get_credentials()
         if found is None:
@@ -201,8 +201,8 @@ def _note_outdated() -> None:
 
 
 def _checked(url: str) -> str:
-    from job_runners.addresses import checked
-    from job_runners.errors import ConfigurationError, InsecureAddress
+    from job_runners.client.addresses import checked
+    from job_runners.client.errors import ConfigurationError, InsecureAddress
 
     try:
         return checked(url)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-import tools.build
+import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from tools.app_folder import UnusableAppFolder
-from tools.app_requirements import lock
-from tools.build import DoesNotCompile, Target, build
+from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.app_requirements import lock
+from job_runners.building.build import DoesNotCompile, Target, build
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 os.environ.update(AWS_DEFAULT_REGION="us-east-1", JOBS_TABLE_NAME="jobs")
-import handlers.worker
-from runners.registry import registry
+import job_runners.handlers.worker
+from job_runners.engine.registry.registry import registry
 job = registry().job("read_list")
 print(job.call(None, job.payload_model(text="[may]\\n[june]\\n")))
 import botocore.session
@@ -61,11 +61,11 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
         data = made / "botocore" / "data"
         data.mkdir(parents=True)
         (data / "endpoints.json").write_text('{"partitions": []}')
-        (made / "work").mkdir()
+        (made / "handlers").mkdir()
 
-    monkeypatch.setattr(tools.build, "CACHE", tmp_path)
-    monkeypatch.setattr(tools.build, "_install", install)
-    with pytest.raises(UnusableAppFolder, match="has a module work. So has Job Runners"):
+    monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
+    monkeypatch.setattr(job_runners.building.build, "_install", install)
+    with pytest.raises(UnusableAppFolder, match="has a module handlers. So has Job Runners"):
         build(Target.this_machine(), tmp_path / "tree", write_app(tmp_path / "app"))
 
 
@@ -84,7 +84,7 @@ def test_the_command_says_it_without_a_traceback(
     write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
     monkeypatch.setenv("APP", str(tmp_path / "app"))
     shown = subprocess.run(
-        [sys.executable, "-m", "tools.build", str(tmp_path / "tree")],
+        [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree")],
         capture_output=True,
         text=True,
         check=False,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app_folders import TABLE, write_app
-from tools import build, work_parameters
-from tools.app_check import check_dependencies, check_imports
-from tools.app_folder import AppFolder, UnusableAppFolder
-from tools.target import Target
+from job_runners.building import build, work_parameters
+from job_runners.building.app_check import check_dependencies, check_imports
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder
+from job_runners.building.target import Target
 
 LISTS = """
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ def read_list(job, payload: ReadList): ...
 """
 DIRECT = """
 from acme.lists import read_list
-from work import Job
+from job_runners.work import Job
 JOBS = {"read_list": Job(read_list)}
 """
 
@@ -97,15 +97,15 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         ),
         (
             {"acme/__init__.py": TABLE.replace("read_list", "post_webhook")},
-            "{app}/acme/__init__.py:4: the job 'post_webhook' is defined twice: in jobs.table.JOBS "
+            "{app}/acme/__init__.py:4: the job 'post_webhook' is defined twice: in job_runners.shipped.jobs.table.JOBS "
             "and in acme.JOBS. Rename yours, here and in the code that dispatches it",
         ),
         (
-            {"acme/__init__.py": "from work import Queue\nQUEUES = {\n'a/b': Queue(slots=1)}\n"},
+            {"acme/__init__.py": "from job_runners.work import Queue\nQUEUES = {\n'a/b': Queue(slots=1)}\n"},
             "{app}/acme/__init__.py:3: acme.QUEUES: 'a/b' must be 1 to 128 characters",
         ),
         (
-            {"acme/__init__.py": "\nfrom work import Queue\nQUEUES = {'slow': Queue(slots=0)}\n"},
+            {"acme/__init__.py": "\nfrom job_runners.work import Queue\nQUEUES = {'slow': Queue(slots=0)}\n"},
             "{app}/acme/__init__.py:3: Queue(slots=0): must be a whole number, 1 to 100",
         ),
         (
@@ -120,24 +120,24 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         ),
         (
             {
-                "acme/__init__.py": "from work import Recurring\nRECURRING = {'x': Recurring("
+                "acme/__init__.py": "from job_runners.work import Recurring\nRECURRING = {'x': Recurring("
                 "'x', cron='0 0 * *', organization_id='a')}\n"
             },
             "{app}/acme/__init__.py:2: Recurring(cron=): '0 0 * *' has 4 fields; it must have five",
         ),
         (
-            {"acme/__init__.py": "from work import Unique\nRULE = Unique()\n"},
+            {"acme/__init__.py": "from job_runners.work import Unique\nRULE = Unique()\n"},
             "{app}/acme/__init__.py:2: TypeError: Unique: the argument 'by' is missing. "
             "Correct that line",
         ),
         (
-            {"acme/__init__.py": "from work import Retry\nTAG = Retry(max_atempts=3)\n"},
+            {"acme/__init__.py": "from job_runners.work import Retry\nTAG = Retry(max_atempts=3)\n"},
             "{app}/acme/__init__.py:2: TypeError: Retry: the argument 'max_atempts' is unknown; "
             "did you mean 'max_attempts'? Correct that line",
         ),
         (
-            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work import RuningJob\n"},
-            "{app}/acme/lists.py:2: ImportError: cannot import name 'RuningJob' from 'work'. "
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom job_runners.work import RuningJob\n"},
+            "{app}/acme/lists.py:2: ImportError: cannot import name 'RuningJob' from 'job_runners.work'. "
             "Did you mean RunningJob?",
         ),
         (
@@ -145,7 +145,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             "Correct the import",
         ),
         (
-            {"acme/__init__.py": "from work import Retry\nTAG = Retry(3)\n"},
+            {"acme/__init__.py": "from job_runners.work import Retry\nTAG = Retry(3)\n"},
             "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments. "
             "Correct that line",
         ),
@@ -190,7 +190,7 @@ def test_an_extension_that_is_not_built_in_is_refused(tree: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "whose"), [("work", "Job Runners"), ("acme", "your own code"), ("clock.py", "Job")]
+    ("name", "whose"), [("job_runners", "Job Runners"), ("acme", "your own code"), ("handlers.py", "Job")]
 )
 def test_a_dependency_named_like_one_of_ours_is_refused(
     tmp_path: Path, name: str, whose: str

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import app_folder
-from tools.botocore_data import ALL
-from tools.app_folder import AppFolder, UnusableAppFolder, find_app_folder, read_app_folder
+from job_runners.building import app_folder
+from job_runners.building.botocore_data import ALL
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder, read_app_folder
 
 
 def package(folder: Path, name: str = "acme") -> Path:
@@ -66,9 +66,8 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("work", "Job Runners has a module work"),
-        ("settings", "Job Runners has a module settings"),
-        ("tools", "Job Runners has a module tools"),
+        ("job_runners", "Job Runners has a module job_runners"),
+        ("handlers", "Job Runners has a module handlers"),
         ("json", "standard library has a module"),
         ("pydantic", "a dependency has a module"),
         ("typing_extensions", "a dependency has a module"),

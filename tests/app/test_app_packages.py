@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-import settings
-from errors import InvalidSetting
-from runners import JobData, dispatch_job, get_job_runner, tracebacks
-from runners.app_modules import import_added
-from runners.errors import NameTakenTwice
-from runners.registry import registry
-from testing.aws import forget
-from testing.inline import drain, result_of, saved_only
-from tools.build import ROOT
+from job_runners import settings
+from job_runners.errors import InvalidSetting
+from job_runners.runners import JobData, dispatch_job, get_job_runner
+from job_runners.engine.telemetry import tracebacks
+from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.errors import NameTakenTwice
+from job_runners.engine.registry.registry import registry
+from job_runners.testing.aws import forget
+from job_runners.testing.inline import drain, result_of, saved_only
+from job_runners.building.build import ROOT
 
 TABLE = """
 from pydantic import BaseModel
-from work import Job
+from job_runners.work import Job
 
 class Nothing(BaseModel):
     pass
@@ -118,9 +119,9 @@ def test_where_the_build_has_recorded_the_packages_no_folder_counts(
 ) -> None:
     built = tmp_path / "tree"
     built.mkdir()
-    shutil.copy(ROOT / "settings.py", built)
+    shutil.copy(ROOT / "job_runners/settings.py", built)
     (built / settings.APP_PACKAGES_FILE).write_text("app/acme_built\n")
-    monkeypatch.setattr(settings, "__file__", str(built / "settings.py"))
+    monkeypatch.setattr(settings, "__file__", str(built / "job_runners/settings.py"))
     forget()
     assert settings.settings().app_packages == ("acme_built",)
     assert settings.settings().app_folder is None

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-import settings
+from job_runners import settings
 from app_folders import LISTS, write_app
-from errors import UnknownJobType
-from testing.aws import forget
-from testing.job_runner import inline_runner
-from testing.movable_clock import MovableClock
-from testing.saved_jobs import assert_succeeded
-from tools import work_parameters
+from job_runners.errors import UnknownJobType
+from job_runners.testing.aws import forget
+from job_runners.testing.job_runner import inline_runner
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.saved_jobs import assert_succeeded
+from job_runners.building import work_parameters
 
 OWN_IMPORT = """\
-from work import Job
+from job_runners.work import Job
 
 JOBS = {"import_contacts": Job("acme.lists:read_list")}
 """

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app_folders import REQUIREMENTS, write_app
-from tools import app_requirements, build
-from tools.app_folder import UnusableAppFolder
-from tools.app_requirements import install, lock, locked
-from tools.target import ROOT, Target
+from job_runners.building import app_requirements, build
+from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.app_requirements import install, lock, locked
+from job_runners.building.target import ROOT, Target
 
 ARM = Target("arm64", "python3.13")
 
@@ -151,4 +151,4 @@ def test_make_looks_at_the_folder_that_counts(
     folder = commands("lock", tmp_path, *words).split('if [ -n "')[1].split('"')[0]
     assert bool(folder) == (whose == "the app's")
     dev = commands("dev", tmp_path, *words)
-    assert ("tools.app_requirements install" in dev) == (whose == "the app's")
+    assert ("job_runners.building.app_requirements install" in dev) == (whose == "the app's")

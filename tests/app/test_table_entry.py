@@ -2,10 +2,10 @@
 
 import pytest
 
-from tools.table_entry import entries, with_entry
+from job_runners.building.table_entry import entries, with_entry
 
 ENTRY = '"new": Job("acme.new:new"),'
-IMPORT = "from work import Job\n"
+IMPORT = "from job_runners.work import Job\n"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_it_goes_to_the_end_of_the_table(before: str, after: str) -> None:
     "source",
     [
         "JOBS = {}\n",  # Job is not imported
-        "from work import Job as J\nJOBS = {}\n",
+        "from job_runners.work import Job as J\nJOBS = {}\n",
         IMPORT + "JOBS = dict(a=A)\n",
         IMPORT + "JOBS = {}\nJOBS |= OTHERS\n",
         IMPORT + "JOBS = {name: A for name in NAMES}\n",
@@ -46,10 +46,10 @@ def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
 @pytest.mark.parametrize(
     ("imports", "is_changed"),
     [
-        ("from work import Job, Retry\n", True),
-        ("from work import Job\n", False),
-        ("from work import Retry\n", False),
-        ("from work import Job, Retry as Again\n", False),
+        ("from job_runners.work import Job, Retry\n", True),
+        ("from job_runners.work import Job\n", False),
+        ("from job_runners.work import Retry\n", False),
+        ("from job_runners.work import Job, Retry as Again\n", False),
     ],
 )
 def test_all_that_the_entry_names_has_to_be_imported(imports: str, is_changed: bool) -> None:

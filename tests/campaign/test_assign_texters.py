@@ -8,15 +8,15 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from aws import clients
-from campaigns import contact_queries, throttled_writer
-from campaigns.assigning import even_split
-from campaigns.assignment import assign
 from contacts_table import contacts, keep, run, texters
-from errors import DoNotRetry, RetryAfter
-from jobs.assign_texters import AssignTexters, assign_texters
+from job_runners.aws import clients
+from job_runners.errors import DoNotRetry, RetryAfter
+from job_runners.shipped.campaigns import contact_queries, throttled_writer
+from job_runners.shipped.campaigns.assigning import even_split
+from job_runners.shipped.campaigns.assignment import assign
+from job_runners.shipped.jobs.assign_texters import AssignTexters, assign_texters
+from job_runners.work.retry import Retry
 from recording_job import RecordingJob
-from work.retry import Retry
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns import assignment
-from campaigns.assigning import even_split
-from campaigns.throttled_writer import ThrottledWriter
 from contacts_table import keep, texters
-from jobs.assign_texters import AssignTexters, assign_texters
+from job_runners.shipped.campaigns import assignment
+from job_runners.shipped.campaigns.assigning import even_split
+from job_runners.shipped.campaigns.throttled_writer import ThrottledWriter
+from job_runners.shipped.jobs.assign_texters import AssignTexters, assign_texters
 from recording_job import RecordingJob, Stopped
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from campaigns import contact_queries
-from campaigns.assignment import assign
 from contacts_table import keep
 from fake_sns import Sns, answering_sns
-from jobs.send_first_messages import PER_TURN
-from runners import owner_actions
-from runners.messages import Message, TaskMessage
-from store import blobs
-from store.job_request import JobRequest, Status
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.wire.messages import Message, TaskMessage
+from job_runners.shipped.campaigns import contact_queries
+from job_runners.shipped.campaigns.assignment import assign
+from job_runners.shipped.jobs.send_first_messages import PER_TURN
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
 
 
 @pytest.fixture

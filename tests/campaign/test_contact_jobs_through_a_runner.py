@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from aws import bucket
 from contacts_table import cells, rows_of
-from errors import CampaignMissing
-from runners import get_job_runner
-from runners.base import JobData
-from store import blobs, queries
-from store.job_request import JobRequest, Status
+from job_runners.aws import bucket
+from job_runners.errors import CampaignMissing
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.store import blobs, queries
+from job_runners.store.job_request import JobRequest, Status
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -11,5 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("module", ["phonenumbers", "boto3"])
 def test_importing_the_tables_does_not_import(module: str) -> None:
-    code = f"import sys, jobs.table, tasks.table; sys.exit({module!r} in sys.modules)"
+    code = (
+        "import sys, job_runners.shipped.jobs.table, job_runners.shipped.tasks.table; "
+        f"sys.exit({module!r} in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.csv_text import CsvText, escaped
-from campaigns.importing import csv_records, seen_numbers
-from campaigns.importing.csv_records import Position, Record, Source, UnreadableRecord, records
-from campaigns.importing.import_chunks import Segments
-from campaigns.importing.seen_numbers import SeenNumbers
+from job_runners.shipped.campaigns.csv_text import CsvText, escaped
+from job_runners.shipped.campaigns.importing import csv_records, seen_numbers
+from job_runners.shipped.campaigns.importing.csv_records import (
+    Position,
+    Record,
+    Source,
+    UnreadableRecord,
+    records,
+)
+from job_runners.shipped.campaigns.importing.import_chunks import Segments
+from job_runners.shipped.campaigns.importing.seen_numbers import SeenNumbers
 
 TEXTS = st.text(alphabet='a",;\t\r\n \u00e9\u20ac', max_size=40)
 DELIMITERS = st.sampled_from([",", ";", "\t"])

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import bucket
-from campaigns.importing import import_chunks
-from campaigns.importing.import_chunks import Segments
+from job_runners.aws import bucket
+from job_runners.shipped.campaigns.importing import import_chunks
+from job_runners.shipped.campaigns.importing.import_chunks import Segments
 
 
 @settings(max_examples=200, deadline=None)

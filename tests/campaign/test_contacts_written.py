@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws import clients
-from campaigns import throttled_writer
-from campaigns.contact import Contact
-from campaigns.importing.writer import ContactWriter
 from contacts_table import cells
-from errors import RetryAfter
-from work.retry import Retry
+from job_runners.aws import clients
+from job_runners.errors import RetryAfter
+from job_runners.shipped.campaigns import throttled_writer
+from job_runners.shipped.campaigns.contact import Contact
+from job_runners.shipped.campaigns.importing.writer import ContactWriter
+from job_runners.work.retry import Retry
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -9,16 +9,16 @@ from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
 from pydantic import ValidationError
 
-from aws import bucket, clients, multipart
-from campaigns.assignment import assign
-from campaigns.contact import Contact
 from contacts_table import contacts, rows_of
-from errors import DoNotRetry
-from jobs import export_contacts as module
-from jobs.export_contacts import ExportContacts, export_contacts
-from jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.aws import bucket, clients, multipart
+from job_runners.errors import DoNotRetry
+from job_runners.shipped.campaigns.assignment import assign
+from job_runners.shipped.campaigns.contact import Contact
+from job_runners.shipped.jobs import export_contacts as module
+from job_runners.shipped.jobs.export_contacts import ExportContacts, export_contacts
+from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.testing.shipped_operations import full_client
 from recording_job import RecordingJob, Stopped
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 

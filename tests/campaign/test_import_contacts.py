@@ -2,10 +2,10 @@
 
 import pytest
 
-from aws import bucket
-from campaigns.importing import rows as contact_rows
 from contacts_table import ANN, HEADER, cells, contacts, rows_of, run
-from jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.aws import bucket
+from job_runners.shipped.campaigns.importing import rows as contact_rows
+from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob
 
 pytestmark = pytest.mark.usefixtures("aws")

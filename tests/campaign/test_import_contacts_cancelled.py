@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from aws import bucket, clients
-from campaigns.importing import import_state
 from contacts_table import ANN, HEADER, KEY
-from jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.aws import bucket, clients
+from job_runners.shipped.campaigns.importing import import_state
+from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aws import bucket
-from campaigns.errors import MissingColumns, UnusableFile
-from campaigns.importing.columns import columns
 from contacts_table import ANN, HEADER, KEY, run
-from errors import DoNotRetry
-from jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.aws import bucket
+from job_runners.errors import DoNotRetry
+from job_runners.shipped.campaigns.errors import MissingColumns, UnusableFile
+from job_runners.shipped.campaigns.importing.columns import columns
+from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -84,9 +84,9 @@ def test_a_file_that_is_not_there_is_not_tried_again() -> None:
 def test_a_file_replaced_while_it_is_imported_is_not_mixed_with_the_old_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("campaigns.importing.csv_records.BLOCK", 64)
-    monkeypatch.setattr("campaigns.importing.import_state.CHUNK_ROWS", 1)
-    monkeypatch.setattr("work.files._READ_AHEAD", 64)
+    monkeypatch.setattr("job_runners.shipped.campaigns.importing.csv_records.BLOCK", 64)
+    monkeypatch.setattr("job_runners.shipped.campaigns.importing.import_state.CHUNK_ROWS", 1)
+    monkeypatch.setattr("job_runners.work.files._READ_AHEAD", 64)
 
     old = HEADER + "Ann,Lee,2125550123\n" * 20
 

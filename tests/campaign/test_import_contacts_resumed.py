@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aws import bucket
-from campaigns.importing import csv_records, import_state
 from contacts_table import contacts
-from jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.aws import bucket
+from job_runners.shipped.campaigns.importing import csv_records, import_state
+from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
 
 pytestmark = pytest.mark.usefixtures("aws")

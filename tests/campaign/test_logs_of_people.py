@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from aws import bucket
-from campaigns.assignment import assign
 from contacts_table import KEY, keep
 from fake_sns import answering_sns, refusal
-from runners import get_job_runner
-from runners.base import JobData
-from store import queries
-from store.job_request import JobRequest, Status
+from job_runners.aws import bucket
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.shipped.campaigns.assignment import assign
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
 
 pytestmark = pytest.mark.usefixtures("aws")
 

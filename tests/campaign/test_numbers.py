@@ -4,12 +4,12 @@ from contextlib import suppress
 
 import pytest
 
-from campaigns.errors import TextRefused
 from contacts_table import HEADER, cells, rows_of, run
-from errors import InvalidSetting
 from fake_sns import answering_sns
-from tasks.send_message import SendMessage, send_message
-from testing.aws import forget
+from job_runners.errors import InvalidSetting
+from job_runners.shipped.campaigns.errors import TextRefused
+from job_runners.shipped.tasks.send_message import SendMessage, send_message
+from job_runners.testing.aws import forget
 
 US, UK = "+12125550123", "+447400123456"
 US_PREMIUM, UK_PREMIUM = "+19002345678", "+449098790123"

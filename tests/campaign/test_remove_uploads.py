@@ -6,21 +6,22 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import bucket
 from bench import Bench
-from campaigns.old_uploads import NeededFiles
-from errors import MissingObject
-from jobs import remove_uploads as module
-from jobs import table
-from jobs.remove_uploads import RemoveUploads, remove_uploads
+from job_runners import clock
+from job_runners.aws import bucket
+from job_runners.engine.control import owner_actions
+from job_runners.engine.schedules import declared_schedules, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.errors import MissingObject
+from job_runners.shipped.campaigns.old_uploads import NeededFiles
+from job_runners.shipped.jobs import remove_uploads as module
+from job_runners.shipped.jobs import table
+from job_runners.shipped.jobs.remove_uploads import RemoveUploads, remove_uploads
+from job_runners.store import owner_verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
+from job_runners.work import Recurring
 from recording_job import RecordingJob, Stopped
-from runners import declared_schedules, owner_actions, schedules
-from runners.recurring import Outcome
-from store import owner_verbs
-from store.job_request import JobRequest, Status
-from testing.aws import forget
-from work import Recurring
 
 CSV = b"first_name,last_name,cell\nAnn,Lee,2125550123\n"
 

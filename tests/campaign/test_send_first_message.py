@@ -8,17 +8,17 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from pydantic import ValidationError
 
-import clock
-from aws import clients
-from campaigns.assignment import assign
-from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses
-from errors import DoNotRetry, RetryAfter
 from fake_sns import Sns, answering_sns, raising, refusal
-from runners.execution import run
-from runners.messages import Message, TaskMessage
-from runners.sending import Send
-from tasks.send_first_message import SendFirstMessage, send_first_message
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.running.execution import run
+from job_runners.engine.wire.messages import Message, TaskMessage
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import DoNotRetry, RetryAfter
+from job_runners.shipped.campaigns.assignment import assign
+from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
+from job_runners.shipped.tasks.send_first_message import SendFirstMessage, send_first_message
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import clock
-from campaigns.assignment import MessageStatus, assign
-from campaigns.contact import Contact
-from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses
-from errors import DoNotRetry, SendFailed
 from fake_sns import answering_sns
-from jobs.send_first_messages import SendFirstMessages, send_first_messages
+from job_runners import clock
+from job_runners.engine.running.execution import run
+from job_runners.engine.wire.messages import Message, TaskMessage
+from job_runners.errors import DoNotRetry, SendFailed
+from job_runners.shipped.campaigns.assignment import MessageStatus, assign
+from job_runners.shipped.campaigns.contact import Contact
+from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
+from job_runners.shipped.jobs.send_first_messages import SendFirstMessages, send_first_messages
+from job_runners.work.signals import TurnOver
 from recording_job import RecordingJob, Stopped
-from runners.execution import run
-from runners.messages import Message, TaskMessage
-from work.signals import TurnOver
 
 pytestmark = pytest.mark.usefixtures("aws")
 

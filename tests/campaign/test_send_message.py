@@ -16,13 +16,13 @@ from botocore.exceptions import (
 )
 from pydantic import ValidationError
 
-from aws import clients
-from errors import DoNotRetry, RetryAfter
 from fake_sns import TAKEN, Sns, answering_sns, raising, refusal
-from handlers import worker
-from runners import get_job_runner
-from tasks.send_message import SendMessage, send_message
-from testing.lambda_context import Context
+from job_runners.aws import clients
+from job_runners.errors import DoNotRetry, RetryAfter
+from job_runners.handlers import worker
+from job_runners.runners import get_job_runner
+from job_runners.shipped.tasks.send_message import SendMessage, send_message
+from job_runners.testing.lambda_context import Context
 
 CELL = "+12125550123"
 

@@ -21,8 +21,8 @@ from job_runners import (
     NoAnswer,
     NoCredentials,
     UnexpectedAnswer,
-    repeating,
 )
+from job_runners.client import repeating
 from jobs_command import ID, job
 from tls_server import TlsServer, make_certificate
 
@@ -280,7 +280,7 @@ def test_the_address_may_come_from_the_environment(
 
 
 def test_the_region_is_the_one_that_the_address_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    from job_runners.addresses import region_for
+    from job_runners.client.addresses import region_for
 
     assert region_for("https://abc123.execute-api.us-gov-west-1.amazonaws.com/x") == "us-gov-west-1"
     assert region_for("https://abc.execute-api.cn-north-1.amazonaws.com.cn") == "cn-north-1"

@@ -21,9 +21,9 @@ from job_runners import (
     WaitsFor,
     WrongState,
 )
+from job_runners.settings import forget
+from job_runners.work import Recurring, RunningJob
 from sample_work import Sample, failing, script
-from settings import forget
-from work import Recurring, RunningJob
 
 
 @pytest.fixture

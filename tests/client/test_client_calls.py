@@ -30,10 +30,8 @@ from job_runners import (
     UnexpectedAnswer,
     UniqueConflict,
     WrongState,
-    connections,
-    errors,
-    repeating,
 )
+from job_runners.client import connections, errors, repeating
 from jobs_command import ID, job
 
 SECRET = Credentials("AKIDEXAMPLE", "s3cret", "session")

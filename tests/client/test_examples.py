@@ -8,8 +8,9 @@ import pytest
 
 from api_server import ApiServer
 from example_apps import EXAMPLES, DjangoApp, FastApiApp
-from job_runners import Client, __version__, stack_outputs
-from tools.build import ROOT
+from job_runners import Client, __version__
+from job_runners.building.build import ROOT
+from job_runners.client import stack_outputs
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 
 import sample_work
 from api_server import ApiServer
-from aws import bucket
-from job_runners import Client, stack_outputs, uploads
-from tools.build import ROOT
-from work import Job, RunningJob, Unique
+from job_runners import Client
+from job_runners.aws import bucket
+from job_runners.building.build import ROOT
+from job_runners.client import stack_outputs, uploads
+from job_runners.work import Job, RunningJob, Unique
 
 PAGE = (ROOT / "docs/guides/calling_from_your_product.md").read_text()
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

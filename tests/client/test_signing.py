@@ -13,8 +13,8 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as TheirCredentials
 
-from job_runners.credentials import Credentials
-from job_runners.signing import sign
+from job_runners.client.credentials import Credentials
+from job_runners.client.signing import sign
 
 CASES = 4000
 MOMENT = datetime(2026, 11, 25, 9, 30, 5, tzinfo=UTC)

@@ -15,9 +15,8 @@ from job_runners import (
     InsecureAddress,
     StackNotFound,
     UploadRefused,
-    repeating,
-    uploads,
 )
+from job_runners.client import repeating, uploads
 from jobs_command import ID, job
 
 NAMESPACE = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
@@ -73,8 +72,8 @@ def test_a_stack_is_looked_up_once_at_the_first_call(server: BadServer) -> None:
 def test_without_a_local_aws_the_api_is_where_the_output_says(
     server: BadServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from job_runners.addresses import endpoint
-    from job_runners.stack_outputs import api_address
+    from job_runners.client.addresses import endpoint
+    from job_runners.client.stack_outputs import api_address
 
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert endpoint("cloudformation", "eu-west-1") == (

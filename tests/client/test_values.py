@@ -37,12 +37,12 @@ def test_importing_the_client_loads_nothing_that_is_dear() -> None:
     )
 
     loaded = set(json.loads(ran.stdout))
-    assert "job_runners.client" in loaded
+    assert "job_runners.client.client" in loaded
     assert loaded & set(names) == set()
 
 
 def _folder() -> str:
-    return str(inspect.getfile(Job)).removesuffix("/job_runners/models.py")
+    return str(inspect.getfile(Job)).removesuffix("/job_runners/client/models.py")
 
 
 def test_a_value_can_not_be_changed() -> None:

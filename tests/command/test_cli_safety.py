@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from job_runners.addresses import is_private
 from job_runners.cli.signing_proxy import signing_proxy
-from job_runners.credentials import Credentials
-from job_runners.signing import Bearer, Signer
+from job_runners.client.addresses import is_private
+from job_runners.client.credentials import Credentials
+from job_runners.client.signing import Bearer, Signer
 from jobs_command import ID, FakeApi, Terminal, job, jobs
 from proxy_requests import ask
 

@@ -8,8 +8,8 @@ from fake_account import Account
 from job_runners.cli import app_config
 from job_runners.cli.commands import config
 from job_runners.cli.problem import Exit
+from job_runners.work import app_settings
 from jobs_command import jobs
-from work import app_settings
 
 SECRET = "s3cret-of-4cme"
 PATH = "/job-runners/app"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from job_runners.building.build import ROOT
 from jobs_command import ID, FakeApi, job, jobs, problem
-from tools.build import ROOT
 
 OTHER = "7b21" + "0" * 28
 LIST = "/jobs?organization_id=default&limit=100"

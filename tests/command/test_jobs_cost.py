@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from expanded_template import expanded
+from job_runners.building.build import ROOT
 from job_runners.cli.cost_model import SHIPPED, Prices, Workload, bill
 from job_runners.cli.problem import Exit
+from job_runners.store.job_request import DUE_SHARDS
 from jobs_command import jobs
-from store.job_request import DUE_SHARDS
-from tools.build import ROOT
 
 
 def cost(*words: str) -> dict[str, Any]:

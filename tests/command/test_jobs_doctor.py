@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
 from doctor_findings import findings
-from errors import PayloadTooLarge
 from fake_account import Account
 from fake_stack import SOURCES, WORKER_ALIAS
+from job_runners import clock
 from job_runners.cli.doctor import schedules as doctor_of_schedules
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import declared_schedules, schedules
+from job_runners.errors import PayloadTooLarge
+from job_runners.store import schedule_marks
+from job_runners.testing.shipped_operations import full_client
+from job_runners.work import Recurring
 from jobs_command import jobs
-from runners import declared_schedules, schedules
-from runners.registry import registry
-from store import schedule_marks
-from testing.shipped_operations import full_client
-from work import Recurring
 
 Break = Callable[[Account], Any]
 

@@ -8,25 +8,25 @@ from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 from click.testing import Result
 
-import clock
-from aws import bucket, clients
 from bench import Bench
-from campaigns.contact import Contact, organization_campaign
-from campaigns.contact_queries import contacts
 from fake_stack import OUTPUTS, REGION
+from job_runners import clock
+from job_runners.aws import bucket, clients
 from job_runners.cli import local_aws
 from job_runners.cli.erasing import objects, organization
 from job_runners.cli.erasing.organization import Organization
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
+from job_runners.engine.schedules import schedules
+from job_runners.shipped.campaigns.contact import Contact, organization_campaign
+from job_runners.shipped.campaigns.contact_queries import contacts
+from job_runners.store import limits, owner_verbs, queries, steps
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing import moto_direct
+from job_runners.testing.shipped_operations import full_client
+from job_runners.work import Recurring
 from jobs_command import jobs
-from runners import schedules
 from sample_work import script
-from store import limits, owner_verbs, queries, steps
-from store.job_request import JobRequest, Status
-from testing import moto_direct
-from testing.shipped_operations import full_client
-from work import Recurring
 
 LARGE = {"text": "".join(chr(0x4E00 + number % 20_000) for number in range(30_000))}
 

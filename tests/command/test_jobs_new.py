@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from job_runners.building.app_folder import read_app_folder
+from job_runners.building.build import ROOT, check
 from jobs_command import jobs
-from tools.app_folder import read_app_folder
-from tools.build import ROOT, check
 
 
 def new(app: Path, *words: str) -> str:
@@ -50,7 +50,7 @@ def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> Non
     assert table.count("retry=Retry(max_attempts=3)") == 2  # killed, it goes on
     check(read_app_folder(app), ())
     run = subprocess.run(
-        [sys.executable, "-m", "tools.app_tests", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "job_runners.building.app_tests", "-p", "no:cacheprovider"],
         cwd=ROOT,
         env={**os.environ, "APP": str(app)},
         capture_output=True,
@@ -121,7 +121,10 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         (["sync-list"], "such as sync_list"),
         (["class"], "can't name a job"),
         (["import_contacts"], "Job Runners has a built-in job import_contacts"),
-        (["x", "--package", "work"], "the name work is taken: Job Runners has a module work"),
+        (
+            ["x", "--package", "handlers"],
+            "the name handlers is taken: Job Runners has a module handlers",
+        ),
         (["x", "--package", "../up"], "Python can't import the name '../up'"),
     ],
 )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from job_runners.cli.commands.limit import DEFAULT_MAX_WAITING
+from job_runners.store.limits import Limits
 from jobs_command import ID, FakeApi, Terminal, job, jobs
-from store.limits import Limits
 
 WORDS = "3 slots, at most 10,000 waiting"
 LIMITS = {

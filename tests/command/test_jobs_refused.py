@@ -11,10 +11,10 @@ import pytest
 
 from fake_account import Account
 from fake_stack import OUTPUTS
+from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack, write_private
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
-from tools.build import ROOT
 
 LIST = "/jobs?organization_id=default&limit=100"
 EMPTY: dict[str, Any] = {"jobs": [], "cursor": None}

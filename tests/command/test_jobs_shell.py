@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from job_runners.building.build import ROOT
 from jobs_command import FakeApi, jobs
-from tools.build import ROOT
 
 LAUNCHER = ROOT / "bin" / "jobs"
 

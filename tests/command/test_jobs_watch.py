@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from job_runners.building.build import ROOT
 from job_runners.cli import polling
 from job_runners.cli.watching import Bars
 from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
-from tools.build import ROOT
 
 OTHER = "7b21" + "0" * 28
 

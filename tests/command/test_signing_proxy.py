@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from job_runners.cli.signing_proxy import signing_proxy
-from job_runners.credentials import Credentials
-from job_runners.signing import Signer
+from job_runners.client.credentials import Credentials
+from job_runners.client.signing import Signer
 from proxy_requests import ask
 
 SIGNER = Signer(lambda: Credentials("key", "secret"), "us-east-1")

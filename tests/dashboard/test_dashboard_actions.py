@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser import Complaints, dispatch, row
-from local.credentials import session
-from local.demo import follow
-from local.sample import write_sample
+from job_runners.local.credentials import session
+from job_runners.local.demo import follow
+from job_runners.local.sample import write_sample
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]

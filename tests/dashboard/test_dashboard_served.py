@@ -10,15 +10,15 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api_events import request
-from dashboard import files
+from job_runners.dashboard import files
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted((ROOT / "dashboard/assets").iterdir())
+SOURCES = sorted((ROOT / "job_runners/dashboard/assets").iterdir())
 
 
 def get(path: str, **headers: str) -> dict[str, Any]:
     """Return what the API's function returns for a path that needs no caller."""
-    from handlers import api
+    from job_runners.handlers import api
 
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     return api.handler(request("GET", path, headers=sent), cast(LambdaContext, None))

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from browser import Complaints
 from dashboard_pages import serious
 from faked_answers import JOB, answer
-from work import Unique
+from job_runners.work import Unique
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from every_route import EVERY_ROUTE, Asked, Entry
-from job_runners.connections import Answer
-from local.credentials import session
+from job_runners.client.connections import Answer
+from job_runners.local.credentials import session
 from local_stack import Enforcing
 
 pytestmark = pytest.mark.e2e

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from local.credentials import session
-from local.demo import ORGANIZATION, follow
-from local.sample import write_sample
+from job_runners.local.credentials import session
+from job_runners.local.demo import ORGANIZATION, follow
+from job_runners.local.sample import write_sample
+from job_runners.store.pauses import CACHED
 from local_stack import Local
-from store.pauses import CACHED
 
 pytestmark = pytest.mark.e2e
 

@@ -6,20 +6,20 @@ from functools import partial
 
 import pytest
 
+from job_runners.building.build import Target as Machine
+from job_runners.building.deploy import Deploy
 from job_runners.cli.app_config import AppConfig
 from job_runners.cli.doctor.check import Verdict
 from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
-from local.credentials import credentials, session
-from local.demo import follow
-from local.emulator import tool
-from local.stack_api import stack_api
+from job_runners.local.credentials import credentials, session
+from job_runners.local.demo import follow
+from job_runners.local.emulator import tool
+from job_runners.local.stack_api import stack_api
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
-from tools.build import Target as Machine
-from tools.deploy import Deploy
 
 pytestmark = pytest.mark.e2e
 

@@ -13,9 +13,17 @@ from typing import Any
 
 import pytest
 
-from local.credentials import session
-from local.demo import CAMPAIGN, ORGANIZATION, Imported, follow, run_import, run_job, upload_sample
-from local.pipeline import run_pipeline, texts
+from job_runners.local.credentials import session
+from job_runners.local.demo import (
+    CAMPAIGN,
+    ORGANIZATION,
+    Imported,
+    follow,
+    run_import,
+    run_job,
+    upload_sample,
+)
+from job_runners.local.pipeline import run_pipeline, texts
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

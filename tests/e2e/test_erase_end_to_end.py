@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from job_runners.cli import local_aws
+from job_runners.local.credentials import session
 from jobs_command import jobs
-from local.credentials import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

@@ -16,7 +16,7 @@ from example_apps import EXAMPLES, DjangoApp
 from example_stacks import deploy_example
 from iam_api import IamApi
 from job_runners import AccessDenied
-from local.credentials import credentials, session
+from job_runners.local.credentials import credentials, session
 from local_stack import Enforcing, Local
 from role_probes import AsRole, role_names
 

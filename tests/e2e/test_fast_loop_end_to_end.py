@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from local.emulator import CODE_FOLDER
-from local.new_code import Packages
-from local.watcher import Sources, watching
+from job_runners.building.build import ROOT, SHIPPED
+from job_runners.local.emulator import CODE_FOLDER
+from job_runners.local.new_code import Packages
+from job_runners.local.watcher import Sources, watching
 from local_stack import Local
-from tools.build import ROOT, SHIPPED
 
 pytestmark = pytest.mark.e2e
 
@@ -29,7 +29,7 @@ SAMPLES = 4
 GREET = """
 import pathlib, time
 from pydantic import BaseModel
-from work import RunningJob
+from job_runners.work import RunningJob
 
 class Greet(BaseModel):
     wait_for: str = ""
@@ -41,7 +41,7 @@ def greet(job: RunningJob, payload: Greet) -> dict[str, str]:
 """
 TABLE = """
 
-from jobs.greet import greet
+from job_runners.shipped.jobs.greet import greet
 JOBS["greet"] = Job(greet)
 """
 
@@ -61,7 +61,7 @@ class Checkout:
     def save_version(self, version: str) -> float:
         """Save another version of the job; return how long it is until a job has a result by it."""
         began = time.monotonic()
-        self.save("jobs/greet.py", GREET.format(version=version))
+        self.save("job_runners/shipped/jobs/greet.py", GREET.format(version=version))
         while time.monotonic() < began + PATIENCE:
             if self.greet() == version:
                 return time.monotonic() - began
@@ -109,10 +109,11 @@ def checkout(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     root = tmp_path_factory.mktemp("checkout")
     for name in SHIPPED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        (root / name).parent.mkdir(exist_ok=True)
         copy(ROOT / name, root / name)
     made = Checkout(root, local)
     with _watching(made):
-        table = root / "jobs" / "table.py"
+        table = root / "job_runners/shipped/jobs/table.py"
         table.write_text(table.read_text() + TABLE)
         made.save_version("first")
         yield made

@@ -27,10 +27,10 @@ from hostile_files import NOTE, count_written, write_contacts, write_wide_contac
 from job_runners.cli.dead_letters import redrive
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
-from local import env_file
-from local.credentials import credentials, session
-from local.demo import ORGANIZATION, count_contacts, follow
-from local.sample import Expected
+from job_runners.local import env_file
+from job_runners.local.credentials import credentials, session
+from job_runners.local.demo import ORGANIZATION, count_contacts, follow
+from job_runners.local.sample import Expected
 from local_stack import Local
 from worker_killer import killer
 
@@ -234,7 +234,7 @@ def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
         "JOB_TIMEOUT_SECONDS": "30",
     }
     code = (
-        "from runners import get_job_runner; from runners.base import JobData;"
+        "from job_runners.runners import JobData, get_job_runner;"
         f"payload = {{'key': {upload(local, tmp_path / 'saved.csv')!r}}};"
         "data = JobData(job_type='import_contacts', campaign_id='saved', payload=payload);"
         "print(get_job_runner().dispatch_job(data).id)"
@@ -245,7 +245,9 @@ def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
     job_id = dispatched.stdout.split()[-1]
     assert local.api.get(f"/jobs/{job_id}").json["status"] == "queued"
     worker = subprocess.Popen(
-        [sys.executable, "-m", "runners.legacy"], env=environment, stdout=subprocess.PIPE
+        [sys.executable, "-m", "job_runners.runners.legacy"],
+        env=environment,
+        stdout=subprocess.PIPE,
     )
     try:
         check(local, follow(local.api, job_id), "saved", expected)

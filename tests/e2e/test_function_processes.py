@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from local.credentials import session
-from local.emulator import CODE_FOLDER, emulator
-from local.function_code import activate
-from tools.build import Target
+from job_runners.building.build import Target
+from job_runners.local.credentials import session
+from job_runners.local.emulator import CODE_FOLDER, emulator
+from job_runners.local.function_code import activate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]
 

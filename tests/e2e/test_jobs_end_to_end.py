@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from job_runners.cli import local_aws
+from job_runners.local.credentials import session
+from job_runners.local.demo import ORGANIZATION
 from jobs_command import PATIENCE, jobs
-from local.credentials import session
-from local.demo import ORGANIZATION
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

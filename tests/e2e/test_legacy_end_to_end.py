@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from job_runners.cli.stack import Stack
-from local.credentials import session
-from local.demo import follow
-from local.emulator_fixes import make_good
+from job_runners.local.credentials import session
+from job_runners.local.demo import follow
+from job_runners.local.emulator_fixes import make_good
 from local_stack import Enforcing
 
 pytestmark = pytest.mark.e2e

@@ -16,13 +16,13 @@ import pytest
 
 import chatty_work
 from chatty_work import ANSWER, FORGED, SAID
+from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
+from job_runners.local.credentials import credentials, session
+from job_runners.local.env_file import variables
 from jobs_command import PATIENCE, jobs
-from local.credentials import credentials, session
-from local.env_file import variables
 from local_stack import Local
 from runtime_emulator import runtime_emulator
-from tools.build import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,8 @@ def worker(local: Local) -> Iterator[str]:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(WORK, WORK.name)
         code = (
-            f"import sys\nsys.path.insert(0, {str(local.tree)!r})\nfrom handlers.worker import *\n"
+            f"import sys\nsys.path.insert(0, {str(local.tree)!r})\n"
+            "from job_runners.handlers.worker import *\n"
         )
         archive.writestr("chatty_worker.py", code)
     functions.create_function(
@@ -66,11 +67,11 @@ def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 # In a process of its own, that knows the chatty work as the stack's API does not.
 JOB = f"print(runners.dispatch_job(runners.JobData(job_type={FUNCTION!r})).id)"
 SAVED = f"""
-from runners.dispatch import accept_job
+from job_runners.engine.dispatch.dispatch import accept_job
 print(accept_job(runners.JobData(job_type={FUNCTION!r}), send=runners.sender()).id)
 """
 TASK = """
-from runners.dispatch import noting_the_task
+from job_runners.engine.dispatch.dispatch import noting_the_task
 with noting_the_task() as accepted:
     runners.dispatch_task("chatty_note", {})
 print(accepted.id)
@@ -89,7 +90,7 @@ def dispatch(local: Local, code: str) -> str:
         "EXTENSIONS": WORK.stem,
         "PYTHONPATH": f"{ROOT}:{WORK.parent}",
     }
-    command = [sys.executable, "-c", f"import runners\n{code}"]
+    command = [sys.executable, "-c", f"from job_runners import runners\n{code}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.split()[-1]
 
@@ -164,7 +165,9 @@ def test_under_sam_local_it_is_the_same(local: Local, tmp_path: Path) -> None:
     given |= {"EXTENSIONS": WORK.stem, "PYTHONPATH": f"{local.tree}:{WORK.parent}"}
     job_id = dispatch(local, SAVED)
     log = tmp_path / "worker.log"
-    with runtime_emulator("handlers.worker.handler", local.tree, given, log) as emulator:
+    with runtime_emulator(
+        "job_runners.handlers.worker.handler", local.tree, given, log
+    ) as emulator:
         event = {"v": 1, "kind": "job", "id": job_id, "job_type": FUNCTION, "send_id": "s"}
         for _ in range(2):  # attempts
             assert emulator.invoke(event) is None

@@ -13,8 +13,8 @@ import pytest
 
 from hostile_files import write_contacts
 from job_runners.cli.polling import FINISHED
-from local.credentials import session
-from local.demo import ORGANIZATION
+from job_runners.local.credentials import session
+from job_runners.local.demo import ORGANIZATION
 from local_stack import Local
 from worker_killer import killer
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from job_runners.cli.polling import FINISHED
-from local.credentials import session
+from job_runners.local.credentials import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

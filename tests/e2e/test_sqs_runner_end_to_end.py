@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from local.credentials import session
-from local.demo import follow
-from local.deploy import build, deploy
-from local.emulator import emulator
-from local.stack_api import stack_api
+from job_runners.local.credentials import session
+from job_runners.local.demo import follow
+from job_runners.local.deploy import build, deploy
+from job_runners.local.emulator import emulator
+from job_runners.local.stack_api import stack_api
 from local_stack import roomy_home
-from tools.build import ROOT
 
 # After the others on a local AWS, and not beside them: it starts one of its own.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS")]

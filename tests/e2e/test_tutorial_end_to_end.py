@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from job_runners.building.build import CACHE, ROOT
 from job_runners.cli.problem import Exit
 from local_stack import roomy_home
-from tools.build import CACHE, ROOT
 
 # It starts a local AWS of its own: beside the one that most tests share, and not beside a third.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS, enforcing")]

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from opentelemetry.sdk import trace
 
-import clock
 from deployed_versions import ORGANIZATION, DeployedVersions
-from local.emulator import emulator
+from job_runners import clock
+from job_runners.local.emulator import emulator
+from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import roomy_home
 
 # After the others on a local AWS, and not beside them: it starts one of its own.
@@ -46,7 +47,7 @@ JOBS["paused_letters"] = Job(letters)
 # Moved into an organisation's own package. Their queue has limits now.
 WORK_BEFORE = {
     "acme/__init__.py": """
-from work import Job, Queue, Retry
+from job_runners.work import Job, Queue, Retry
 
 JOBS = {
     "letters": Job("acme.letters:letters", retry=Retry(max_attempts=3, base=3600, cap=3600)),
@@ -80,7 +81,7 @@ def bill(job, payload: Bill):
 WORK_AFTER = {
     "acme/__init__.py": """
 import acme.spans
-from work import Job, Queue, Retry
+from job_runners.work import Job, Queue, Retry
 
 JOBS = {
     "letters": Job("acme.writing:letters", retry=Retry(max_attempts=3, base=3600, cap=3600)),
@@ -124,6 +125,16 @@ def bill(job, payload: Bill):
 """,
 }
 
+
+# The same package as version 0.2.0 imports it.
+WORK_OF_0_2_0 = {
+    APP_PACKAGES_FILE: "acme\n",
+    **{
+        name: text.replace("from job_runners.work", "from work")
+        for name, text in WORK_BEFORE.items()
+    },
+    "acme/letters.py": LETTERS.format(version="0.2.0"),
+}
 
 # OpenTelemetry's SDK, as requirements of an organisation's own would have it.
 OTEL = sorted(Path(trace.__file__).parents[3].glob("opentelemetry*"))
@@ -270,6 +281,43 @@ def test_a_rollback_to_0_1_0_runs_what_it_understands_and_leaves_the_rest(
     time.sleep(5)
     assert versions.job(limited)["status"] in ("queued", "waiting")
     assert versions.job(limited)["legs"] == 0
+
+
+def test_a_stack_of_0_2_0_is_updated_and_taken_back_while_its_jobs_run(
+    versions: DeployedVersions, tmp_path: Path
+) -> None:
+    versions.deploy_release("0.2.0", WORK_OF_0_2_0)
+    go, go_back = tmp_path / "go", tmp_path / "go-back"
+    running = posted_letter(versions, go)
+    versions.wait_until(running, "running")
+    posted_letter(versions, go)
+    waiting = posted_letter(versions, go)  # the queue has two slots
+    versions.wait_until(waiting, "waiting")
+    scheduled = versions.dispatch("letters", delay=3600)
+    failing = versions.dispatch("letters", {"fails": True})
+    versions.wait_until(failing, "retryable")
+
+    versions.deploy_today("today", WORK_BEFORE)
+    for each in (scheduled, failing):
+        versions.as_if_earlier(each, clock.HOUR)
+        assert versions.ended(each)["result"] == {"by": "before"}
+    go.touch()
+    assert versions.ended(running)["result"] == {"by": "0.2.0"}  # the code that it began on
+    assert versions.ended(waiting)["status"] == "succeeded"
+    holders = [posted_letter(versions, go_back) for _ in range(2)]
+    for each in holders:
+        versions.wait_until(each, "running")
+    limited = posted_letter(versions, go_back)
+    versions.wait_until(limited, "waiting")
+    later = versions.dispatch("letters", delay=3600)
+
+    versions.deploy_release("0.2.0", WORK_OF_0_2_0)
+    versions.as_if_earlier(later, clock.HOUR)
+    assert versions.ended(later)["result"] == {"by": "0.2.0"}
+    go_back.touch()
+    assert [versions.ended(each)["result"]["by"] for each in holders] == ["before", "before"]
+    versions.as_if_earlier(limited, 0)
+    assert versions.ended(limited)["status"] == "succeeded"
 
 
 def indexes(versions: DeployedVersions) -> set[str]:

@@ -9,17 +9,19 @@ import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import TransactWriteError
 
-import clock
-from aws import clients
 from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import admission
+from job_runners.engine.running import execution, failure_records
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import limits, lines, pauses, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, during, held, park_in_order, wake_ups
 from outage import Outage
-from runners import admission, execution, failure_records, owner_actions
-from runners.messages import JobMessage
 from sample_work import script
-from store import limits, lines, pauses, verbs
-from store.job_request import JobRequest, Status
-from store.rate import Rate
 from telemetry_lines import logged
 
 

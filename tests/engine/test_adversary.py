@@ -16,14 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from broken_promise import broken_promise
 from early_rescue import rescue_early
-from runners import claiming, due_row, ending, execution, failure_records, retrying, timer
-from store import conditional_write
-from store.job_request import JobRequest, Status
-from testing import chaos
-from testing.simulation.faults import ALL, OFF, Fault
-from testing.simulation.history import History, figures_text, play_seed, stage
-from testing.simulation.invariant_checker import Violation
-from work import running_job
+from job_runners.engine.running import claiming, ending, execution, failure_records, retrying
+from job_runners.engine.tick import due_row, timer
+from job_runners.store import conditional_write
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing import chaos
+from job_runners.testing.simulation.faults import ALL, OFF, Fault
+from job_runners.testing.simulation.history import History, figures_text, play_seed, stage
+from job_runners.testing.simulation.invariant_checker import Violation
+from job_runners.work import running_job
 
 HISTORIES = 125  # in a part: each has a bound of its own, and parts are played beside each other
 PARTS = 4
@@ -124,7 +125,13 @@ def test_a_seed_plays_the_same_history_again() -> None:
 
 def test_a_seed_plays_the_same_history_again_in_another_process() -> None:
     """As whoever replays a broken promise does: sets are in another order there."""
-    command = [sys.executable, "-m", "testing.chaos", "--seed", "13"]  # two schedules are due
+    command = [
+        sys.executable,
+        "-m",
+        "job_runners.testing.chaos",
+        "--seed",
+        "13",
+    ]  # two schedules are due
     first, second = (
         subprocess.run(
             command,
@@ -185,7 +192,7 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 def test_it_notices_when_a_lease_ends_before_its_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("store.verbs.claiming.SKEW", -50_000)
+    monkeypatch.setattr("job_runners.store.verbs.claiming.SKEW", -50_000)
     assert "rescued from a worker that is alive" in broken_promise(near=2)
 
 
@@ -219,7 +226,7 @@ def test_it_notices_when_nobody_reads_after_a_lost_response(
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for where in ("store.verbs", "store.verbs.claiming"):
+    for where in ("job_runners.store.verbs", "job_runners.store.verbs.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
     assert "times" in broken_promise()
 

@@ -8,10 +8,12 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
-from runners import children, dispatch, pausing
-from store import conditional_write, owner_verbs, steps, verbs
-from store.job_request import JobRequest, Status, new_id
-from testing.simulation.history import stage
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.lines import pausing
+from job_runners.engine.running import children
+from job_runners.store import conditional_write, owner_verbs, steps, verbs
+from job_runners.store.job_request import JobRequest, Status, new_id
+from job_runners.testing.simulation.history import stage
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +58,8 @@ def test_it_notices_when_a_step_that_is_done_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find = steps.find
-    monkeypatch.setattr("store.steps.find", lambda job, name: None)
-    monkeypatch.setattr("testing.simulation.history.steps", _Found(find))
+    monkeypatch.setattr("job_runners.store.steps.find", lambda job, name: None)
+    monkeypatch.setattr("job_runners.testing.simulation.history.steps", _Found(find))
     assert "was taken again" in broken_promise(near=133)
 
 
@@ -68,7 +70,7 @@ class _Found:
 
 def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "derived_id", lambda *_: new_id())
-    monkeypatch.setattr("work.running_job.RunningJob._once", lambda *given: given[-1]())
+    monkeypatch.setattr("job_runners.work.running_job.RunningJob._once", lambda *given: given[-1]())
     assert "is more than one job" in broken_promise(near=75)
 
 
@@ -81,8 +83,8 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
-    monkeypatch.setattr("store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
-    monkeypatch.setattr("testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
+    monkeypatch.setattr("job_runners.store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
+    monkeypatch.setattr("job_runners.testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
     assert "before its time" in broken_promise(near=47)
 
 
@@ -90,7 +92,7 @@ def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(owner_verbs, "_same_owner", lambda job: anything())
-    monkeypatch.setattr("runners.owner_actions.delete", lambda row: row.delete())
+    monkeypatch.setattr("job_runners.engine.control.owner_actions.delete", lambda row: row.delete())
     assert "was deleted while it was" in broken_promise()
 
 
@@ -107,6 +109,6 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
         return owner_verbs.requeue(row, max_attempts=3)
 
     monkeypatch.setattr(conditional_write, "write", without)
-    monkeypatch.setattr("runners.owner_actions.retry_again", retry)
-    monkeypatch.setattr("testing.simulation.operators._GIVEN_UP", tuple(Status))
+    monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)
+    monkeypatch.setattr("job_runners.testing.simulation.operators._GIVEN_UP", tuple(Status))
     assert broken_promise()

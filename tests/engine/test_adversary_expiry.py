@@ -6,19 +6,28 @@ from typing import Any
 
 import pytest
 
-import clock
-from runners import pausing
+from job_runners import clock
+from job_runners.engine.lines import pausing
+from job_runners.store import (
+    line_entries,
+    line_items,
+    lines,
+    pauses,
+    schedules,
+    steps,
+    uniqueness,
+    used_keys,
+)
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LIFETIME, LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
+from job_runners.store.schedules import Schedule, changing, writing
+from job_runners.testing.simulation.declared_queues import LIMITED
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.history import stage
+from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
-from store import line_entries, line_items, lines, pauses, schedules, steps, uniqueness, used_keys
-from store.job_request import JobRequest
-from store.line_items import LIFETIME, LineItem
-from store.pauses import Kind
-from store.rate import Rate
-from store.schedules import Schedule, changing, writing
-from testing.simulation.declared_queues import LIMITED
-from testing.simulation.faults import Fault
-from testing.simulation.history import stage
-from work import Queue
 
 Script = Callable[[ScriptedHistory], object]
 DAYS = 25  # a job may wait for 30

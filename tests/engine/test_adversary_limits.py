@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
-from runners import failure_records, gates
-from store import conditional_write, holdings
-from store.job_request import JobRequest, Status
-from store.lines import Line
-from testing.simulation.faults import Fault
-from testing.simulation.history import stage
+from job_runners.engine.running import failure_records, gates
+from job_runners.store import conditional_write, holdings
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.lines import Line
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.history import stage
 
 STARTABLE = (Status.SCHEDULED, Status.QUEUED, Status.RETRYABLE)
 
@@ -100,5 +100,5 @@ def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
 def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("store.verbs.ending._capacity_kept", lambda job: [])
+    monkeypatch.setattr("job_runners.store.verbs.ending._capacity_kept", lambda job: [])
     assert "has paid twice for one start" in noticed(near=48)

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-import clock
-from runners import admission, sweeping
+from job_runners import clock
+from job_runners.engine.lines import admission, sweeping
+from job_runners.store import conditional_write, limits, line_items, line_rates, owner_verbs, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LineItem
+from job_runners.store.lines import Line
+from job_runners.store.rate import Rate
+from job_runners.store.verbs import claiming, parking
+from job_runners.testing.simulation.active_limits import SWEPT_AFTER
+from job_runners.testing.simulation.declared_queues import LIMITED
+from job_runners.testing.simulation.history import stage
 from scripted_history import ScriptedHistory, before, scripted
-from store import conditional_write, limits, line_items, line_rates, owner_verbs, verbs
-from store.job_request import JobRequest
-from store.line_items import LineItem
-from store.lines import Line
-from store.rate import Rate
-from store.verbs import claiming, parking
-from testing.simulation.active_limits import SWEPT_AFTER
-from testing.simulation.declared_queues import LIMITED
-from testing.simulation.history import stage
 
 SWEEP = sweeping._sweep
 Script = Callable[[ScriptedHistory], None]

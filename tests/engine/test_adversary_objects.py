@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from aws import bucket
 from broken_promise import broken_promise
-from store import blobs
-from testing.simulation.history import stage
+from job_runners.aws import bucket
+from job_runners.store import blobs
+from job_runners.testing.simulation.history import stage
 
 
 @pytest.fixture(autouse=True)

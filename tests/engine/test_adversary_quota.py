@@ -2,10 +2,10 @@
 
 import pytest
 
-from store import conditional_write
-from store.job_request import JobRequest
-from testing.simulation.history import play_seed, stage
-from testing.simulation.invariant_checker import Violation
+from job_runners.store import conditional_write
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.invariant_checker import Violation
 
 HISTORIES = 30
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from pynamodb.expressions.condition import Condition
 
-import clock
 from broken_promise import broken_promise
-from runners import due_schedule, occurrence, schedules
-from runners.occurrence import Choice
-from store import conditional_write, queries
-from store import schedules as store
-from store.schedules import Schedule, Step, writing
-from store.transactions import RecordWrite
-from testing.simulation.faults import ALL, Fault
-from testing.simulation.history import figures_text, play_seed, stage
-from work.occurrences import next_after
+from job_runners import clock
+from job_runners.engine.schedules import due_schedule, occurrence, schedules
+from job_runners.engine.schedules.occurrence import Choice
+from job_runners.store import conditional_write, queries
+from job_runners.store import schedules as store
+from job_runners.store.schedules import Schedule, Step, writing
+from job_runners.store.transactions import RecordWrite
+from job_runners.testing.simulation.faults import ALL, Fault
+from job_runners.testing.simulation.history import figures_text, play_seed, stage
+from job_runners.work.occurrences import next_after
 
 HISTORIES = 12
 

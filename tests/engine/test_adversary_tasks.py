@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
-from runners import execution, failure_records, retrying
-from runners.messages import TaskMessage
-from runners.retrying import seconds_before_retry
-from testing.simulation.history import stage
-from work.retry import Retry
+from job_runners.engine.running import execution, failure_records, retrying
+from job_runners.engine.running.retrying import seconds_before_retry
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.testing.simulation.history import stage
+from job_runners.work.retry import Retry
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
-from store import blobs, conditional_write, holdings, uniqueness
-from store.job_request import JobRequest
-from testing.simulation.faults import Fault
-from testing.simulation.history import stage
+from job_runners.store import blobs, conditional_write, holdings, uniqueness
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.history import stage
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_a_retry_by_hand_takes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runners.owner_actions._unique_key", lambda *_: None)
+    monkeypatch.setattr("job_runners.engine.control.owner_actions._unique_key", lambda *_: None)
     assert "has no key" in noticed(near=8)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-import work.alarm
-from work.alarm import alarm, answered_by, defer_alarm
-from work.signals import TimeOver
+import job_runners.work.alarm
+from job_runners.work.alarm import alarm, answered_by, defer_alarm
+from job_runners.work.signals import TimeOver
 
 
 def test_the_alarm_rings_once_and_never_after_its_block() -> None:
@@ -25,7 +25,7 @@ def test_the_alarm_rings_once_and_never_after_its_block() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("when", [(signal, "setitimer"), (work.alarm, "_disarm")])
+@pytest.mark.parametrize("when", [(signal, "setitimer"), (job_runners.work.alarm, "_disarm")])
 def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
     monkeypatch: pytest.MonkeyPatch, when: tuple[ModuleType, str]
 ) -> None:
@@ -41,7 +41,7 @@ def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
     with pytest.raises(TimeOver), alarm(60):
         pass
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert not work.alarm._Alarm.armed
+    assert not job_runners.work.alarm._Alarm.armed
 
 
 def test_one_that_rings_once_its_block_has_ended_is_not_heard(

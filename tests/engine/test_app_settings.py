@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-import clock
-from aws import clients
-from errors import DoNotRetry, InvalidDefinition
-from testing.aws import forget
-from testing.shipped_operations import full_client
-from work import app_setting, app_settings
-from work.errors import AppSettingMissing, AppSettingsUnreadable
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.errors import DoNotRetry, InvalidDefinition
+from job_runners.testing.aws import forget
+from job_runners.testing.shipped_operations import full_client
+from job_runners.work import app_setting, app_settings
+from job_runners.work.errors import AppSettingMissing, AppSettingsUnreadable
 
 PATH = "/job-runners/app"
 

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-import clock
 from api_events import Logged
 from bench import Bench
 from entry_files import Outfit
-from errors import DoNotRetry
-from runners import execution, failure_records
-from runners.errors import BrokenEntries
-from runners.messages import TaskMessage
-from runners.registry import registry
+from job_runners import clock
+from job_runners.engine.registry.errors import BrokenEntries
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import execution, failure_records
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import DoNotRetry
+from job_runners.store import owner_verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.work import CurrentWork, RunningJob
+from job_runners.work.around import Around
+from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.signals import CancelAsked, LegOver, TimeOver
 from sample_work import Sample, script
-from store import owner_verbs
-from store.job_request import JobRequest, Status
-from work import CurrentWork, RunningJob
-from work.around import Around
-from work.errors import EntryNotLoaded
-from work.signals import CancelAsked, LegOver, TimeOver
 
 Put = Callable[..., None]
 
@@ -316,7 +316,7 @@ def tracked(work):
     yield
 """
 TABLE = """
-from work import Job
+from job_runners.work import Job
 JOBS = {"letters": Job("outfit.letters:count")}
 AROUND = ["outfit.tracking:tracked"]
 """

@@ -10,11 +10,11 @@ import pytest
 from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
+from job_runners.store import blobs
+from job_runners.store.job_request import Status
+from job_runners.work import RunningJob, alarm, event_loop
+from job_runners.work.signals import TimeOver
 from sample_work import Sample
-from store import blobs
-from store.job_request import Status
-from work import RunningJob, alarm, event_loop
-from work.signals import TimeOver
 
 pytestmark = pytest.mark.usefixtures("async_bench")
 

@@ -13,13 +13,13 @@ import pytest
 from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
-from runners import pausing
+from job_runners.engine.lines import pausing
+from job_runners.store import owner_verbs, verbs
+from job_runners.store.job_request import Status
+from job_runners.store.pauses import Kind
+from job_runners.work import RunningJob, event_loop
+from job_runners.work.signals import LegOver
 from sample_work import Sample
-from store import owner_verbs, verbs
-from store.job_request import Status
-from store.pauses import Kind
-from work import RunningJob, event_loop
-from work.signals import LegOver
 
 pytestmark = pytest.mark.usefixtures("async_bench")
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-import clock
 from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
-from runners import execution
-from runners.messages import JobMessage
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store.job_request import Status
+from job_runners.work import RunningJob
 from sample_work import Sample
-from store.job_request import Status
-from work import RunningJob
 
 pytestmark = pytest.mark.usefixtures("async_bench")
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-import clock
 from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
-from runners import execution
-from runners.messages import TaskMessage
+from job_runners import clock
+from job_runners.building.build import ROOT
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.work import RunningJob
 from sample_work import Sample
-from store import blobs
-from store.job_request import JobRequest, Status
-from tools.build import ROOT
-from work import RunningJob
 
 pytestmark = pytest.mark.usefixtures("async_bench")
 
@@ -153,9 +153,9 @@ def test_so_it_is_when_the_job_is_about_to_end(bench: Bench) -> None:
 
 def test_other_work_does_without_asyncio() -> None:
     program = (
-        "import sys; from runners.registry import registry\n"
+        "import sys; from job_runners.engine.registry.registry import registry\n"
         "job = registry().job('post_webhook'); registry().load(job)\n"
-        "print('work.event_loop' in sys.modules)"
+        "print('job_runners.work.event_loop' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

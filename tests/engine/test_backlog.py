@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import clock
 from backlog_world import WORKERS, World
-from runners import telemetry
+from job_runners import clock
+from job_runners.engine.telemetry import telemetry
+from job_runners.testing.aws import forget
 from sample_work import script
-from testing.aws import forget
 
 CHAOS = bool(os.environ.get("CHAOS"))
 SCALE = 1 if CHAOS else 10
@@ -27,7 +27,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     forget()
     script.reset()
     telemetry.logger.setLevel("CRITICAL")
-    monkeypatch.setattr("runners.metrics.emit", lambda *_, **__: None)
+    monkeypatch.setattr("job_runners.engine.telemetry.metrics.emit", lambda *_, **__: None)
     world = World(monkeypatch, job_takes=JOB_TAKES, scale=SCALE)
     world.note_rescues(monkeypatch)
     yield world

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
-import clock
-import handlers.failures
-import handlers.timer
-import handlers.worker
+import job_runners.handlers.failures
+import job_runners.handlers.timer
+import job_runners.handlers.worker
 from api_events import call
 from api_worker import send_to_lambda
-from aws import clients
-from errors import SendFailed, SendInDoubt
 from fake_lambda import FakeLambda
-from runners import get_job_runner, lambda_async
-from runners.base import JobData
-from runners.messages import TaskMessage
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import SendFailed, SendInDoubt
+from job_runners.runners import get_job_runner, lambda_async
+from job_runners.runners.base import JobData
+from job_runners.store import queries
+from job_runners.store.job_request import Status
+from job_runners.testing.lambda_context import Context
 from sample_work import script
-from store import queries
-from store.job_request import Status
-from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -123,7 +123,7 @@ def test_a_delayed_task_that_may_have_been_sent_does_not_go_back_to_its_queue(
 ) -> None:
     break_down(UNANSWERED)
     records = {"Records": [{"messageId": "m", "body": json.dumps(TASK)}]}
-    answer = handlers.timer.handler(records, Context(seconds=60))  # type: ignore[arg-type]
+    answer = job_runners.handlers.timer.handler(records, Context(seconds=60))  # type: ignore[arg-type]
     assert (answer, heard) == ({"batchItemFailures": []}, {"Invoke": 1})
 
 
@@ -136,7 +136,7 @@ def test_the_next_attempt_of_a_task_is_not_sent_twice(
     script.task = fail
     break_down(UNANSWERED)
     event = TASK | {"name": "sample_note_again"}
-    handlers.worker.handler(event, Context())  # type: ignore[arg-type]  # or Lambda had a record
+    job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]  # or Lambda had a record
     assert heard == {"SendMessage": 1}
 
 
@@ -146,7 +146,7 @@ def test_a_failure_record_of_a_task_that_may_have_been_sent_is_not_kept(
     break_down(UNANSWERED)
     record = {"requestContext": {"condition": "EventAgeExceeded"}, "requestPayload": TASK}
     batch = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
-    answer = handlers.failures.handler(batch, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.failures.handler(batch, Context())  # type: ignore[arg-type]
     assert (answer, heard) == ({"batchItemFailures": []}, {"SendMessage": 1})
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-import clock
 from api_events import Answer, call
-from aws import clients
 from bench import Bench
-from runners import owner_actions
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.store import steps
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing import moto_direct
 from sample_work import script
-from store import steps
-from store.job_request import JobRequest, Status
-from testing import moto_direct
 
 TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
 

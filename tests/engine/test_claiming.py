@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-import clock
 import job_rows
 from bench import Bench
 from entry_files import Outfit
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
 from outage import Outage
-from runners import execution
-from runners.messages import JobMessage
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest, Status
 from telemetry_lines import logged
 
 
@@ -74,13 +74,13 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None
         do()
         return row
 
-    monkeypatch.setattr("runners.claiming.read", read_then_do)
+    monkeypatch.setattr("job_runners.engine.running.claiming.read", read_then_do)
 
 
 def test_if_it_is_deleted_there_is_nothing_to_give_back(
     bench: Bench, unheard: JobRequest, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
 ) -> None:
-    monkeypatch.setattr("runners.claiming.read", lambda job_id: None)
+    monkeypatch.setattr("job_runners.engine.running.claiming.read", lambda job_id: None)
     bench.run(unheard, seconds=60)
     assert said(lines)[-1] == "crashed"
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-import settings
 from bench import Bench
 from counted_units import Units
+from job_runners import settings
+from job_runners.building.build import ROOT
 from job_runners.cli import cost_model
 from job_runners.cli.cost_model import Workload
+from job_runners.store import limits, pauses
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.rate import Rate
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import limits, pauses
-from store.job_request import JobRequest, Status
-from store.rate import Rate
-from testing.aws import forget
-from tools.build import ROOT
 
 
 @pytest.fixture

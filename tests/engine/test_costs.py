@@ -14,15 +14,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-import clock
 from api_worker import send_to_lambda
-from aws import clients
 from fake_lambda import FakeLambda
-from runners import get_job_runner, lambda_async, timer
-from runners.base import JobData
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.tick import timer
+from job_runners.runners import get_job_runner, lambda_async
+from job_runners.runners.base import JobData
+from job_runners.store import limits, pauses, queries, verbs
+from job_runners.work import context
 from sample_work import script
-from store import limits, pauses, queries, verbs
-from work import context
 from write_units import size, write_units
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -288,8 +289,9 @@ def test_many_dispatches_take_a_connection_for_each_thread(lambda_front: None) -
 
 def test_importing_the_worker_builds_no_client() -> None:
     code = (
-        "import json, handlers.worker, aws.clients, sys;"
-        "print(json.dumps([list(aws.clients._clients), aws.clients._session is None]))"
+        "import json, job_runners.handlers.worker, sys;"
+        "from job_runners.aws import clients;"
+        "print(json.dumps([list(clients._clients), clients._session is None]))"
     )
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ

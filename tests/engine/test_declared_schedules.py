@@ -10,19 +10,19 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-import clock
 from bench import Bench
-from errors import ScheduleNotFound
 from hourly import HOUR, MINUTE, NOON, Time, get, hourly
-from runners import declared_schedules, recurring, schedules
-from runners.recurring import Outcome
-from runners.registry import registry
-from store import schedule_marks
-from store.schedules import Schedule
+from job_runners import clock
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.errors import ScheduleNotFound
+from job_runners.store import schedule_marks
+from job_runners.store.schedules import Schedule
+from job_runners.testing import moto_direct
+from job_runners.work import Job, RunningJob
+from job_runners.work.recurring import Recurring
 from telemetry_lines import logged
-from testing import moto_direct
-from work import Job, RunningJob
-from work.recurring import Recurring
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 

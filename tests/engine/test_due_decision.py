@@ -2,12 +2,19 @@
 
 from typing import Any
 
-import clock
-from runners import due_decision
-from runners.due_decision import Action, Disposition, Facts, ParkInLine, Postpone, SendMessage
-from store.job_request import ROW_VERSION, JobRequest, Lane, Status
-from store.limits import Limits
-from store.pauses import Pause
+from job_runners import clock
+from job_runners.engine.tick import due_decision
+from job_runners.engine.tick.due_decision import (
+    Action,
+    Disposition,
+    Facts,
+    ParkInLine,
+    Postpone,
+    SendMessage,
+)
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.limits import Limits
+from job_runners.store.pauses import Pause
 
 NOW = 1_800_000_000_000
 PAUSE = Pause("paused", "queue#q")

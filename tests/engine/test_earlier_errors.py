@@ -4,9 +4,9 @@ from typing import Any
 
 from api_events import call
 from bench import Bench
-from runners import owner_actions
+from job_runners.engine.control import owner_actions
+from job_runners.store.job_request import JobRequest, Status
 from sample_work import script
-from store.job_request import JobRequest, Status
 
 
 def fails(words: str) -> Any:

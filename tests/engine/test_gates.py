@@ -6,20 +6,22 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.running import failure_records
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import limits, pauses, verbs
+from job_runners.store import lines as store_lines
+from job_runners.store.job_request import Status
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
+from job_runners.testing.aws import forget
 from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
 from outage import Outage
-from runners import failure_records, owner_actions, pausing
-from runners.messages import JobMessage
 from sample_work import script
-from store import limits, pauses, verbs
-from store import lines as store_lines
-from store.job_request import Status
-from store.pauses import Kind
-from store.rate import Rate
 from telemetry_lines import logged
-from testing.aws import forget
 
 GATES = ["none", "a pause elsewhere", "limits"]
 

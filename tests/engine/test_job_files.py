@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from api_events import call
-from aws import bucket, multipart
 from bench import Bench
+from job_runners.aws import bucket, multipart
+from job_runners.store.job_request import Status
+from job_runners.testing.files import read_file, upload
+from job_runners.testing.inline import result_of
+from job_runners.work import MissingObject, ObjectChanged, RunningJob
 from sample_work import script
-from store.job_request import Status
-from testing.files import read_file, upload
-from testing.inline import result_of
-from work import MissingObject, ObjectChanged, RunningJob
 
 ACME = {"organization_id": "acme"}
 
@@ -114,7 +114,7 @@ def test_a_job_writes_into_its_own_folders_alone(run: Any) -> None:
 def test_a_large_file_is_read_in_parts_from_where_a_job_left_off(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("work.files._READ_AHEAD", 64)
+    monkeypatch.setattr("job_runners.work.files._READ_AHEAD", 64)
     lines = [f"row {number}\r\n".encode() for number in range(100)]
     key = upload("rows.txt", b"".join(lines), **ACME)
     asked: list[int] = []
@@ -154,7 +154,7 @@ def test_a_large_file_is_read_in_parts_from_where_a_job_left_off(
 def test_a_file_that_is_replaced_is_not_mixed_with_the_old_one(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("work.files._READ_AHEAD", 4)
+    monkeypatch.setattr("job_runners.work.files._READ_AHEAD", 4)
     key = upload("rows.txt", b"old and long", **ACME)
 
     def work(job: RunningJob) -> str:

@@ -6,18 +6,14 @@ from typing import Any
 
 import pytest
 
-import clock
-import runners
-from errors import (
-    RetryAfter,
-    SendFailed,
-)
+from job_runners import clock, runners
+from job_runners.engine.tick import timer
+from job_runners.errors import RetryAfter, SendFailed
+from job_runners.store import queries
+from job_runners.store.job_request import Status
+from job_runners.testing.shipped_operations import full_client
 from runner_bench import RunnerBench
-from runners import timer
 from sample_work import script
-from store import queries
-from store.job_request import Status
-from testing.shipped_operations import full_client
 
 
 def test_a_redelivered_event_does_not_run_the_job_again(lambda_bench: RunnerBench) -> None:

@@ -2,15 +2,17 @@
 
 from typing import Any
 
-import clock
 from bench import Bench
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import Message, QueueMessage
+from job_runners.runners import legacy, legacy_worker
+from job_runners.store import conditional_write, limits
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, during, park_in_order
-from runners import execution, legacy, legacy_worker, timer
-from runners.messages import Message, QueueMessage
 from sample_work import script
-from store import conditional_write, limits
-from store.job_request import JobRequest, Status
-from store.rate import Rate
 
 
 def poll_for(bench: Bench, seconds: int) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from aws import clients
+from job_runners.aws import clients
+from job_runners.runners import get_job_runner, legacy
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 from runner_bench import RunnerBench
-from runners import get_job_runner, legacy
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest, Status
-from testing.aws import forget
 
 Choose = Callable[[str], RunnerBench]
 

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-import clock
 import job_rows
-from errors import PreconditionFailed
-from runners import get_job_runner, lease, legacy, timer
-from runners.base import JobData
-from runners.messages import JobMessage, TaskMessage
+from job_runners import clock
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, TaskMessage
+from job_runners.errors import PreconditionFailed
+from job_runners.runners import get_job_runner, lease, legacy
+from job_runners.runners.base import JobData
+from job_runners.store import conditional_write, queries, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import conditional_write, queries, verbs
-from store.job_request import JobRequest, Lane, Status
-from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -31,7 +32,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setenv("JOBS_SYNC", "false")
     monkeypatch.setenv("JOB_TIMEOUT_SECONDS", "1")
     monkeypatch.setattr(verbs, "SKEW", 1_500)
-    monkeypatch.setattr("store.verbs.claiming.SKEW", 1_500)
+    monkeypatch.setattr("job_runners.store.verbs.claiming.SKEW", 1_500)
     forget()
     script.reset()
     event, begun = threading.Event(), threading.Event()
@@ -94,7 +95,9 @@ def test_a_job_that_outlives_its_lease_in_a_living_thread_is_left_alone(
 def test_once_its_process_is_gone_the_lease_runs_out(
     release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runners.lease._keep", lambda *_: None)  # as when no thread is left
+    monkeypatch.setattr(
+        "job_runners.runners.lease._keep", lambda *_: None
+    )  # as when no thread is left
     row = dispatch("sample_once")
     polls(10, until=lambda: stored(row).status is Status.RUNNING)
     look_now(row)

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.schedules import schedules
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, TaskMessage, decode
+from job_runners.runners import legacy_worker
+from job_runners.store.job_request import Status
+from job_runners.work.recurring import Recurring
 from outage import Outage
-from runners import execution, legacy_worker, schedules, timer
-from runners.messages import JobMessage, TaskMessage, decode
 from sample_work import script
-from store.job_request import Status
 from telemetry_lines import logged
-from work.recurring import Recurring
 
 
 class Children:

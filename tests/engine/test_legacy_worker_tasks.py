@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
-from runners import execution, legacy_worker, telemetry
-from runners.messages import JobMessage, TaskMessage, encode
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.running import execution
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, TaskMessage, encode
+from job_runners.runners import legacy_worker
+from job_runners.store.job_request import DUE_SHARDS, JobRequest, Status
 from sample_work import Sample, script
-from store.job_request import DUE_SHARDS, JobRequest, Status
 from telemetry_lines import logged
 
 
@@ -45,7 +47,8 @@ def test_one_that_there_is_no_time_for_is_logged_as_failed(
     monkeypatch.setattr("signal.signal", lambda *_: None)
     failed: list[str] = []
     monkeypatch.setattr(
-        "runners.telemetry.task_failed", lambda message, error: failed.append(message.name)
+        "job_runners.engine.telemetry.telemetry.task_failed",
+        lambda message, error: failed.append(message.name),
     )
     tasks = legacy_worker._Tasks(clock.now() + 60_000)
     tasks.send(TaskMessage(id="t", name="sample_note", payload={}), delay=30)

@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-import clock
 import job_rows
 from bench import Bench
-from errors import InvalidDefinition
-from runners import execution, pausing, registry
-from runners.messages import JobMessage, Message
+from job_runners import clock
+from job_runners.engine.lines import pausing
+from job_runners.engine.registry import registry
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import InvalidDefinition
+from job_runners.store import queries, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing.aws import forget
+from job_runners.work.definitions import Job
+from job_runners.work.retry import Retry
 from sample_work import again, once, script
-from store import queries, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from testing.aws import forget
-from work.definitions import Job
-from work.retry import Retry
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -41,7 +43,7 @@ def define(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
         found = registry.registry()
         changed = registry.Registry({**found.jobs, "sample_again": job}, found.tasks)
         monkeypatch.setattr(execution, "registry", lambda: changed)
-        monkeypatch.setattr("runners.retrying.registry", lambda: changed)
+        monkeypatch.setattr("job_runners.engine.running.retrying.registry", lambda: changed)
 
     return replace
 
@@ -279,7 +281,7 @@ def test_the_next_attempt_has_its_whole_timeout_again() -> None:
 def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from runners import timer
+    from job_runners.engine.tick import timer
 
     sent: list[Message] = []
     row = job_rows.saved()

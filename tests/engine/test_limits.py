@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import UpdateError
 
-import clock
-from aws import clients
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.lines.limits import declared_limits, key_of, limits_of
+from job_runners.engine.registry.registry import Registry, registry
+from job_runners.store import limits
+from job_runners.store.limits import Limits
+from job_runners.work import Queue, Rate
 from outage import Outage
-from runners.limits import declared_limits, key_of, limits_of
-from runners.registry import Registry, registry
-from store import limits
-from store.limits import Limits
-from work import Queue, Rate
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 def declared(environment: None, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Queue]:
     queues = {"mailings": Queue(slots=3, per="list", rate=Rate(30, seconds=60), order="fair")}
     found = Registry({}, {}, queues=queues)
-    monkeypatch.setattr("runners.limits.registry", lambda: found)
+    monkeypatch.setattr("job_runners.engine.lines.limits.registry", lambda: found)
     return queues
 
 

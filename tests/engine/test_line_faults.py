@@ -5,17 +5,19 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import TransactWriteError
 
-import clock
 from bench import Bench
-from errors import NeverStarted
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.tick import due_decision
+from job_runners.errors import NeverStarted
+from job_runners.store import limits, line_entries, lines, pauses, used_keys, verbs
+from job_runners.store.job_request import Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
 from limited_queue import QUEUE, dispatch, wake_ups
 from outage import Outage
-from runners import due_decision, owner_actions, pausing
 from sample_work import script
-from store import limits, line_entries, lines, pauses, used_keys, verbs
-from store.job_request import Status
-from store.line_items import LineItem
-from store.pauses import Kind
 
 
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
@@ -50,14 +52,14 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     new_entry = line_entries.new_entry
 
     def first_ends(*args: Any) -> Any:
-        monkeypatch.setattr("store.verbs.parking.new_entry", new_entry)
+        monkeypatch.setattr("job_runners.store.verbs.parking.new_entry", new_entry)
         entry = new_entry(*args)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("unheard", 3, only="TransactWriteItems")
         return entry
 
     def work(job: Any, payload: object) -> None:
-        monkeypatch.setattr("store.verbs.parking.new_entry", first_ends)
+        monkeypatch.setattr("job_runners.store.verbs.parking.new_entry", first_ends)
         bench.run(second)
 
     script.job = work

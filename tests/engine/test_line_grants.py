@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import DeleteError, UpdateError
 
-import clock
-from aws import clients
 from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.store import limits, line_entries, line_rates, lines, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LineItem
+from job_runners.store.rate import Rate
+from job_runners.store.transactions import RaceLost
 from limited_queue import PLACE, QUEUE
 from outage import Outage
-from store import limits, line_entries, line_rates, lines, verbs
-from store.job_request import JobRequest
-from store.line_items import LineItem
-from store.rate import Rate
-from store.transactions import RaceLost
 
 
 def slot(number: int, **fields: Any) -> LineItem:

@@ -8,24 +8,21 @@ import pytest
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
-import clock
 import sample_work
-from aws import clients
 from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing, sweeping
+from job_runners.engine.running import gates
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import blobs, limits, lines, pauses, used_keys, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing.aws import forget
+from job_runners.work import Queue
 from limited_queue import QUEUE, dispatch, during, held
 from noted_keys import note
-from runners import (
-    gates,
-    owner_actions,
-    pausing,
-    sweeping,
-)
-from runners.messages import JobMessage
-from store import blobs, limits, lines, pauses, used_keys, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from testing.aws import forget
-from work import Queue
 
 # --- keys -----------------------------------------------------------------------------------------
 

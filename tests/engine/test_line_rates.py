@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-import clock
 from bench import Bench
+from job_runners import clock
+from job_runners.engine.lines import admission, pausing
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import QueueMessage
+from job_runners.store import limits, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, items
-from runners import admission, execution, pausing
-from runners.messages import QueueMessage
 from sample_work import script
-from store import limits, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from store.rate import Rate
 
 
 def end_leg(bench: Bench, job: Any, *legs: int) -> None:

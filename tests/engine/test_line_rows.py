@@ -7,18 +7,20 @@ from typing import Any, cast
 import pytest
 from pynamodb.expressions.update import Action
 
-import clock
 from bench import Bench
 from job_rows import make_unreadable
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import admission
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.tick import due_row
+from job_runners.store import limits, lines, verbs
+from job_runners.store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
+from job_runners.testing import moto_direct
+from job_runners.work.definitions import Job
 from limited_queue import QUEUE, dispatch, during, park_in_order
-from runners import admission, due_row, owner_actions
-from runners.registry import registry
 from sample_work import script
-from store import limits, lines, verbs
-from store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
 from telemetry_lines import emitted
-from testing import moto_direct
-from work.definitions import Job
 
 
 def hours(bench: Bench, number: int) -> None:

@@ -4,26 +4,21 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import RunnerCannotResend
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import admission, pausing
+from job_runners.engine.running import execution, failure_records, gates
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import RunnerCannotResend
+from job_runners.store import limits, lines, queries, verbs
+from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
-from runners import (
-    admission,
-    execution,
-    failure_records,
-    gates,
-    owner_actions,
-    pausing,
-    timer,
-)
-from runners.messages import JobMessage
 from sample_work import script
-from store import limits, lines, queries, verbs
-from store.job_request import LIMITED_VERSION, JobRequest, Status
-from store.line_items import LineItem
-from store.pauses import Kind
-from store.rate import Rate
 
 
 def end_leg(bench: Bench, job: Any, *legs: int) -> None:
@@ -218,7 +213,7 @@ def test_a_claim_that_was_overtaken_before_its_row_was_read_is_none(
     claims: list[str | None] = []
 
     def overtaken(job_id: str) -> JobRequest | None:
-        monkeypatch.setattr("store.conditional_write.read", read)
+        monkeypatch.setattr("job_runners.store.conditional_write.read", read)
         one_slot.advance(1000)
         one_slot.tick()
         assert one_slot.read(row).status is Status.RETRYABLE
@@ -227,7 +222,7 @@ def test_a_claim_that_was_overtaken_before_its_row_was_read_is_none(
         return read(job_id)
 
     read = queries.read
-    monkeypatch.setattr("store.conditional_write.read", overtaken)
+    monkeypatch.setattr("job_runners.store.conditional_write.read", overtaken)
     ran: list[str] = []
     script.job = lambda job, payload: ran.append(job.id)
     after = one_slot.run(row)
@@ -271,7 +266,9 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
 ) -> None:
     row, waiting = dispatch(one_slot), dispatch(one_slot)
     with monkeypatch.context() as patched:
-        patched.setattr("runners.admission.admit_waiting_after", lambda row, send: None)
+        patched.setattr(
+            "job_runners.engine.lines.admission.admit_waiting_after", lambda row, send: None
+        )
         during(one_slot, lambda: one_slot.run(waiting), row)
     assert one_slot.read(waiting).status is Status.WAITING
     event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"}
@@ -284,7 +281,9 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
 ) -> None:
     row, waiting = dispatch(one_slot), [dispatch(one_slot) for _ in range(3)]
     with monkeypatch.context() as patched:
-        patched.setattr("runners.admission.admit_waiting_after", lambda row, send: None)
+        patched.setattr(
+            "job_runners.engine.lines.admission.admit_waiting_after", lambda row, send: None
+        )
         during(one_slot, lambda: [one_slot.run(each) for each in waiting], row)
     one_slot.advance(3700)
     looked: list[str] = []
@@ -410,7 +409,7 @@ def test_organisations_take_turns_in_a_fair_queue(
 def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it_again(
     one_slot: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runners.configured.sender", lambda: None)
+    monkeypatch.setattr("job_runners.engine.configured.sender", lambda: None)
     with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
         dispatch(one_slot, job_type="sample_once")
 

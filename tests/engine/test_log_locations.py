@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-import runners
 from bench import Bench
-from runners import owner_actions, telemetry
+from job_runners import runners
+from job_runners.engine.control import owner_actions
+from job_runners.engine.telemetry import telemetry
 from sample_work import script
 from telemetry_lines import logged
 

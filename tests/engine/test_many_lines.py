@@ -5,13 +5,14 @@ import os
 
 import pytest
 
-import clock
 from backlog_world import World
 from bench import Bench
-from runners import admission, failure_records
-from runners.messages import JobMessage
-from store import conditional_write, limits, line_entries, lines, pauses, verbs
-from store.job_request import LIMITED_VERSION, JobRequest, Status
+from job_runners import clock
+from job_runners.engine.lines import admission
+from job_runners.engine.running import failure_records
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import conditional_write, limits, line_entries, lines, pauses, verbs
+from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Status
 
 CHAOS = bool(os.environ.get("CHAOS"))
 _SCALE = 1 if CHAOS else 10  # a tenth of the rows, and a timer that takes ten times as long

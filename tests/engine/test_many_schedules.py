@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import clock
 from hourly import NOON
+from job_runners import clock
+from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.store import limits, pauses
+from job_runners.store import schedules as store
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.schedules import Schedule
+from job_runners.testing.aws import forget
+from job_runners.work.recurring import Recurring
 from memory_tables import MemoryTables
-from runners import declared_schedules, recurring, schedules, telemetry, timer
-from runners.messages import JobMessage, Message
-from store import limits, pauses
-from store import schedules as store
-from store.job_request import JobRequest, Status
-from store.schedules import Schedule
-from testing.aws import forget
-from work.recurring import Recurring
 
 SCALE = 1 if os.environ.get("CHAOS") else 10
 SCHEDULES = 10_000 // SCALE

@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
-from runners.messages import JobMessage, Message, QueueMessage, TaskMessage, decode, encode
+from job_runners.engine.wire.messages import (
+    JobMessage,
+    Message,
+    QueueMessage,
+    TaskMessage,
+    decode,
+    encode,
+)
+from job_runners.errors import MalformedMessage, RetryAfter, UnknownMessageVersion
 
 json_values = st.recursive(
     st.none()

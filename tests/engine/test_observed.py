@@ -7,21 +7,24 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-import clock
-import handlers.timer
+import job_runners.handlers.timer
 from bench import Bench
-from errors import Interrupted
-from runners import execution, owner_actions, pausing, telemetry
-from runners.messages import TaskMessage
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.running import execution
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import Interrupted
+from job_runners.store import blobs, limits
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing.aws import forget
+from job_runners.testing.lambda_context import Context
+from job_runners.work import context
+from job_runners.work.signals import Paused
 from sample_work import script
-from store import blobs, limits
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
 from telemetry_lines import SECRET, emitted, logged
-from testing.aws import forget
-from testing.lambda_context import Context
-from work import context
-from work.signals import Paused
 
 
 def test_every_line_of_a_job_says_which_job_attempt_leg_organisation_and_request(
@@ -258,7 +261,7 @@ def test_the_tick_says_in_one_metric_how_late_it_is(
 ) -> None:
     still.dispatch()
     still.advance(60 + 45)
-    handlers.timer.tick(Context(), still.send)
+    job_runners.handlers.timer.tick(Context(), still.send)
     ((whose, values),) = emitted(capsys)
     assert whose == ""  # by service alone: what the alarms in the template watch
     assert values["TimerLag"] == 45_000

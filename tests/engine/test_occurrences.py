@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import clock
-from work import occurrences
-from work.occurrences import When, in_words, next_after, upcoming
+from job_runners import clock
+from job_runners.work import occurrences
+from job_runners.work.occurrences import When, in_words, next_after, upcoming
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 ZONES = (BERLIN, NEW_YORK, LORD_HOWE)
@@ -235,7 +235,7 @@ def test_times_are_said_in_words(when: When, words: str) -> None:
 def test_zones_are_those_of_the_build_even_on_a_machine_that_has_none() -> None:
     program = (
         "import zoneinfo; zoneinfo.reset_tzpath(to=[])\n"
-        "from work.occurrences import When, next_after\n"
+        "from job_runners.work.occurrences import When, next_after\n"
         f"print(next_after(When('0 2 * * *', timezone={BERLIN!r}), {at('2026-07-01')}))"
     )
     done = subprocess.run(

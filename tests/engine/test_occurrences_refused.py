@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from work import occurrences
-from work.errors import InvalidOccurrences
-from work.occurrences import When, in_words, next_after, upcoming
+from job_runners.work import occurrences
+from job_runners.work.errors import InvalidOccurrences
+from job_runners.work.occurrences import When, in_words, next_after, upcoming
 
 BERLIN = "Europe/Berlin"
 NEW_YEAR = int(datetime.fromisoformat("2026-01-01T00:00Z").timestamp() * 1000)

@@ -20,16 +20,17 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
 
-import clock
 from bench import Bench
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.telemetry import log_setup, output, threads
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.testing.aws import forget
+from job_runners.work.alarm import alarm
+from job_runners.work.signals import TimeOver
 from log_lines import printing_to
-from runners import execution, log_setup, output, threads
-from runners.messages import TaskMessage
 from sample_work import script
 from telemetry_lines import logged
-from testing.aws import forget
-from work.alarm import alarm
-from work.signals import TimeOver
 
 OURS = ("accepted", "claimed", "succeeded", "failed")
 

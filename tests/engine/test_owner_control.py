@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-import clock
-import settings
-from aws import bucket, clients
 from bench import Bench
-from errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
-from runners import owner_actions
+from job_runners import clock, settings
+from job_runners.aws import bucket, clients
+from job_runners.engine.control import owner_actions
+from job_runners.errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
+from job_runners.store import blobs, conditional_write, owner_verbs, queries, steps, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.verbs import Checkpoint
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import blobs, conditional_write, owner_verbs, queries, steps, verbs
-from store.job_request import JobRequest, Status
-from store.verbs import Checkpoint
-from testing.shipped_operations import full_client
 
 
 def fails(job: object, payload: object) -> None:

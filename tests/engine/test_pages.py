@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import DoNotRetry
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.errors import DoNotRetry
+from job_runners.store import queries, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import queries, verbs
-from store.job_request import JobRequest, Status
-from testing.aws import forget
 
 
 @pytest.fixture

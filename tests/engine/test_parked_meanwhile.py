@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
-import clock
 import job_rows
 from bench import Bench
-from errors import PreconditionFailed
+from job_runners import clock
+from job_runners.engine.lines import pausing
+from job_runners.errors import PreconditionFailed
+from job_runners.store import lines, owner_verbs, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.limits import Limits
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
 from lost_answers import lose_next_answer
-from runners import pausing
-from store import lines, owner_verbs, verbs
-from store.job_request import JobRequest, Status
-from store.limits import Limits
-from store.line_items import LineItem
-from store.pauses import Kind
-from store.rate import Rate
 
 PLACE = lines.partition_key_of("default", "*")
 

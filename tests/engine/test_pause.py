@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import SendFailed, UnknownJobType
-from runners import owner_actions, pausing, timer
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.tick import timer
+from job_runners.errors import SendFailed, UnknownJobType
+from job_runners.store import pauses, queries, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
 from sample_work import script
-from store import pauses, queries, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
 
 
 def test_a_paused_job_type_is_not_started_and_waits(bench: Bench) -> None:

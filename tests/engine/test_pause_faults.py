@@ -7,16 +7,18 @@ import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import TransactWriteError
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import SendFailed, TooManyPaused
 from job_rows import make_unreadable
-from runners import due_row, owner_actions, pausing, timer
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.tick import due_row, timer
+from job_runners.errors import SendFailed, TooManyPaused
+from job_runners.store import pauses, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind, Pause, State
 from sample_work import script
-from store import pauses, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind, Pause, State
 
 DOWN = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
 

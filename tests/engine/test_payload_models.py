@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from api_events import call
 from bench import Bench
-from runners.messages import TaskMessage
-from settings import forget
-from store import verbs
-from store.job_request import JobRequest, Status
-from testing.shipped_operations import every_row
-from work.definitions import Job, Task
-from work.running_job import RunningJob
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.settings import forget
+from job_runners.store import verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.shipped_operations import every_row
+from job_runners.work.definitions import Job, Task
+from job_runners.work.running_job import RunningJob
 
 ran: list[BaseModel] = []
 

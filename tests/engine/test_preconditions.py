@@ -11,21 +11,24 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import DoesNotExist
 
-import clock
-from aws import bucket, clients
 from bench import Bench
-from errors import PreconditionFailed
 from job_rows import saved
-from runners import due_row, owner_actions, pausing, telemetry, timer
-from runners.admission import LineAdmissions
-from runners.messages import JobMessage
+from job_runners import clock
+from job_runners.aws import bucket, clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.lines.admission import LineAdmissions
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.tick import due_row, timer
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import PreconditionFailed
+from job_runners.store import owner_verbs, pauses, verbs
+from job_runners.store.conditional_write import GRACE
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.pauses import Kind, Parked
+from job_runners.store.verbs import Checkpoint
+from job_runners.testing.shipped_operations import every_row
 from sample_work import script
-from store import owner_verbs, pauses, verbs
-from store.conditional_write import GRACE
-from store.job_request import ROW_VERSION, JobRequest, Lane, Status
-from store.pauses import Kind, Parked
-from store.verbs import Checkpoint
-from testing.shipped_operations import every_row
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 

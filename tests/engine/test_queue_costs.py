@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
 from counted_units import Units
+from job_runners import clock
+from job_runners.aws import clients
 from job_runners.cli.cost_model import Limited, Workload
-from runners import admission
+from job_runners.engine.lines import admission
+from job_runners.store import limits, lines, pauses, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
+from job_runners.store.rate import Rate
 from sample_work import script
-from store import limits, lines, pauses, verbs
-from store.job_request import JobRequest, Lane, Status, due_shard
-from store.rate import Rate
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, Secret, SecretStr
 
-from errors import InvalidDefinition
-from store.pauses import Kind
-from work import Queue, Rate
+from job_runners.errors import InvalidDefinition
+from job_runners.store.pauses import Kind
+from job_runners.work import Queue, Rate
 
 
 @pytest.mark.parametrize(

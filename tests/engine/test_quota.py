@@ -7,20 +7,21 @@ import pytest
 
 import job_rows
 from api_events import call
-from aws import clients
 from bench import Bench
 from counted_units import Units
-from errors import InvalidSetting, PreconditionFailed, QuotaReached
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import quota
+from job_runners.errors import InvalidSetting, PreconditionFailed, QuotaReached
+from job_runners.settings import settings
+from job_runners.store import limits, owner_verbs, pauses, queries, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import count_unfinished
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
+from job_runners.testing.shipped_operations import full_client
 from outage import Outage
-from runners import owner_actions, quota
 from sample_work import script
-from settings import settings
-from store import limits, owner_verbs, pauses, queries, verbs
-from store.job_request import JobRequest, Status
-from store.queries import count_unfinished
-from testing import moto_direct
-from testing.aws import forget
-from testing.shipped_operations import full_client
 
 
 @pytest.fixture

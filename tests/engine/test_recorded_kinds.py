@@ -7,8 +7,8 @@ import pytest
 
 from api_events import call
 from bench import Bench
-from campaigns.errors import SmsOutcomeUnknown
-from errors import JobRunnersError, JobTypeRemoved, PauseExpired, RunnerCannotResend
+from job_runners.errors import JobRunnersError, JobTypeRemoved, PauseExpired, RunnerCannotResend
+from job_runners.shipped.campaigns.errors import SmsOutcomeUnknown
 from sample_work import script
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import SendFailed
 from hourly import DAY, HOUR, MINUTE, NOON, Time, get, go_to, look, put, started
-from runners import dispatch, recurring, schedules
-from runners.recurring import Outcome
-from store import blobs
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.schedules import recurring, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.errors import SendFailed
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from errors import InvalidDefinition
-from work import Each, Recurring
+from job_runners.errors import InvalidDefinition
+from job_runners.work import Each, Recurring
 
 
 def recurring(**given: Any) -> Recurring:

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
 from hourly import DAY, HOUR, MINUTE, NOON, Time, get, go_to, look, put, started
-from runners import occurrence, pausing, schedules
-from runners.recurring import Outcome
-from store import queries, verbs
-from store import schedules as store
-from store.job_request import Status
-from store.pauses import Kind
-from work.occurrences import next_after
-from work.recurring import Each
+from job_runners import clock
+from job_runners.engine.lines import pausing
+from job_runners.engine.schedules import occurrence, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.store import queries, verbs
+from job_runners.store import schedules as store
+from job_runners.store.job_request import Status
+from job_runners.store.pauses import Kind
+from job_runners.work.occurrences import next_after
+from job_runners.work.recurring import Each
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 

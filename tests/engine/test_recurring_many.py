@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import clock
-import handlers.timer
+import job_runners.handlers.timer
 from bench import Bench
 from counted_units import Units
 from hourly import HOUR, MINUTE, NOON, Time, get, go_to, look, put
+from job_runners import clock
 from job_runners.cli.cost_model import Workload
-from runners import recurring
-from runners.recurring import Outcome
+from job_runners.engine.schedules import recurring
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.store import limits
+from job_runners.store import schedules as store
+from job_runners.store.job_request import Status
+from job_runners.store.schedules import Schedule
+from job_runners.testing.lambda_context import Context
+from job_runners.work.recurring import Each
 from sample_work import script
-from store import limits
-from store import schedules as store
-from store.job_request import Status
-from store.schedules import Schedule
 from telemetry_lines import logged
-from testing.lambda_context import Context
-from work.recurring import Each
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 
@@ -34,7 +34,7 @@ def test_many_that_are_due_are_shared_out_by_shard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_MAX_ALONE", 3)
-    monkeypatch.setattr("store.schedules.schedule.SHARDS", 4)
+    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 4)
     for number in range(12):
         put(f"hourly {number}")
     go_to(NOON)
@@ -99,7 +99,7 @@ def test_the_function_that_helps_does_no_tick(bench: Bench, lines: io.StringIO) 
     """Each would find many that are due, and have still more processes help."""
     puts = [put(f"hourly {number}") for number in range(8)]
     go_to(NOON)
-    handlers.timer.handler({"start_occurrences_of": "schedules-0"}, Context())  # type: ignore[arg-type]
+    job_runners.handlers.timer.handler({"start_occurrences_of": "schedules-0"}, Context())  # type: ignore[arg-type]
     said = [line["message"] for line in logged(lines)]
     assert said.count("occurrence started") == sum(put.due_shard == "schedules-0" for put in puts)
     assert "tick" not in said
@@ -116,7 +116,7 @@ def test_nobody_is_asked_to_look_where_nothing_is_due(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_MAX_ALONE", 1)
-    monkeypatch.setattr("store.schedules.schedule.SHARDS", 16)
+    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 16)
     shards = {put(f"hourly {number}").due_shard for number in range(4)}
     go_to(NOON)
     shared: list[str] = []

@@ -7,8 +7,8 @@ import pytest
 
 from bench import Bench
 from hourly import HOUR, MINUTE, NOON, go_to, look, put
-from runners.recurring import Outcome
-from runners.registry import registry
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules.recurring import Outcome
 from telemetry_lines import emitted, logged
 
 pytestmark = pytest.mark.usefixtures("at_noon", "on_lambda", "lines")

@@ -7,17 +7,18 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-import clock
-from aws import clients
-from aws.errors import AWS_ERRORS
 from bench import Bench
 from hourly import DAY, HOUR, MINUTE, NOON, Time, get, go_to, look, put, started
-from runners import dispatch, recurring, schedules
-from runners.recurring import Outcome
-from runners.registry import registry
-from store import schedule_marks, verbs
-from store import schedules as store
-from store.schedules import Schedule
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import recurring, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.store import schedule_marks, verbs
+from job_runners.store import schedules as store
+from job_runners.store.schedules import Schedule
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 

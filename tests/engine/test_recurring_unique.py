@@ -9,18 +9,18 @@ from unittest.mock import Mock
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
 from hourly import HOUR, NOON, Time, get, go_to, look, put, started
-from runners import schedules
-from runners.due_schedule import TAKEN
-from runners.recurring import Outcome
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.schedules import schedules
+from job_runners.engine.schedules.due_schedule import TAKEN
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.store import answers, blobs, verbs
+from job_runners.store.transactions import RaceLost, RecordWrite
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import answers, blobs, verbs
-from store.transactions import RaceLost, RecordWrite
 from telemetry_lines import logged
-from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 # A type of work, for how long its other job waits, which transaction has the answer (a save that is
@@ -95,7 +95,7 @@ def test_an_occurrence_that_others_overtake_each_time_is_looked_at_again(
     put(**work)
     go_to(NOON)
     with monkeypatch.context() as patched:
-        patched.setattr("store.verbs.replacing.replace", Mock(side_effect=RaceLost))
+        patched.setattr("job_runners.store.verbs.replacing.replace", Mock(side_effect=RaceLost))
         assert look(bench) == {Outcome.MOVED: 1}
     schedule = get()
     assert (schedule.skipped, schedule.last_error) == (0, None)

@@ -7,24 +7,36 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws.errors import AWS_ERRORS
 from bench import Bench
-from errors import InvalidPayload, RetryAfter, RunnerCannotResend, SendFailed, UnknownTask
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine import configured
+from job_runners.engine.control.redriving import redrive
+from job_runners.engine.dispatch.dispatch import accept_task
+from job_runners.engine.registry.errors import (
+    CannotBegin,
+    FailedTaskNotFound,
+    NotRedriven,
+    PayloadNotKept,
+)
+from job_runners.engine.running import execution
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.wire.messages import TaskMessage, encode
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import (
+    InvalidPayload,
+    RetryAfter,
+    RunnerCannotResend,
+    SendFailed,
+    UnknownTask,
+)
+from job_runners.store import failed_tasks
+from job_runners.store.failed_tasks import FailedTask
+from job_runners.testing.aws import forget
+from job_runners.testing.shipped_operations import every_row
 from outage import Outage
-from runners import configured, execution
-from runners.dispatch import accept_task
-from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, PayloadNotKept
-from runners.failure_records import settle
-from runners.messages import TaskMessage, encode
-from runners.redriving import redrive
-from runners.sending import Send
 from sample_work import failing, script
-from store import failed_tasks
-from store.failed_tasks import FailedTask
 from telemetry_lines import logged
-from testing.aws import forget
-from testing.shipped_operations import every_row
 
 
 @pytest.fixture(autouse=True)

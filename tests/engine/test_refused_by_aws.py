@@ -8,17 +8,18 @@ from botocore.exceptions import ClientError
 from pynamodb.exceptions import PutError, TransactWriteError
 
 import job_rows
-from aws import clients
-from aws.errors import may_pass, throttled
 from bench import Bench
 from expanded_template import expanded, properties
-from runners import owner_actions, pausing
-from store import steps
-from store.job_request import Status
-from store.line_items import LineItem
-from store.pauses import Kind
-from store.transactions import RecordWrite
-from testing.aws import forget
+from job_runners.aws import clients
+from job_runners.aws.errors import may_pass, throttled
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.store import steps
+from job_runners.store.job_request import Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.transactions import RecordWrite
+from job_runners.testing.aws import forget
 
 CONFLICT = {"Code": "TransactionConflictException", "Message": "Transaction is ongoing"}
 CANCELLED = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import DeleteError, PutError
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import PreconditionFailed
 from job_rows import ERROR, claimed, retry, saved, stored
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.lines import pausing
+from job_runners.errors import PreconditionFailed
+from job_runners.store import owner_verbs, pauses, queries, steps, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.store.pauses import Kind
+from job_runners.store.verbs import Checkpoint
 from lost_answers import lose_next_answer
 from outage import Outage
-from runners import pausing
-from store import owner_verbs, pauses, queries, steps, verbs
-from store.job_request import JobRequest, Lane, Status
-from store.pauses import Kind
-from store.verbs import Checkpoint
 
 Verb = Callable[[JobRequest], Any]
 

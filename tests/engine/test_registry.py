@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-import jobs.names
-import jobs.table
-import tasks.names
-import tasks.table
+import job_runners.shipped.jobs.names
+import job_runners.shipped.jobs.table
+import job_runners.shipped.tasks.names
+import job_runners.shipped.tasks.table
 from bench import Bench
-from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
-from runners.errors import NameTakenTwice
-from runners.registry import Registry, registry
-from store import schedule_marks
-from testing.aws import forget
-from work.definitions import Job, Task
-from work.queues import Queue
-from work.recurring import Recurring
-from work.retry import Retry
+from job_runners.engine.registry.errors import NameTakenTwice
+from job_runners.engine.registry.registry import Registry, registry
+from job_runners.errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
+from job_runners.store import schedule_marks
+from job_runners.testing.aws import forget
+from job_runners.work.definitions import Job, Task
+from job_runners.work.queues import Queue
+from job_runners.work.recurring import Recurring
+from job_runners.work.retry import Retry
 
 
 class Payload(BaseModel):
@@ -68,7 +68,10 @@ OF_CAMPAIGN = Recurring(
 
 @pytest.mark.parametrize(
     ("names", "table", "definition"),
-    [(jobs.names.Jobs, jobs.table.JOBS, Job), (tasks.names.Tasks, tasks.table.TASKS, Task)],
+    [
+        (job_runners.shipped.jobs.names.Jobs, job_runners.shipped.jobs.table.JOBS, Job),
+        (job_runners.shipped.tasks.names.Tasks, job_runners.shipped.tasks.table.TASKS, Task),
+    ],
 )
 def test_every_name_is_in_the_table_and_every_entry_has_a_name(
     names: type[StrEnum], table: dict[str, Job] | dict[str, Task], definition: type
@@ -100,38 +103,55 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
     found = extended(monkeypatch, JOBS={"acme_job": Job(work)}, TASKS={"acme_task": Task(note)})
     assert found.job("acme_job").function is work
     assert found.task("acme_task").function is note
-    assert set(jobs.names.Jobs) < set(found.jobs)
+    assert set(job_runners.shipped.jobs.names.Jobs) < set(found.jobs)
 
 
 def test_an_extension_may_declare_nothing_but_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     found = extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
     assert found.queues["mailings"].slots == 3
-    assert set(found.loaded().queues) == set(found.queues) >= set(jobs.table.QUEUES)
+    assert (
+        set(found.loaded().queues)
+        == set(found.queues)
+        >= set(job_runners.shipped.jobs.table.QUEUES)
+    )
 
 
 def test_without_the_campaign_the_rest_of_the_tables_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTING_CAMPAIGN", "false")
     found = extended(monkeypatch, JOBS={"import_contacts": Job(work)})
-    assert set(found.jobs) == set(jobs.names.Jobs) - jobs.table.CAMPAIGN_JOBS | {"import_contacts"}
+    assert set(found.jobs) == set(
+        job_runners.shipped.jobs.names.Jobs
+    ) - job_runners.shipped.jobs.table.CAMPAIGN_JOBS | {"import_contacts"}
     assert "post_webhook" in found.jobs
     assert found.job("import_contacts").function is work  # the name is free
-    assert set(found.tasks) == set(tasks.names.Tasks) - tasks.table.CAMPAIGN_TASKS
+    assert (
+        set(found.tasks)
+        == set(job_runners.shipped.tasks.names.Tasks)
+        - job_runners.shipped.tasks.table.CAMPAIGN_TASKS
+    )
     assert "post_webhook" in found.tasks
     with pytest.raises(UnknownJobType, match="export_contacts"):
         found.job("export_contacts")
 
 
 def test_all_that_belongs_to_the_campaign_is_in_the_tables() -> None:
-    assert set(jobs.table.JOBS) > jobs.table.CAMPAIGN_JOBS
-    assert set(tasks.table.TASKS) > tasks.table.CAMPAIGN_TASKS
+    assert set(job_runners.shipped.jobs.table.JOBS) > job_runners.shipped.jobs.table.CAMPAIGN_JOBS
+    assert (
+        set(job_runners.shipped.tasks.table.TASKS) > job_runners.shipped.tasks.table.CAMPAIGN_TASKS
+    )
 
 
 def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
-    assert set(jobs.table.QUEUES) >= jobs.table.CAMPAIGN_QUEUES
+    assert (
+        set(job_runners.shipped.jobs.table.QUEUES) >= job_runners.shipped.jobs.table.CAMPAIGN_QUEUES
+    )
 
 
 def test_the_recurring_work_of_the_campaign_is_among_what_ships() -> None:
-    assert set(jobs.table.RECURRING) >= jobs.table.CAMPAIGN_RECURRING
+    assert (
+        set(job_runners.shipped.jobs.table.RECURRING)
+        >= job_runners.shipped.jobs.table.CAMPAIGN_RECURRING
+    )
 
 
 def test_a_job_may_be_called_what_a_queue_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,8 +200,11 @@ def test_a_queue_that_goes_by_what_no_job_has_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.table, "QUEUES", {"mailings": Queue(slots=3)})
-    with pytest.raises(NameTakenTwice, match=r"queue 'mailings' is .* jobs\.table\.QUEUES and in"):
+    monkeypatch.setattr(job_runners.shipped.jobs.table, "QUEUES", {"mailings": Queue(slots=3)})
+    with pytest.raises(
+        NameTakenTwice,
+        match=r"queue 'mailings' is .* job_runners\.shipped\.jobs\.table\.QUEUES and in",
+    ):
         extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
 
 
@@ -243,7 +266,10 @@ def test_recurring_work_that_could_not_be_dispatched_is_refused(
 
 
 def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NameTakenTwice, match=r"in jobs\.table\.JOBS and in acme\.background\.JOBS"):
+    with pytest.raises(
+        NameTakenTwice,
+        match=r"in job_runners\.shipped\.jobs\.table\.JOBS and in acme\.background\.JOBS",
+    ):
         extended(monkeypatch, JOBS={"import_contacts": Job(work)})
 
 

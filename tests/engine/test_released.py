@@ -13,20 +13,22 @@ import pytest
 import record_limits
 import record_release
 from api_events import call
-from aws import bucket, clients
 from contacts_table import cells, rows_of, statuses, texters
-from handlers import timer as timer_handler
+from job_runners.aws import bucket, clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.wire.messages import TaskMessage, decode, encode
+from job_runners.handlers import timer as timer_handler
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.store import blobs, pauses, queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing.lambda_context import Context
 from released_code import RELEASED, VERSIONS
 from replayed import Release, name_of, replayed
-from runners import get_job_runner, owner_actions, pausing
-from runners.base import JobData
-from runners.failure_records import settle
-from runners.messages import TaskMessage, decode, encode
-from runners.registry import registry
-from store import blobs, pauses, queries
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from testing.lambda_context import Context
 
 TODAY = "today"
 
@@ -138,7 +140,7 @@ def test_a_recorded_message_that_waited_is_sent_on(
 ) -> None:
     waited = [each["body"] for each in release.read("messages") if each["delay"]]
     records = [{"messageId": str(n), "body": body} for n, body in enumerate(waited)]
-    monkeypatch.setattr("runners.sender", lambda: release.send)
+    monkeypatch.setattr("job_runners.runners.sender", lambda: release.send)
     answer: Any = timer_handler.handler({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": []}
     assert [json.loads(encode(message)) for message, _ in release.sent] == list(

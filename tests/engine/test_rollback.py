@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import record_release
+from job_runners.store.job_request import LIMITED_VERSION
+from job_runners.testing.aws import ENVIRONMENT
+from job_runners.testing.shipped_operations import full_client
 from released_code import unpack
 from replayed import Release, name_of, replayed
-from store.job_request import LIMITED_VERSION
 from stored_state import TABLES
-from testing.aws import ENVIRONMENT
-from testing.shipped_operations import full_client
 
 MINUTES = 15
 SUPPORT = Path(record_release.__file__).parent

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from job_rows import ERROR, claimed, saved, stored
-from store import owner_verbs, verbs
-from store.job_request import LIMITED_VERSION, UNIQUE_VERSION
+from job_runners.store import owner_verbs, verbs
+from job_runners.store.job_request import LIMITED_VERSION, UNIQUE_VERSION
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
-import handlers.failures
-import handlers.timer
-from errors import (
-    RunnerCannotResend,
-)
+import job_runners.handlers.failures
+import job_runners.handlers.timer
+from job_runners.engine.registry.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
+from job_runners.errors import RunnerCannotResend
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobRunner
+from job_runners.store.job_request import Status
+from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.lambda_context import Context
 from runner_bench import RunnerBench
-from runners import get_job_runner
-from runners.base import JobRunner
-from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
-from store.job_request import Status
-from testing.aws import WORKER, forget
-from testing.lambda_context import Context
 
 
 def start(monkeypatch: pytest.MonkeyPatch, **environment: str) -> JobRunner:
@@ -30,7 +28,7 @@ def start(monkeypatch: pytest.MonkeyPatch, **environment: str) -> JobRunner:
 
 def test_legacy_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOB_RUNNER")
-    assert start(monkeypatch).__name__ == "runners.legacy"  # type: ignore[attr-defined]
+    assert start(monkeypatch).__name__ == "job_runners.runners.legacy"  # type: ignore[attr-defined]
 
 
 def test_an_unknown_runner_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +86,9 @@ def test_a_runner_that_says_it_is_not_configured_is_refused(
         start(monkeypatch, JOB_RUNNER="own.runner")
 
 
-@pytest.mark.parametrize("handler", [handlers.failures.handler, handlers.timer.handler])
+@pytest.mark.parametrize(
+    "handler", [job_runners.handlers.failures.handler, job_runners.handlers.timer.handler]
+)
 def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
     choose: Callable[[str], RunnerBench], handler: Callable[[Any, Any], object]
 ) -> None:

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-import clock
-from aws import bucket
-from errors import (
+from job_runners import clock
+from job_runners.aws import bucket
+from job_runners.errors import (
     DoNotRetry,
     InvalidPayload,
     MissingObject,
@@ -19,10 +19,10 @@ from errors import (
     UnknownJobType,
     UnknownTask,
 )
+from job_runners.store import blobs, queries
+from job_runners.store.job_request import Status
 from runner_bench import RUNNERS, RunnerBench
 from sample_work import script
-from store import blobs, queries
-from store.job_request import Status
 
 
 @pytest.fixture(params=RUNNERS)

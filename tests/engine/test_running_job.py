@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-import clock
 import job_rows
-from aws.errors import AWS_ERRORS
 from bench import Bench
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.running import execution
+from job_runners.engine.running.children import Children
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
+from job_runners.work.running_job import RunningJob
+from job_runners.work.time_budget import TimeBudget
 from outage import Outage
-from runners import execution
-from runners.children import Children
-from runners.messages import JobMessage
 from sample_work import script
-from store import blobs
-from store.job_request import JobRequest, Status
-from testing.aws import forget
-from work.running_job import RunningJob
-from work.time_budget import TimeBudget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -3,14 +3,14 @@
 import pytest
 
 import job_rows
-from runners.base import JobData
-from runners.dispatch import accept_job
-from store import owner_verbs, verbs
-from store.job_request import JobRequest
-from store.line_items import LineItem
-from store.queries import read
-from store.transactions import RaceLost, RecordWrite, RowExists, write_all
-from testing.aws import forget
+from job_runners.engine.dispatch.dispatch import accept_job
+from job_runners.runners.base import JobData
+from job_runners.store import owner_verbs, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LineItem
+from job_runners.store.queries import read
+from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
+from job_runners.testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -8,12 +8,13 @@ from functools import cache
 
 import pytest
 
-import clock
 from fake_lambda import FakeLambda
+from job_runners import clock
+from job_runners.engine.tick import timer
+from job_runners.runners import get_job_runner, lambda_async
+from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store.job_request import DUE_SHARDS, JobRequest, Lane, Status, due_shard, sort_key
 from large_table import LargeTable, Rows
-from runners import get_job_runner, lambda_async, timer
-from store import limits, pauses, queries, verbs
-from store.job_request import DUE_SHARDS, JobRequest, Lane, Status, due_shard, sort_key
 from write_units import Item
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-import clock
 from bench import Bench
-from errors import IdempotencyConflict
-from runners import get_job_runner
-from runners.base import JobData
-from runners.sending import LONGEST_DELAY
+from job_runners import clock
+from job_runners.engine.wire.sending import LONGEST_DELAY
+from job_runners.errors import IdempotencyConflict
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.store import conditional_write, queries
+from job_runners.store.job_request import JobRequest, Status
 from sample_work import script
-from store import conditional_write, queries
-from store.job_request import JobRequest, Status
 
 _MINUTE = 60
 
@@ -168,7 +168,9 @@ def test_a_job_that_was_accepted_and_not_begun_is_sent_again(
 ) -> None:
     """The first request may have died between the save and the send."""
     sent: list[str] = []
-    monkeypatch.setattr("runners.legacy.send", lambda message, delay=0: sent.append(message.id))
+    monkeypatch.setattr(
+        "job_runners.runners.legacy.send", lambda message, delay=0: sent.append(message.id)
+    )
     row = bench.dispatch(idempotency_key="k")
     bench.dispatch(idempotency_key="k")
     assert sent == [row.id, row.id]

@@ -7,11 +7,14 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from pynamodb.exceptions import DeleteError, UpdateError
 
-import clock
 import job_rows
-from aws import clients
 from bench import Bench
-from errors import (
+from hourly import HOUR, NOON, hourly, put
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import schedules
+from job_runners.errors import (
     InvalidCursor,
     InvalidPayload,
     PayloadTooLarge,
@@ -21,16 +24,13 @@ from errors import (
     TooManySchedules,
     UnknownJobType,
 )
-from hourly import HOUR, NOON, hourly, put
-from runners import schedules
-from runners.registry import registry
-from store import schedule_marks
-from store import schedules as store
-from store.schedule_marks import Mark
-from store.schedules import Schedule, ScheduleMoved
-from store.transactions import RaceLost
-from work import context
-from work.context import Author
+from job_runners.store import schedule_marks
+from job_runners.store import schedules as store
+from job_runners.store.schedule_marks import Mark
+from job_runners.store.schedules import Schedule, ScheduleMoved
+from job_runners.store.transactions import RaceLost
+from job_runners.work import context
+from job_runners.work.context import Author
 
 ALICE = Author("operator", "alice")
 START = NOON + 20 * clock.MINUTE

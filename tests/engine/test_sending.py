@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import RunnerCannotResend
-from runners import dispatch, execution, owner_actions
-from runners.base import JobData
-from runners.messages import JobMessage
-from runners.sending import LONGEST_DELAY, Send, next_due_at, require_sender
-from store import conditional_write, verbs
-from store.job_request import JobRequest, Status
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import LONGEST_DELAY, Send, next_due_at, require_sender
+from job_runners.errors import RunnerCannotResend
+from job_runners.runners.base import JobData
+from job_runners.store import conditional_write, verbs
+from job_runners.store.job_request import JobRequest, Status
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +43,7 @@ def test_nobody_else_says_it() -> None:
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) == "RunnerCannotResend"
     }
-    assert makers == {"runners/sending.py"}
+    assert makers == {"job_runners/engine/wire/sending.py"}
 
 
 # --- a message about a job ------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from botocore.exceptions import UnknownServiceError
 from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES
 
-from aws.session import Session
-from tools.botocore_data import OPERATIONS
+from job_runners.aws.session import Session
+from job_runners.building.botocore_data import OPERATIONS
 
 # What we call, and services whose handlers botocore names in several ways.
 SERVICES = (*OPERATIONS, "cognito-identity", "iot-data", "route53", "sagemaker-runtime")

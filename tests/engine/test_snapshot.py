@@ -10,14 +10,13 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from pydantic import BaseModel
 
-import clock
-import settings
-from aws import clients
-from handlers import snapshot
-from runners.registry import registry
-from store import limits, pauses
-from tools.build import ROOT, SHIPPED
-from work import app_settings
+from job_runners import clock, settings
+from job_runners.aws import clients
+from job_runners.building.build import ROOT, SHIPPED
+from job_runners.engine.registry.registry import registry
+from job_runners.handlers import snapshot
+from job_runners.store import limits, pauses
+from job_runners.work import app_settings
 
 
 def hooks(monkeypatch: pytest.MonkeyPatch, initialized: str) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def test_two_copies_of_a_snapshot_draw_other_numbers(aws: None) -> None:
 
 def test_every_cache_is_known() -> None:
     """Of what is read from AWS. The others hold what a version of a function never changes."""
-    constant = {"aws.clients", "settings"}
+    constant = {"job_runners.aws.clients", "job_runners.settings"}
     found = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for name in SHIPPED

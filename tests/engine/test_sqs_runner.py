@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-import handlers.worker
-import runners
-from aws import clients
-from errors import RetryAfter, SendFailed, SendInDoubt
+import job_runners.handlers.worker
 from fake_queue import FakeQueue
-from runners.base import JobData
-from runners.errors import RunnerNotConfigured
-from runners.messages import JobMessage, encode
+from job_runners import runners
+from job_runners.aws import clients
+from job_runners.engine.registry.errors import RunnerNotConfigured
+from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.errors import RetryAfter, SendFailed, SendInDoubt
+from job_runners.runners.base import JobData
+from job_runners.store.job_request import Status
+from job_runners.store.queries import read
+from job_runners.testing.aws import forget
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.simulated_queue import SimulatedQueue
+from job_runners.work import RunningJob
 from sample_work import Sample, script
-from store.job_request import Status
-from store.queries import read
-from testing.aws import forget
-from testing.lambda_context import Context
-from testing.shipped_operations import full_client
-from testing.simulation.history import play_seed, stage
-from testing.simulation.simulated_queue import SimulatedQueue
-from work import RunningJob
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_job_delivered_again_does_not_run_again(queue: FakeQueue) -> None:
     row = dispatch("sample_once")
     (record,) = queue.receive()
     for _ in range(2):
-        answer = handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
+        answer = job_runners.handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
         assert answer == {"batchItemFailures": []}
     assert [run[0] for run in script.jobs_run] == [row.id]
 
@@ -89,7 +89,7 @@ def test_what_another_runner_has_sent_the_worker_is_run_too(queue: FakeQueue) ->
     """It waited with Lambda while JOB_RUNNER was changed."""
     row = dispatch("sample_once")
     event = json.loads(encode(JobMessage.about(row)))
-    handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert [run[0] for run in script.jobs_run] == [row.id]
 
 
@@ -142,7 +142,7 @@ def test_a_second_delivery_of_another_stands_for_an_attempt_that_was_cut_off(
     full_client("sqs").delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
     sent = sends()
     record["attributes"]["ApproximateReceiveCount"] = "2"
-    answer = handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
     assert (answer, script.tasks_run) == ({"batchItemFailures": []}, [])
     assert [json.loads(each["MessageBody"])["attempt"] for each in sent] == [2]
 

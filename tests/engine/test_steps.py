@@ -6,21 +6,22 @@ from urllib.parse import quote
 
 import pytest
 
-import clock
-import handlers.worker
-from aws import clients
+import job_runners.handlers.worker
 from bench import Bench
-from errors import RunnerCannotResend
 from fake_lambda import FakeLambda
-from runners import execution, owner_actions
-from runners.messages import JobMessage, encode
-from runners.retrying import error_record
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.running import execution
+from job_runners.engine.running.retrying import error_record
+from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.errors import RunnerCannotResend
+from job_runners.store import queries, steps
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.lambda_context import Context
+from job_runners.work.errors import NameTooLong, ResultNotJson, StepNameTaken
 from sample_work import script
-from store import queries, steps
-from store.job_request import JobRequest, Status
-from testing.aws import WORKER, forget
-from testing.lambda_context import Context
-from work.errors import NameTooLong, ResultNotJson, StepNameTaken
 
 
 def dies_after(function: Any) -> Any:
@@ -361,7 +362,7 @@ def test_the_worker_function_dispatches_children_and_tasks_of_jobs(
             job.dispatch_task("sample_note", {"number": 7})
 
     script.job = work
-    handlers.worker.handler(json.loads(encode(JobMessage.about(row))), Context())  # type: ignore[arg-type]
+    job_runners.handlers.worker.handler(json.loads(encode(JobMessage.about(row))), Context())  # type: ignore[arg-type]
     assert bench.read(row).error is None
     assert [event["kind"] for event in fake.events] == ["job", "task"]
     assert {invoke["url"].split("/")[-2] for invoke in fake.invokes} == {quote(WORKER, safe="")}

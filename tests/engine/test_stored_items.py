@@ -12,11 +12,11 @@ from pynamodb.exceptions import AttributeDeserializationError
 from pynamodb.models import Model
 
 from bench import Bench, bench
-from store import blobs, limits, verbs
-from store.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
-from store.job_request import JobRequest
-from store.table import Integer, Table
-from store.verbs.ending import Checkpoint
+from job_runners.store import blobs, limits, verbs
+from job_runners.store.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from job_runners.store.job_request import JobRequest
+from job_runners.store.table import Integer, Table
+from job_runners.store.verbs.ending import Checkpoint
 
 __all__ = ["bench"]
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import clock
-from aws import clients
 from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.lines import sweeping
+from job_runners.store import limits, used_keys
 from limited_queue import QUEUE
 from noted_keys import note
-from runners import sweeping
-from store import limits, used_keys
 
 BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
 

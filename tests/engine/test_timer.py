@@ -5,22 +5,23 @@ from typing import Any
 
 import pytest
 
-import clock
-import handlers.timer
-import handlers.worker
 import job_rows
+import job_runners.handlers.timer
+import job_runners.handlers.worker
 from api_worker import create_delay_queue, send_to_lambda
-from aws import clients
-from errors import JobRunnersError, SendFailed
 from fake_lambda import FakeLambda
-from runners import execution, timer
-from runners.messages import JobMessage, Message
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.running import execution
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import JobRunnersError, SendFailed
+from job_runners.store import conditional_write, queries, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, due_shards
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
+from job_runners.testing.lambda_context import Context
 from sample_work import script
-from store import conditional_write, queries, verbs
-from store.job_request import JobRequest, Lane, Status, due_shard, due_shards
-from testing import moto_direct
-from testing.aws import forget
-from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
 
@@ -341,7 +342,7 @@ def test_every_minute_the_function_sends_what_is_due_and_says_how_late_it_was(
 ) -> None:
     row = job_rows.saved()
     time.pass_(65_000)
-    handlers.timer.handler({"source": "aws.events"}, Context())  # type: ignore[arg-type]
+    job_runners.handlers.timer.handler({"source": "aws.events"}, Context())  # type: ignore[arg-type]
     assert [event["id"] for event in on_lambda.events] == [row.id]
     assert '"TimerLag":[5000.0]' in capsys.readouterr().out.replace(" ", "")
 
@@ -353,10 +354,10 @@ def test_a_delayed_message_that_can_not_be_sent_goes_back_to_its_queue(
     on_lambda.refuse = 429
     body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
     records = {"Records": [{"messageId": "m1", "body": body}]}
-    answer = handlers.timer.handler(records, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.timer.handler(records, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     on_lambda.refuse = None
-    answer = handlers.timer.handler(records, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.timer.handler(records, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": []}
     assert [event["id"] for event in on_lambda.events] == ["i"]
 
@@ -368,7 +369,7 @@ def test_of_a_batch_only_what_failed_goes_back(on_lambda: FakeLambda) -> None:
         {"messageId": "m2", "body": good},
         {"messageId": "m3", "body": '{"v":3,"kind":"job"}'},
     ]
-    answer = handlers.timer.handler({"Records": records}, Context())  # type: ignore[arg-type]
+    answer = job_runners.handlers.timer.handler({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m3"}]}
     assert [event["id"] for event in on_lambda.events] == ["i"]
 
@@ -389,7 +390,7 @@ def test_delayed_messages_that_there_is_no_time_for_go_back_and_those_sent_do_no
     body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
     records = [{"messageId": f"m{number}", "body": body} for number in range(10)]
     context = Context(seconds=60)
-    answer = handlers.timer.handler({"Records": records}, context)  # type: ignore[arg-type]
+    answer = job_runners.handlers.timer.handler({"Records": records}, context)  # type: ignore[arg-type]
     assert answer is not None
     back = [each["itemIdentifier"] for each in answer["batchItemFailures"]]
     assert context.get_remaining_time_in_millis() > 0
@@ -405,7 +406,7 @@ def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
     seen: list[int | None] = []
     script.job = lambda job, payload: seen.append(read(row).lease_until)
     event = {"v": 1, "kind": "job", "id": row.id, "job_type": "sample_again", "send_id": "s9"}
-    handlers.worker.handler(event, Context(seconds=30))  # type: ignore[arg-type]
+    job_runners.handlers.worker.handler(event, Context(seconds=30))  # type: ignore[arg-type]
     assert seen == [clock.now() + 30_000 + verbs.SKEW]
     assert read(row).send_id == "s9"
 
@@ -413,7 +414,7 @@ def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
 def test_a_job_message_of_a_newer_version_is_left_for_later() -> None:
     row = job_rows.saved()
     event = {"v": 3, "kind": "job", "id": row.id}
-    handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert read(row).status is Status.QUEUED
 
 
@@ -431,7 +432,7 @@ def test_what_has_no_row_to_wait_in_raises_so_that_lambda_keeps_the_event(
     event: dict[str, object], error: str
 ) -> None:
     with pytest.raises(JobRunnersError) as raised:
-        handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+        job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert type(raised.value).__name__ == error
 
 

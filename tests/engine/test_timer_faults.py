@@ -7,17 +7,18 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import SendFailed
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.lines import pausing, sweeping
+from job_runners.engine.tick import timer
+from job_runners.engine.tick.timer import Disposition
+from job_runners.engine.wire.messages import Message
+from job_runners.errors import SendFailed
+from job_runners.store import conditional_write, limits, pauses, queries
+from job_runners.store.job_request import JobRequest
+from job_runners.store.pauses import Kind
 from limited_queue import QUEUE, dispatch, during, park_in_order
-from runners import pausing, sweeping, timer
-from runners.messages import Message
-from runners.timer import Disposition
-from store import conditional_write, limits, pauses, queries
-from store.job_request import JobRequest
-from store.pauses import Kind
 
 
 def away(*_: object, **__: object) -> NoReturn:

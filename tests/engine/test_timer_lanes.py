@@ -8,19 +8,21 @@ from typing import cast
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-import clock
-from aws import clients
 from bench import Bench
-from errors import PreconditionFailed
-from runners import due_row, pausing, recurring, timer
-from runners.messages import Message
-from runners.registry import registry
-from runners.timer import Disposition
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.lines import pausing
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import recurring
+from job_runners.engine.tick import due_row, timer
+from job_runners.engine.tick.timer import Disposition
+from job_runners.engine.wire.messages import Message
+from job_runners.errors import PreconditionFailed
+from job_runners.store import conditional_write, job_request, queries, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
+from job_runners.store.pauses import Kind
+from job_runners.work.definitions import Job
 from sample_work import script
-from store import conditional_write, job_request, queries, verbs
-from store.job_request import JobRequest, Lane, Status, due_shard
-from store.pauses import Kind
-from work.definitions import Job
 
 MINUTE = 60
 

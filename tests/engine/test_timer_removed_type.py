@@ -5,13 +5,13 @@ from typing import cast
 
 import pytest
 
-import clock
 from bench import Bench
-from runners.registry import registry
-from store import verbs
-from store.job_request import JobRequest, Status
-from store.verbs import Checkpoint
-from work.definitions import Job
+from job_runners import clock
+from job_runners.engine.registry.registry import registry
+from job_runners.store import verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.verbs import Checkpoint
+from job_runners.work.definitions import Job
 
 
 @pytest.fixture

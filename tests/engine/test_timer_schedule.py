@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from local.credentials import session
+from job_runners.local.credentials import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

@@ -10,8 +10,8 @@ import botocore.session
 import pytest
 from botocore.exceptions import SSLError
 
-from aws import clients, tls
-from testing.aws import forget
+from job_runners.aws import clients, tls
+from job_runners.testing.aws import forget
 from tls_server import TlsServer, make_certificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\n\r\n{}"

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from aws import clients
 from bench import Bench
-from errors import RetryAfter
-from runners import log_setup, owner_actions, pausing
+from job_runners.aws import clients
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.telemetry import log_setup
+from job_runners.errors import RetryAfter
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.work import context
 from sample_work import script
-from store import blobs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
 from telemetry_lines import emitted, logged
-from work import context
 
 
 def told(stream: io.StringIO) -> list[tuple[str, str]]:

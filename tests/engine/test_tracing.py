@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-import settings
 from api_events import call, request, send
-from errors import UnknownTask
 from fake_lambda import FakeLambda
-from runners import telemetry, tracing
-from runners.messages import TaskMessage
+from job_runners import settings
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import UnknownTask
+from job_runners.testing import lambda_context
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
 from spans import Spans, id_of, links_of, parent_of, trace_of
 from telemetry_lines import logged
-from testing import lambda_context
-from testing.shipped_operations import full_client
 from traced import CALLER, ORDER, Sent, arrived, fail, outcome, post, read
 
 # --- one trace ------------------------------------------------------------------------------------

@@ -8,14 +8,13 @@ import opentelemetry.sdk.trace
 import pytest
 from opentelemetry import trace
 
-import clock
-import settings
 from fake_lambda import FakeLambda
-from runners import timer
-from runners.spans import context_of
+from job_runners import clock, settings
+from job_runners.engine.telemetry.spans import context_of
+from job_runners.engine.tick import timer
+from job_runners.store import verbs
+from job_runners.store.job_request import Status
 from spans import Spans, id_of, links_of, parent_of
-from store import verbs
-from store.job_request import Status
 from traced import CALLER, ORDER, Sent, post, read
 
 REQUEST, SENDING, LEG = ORDER

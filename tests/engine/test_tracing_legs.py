@@ -8,19 +8,21 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
 
-import clock
-import handlers.failures
-import settings
+import job_runners.handlers.failures
 from api_events import call
 from fake_lambda import FakeLambda
-from runners import owner_actions, pausing, timer, tracing
-from runners.messages import QueueMessage
+from job_runners import clock, settings
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.telemetry import tracing
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import QueueMessage
+from job_runners.store import verbs
+from job_runners.store.job_request import Status
+from job_runners.store.pauses import Kind
+from job_runners.testing import lambda_context
 from sample_work import script
 from spans import Spans, id_of, links_of, parent_of, trace_of
-from store import verbs
-from store.job_request import Status
-from store.pauses import Kind
-from testing import lambda_context
 from traced import ORDER, Sent, arrived, fail, outcome, post, read
 
 # --- legs and attempts ----------------------------------------------------------------------------
@@ -240,7 +242,7 @@ def test_the_failure_record_of_a_killed_leg_is_a_span_in_its_place(
         "responsePayload": {"errorMessage": "Task timed out after 900.00 seconds"},
     }
     batch = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
-    handlers.failures.handler(batch, lambda_context.Context())  # type: ignore[arg-type]
+    job_runners.handlers.failures.handler(batch, lambda_context.Context())  # type: ignore[arg-type]
     settled = spans.one("settle sample_again")
     assert parent_of(settled) == id_of(spans.one("send sample_again"))
     assert (outcome(settled), settled.status.status_code) == ("retryable", StatusCode.ERROR)

@@ -2,8 +2,8 @@
 
 from opentelemetry.trace import SpanKind
 
+from job_runners.testing.simulation.history import play_seed, stage
 from spans import Spans, id_of, links_of, parent_of
-from testing.simulation.history import play_seed, stage
 
 _SEEDS = range(12)
 

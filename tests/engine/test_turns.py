@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-import clock
 import sample_work
 from bench import Bench
-from errors import LegsSpent
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import LegsSpent
+from job_runners.store import limits, verbs
+from job_runners.store.job_request import Status
+from job_runners.work import Job, Queue, Rate
 from outage import Outage
-from runners import execution, owner_actions
-from runners.messages import JobMessage
 from sample_work import script
-from store import limits, verbs
-from store.job_request import Status
 from telemetry_lines import logged
-from work import Job, Queue, Rate
 
 PACED = Queue(rate=Rate(1, seconds=5))
 SINGLE = Queue(slots=1)

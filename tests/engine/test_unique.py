@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
-from runners import owner_actions
+from job_runners.engine.control import owner_actions
+from job_runners.errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
+from job_runners.store import job_request, uniqueness
+from job_runners.store.job_request import DuplicateOutcome, JobRequest, Outcome, Status
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import job_request, uniqueness
-from store.job_request import DuplicateOutcome, JobRequest, Outcome, Status
-from testing import moto_direct
-from testing.aws import forget
 
 
 @pytest.fixture

@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import PreconditionFailed
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.errors import PreconditionFailed
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Kind
+from job_runners.store.transactions import RaceLost, RecordWrite
+from job_runners.store.verbs import replacing
+from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
-from runners import owner_actions, pausing
 from sample_work import script
-from store import blobs
-from store.job_request import JobRequest, Status
-from store.line_items import LineItem
-from store.pauses import Kind
-from store.transactions import RaceLost, RecordWrite
-from store.verbs import replacing
-from testing.aws import forget
 
 
 @pytest.fixture

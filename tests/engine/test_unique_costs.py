@@ -9,12 +9,12 @@ import pytest
 
 from bench import Bench
 from counted_units import Units
-from runners import owner_actions
+from job_runners.engine.control import owner_actions
+from job_runners.store import limits, pauses
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import limits, pauses
-from store.job_request import JobRequest, Status
-from testing import moto_direct
-from testing.aws import forget
 
 # Of a row and a record in a transaction: the record that is there, as DynamoDB bills it.
 REFUSED = 2
@@ -135,7 +135,8 @@ def test_a_look_at_one_that_follows_costs_its_row_alone(bench: Bench, units: Uni
 
 def test_a_start_imports_no_more_of_it_than_its_rules() -> None:
     code = (
-        "import sys, handlers.worker, handlers.timer, handlers.api, runners.dispatch\n"
+        "import sys, job_runners.engine.dispatch.dispatch\n"
+        "from job_runners.handlers import api, timer, worker\n"
         "unique = ('uniqueness', 'unique_work', 'replacing', 'answers')\n"
         "print([name for name in sys.modules if name.endswith(unique)])"
     )

@@ -4,10 +4,10 @@ lets on whoever was not let on."""
 import pytest
 
 from bench import Bench
-from runners import timer
-from store import uniqueness
-from store.job_request import JobRequest, Status
-from testing.aws import forget
+from job_runners.engine.tick import timer
+from job_runners.store import uniqueness
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 
 
 @pytest.fixture

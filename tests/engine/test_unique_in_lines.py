@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import PreconditionFailed
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.tick import due_row
+from job_runners.errors import PreconditionFailed
+from job_runners.store import lines, pauses, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.limits import Limits
+from job_runners.store.pauses import Kind
+from job_runners.testing.aws import forget
 from outage import Outage
-from runners import due_row, owner_actions
 from sample_work import script
-from store import lines, pauses, verbs
-from store.job_request import JobRequest, Status
-from store.limits import Limits
-from store.pauses import Kind
-from testing.aws import forget
 
 TWO_MINUTES, TEN_MINUTES = 120, 600
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from runners import pausing
-from runners.base import JobData
-from runners.dispatch import accept_job
-from runners.sending import send_if_unclaimed
+from job_runners.engine.dispatch.dispatch import accept_job
+from job_runners.engine.lines import pausing
+from job_runners.engine.wire.sending import send_if_unclaimed
+from job_runners.runners.base import JobData
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing.aws import forget
 from sample_work import script
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from testing.aws import forget
 
 
 @pytest.fixture

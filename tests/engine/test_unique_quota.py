@@ -4,11 +4,11 @@ no new job is answered, and one that makes one is refused."""
 import pytest
 
 from bench import Bench
-from errors import QuotaReached
-from runners import owner_actions
-from store.job_request import JobRequest
-from store.queries import count_unfinished
-from testing.aws import forget
+from job_runners.engine.control import owner_actions
+from job_runners.errors import QuotaReached
+from job_runners.store.job_request import JobRequest
+from job_runners.store.queries import count_unfinished
+from job_runners.testing.aws import forget
 
 
 @pytest.fixture

@@ -5,18 +5,25 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import PreconditionFailed
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.errors import PreconditionFailed
+from job_runners.store import transactions, uniqueness, verbs
+from job_runners.store.job_request import (
+    DuplicateOutcome,
+    JobRequest,
+    Outcome,
+    Status,
+    new_id,
+    sort_key,
+)
+from job_runners.store.uniqueness import Free, KeyRecord
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
 from lost_answers import land_in_conflict
-from runners import owner_actions
 from sample_work import script
-from store import transactions, uniqueness, verbs
-from store.job_request import DuplicateOutcome, JobRequest, Outcome, Status, new_id, sort_key
-from store.uniqueness import Free, KeyRecord
-from testing import moto_direct
-from testing.aws import forget
 
 
 @pytest.fixture

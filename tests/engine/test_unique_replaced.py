@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-import clock
 import unique_sample
 from bench import Bench
-from errors import IdempotencyConflict, PreconditionFailed
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.tick import timer
+from job_runners.errors import IdempotencyConflict, PreconditionFailed
+from job_runners.store import job_request, lines, pauses, uniqueness
+from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from job_runners.store.pauses import Kind
+from job_runners.store.verbs import replacing
+from job_runners.store.verbs.claiming import Entrance, claim
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
+from job_runners.work import Job, Retry, Unique
 from large_payloads import LARGE, objects
-from runners import owner_actions, pausing, timer
 from sample_work import script
-from store import job_request, lines, pauses, uniqueness
-from store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
-from store.pauses import Kind
-from store.verbs import replacing
-from store.verbs.claiming import Entrance, claim
-from testing import moto_direct
-from testing.aws import forget
-from work import Job, Retry, Unique
 
 
 @pytest.fixture

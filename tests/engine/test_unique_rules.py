@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import Base64Bytes, BaseModel, Field, SecretStr
 
-from errors import InvalidDefinition
-from runners.registry import Registry
-from work import Job, Queue, RunningJob, Unique
+from job_runners.engine.registry.registry import Registry
+from job_runners.errors import InvalidDefinition
+from job_runners.work import Job, Queue, RunningJob, Unique
 
 # Alike in the 28 digits that a decimal is rounded to; and so large that its digits fill no memory.
 LONG_PRICES = ["1." + "0" * 40 + "1", "1." + "0" * 40 + "2", "1", "1E+999999"]

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from errors import PreconditionFailed
+from job_runners.errors import PreconditionFailed
+from job_runners.store import blobs, uniqueness, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LineItem
+from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
+from job_runners.store.uniqueness import KeyTaken
+from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
-from store import blobs, uniqueness, verbs
-from store.job_request import JobRequest
-from store.line_items import LineItem
-from store.transactions import RaceLost, RecordWrite, RowExists
-from store.uniqueness import KeyTaken
-from testing.aws import forget
 
 
 def save(

@@ -6,19 +6,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import clock
-import handlers.worker
+import job_runners.handlers.worker
 from api_events import call
-from aws.errors import AWS_ERRORS, condition_failed, may_pass
 from bench import Bench
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, condition_failed, may_pass
+from job_runners.engine.control import owner_actions
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.store import blobs, queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import every_row
 from outage import Outage
-from runners import execution, owner_actions
-from runners.messages import JobMessage, encode
 from sample_work import script
-from store import blobs, queries
-from store.job_request import JobRequest, Status
-from testing.lambda_context import Context
-from testing.shipped_operations import every_row
 
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
 kinds = pytest.mark.parametrize("kind", Outage.KINDS)
@@ -116,7 +117,7 @@ def test_a_refusal_that_will_not_pass_is_not_repeated(
         calls.append(1)
         raise ClientError(answer, "UpdateItem")
 
-    monkeypatch.setattr("store.verbs.succeed", refuse)
+    monkeypatch.setattr("job_runners.store.verbs.succeed", refuse)
     with pytest.raises(ClientError):
         bench.run(bench.dispatch("sample_once"))
     assert len(calls) == 1
@@ -219,7 +220,7 @@ def test_a_claim_that_can_not_be_made_leaves_the_job_due_and_no_failure_record(
     row = bench.dispatch("sample_once")
     event = json.loads(encode(JobMessage.about(row)))
     outage.begin(kind, 900)
-    handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert bench.moved < 900_000  # it returned in time: Lambda has nothing to record
     bench.advance(900)
     row = bench.read(row)
@@ -237,7 +238,7 @@ def test_a_second_delivery_that_fails_before_its_claim_leaves_the_first_alone(
 
     def work(job: Any, payload: object) -> str:
         outage.begin("throttled", 1000)
-        handlers.worker.handler(json.loads(encode(message)), Context())  # type: ignore[arg-type]
+        job_runners.handlers.worker.handler(json.loads(encode(message)), Context())  # type: ignore[arg-type]
         outage.end()
         return "done"
 

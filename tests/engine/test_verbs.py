@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
-from errors import PreconditionFailed
 from job_rows import ENDINGS, ERROR, abandon, claimed, retry, saved, stored
-from store import conditional_write, queries, verbs
-from store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
-from store.verbs import Checkpoint
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.errors import PreconditionFailed
+from job_runners.store import conditional_write, queries, verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
+from job_runners.store.verbs import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -43,7 +43,7 @@ def test_a_row_of_newer_code_is_not_claimed_by_older(monkeypatch: pytest.MonkeyP
     assert stored(row).status is Status.QUEUED
     assert stored(row).due_at == row.due_at
     monkeypatch.setattr(
-        "store.verbs.claiming.ROW_VERSION", ROW_VERSION + 1
+        "job_runners.store.verbs.claiming.ROW_VERSION", ROW_VERSION + 1
     )  # the deploy is through
     assert claimed(row).status is Status.RUNNING
 
@@ -96,7 +96,7 @@ def test_a_retry_counts_the_attempt_and_keeps_the_cursor() -> None:
 def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged() -> None:
     import random
 
-    from store import blobs
+    from job_runners.store import blobs
 
     large = {"text": "".join(chr(random.randrange(32, 0x2FFF)) for _ in range(50_000))}
     job = verbs.save(

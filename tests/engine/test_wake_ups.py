@@ -3,15 +3,17 @@ it, is lost."""
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import SendFailed
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.running import execution
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import Message, QueueMessage
+from job_runners.errors import SendFailed
+from job_runners.store import limits
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, wake_ups
-from runners import execution, owner_actions, timer
-from runners.messages import Message, QueueMessage
-from store import limits
-from store.job_request import JobRequest, Status
-from store.rate import Rate
 
 
 def test_a_rate_that_opens_later_than_a_message_can_wait_is_waited_for_in_stages(

@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from errors import SendFailed
 from job_rows import make_unreadable
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import admission
+from job_runners.engine.lines import wake_ups as waking
+from job_runners.engine.wire.messages import Message, QueueMessage
+from job_runners.errors import SendFailed
+from job_runners.store import limits, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.rate import Rate
 from limited_queue import PLACE, QUEUE, dispatch, items, wake_ups
 from outage import Outage
-from runners import admission, owner_actions
-from runners import wake_ups as waking
-from runners.messages import Message, QueueMessage
-from store import limits, verbs
-from store.job_request import JobRequest, Status
-from store.line_items import LineItem
-from store.rate import Rate
 
 
 def waiting(bench: Bench, number: int, rate: Rate) -> list[JobRequest]:

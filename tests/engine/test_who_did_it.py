@@ -6,10 +6,10 @@ import pytest
 
 from api_events import SIGNED_BY, Answer, Logged, call
 from bench import Bench
+from job_runners.settings import forget
+from job_runners.store import blobs, verbs
+from job_runners.store.job_request import Status
 from sample_work import script
-from settings import forget
-from store import blobs, verbs
-from store.job_request import Status
 
 OURS = {"organization_id": "ours", "roles": "operator", "sub": "user-1"}
 ARN = str(SIGNED_BY["userArn"])

@@ -6,15 +6,16 @@ from itertools import pairwise
 
 import pytest
 
-import clock
 from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
+from job_runners import clock
+from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.telemetry import telemetry
+from job_runners.store import limits, pauses
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.schedules import Schedule
+from job_runners.testing.aws import forget
+from job_runners.work.recurring import Recurring
 from memory_tables import MemoryTables
-from runners import declared_schedules, recurring, schedules, telemetry
-from store import limits, pauses
-from store.job_request import JobRequest, Status
-from store.schedules import Schedule
-from testing.aws import forget
-from work.recurring import Recurring
 
 DECLARED = {
     "nightly": Recurring("sample_once", cron="30 2 * * *", timezone=ZONE.key, organization_id="a"),

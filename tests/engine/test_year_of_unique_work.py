@@ -9,30 +9,26 @@ from itertools import count
 
 import pytest
 
-import clock
 from berlin_year import BEGINS, SPRING, YEAR, ZONE, local
+from job_runners import clock
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.running import execution
+from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import Message
+from job_runners.engine.wire.sending import send_if_unclaimed
+from job_runners.runners import JobData
+from job_runners.store import limits, pauses
+from job_runners.store.answers import Answer
+from job_runners.store.job_request import JobRequest, Outcome, Status
+from job_runners.store.schedules import Schedule
+from job_runners.store.uniqueness import KeyRecord
+from job_runners.testing.aws import forget
+from job_runners.work import RunningJob
+from job_runners.work.recurring import Recurring
 from memory_tables import MemoryTables
-from runners import (
-    JobData,
-    declared_schedules,
-    dispatch,
-    execution,
-    recurring,
-    schedules,
-    telemetry,
-)
-from runners.messages import Message
-from runners.sending import send_if_unclaimed
 from sample_work import script
-from store import limits, pauses
-from store.answers import Answer
-from store.job_request import JobRequest, Outcome, Status
-from store.schedules import Schedule
-from store.uniqueness import KeyRecord
-from testing.aws import forget
 from unique_sample import Lot
-from work import RunningJob
-from work.recurring import Recurring
 
 MINUTE = clock.MINUTE
 FIRST, SECOND = 13_000, 40_000  # when the timers come, after an occurrence

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
+from job_runners.settings import forget
+from job_runners.store import queries
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from settings import forget
-from store import queries
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 

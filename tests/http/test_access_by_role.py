@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from api.routes.table import ROUTES
 from api_events import Answer, call
-from aws import bucket
-from campaigns.contact import Contact
 from every_route import EVERY_ROUTE, FAILED_TASK, SCHEDULE, Asked, Entry
+from job_runners.api.routes.table import ROUTES
+from job_runners.aws import bucket
+from job_runners.settings import forget
+from job_runners.shipped.campaigns.contact import Contact
+from job_runners.store import failed_tasks, queries, schedules
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.shipped_operations import every_row
 from sample_work import script
-from settings import forget
-from store import failed_tasks, queries, schedules
-from store.job_request import JobRequest
-from testing.shipped_operations import every_row
 from worker_log import make_worker_log
 
 pytestmark = pytest.mark.usefixtures("aws")

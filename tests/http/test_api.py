@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
-import clock
 from api_events import Logged, call, request, send
+from job_runners import clock
+from job_runners.store import queries
 from sample_work import script
-from store import queries
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -264,7 +264,7 @@ def test_a_function_that_can_not_work_says_so_at_its_start(
     variable: str, value: str, complaint: str
 ) -> None:
     started = subprocess.run(
-        [sys.executable, "-c", "import handlers.api"],
+        [sys.executable, "-c", "import job_runners.handlers.api"],
         env={**os.environ, variable: value},
         capture_output=True,
         text=True,

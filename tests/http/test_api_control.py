@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-import clock
 import job_rows
 from api_events import Answer, call
-from aws import bucket, clients
 from fake_lambda import FakeLambda
+from job_runners import clock
+from job_runners.aws import bucket, clients
+from job_runners.store import pauses, queries, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.store.verbs import Checkpoint
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import pauses, queries, verbs
-from store.job_request import JobRequest, Status
-from store.pauses import Kind
-from store.verbs import Checkpoint
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -271,7 +271,7 @@ def test_of_two_edited_retries_at_once_one_is_told_that_the_job_moved(
 ) -> None:
     seen = row_of(ended(Status.FAILED))
     assert call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 2}}).status == 202
-    monkeypatch.setattr("api.routes.jobs.queries.read", lambda job_id: seen)
+    monkeypatch.setattr("job_runners.api.routes.jobs.queries.read", lambda job_id: seen)
     answer = call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 3}})
     problem(answer, 409, "moved-meanwhile", "Fetch the job and retry")
 
@@ -350,5 +350,5 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(
 ) -> None:
     seen = row_of(ended(Status.FAILED) if verb == "/retry" else dispatched())
     clients.client("dynamodb").delete_item(TableName="jobs", Key={"id": {"S": seen.id}})
-    monkeypatch.setattr("api.routes.jobs.queries.read", lambda job_id: seen)
+    monkeypatch.setattr("job_runners.api.routes.jobs.queries.read", lambda job_id: seen)
     problem(call(method, f"/jobs/{seen.id}{verb}"), 404, "job-not-found")

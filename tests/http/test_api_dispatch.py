@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import DynamoDBBackend
 
-import clock
 from api_events import Answer, call
 from fake_lambda import FakeLambda
+from job_runners import clock
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -6,13 +6,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-import clock
 import job_rows
 from api_events import call
-from aws import clients
-from store import blobs, queries, verbs
-from store.job_request import JobRequest
-from testing.aws import ENVIRONMENT
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.store import blobs, queries, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import ENVIRONMENT
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -6,8 +6,8 @@ import pytest
 
 from api_events import call
 from fake_lambda import FakeLambda
-from runners import pausing
-from store import pauses
+from job_runners.engine.lines import pausing
+from job_runners.store import pauses
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -114,7 +114,7 @@ def test_a_kind_that_there_is_not_is_not_found(path: str) -> None:
 def test_a_runner_that_can_not_admit_again_may_not_park(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runners.sender", lambda: None)
+    monkeypatch.setattr("job_runners.runners.sender", lambda: None)
     for method in ("PUT", "DELETE"):
         answer = call(method, "/paused/job_type/sample_once")
         assert answer.status == 409

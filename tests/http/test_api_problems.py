@@ -14,13 +14,13 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 
 from api_events import Answer, Logged, call, request, send
 from api_worker import send_to_lambda
-from aws import clients
 from fake_lambda import FakeLambda
-from runners import legacy
+from job_runners.aws import clients
+from job_runners.runners import legacy
+from job_runners.store import queries
+from job_runners.testing.aws import forget
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import queries
-from testing.aws import forget
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from api_events import call
-from aws import clients
 from busy_queues import SLOTS_1, dispatched, got, refused, uses, while_one_runs
 from fake_lambda import FakeLambda
+from job_runners.aws import clients
+from job_runners.engine.control import queues
+from job_runners.settings import forget
+from job_runners.store import cursors, lines, waiting
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.line_items import LineItem
+from job_runners.work import RunningJob
 from noted_keys import note
-from runners import queues
 from sample_work import Sample, script
-from settings import forget
-from store import cursors, lines, waiting
-from store.job_request import JobRequest, Status
-from store.line_items import LineItem
-from work import RunningJob
 
 pytestmark = pytest.mark.usefixtures("worker")
 

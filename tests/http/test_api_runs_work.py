@@ -11,24 +11,22 @@ from urllib.parse import unquote
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-import clock
-import runners
-import settings
 from api_events import Answer, request, send
 from api_worker import create_delay_queue
-from aws import clients
-from errors import MalformedMessage
 from expanded_template import deployed, properties
 from fake_lambda import FakeLambda
-from runners import legacy_stack
-from runners.messages import JobMessage, TaskMessage, encode
+from job_runners import clock, runners, settings
+from job_runners.aws import clients
+from job_runners.engine.wire.messages import JobMessage, TaskMessage, encode
+from job_runners.errors import MalformedMessage
+from job_runners.runners import legacy_stack
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.work import context
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest, Status
-from testing.aws import WORKER, forget
-from testing.lambda_context import Context
-from testing.movable_clock import MovableClock
-from work import context
 
 API = WORKER.replace("worker", "api")
 TIMER = WORKER.replace("worker:live", "timer")
@@ -66,13 +64,15 @@ class Stack:
 
     def in_timer(self, event: dict[str, Any]) -> Any:
         """Hand an event to the timer: another process, which knows of no request."""
-        import handlers.timer
+        import job_runners.handlers.timer
 
         with self._monkeypatch.context() as timers:
             timers.setattr(legacy_stack._Process, "invocation", None)
             timers.setenv("WORKER_LAMBDA_FUNCTION_NAME", API)
             settings.forget()
-            answer = handlers.timer.handler(event, cast(LambdaContext, Context(60, TIMER)))
+            answer = job_runners.handlers.timer.handler(
+                event, cast(LambdaContext, Context(60, TIMER))
+            )
         settings.forget()
         return answer
 
@@ -89,10 +89,10 @@ class Stack:
 
 def take(event: Any, function: str = API) -> None:
     """Have a message taken by the API function."""
-    import handlers.api  # it needs a configured environment
+    import job_runners.handlers.api  # it needs a configured environment
 
     invocation = cast(LambdaContext, Context(SECONDS, function))
-    assert handlers.api.handler(event, invocation) == {}
+    assert job_runners.handlers.api.handler(event, invocation) == {}
 
 
 def read(job_id: str) -> JobRequest:
@@ -199,7 +199,7 @@ def test_a_job_goes_on_in_its_next_leg_in_another_invocation(stack: Stack) -> No
 def test_what_has_to_wait_is_due_and_the_timer_invokes_the_api_function(stack: Stack) -> None:
     threads = set(threading.enumerate())
     with MovableClock().standing() as time_:
-        with patch("store.verbs.claim") as claim:
+        with patch("job_runners.store.verbs.claim") as claim:
             row = stack.job(delay=60)
         assert (row.status, claim.called) == (Status.SCHEDULED, False)
         assert [(each["id"], seconds) for each, seconds in stack.delayed] == [(row.id, 60)]
@@ -237,7 +237,7 @@ def test_a_job_that_was_cut_off_is_retried_in_the_api_function(stack: Stack) -> 
         raise RuntimeError("what comes after the claim never happens")
 
     with MovableClock().standing() as time_:
-        with patch("runners.execution._begin", cut_off):
+        with patch("job_runners.engine.running.execution._begin", cut_off):
             row = stack.job(job_type="sample_again")
         assert row.status is Status.RUNNING
         time_.advance(SECONDS + 60 + 1)

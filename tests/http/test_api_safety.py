@@ -6,11 +6,11 @@ import pytest
 
 from api_events import call, request, send
 from every_route import EVERY_ROUTE, Entry
+from job_runners.settings import forget
+from job_runners.store.job_request import JobRequest
+from job_runners.store.pauses import Pause
+from job_runners.testing.shipped_operations import every_row
 from sample_work import script
-from settings import forget
-from store.job_request import JobRequest
-from store.pauses import Pause
-from testing.shipped_operations import every_row
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -5,18 +5,17 @@ from urllib.parse import quote
 
 import pytest
 
-import clock
-import runners
 from api_events import Answer, Logged, call
 from busy_queues import got, refused
 from fake_lambda import FakeLambda
-from runners import due_schedule, recurring
-from runners.registry import registry
+from job_runners import clock, runners
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import due_schedule, recurring
+from job_runners.settings import forget
+from job_runners.store import schedules
+from job_runners.store.schedules import ScheduleMoved
+from job_runners.work import Recurring, occurrences
 from sample_work import script
-from settings import forget
-from store import schedules
-from store.schedules import ScheduleMoved
-from work import Recurring, occurrences
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, model_validator
 
-import clock
 import sample_work
 from api_events import call
 from api_rows import claimed, saved, succeeded
-from aws import clients
-from runners.registry import registry
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.registry.registry import registry
+from job_runners.settings import forget
+from job_runners.store import blobs, verbs
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
+from job_runners.testing.aws import ENVIRONMENT
+from job_runners.work import Job, RunningJob
 from sample_work import script
-from settings import forget
-from store import blobs, verbs
-from store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
-from testing.aws import ENVIRONMENT
-from work import Job, RunningJob
 
 pytestmark = pytest.mark.usefixtures("aws")
 

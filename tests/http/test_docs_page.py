@@ -5,12 +5,12 @@ import re
 import pytest
 
 import sample_work
-from api import problems
-from api.routes.table import ROUTES
 from api_events import Answer, call
-from testing.aws import forget
-from work.definitions import Job
-from work.running_job import RunningJob
+from job_runners.api import problems
+from job_runners.api.routes.table import ROUTES
+from job_runners.testing.aws import forget
+from job_runners.work.definitions import Job
+from job_runners.work.running_job import RunningJob
 
 pytestmark = pytest.mark.usefixtures("aws")
 

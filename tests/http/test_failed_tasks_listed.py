@@ -5,11 +5,11 @@ import random
 import pytest
 
 from api_events import Logged, call
-from errors import SendFailed
-from runners import configured
+from job_runners.engine import configured
+from job_runners.errors import SendFailed
+from job_runners.store import failed_tasks
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import failed_tasks
-from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -6,8 +6,8 @@ import pytest
 
 from api_events import Answer, call
 from api_rows import saved
-from aws import clients
-from store.job_request import JobRequest
+from job_runners.aws import clients
+from job_runners.store.job_request import JobRequest
 
 pytestmark = pytest.mark.usefixtures("worker")
 

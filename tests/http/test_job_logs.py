@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import clock
-from api import job_logs
 from api_events import Answer, call
 from api_rows import claimed, saved
-from aws import clients
-from settings import forget
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.api import job_logs
+from job_runners.aws import clients
+from job_runners.settings import forget
+from job_runners.store.job_request import JobRequest
 from worker_log import make_worker_log, put_line
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -6,8 +6,8 @@ import pytest
 from moto import mock_aws
 
 from api_events import call
-from testing.aws import create_bucket, create_tables, forget
-from testing.shipped_operations import full_client
+from job_runners.testing.aws import create_bucket, create_tables, forget
+from job_runners.testing.shipped_operations import full_client
 
 CAMPAIGN_TYPES = (
     *("import_contacts", "assign_texters", "send_first_messages", "export_contacts"),

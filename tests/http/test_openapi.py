@@ -12,14 +12,14 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import BaseSchema
 
-from api import openapi, problems
-from api.routes.table import ROUTES
 from api_events import call
 from every_route import EVERY_ROUTE, SCHEDULE
 from fake_lambda import FakeLambda
+from job_runners.api import openapi, problems
+from job_runners.api.routes.table import ROUTES
+from job_runners.settings import forget
+from job_runners.store import failed_tasks
 from sample_work import script
-from settings import forget
-from store import failed_tasks
 from worker_log import make_worker_log
 from wsgi_api import application
 

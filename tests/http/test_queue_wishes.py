@@ -7,11 +7,11 @@ import pytest
 
 import sample_work
 from api_events import Answer, call
-from errors import InvalidDefinition
-from runners import get_job_runner
-from runners.base import JobData
-from settings import forget
-from work import Job
+from job_runners.errors import InvalidDefinition
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.settings import forget
+from job_runners.work import Job
 
 pytestmark = pytest.mark.usefixtures("worker")
 

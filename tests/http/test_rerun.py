@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
-from aws import bucket
 from fake_lambda import FakeLambda
+from job_runners.aws import bucket
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest, Status
-from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("worker")
 

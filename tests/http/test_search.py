@@ -4,9 +4,9 @@ import pytest
 
 from api_events import call
 from api_rows import claimed, saved, succeeded
-from store import queries, verbs
-from store.job_request import JobRequest
-from testing.aws import forget
+from job_runners.store import queries, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-import runners
 from api_events import call
+from job_runners import runners
 from log_lines import printing_to
 from sample_work import script
 from telemetry_lines import logged
@@ -34,6 +34,6 @@ def test_a_sent_task_has_the_id_that_its_lines_in_the_log_have(lines: io.StringI
 def test_a_runner_that_makes_its_messages_by_itself_tells_no_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runners.legacy.dispatch_task", lambda task_name, payload: None)
+    monkeypatch.setattr("job_runners.runners.legacy.dispatch_task", lambda task_name, payload: None)
     answer = call("POST", "/tasks", body={"task_name": "sample_note"})
     assert (answer.status, answer.json["id"]) == (202, None)

@@ -7,10 +7,10 @@ import pytest
 
 from api_events import SIGNED_BY, Answer, Logged, call
 from fake_lambda import FakeLambda
-from runners.registry import registry
+from job_runners.engine.registry.registry import registry
+from job_runners.settings import settings
+from job_runners.store.transactions import RaceLost
 from sample_work import script
-from settings import settings
-from store.transactions import RaceLost
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -192,6 +192,6 @@ def test_a_request_that_others_overtake_each_time_is_409(monkeypatch: pytest.Mon
         raise RaceLost
 
     ask("unique_follow", "1")
-    monkeypatch.setattr("store.verbs.replacing.replace", lose)
+    monkeypatch.setattr("job_runners.store.verbs.replacing.replace", lose)
     answer = ask("unique_follow", "2")
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:moved-meanwhile")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 
 @pytest.mark.parametrize(

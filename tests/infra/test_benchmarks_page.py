@@ -13,7 +13,7 @@ from benchmarks.peers import LOCKS, PEERS
 from benchmarks.report import Report, written
 from benchmarks.start_latency import Latency
 from benchmarks.units import Unit
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 _OVERHEAD = Overhead("a dispatch", Unit("ours.job"), "bare boto3", Unit("bare.job"), at_most=1.1)
 _REPORT = Report(

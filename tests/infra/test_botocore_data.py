@@ -29,12 +29,18 @@ from botocore.regions import EndpointResolver
 from moto.core.serialize import get_serializer_class
 
 from app_folders import write_app
-from aws import clients
-from aws.session import Session
-from tools.app_folder import read_app_folder
-from tools.botocore_data import ALL, OPERATIONS, operations_of, trimmed_copy, with_ours
-from tools.build import CACHE, Target, build
-from tools.operation_check import CallsLeftOut, check_operations
+from job_runners.aws import clients
+from job_runners.aws.session import Session
+from job_runners.building.app_folder import read_app_folder
+from job_runners.building.botocore_data import (
+    ALL,
+    OPERATIONS,
+    operations_of,
+    trimmed_copy,
+    with_ours,
+)
+from job_runners.building.build import CACHE, Target, build
+from job_runners.building.operation_check import CallsLeftOut, check_operations
 
 BUCKETS: tuple[dict[str, Any], ...] = (
     {"Bucket": "a-bucket"},
@@ -278,7 +284,7 @@ def test_an_organisation_adds_services_and_operations(tmp_path: Path) -> None:
 
 
 LEFT_OUT = """\
-from aws import clients
+from job_runners.aws import clients
 
 
 def list_all(service="dynamodb"):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-import tools.build
+import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from tools import bytecode
-from tools.app_requirements import lock
-from tools.botocore_data import OPERATIONS
-from tools.build import ROOT, SHIPPED, Target, build
-from tools.target import this_python
+from job_runners.building import bytecode
+from job_runners.building.app_requirements import lock
+from job_runners.building.botocore_data import OPERATIONS
+from job_runners.building.build import ROOT, SHIPPED, Target, build
+from job_runners.building.target import this_python
 
 # Bytes of the zip: what a cold start downloads. docs/deploying.md says what is in it.
 ZIP_LIMIT = 9_000_000
@@ -84,14 +84,14 @@ def test_every_module_imports_from_the_tree_alone(tree: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout == "outside: []\n"
-    assert "handlers.api" in names
+    assert "job_runners.handlers.api" in names
 
 
 _TWO_OF_THE_NIGHT = """
 import sys, zoneinfo
 sys.path.insert(0, sys.argv[1])
 zoneinfo.reset_tzpath(to=[])
-from work.occurrences import When, next_after, zones
+from job_runners.work.occurrences import When, next_after, zones
 import tzdata
 assert tzdata.__file__.startswith(sys.argv[1])
 print(next_after(When("0 2 * * *", timezone="Europe/Berlin"), 0), len(zones()) > 500)
@@ -110,7 +110,9 @@ def test_time_zones_ship_for_a_machine_that_has_none(tree: Path) -> None:
 
 def test_what_belongs_to_development_does_not_ship(tree: Path) -> None:
     ours = {each.name for each in ROOT.iterdir() if not each.name.startswith((".", "__"))}
-    assert {each.name for each in tree.iterdir()} & ours == {*SHIPPED}
+    assert {each.name for each in tree.iterdir()} & ours == {"handlers", "job_runners"}
+    shipped = {f"job_runners/{each.name}" for each in (tree / "job_runners").iterdir()}
+    assert shipped - {"job_runners/__pycache__"} == {*SHIPPED}
     assert not list(tree.rglob("boto3"))
 
 
@@ -118,7 +120,8 @@ def test_the_zip_stays_small(tree: Path, tmp_path: Path) -> None:
     packed = tmp_path / "function.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(tree.rglob("*")):
-            archive.write(path, path.relative_to(tree))
+            if path.is_file():  # sam packs no folders either
+                archive.write(path, path.relative_to(tree))
     assert packed.stat().st_size < ZIP_LIMIT, packed.stat().st_size
 
 
@@ -234,20 +237,20 @@ def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path)
 def test_of_two_builds_at_the_same_time_the_second_takes_what_the_first_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tools.build, "CACHE", tmp_path)
-    monkeypatch.setattr(tools.build, "prune", lambda *_, **__: None)
+    monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
+    monkeypatch.setattr(job_runners.building.build, "prune", lambda *_, **__: None)
 
     def install_while_another_does(target: Target, made: Path, app_lock: None) -> None:
         made.mkdir()
         (made / "module.py").touch()
-        monkeypatch.setattr(tools.build, "_install", install)
-        tools.build._dependencies(target)
+        monkeypatch.setattr(job_runners.building.build, "_install", install)
+        job_runners.building.build._dependencies(target)
 
     def install(target: Target, made: Path, app_lock: None) -> None:
         made.mkdir()
         (made / "module.py").touch()
 
-    monkeypatch.setattr(tools.build, "_install", install_while_another_does)
-    kept = tools.build._dependencies(Target.this_machine())
+    monkeypatch.setattr(job_runners.building.build, "_install", install_while_another_does)
+    kept = job_runners.building.build._dependencies(Target.this_machine())
     assert (kept / "module.py").exists()
     assert list(tmp_path.iterdir()) == [kept]

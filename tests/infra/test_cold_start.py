@@ -10,36 +10,69 @@ import sys
 import pytest
 
 from benchmarks.environment import ENVIRONMENT
-from jobs.table import JOBS
-from tasks.table import TASKS
-from tools.build import ROOT
+from job_runners.building.build import ROOT
+from job_runners.shipped.jobs.table import JOBS
+from job_runners.shipped.tasks.table import TASKS
 
 WORK = {entry.module for table in (JOBS, TASKS) for entry in table.values()}
 # Never: the first two are no part of what ships, and the others belong to few events.
 NOWHERE = WORK | {
     *("boto3", "awscrt", "phonenumbers", "campaigns", "webhooks", "multiprocessing", "unittest"),
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.data_classes"),
-    *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
+    *(
+        "job_runners.work.event_loop",
+        "job_runners.runners.legacy",
+        "job_runners.runners.legacy_worker",
+        "pydantic_settings",
+    ),
     "opentelemetry",  # unless traces are asked for
     "difflib",  # which is for errors
-    *("cronsim", "tzdata", "work.recurring"),  # which are for recurring work
+    *("cronsim", "tzdata", "job_runners.work.recurring"),  # which are for recurring work
     "dashboard",  # which is for the page
 }
 # For the times of recurring work, which few ticks compute.
-TIMES = {"cronsim", "zoneinfo", "work.recurring"}
+TIMES = {"cronsim", "zoneinfo", "job_runners.work.recurring"}
 MAY_NOT_PULL_IN = {
     "api": NOWHERE
-    | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"}
+    | {
+        "asyncio",
+        "job_runners.api.openapi",
+        "job_runners.api.docs_page",
+        "job_runners.engine.running.execution",
+    }
     | (TIMES - {"zoneinfo"}),  # pydantic imports it
     "worker": NOWHERE
-    | {"pydantic", "asyncio", "api", "runners.timer", "runners.recurring"}
-    | {"store.steps", "store.children"}  # until a job takes a step, or dispatches another
-    | {"runners.dispatch", "runners.quota"}  # until work dispatches some
-    | {"store.failed_tasks", "aws.bucket"}  # until a task fails, or a payload is large
+    | {
+        "pydantic",
+        "asyncio",
+        "api",
+        "job_runners.engine.tick.timer",
+        "job_runners.engine.schedules.recurring",
+    }
+    | {
+        "job_runners.store.steps",
+        "job_runners.store.children",
+    }  # until a job takes a step, or dispatches another
+    | {
+        "job_runners.engine.dispatch.dispatch",
+        "job_runners.engine.dispatch.quota",
+    }  # until work dispatches some
+    | {
+        "job_runners.store.failed_tasks",
+        "job_runners.aws.bucket",
+    }  # until a task fails, or a payload is large
     | TIMES,
-    "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"} | TIMES,
+    "timer": NOWHERE
+    | {"pydantic", "asyncio", "api", "job_runners.engine.running.execution"}
+    | TIMES,
     "failures": NOWHERE
-    | {"pydantic", "asyncio", "api", "runners.execution", "runners.recurring"}
+    | {
+        "pydantic",
+        "asyncio",
+        "api",
+        "job_runners.engine.running.execution",
+        "job_runners.engine.schedules.recurring",
+    }
     | TIMES,
 }
 
@@ -61,29 +94,30 @@ def imported_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize("handler", MAY_NOT_PULL_IN)
 def test_a_handler_does_not_import(handler: str) -> None:
-    clients = "from aws.clients import client; client('dynamodb'); client('lambda')"
+    clients = "from job_runners.aws.clients import client; client('dynamodb'); client('lambda')"
     found = imported_by(
-        f"import handlers.{handler}, gc; assert gc.isenabled() and gc.get_freeze_count()\n{clients}"
+        f"import job_runners.handlers.{handler}, gc\n"
+        f"assert gc.isenabled() and gc.get_freeze_count()\n{clients}"
     )
-    assert f"handlers.{handler}" in found
+    assert f"job_runners.handlers.{handler}" in found
     assert not found & MAY_NOT_PULL_IN[handler]
 
 
 def test_the_api_has_imported_what_dispatches_before_its_first_request() -> None:
-    assert "runners.dispatch" in imported_by("import handlers.api")
+    assert "job_runners.engine.dispatch.dispatch" in imported_by("import job_runners.handlers.api")
 
 
 def test_no_pattern_is_compiled_for_names_that_are_plain_words() -> None:
     imported_by(
-        "import names; names.re = None\n"
-        "from runners.registry import registry; registry()\n"
+        "from job_runners import names; names.re = None\n"
+        "from job_runners.engine.registry.registry import registry; registry()\n"
         "assert names.is_name('first_messages')"
     )
 
 
 _TRACED = """
-from runners import tracing
-from runners.messages import TaskMessage
+from job_runners.engine.telemetry import tracing
+from job_runners.engine.wire.messages import TaskMessage
 message = TaskMessage(id="i", name="n", payload={})
 with tracing.request({}, verified=True), tracing.dispatching("n"), tracing.working(message):
     print(tracing.current(), tracing.log_fields())
@@ -103,7 +137,8 @@ def test_traces_that_are_asked_for_without_opentelemetry_are_left_out() -> None:
 
 def test_no_model_is_built_before_it_is_used() -> None:
     imported_by(
-        "import handlers.api; from pydantic import BaseModel; from runners.base import JobData\n"
+        "import job_runners.handlers.api; from pydantic import BaseModel\n"
+        "from job_runners.runners import JobData\n"
         "models = BaseModel.__subclasses__(); assert JobData in models and len(models) > 2\n"
         "assert not [each for each in models if each.__pydantic_complete__]\n"
         "assert JobData(job_type='x').job_type == 'x' and JobData.__pydantic_complete__"
@@ -114,32 +149,33 @@ def test_no_model_is_built_before_it_is_used() -> None:
 def test_no_class_is_made_a_dataclass(handler: str) -> None:
     """Each compiles its methods: what a start makes is of `frozen_values`, or written out."""
     imported_by(
-        f"import handlers.{handler}; from runners.registry import registry; registry(); "
-        "import sys, tools.build; from frozen_values import Value\n"
-        "ours = {name.removesuffix('.py') for name in tools.build.SHIPPED}\n"
-        "classes = {each for name, module in sys.modules.items() if name.split('.')[0] in ours\n"
-        "    for each in vars(module).values() if isinstance(each, type)}\n"
+        f"import job_runners.handlers.{handler}\n"
+        "from job_runners.engine.registry.registry import registry; registry()\n"
+        "import sys; from job_runners.values import Value\n"
+        "ours = [each for name, each in sys.modules.items() if name.startswith('job_runners.')]\n"
+        "classes = {each for module in ours for each in vars(module).values()\n"
+        "    if isinstance(each, type)}\n"
         "assert len(classes) > 50\n"
         "made = [each for each in classes if '__dataclass_params__' in vars(each)\n"
-        "    and each.__module__.split('.')[0] in ours and each is not Value]\n"
+        "    and each.__module__.startswith('job_runners.') and each is not Value]\n"
         "assert not made, made"
     )
 
 
 def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> None:
     found = imported_by(
-        "import handlers.worker\n"
-        "from runners.registry import registry\n"
+        "import job_runners.handlers.worker\n"
+        "from job_runners.engine.registry.registry import registry\n"
         "registry().load(registry().job('export_contacts'))"
     )
-    assert found & WORK == {"jobs.export_contacts"}
+    assert found & WORK == {"job_runners.shipped.jobs.export_contacts"}
     assert "phonenumbers" not in found
 
 
 def test_recurring_work_is_declared_without_what_reads_cron_and_zones() -> None:
     found = imported_by(
-        "from work import Recurring\n"
+        "from job_runners.work import Recurring\n"
         "Recurring('x', cron='0 2 * * *', timezone='Europe/Berlin', organization_id='acme')"
     )
-    assert "work.recurring" in found
+    assert "job_runners.work.recurring" in found
     assert not found & {"cronsim", "tzdata", "zoneinfo", "pydantic"}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from tools.app_stack import parameters
-from tools.build import ROOT
-from tools.code_size import CodeTooLarge
-from tools.deploy import Deploy, app_template, main
+from job_runners.building.app_stack import parameters
+from job_runners.building.build import ROOT
+from job_runners.building.code_size import CodeTooLarge
+from job_runners.building.deploy import Deploy, app_template, main
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"

@@ -9,23 +9,24 @@ from types import ModuleType
 import pytest
 from click import Context, Group
 
-import clock
 from api_events import call
+from job_runners import clock
 from job_runners.cli.app import jobs
 from job_runners.cli.problem import Exit
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import recurring
+from job_runners.runners import get_job_runner, sender
+from job_runners.runners.base import JobData
+from job_runners.store import blobs, children, steps
+from job_runners.store.job_request import Status
+from job_runners.testing.files import upload
+from job_runners.testing.inline import assert_dispatched, drain, inline, saved_only
+from job_runners.testing.job_runner import inline_runner
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.work.definitions import Job
+from job_runners.work.retry import Retry
+from job_runners.work.running_job import RunningJob
 from recording_job import RecordingJob, Stopped
-from runners import get_job_runner, recurring, sender
-from runners.base import JobData
-from runners.registry import registry
-from store import blobs, children, steps
-from store.job_request import Status
-from testing.files import upload
-from testing.inline import assert_dispatched, drain, inline, saved_only
-from testing.job_runner import inline_runner
-from testing.movable_clock import MovableClock
-from work.definitions import Job
-from work.retry import Retry
-from work.running_job import RunningJob
 
 ROOT = Path(__file__).parents[2]
 LETTERS = "letters_of_the_readme"
@@ -261,7 +262,8 @@ def test_the_large_payload_of_the_page_about_control_comes_back(
 def test_the_readme_names_every_setting() -> None:
     """Those that the template and SAM set for functions alone have no row."""
     read = re.findall(
-        r"_(?:text|flag|whole|choice|several)\(\s*\"(\w+)\"", (ROOT / "settings.py").read_text()
+        r"_(?:text|flag|whole|choice|several)\(\s*\"(\w+)\"",
+        (ROOT / "job_runners/settings.py").read_text(),
     )
     assert "MAX_UNFINISHED_JOBS" in read
     rows = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)

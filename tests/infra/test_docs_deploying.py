@@ -3,8 +3,8 @@
 import re
 
 from expanded_template import expanded
-from tools.build import ROOT
-from tools.target import Target
+from job_runners.building.build import ROOT
+from job_runners.building.target import Target
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
 

@@ -8,22 +8,25 @@ from typing import Any
 
 import pytest
 
-import clock
-import handlers.timer
+import job_runners.handlers.timer
 from bench import Bench
 from expanded_template import deployed, of_type
-from runners import execution, owner_actions, schedules, telemetry
-from runners.dispatch import accept_task
-from runners.registry import registry
+from job_runners import clock
+from job_runners.building.build import ROOT
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch.dispatch import accept_task
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import execution
+from job_runners.engine.schedules import schedules
+from job_runners.engine.telemetry import telemetry
+from job_runners.store.line_items import LineItem
+from job_runners.testing.aws import forget
+from job_runners.testing.lambda_context import Context
+from job_runners.work import context
+from job_runners.work.definitions import Job
+from job_runners.work.recurring import Recurring
 from sample_work import script
-from store.line_items import LineItem
 from telemetry_lines import SECRET, emitted, logged, on_lambda
-from testing.aws import forget
-from testing.lambda_context import Context
-from tools.build import ROOT
-from work import context
-from work.definitions import Job
-from work.recurring import Recurring
 
 PAGE = (ROOT / "docs/observing.md").read_text()
 
@@ -73,7 +76,7 @@ def test_every_metric_is_on_the_page_and_no_other(
     owner_actions.cancel(bench.dispatch())
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
-    handlers.timer.tick(Context(), bench.send)
+    job_runners.handlers.timer.tick(Context(), bench.send)
     let_occurrences_be_started_skipped_and_failed(bench)
     telemetry.entry_quarantined(LineItem("line#narrow#*", "wait##0"), ValueError("unreadable"))
     counted = {name for _, values in emitted(capsys) for name in values}
@@ -89,7 +92,7 @@ def let_occurrences_be_started_skipped_and_failed(bench: Bench) -> None:
     to_the_hour = (clock.HOUR - clock.now() % clock.HOUR) / clock.SECOND
     for seconds in (to_the_hour, 3600, 400):
         bench.advance(seconds)
-        handlers.timer.tick(Context(), bench.send)
+        job_runners.handlers.timer.tick(Context(), bench.send)
     jobs["sample_again"] = again
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
-from local.env_file import variables
+from job_runners.local.env_file import variables
 
 STACK = Stack.from_outputs("ours", "us-east-1", OUTPUTS, "http://127.0.0.1:4566")
 

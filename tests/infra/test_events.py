@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from local.credentials import credentials
-from local.demo import upload_few
-from local.env_file import variables
+from job_runners.building.build import ROOT
+from job_runners.local.credentials import credentials
+from job_runners.local.demo import upload_few
+from job_runners.local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator
-from tools.build import ROOT
 
 pytestmark = pytest.mark.e2e
 
@@ -130,7 +130,7 @@ def invoke(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
             if function not in running:
                 running[function] = stops.enter_context(
                     runtime_emulator(
-                        f"handlers.{function}.handler",
+                        f"job_runners.handlers.{function}.handler",
                         local.tree,
                         variables(local.stack, host="127.0.0.1")
                         | credentials(local.stack).variables,

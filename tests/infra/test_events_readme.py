@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 from fake_docker import FakeDocker, fake_docker
-from local import containers, env_file
-from local.credentials import credentials
-from local.demo import upload_few
-from local.emulator import stop_group
+from job_runners.building.build import ROOT, Target
+from job_runners.local import containers, env_file
+from job_runners.local.credentials import credentials
+from job_runners.local.demo import upload_few
+from job_runners.local.emulator import stop_group
 from local_stack import BRIDGE, Local
 from runtime_emulator import runtime_emulator
-from tools.build import ROOT, Target
 
 README = (ROOT / "events" / "README.md").read_text()
 COMMANDS = re.findall(r"^ *(\.venv-aws/bin/sam local (?:.*\\\n)*.*)$", README, re.MULTILINE)

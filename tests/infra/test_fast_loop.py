@@ -10,14 +10,14 @@ from threading import Thread
 import pytest
 
 from fake_stack import OUTPUTS
+from job_runners.building.build import ROOT, SHIPPED, Target, build
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack
+from job_runners.local.emulator import CODE_FOLDER
+from job_runners.local.function_code import active_tree
+from job_runners.local.new_code import ImportChecker, Packages, Trees
+from job_runners.local.watcher import Sources, Watcher
 from jobs_command import jobs
-from local.emulator import CODE_FOLDER
-from local.function_code import active_tree
-from local.new_code import ImportChecker, Packages, Trees
-from local.watcher import Sources, Watcher
-from tools.build import ROOT, SHIPPED, Target, build
 
 DEPLOYED = "0" * 64  # the hash of the zip
 PATIENCE = 60  # seconds
@@ -73,6 +73,7 @@ def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for name in SHIPPED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
+        (root / name).parent.mkdir(exist_ok=True)
         copy(source, root / name)
     (root / "template.yaml").write_text("Resources:")
     (home / CODE_FOLDER).mkdir(parents=True)
@@ -91,49 +92,71 @@ def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def test_what_is_saved_is_in_force_compiled_beside_what_has_not_changed(checkout: Checkout) -> None:
     before = checkout.running
-    checkout.save("jobs/greet.py", "GREETING = 'hi'\n")
+    checkout.save("job_runners/shipped/jobs/greet.py", "GREETING = 'hi'\n")
     tree = checkout.running
     assert tree != before
-    assert (tree / "jobs" / "greet.py").read_text() == "GREETING = 'hi'\n"
-    assert list((tree / "jobs" / "__pycache__").glob("greet.*.pyc"))
-    copied = [path for path in tree.iterdir() if not path.is_symlink()]
-    assert [path.name for path in copied] == ["jobs"]
-    assert {path.name for path in tree.iterdir()} == {path.name for path in before.iterdir()}
-    assert "Reloaded: jobs (" in checkout.said[0]
+    assert (tree / "job_runners/shipped/jobs" / "greet.py").read_text() == "GREETING = 'hi'\n"
+    assert list((tree / "job_runners/shipped/jobs" / "__pycache__").glob("greet.*.pyc"))
+    assert [path.name for path in tree.iterdir() if not path.is_symlink()] == ["job_runners"]
+    ours = tree / "job_runners"
+    copied = {path.name for path in ours.iterdir() if not path.is_symlink()}
+    assert copied - {"__pycache__"} == {"shipped"}
+    for folder in ("", "job_runners"):
+        names = [{path.name for path in (each / folder).iterdir()} for each in (tree, before)]
+        assert names[0] - {"__pycache__"} == names[1] - {"__pycache__"}
+    assert "Reloaded: job_runners/shipped (" in checkout.said[0]
     assert checkout.outdated == ""
 
 
 def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
-    checkout.save("jobs/greet.py", "")
-    (checkout.root / "jobs" / "greet.py").unlink()
+    checkout.save("job_runners/shipped/jobs/greet.py", "")
+    (checkout.root / "job_runners/shipped/jobs" / "greet.py").unlink()
     checkout.watcher.look()
-    assert not (checkout.running / "jobs" / "greet.py").exists()
+    assert not (checkout.running / "job_runners/shipped/jobs" / "greet.py").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("jobs/greet.py", "x = 1\ny = (\n", "jobs/greet.py:2: SyntaxError: '(' was never closed"),
-        ("jobs/greet.py", "import nonesuch\n", "jobs/greet.py:1: ModuleNotFoundError: No module"),
         (
-            "tasks/greet.py",
+            "job_runners/shipped/jobs/greet.py",
+            "x = 1\ny = (\n",
+            "job_runners/shipped/jobs/greet.py:2: SyntaxError: '(' was never closed",
+        ),
+        (
+            "job_runners/shipped/jobs/greet.py",
+            "import nonesuch\n",
+            "job_runners/shipped/jobs/greet.py:1: ModuleNotFoundError: No module",
+        ),
+        (
+            "job_runners/shipped/tasks/greet.py",
             "\nimport os\nos.environ['NONE']\n",
-            "tasks/greet.py:3: KeyError: 'NONE'",
+            "job_runners/shipped/tasks/greet.py:3: KeyError: 'NONE'",
         ),
-        ("work/greet.py", "raise SystemExit(1)\n", "work/greet.py:1: SystemExit: 1"),
-        ("jobs/greet.py", "import os\nos._exit(3)\n", "the process that imported it ended"),
-        ("clock.py", "\ndef (:\n", "clock.py:2: SyntaxError"),
         (
-            "tasks/table.py",
+            "job_runners/work/greet.py",
+            "raise SystemExit(1)\n",
+            "job_runners/work/greet.py:1: SystemExit: 1",
+        ),
+        (
+            "job_runners/shipped/jobs/greet.py",
+            "import os\nos._exit(3)\n",
+            "the process that imported it ended",
+        ),
+        ("job_runners/clock.py", "\ndef (:\n", "job_runners/clock.py:2: SyntaxError"),
+        (
+            "job_runners/shipped/tasks/table.py",
             "TASKS = {'greet': print}\n",
-            "tasks.table.TASKS: 'greet' must map to a Task",
+            "job_runners.shipped.tasks.table.TASKS: 'greet' must map to a Task",
         ),
         (
-            "jobs/table.py",
-            "from work import Recurring\nJOBS = CAMPAIGN_JOBS = QUEUES = CAMPAIGN_QUEUES = {}\n"
+            "job_runners/shipped/jobs/table.py",
+            "from job_runners.work import Recurring\n"
+            "JOBS = CAMPAIGN_JOBS = QUEUES = CAMPAIGN_QUEUES = {}\n"
             "CAMPAIGN_RECURRING = ()\n"
             "RECURRING = {'hourly': Recurring('greet', every=3600, organization_id='acme')}\n",
-            "RECURRING: 'hourly' (jobs/table.py, line 4): No job is named 'greet'",
+            "RECURRING: 'hourly' (job_runners/shipped/jobs/table.py, line 4): "
+            "No job is named 'greet'",
         ),
     ],
 )
@@ -150,12 +173,12 @@ def test_code_that_can_t_run_is_told_with_its_line_and_what_was_there_stays(
 
 
 def test_once_a_mistake_is_fixed_nothing_is_said_of_it_any_more(checkout: Checkout) -> None:
-    checkout.save("jobs/greet.py", "x = (\n")
-    checkout.save("jobs/greet.py", "x = ()\n")
-    assert (checkout.running / "jobs" / "greet.py").read_text() == "x = ()\n"
+    checkout.save("job_runners/shipped/jobs/greet.py", "x = (\n")
+    checkout.save("job_runners/shipped/jobs/greet.py", "x = ()\n")
+    assert (checkout.running / "job_runners/shipped/jobs" / "greet.py").read_text() == "x = ()\n"
     assert checkout.outdated == ""
-    checkout.save("jobs/greet.py", "x = (\n")
-    checkout.save("jobs/greet.py", "x = ()\n")
+    checkout.save("job_runners/shipped/jobs/greet.py", "x = (\n")
+    checkout.save("job_runners/shipped/jobs/greet.py", "x = ()\n")
     assert "is the active code again" in checkout.said[-1]
     assert checkout.outdated == ""
 
@@ -189,7 +212,7 @@ def test_a_new_package_asks_for_another_start(checkout: Checkout) -> None:
 
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
-    checkout.save("jobs/greet.py", "import nonesuch\n")
+    checkout.save("job_runners/shipped/jobs/greet.py", "import nonesuch\n")
     assert "Add the package with nonesuch to app/requirements.txt, then run make lock" in (
         checkout.outdated
     )
@@ -199,8 +222,8 @@ def test_saving_is_noticed_without_being_told(checkout: Checkout) -> None:
     thread = Thread(target=checkout.watcher.run)
     thread.start()
     try:
-        (checkout.root / "jobs" / "greet.py").write_text("x = 1\n")
-        assert _until(lambda: (checkout.running / "jobs" / "greet.py").exists())
+        (checkout.root / "job_runners/shipped/jobs" / "greet.py").write_text("x = 1\n")
+        assert _until(lambda: (checkout.running / "job_runners/shipped/jobs" / "greet.py").exists())
     finally:
         checkout.watcher.stop()
         thread.join()
@@ -230,8 +253,12 @@ def test_every_command_says_that_what_is_saved_is_not_in_force(
 def test_nobody_waits_for_a_check_once_the_run_is_stopped(checkout: Checkout) -> None:
     thread = Thread(target=checkout.watcher.run)
     thread.start()
-    (checkout.root / "jobs" / "slow.py").write_text("import time\ntime.sleep(50)\n")
-    assert _until(lambda: (checkout.home / CODE_FOLDER / "changed-1" / "jobs").exists())
+    (checkout.root / "job_runners/shipped/jobs" / "slow.py").write_text(
+        "import time\ntime.sleep(50)\n"
+    )
+    assert _until(
+        lambda: (checkout.home / CODE_FOLDER / "changed-1" / "job_runners/shipped").exists()
+    )
     time.sleep(0.5)
     checkout.watcher.stop()
     checkout.checker.close()

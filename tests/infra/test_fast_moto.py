@@ -11,9 +11,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from testing import moto_direct
-from testing.aws import create_tables
-from testing.fast_moto import Item, fast_moto
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import create_tables
+from job_runners.testing.fast_moto import Item, fast_moto
 
 _KEYS: list[Item] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk in "ab" for sk in "xyz"]
 _TABLE: Item = {"TableName": "coordination"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 
-from local import guard
-from local.guard import Guard, Message, Receive, Scope, Send
-from local.signatures import Request
+from job_runners.local import guard
+from job_runners.local.guard import Guard, Message, Receive, Scope, Send
+from job_runners.local.signatures import Request
 from signed_requests import HOST, KEY, SECRET, signed
 
 PORT = int(HOST.partition(":")[2])

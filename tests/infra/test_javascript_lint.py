@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ASSETS = ROOT / "dashboard/assets"
+ASSETS = ROOT / "job_runners/dashboard/assets"
 (COMMAND,) = re.findall(r"^\t@(\.venv/bin/oxlint .*)$", (ROOT / "Makefile").read_text(), re.M)
 
 

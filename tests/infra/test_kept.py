@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import handlers.failures
 import job_rows
+import job_runners.handlers.failures
 from api_worker import create_delay_queue, send_to_lambda
 from fake_lambda import FakeLambda
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
-from local import screen
-from local.credentials import session
-from local.emulator import Emulator, emulator
-from local.kept import Kept, report_interrupted
-from local.problem import LocalProblem
-from store.job_request import Status
-from testing.lambda_context import Context
-from testing.shipped_operations import full_client
+from job_runners.local import screen
+from job_runners.local.credentials import session
+from job_runners.local.emulator import Emulator, emulator
+from job_runners.local.kept import Kept, report_interrupted
+from job_runners.local.problem import LocalProblem
+from job_runners.store.job_request import Status
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import full_client
 
 
 def client(running: Emulator, service: str) -> Any:
@@ -106,7 +106,7 @@ def test_a_job_that_ran_when_the_run_was_stopped_is_treated_as_one_whose_worker_
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     assert len(messages) == 2
     records = [{"messageId": each["MessageId"], "body": each["Body"]} for each in messages]
-    handlers.failures.handler({"Records": records}, Context())  # type: ignore[arg-type]
+    job_runners.handlers.failures.handler({"Records": records}, Context())  # type: ignore[arg-type]
     assert job_rows.stored(tagged).status is Status.RETRYABLE
     failed = job_rows.stored(untagged)
     assert failed.status is Status.FAILED

@@ -12,16 +12,16 @@ from botocore.client import BaseClient
 
 from app_folders import write_app
 from fake_stack import OUTPUTS
+from job_runners.building import work_parameters as parameters
+from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from local import deploy as local_deploy
-from local import run, screen
-from local.credentials import Credentials
-from local.problem import LocalProblem
-from local.screen import Steps
-from local.timer import tick
-from settings import forget
-from tools import work_parameters as parameters
-from tools.build import ROOT
+from job_runners.local import deploy as local_deploy
+from job_runners.local import run, screen
+from job_runners.local.credentials import Credentials
+from job_runners.local.problem import LocalProblem
+from job_runners.local.screen import Steps
+from job_runners.local.timer import tick
+from job_runners.settings import forget
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)

@@ -16,18 +16,18 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from fake_stack import OUTPUTS
+from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.http_api import HttpApi
-from job_runners.signing import Bearer
+from job_runners.client.http_api import HttpApi
+from job_runners.client.signing import Bearer
+from job_runners.local import demo
+from job_runners.local.credentials import session
+from job_runners.local.demo import follow
+from job_runners.local.emulator import PROCESS_FILE, emulator, start_group, stop_group
+from job_runners.local.problem import LocalProblem
+from job_runners.local.run_folder import announced, only_run
+from job_runners.local.sample import write_sample
 from jobs_command import ID, FakeApi, job
-from local import demo
-from local.credentials import session
-from local.demo import follow
-from local.emulator import PROCESS_FILE, emulator, start_group, stop_group
-from local.problem import LocalProblem
-from local.run_folder import announced, only_run
-from local.sample import write_sample
-from tools.build import ROOT
 
 # --- the interpreter --------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ def test_a_second_run_is_told_when_the_first_is_not_up_yet_or_no_more(tmp_path: 
 ENDED = """
 import sys
 from pathlib import Path
-from local.run_folder import only_run
+from job_runners.local.run_folder import only_run
 
 counted = 0
 
@@ -245,7 +245,8 @@ def test_a_process_that_does_not_end_when_asked_is_made_to(tmp_path: Path) -> No
 @pytest.mark.e2e
 def test_a_run_that_is_killed_outright_leaves_no_process(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from local.emulator import emulator\n"
+        "import sys, time; from pathlib import Path\n"
+        "from job_runners.local.emulator import emulator\n"
         "with emulator(Path(sys.argv[1])) as running:\n"
         "    print(running.process.pid, flush=True); time.sleep(600)"
     )

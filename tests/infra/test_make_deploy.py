@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.emulator import emulator
-from tools.build import ROOT
+from job_runners.building.build import ROOT
+from job_runners.local.emulator import emulator
 
 NOBODYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 

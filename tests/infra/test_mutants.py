@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.mutants.generated import generate
-from testing.mutants.live import LiveFunctions
-from testing.mutants.mutation import DoesNotApply, Mutation, replaced
-from testing.mutants.noticing import Noticing, read_last, write_last
+from tools.mutants.generated import generate
+from tools.mutants.live import LiveFunctions
+from tools.mutants.mutation import DoesNotApply, Mutation, replaced
+from tools.mutants.noticing import Noticing, read_last, write_last
 
 SAMPLE = """
 def park(row: Row | None) -> bool:

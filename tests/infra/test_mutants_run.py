@@ -36,7 +36,7 @@ def elsewhere(at):
 """
 TESTS = """
 import subprocess, sys
-from store.sample import Row, elsewhere, is_due, wait
+from job_runners.store.sample import Row, elsewhere, is_due, wait
 
 def test_due():
     assert is_due(1, 2)
@@ -49,20 +49,20 @@ def test_wait():
 
 def test_elsewhere():
     assert not elsewhere(0)
-    say = "from store.sample import elsewhere; print(elsewhere(3))"
+    say = "from job_runners.store.sample import elsewhere; print(elsewhere(3))"
     assert subprocess.check_output([sys.executable, "-c", say], text=True) == "late\\n"
 """
 RUN = """
 import json, sys
 from pathlib import Path
-from testing.mutants import __main__ as mutants
-from testing.mutants.generated import generate
-from testing.mutants.noticing import Noticing
-from testing.mutants.sandbox import Sandbox
+from tools.mutants import __main__ as mutants
+from tools.mutants.generated import generate
+from tools.mutants.noticing import Noticing
+from tools.mutants.sandbox import Sandbox
 
 root, files = Path(sys.argv[1]), ["tests/test_none.py", "tests/test_sample.py"]
 mutants._TEST_SECONDS = 1.0
-mutations = generate(root, "store/sample.py")
+mutations = generate(root, "job_runners/store/sample.py")
 with Sandbox(root, 2, files) as sandbox:
     noticing = Noticing({})
     noticing.tests = mutants._baseline(sandbox, files)
@@ -79,12 +79,12 @@ print(json.dumps(found))
 def project(tmp_path: Path) -> Path:
     for name, text in {
         "pytest.ini": "[pytest]\npythonpath = .\ntimeout_method = thread\n",
-        "testing/__init__.py": "",  # what it runs is in a package of this name
-        "store/sample.py": ENGINE,
+        "tools/__init__.py": "",  # what it runs is in a package of this name
+        "job_runners/store/sample.py": ENGINE,
         "tests/test_sample.py": TESTS,
         "tests/test_none.py": "",
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -112,12 +112,12 @@ def test_it_is_known_who_notices_what(project: Path) -> None:
         "True for `at`": f"{tests}::test_elsewhere",
         "False for `at`": f"{tests}::test_elsewhere",
     }
-    assert (project / "store/sample.py").read_text() == ENGINE
+    assert (project / "job_runners/store/sample.py").read_text() == ENGINE
     assert not list((project / ".build/mutants").iterdir())
 
 
 def test_tests_that_fail_unchanged_end_the_run(project: Path) -> None:
-    (project / "store/sample.py").write_text(ENGINE.replace("at <= now", "at > now"))
+    (project / "job_runners/store/sample.py").write_text(ENGINE.replace("at <= now", "at > now"))
     ended = run(project)
     assert ended.returncode == 1
     assert "tests/test_sample.py::test_due" in ended.stderr

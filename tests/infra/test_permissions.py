@@ -9,24 +9,24 @@ from typing import Any, cast
 
 import pytest
 
-import clock
 import unique_sample
 from api_events import Answer, call
-from aws import bucket, clients
-from errors import MissingObject
 from every_route import SCHEDULE
 from expanded_template import Template, allowed, deployed
 from fake_lambda import FakeLambda
-from runners import recurring
-from runners.registry import registry
+from job_runners import clock
+from job_runners.aws import bucket, clients
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import recurring
+from job_runners.errors import MissingObject
+from job_runners.settings import forget
+from job_runners.store import pauses, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import ENVIRONMENT, WORKER
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.work.recurring import Recurring
 from sample_work import failing, script
-from settings import forget
-from store import pauses, verbs
-from store.job_request import JobRequest, Status
-from testing.aws import ENVIRONMENT, WORKER
-from testing.lambda_context import Context
-from testing.movable_clock import MovableClock
-from work.recurring import Recurring
 from worker_log import make_worker_log
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
@@ -146,7 +146,7 @@ class Stack:
 
     def settle(self, event: dict[str, Any]) -> None:
         """Have the failures function read the record of an event that Lambda gave up on."""
-        from handlers import failures  # its import needs a configured environment
+        from job_runners.handlers import failures  # its import needs a configured environment
 
         context = {"condition": "RetriesExhausted", "functionArn": "worker"}
         record = {"requestContext": context, "requestPayload": event}
@@ -156,7 +156,7 @@ class Stack:
 
     def tick(self) -> None:
         """Let the minute come round."""
-        from handlers import timer  # its import needs a configured environment
+        from job_runners.handlers import timer  # its import needs a configured environment
 
         context = cast(Any, Context(function=TIMER))
         with self.recorder.running("TimerFunction"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.table_entry import with_entry
+from job_runners.building.table_entry import with_entry
 
 ROOT = Path(__file__).parents[2]
 # That look at every job there is, or at what the README shows.
@@ -22,10 +22,12 @@ def add_the_job(project: Path) -> None:
     path, source = job.removeprefix("# ").split("\n", 1)
     (project / path).write_text(source)
     name, imported, _, entry = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
-    names = project / "jobs/names.py"
+    names = project / "job_runners/shipped/jobs/names.py"
     names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
-    table = project / "jobs/table.py"
-    text = table.read_text().replace("from jobs.names", f"{imported}\nfrom jobs.names")
+    table = project / "job_runners/shipped/jobs/table.py"
+    text = table.read_text().replace(
+        "from job_runners.shipped.jobs.names", f"{imported}\nfrom job_runners.shipped.jobs.names"
+    )
     changed = with_entry(text, entry)
     assert changed
     table.write_text(changed)
@@ -56,7 +58,14 @@ def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
 def test_who_adds_the_job_of_the_readme_breaks_no_rule(project: Path) -> None:
     for command in ("check", "format --check"):
         run = subprocess.run(
-            [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "jobs"],
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *command.split(),
+                "--no-cache",
+                "job_runners/shipped/jobs",
+            ],
             cwd=project,
             capture_output=True,
             text=True,

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-import handlers.timer
+import job_runners.handlers.timer
 from bench import Bench
 from expanded_template import Template, deployed, of_type, properties, references
-from runners import owner_actions
+from job_runners.engine.control import owner_actions
+from job_runners.testing.lambda_context import Context
 from sample_work import script
 from telemetry_lines import emitted_series
-from testing.lambda_context import Context
 
 Series = tuple[str, frozenset[str], str]  # namespace, names of the dimensions, metric
 
@@ -45,7 +45,7 @@ def counted(
     """Return what the code counts while jobs and tasks end in each way that there is."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
     # A function has its environment before it imports this.
-    monkeypatch.setattr(handlers.timer.metrics.provider, "service", "job-runners")
+    monkeypatch.setattr(job_runners.handlers.timer.metrics.provider, "service", "job-runners")
 
     def fail(*_: object) -> None:
         raise ValueError("no luck")
@@ -65,7 +65,7 @@ def counted(
     owner_actions.cancel(bench.dispatch())
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
-    handlers.timer.tick(Context(), bench.send)
+    job_runners.handlers.timer.tick(Context(), bench.send)
     return {("JobRunners", dimensions, name) for dimensions, name in emitted_series(capsys)}
 
 

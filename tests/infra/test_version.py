@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import job_runners
+from job_runners.building.build import ROOT
+from job_runners.work.payloads import validate, validate_new
 from released_code import RELEASED, VERSIONS
-from tools.build import ROOT
-from work.payloads import validate, validate_new
 
 PAGE = (ROOT / "docs" / "upgrading.md").read_text()
 

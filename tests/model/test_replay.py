@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from early_rescue import rescue_early
+from job_runners.store import conditional_write, holdings
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.history import stage
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
-from store import conditional_write, holdings
-from store.job_request import JobRequest, Status
-from testing.simulation.faults import Fault
-from testing.simulation.history import stage
 from tools import tlc
 
 HISTORIES = 1000 if os.environ.get("CHAOS") else 30

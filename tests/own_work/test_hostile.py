@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 import reminders
-from testing.hostile import Hostile, Report
+from job_runners.testing.hostile import Hostile, Report
 
 ONE = {"names": ["Ada"]}
 TWO = {"names": ["Ada", "Grace"]}

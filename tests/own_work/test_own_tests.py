@@ -4,15 +4,15 @@ import re
 
 import pytest
 
+import job_runners.testing.hostile
+import job_runners.testing.job_runner  # noqa: F401
 import reminders  # noqa: F401 - pytester takes away what only the inner tests have imported
-import testing.hostile
-import testing.job_runner  # noqa: F401
 
 BEGINNING = """
 import pytest
 import reminders
 from reminders import People
-from testing.saved_jobs import assert_failed, assert_succeeded
+from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 
 @pytest.fixture
 def job_settings():
@@ -28,7 +28,9 @@ def sent(monkeypatch):
 
 def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
     pytester.makepyfile(BEGINNING + tests)
-    return pytester.runpytest_inprocess("-p", "testing.plugin", "-p", "no:cacheprovider")
+    return pytester.runpytest_inprocess(
+        "-p", "job_runners.testing.plugin", "-p", "no:cacheprovider"
+    )
 
 
 def test_tests_of_ones_own_pass(pytester: pytest.Pytester) -> None:
@@ -123,7 +125,7 @@ def test_task(job_runner):
 def test_failures_say_what_happened(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("testing.held_runner._PATIENCE", 20)
+    monkeypatch.setattr("job_runners.testing.held_runner._PATIENCE", 20)
     result = run(pytester, FAILING)
     result.assert_outcomes(failed=11)
     result.stdout.fnmatch_lines_random(
@@ -148,7 +150,7 @@ def test_failures_say_what_happened(
     text = result.stdout.str()
     [failed] = re.findall(r"_+ test_failed _+\n(.*?)\n_+ ", text, re.DOTALL)
     assert failed.count("raise LookupError") == 1  # the traceback is there once
-    assert "runners/execution.py" not in failed  # and of the work alone
+    assert "job_runners/engine/running/execution.py" not in failed  # and of the work alone
     assert re.search(
         r"failed: LookupError: no such list: .* \(tests/\S+reminders\.py:\d+, in ", failed
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import testing.hostile
-import testing.inline
-import testing.job_runner  # noqa: F401 - pytester takes away what only inner tests have imported
+import job_runners.testing.hostile
+import job_runners.testing.inline
+import job_runners.testing.job_runner  # noqa: F401 - pytester takes away what only inner tests have imported
 
 PAGE = (Path(__file__).parents[2] / "docs/testing_jobs.md").read_text()
 JOBS, *TESTS, WITHOUT_PYTEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -32,7 +32,7 @@ def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     (app / "tests").mkdir()
     (app / "tests" / "test_acme.py").write_text(tests)
     result = pytester.runpytest_inprocess(
-        "-p", "testing.plugin", "-p", "no:cacheprovider", str(app)
+        "-p", "job_runners.testing.plugin", "-p", "no:cacheprovider", str(app)
     )
     result.assert_outcomes(passed=6)
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from runners.telemetry import logger
-from testing.lambda_context import Context
+from job_runners.engine.telemetry.telemetry import logger
+from job_runners.testing.lambda_context import Context
 
 SIGNED_BY = {
     "accessKey": "AKIAIOSFODNN7EXAMPLE",
@@ -95,7 +95,7 @@ class Answer:
 
 def send(event: dict[str, Any], context: Context | None = None) -> Answer:
     """Hand an event to the API's function, in this invocation if it is told of one."""
-    from handlers import api  # its import needs a configured environment
+    from job_runners.handlers import api  # its import needs a configured environment
 
     response = api.handler(event, cast(LambdaContext, context))
     assert response["isBase64Encoded"] is False

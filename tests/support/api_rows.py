@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import clock
 import job_rows
-from store import verbs
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.store import verbs
+from job_runners.store.job_request import JobRequest
 
 
 def saved(

@@ -3,9 +3,9 @@
 import pytest
 
 from fake_lambda import FakeLambda
+from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from testing.aws import WORKER, forget
-from testing.shipped_operations import full_client
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tools.app_folder import AppFolder, read_app_folder
+from job_runners.building.app_folder import AppFolder, read_app_folder
 
 TABLE = """\
-from work import Job
+from job_runners.work import Job
 
 JOBS = {
     "read_list": Job("acme.lists:read_list"),
@@ -15,7 +15,7 @@ LISTS = '''\
 from iniconfig import IniConfig
 from pydantic import BaseModel
 
-from work import RunningJob
+from job_runners.work import RunningJob
 
 
 class ReadList(BaseModel):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench import Bench
-from store.job_request import JobRequest
-from testing.aws import forget
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import forget
 
 LONG = 60.0  # seconds; nothing here may take so long
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from job_runners.work import Job, Retry, RunningJob, Task
 from sample_work import Sample
-from work import Job, Retry, RunningJob, Task
 
 
 class AsyncScript:

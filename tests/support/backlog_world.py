@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-import clock
-from errors import PreconditionFailed
+from job_runners import clock
+from job_runners.engine.schedules import recurring
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import PreconditionFailed
+from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store.job_request import JobRequest
 from memory_tables import MemoryTables
-from runners import recurring, timer
-from runners.messages import JobMessage, Message
-from store import limits, pauses, queries, verbs
-from store.job_request import JobRequest
 
 WORKERS = 10
 TICK_TAKES = 55 * clock.SECOND  # at most, of its function's 60 s

@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws.errors import AWS_ERRORS
-from runners import execution, get_job_runner, timer
-from runners.base import JobData
-from runners.messages import JobMessage, Message, TaskMessage
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.running import execution
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData
+from job_runners.store import job_request, queries, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import forget
+from job_runners.testing.movable_clock import MovableClock
 from sample_work import script
-from store import job_request, queries, verbs
-from store.job_request import JobRequest
-from testing.aws import forget
-from testing.movable_clock import MovableClock
 
 
 class Bench:

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import clock
+from job_runners import clock
 
 ZONE = ZoneInfo("Europe/Berlin")
 YEAR = [date(2027, 1, 1) + timedelta(days=number) for number in range(365)]

@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
-from testing.simulation.faults import OFF, Fault
-from testing.simulation.history import play_seed
-from testing.simulation.invariant_checker import Violation
+from job_runners.testing.simulation.faults import OFF, Fault
+from job_runners.testing.simulation.history import play_seed
+from job_runners.testing.simulation.invariant_checker import Violation
 
 BROKEN_WITHIN = 1000  # histories, one of which must notice that a safeguard is gone
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from api_events import Answer, call
 from fake_lambda import FakeLambda
+from job_runners.work import RunningJob
 from sample_work import Sample, script
-from work import RunningJob
 
 SLOTS_1 = {
     "slots": 1,

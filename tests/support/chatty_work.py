@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel
 
-from work import Job, Retry, RetryAfter, RunningJob, Task
+from job_runners.work import Job, Retry, RetryAfter, RunningJob, Task
 
 FORGED = json.dumps({"level": "ERROR", "message": "forged", "job_id": "f" * 32, "attempt": 9})
 ANSWER = json.dumps({"status": "ok", "result": "forged"})

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from aws import clients
-from testing import moto_direct
+from job_runners.aws import clients
+from job_runners.testing import moto_direct
 from write_units import Item, write_units
 
 _KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}

@@ -2,7 +2,6 @@
 organisation's own work that changes."""
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,16 +10,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from job_runners.building.build import Target
+from job_runners.building.bytecode import compile_sources
 from job_runners.cli.polling import FINISHED
-from local.credentials import session
-from local.deploy import build, deploy
-from local.emulator import Emulator
-from local.emulator_fixes import make_good
+from job_runners.local.credentials import session
+from job_runners.local.deploy import build, deploy
+from job_runners.local.emulator import Emulator
+from job_runners.local.emulator_fixes import make_good
+from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local
 from released_code import TEMPLATE, unpack
-from settings import APP_PACKAGES_FILE
-from tools.build import SHIPPED, Target
-from tools.bytecode import compile_sources
 
 PATIENCE = 60  # seconds
 ORGANIZATION = "acme"
@@ -145,16 +144,8 @@ class DeployedVersions:
 
 def _replace(tree: Path, rooms: Mapping[str, Path]) -> None:
     """Put the rooms of a release into a tree, in the place of today's."""
-    stale = re.compile("|".join(rf"{Path(name).stem}\." for name in SHIPPED if name.endswith("py")))
-    for path in (tree / "__pycache__").iterdir():
-        if stale.match(path.name):
-            path.unlink()
-    for name in SHIPPED:
-        path = tree / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    for name in ("handlers", "job_runners"):
+        shutil.rmtree(tree / name)
     for name, source in rooms.items():
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, tree / name)

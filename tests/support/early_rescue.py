@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from errors import Interrupted
-from runners import due_row, retrying
-from runners.due_decision import Action, Decision, Disposition, Facts, decide
-from store.job_request import JobRequest, Status
+from job_runners.engine.running import retrying
+from job_runners.engine.tick import due_row
+from job_runners.engine.tick.due_decision import Action, Decision, Disposition, Facts, decide
+from job_runners.errors import Interrupted
+from job_runners.store.job_request import JobRequest, Status
 
 
 def rescue_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runners.registry import Registry, registry
-from testing.aws import forget
+from job_runners.engine.registry.registry import Registry, registry
+from job_runners.testing.aws import forget
 
 GOOD = '''
 from pydantic import BaseModel
-from work import RunningJob
+from job_runners.work import RunningJob
 
 class Letters(BaseModel):
     """Says what to count."""
@@ -25,7 +25,7 @@ def note(payload: Letters) -> None:
     """Do nothing."""
 '''
 TABLE = """
-from work import Job, Retry, Task
+from job_runners.work import Job, Retry, Task
 
 JOBS = {"letters": Job("outfit.letters:count", retry=Retry(max_attempts=3))}
 TASKS = {"letter_note": Task("outfit.letters:note", retry=Retry(max_attempts=3))}

@@ -16,7 +16,7 @@ import pytest
 
 from api_events import request
 from job_runners import Client
-from tools.build import ROOT
+from job_runners.building.build import ROOT
 
 EXAMPLES = ROOT / "examples"
 CONTEXT = object()  # what Lambda hands over beside the event

@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from example_apps import EXAMPLES
+from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from local.credentials import session
-from tools.build import ROOT
+from job_runners.local.credentials import session
 
 _BUCKET = "examples"
 

@@ -8,9 +8,9 @@ from typing import Any
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-import handlers.worker
-from aws import clients
-from testing.lambda_context import Context
+import job_runners.handlers.worker
+from job_runners.aws import clients
+from job_runners.testing.lambda_context import Context
 
 
 class FakeLambda:
@@ -38,7 +38,7 @@ class FakeLambda:
         """Run every event that has arrived, and those that they cause. Returns how many."""
         delivered = 0
         while self.events:
-            handlers.worker.handler(self.events.pop(0), context())  # type: ignore[arg-type]
+            job_runners.handlers.worker.handler(self.events.pop(0), context())  # type: ignore[arg-type]
             delivered += 1
         return delivered
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import handlers.worker
-from testing.lambda_context import Context
-from testing.shipped_operations import full_client
+import job_runners.handlers.worker
+from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import full_client
 
 
 class FakeQueue:
@@ -45,7 +45,7 @@ class FakeQueue:
                 self.groups.append(record["attributes"].get("MessageGroupId", ""))
                 if redelivered:
                     record["attributes"]["ApproximateReceiveCount"] = "2"
-            answer = handlers.worker.handler({"Records": records}, Context())  # type: ignore[arg-type]
+            answer = job_runners.handlers.worker.handler({"Records": records}, Context())  # type: ignore[arg-type]
             failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
             for record in records:
                 if record["messageId"] in failed:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-from aws import clients
+from job_runners.aws import clients
 
 TAKEN = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
 Answer = Callable[[], AWSResponse]

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.cli.stack import Stack
-from local.credentials import session
-from local.sample import Expected
+from job_runners.local.credentials import session
+from job_runners.local.sample import Expected
 
 NOTE = "x" * 10_000
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
 from bench import Bench
-from runners import declared_schedules, recurring, schedules
-from runners.recurring import Outcome
-from store.schedules import Schedule
-from testing import moto_direct
-from work.recurring import Recurring
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.schedules.recurring import Outcome
+from job_runners.store.schedules import Schedule
+from job_runners.testing import moto_direct
+from job_runners.work.recurring import Recurring
 
 NOON = 1_800_014_400_000  # of a day in January 2027, in UTC
 MINUTE, HOUR, DAY = clock.MINUTE, clock.HOUR, clock.DAY
@@ -30,7 +30,7 @@ def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set every clock to ten minutes before noon, where no schedules are known so far."""
     Time.now = NOON - 10 * MINUTE
     monkeypatch.setattr(clock, "now", lambda: Time.now)
-    monkeypatch.setattr("store.schedules.schedule.SHARDS", 2)
+    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 2)
     declared_schedules.forget()
     yield
     declared_schedules.forget()

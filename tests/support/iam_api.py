@@ -10,7 +10,7 @@ import pytest
 from job_runners import Client, Credentials
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
-from local.credentials import session
+from job_runners.local.credentials import session
 from local_stack import Enforcing
 from role_probes import AsRole
 

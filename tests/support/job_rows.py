@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-import clock
-from aws import clients
-from store import queries, verbs
-from store.job_request import JobRequest
-from store.transactions import RecordWrite
-from store.verbs import Checkpoint
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.store import queries, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.transactions import RecordWrite
+from job_runners.store.verbs import Checkpoint
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 

@@ -1,6 +1,6 @@
 """A payload that a row has no room for, and the objects that such payloads are kept in."""
 
-from aws import clients
+from job_runners.aws import clients
 
 # It stays large when it is compressed.
 LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))

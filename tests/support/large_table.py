@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from aws import clients
-from store.job_request import JobRequest
+from job_runners.aws import clients
+from job_runners.store.job_request import JobRequest
 from write_units import INDEXES, Item, size, write_units
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from runners.messages import Message, QueueMessage
+from job_runners.engine.wire.messages import Message, QueueMessage
+from job_runners.store import limits, lines
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing import moto_direct
 from sample_work import script
-from store import limits, lines
-from store.job_request import JobRequest, Status
-from testing import moto_direct
 
 QUEUE = "texts"
 PLACE = lines.partition_key_of(QUEUE, "*")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from job_runners.cli.stack import Stack
-from job_runners.http_api import HttpApi
-from job_runners.signing import Bearer
-from local.credentials import session
-from local.local_stack import local_stack
-from local.stack_api import stack_api
+from job_runners.client.http_api import HttpApi
+from job_runners.client.signing import Bearer
+from job_runners.local.credentials import session
+from job_runners.local.local_stack import local_stack
+from job_runners.local.stack_api import stack_api
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")

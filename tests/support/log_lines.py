@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import pytest
 
-from runners import log_setup
+from job_runners.engine.telemetry import log_setup
 
 
 @pytest.fixture

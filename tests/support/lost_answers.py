@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aws import clients
+from job_runners.aws import clients
 
 _CONFLICT: Any = {
     "Error": {"Code": "TransactionCanceledException", "Message": "canceled"},

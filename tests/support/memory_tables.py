@@ -25,11 +25,11 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value, _IfNotExists, _Increment
 from pynamodb.expressions.update import Action, RemoveAction
 
-from store import schedule_marks, transactions
-from store.job_request import JobRequest
-from store.schedule_marks import Mark
-from store.schedules import Schedule
-from store.table import Table
+from job_runners.store import schedule_marks, transactions
+from job_runners.store.job_request import JobRequest
+from job_runners.store.schedule_marks import Mark
+from job_runners.store.schedules import Schedule
+from job_runners.store.table import Table
 
 Raw = dict[str, Any]  # an attribute's name to its value: a number as an int, else DynamoDB's own
 Key = Any  # a job's id, or the pk and sk of another record

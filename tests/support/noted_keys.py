@@ -1,6 +1,6 @@
 """Keys that queues have been used with, as starts of jobs note them."""
 
-from store import used_keys
+from job_runners.store import used_keys
 
 
 def note(queue_name: str, key: str, *organizations: str) -> None:

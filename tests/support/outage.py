@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-import clock
-from aws import clients
 from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
 
 URL = "https://dynamodb.us-east-1.amazonaws.com"
 # A call that hangs holds whoever makes it for so long, with all its tries.

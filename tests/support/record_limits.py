@@ -6,15 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import clock
-import settings
-from runners import changing_limits, configured, execution, owner_actions, redriving, tracing
-from runners.claiming import Invocation, claim
-from runners.dispatch import accept_task
-from runners.messages import JobMessage, QueueMessage, TaskMessage
+from job_runners import clock, settings
+from job_runners.engine import configured
+from job_runners.engine.control import changing_limits, owner_actions, redriving
+from job_runners.engine.dispatch.dispatch import accept_task
+from job_runners.engine.running import execution
+from job_runners.engine.running.claiming import Invocation, claim
+from job_runners.engine.telemetry import tracing
+from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage
+from job_runners.store.job_request import JobRequest
+from job_runners.work import context
 from spans import Spans
-from store.job_request import JobRequest
-from work import context
 
 if TYPE_CHECKING:
     from record_release import Recorder

@@ -18,13 +18,28 @@ from unittest.mock import patch
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
-import clock  # noqa: E402
 import moto_uploads  # noqa: E402
-from aws import bucket  # noqa: E402
-from campaigns.assignment import MessageStatus  # noqa: E402
-from campaigns.contact import organization_campaign  # noqa: E402
-from campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from contacts_table import keep  # noqa: E402
+from job_runners import clock  # noqa: E402
+from job_runners.aws import bucket  # noqa: E402
+from job_runners.building.build import SHIPPED  # noqa: E402
+from job_runners.engine.control import owner_actions  # noqa: E402
+from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
+from job_runners.engine.lines import pausing  # noqa: E402
+from job_runners.engine.running import execution  # noqa: E402
+from job_runners.engine.telemetry import telemetry  # noqa: E402
+from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode  # noqa: E402
+from job_runners.runners import get_job_runner  # noqa: E402
+from job_runners.runners.base import JobData  # noqa: E402
+from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
+from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
+from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
+from job_runners.store import pauses, queries, verbs  # noqa: E402
+from job_runners.store.job_request import JobRequest  # noqa: E402
+from job_runners.store.pauses import Kind  # noqa: E402
+from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
+from job_runners.testing.shipped_operations import full_client  # noqa: E402
+from job_runners.work import context, time_budget  # noqa: E402
 from record_limits import (  # noqa: E402
     record_authors,
     record_failed_tasks,
@@ -34,24 +49,7 @@ from record_limits import (  # noqa: E402
 )
 from record_unique import record_schedules, record_unique  # noqa: E402
 from released_code import RELEASED, pack  # noqa: E402
-from runners import (  # noqa: E402
-    execution,
-    get_job_runner,
-    owner_actions,
-    pausing,
-    telemetry,
-)
-from runners.base import JobData  # noqa: E402
-from runners.dispatch import accept_task  # noqa: E402
-from runners.messages import JobMessage, Message, TaskMessage, encode  # noqa: E402
-from store import pauses, queries, verbs  # noqa: E402
-from store.job_request import JobRequest  # noqa: E402
-from store.pauses import Kind  # noqa: E402
 from stored_state import read_objects, read_tables  # noqa: E402
-from testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
-from testing.shipped_operations import full_client  # noqa: E402
-from tools.build import SHIPPED  # noqa: E402
-from work import context, time_budget  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
@@ -177,7 +175,7 @@ def record_campaign(this: Recorder) -> None:
     file = "\n".join(["first_name,last_name,cell", *lines, "Bob,Ray,12"])
     bucket.put_bytes("uploads/acme/contacts.csv", file.encode())
     given = {"payload": {"key": "uploads/acme/contacts.csv"}, "campaign_id": "imported"}
-    with patch("campaigns.importing.import_state.CHUNK_ROWS", 20):
+    with patch("job_runners.shipped.campaigns.importing.import_state.CHUNK_ROWS", 20):
         this.run_leg(this.dispatch("import_between_legs", "import_contacts", **given))
 
     keep(40, "assigned")
@@ -200,7 +198,7 @@ def record_campaign(this: Recorder) -> None:
     this.run_leg(this.dispatch("first_messages_between_legs", "send_first_messages", **say))
 
     keep(30, "exported")
-    with patch("jobs.export_contacts.PART_SIZE", 500):
+    with patch("job_runners.shipped.jobs.export_contacts.PART_SIZE", 500):
         export = this.dispatch("export_between_legs", "export_contacts", campaign_id="exported")
         this.run_leg(export)
 

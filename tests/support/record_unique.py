@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import clock
-from runners import owner_actions, schedules
-from work import Recurring
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.schedules import schedules
+from job_runners.work import Recurring
 
 if TYPE_CHECKING:
     from record_release import Recorder

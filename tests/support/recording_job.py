@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-import clock
-from runners.children import Children
-from runners.sending import Send
-from store.job_request import JobRequest
-from work.running_job import RunningJob
-from work.signals import TurnOver
-from work.time_budget import TimeBudget
+from job_runners import clock
+from job_runners.engine.running.children import Children
+from job_runners.engine.wire.sending import Send
+from job_runners.store.job_request import JobRequest
+from job_runners.work.running_job import RunningJob
+from job_runners.work.signals import TurnOver
+from job_runners.work.time_budget import TimeBudget
 
 
 class Stopped(BaseException):

@@ -1,9 +1,9 @@
 """What a refused body leaves behind, which is nothing but a problem for its sender."""
 
 from api_events import Answer, call
-from aws import clients
+from job_runners.aws import clients
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from testing.shipped_operations import full_client
 
 PATHS = ("/jobs", "/tasks")
 

@@ -5,8 +5,8 @@ Apart from released_work.py, which version 0.1.0 can import.
 
 from typing import Any
 
+from job_runners.work import Job, Queue, Rate, Retry, RunningJob, Task, Unique
 from released_work import Count, child
-from work import Job, Queue, Rate, Retry, RunningJob, Task, Unique
 
 
 def in_turns(job: RunningJob, payload: Count) -> dict[str, Any]:

@@ -1,16 +1,22 @@
 """The jobs and tasks of recorded releases, added from outside as an organisation adds its own.
 
-Imported by the names that version 0.1.0 has too, which tests run with them.
+Tests run these releases with it, so it imports only names that version 0.1.0 has too.
 """
 
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from errors import DoNotRetry
-from work.definitions import Job, Task
-from work.retry import Retry
-from work.running_job import RunningJob
+try:
+    from job_runners.errors import DoNotRetry
+    from job_runners.work.definitions import Job, Task
+    from job_runners.work.retry import Retry
+    from job_runners.work.running_job import RunningJob
+except ImportError:  # releases up to 0.2.0 have these modules without a package
+    from errors import DoNotRetry  # type: ignore[import-not-found,no-redef]
+    from work.definitions import Job, Task  # type: ignore[import-not-found,no-redef]
+    from work.retry import Retry  # type: ignore[import-not-found,no-redef]
+    from work.running_job import RunningJob  # type: ignore[import-not-found,no-redef]
 
 
 class Count(BaseModel):

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import runners
-from runners.base import JobData
-from work import Job, Queue, Rate, Retry, RetryAfter, RunningJob, Task
+from job_runners import runners
+from job_runners.runners.base import JobData
+from job_runners.work import Job, Queue, Rate, Retry, RetryAfter, RunningJob, Task
 
 # What the fakes of a test set: the service that texts are sent by.
 send: Any = None

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import clock
 import moto_uploads
 import record_release
-from aws import bucket, clients
-from runners import execution, timer
-from runners.messages import Message, decode
-from store import queries
-from store.job_request import JobRequest
+from job_runners import clock
+from job_runners.aws import bucket, clients
+from job_runners.engine.running import execution
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import Message, decode
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import ENVIRONMENT
+from job_runners.testing.shipped_operations import full_client
 from stored_state import read_tables, restore_objects, restore_tables
-from testing.aws import ENVIRONMENT
-from testing.shipped_operations import full_client
 
 
 class Release:
@@ -99,7 +100,7 @@ def replayed(folder: Path) -> Iterator[Release]:
     with (
         record_release.stack(lambda: found.now),
         moto_uploads.small_parts(),
-        patch("tasks.send_first_message.sms.send"),
+        patch("job_runners.shipped.tasks.send_first_message.sms.send"),
     ):
         found.restore()
         yield found

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from job_runners import Credentials
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
-from job_runners.credentials import of_botocore
-from local.credentials import session
+from job_runners.client.credentials import of_botocore
+from job_runners.local.credentials import session
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"})
 

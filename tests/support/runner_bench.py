@@ -11,13 +11,13 @@ import pytest
 from api_worker import create_delay_queue
 from fake_lambda import FakeLambda
 from fake_queue import FakeQueue
-from runners import get_job_runner
-from runners.base import JobData, JobRunner
+from job_runners.runners import get_job_runner
+from job_runners.runners.base import JobData, JobRunner
+from job_runners.store import queries
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.shipped_operations import full_client
 from sample_work import script
-from store import queries
-from store.job_request import JobRequest
-from testing.aws import WORKER, forget
-from testing.shipped_operations import full_client
 
 
 class RunnerBench:
@@ -92,7 +92,7 @@ def lambda_bench(choose: Callable[[str], RunnerBench]) -> RunnerBench:
 
 def own_runner() -> ModuleType:
     """Return the least an organisation's own module needs: here it borrows from legacy."""
-    from runners import legacy
+    from job_runners.runners import legacy
 
     module = ModuleType("own.runner")
     module.__dict__.update(
@@ -105,7 +105,7 @@ def own_runner() -> ModuleType:
 
 
 def threads_done() -> None:
-    from runners import legacy
+    from job_runners.runners import legacy
 
     legacy._threads().shutdown()
     legacy._threads.cache_clear()

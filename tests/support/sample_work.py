@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from work import Job, Queue, Rate, Retry, RunningJob, Task
+from job_runners.work import Job, Queue, Rate, Retry, RunningJob, Task
 
 
 class Sample(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from testing.aws import forget
+from job_runners.testing.aws import forget
 
 SECRET = "c0rrect-horse"
 _TIMES = {"OccurrenceLate", "QueueWait", "RunTime", "TimerLag"}

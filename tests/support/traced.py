@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-import clock
 from api_events import call
 from fake_lambda import FakeLambda
-from runners import execution
-from runners.messages import Message, decode, encode
+from job_runners import clock
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import Message, decode, encode
+from job_runners.store import job_request, queries
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.movable_clock import MovableClock
 from spans import Spans
-from store import job_request, queries
-from store.job_request import JobRequest
-from testing.movable_clock import MovableClock
 
 ORDER = ("POST /jobs", "send sample_again", "process sample_again")
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from job_runners.work import Job, Retry, RunningJob, Unique
 from sample_work import script
-from work import Job, Retry, RunningJob, Unique
 
 
 class Lot(BaseModel):

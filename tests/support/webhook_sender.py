@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.post_webhook import PostWebhook, post_webhook
+from job_runners.shipped.tasks.post_webhook import PostWebhook, post_webhook
 
 HOST = "hooks.example.com"
 KEY = b"0123456789abcdef01234567"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.emulator import PROCESS_FILE
+from job_runners.local.emulator import PROCESS_FILE
 from local_stack import Local
 
 

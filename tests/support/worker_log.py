@@ -2,8 +2,8 @@
 
 import pytest
 
-from settings import forget
-from testing.shipped_operations import full_client
+from job_runners.settings import forget
+from job_runners.testing.shipped_operations import full_client
 
 GROUP = "stack-WorkerLogGroup-1"
 _STREAM = "one"

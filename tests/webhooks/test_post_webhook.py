@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from errors import DoNotRetry, RetryAfter
+from job_runners.errors import DoNotRetry, RetryAfter
+from job_runners.shipped.webhooks import pinned_https, posting, public_address
+from job_runners.shipped.webhooks.errors import WebhookFailed
+from job_runners.shipped.webhooks.signature import secret_keys, signed_headers
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
-from webhooks import pinned_https, posting, public_address
-from webhooks.errors import WebhookFailed
-from webhooks.signature import secret_keys, signed_headers
 
 
 @pytest.fixture(scope="module")

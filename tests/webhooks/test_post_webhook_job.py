@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-import clock
 from bench import Bench
-from jobs import post_webhook as module
-from runners import owner_actions
-from store import blobs
-from store.job_request import JobRequest, Status
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.shipped.jobs import post_webhook as module
+from job_runners.shipped.webhooks.errors import WebhookFailed
+from job_runners.shipped.webhooks.pinned_https import Answer
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest, Status
 from webhook_sender import HOST
-from webhooks.errors import WebhookFailed
-from webhooks.pinned_https import Answer
 
 URL = f"https://{HOST}/in?token=s3cret"
 PAYLOAD = {"url": URL, "body": {"type": "tested"}, "secret": "acme/main"}

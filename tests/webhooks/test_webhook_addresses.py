@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from errors import DoNotRetry
-from tasks.post_webhook import PostWebhook
+from job_runners.errors import DoNotRetry
+from job_runners.shipped.tasks.post_webhook import PostWebhook
+from job_runners.shipped.webhooks import posting
+from job_runners.shipped.webhooks.errors import WebhookFailed
 from webhook_sender import KEY, resolve_to, send
-from webhooks import posting
-from webhooks.errors import WebhookFailed
 
 
 @pytest.fixture(autouse=True)

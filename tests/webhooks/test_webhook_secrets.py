@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from errors import DoNotRetry, MissingSetting
-from settings import forget
-from tasks.post_webhook import PostWebhook
-from testing.shipped_operations import full_client
+from job_runners.errors import DoNotRetry, MissingSetting
+from job_runners.settings import forget
+from job_runners.shipped.tasks.post_webhook import PostWebhook
+from job_runners.shipped.webhooks import signing_secrets as webhook_secrets
+from job_runners.shipped.webhooks.signature import signed_headers
+from job_runners.testing.shipped_operations import full_client
 from webhook_sender import HOST, KEY, send
-from webhooks import signing_secrets as webhook_secrets
-from webhooks.signature import signed_headers
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_rotated_secret_is_in_use_a_minute_later(
     secret: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr("webhooks.signing_secrets.time.monotonic", lambda: now)
+    monkeypatch.setattr("job_runners.shipped.webhooks.signing_secrets.time.monotonic", lambda: now)
     assert webhook_secrets.webhook_keys("acme/main") == [KEY]
     other = b"another key of 24 bytes."
     put_secret("acme/main", base64.b64encode(other).decode())

@@ -1,6 +1,6 @@
 """The measured jobs and task. Each peer's task does the same work as far as possible."""
 
-from work import Job, Retry, Task
+from job_runners.work import Job, Retry, Task
 
 JOBS = {
     "peer_job": Job("peer_work.jobs:note"),

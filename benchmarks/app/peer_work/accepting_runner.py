@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from runners import dispatch
-from runners.base import JobData
-from store.job_request import JobRequest
+from job_runners.engine.dispatch import dispatch
+from job_runners.runners.base import JobData
+from job_runners.store.job_request import JobRequest
 
 
 def fully_configured() -> bool:

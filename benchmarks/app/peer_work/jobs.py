@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from work import RunningJob
+from job_runners.work import RunningJob
 
 
 class Work(BaseModel):

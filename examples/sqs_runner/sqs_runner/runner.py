@@ -11,20 +11,21 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
-import clock
-from aws import clients
-from aws.errors import AWS_ERRORS, retry_until
-from errors import Interrupted, SendFailed, SendInDoubt
-from runners import dispatch, telemetry
-from runners.base import JobData
-from runners.execution import run
-from runners.messages import JobMessage, Message, TaskMessage, decode, encode
-from runners.registry import registry
-from runners.retrying import record_failed_task
-from runners.sending import LONGEST_DELAY
-from settings import required
-from store.job_request import JobRequest
-from store.queries import read
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.aws.errors import AWS_ERRORS, retry_until
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running.execution import run
+from job_runners.engine.running.retrying import record_failed_task
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, decode, encode
+from job_runners.engine.wire.sending import LONGEST_DELAY
+from job_runners.errors import Interrupted, SendFailed, SendInDoubt
+from job_runners.runners.base import JobData
+from job_runners.settings import required
+from job_runners.store.job_request import JobRequest
+from job_runners.store.queries import read
 
 _RUNNER = "JOB_RUNNER=sqs_runner.runner"
 _TIME_TO_DELETE = 10 * clock.SECOND  # for a message that must not be delivered again

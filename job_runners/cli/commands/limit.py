@@ -11,9 +11,10 @@ from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 from job_runners.cli.times import seconds
-from job_runners.queue_models import Rate
+from job_runners.client.queue_models import Rate
 
-# The default max_waiting of a queue that the code doesn't declare, as in store.limits.Limits.
+# The default max_waiting of a queue that the code doesn't declare, as in
+# job_runners.store.limits.Limits.
 DEFAULT_MAX_WAITING = 10_000
 
 _RATE = re.compile(r"(\d+)/(\d*(?:\.\d+)?[smhd]?)")

@@ -47,7 +47,7 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
     This command doesn't import the code behind the API, so it starts another process. It may also
     be installed without a checkout.
     """
-    if not (ROOT / "tools" / "new_job.py").exists():
+    if not (ROOT / "template.yaml").exists():
         raise Problem(
             "jobs new needs a checkout of Job Runners, and this command is installed without one.",
             hint="Run bin/jobs new in a checkout.",
@@ -56,7 +56,7 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
         sys.executable,
         "-P",
         "-m",
-        "tools.new_job",
+        "job_runners.building.new_job",
         *(["--package", package] if package else []),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -59,9 +59,9 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
-        # The queue keys that work/queues.py may have made from the organization's name. The key is
-        # a hash if the name is long, looks like a hash, or is the key of a whole queue ("*").
-        # Otherwise it is the name.
+        # The queue keys that job_runners/work/queues.py may have made from the organization's name.
+        # The key is a hash if the name is long, looks like a hash, or is the key of a whole queue
+        # ("*"). Otherwise it is the name.
         hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
         is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
         self._own_keys = (name, hashed) if is_plain else (hashed,)

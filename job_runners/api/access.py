@@ -1,0 +1,165 @@
+"""The caller of a request: its role, and the organization that it may act for."""
+
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from job_runners import names
+from job_runners.api.errors import NotAllowed
+from job_runners.settings import settings
+from job_runners.work import context
+
+
+class Role(IntEnum):
+    """What a caller may do. Each role includes the roles before it."""
+
+    VIEWER = 1  # sees the jobs of its organization, without payloads and results
+    READER = 2  # reads everything of its organization
+    OPERATOR = 3  # dispatches, cancels, retries and deletes the jobs of its organization
+    SERVICE = 4  # a program of the stack's owner: acts for any organization, sends tasks, pauses
+
+
+# Roles as a token's roles claim spells them. Other words in the claim are ignored.
+ROLES = {role.name.lower(): role for role in Role}
+
+_SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has no authorizer
+
+
+class Caller(NamedTuple):
+    """The caller of a request. `organization_id` is the only organization that it may act for, or
+    None for a service. `name` is the subject of its token, or the ARN that signed the request."""
+
+    role: Role
+    organization_id: str | None = None
+    name: str = "unknown"
+
+    @property
+    def author(self) -> context.Author:
+        """Return the caller as logs and rows record it."""
+        return context.Author(self.role.name.lower(), self.name, self.organization_id)
+
+    @property
+    def sees_payloads(self) -> bool:
+        """Return whether the caller sees the payloads and results of jobs."""
+        return self.role >= Role.READER
+
+    @property
+    def sees_code(self) -> bool:
+        """Return whether the caller sees the tracebacks of jobs and the links to their logs."""
+        return self.role >= Role.OPERATOR
+
+    @property
+    def is_service(self) -> bool:
+        """Return whether the caller may act for any organization."""
+        return self.role is Role.SERVICE
+
+    def may_see(self, organization_id: str) -> bool:
+        """Return whether the caller may see the data of this organization."""
+        return self.is_service or organization_id == self.organization_id
+
+    def organization_for(self, named: Any) -> Any:
+        """Return the organization that a request acts for: `named`, or the caller's by default.
+        The name is validated later, like any other field. Raises NotAllowed if the caller may not
+        act for it.
+        """
+        if self.is_service or named == self.organization_id:
+            return named
+        if named is None:
+            return self.organization_id
+        raise NotAllowed(f"You may act only for the organization {self.organization_id!r}.")
+
+
+NO_CALLER = Caller(Role.VIEWER)
+# The caller of the current request. Views of a job leave out fields that the caller may not see.
+current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CALLER)
+
+
+def caller(event: Mapping[str, Any]) -> Caller:
+    """Return the caller of a request. The setting `access_mode` decides how it is identified.
+
+    Raises NotAllowed for a token without a role or an organization, and for a request that no
+    authorizer has verified.
+    """
+    authorizer = event["requestContext"].get("authorizer") or {}
+    if settings().access_mode == "iam":
+        return _signer(authorizer)
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
+    role = _role(claims)
+    bound = None if role is Role.SERVICE else _organization(claims)
+    return Caller(role, bound, str(claims.get("sub") or claims.get("client_id") or "unknown"))
+
+
+def is_of_service(event: Mapping[str, Any]) -> bool:
+    """Return whether the caller of a request is a service."""
+    try:
+        return caller(event).is_service
+    except NotAllowed:
+        return False
+
+
+def require(caller: Caller, least: Role) -> None:
+    """Raise NotAllowed for a caller with a lower role than `least`."""
+    if caller.role < least:
+        role = caller.role.name.lower()
+        raise NotAllowed(f"{_ONLY_FOR[least]} Your token has the role {role}.")
+
+
+# Only services may send tasks, because a task has no organization: the recipient of a text or a
+# webhook is only a field of the payload. Only services may pause, because a pause affects the jobs
+# of all organizations.
+_ONLY_FOR = {
+    Role.READER: "Only readers, operators and services may do this.",
+    Role.OPERATOR: "Only operators and services may do this.",
+    Role.SERVICE: "Only services may do this, not callers of one organization.",
+}
+
+
+def _signer(authorizer: Mapping[str, Any]) -> Caller:
+    """Return the caller of a signed request, which is a service.
+
+    API Gateway adds the signer to the event. An event without a signer came through a route that
+    checks no signature, or not through API Gateway.
+    """
+    signed_by = authorizer.get("iam")
+    if signed_by:
+        return Caller(Role.SERVICE, name=str(signed_by.get("userArn") or "unknown"))
+    if settings().is_sam_local and not authorizer:
+        return Caller(Role.SERVICE, name=_SAM_LOCAL)
+    if "jwt" in authorizer:
+        raise NotAllowed("This API takes signed requests, but its route takes tokens.")
+    raise NotAllowed("This request was not verified. Its route must use AWS_IAM.")
+
+
+def _role(claims: Mapping[str, Any]) -> Role:
+    """Return the highest of a token's roles."""
+    claim = settings().jwt_roles_claim
+    found = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
+    if not found:
+        raise NotAllowed(
+            f"Your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}."
+        )
+    return max(found)
+
+
+def _claim_values(value: Any) -> list[str]:
+    """Return a claim's values. API Gateway turns a list into the text "[one two]". Any other text
+    is one value."""
+    if not isinstance(value, str):
+        return []
+    listed = re.fullmatch(r"\[([^\[\]]*)\]", value)
+    return listed[1].split(" ") if listed else [value]
+
+
+def _organization(claims: Mapping[str, Any]) -> str:
+    claim = settings().jwt_organization_claim
+    organization_id = claims.get(claim)
+    # A list is refused: a caller of two organizations would have to name one in each request.
+    if not isinstance(organization_id, str) or not re.fullmatch(
+        rf"[^#\[\]{names.UNFIT}]+", organization_id
+    ):
+        raise NotAllowed(
+            f"Your token doesn't name exactly one organization in its claim {claim!r}."
+        )
+    return organization_id

@@ -1,0 +1,81 @@
+"""Read the body of a request."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners.api import strict_json
+from job_runners.api.errors import FormBody, UnreadableBody
+from job_runners.errors import PayloadTooLarge
+
+# Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
+LIMIT = 5 * 1024 * 1024 // 2
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON object in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge.
+
+    The content type isn't checked, because `curl -d` labels every body as a form. That is safe: a
+    browser doesn't add a signature or a bearer token by itself, so no foreign page can send a
+    form. The content type only selects the error for a body that isn't JSON.
+    """
+    return _object(event, _text(_bytes(event)))
+
+
+def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON object in an optional body: an empty object if the body is empty."""
+    text = _text(_bytes(event))
+    return _object(event, text) if text.strip() else {}
+
+
+def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
+    if not text.strip():
+        raise UnreadableBody("The body is empty. Send a JSON object.")
+    try:
+        value = strict_json.parse(text)
+    except strict_json.NotStrict as error:
+        if _content_type(event) in _FORMS and not text.lstrip().startswith("{"):
+            raise FormBody from None
+        raise UnreadableBody(str(error)) from None
+    if not isinstance(value, dict):
+        raise UnreadableBody("The body must be a JSON object: {...}.")
+    return value
+
+
+def _bytes(event: Mapping[str, Any]) -> bytes:
+    body = event.get("body") or ""
+    try:
+        if event.get("isBase64Encoded"):
+            data = base64.b64decode(body, validate=True)
+        else:
+            data = body.encode()
+    except binascii.Error as error:
+        raise UnreadableBody(f"The body is marked as base64 but isn't valid: {error}.") from None
+    except ValueError:  # base64 with characters outside ASCII, or text with half a surrogate pair
+        raise UnreadableBody("The body has characters that its encoding doesn't allow.") from None
+    if len(data) > LIMIT:
+        advice = "Put large data in the bucket, and its key in the payload."
+        raise PayloadTooLarge("The body", len(data), LIMIT, advice)
+    return data
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")  # editors on Windows write a byte order mark first
+    except UnicodeDecodeError as error:
+        raise UnreadableBody(f"The body isn't UTF-8: byte {error.start} is invalid.") from None
+
+
+def _content_type(event: Mapping[str, Any]) -> str:
+    return (header(event, "content-type") or "").split(";")[0].strip().lower()
+
+
+def header(event: Mapping[str, Any], name: str) -> str | None:
+    """Return a header's value, or None. `name` is in lowercase; the header may be in any case."""
+    for each, value in (event.get("headers") or {}).items():
+        if each.lower() == name:
+            return str(value)
+    return None

@@ -1,0 +1,43 @@
+"""Serve the dashboard's files, which anyone may read because they contain no data.
+
+The functions import `job_runners.dashboard.files` when they run, because few requests need it.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from job_runners.api.errors import PathNotFound
+from job_runners.api.responses import Response
+
+if TYPE_CHECKING:
+    from job_runners.dashboard.files import Asset
+
+
+def get_page(event: Mapping[str, Any]) -> Response:
+    """Return the dashboard's page."""
+    from job_runners.dashboard import files
+
+    return _response(event, files.page(), kept=False)
+
+
+def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
+    """Return the current version of a dashboard file, even if the path names another version.
+    Raises PathNotFound."""
+    from job_runners.dashboard import files
+
+    asset = files.find(name)
+    if asset is None:
+        raise PathNotFound
+    return _response(event, asset, kept=version == files.version())
+
+
+def _response(event: Mapping[str, Any], asset: "Asset", *, kept: bool) -> Response:
+    request_headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    headers: dict[str, Any] = dict(asset.headers(kept=kept))
+    if asset.etag in request_headers.get("if-none-match", ""):
+        return Response(304, body="", headers=headers)
+    body: str | bytes = asset.body.decode()
+    if "gzip" in request_headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        body = asset.zipped
+    return Response(200, asset.content_type, body, headers)

@@ -1,0 +1,104 @@
+"""Errors in a request itself. Only the HTTP API raises them, and each has an HTTP status."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from job_runners.errors import JobRunnersError
+
+
+class Refusal(JobRunnersError):
+    """A request is invalid. `problems` lists the wrong fields."""
+
+    status: ClassVar[int] = 400
+    slug: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, why: str, problems: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(why)
+        self.problems = problems
+        self.headers: dict[str, str] = {}
+
+
+class UnreadableBody(Refusal):
+    """The body isn't JSON that can be stored and passed on unchanged."""
+
+    slug = "unreadable-body"
+    title = "The body can't be read"
+
+
+class FormBody(Refusal):
+    """The body is an HTML form."""
+
+    status = 415
+    slug = "form-body"
+    title = "The body is a form, not JSON"
+
+    def __init__(self) -> None:
+        super().__init__("Send the body as JSON, with Content-Type: application/json.")
+        self.headers = {"Accept-Post": "application/json"}
+
+
+class InvalidFields(Refusal):
+    """The body is JSON with wrong fields."""
+
+    status = 422
+    slug = "invalid-request"
+    title = "The request has invalid fields"
+
+    def __init__(self, problems: Sequence[Mapping[str, str]]) -> None:
+        first = problems[0]
+        super().__init__(f"The field {first['field']} is invalid: {first['why']}.", problems)
+
+
+class InvalidQuery(Refusal):
+    """A query parameter is unknown, missing, repeated or invalid. `why` is a predicate."""
+
+    slug = "invalid-query"
+    title = "The query parameters are invalid"
+
+    def __init__(self, parameter: str, why: str) -> None:
+        problem = {"field": parameter, "why": why}
+        super().__init__(f"The query is invalid: {parameter} {why}.", [problem])
+
+
+class NotAllowed(Refusal):
+    """The caller may not do this."""
+
+    status = 403
+    slug = "not-allowed"
+    title = "You may not do this"
+
+
+class PathNotFound(Refusal):
+    """No route has this path."""
+
+    status = 404
+    slug = "path-not-found"
+    title = "Nothing exists at this path"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing exists at this path. GET /openapi.json lists the API.")
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, but not with this method."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "The path doesn't have this method"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        methods = ", ".join(sorted(allowed))
+        super().__init__(f"This path has the methods {methods}.")
+        self.headers = {"Allow": methods}
+
+
+class LogsNotReadable(Refusal):
+    """This API can't read the worker's log. `why` is a clause without a final period."""
+
+    status = 404
+    slug = "logs-not-readable"
+    title = "The API can't read the log"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The API can't show the log, because {why}. Try `jobs logs`.")

@@ -1,0 +1,71 @@
+"""Parts of the API's JSON Schemas, and `Fields`: a dict of fields that produces both an object in a
+response and the schema of that object."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from job_runners import names
+from job_runners.store.job_request import Status
+from job_runners.store.pauses import Kind
+
+Schema = dict[str, Any]
+_T = TypeVar("_T")
+
+
+class Field(NamedTuple, Generic[_T]):
+    """A field: its JSON Schema, and the function that reads its value."""
+
+    schema: Schema
+    read: Callable[[_T], Any]
+
+
+Fields = Mapping[str, Field[_T]]  # by their names in JSON
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "integer"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+STATUS: Schema = {"type": "string", "enum": [str(each) for each in Status]}
+KIND: Schema = {"type": "string", "enum": [str(each) for each in Kind]}
+NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": names.LONGEST,
+    "pattern": names.NAME,
+}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return the schema of this value or null."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def object_of(fields: Schema, **more: Any) -> Schema:
+    """Return the schema of an object with all of these fields and no other."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def list_of(name: str) -> Schema:
+    """Return the schema of a list of items with the named schema."""
+    return {"type": "array", "items": ref(name)}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the named schema."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def values(fields: Fields[_T], shown: _T) -> dict[str, Any]:
+    """Return the JSON object that these fields read from `shown`."""
+    return {name: field.read(shown) for name, field in fields.items()}
+
+
+def properties(fields: Fields[Any]) -> Schema:
+    """Return the properties of the JSON object's schema."""
+    return {name: field.schema for name, field in fields.items()}

@@ -1,0 +1,248 @@
+"""Describe this stack's API, with its jobs, tasks and access mode, as an OpenAPI 3.1 document."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from job_runners.api import problems
+from job_runners.api.access import Role
+from job_runners.api.json_schema import Schema, ref
+from job_runners.api.payload_schema import PayloadSchema
+from job_runners.api.requests import LimitsData, RetryData, ScheduleData, TaskData
+from job_runners.api.router import OPEN, Route, Routes
+from job_runners.api.schemas import SCHEMAS, problem
+from job_runners.api.specification import (
+    ALWAYS,
+    HEADERS,
+    ORGANIZATION,
+    PATH_PARAMETERS,
+    Answer,
+    Operation,
+)
+from job_runners.engine.job_data import JobData
+from job_runners.engine.registry.registry import registry
+from job_runners.settings import settings
+from job_runners.work.definitions import Job, Task
+
+Works = dict[
+    str, tuple[str, Job | Task]
+]  # by schema name: the name of a job or task, and the job or task
+
+_NO_NUL = r"^[^\x00]*$"
+_MODE: JsonSchemaMode = "validation"
+_BASE: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
+_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
+_SECURITY: dict[str, Schema] = {
+    "iam": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+        "description": "Request signed with IAM credentials (AWS Signature Version 4, service "
+        "`execute-api`)",
+    },
+    "jwt": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Token of the stack's issuer with one of the roles viewer, reader, "
+        "operator or service",
+    },
+}
+_GATEWAY = {401: "Missing or invalid token", 403: "", 429: "Too many requests; try again later"}
+
+
+def document(routes: Routes) -> dict[str, Any]:
+    """Return the document for these routes."""
+    mode = settings().access_mode
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Job Runners",
+            "version": "1",
+            "description": "Background jobs and tasks. Errors are `application/problem+json` "
+            f"(RFC 9457). The `type` of an error is `{problems.TYPE}` and a name. An unknown path "
+            "is `path-not-found`, and an unknown method of a path is `method-not-allowed`.",
+        },
+        "paths": {
+            _openapi_path(path): {
+                method.lower(): _operation(path, route, route.operation)
+                for method, route in methods.items()
+                if route.operation
+            }
+            for path, methods in routes.items()
+            if any(route.operation for route in methods.values())
+        },
+        "components": {
+            "securitySchemes": {mode: _SECURITY[mode]},
+            "schemas": SCHEMAS | _body_schemas() | {"Problem": _any_problem()},
+        },
+    }
+
+
+def _openapi_path(path: str) -> str:
+    return path.translate(str.maketrans("<>", "{}"))
+
+
+def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
+    text = " ".join((route.endpoint.__doc__ or "").split())
+    found: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": text.split(". ")[0].removesuffix("."),
+        "description": text,
+        "security": _security(route.role),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
+            for name in re.findall("<(.*?)>", path)
+        ]
+        + [_parameter(each) for each in operation.parameters],
+        "responses": _responses(route, operation),
+    }
+    if operation.body:
+        content = {"application/json": {"schema": ref(operation.body)}}
+        found["requestBody"] = {"required": operation.needs_body, "content": content}
+    return found
+
+
+def _security(role: Role | None) -> list[dict[str, list[str]]]:
+    """Return the security requirements of a route. A token needs the named role or a higher one."""
+    if role is OPEN:
+        return []
+    mode = settings().access_mode
+    return [{mode: [role.name.lower()] if mode == "jwt" else []}]
+
+
+def _parameter(parameter: Schema) -> Schema:
+    must = parameter["name"] == ORGANIZATION and settings().access_mode == "iam"
+    return parameter | {"required": must or parameter["required"]}
+
+
+def _responses(route: Route, operation: Operation) -> dict[str, Any]:
+    found = {str(status): _answer(each) for status, each in operation.answers.items()}
+    if route.role is OPEN:
+        return found
+    slugs: dict[int, list[str]] = {}
+    for slug in sorted({*operation.problems, *ALWAYS}):
+        slugs.setdefault(problems.kinds()[slug].status, []).append(slug)
+    for status, names in sorted(slugs.items()):
+        found[str(status)] = _problems(names)
+    for status, description in _GATEWAY.items():
+        if status != 401 or settings().access_mode == "jwt":
+            response = found.setdefault(str(status), {"description": description, "content": {}})
+            response["content"]["application/json"] = {"schema": ref("GatewayMessage")}
+    return dict(sorted(found.items()))
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        found["headers"] = {name: HEADERS[name] for name in answer.headers}
+    if answer.schema:
+        found["content"] = {answer.content_type: {"schema": ref(answer.schema)}}
+    elif answer.content_type != "application/json":
+        found["content"] = {answer.content_type: {"schema": {"type": "string"}}}
+    return found
+
+
+def _problems(slugs: list[str]) -> dict[str, Any]:
+    """Return the response of one status, which may have several types of problems."""
+    types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
+    description = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
+    return {
+        "description": description,
+        "content": {
+            problems.CONTENT_TYPE: {"schema": {"allOf": [ref("Problem")], "properties": types}}
+        },
+    }
+
+
+def _any_problem() -> Schema:
+    kinds = problems.kinds().values()
+    listed = "\n".join(f"- {each.status} `{each.slug}`: {each.title}" for each in kinds)
+    return problem([problems.TYPE + each.slug for each in kinds]) | {"description": listed}
+
+
+def _body_schemas() -> dict[str, Schema]:
+    """Return the schemas of all request bodies, with one for each job and each task.
+
+    The names of these schemas start with `job.`, `task.` or `payload.`, so that they can't clash
+    with the names of others.
+    """
+    known = registry().loaded()
+    works: Works = {
+        **{_key("job", name): (name, job) for name, job in known.jobs.items()},
+        **{_key("task", name): (name, task) for name, task in known.tasks.items()},
+    }
+    models: set[type[BaseModel]] = {work.payload_model for _, work in works.values()}
+    refs, shapes = models_json_schema(
+        [(model, _MODE) for model in sorted(models, key=lambda model: model.__qualname__)],
+        ref_template="#/components/schemas/payload.{model}",
+        schema_generator=PayloadSchema,
+    )
+    schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
+    for key, (name, work) in works.items():
+        schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
+    bodies: dict[str, Schema] = _without_nul(schemas | _fixed_body_schemas())
+    return bodies | {"NewJob": _any_of_kind(Job, works), "Task": _any_of_kind(Task, works)}
+
+
+def _fixed_body_schemas() -> dict[str, Schema]:
+    """Return the schemas of request bodies that are the same in every stack."""
+    _, shapes = models_json_schema(
+        [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE)],
+        ref_template="#/components/schemas/{model}",
+    )
+    found: dict[str, Schema] = shapes["$defs"]
+    return found
+
+
+def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
+    """Return the schema of the body for one job or task. The payload is required if any of its
+    fields is required."""
+    base = _BASE[type(work)].model_json_schema()
+    field = _FIELD[type(work)]
+    needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
+    properties = {field: {"type": "string", "const": name}, "payload": payload}
+    required = [field, *(["payload"] if needs_payload else [])]
+    if isinstance(work, Job) and work.needs_campaign:
+        campaign, _null = base["properties"]["campaign_id"]["anyOf"]
+        properties["campaign_id"] = campaign
+        required.append("campaign_id")
+    return base | {
+        "title": name,
+        "properties": base["properties"] | properties,
+        "required": required,
+    }
+
+
+def _without_nul(schema: Any) -> Any:
+    """Return the schema with a pattern that excludes NUL from every text, because the API refuses
+    NUL in bodies."""
+    if isinstance(schema, list):
+        return [_without_nul(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _without_nul(each) for name, each in schema.items()}
+    narrowed = {"pattern", "const", "enum", "format"} & schema.keys()
+    if schema.get("type") == "string" and not narrowed:
+        found["pattern"] = _NO_NUL
+    elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
+        found["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
+    return found
+
+
+def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
+    """Return the schema of a body for any job, or for any task. The name in the body selects one of
+    their schemas."""
+    names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
+    mapping = {name: each["$ref"] for name, each in names.items()}
+    return {
+        "oneOf": list(names.values()),
+        "discriminator": {"propertyName": _FIELD[kind], "mapping": mapping},
+    }
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{kind}.{re.sub('[^A-Za-z0-9._-]', '-', name)}"

@@ -1,0 +1,148 @@
+"""Turn errors into responses of the type application/problem+json (RFC 9457). They never have a
+traceback.
+
+Only this module maps errors to HTTP statuses.
+"""
+
+from typing import Any, NamedTuple
+
+from job_runners import errors
+from job_runners.api import log
+from job_runners.api.errors import Refusal
+from job_runners.api.responses import Response, respond
+from job_runners.aws.errors import may_pass
+from job_runners.engine.registry.errors import FailedTaskNotFound, NotRedriven, PayloadNotKept
+from job_runners.work import context
+
+CONTENT_TYPE = "application/problem+json"
+TYPE = "urn:job-runners:"  # the prefix of every type
+_RETRY_AFTER = "5"  # seconds
+_SHOWN_PROBLEMS = 20
+_SHOWN_CHARACTERS = 500
+
+
+class Kind(NamedTuple):
+    """A type of problem."""
+
+    status: int
+    slug: str
+    title: str
+
+
+_NOT_SENT = Kind(503, "not-sent", "The task was not sent")
+_IN_DOUBT = Kind(504, "may-have-been-sent", "It is unknown whether the task was sent")
+_NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be resent")
+_UNAVAILABLE = Kind(503, "unavailable", "An AWS service didn't answer")
+_UNEXPECTED = Kind(500, "unexpected", "Internal error")
+_SERVER_PROBLEMS = {
+    _NOT_SENT: "The task was not sent, and nothing will send it later. Send it again.",
+    _IN_DOUBT: "AWS didn't answer in time. If you send the task again, it may run twice.",
+    _NOT_REDRIVEN: "The task may not have been sent, and is still listed. Resend it: it runs once.",
+    _UNAVAILABLE: (
+        "You can repeat reads. Before you repeat a dispatch, check whether the job was saved."
+    ),
+    _UNEXPECTED: "Your request was valid. Find this request_id in the log.",
+}
+
+_MOVED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
+_PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
+# Details for callers if the error's own message is meant only for the log.
+_DETAILS = {
+    _MOVED: "Nothing was done, because the job changed. Fetch the job and retry.",
+    _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
+    "Retry the job with a payload, or dispatch a new one.",
+}
+
+_KINDS: dict[type[BaseException], Kind] = {
+    errors.UnknownJobType: Kind(422, "unknown-job-type", "Unknown job type"),
+    errors.UnknownTask: Kind(422, "unknown-task", "Unknown task"),
+    errors.InvalidPayload: Kind(422, "invalid-payload", "Invalid payload"),
+    errors.PayloadTooLarge: Kind(413, "too-large", "The request is too large"),
+    errors.QueueFull: Kind(429, "queue-full", "The queue is full"),
+    errors.QuotaReached: Kind(429, "quota-reached", "Too many unfinished jobs"),
+    errors.InvalidCursor: Kind(400, "invalid-cursor", "Invalid cursor"),
+    errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack's runner can't do this"),
+    errors.IdempotencyConflict: Kind(
+        409, "idempotency-conflict", "The idempotency key is already used"
+    ),
+    errors.UniqueConflict: Kind(409, "unique-conflict", "Another job does the same work"),
+    errors.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
+    errors.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
+    errors.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
+    errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
+    errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
+    errors.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
+    errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
+    errors.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
+    errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
+    errors.PreconditionFailed: _MOVED,
+    errors.MissingObject: _PAYLOAD_GONE,
+    errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
+    FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
+    PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
+    NotRedriven: _NOT_REDRIVEN,
+    errors.SendFailed: _NOT_SENT,
+    errors.SendInDoubt: _IN_DOUBT,
+}
+
+
+def kinds() -> dict[str, Kind]:
+    """Return every type of problem by its slug."""
+    refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
+    found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
+    return {each.slug: each for each in sorted(found)}
+
+
+def answer(error: Exception) -> Response:
+    """Return the response to an error. Log an unexpected one with its traceback."""
+    if isinstance(error, Refusal):
+        kind = Kind(error.status, error.slug, error.title)
+        return _problem(kind, str(error), error.problems, error.headers)
+    kind = _kind(error)
+    if kind in _SERVER_PROBLEMS:  # log its message only: it may name tables
+        log.went_wrong(error, kind.status)
+        headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
+        return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
+    detail = _DETAILS.get(kind) or str(error)
+    headers, members = {}, {}
+    if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):
+        headers = {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
+        members = {"job_id": error.job_id}
+    return _problem(kind, detail, getattr(error, "problems", ()), headers, members)
+
+
+def _kind(error: Exception) -> Kind:
+    for each in type(error).__mro__:
+        if each in _KINDS:
+            return _KINDS[each]
+    return _UNAVAILABLE if may_pass(error) else _UNEXPECTED
+
+
+def _problem(
+    kind: Kind,
+    detail: str,
+    problems: Any = (),
+    headers: dict[str, str] | None = None,
+    members: dict[str, Any] | None = None,
+) -> Response:
+    body: dict[str, Any] = {
+        "type": TYPE + kind.slug,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": _short(detail),
+        "request_id": context.request_id.get(),
+        **(members or {}),
+    }
+    if problems:
+        body["errors"] = [
+            {name: _short(value) for name, value in each.items()}
+            for each in problems[:_SHOWN_PROBLEMS]
+        ]
+    return respond(kind.status, body, headers, content_type=CONTENT_TYPE)
+
+
+def _short(text: str) -> str:
+    """Return the text, shortened if it is long: a caller may send a field name of two million
+    characters."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

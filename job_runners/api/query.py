@@ -1,0 +1,153 @@
+"""Check the query parameters of lists before anything is read."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from job_runners import names
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidQuery
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import PAGE_LIMIT
+
+DEFAULT_LIMIT = 25
+_KEY = "idempotency_key"
+_WHOSE = "organization_id"
+_LISTED = (_WHOSE, "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
+_PAGED = ("limit", "cursor")
+_LONGEST = 256  # characters of a value
+_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # a job's child has a long key
+
+
+class ListQuery(NamedTuple):
+    """The checked parameters of a list of jobs."""
+
+    organization_id: str | None
+    status: Status | None
+    job_type: str | None
+    queue_name: str | None
+    search: str | None
+    idempotency_key: str | None  # excludes all parameters except organization_id
+    limit: int
+    cursor: str | None
+
+    def matches(self, row: JobRequest) -> bool:
+        """Return whether a job matches the type, the queue and the search."""
+        return (
+            self.job_type in (None, row.job_type)
+            and self.queue_name in (None, row.queue_name)
+            and (self.search is None or _matches_start(row, self.search.casefold()))
+        )
+
+
+def _matches_start(row: JobRequest, beginning: str) -> bool:
+    """Return whether a job's id, its message or its error starts with this text. For an error,
+    either its kind or its message may start with the text."""
+    error = row.error or {}
+    kind, message = str(error.get("kind", "")), str(error.get("message", ""))
+    texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
+    return any(text.casefold().startswith(beginning) for text in texts)
+
+
+class PageQuery(NamedTuple):
+    """The checked parameters of one page of a list."""
+
+    limit: int
+    cursor: str | None
+
+
+def page_query(event: Mapping[str, Any]) -> PageQuery:
+    """Return the page that a request's query string selects. Raises InvalidQuery."""
+    given = _parameters(event, _PAGED)
+    return PageQuery(_limit(given.get("limit")), given.get("cursor"))
+
+
+def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
+    """Return the organization that a request acts for. The query string may have no other
+    parameter. Raises InvalidQuery, NotAllowed."""
+    return _named_organization(_parameters(event, (_WHOSE,)), caller)
+
+
+def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
+    """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
+    given = _parameters(event, (_WHOSE, *_PAGED))
+    part = PageQuery(_limit(given.get("limit")), given.get("cursor"))
+    return _named_organization(given, caller), part
+
+
+def whose(named: str | None, caller: Caller) -> str:
+    """Return the organization that a request acts for: `named`, or the caller's by default. Raises
+    InvalidQuery, NotAllowed."""
+    organization_id: str | None = caller.organization_for(named)
+    if organization_id is None:
+        raise InvalidQuery(_WHOSE, "is required")
+    return organization_id
+
+
+def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
+    organization_id = whose(given.get(_WHOSE), caller)
+    if not names.is_name(organization_id):
+        raise InvalidQuery(_WHOSE, f"must be {names.RULE}")
+    return organization_id
+
+
+def list_query(event: Mapping[str, Any]) -> ListQuery:
+    """Return the list of jobs that a request's query string selects. Raises InvalidQuery."""
+    given = _parameters(event, _LISTED)
+    if _KEY in given:
+        for name in given.keys() - {_KEY, "organization_id"}:
+            raise InvalidQuery(name, f"can't be combined with {_KEY}, which names one job")
+    return ListQuery(
+        organization_id=given.get("organization_id"),
+        status=_status(given.get("status")),
+        job_type=given.get("job_type"),
+        queue_name=given.get("queue_name"),
+        search=given.get("search"),
+        idempotency_key=given.get(_KEY),
+        limit=_limit(given.get("limit")),
+        cursor=given.get("cursor"),
+    )
+
+
+def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, str]:
+    # API Gateway's parsed form joins a repeated parameter with commas, which names may contain.
+    try:
+        pairs = parse_qsl(
+            event.get("rawQueryString") or "", keep_blank_values=True, errors="strict"
+        )
+    except ValueError:
+        raise InvalidQuery("the query string", "isn't percent-encoded UTF-8") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            raise InvalidQuery(name, f"isn't one of the parameters {', '.join(known)}")
+        if name in given:
+            raise InvalidQuery(name, "appears twice")
+        longest = _LONGEST_OF.get(name, _LONGEST)
+        if not 0 < len(value) <= longest or not _has_allowed_characters(name, value):
+            raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
+        given[name] = value
+    return given
+
+
+def _has_allowed_characters(name: str, value: str) -> bool:
+    """Return whether a value has only allowed characters. An idempotency key may have a few more,
+    the same as in a dispatch."""
+    return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()
+
+
+def _status(value: str | None) -> Status | None:
+    if value is None:
+        return None
+    if value not in list(Status):
+        raise InvalidQuery("status", f"must be one of {', '.join(Status)}")
+    return Status(value)
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= PAGE_LIMIT:
+        raise InvalidQuery("limit", f"must be a whole number from 1 to {PAGE_LIMIT}")
+    return int(value)

@@ -1,0 +1,264 @@
+"""Show queues to callers, with their limits, their use and their pauses. Each dict of Fields
+defines a view's fields once, for both its values and its JSON schema."""
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from job_runners.api import access
+from job_runners.api.json_schema import (
+    ID,
+    KIND,
+    NUMBER,
+    TEXT,
+    TIME,
+    Field,
+    Fields,
+    Schema,
+    list_of,
+    nullable,
+    object_of,
+    properties,
+    ref,
+    values,
+)
+from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.engine.control import positions
+from job_runners.engine.control.changing_limits import QueueLimits
+from job_runners.engine.control.positions import Place
+from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
+from job_runners.store.job_request import JobRequest
+from job_runners.store.limits import Limits
+from job_runners.store.pauses import Pause
+from job_runners.store.waiting import COUNTED, Waiting
+
+
+class PauseUse(NamedTuple):
+    """A pause, and the jobs that wait for its end. `waiting` is None if the caller may not see
+    them."""
+
+    pause: Pause
+    waiting: Waiting | None
+
+
+def pause(paused: Pause, waiting: Waiting | None) -> dict[str, Any]:
+    """Return the view of a paused job type or queue."""
+    return values(PAUSE, PauseUse(paused, waiting))
+
+
+def queue(use: QueueUse) -> dict[str, Any]:
+    """Return the view of a queue with its keys in use."""
+    return values(QUEUE_LIMITS, use.limits) | values(QUEUE_USE, use)
+
+
+def queue_limits(limits: QueueLimits) -> dict[str, Any]:
+    """Return the view of a queue's limits."""
+    return values(QUEUE_LIMITS, limits)
+
+
+def place(found: Place, row: JobRequest) -> dict[str, Any]:
+    """Return the view of a waiting job's position in line."""
+    seen = _without_hidden_values(found.waits_for, row)
+    if seen != found.waits_for:  # from the count, the caller could infer which jobs share a key
+        found = found._replace(ahead=None)
+    return values(PLACE, found._replace(waits_for=seen))
+
+
+def waits_for(row: JobRequest) -> dict[str, Any] | None:
+    """Return the reason why a job waits, or None if it doesn't wait."""
+    return _reason(_without_hidden_values(positions.waits_for(row), row))
+
+
+def _without_hidden_values(
+    found: positions.WaitsFor | None, row: JobRequest
+) -> positions.WaitsFor | None:
+    """Return the reason, without payload values if the caller may not see payloads."""
+    sees_all = access.current_caller.get().sees_payloads
+    return found if sees_all else positions.without_payload(found, row)
+
+
+def _reason(found: positions.WaitsFor | None) -> dict[str, Any] | None:
+    return found._asdict() if found else None
+
+
+def _limits(limits: Limits | None) -> dict[str, Any] | None:
+    if limits is None:
+        return None
+    rate = limits.rate and asdict(limits.rate)
+    return {**limits._asdict(), "rate": rate, "words": _in_words(limits)}
+
+
+def _in_words(limits: Limits) -> str:
+    """Return limits in words, as the dashboard and `jobs queues` show them."""
+    slots, rate = limits.slots, limits.rate
+    words = [
+        f"{slots:,} slot{'' if slots == 1 else 's'}" if slots else "",
+        f"{rate.count:,} start{'' if rate.count == 1 else 's'} per {rate.seconds:g} s"
+        if rate
+        else "",
+        f"bursts of {rate.burst:,}" if rate and rate.burst > 1 else "",
+        f"per {limits.per}" if limits.per else "",
+        "fair between organizations" if limits.order == "fair" else "",
+        f"at most {limits.max_waiting:,} waiting",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _nullable(schema: Schema, description: str) -> Schema:
+    return {**schema, "type": [schema["type"], "null"], "description": description}
+
+
+_RATE = object_of(
+    {"count": NUMBER, "seconds": {"type": "number", "exclusiveMinimum": 0}, "burst": NUMBER}
+)
+LIMITS = object_of(
+    {
+        "slots": nullable(NUMBER),
+        "rate": _nullable(
+            _RATE, "At most `count` starts per `seconds`, and at most `burst` of them at once"
+        ),
+        "per": {
+            **nullable(TEXT),
+            "description": "The field whose values are the keys. Each key has its own slots and "
+            "rate",
+        },
+        "order": {"type": "string", "enum": ["fifo", "fair"]},
+        "max_waiting": {
+            **NUMBER,
+            "description": "Number of waiting jobs per key at which dispatches are refused",
+        },
+        "words": {**TEXT, "description": "The limits in words, such as `2 slots, per campaign_id`"},
+    }
+)
+WAITS_FOR = _nullable(
+    object_of(
+        {
+            "kind": {"type": "string", "enum": [*KIND["enum"], positions.LINE, positions.JOB]},
+            "name": TEXT,
+            "key": nullable(TEXT),
+        }
+    ),
+    "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
+    "turn in this queue and key, or the job with this id does the same work. Viewers don't see "
+    "keys that are payload values",
+)
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
+_MORE: Schema = {"type": "boolean", "description": f"True if there are more than {COUNTED:,}"}
+_OWN_JOBS_ONLY = "for a caller of one organization, only that organization's jobs"
+
+PAUSE: Fields[PauseUse] = {
+    "kind": Field(KIND, lambda use: str(use.pause.kind)),
+    "name": Field(TEXT, lambda use: use.pause.name),
+    "paused_at": Field(TIME, lambda use: time_of(use.pause.changed_at)),
+    "paused_by": Field(AUTHOR, lambda use: author(use.pause.changed_by)),
+    "waiting": Field(
+        {
+            **nullable(_COUNT),
+            "description": "Number of jobs that the pause has parked. Only services see it",
+        },
+        lambda use: use.waiting and use.waiting.count,
+    ),
+    "more_waiting": Field(_MORE, lambda use: use.waiting is not None and use.waiting.more),
+    "oldest_waiting_since": Field(
+        nullable(TIME), lambda use: use.waiting and time_of(use.waiting.oldest)
+    ),
+}
+
+_HOLDER: Fields[Holder] = {
+    "job_id": Field(ID, lambda holder: holder.job_id),
+    "organization_id": Field(nullable(TEXT), lambda holder: holder.organization_id),
+    "since": Field(nullable(TIME), lambda holder: time_of(holder.since)),
+}
+
+QUEUE_KEY: Fields[KeyUse] = {
+    "key": Field(
+        {
+            **TEXT,
+            "description": "`*` is the key of a queue without `per`, and of jobs without such a "
+            "value",
+        },
+        lambda use: use.key,
+    ),
+    "slots_in_use": Field(
+        {**NUMBER, "description": f"Number of `holders`; {_OWN_JOBS_ONLY}"},
+        lambda use: len(use.holders),
+    ),
+    "holders": Field(
+        {"type": "array", "items": object_of(properties(_HOLDER))},
+        lambda use: [values(_HOLDER, each) for each in use.holders],
+    ),
+    "waiting": Field(
+        {**_COUNT, "description": f"Number of waiting jobs; {_OWN_JOBS_ONLY}"},
+        lambda use: use.waiting.count,
+    ),
+    "more_waiting": Field(_MORE, lambda use: use.waiting.more),
+    "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
+    "next_start_at": Field(
+        {**nullable(TIME), "description": "Earliest time at which the rate allows a start"},
+        lambda use: time_of(use.next_start_at),
+    ),
+}
+
+QUEUE_LIMITS: Fields[QueueLimits] = {
+    "name": Field(TEXT, lambda limits: limits.name),
+    "limits": Field(
+        _nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
+        lambda limits: _limits(limits.current),
+    ),
+    "declared_limits": Field(
+        _nullable(LIMITS, "Limits declared in code"), lambda limits: _limits(limits.declared)
+    ),
+    "changed_at": Field(
+        {
+            **nullable(TIME),
+            "description": "Time at which the limits declared in code were last overridden. Null "
+            "if they aren't overridden",
+        },
+        lambda limits: limits.changed and time_of(limits.changed.changed_at),
+    ),
+    "changed_by": Field(
+        AUTHOR, lambda limits: limits.changed and author(limits.changed.changed_by)
+    ),
+}
+
+# The fields of a queue in addition to those of its limits.
+QUEUE_USE: Fields[QueueUse] = {
+    "may_limit": Field(
+        {"type": "boolean", "description": "Whether the caller may change its limits"},
+        lambda _: access.current_caller.get().is_service,
+    ),
+    "paused": Field(
+        {"anyOf": [ref("Pause"), {"type": "null"}]},
+        lambda use: use.pause and pause(use.pause, use.parked),
+    ),
+    "keys": Field(
+        {
+            **list_of("QueueKey"),
+            "description": "Keys in use, by key. Viewers don't see keys that are payload values",
+        },
+        lambda use: [values(QUEUE_KEY, each) for each in use.keys],
+    ),
+    "keys_cursor": Field(
+        {**nullable(TEXT), "description": "Cursor of this queue's next page of keys"},
+        lambda use: use.cursor,
+    ),
+}
+
+PLACE: Fields[Place] = {
+    "waits_for": Field(WAITS_FOR, lambda found: _reason(found.waits_for)),
+    "ahead": Field(
+        {
+            **nullable(_COUNT),
+            "description": "Number of jobs ahead of it. Null if it doesn't wait, and for a viewer "
+            "if its key is a payload value",
+        },
+        lambda found: found.ahead and found.ahead.count,
+    ),
+    "more_ahead": Field(_MORE, lambda found: found.ahead is not None and found.ahead.more),
+    "of_organization": Field(
+        {
+            "type": "boolean",
+            "description": "True if `ahead` counts only jobs of this job's organization",
+        },
+        lambda found: found.of_organization,
+    ),
+}

@@ -1,0 +1,290 @@
+"""Check the bodies of requests: their fields, and the values that each caller may use."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from job_runners import names
+from job_runners.api import body
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
+from job_runners.engine.job_data import JobData, Name
+from job_runners.engine.registry.registry import registry
+from job_runners.store.job_request import JobRequest
+from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
+from job_runners.work import occurrences
+from job_runners.work.errors import InvalidOccurrences
+from job_runners.work.payloads import problems
+from job_runners.work.queues import MOST_SLOTS, MOST_WAITING
+
+if TYPE_CHECKING:
+    from job_runners.work.recurring import Recurring
+
+_M = TypeVar("_M", bound=BaseModel)
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured field (RFC 9651)
+
+LONGEST_KEY = 255  # characters of an idempotency key, the same as in JobData
+
+# The fields that a rerun copies from the finished job.
+_SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
+
+
+class TaskData(BaseModel):
+    """A task to send. Its payload must match the task's model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    task_name: str = Field(min_length=1, max_length=128, description="See GET /job-types")
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class RetryData(BaseModel):
+    """How to retry a job. A payload must match the job's model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    payload: dict[str, Any] | None = Field(
+        default=None,
+        description="Payload with which the job starts over (default: continue with its own)",
+    )
+
+
+class NoFields(BaseModel):
+    """An empty object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class RateData(BaseModel):
+    """The number of jobs that may start in a period."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    count: int = Field(ge=1, le=MOST_STARTS)
+    seconds: float = Field(default=1, ge=SHORTEST_STORED, le=LONGEST_PERIOD, allow_inf_nan=False)
+    burst: int = Field(
+        default=1, ge=1, le=MOST_STARTS, description="Number of starts allowed at once"
+    )
+
+
+class LimitsData(BaseModel):
+    """Limits that override those declared in code. Set at least one of them. To start no jobs at
+    all, pause the queue instead."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
+    )
+
+    slots: int | None = Field(
+        default=None, ge=1, le=MOST_SLOTS, description="Number of jobs that run at once, per key"
+    )
+    rate: RateData | None = Field(default=None)
+    max_waiting: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_WAITING,
+        description="Number of waiting jobs per key at which dispatches are refused",
+    )
+
+    def as_rate(self) -> Rate | None:
+        """Return the rate, or None if the body has none."""
+        rate = self.rate
+        return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
+
+
+def _seconds(value: Any) -> Any:
+    """Refuse values that aren't an allowed number of seconds. pydantic would accept "60" and true.
+    60.0 is accepted, because it equals 60 in JSON."""
+    shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
+    if type(value) not in (int, float) or value % 1 or not shortest <= value <= longest:
+        raise ValueError(f"must be a whole number, {occurrences.SPANS}; 900 is 15 minutes")
+    return value
+
+
+def _missed(value: Any) -> Any:
+    if value in ("skip", "one"):
+        return value
+    most = occurrences.MOST_MISSED
+    if type(value) not in (int, float) or value % 1 or not 1 <= value <= most:
+        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
+    return int(value)
+
+
+_Seconds = Annotated[
+    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_seconds)
+]
+_Most = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
+
+
+class ScheduleData(BaseModel):
+    """A job to dispatch by schedule: at the times of `cron`, or every `every` seconds. Its payload
+    must match the job's model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    job_type: str = Field(
+        min_length=1, max_length=128, description="Name of the job; see GET /job-types"
+    )
+    payload: dict[str, Any] = Field(
+        default_factory=dict, description="Payload of each of the schedule's jobs"
+    )
+    campaign_id: Name | None = None
+    cron: str | None = Field(
+        default=None,
+        max_length=occurrences.LONGEST_CRON,
+        description="Minute, hour, day of the month, month and day of the week, in local time. "
+        "`0 2 * * *` is every day at 02:00",
+    )
+    every: _Seconds | None = Field(
+        default=None,
+        description="Seconds between occurrences, counted from 1970 in UTC",
+    )
+    timezone: str = Field(
+        default="UTC", max_length=64, description="IANA name of the time zone of `cron`"
+    )
+    missed: Annotated[Literal["skip", "one"] | _Most, BeforeValidator(_missed)] = Field(
+        default="one",
+        description="Missed occurrences to start late: `skip` (none), `one` (the latest), or the "
+        "number of the latest ones",
+    )
+    overlap: Literal["skip", "queue", "allow"] = Field(
+        default="skip",
+        description="Action while the previous job is unfinished: `skip` the occurrence, `queue` "
+        "it until that job ends, or `allow` both to run",
+    )
+
+    def recurring(self, organization_id: str) -> "Recurring":
+        """Return the schedule as recurring work of this organization. Raises InvalidFields."""
+        from job_runners.work.recurring import (  # few requests need these
+            Each,
+            Recurring,
+            check_missed,
+        )
+
+        when = occurrences.When(self.cron, self.every, self.timezone)
+        missed = Each(self.missed) if isinstance(self.missed, int) else self.missed
+        try:
+            occurrences.check(when)
+            check_missed(self.missed if isinstance(self.missed, int) else 1, self.overlap)
+        except InvalidOccurrences as error:
+            raise InvalidFields([{"field": error.field, "why": error.why}]) from None
+        return Recurring(
+            self.job_type,
+            cron=self.cron,
+            every=self.every,
+            timezone=self.timezone,
+            organization_id=organization_id,
+            campaign_id=self.campaign_id,
+            payload=self.payload,
+            missed=missed,
+            overlap=self.overlap,
+        )
+
+
+def task_data(event: Mapping[str, Any]) -> TaskData:
+    """Return the task of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    return _checked(TaskData, body.read_object(event))
+
+
+def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
+    """Return the job of a request.
+
+    Raises UnreadableBody, PayloadTooLarge and UnknownJobType; InvalidFields for wrong fields or a
+    queue that the caller may not use; and NotAllowed for an organization that the caller may not
+    act for.
+    """
+    fields = body.read_object(event)
+    organization_id = caller.organization_for(fields.get("organization_id"))
+    if organization_id is not None:
+        fields["organization_id"] = organization_id
+    data = _checked(JobData, _add_key(event, fields))
+    if not caller.is_service:
+        _check_queue(data)
+    return data
+
+
+def _check_queue(data: JobData) -> None:
+    """Raise InvalidFields for a queue that the job type doesn't allow. Another queue may have no
+    limits, or be reserved for more urgent jobs."""
+    allowed = registry().job(data.job_type).allowed_queues
+    if data.queue_name is not None and data.queue_name not in allowed:
+        quoted = ", ".join(map(repr, allowed))
+        why = f"must be {quoted} for a job {data.job_type!r}; only services may use other queues"
+        raise InvalidFields([{"field": "queue_name", "why": why}])
+
+
+def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
+    """Return a new job with the fields and the queue of an earlier one. Raises InvalidFields if a
+    field is no longer valid."""
+    fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
+    return _checked(JobData, _add_key(event, {**fields, "payload": payload}))
+
+
+def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
+    """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    return _checked(ScheduleData, body.read_object(event))
+
+
+def key_of(event: Mapping[str, Any]) -> str | None:
+    """Return the idempotency key of a request without a body. Raises InvalidFields."""
+    key = _idempotency_key(event)
+    if key is not None and not (len(key) <= LONGEST_KEY and re.match(names.KEY, key)):
+        why = f"must be 1 to {LONGEST_KEY} characters, without control characters"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    return key
+
+
+def _add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """Add the idempotency key of the header, if there is one, and return the fields."""
+    key = _idempotency_key(event)
+    if key is not None:
+        if fields.get("idempotency_key") not in (None, key):
+            why = "differs from the header Idempotency-Key"
+            raise InvalidFields([{"field": "idempotency_key", "why": why}])
+        fields["idempotency_key"] = key
+    return fields
+
+
+def _idempotency_key(event: Mapping[str, Any]) -> str | None:
+    """Return the header's value without quotes. The IETF's draft requires quotes, as in a
+    structured field, but most clients omit them. Both forms are the same key."""
+    key = body.header(event, "idempotency-key")
+    quoted = _QUOTED.fullmatch(key or "")
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key
+
+
+def retry_data(event: Mapping[str, Any]) -> RetryData:
+    """Return the retry of a request, whose body is optional. Raises UnreadableBody,
+    PayloadTooLarge, InvalidFields."""
+    return _checked(RetryData, body.read_optional_object(event))
+
+
+def no_fields(event: Mapping[str, Any]) -> None:
+    """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
+    PayloadTooLarge, InvalidFields."""
+    _checked(NoFields, body.read_optional_object(event))
+
+
+def limits_data(event: Mapping[str, Any]) -> LimitsData:
+    """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    limits = _checked(LimitsData, body.read_object(event))
+    if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
+        why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
+        raise InvalidFields([{"field": "slots", "why": why}])
+    return limits
+
+
+def _checked(model: type[_M], fields: dict[str, Any]) -> _M:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidFields(problems(error, "")) from None

@@ -1,0 +1,41 @@
+"""The endpoint that lists job types and tasks, with their descriptions and payloads."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from job_runners.api.access import Caller
+from job_runners.api.payload_schema import PayloadSchema
+from job_runners.api.responses import Response, respond
+from job_runners.engine.registry.registry import registry
+from job_runners.work.definitions import Job, Task
+
+
+def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
+    """List job types and tasks."""
+    known = registry().loaded()
+    listed = {
+        "jobs": [
+            _entry(name, job)
+            | {
+                "queue_name": job.queue_name,
+                "queues": job.allowed_queues,
+                "needs_campaign": job.needs_campaign,
+                "unique": asdict(job.unique) if job.unique else None,
+            }
+            for name, job in sorted(known.jobs.items())
+        ],
+        "tasks": [_entry(name, task) for name, task in sorted(known.tasks.items())],
+    }
+    return respond(200, listed)
+
+
+def _entry(name: str, work: Job | Task) -> dict[str, Any]:
+    text = inspect.getdoc(work.call) or ""
+    return {
+        "name": name,
+        "description": " ".join(text.split("\n\n")[0].split()),
+        "payload_schema": work.payload_model.model_json_schema(schema_generator=PayloadSchema),
+        "retry": asdict(work.retry) if work.retry else None,
+    }

@@ -1,0 +1,154 @@
+"""The endpoints of jobs: dispatch, list, read, cancel, retry, rerun and delete."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from job_runners import runners
+from job_runners.api import job_logs, queue_views, requests, views
+from job_runners.api.accepted import accepted
+from job_runners.api.access import Caller
+from job_runners.api.query import list_query, page_query, whose
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.registry.registry import registry
+from job_runners.errors import JobNotFound, PreconditionFailed, WrongState
+from job_runners.store import blobs, children, queries
+from job_runners.store.job_request import JobRequest, id_under_key
+
+Event = Mapping[str, Any]
+
+# The form of every job id. For any other text, no read is needed.
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def post_job(event: Event, caller: Caller) -> Response:
+    """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
+    same idempotency key returns the same job."""
+    row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
+    return accepted(row, event["requestContext"]["http"]["path"])
+
+
+def list_jobs(event: Event, caller: Caller) -> Response:
+    """List an organization's jobs, newest first. With `idempotency_key`, return only the job with
+    that key."""
+    query = list_query(event)
+    organization_id = whose(query.organization_id, caller)
+    if query.idempotency_key is not None:
+        # A consistent read, which also finds a job that was dispatched a moment ago.
+        row = _under_key(organization_id, query.idempotency_key)
+        found = [views.summary(row)] if row else []
+        return respond(200, {"jobs": found, "cursor": None})
+    page = queries.page(
+        organization_id,
+        limit=query.limit,
+        cursor=query.cursor,
+        status=query.status,
+        matches=query.matches,
+    )
+    jobs = [views.summary(row) for row in page.jobs]
+    return respond(200, {"jobs": jobs, "cursor": page.cursor})
+
+
+def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Return one job with its payload and result."""
+    row = _job_of(caller, job_id)
+    return respond(200, views.whole(row), views.retry_after(row))
+
+
+def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Return the reason why a job waits, and the number of jobs ahead of it."""
+    row = _job_of(caller, job_id)
+    seen_by = None if caller.is_service else caller.organization_id
+    return respond(
+        200, queue_views.place(positions.place_of(row, seen_by), row), views.retry_after(row)
+    )
+
+
+def get_children(event: Event, caller: Caller, job_id: str) -> Response:
+    """List the jobs that a job has dispatched, ordered by key."""
+    query = page_query(event)
+    parent = _job_of(caller, job_id)
+    page = children.page(parent, limit=query.limit, cursor=query.cursor)
+    listed = [views.child(each) for each in page.children]
+    return respond(200, {"children": listed, "cursor": page.cursor})
+
+
+def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
+    found = job_logs.read(_job_of(caller, job_id))
+    return respond(200, {"lines": found.lines, "complete": found.complete})
+
+
+def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Cancel a job. The status is 200 if the job is canceled, and 202 if it is running and will
+    stop at its next checkpoint."""
+    row = _job_of(caller, job_id)
+    with _unless_gone():
+        row = owner_actions.cancel(row, runners.sender())
+    status = 200 if row.status.finished else 202
+    return respond(status, views.summary(row), views.retry_after(row))
+
+
+def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
+    over."""
+    row = _job_of(caller, job_id)
+    data = requests.retry_data(event)
+    with _unless_gone():
+        row = owner_actions.retry_again(row, runners.sender(), data.payload)
+    return respond(202, views.summary(row), views.retry_after(row))
+
+
+def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
+    campaign and queue. The finished job doesn't change."""
+    row = _job_of(caller, job_id)
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "rerun", "that has ended")
+    payload = blobs.get(row.payload, row.payload_key)
+    copy = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
+    path = event["requestContext"]["http"]["path"]
+    return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
+
+
+def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Delete a finished job with its payload, result and files."""
+    row = _job_of(caller, job_id)
+    with _unless_gone():
+        owner_actions.delete(row)
+    return no_content()
+
+
+def _job_of(caller: Caller, job_id: str) -> JobRequest:
+    """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
+    it."""
+    row = queries.read(job_id) if _ID.fullmatch(job_id) else None
+    if row is None or not caller.may_see(row.organization_id):
+        raise JobNotFound(job_id)
+    return row
+
+
+def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
+    """Return the job that was dispatched with this idempotency key. If that request returned an
+    existing unique job instead, return that job. If neither exists, return None."""
+    job_id = id_under_key(organization_id, idempotency_key)
+    row = queries.read(job_id)
+    if row is None and any(job.unique for job in registry().jobs.values()):
+        from job_runners.store import answers  # stacks without unique jobs don't need it
+
+        found = answers.find(job_id)
+        row = found.row if found is not None else None
+    return row
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Raise JobNotFound if the job was deleted after it was read."""
+    try:
+        yield
+    except PreconditionFailed as refused:
+        if refused.row is None:
+            raise JobNotFound(refused.job_id) from refused
+        raise

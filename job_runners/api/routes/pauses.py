@@ -1,0 +1,62 @@
+"""The endpoints of pauses: list, pause, resume."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners import names, runners
+from job_runners.api import queue_views
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields, PathNotFound
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.lines import pausing
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.wire.sending import require_sender
+from job_runners.store import pauses, waiting
+from job_runners.store.pauses import Kind, Pause
+
+Event = Mapping[str, Any]
+
+
+def get_paused(_event: Event, caller: Caller) -> Response:
+    """List paused job types and queues. Only services see queues that the code doesn't use, because
+    their names may belong to another organization."""
+    queues_in_code = {job.queue_name for job in registry().jobs.values()}
+    shown = [
+        pause
+        for pause in pauses.current(fresh=True).paused()
+        if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in queues_in_code
+    ]
+    return respond(200, {"paused": [_view(each, caller) for each in shown]})
+
+
+def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
+    """Pause a job type or a queue."""
+    checked = _checked_kind(kind, name)
+    # Without send(), a resume could not send the waiting jobs.
+    require_sender(runners.sender(), name, "can't be paused")
+    return respond(200, _view(pausing.pause(checked, name), caller))
+
+
+def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
+    """Resume a job type or a queue. Waiting jobs start in order."""
+    checked = _checked_kind(kind, name)
+    send = require_sender(runners.sender(), name, "can't be resumed")
+    pausing.resume(checked, name, send)
+    return no_content()
+
+
+def _view(paused: Pause, caller: Caller) -> dict[str, Any]:
+    """Return a pause as this caller may see it. Only services see the number of waiting jobs,
+    because it includes jobs of all organizations."""
+    parked = waiting.under_pause(paused.sk) if caller.is_service else None
+    return queue_views.pause(paused, parked)
+
+
+def _checked_kind(kind: str, name: str) -> Kind:
+    """Return the kind of a pause. Raises PathNotFound for an unknown kind, and InvalidFields for an
+    invalid queue name."""
+    if kind not in list(Kind):
+        raise PathNotFound
+    if kind == Kind.QUEUE and not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    return Kind(kind)

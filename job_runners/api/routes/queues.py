@@ -1,0 +1,77 @@
+"""The endpoints of queues: show their use, set their limits, and reset the limits to the code's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners import names, runners
+from job_runners.api import queue_views, requests
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
+from job_runners.api.query import page_query
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.control import changing_limits, queues
+from job_runners.engine.wire.sending import require_sender
+from job_runners.errors import QueueNotFound
+
+Event = Mapping[str, Any]
+
+
+def list_queues(event: Event, caller: Caller) -> Response:
+    """List the queues that the code uses, by name. Each has its limits, its pause and the first of
+    its keys in use. Services also see other queues that are paused or have limits."""
+    query = page_query(event)
+    found, cursor = queues.list_queues(
+        _seen_by(caller),
+        limit=query.limit,
+        cursor=query.cursor,
+        sees_payloads=caller.sees_payloads,
+    )
+    return respond(200, {"queues": [queue_views.queue(each) for each in found], "cursor": cursor})
+
+
+def get_queue(event: Event, caller: Caller, name: str) -> Response:
+    """Show a queue with a page of its keys in use. Each key has the jobs that hold its slots, the
+    number of waiting jobs, and the time since which the first of them has waited. A page can be
+    short or empty and still have a cursor."""
+    query = page_query(event)
+    if not names.is_name(name):
+        raise QueueNotFound(name)
+    found = queues.describe(
+        name,
+        _seen_by(caller),
+        limit=query.limit,
+        cursor=query.cursor,
+        sees_payloads=caller.sees_payloads,
+    )
+    return respond(200, queue_views.queue(found))
+
+
+def put_queue(event: Event, _caller: Caller, name: str) -> Response:
+    """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
+    reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
+    _check_name(name)
+    limits = requests.limits_data(event)
+    # Without send(), waiting jobs could never be admitted.
+    send = require_sender(runners.sender(), name, "can't have limits")
+    changed = changing_limits.set_limits(
+        name, slots=limits.slots, rate=limits.as_rate(), max_waiting=limits.max_waiting, send=send
+    )
+    return respond(200, queue_views.queue_limits(changed))
+
+
+def delete_queue(_event: Event, _caller: Caller, name: str) -> Response:
+    """Reset a queue to the limits declared in code. A queue that isn't declared then has no
+    limits."""
+    _check_name(name)
+    send = require_sender(runners.sender(), name, "can't have other limits")
+    changing_limits.reset_limits(name, send)
+    return no_content()
+
+
+def _seen_by(caller: Caller) -> str | None:
+    return None if caller.is_service else caller.organization_id
+
+
+def _check_name(name: str) -> None:
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])

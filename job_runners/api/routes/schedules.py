@@ -1,0 +1,108 @@
+"""The endpoints of schedules.
+
+The functions import the modules of schedules when they run, because few requests need them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners import names, runners
+from job_runners.api import requests
+from job_runners.api.accepted import accepted
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
+from job_runners.api.query import organization_page_query, organization_query
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.wire.sending import require_sender
+from job_runners.errors import ScheduleNotFound
+from job_runners.work.errors import InvalidOccurrences
+
+Event = Mapping[str, Any]
+
+
+def list_schedules(event: Event, caller: Caller) -> Response:
+    """List an organization's schedules by name, each with its last occurrence and its next one."""
+    from job_runners.api import schedule_views
+    from job_runners.engine.schedules import schedules
+
+    organization_id, part = organization_page_query(event, caller)
+    found, cursor = schedules.page(organization_id, limit=part.limit, cursor=part.cursor)
+    listed = schedule_views.schedules(found)
+    return respond(200, {"schedules": listed, "cursor": cursor})
+
+
+def get_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Show a schedule: its times in words, its last occurrence with the job, and its next five
+    occurrences."""
+    from job_runners.api import schedule_views
+    from job_runners.engine.schedules import schedules
+
+    found = schedules.get(organization_query(event, caller), _known(name))
+    return respond(200, schedule_views.schedule(found))
+
+
+def put_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Create or replace a schedule. The status is 201 for a new schedule, and 200 for a replaced
+    one. A paused schedule stays paused. If occurrences are due and haven't started, the latest of
+    them starts with the new values."""
+    from job_runners.api import schedule_views
+    from job_runners.engine.schedules import schedules
+
+    organization_id = organization_query(event, caller)
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    recurring = requests.schedule_data(event).recurring(organization_id)
+    found, is_new = schedules.put(organization_id, name, recurring)
+    return respond(201 if is_new else 200, schedule_views.schedule(found))
+
+
+def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Delete a schedule. Its jobs remain."""
+    from job_runners.engine.schedules import schedules
+
+    schedules.delete(organization_query(event, caller), _known(name))
+    return no_content()
+
+
+def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue. A
+    schedule declared in code can also be paused, and stays paused after a deploy."""
+    from job_runners.api import schedule_views
+    from job_runners.engine.schedules import schedules
+
+    requests.no_fields(event)
+    found = schedules.pause(organization_query(event, caller), _known(name))
+    return respond(200, schedule_views.schedule(found))
+
+
+def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Resume a paused schedule. If its time zone no longer exists, replace the schedule instead."""
+    from job_runners.api import schedule_views
+    from job_runners.engine.schedules import schedules
+
+    try:
+        found = schedules.resume(organization_query(event, caller), _known(name))
+    except InvalidOccurrences as error:
+        why = f"{error.why}; replace the schedule with one in another time zone"
+        raise InvalidFields([{"field": error.field, "why": why}]) from None
+    return respond(200, schedule_views.schedule(found))
+
+
+def run_schedule(event: Event, caller: Caller, name: str) -> Response:
+    """Dispatch the schedule's job once now, in addition to its occurrences. This also works while
+    the schedule is paused, or while an earlier job is running."""
+    from job_runners.engine.schedules import schedules
+
+    requests.no_fields(event)
+    organization_id = organization_query(event, caller)
+    send = require_sender(runners.sender(), _known(name), "can't be run")
+    row = schedules.run_now(organization_id, name, send, requests.key_of(event))
+    path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
+    return accepted(row, f"{path}/jobs")
+
+
+def _known(name: str) -> str:
+    """Return the name. Raises ScheduleNotFound if it isn't a valid name."""
+    if not names.is_name(name):
+        raise ScheduleNotFound(name)
+    return name

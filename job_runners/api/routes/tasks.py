@@ -1,0 +1,61 @@
+"""The endpoints of tasks: send a task, list failed tasks, resend a failed task."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners import runners
+from job_runners.api import log, requests, responses, views
+from job_runners.api.access import Caller
+from job_runners.api.query import page_query
+from job_runners.api.responses import Response, respond
+from job_runners.engine.control import redriving
+from job_runners.engine.dispatch.dispatch import noting_the_task
+from job_runners.engine.registry.errors import FailedTaskNotFound
+from job_runners.errors import InvalidCursor
+from job_runners.store import failed_tasks
+
+_ID = re.compile("[0-9a-f]{32}")
+
+
+def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
+    """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
+    task's id is in its log lines."""
+    task = requests.task_data(event)
+    with noting_the_task() as accepted:
+        runners.get_job_runner().dispatch_task(task.task_name, task.payload)
+    log.task_accepted(task.task_name, accepted.id)
+    return respond(202, {"id": accepted.id, "task_name": task.task_name, "status": "sent"})
+
+
+def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
+    """List the tasks that failed permanently in the last week. Only services see them, because
+    tasks have no organization, and their errors may name any customer."""
+    query = page_query(event)
+    if query.cursor is not None and not _ID.fullmatch(query.cursor):
+        raise InvalidCursor
+    found = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
+    shown = _that_fit([views.failed_task(each) for each in found[: query.limit]])
+    cursor = shown[-1]["id"] if len(found) > len(shown) else None
+    return respond(200, {"tasks": shown, "cursor": cursor})
+
+
+def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many of the first tasks, with their payloads, as fit into a response. Return at
+    least one."""
+    room = responses.ROOM
+    for index, task in enumerate(tasks):
+        room -= responses.size(task)
+        if room < 0 and index > 0:
+            return tasks[:index]
+    return tasks
+
+
+def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
+    """Resend a failed task with its payload under a new id. The failed task stays listed until the
+    resent one starts. It starts only once, even if you repeat this request."""
+    if not _ID.fullmatch(task_id):
+        raise FailedTaskNotFound(task_id)
+    sent = redriving.redrive(task_id)
+    log.task_redriven(task_id, sent.name, sent.id)
+    return respond(202, {"id": sent.id, "task_name": sent.name, "status": "sent"})

@@ -1,0 +1,132 @@
+"""The JSON Schemas of the API's responses. A contract test checks every response against them."""
+
+from job_runners.api import queue_views, schedule_views, views
+from job_runners.api.json_schema import (
+    ID,
+    NUMBER,
+    TEXT,
+    TIME,
+    Schema,
+    list_of,
+    nullable,
+    object_of,
+    properties,
+)
+
+_RETRY: Schema = {"type": ["object", "null"], "description": "Null if it is never retried"}
+_WORK: Schema = {
+    "name": TEXT,
+    "description": TEXT,
+    "payload_schema": {"type": "object"},
+    "retry": _RETRY,
+}
+
+_UNIQUE: Schema = {
+    **object_of(
+        {
+            "by": {"type": "array", "items": TEXT},
+            "until": {"type": "string", "enum": ["finished", "started"]},
+            "on_conflict": {"type": "string", "enum": ["return", "refuse", "replace"]},
+            "at_most": nullable({"type": "number", "description": "Seconds"}),
+            "then": {"enum": ["again", None]},
+        }
+    ),
+    "type": ["object", "null"],
+    "description": "The fields that identify the same work in an organization, and what a second "
+    "request for the same work returns. An organization has only one such job at a time. Null if "
+    "jobs of this type aren't unique",
+}
+
+SCHEMAS: Schema = {
+    "JobSummary": object_of(properties(views.SUMMARY)),
+    "Job": object_of(properties(views.SUMMARY) | properties(views.WHOLE)),
+    "JobPage": object_of(
+        {"jobs": list_of("JobSummary"), "cursor": nullable(TEXT)},
+        description="`cursor` is the cursor of the next page. A filtered page can be short or "
+        "empty even if there is a next page",
+    ),
+    "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
+    "Child": object_of(properties(views.CHILD)),
+    "Logs": object_of(
+        {
+            "lines": list_of("LogLine"),
+            "complete": {"type": "boolean", "description": "False if lines are missing"},
+        }
+    ),
+    "LogLine": object_of(
+        {
+            "time": TIME,
+            "level": TEXT,
+            "message": TEXT,
+            "attempt": nullable(NUMBER),
+            "leg": nullable(NUMBER),
+            "exception": nullable(TEXT),
+            "more": {"type": "object", "additionalProperties": TEXT},
+        }
+    ),
+    "JobTypes": object_of({"jobs": list_of("JobType"), "tasks": list_of("TaskType")}),
+    "JobType": object_of(
+        _WORK
+        | {
+            "queue_name": TEXT,
+            "queues": {
+                "type": "array",
+                "items": TEXT,
+                "description": "Allowed values of `queue_name`; services may use any queue",
+            },
+            "needs_campaign": {"type": "boolean"},
+            "unique": _UNIQUE,
+        }
+    ),
+    "TaskType": object_of(_WORK),
+    "TaskSent": object_of(
+        {
+            "id": nullable(TEXT)
+            | {"description": "The id in its log lines. Null if the runner returns none"},
+            "task_name": TEXT,
+            "status": {"type": "string", "const": "sent"},
+        }
+    ),
+    "FailedTasks": object_of({"tasks": list_of("FailedTask"), "cursor": nullable(TEXT)}),
+    "FailedTask": object_of(properties(views.FAILED_TASK)),
+    "Paused": object_of({"paused": list_of("Pause")}),
+    "Pause": object_of(properties(queue_views.PAUSE)),
+    "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
+    "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
+    "QueueKey": object_of(properties(queue_views.QUEUE_KEY)),
+    "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
+    "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),
+    "ScheduleSummary": object_of(properties(schedule_views.SCHEDULE)),
+    "Schedule": object_of(properties(schedule_views.SCHEDULE) | properties(schedule_views.WHOLE)),
+    "Place": object_of(properties(queue_views.PLACE)),
+    "Health": object_of({"status": {"type": "string", "const": "ok"}}),
+    "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},
+    "GatewayMessage": {
+        "type": "object",
+        "properties": {"message": nullable(TEXT)},
+        "description": "The response of API Gateway itself",
+    },
+}
+
+
+def problem(types: list[str]) -> Schema:
+    """Return the schema of a problem with one of these types."""
+    wrong = object_of({"field": TEXT, "why": TEXT})
+    fields = {
+        "type": {"type": "string", "enum": types},
+        "title": TEXT,
+        "status": NUMBER,
+        "detail": TEXT,
+        "request_id": nullable(TEXT),
+    }
+    schema = object_of(fields)
+    schema["properties"] = {
+        **fields,
+        "errors": {"type": "array", "items": wrong},
+        "job_id": {
+            **ID,
+            "description": "For `unique-conflict`, the job that does the same work. For "
+            "`idempotency-conflict`, the job that has the key",
+        },
+    }
+    return schema

@@ -1,0 +1,25 @@
+"""Fields that several views share: authors and times."""
+
+from job_runners import clock
+from job_runners.api import access
+from job_runners.api.json_schema import TEXT, Schema, nullable
+from job_runners.work import context
+
+AUTHOR: Schema = {
+    **nullable(TEXT),
+    "description": "Role and name, such as `operator:user-1`. Only services see names of services",
+}
+
+
+def author(recorded: str | None) -> str | None:
+    """Return an author as the caller may see it. Only services see the name of a service, which may
+    be a person or a program of the stack's owner."""
+    found = context.Author.of_record(recorded)
+    if found is None or access.current_caller.get().is_service:
+        return recorded
+    return found.role if found.role == "service" else recorded
+
+
+def time_of(milliseconds: int | None) -> str | None:
+    """Return a time in the API's format."""
+    return None if milliseconds is None else clock.iso(milliseconds)

@@ -1,0 +1,104 @@
+"""Parts of a route's OpenAPI specification that several routes share."""
+
+from typing import Any, NamedTuple
+
+from job_runners import names
+from job_runners.api.json_schema import ID, KIND, NAME, STATUS, Schema
+from job_runners.api.query import DEFAULT_LIMIT
+from job_runners.store.job_request import Outcome
+from job_runners.store.queries import PAGE_LIMIT
+
+BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
+JOB_PROBLEMS = ("job-not-found",)
+SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
+MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
+# Problems of requests that start a job, and of those that dispatch a new one.
+RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
+DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached", "unique-conflict")
+# Problems of every request that has a caller.
+ALWAYS = ("not-allowed", "unavailable", "unexpected")
+
+
+class Answer(NamedTuple):
+    """The response to a successful request: its description, the name of its schema, and its
+    headers."""
+
+    description: str
+    schema: str | None = None
+    headers: tuple[str, ...] = ()
+    content_type: str = "application/json"
+
+
+class Operation(NamedTuple):
+    """A route in the OpenAPI document. The endpoint's docstring is its description."""
+
+    id: str
+    answers: dict[int, Answer]
+    problems: tuple[str, ...] = ()  # in addition to ALWAYS
+    body: str | None = None  # the name of a schema
+    needs_body: bool = True
+    parameters: tuple[Schema, ...] = ()
+
+
+def _query(name: str, schema: Schema, description: str = "", *, required: bool = False) -> Schema:
+    found = {"name": name, "in": "query", "schema": schema, "required": required}
+    return found | {"description": description} if description else found
+
+
+# Path parameters by name.
+PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "task_id": ID, "kind": KIND, "name": NAME}
+
+HEADERS: dict[str, Schema] = {
+    "Location": {"description": "The path of the job", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds to wait before the next request; absent once the job is finished",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier identical request dispatched this job",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "Unique-Outcome": {
+        "description": "Present if another job already did the same unique work. `returned`: that "
+        "job, unchanged. `replaced`: that job, with the new payload and time. `follows`: a new job "
+        "that starts after that job has ended",
+        "schema": {"type": "string", "enum": [str(each) for each in Outcome]},
+    },
+}
+
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": names.KEY},
+    "description": "Key that makes a repeated request of one organization return the same job. A "
+    "key in quotes (a string of RFC 9651) equals the key without them",
+}
+_LIMIT_SCHEMA: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": PAGE_LIMIT,
+    "default": DEFAULT_LIMIT,
+}
+_CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
+ORGANIZATION = "organization_id"  # required for services, which have no organization
+PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
+WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
+JOB_LIST_PARAMETERS = (
+    _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
+    _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
+    _query("job_type", _TEXT),
+    _query("queue_name", _TEXT),
+    _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
+    _query(
+        "idempotency_key",
+        IDEMPOTENCY_KEY["schema"],
+        "Only the job dispatched with this key, if it still exists. Combine it only with "
+        "`organization_id`",
+    ),
+    *PAGE_PARAMETERS,
+)
+
+POLLED = ("Retry-After",)
+ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed", "Unique-Outcome")

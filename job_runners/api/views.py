@@ -1,0 +1,284 @@
+"""Show jobs to callers. Each dict of Fields defines a view's fields once, for both its values and
+its JSON schema.
+
+Attributes that none of these dicts reads, such as tokens, leases and cursors, are never shown.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from job_runners import clock
+from job_runners.api import access, responses
+from job_runners.api.file_urls import add_urls
+from job_runners.api.json_schema import (
+    ID,
+    NUMBER,
+    STATUS,
+    TEXT,
+    TIME,
+    Field,
+    Fields,
+    Schema,
+    nullable,
+    object_of,
+    properties,
+    ref,
+    values,
+)
+from job_runners.api.logs_url import logs_url
+from job_runners.api.queue_views import WAITS_FOR, waits_for
+from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.engine.registry.registry import registry
+from job_runners.errors import JobRunnersError, MissingObject
+from job_runners.store import blobs
+from job_runners.store.children import Child
+from job_runners.store.earlier_errors import KEPT
+from job_runners.store.failed_tasks import FailedTask
+from job_runners.store.job_request import JobRequest, Status
+
+_LONGEST_WAIT = 60  # seconds
+
+
+class _WholeJob(NamedTuple):
+    """A job with its payload and result, as far as the caller may see them."""
+
+    row: JobRequest
+    payload: Any
+    result: Any
+    notes: list[str]
+
+
+def summary(row: JobRequest) -> dict[str, Any]:
+    """Return the view of a job without its payload, result and traceback, which may be large or in
+    the bucket."""
+    return values(SUMMARY, row)
+
+
+def whole(row: JobRequest) -> dict[str, Any]:
+    """Return the view of a job with all fields. Files in its result get a URL. A field that can't
+    be shown is null, and `notes` says why."""
+    job = _with_contents(row)
+    shown = summary(row) | values(WHOLE, job)
+    return shown | {"error": row.error} if access.current_caller.get().sees_code else shown
+
+
+def child(dispatched: Child) -> dict[str, Any]:
+    """Return the view of a job that another job has dispatched. The job is null if it was
+    deleted."""
+    return values(CHILD, dispatched)
+
+
+def failed_task(record: FailedTask) -> dict[str, Any]:
+    """Return the view of a task that failed permanently."""
+    return values(FAILED_TASK, record)
+
+
+def retry_after(row: JobRequest) -> dict[str, str]:
+    """Return the Retry-After header of a job: a tenth of its age, or the time until it may start.
+    Return no header for a finished job."""
+    if row.status.finished:
+        return {}
+    age = (clock.now() - row.created_at) // clock.SECOND
+    starts_in = ((row.run_at or 0) - clock.now()) // clock.SECOND if row.status.timed else 0
+    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
+
+
+def _with_contents(row: JobRequest) -> _WholeJob:
+    """Return a job with its payload and result, if they fit into a response."""
+    if not access.current_caller.get().sees_payloads:
+        notes = ["Viewers don't see the payload and the result."]
+        if row.unique_key is not None:
+            notes.append("Viewers don't see the unique_key.")
+        return _WholeJob(row, None, None, notes)
+    notes = []
+    result, size = _read_if_it_fits(
+        "result",
+        lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
+        responses.ROOM,
+        notes,
+    )
+    payload, _ = _read_if_it_fits(
+        "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
+    )
+    is_to_start = not (row.status.finished or row.status is Status.RUNNING)
+    if is_to_start and payload is not None:
+        notes += _why_not_started(row, payload)
+    return _WholeJob(row, payload, result, notes)
+
+
+def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
+    """Return a note if workers of this version leave the job to another version, otherwise none."""
+    try:
+        registry().job_payload(row.job_type, payload)
+    except JobRunnersError as error:
+        return [f"Workers with this version of the code can't start the job. {error}"]
+    except Exception:  # noqa: BLE001 - from a custom validator, which will fail the job
+        return []
+    return []
+
+
+def _read_if_it_fits(
+    name: str, read: Callable[[], Any], room: int, notes: list[str]
+) -> tuple[Any, int]:
+    """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note
+    and return None."""
+    try:
+        value = read()
+        size = responses.size(value)
+    except MissingObject:
+        notes.append(f"The {name} was deleted from the bucket.")
+    except RecursionError:
+        notes.append(f"The {name} is nested too deeply to show.")
+    else:
+        if size <= room:
+            return value, size
+        notes.append(f"The {name} is too large to show.")
+    return None, 0
+
+
+def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an error without its traceback."""
+    return error and {name: error.get(name) for name in ("kind", "message")}
+
+
+def _logs_url(row: JobRequest) -> str | None:
+    """Return the link to the job's log, or None if the caller may not see it."""
+    return logs_url(row) if access.current_caller.get().sees_code else None
+
+
+_ERROR: Schema = {
+    "type": ["object", "null"],
+    "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
+    "required": ["kind", "message"],
+    "description": "The error of the last attempt. GET /jobs/{job_id} also has its traceback",
+}
+
+SUMMARY: Fields[JobRequest] = {
+    "id": Field(ID, lambda row: row.id),
+    "job_type": Field(TEXT, lambda row: row.job_type),
+    "status": Field(STATUS, lambda row: str(row.status)),
+    "cancel_requested": Field({"type": "boolean"}, lambda row: bool(row.cancel_requested)),
+    "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
+    "result_message": Field(nullable(TEXT), lambda row: row.result_message),
+    "error": Field(_ERROR, lambda row: _without_code(row.error)),
+    "organization_id": Field(TEXT, lambda row: row.organization_id),
+    "campaign_id": Field(nullable(TEXT), lambda row: row.campaign_id),
+    "queue_name": Field(TEXT, lambda row: row.queue_name),
+    "attempt": Field(NUMBER, lambda row: row.attempt),
+    "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
+    "legs": Field({**NUMBER, "description": "Lambda invocations so far"}, lambda row: row.legs),
+    "created_at": Field(TIME, lambda row: time_of(row.created_at)),
+    "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
+    "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),
+    "waiting_since": Field(nullable(TIME), lambda row: time_of(row.waiting_since)),
+    "waits_for": Field(WAITS_FOR, lambda row: waits_for(row)),
+    "attempt_started_at": Field(nullable(TIME), lambda row: time_of(row.attempt_started_at)),
+    "started_at": Field(nullable(TIME), lambda row: time_of(row.started_at)),
+    "finished_at": Field(nullable(TIME), lambda row: time_of(row.finished_at)),
+    "updated_at": Field(nullable(TIME), lambda row: time_of(row.updated_at)),
+    "expires_at": Field(
+        nullable(TIME), lambda row: time_of(row.expires_at and row.expires_at * clock.SECOND)
+    ),
+    "request_id": Field(nullable(TEXT), lambda row: row.request_id),
+    "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
+    "requeued_by": Field(
+        {**AUTHOR, "description": "The caller that retried the job last"},
+        lambda row: author(row.requeued_by),
+    ),
+    "cancelled_by": Field(
+        {**AUTHOR, "description": "The caller that canceled the job"},
+        lambda row: author(row.cancelled_by),
+    ),
+    "parent_id": Field(
+        {**nullable(ID), "description": "The job that dispatched this one"},
+        lambda row: row.parent_id,
+    ),
+}
+
+# The error of an attempt that was retried.
+_EARLIER: Fields[dict[str, Any]] = {
+    "attempt": Field(NUMBER, lambda error: error.get("attempt")),
+    "at": Field(TIME, lambda error: time_of(error.get("at"))),
+    "kind": Field(TEXT, lambda error: error.get("kind")),
+    "message": Field(TEXT, lambda error: error.get("message")),
+}
+
+# The fields of a whole job that its summary leaves out.
+WHOLE: Fields[_WholeJob] = {
+    "earlier_errors": Field(
+        {
+            "type": "array",
+            "items": object_of(properties(_EARLIER)),
+            "maxItems": KEPT,
+            "description": "Shortened errors of the last attempts that were retried, oldest "
+            "first. After a manual retry, attempts count from 1 again",
+        },
+        lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
+    ),
+    "unique_key": Field(
+        {
+            **nullable(TEXT),
+            "description": "The key of its unique work. While the job holds the key, no other job "
+            "of its type can have it. A job that waits for another job gets the key when that job "
+            "ends. Null for viewers, because they could guess payloads from this hash",
+        },
+        lambda job: job.row.unique_key if access.current_caller.get().sees_payloads else None,
+    ),
+    "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
+    "result": Field(
+        {"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"},
+        lambda job: job.result,
+    ),
+    "notes": Field(
+        {
+            "type": "array",
+            "items": TEXT,
+            "description": "Reasons why fields aren't shown or the job can't start",
+        },
+        lambda job: job.notes,
+    ),
+    "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
+}
+
+FAILED_TASK: Fields[FailedTask] = {
+    "id": Field(
+        {**ID, "description": "The id in its log lines"},
+        lambda record: record.id,
+    ),
+    "task_name": Field(TEXT, lambda record: record.task_name),
+    "failed_at": Field(TIME, lambda record: clock.iso(record.failed_at)),
+    "attempt": Field(NUMBER, lambda record: record.attempt),
+    "error": Field(
+        object_of({"kind": TEXT, "message": TEXT}),
+        lambda record: {"kind": record.error_kind, "message": record.error_message},
+    ),
+    "request_id": Field(nullable(TEXT), lambda record: record.request_id),
+    "payload": Field(
+        {"type": ["object", "null"], "description": "Null unless the stack keeps it"},
+        lambda record: None if record.payload is None else json.loads(record.payload),
+    ),
+    "redriven_at": Field(
+        {**nullable(TIME), "description": "When it was last resent. It hasn't started since then"},
+        lambda record: time_of(record.redriven_at),
+    ),
+    "redriven_as": Field(
+        {**nullable(ID), "description": "The id under which it was resent"},
+        lambda record: record.redriven_as,
+    ),
+}
+
+CHILD: Fields[Child] = {
+    "key": Field(
+        {**TEXT, "description": "Its key among the children of its parent"},
+        lambda child: child.key,
+    ),
+    "id": Field(ID, lambda child: child.id),
+    "job": Field(
+        {
+            "anyOf": [ref("JobSummary"), {"type": "null"}],
+            "description": "Null if the job was deleted",
+        },
+        lambda child: child.row and summary(child.row),
+    ),
+}

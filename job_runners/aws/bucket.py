@@ -1,0 +1,125 @@
+"""Read and write the bucket: whole objects, and ranges of an object that must not change."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.errors import MissingObject, ObjectChanged
+from job_runners.settings import required, settings
+
+_MISSING = frozenset({"NoSuchKey", "404"})
+_CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+
+
+class Version(NamedTuple):
+    """An object's size in bytes, and its ETag, which changes with the content."""
+
+    size: int
+    etag: str
+
+
+class Listed(NamedTuple):
+    """A listed object: its key, size in bytes, ETag, and time (milliseconds since 1970)."""
+
+    key: str
+    size: int
+    etag: str
+    modified_at: int
+
+
+def name() -> str:
+    """Return the bucket's name. Raises MissingSetting if it isn't set."""
+    return required("BUCKET_NAME", "keeping files and large payloads")
+
+
+def configured() -> bool:
+    """Return whether a bucket is set. Only large payloads and files need one."""
+    return settings().has_bucket
+
+
+def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+    """Write a whole object. Replace it if it exists."""
+    clients.client("s3").put_object(Bucket=name(), Key=key, Body=data, ContentType=content_type)
+
+
+def get_bytes(key: str) -> bytes:
+    """Return the content of an object. Raises MissingObject."""
+    return _get(key)
+
+
+def version(key: str) -> Version:
+    """Return the current size and ETag of an object. Raises MissingObject."""
+    try:
+        head = clients.client("s3").head_object(Bucket=name(), Key=key)
+    except ClientError as error:
+        raise _error_for(error, key) from error
+    return Version(size=head["ContentLength"], etag=head["ETag"])
+
+
+def get_range(key: str, start: int, end: int, etag: str) -> bytes:
+    """Return the bytes of an object from `start` up to but not including `end`, at least one.
+
+    Raises ObjectChanged if the object no longer has this ETag, and MissingObject if it is gone.
+    """
+    return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+
+
+def delete(key: str) -> None:
+    """Delete one object, if it exists."""
+    clients.client("s3").delete_object(Bucket=name(), Key=key)
+
+
+def delete_unchanged(key: str, etag: str) -> bool:
+    """Delete one object if it still has this ETag. Return whether the object is gone."""
+    try:
+        clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
+    except ClientError as error:
+        meaning = _error_for(error, key)
+        if isinstance(meaning, ObjectChanged | MissingObject):
+            return isinstance(meaning, MissingObject)
+        raise
+    return True
+
+
+def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
+    """Yield the objects whose keys begin with `folder`, in order, all after the key `after`."""
+    which = {"StartAfter": after} if after else {}
+    pages = clients.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=name(), Prefix=folder, **which):
+        for each in page.get("Contents", []):
+            modified_at = int(each["LastModified"].timestamp() * clock.SECOND)
+            yield Listed(each["Key"], each["Size"], each["ETag"], modified_at)
+
+
+def delete_all(folder: str) -> None:
+    """Delete every object whose key begins with `folder`, which ends in a slash."""
+    pages = clients.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:  # one call can delete all keys of a page
+            clients.client("s3").delete_objects(
+                Bucket=name(), Delete={"Objects": keys, "Quiet": True}
+            )
+
+
+def _get(key: str, **which: str) -> bytes:
+    try:
+        answer = clients.client("s3").get_object(Bucket=name(), Key=key, **which)
+    except ClientError as error:
+        raise _error_for(error, key) from error
+    data: bytes = answer["Body"].read()
+    return data
+
+
+def _error_for(error: ClientError, key: str) -> Exception:
+    """Return MissingObject or ObjectChanged if S3's error means that, or else the error itself."""
+    answer: Any = error.response
+    code = answer["Error"]["Code"]
+    if code in _MISSING:
+        return MissingObject(key)
+    if code in _CHANGED:
+        return ObjectChanged(key)
+    return error

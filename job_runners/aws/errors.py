@@ -1,0 +1,115 @@
+"""Interpret AWS errors: whether a retry may help, and whether a write's condition failed."""
+
+from collections.abc import Callable
+from secrets import SystemRandom
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from pynamodb.exceptions import PynamoDBException, VerboseClientError
+
+from job_runners import clock
+
+# A call raises one of these if AWS refuses the request, or doesn't answer it.
+AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
+_CONFLICT = "TransactionConflict"
+# "Exception" at the end is left out, because the reasons of a canceled transaction don't have it.
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttled",
+        "Throttling",
+        "ThrottlingError",
+        "TooManyRequests",
+    }
+)
+# After these codes, AWS may have carried out the call, or may still be working on it.
+_IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
+# After botocore has given up, `retry_until` waits between tries: the first and longest wait, in
+# seconds.
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+_T = TypeVar("_T")
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Return whether an error may pass: AWS throttled, failed, was unreachable or had a conflict.
+
+    Errors that a retry would only repeat don't pass: a missing permission, a missing table, or an
+    item that is too large.
+    """
+    error = _origin(error)
+    if not isinstance(error, ClientError):
+        return isinstance(error, ConnectionError | HTTPClientError)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    passing = {*_THROTTLED, *_IN_DOUBT, _CONFLICT}
+    return status >= 500 or status == 429 or bool(_codes(error) & passing)
+
+
+def throttled(error: ClientError) -> bool:
+    """Return whether AWS refused the call only because there were too many, and did nothing."""
+    return bool(_codes(error) & _THROTTLED)
+
+
+def retry_until(until: int, call: Callable[[], _T]) -> _T:
+    """Call a function, and retry it while its error may pass. Return its result.
+
+    Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
+    for calls that may be repeated: reads, and writes whose condition shows that they succeeded.
+    """
+    bound = _FIRST_PAUSE
+    while True:
+        try:
+            return call()
+        except AWS_ERRORS as error:
+            pause = SystemRandom().uniform(bound / 2, bound)
+            if not may_pass(error) or clock.now() + pause * clock.SECOND >= until:
+                raise
+        clock.sleep(pause)
+        bound = min(2 * bound, _LONGEST_PAUSE)
+
+
+def condition_failed(error: BaseException) -> bool:
+    """Return whether a write failed because of its condition, not because AWS refused the call.
+
+    An error without a response (a broken connection, a timeout) says nothing about the item.
+    pynamodb's own `cause_response_code` raises AttributeError for those.
+    """
+    origin = _origin(error)
+    return isinstance(origin, ClientError) and "ConditionalCheckFailed" in _codes(origin)
+
+
+def condition_held(write: Callable[[], object]) -> bool:
+    """Call a conditional write. Return whether its condition held, so that it took effect."""
+    try:
+        write()
+    except PynamoDBException as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def conflicts(error: BaseException) -> bool:
+    """Return whether a write conflicted with another write of the same item in a transaction.
+
+    botocore doesn't retry these.
+    """
+    origin = _origin(error)
+    return isinstance(origin, ClientError) and _CONFLICT in _codes(origin)
+
+
+def _origin(error: BaseException | None) -> BaseException | None:
+    if isinstance(error, PynamoDBException):
+        error = error.cause
+    if isinstance(error, VerboseClientError):
+        error = error.__cause__  # pynamodb's own error has no HTTP status
+    return error
+
+
+def _codes(error: ClientError) -> set[str]:
+    """Return the error's code, and the codes of all reasons if it is a canceled transaction."""
+    answer: Any = error.response
+    found = [answer["Error"], *answer.get("CancellationReasons", [])]
+    return {str(each.get("Code")).removesuffix("Exception") for each in found}

@@ -1,0 +1,140 @@
+"""Find the app's folder: the packages of your own jobs and tasks, and their requirements.
+
+The folder is `app/` in this checkout, or the one that the variable APP names. A relative path
+starts at the current folder. If APP is empty, there is no app's folder.
+"""
+
+import keyword
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from job_runners import settings
+from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_operations
+from job_runners.building.botocore_data import Operations
+from job_runners.places import ROOT
+
+__all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
+
+
+@dataclass(frozen=True)
+class AppFolder:
+    """A checked app's folder. Its path is absolute, and no other module has a package's name."""
+
+    path: Path
+    packages: tuple[str, ...]
+    operations: Operations  # AWS operations in its app.toml, which its code calls
+
+    @property
+    def sources(self) -> dict[str, Path]:
+        """The folders that a build copies into the functions, by package name."""
+        return {name: self.path / name for name in self.packages}
+
+    @property
+    def shown_name(self) -> str:
+        """The folder's name in tracebacks: its path in this checkout, or else its last part."""
+        inside = self.path.is_relative_to(ROOT)
+        return str(self.path.relative_to(ROOT)) if inside else self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Its app.toml, which may not exist."""
+        return self.path / CONFIG
+
+    @property
+    def requirements(self) -> Path:
+        """Its requirements.txt without pins, which may not exist."""
+        return self.path / "requirements.txt"
+
+    @property
+    def lock(self) -> Path:
+        """The pinned requirements with hashes, which `make lock` writes."""
+        return self.path / "requirements.lock"
+
+    @property
+    def template(self) -> Path:
+        """The template of its own stack, which may not exist."""
+        return self.path / "template.yaml"
+
+    @property
+    def tests(self) -> Path:
+        """The folder of its tests, which may not exist."""
+        return self.path / settings.APP_TESTS
+
+
+def find_app_folder(environment: Mapping[str, str] = os.environ) -> AppFolder | None:
+    """Return the app's folder, or None if there is none.
+
+    Raises UnusableAppFolder if APP names no folder, the folder has no package, the name of a
+    package is taken, or app.toml can't be read.
+    """
+    path = app_path(environment)
+    return None if path is None else read_app_folder(path)
+
+
+def app_path(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the path of the app's folder, or None if there is none.
+
+    Raises UnusableAppFolder if APP names no folder.
+    """
+    path = settings.app_folder_path(environment, ROOT)
+    if path is not None and not path.is_dir():
+        problem = "is a file" if path.exists() else "does not exist"
+        raise UnusableAppFolder(
+            f"APP={environment['APP']} can't be used: {path} {problem}. Set APP to the folder that "
+            "contains your packages, as an absolute path or relative to the current folder"
+        )
+    return path
+
+
+def read_app_folder(path: Path) -> AppFolder:
+    """Read and check the folder at this path. Raises UnusableAppFolder."""
+    packages = settings.packages_in(path)
+    if not packages:
+        raise UnusableAppFolder(
+            f"{path} has no package of yours. A package is a folder with an __init__.py that "
+            "defines JOBS or TASKS. Create one with bin/jobs new NAME"
+        )
+    for name in packages:
+        why = why_not_a_package(name)
+        if why is not None:
+            raise UnusableAppFolder(f"{path / name}: {why}")
+    return AppFolder(path, packages, read_operations(path / CONFIG))
+
+
+def why_not_a_package(name: str) -> str | None:
+    """Return why this package name isn't allowed and how to change it, or None if it is allowed."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        return (
+            f"Python can't import the name {name!r}. Use letters, digits and _, for example "
+            f"{_identifier(name)}"
+        )
+    taken_by = _find_other_owner(name)
+    if taken_by is None:
+        return None
+    return f"the name {name} is taken: {taken_by}. Rename it, for example to my_{name}"
+
+
+def our_names() -> frozenset[str]:
+    """Return the top-level names that an app's packages can't have."""
+    return frozenset({"handlers", "job_runners", "tests"})
+
+
+def _find_other_owner(name: str) -> str | None:
+    if name in our_names():
+        return f"Job Runners has a module {name}"
+    if name in sys.stdlib_module_names:
+        return "Python's standard library has a module with this name"
+    site = sysconfig.get_path("purelib")
+    if PathFinder.find_spec(name, [site]) is not None:
+        return f"a dependency has a module with this name, in {site}"
+    return None
+
+
+def _identifier(name: str) -> str:
+    text = "".join(each if each.isalnum() else "_" for each in name) or "acme"
+    return f"my_{text}" if text[0].isdigit() or keyword.iskeyword(text) else text

@@ -1,0 +1,45 @@
+"""Run the tests of the app's code: python -m job_runners.building.app_tests [pytest arguments]"""
+
+import os
+import subprocess
+import sys
+
+from job_runners.building.app_folder import AppFolder, find_app_folder
+from job_runners.building.target import ROOT
+from job_runners.errors import JobRunnersError
+
+_NO_TESTS = 5  # pytest's exit code when it finds no tests
+
+
+def run(app: AppFolder, arguments: list[str]) -> int:
+    """Run pytest in the app's folder, with the app's configuration if it has one.
+
+    Return the exit code.
+    """
+    if not app.tests.is_dir():
+        print(f"{app.tests} doesn't exist, so there are no tests to run", file=sys.stderr)
+        return 0
+    paths = [str(ROOT), str(app.path), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "APP": str(app.path),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    options = ["-p", "job_runners.testing.plugin", "--quiet"]
+    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments, str(app.tests)]
+    code = subprocess.run(command, cwd=app.path, env=environment, check=False).returncode
+    return 0 if code == _NO_TESTS else code
+
+
+def main() -> int:
+    """Run the tests if there is an app folder, and return the exit code."""
+    try:
+        app = find_app_folder()
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return run(app, sys.argv[1:]) if app else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

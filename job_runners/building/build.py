@@ -1,0 +1,224 @@
+"""Build the tree that all functions run: our sources, pinned dependencies and bytecode.
+
+`sam build` calls this through the Makefile: python -m job_runners.building.build FOLDER
+"""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from job_runners.building.app_check import check_dependencies, check_imports
+from job_runners.building.app_folder import AppFolder, find_app_folder
+from job_runners.building.app_requirements import OUR_LOCK, locked
+from job_runners.building.botocore_data import OPERATIONS, keep_folder, with_ours
+from job_runners.building.bytecode import (
+    DoesNotCompile,
+    check_python,
+    compile_sources,
+    first_mistake,
+)
+from job_runners.building.operation_check import check_operations
+from job_runners.building.prune import prune
+from job_runners.building.target import ROOT, Target
+from job_runners.building.work_parameters import work_variables
+from job_runners.errors import JobRunnersError
+from job_runners.settings import APP_PACKAGES_FILE
+
+__all__ = ["LOCK", "ROOT", "SHIPPED", "DoesNotCompile", "Target", "build"]
+
+CACHE = ROOT / ".build"
+LOCK = OUR_LOCK
+# These files and the locks decide how dependencies are installed.
+_RECIPE = tuple(
+    Path(__file__).with_name(f"{name}.py")
+    for name in ("botocore_data", "build", "bytecode", "prune", "target")
+)
+
+# The deployed sources. Everything else (tests, events, local, docs) stays out of the zip.
+SHIPPED = (
+    "job_runners/__init__.py",
+    "job_runners/api",
+    "job_runners/aws",
+    "job_runners/clock.py",
+    "job_runners/dashboard",
+    "job_runners/engine",
+    "job_runners/errors.py",
+    "job_runners/handlers",
+    "job_runners/names.py",
+    "job_runners/runners",
+    "job_runners/settings.py",
+    "job_runners/shipped",
+    "job_runners/store",
+    "job_runners/values.py",
+    "job_runners/work",
+)
+# The entry points that the template names, such as handlers.worker.handler. These names stay: a
+# deploy changes code and names in two calls, and a new name would fail between them.
+HANDLERS = ("api", "worker", "timer", "failures")
+
+
+class DependenciesNotInstalled(JobRunnersError):
+    """A lock could not be installed. The message has pip's output."""
+
+
+def build(
+    target: Target, folder: Path, app: AppFolder | None = None, extensions: Sequence[str] = ()
+) -> None:
+    """Fill `folder` with the tree that functions run on `target`.
+
+    The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
+    packages, or the modules in `extensions`, can't be imported from such a tree. Raises
+    NoPythonForTarget if this machine can't make bytecode for the target's Python.
+    """
+    check_python(target)
+    if (app or extensions) and not target.native:
+        _check_once(app, extensions)  # this machine can't import from a tree for another one
+    shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
+    _add_sources(target, folder, app)
+    if (app or extensions) and target.native:
+        check_imports(folder, app, extensions)
+
+
+def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
+    """Build a temporary tree for this machine, and raise the same errors as `build`."""
+    target = Target.this_machine()
+    kept = _dependencies(target, app)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        for entry in kept.iterdir():  # copying instead would take most of a build's time
+            (Path(scratch) / entry.name).symlink_to(entry)
+        _add_sources(target, Path(scratch), app)
+        check_imports(Path(scratch), app, extensions)
+
+
+def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
+    _add_entry_points(target, folder)
+    ours = {name: ROOT / name for name in SHIPPED}
+    for name, source in {**ours, **(app.sources if app else {})}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+        try:
+            compile_sources(target, folder, folder / name)
+        except DoesNotCompile:
+            raise DoesNotCompile(first_mistake(source)) from None
+    packages = "".join(f"{app.shown_name}/{name}\n" for name in app.packages) if app else ""
+    (folder / APP_PACKAGES_FILE).write_text(packages)
+    check_operations(
+        ours.values(), OPERATIONS, "OPERATIONS in job_runners/building/botocore_data.py"
+    )
+    if app:
+        check_operations(
+            app.sources.values(), with_ours(app.operations), f"services in {app.config}"
+        )
+
+
+def _add_entry_points(target: Target, folder: Path) -> None:
+    handlers = folder / "handlers"
+    handlers.mkdir()
+    (handlers / "__init__.py").touch()
+    for name in HANDLERS:
+        text = f"from job_runners.handlers.{name} import handler as handler\n"
+        (handlers / f"{name}.py").write_text(text)
+    compile_sources(target, folder, handlers)
+
+
+def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
+    """Run `check` once for the same sources, because sam runs a build for each function."""
+    passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
+    if not passed.exists():
+        check(app, extensions)
+        passed.touch()
+
+
+def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
+    """Return a hash of everything that decides whether the app's code can be imported."""
+    variables = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{sys.version} {extensions} {variables}".encode())
+    files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
+    folders = [path for name in SHIPPED if (path := ROOT / name).is_dir()] + [Path(__file__).parent]
+    if app:
+        folders += app.sources.values()
+        files += [path for path in (app.lock, app.config) if path.exists()]
+    for folder in folders:
+        files += [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in sorted(files):
+        digest.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
+    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse."""
+    app_lock = locked(app)
+    operations = with_ours(app.operations if app else {})
+    recipe = hashlib.sha256(LOCK.read_bytes())
+    for part in (*_RECIPE, app_lock):
+        recipe.update(part.read_bytes() if part else b"")
+    operation_names = sorted((service, sorted(names)) for service, names in operations.items())
+    recipe.update(f"{target} {sys.version} {operation_names} {app is None}".encode())
+    kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
+    if not kept.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            made = Path(scratch) / "tree"
+            _install(target, made, app_lock)
+            prune(made, operations, ours_alone=app is None)
+            compile_sources(target, made, made)
+            keep_folder(made, kept)
+    if app:
+        check_dependencies(kept, app)
+    return kept
+
+
+def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
+    command += ["--requirement", str(LOCK), "--target", str(folder)]
+    if app_lock:
+        command += ["--requirement", str(app_lock)]
+    if not target.native:
+        command += [f"--platform={each}" for each in target.wheel_platforms]
+        command += ["--implementation", "cp", "--python-version", target.python]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        where = "this machine" if target.native else target.architecture
+        raise DependenciesNotInstalled(
+            f"{app_lock or LOCK} can't be installed for {where}, Python {target.python}:\n"
+            f"{done.stderr.strip()}"
+        )
+
+
+def main() -> int:
+    """Build for samconfig's target or for this machine. Return the exit code."""
+    arguments = argparse.ArgumentParser(
+        prog="python -m job_runners.building.build", description=__doc__
+    )
+    arguments.add_argument(
+        "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
+    )
+    arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
+    given = arguments.parse_args()
+    try:
+        app = find_app_folder()
+        extension_names = work_variables().get("EXTENSIONS", "")
+        extensions = tuple(filter(None, map(str.strip, extension_names.split(","))))
+        if given.folder:
+            machine = given.target == "machine"
+            target = Target.this_machine() if machine else Target.from_samconfig()
+            build(target, given.folder, app, extensions)
+        elif app or extensions:
+            check(app, extensions)
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Write a working job and its test into the app's folder.
+
+Usage: python -m job_runners.building.new_job NAME [--package NAME]. `jobs new` calls it. It prints
+JSON: the files that it wrote and, if needed, a line that you have to add yourself.
+"""
+
+import argparse
+import json
+import keyword
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from job_runners import settings
+from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
+from job_runners.building.table_entry import entries, with_entry
+from job_runners.errors import JobRunnersError
+from job_runners.places import ROOT
+from job_runners.shipped.jobs.names import Jobs
+
+_DEFAULT_PACKAGE = "my_work"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+_TABLE = '''\
+"""Your own jobs and tasks, by name. A module is imported when its job or task first runs."""
+
+from job_runners.work import Job, Retry, Task
+
+JOBS: dict[str, Job] = {{
+    {entry}
+}}
+TASKS: dict[str, Task] = {{}}
+'''
+
+_JOB = '''\
+"""{title}: describe here what this job is for."""
+
+from pydantic import BaseModel, Field
+
+from job_runners.work import RunningJob
+
+
+class {model}(BaseModel):
+    """The items to work on. `jobs types {name}` shows this text."""
+
+    items: list[str] = Field(description="The items to process.", examples=[["ada", "grace"]])
+
+
+def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
+    """Process the items, with a checkpoint after each one.
+
+    If an attempt fails, the next one continues at the last checkpoint, because the job's entry in
+    JOBS has `retry`.
+    """
+    done = job.cursor or 0
+    for item in payload.items[done:]:
+        print(f"At {{item}}")  # `jobs logs` shows it
+        done += 1
+        job.checkpoint(done, progress=100 * done / len(payload.items), message=f"{{done}} done")
+    file = job.write_file(job.result_file("items.txt"), "\\n".join(payload.items))
+    return {{"items": done, "file": file}}  # the dashboard links to a file in a result
+'''
+
+_TEST = '''\
+"""Tests of {name}, which run in this process on a simulated AWS. Run them with: make test-app"""
+
+from job_runners.testing.files import read_file
+from job_runners.testing.hostile import Hostile
+from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.saved_jobs import assert_succeeded
+
+ITEMS = {{"items": ["ada", "grace"]}}
+
+
+def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
+    job = job_runner.run("{name}", ITEMS)
+    result = assert_succeeded(job)
+    assert result["items"] == 2
+    assert read_file(result["file"]) == b"ada\\ngrace"
+
+
+def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
+    report = hostile.run("{name}", ITEMS, most=50)  # each run injects a different fault
+    report.assert_went_well()
+'''
+
+_REQUIREMENTS = "# Packages that your code needs, one per line. Then run make lock\n"
+
+
+@dataclass
+class Written:
+    """The files written. If `entry` isn't None, you have to add it to `table` by hand."""
+
+    table: Path
+    entry: str | None = None
+    files: list[Path] = field(default_factory=list)
+
+
+def new_job(name: str, package: str | None) -> Written:
+    """Write the job into the app's folder, or raise UnusableAppFolder and write nothing."""
+    _check_name(name)
+    folder = settings.app_folder_path(_environment(), ROOT) or ROOT / "app"
+    if folder.exists() and not folder.is_dir():
+        raise UnusableAppFolder(f"{folder} is a file, but your code needs a folder")
+    package = package or _default_package(folder)
+    why = why_not_a_package(package)
+    if why is not None:
+        raise UnusableAppFolder(f"{folder / package}: {why}")
+    return _write(folder, package, name)
+
+
+def _write(folder: Path, package: str, name: str) -> Written:
+    function = f"{package}.{name}:{name}"
+    entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
+    facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
+    table = folder / package / "__init__.py"
+    written = Written(table)
+    files = {
+        folder / package / f"{name}.py": _JOB.format(**facts),
+        folder / settings.APP_TESTS / f"test_{name}.py": _TEST.format(**facts),
+    }
+    existing = table.read_text(encoding="utf-8") if table.exists() else ""
+    for path in files:
+        if path.exists() or name in entries(existing):
+            where = path if path.exists() else table
+            raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
+    if not (folder / "requirements.txt").exists():
+        files[folder / "requirements.txt"] = _REQUIREMENTS
+    changed = with_entry(existing, entry) if existing.strip() else _TABLE.format(**facts)
+    if changed is None:
+        written.entry = entry
+    else:
+        files[table] = changed  # written last, because it refers to the other files
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.files.append(path)
+    return written
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > 64:
+        near = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+        hint = f", such as {near}" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
+        raise UnusableAppFolder(
+            f"{name!r} can't name a job. Its function and its file have the same name, so use "
+            f"lowercase letters, digits and _{hint}"
+        )
+    if name in set(Jobs):
+        raise UnusableAppFolder(f"Job Runners has a built-in job {name}. Choose another name")
+
+
+def _default_package(folder: Path) -> str:
+    packages = settings.packages_in(folder)
+    if len(packages) > 1:
+        raise UnusableAppFolder(
+            f"{folder} has several packages. Choose one with --package: {', '.join(packages)}"
+        )
+    if packages:
+        return packages[0]
+    from_folder = re.sub(r"\W+", "_", folder.name.lower())
+    return (
+        _DEFAULT_PACKAGE if from_folder == "app" or why_not_a_package(from_folder) else from_folder
+    )
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").strip().capitalize()
+
+
+def _environment() -> dict[str, str]:
+    if os.environ.get("APP", "app").strip() == "":
+        raise UnusableAppFolder("APP is empty, which means that you have no folder. Unset APP")
+    return dict(os.environ)
+
+
+def main() -> int:
+    """Write the job that the command line names, and return the exit code."""
+    arguments = argparse.ArgumentParser(prog="python -m job_runners.building.new_job")
+    arguments.add_argument("name")
+    arguments.add_argument("--package")
+    given = arguments.parse_args()
+    try:
+        written = new_job(given.name, given.package)
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    answer = {
+        "files": [str(path) for path in written.files],
+        "table": str(written.table),
+        "entry": written.entry,
+    }
+    print(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Describe the target of a build: an architecture and a Python, on AWS or on this machine."""
+
+import platform
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from job_runners.places import ROOT
+
+__all__ = ["ROOT", "Target", "this_python"]
+
+_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+# The minor version of glibc 2 on Lambda. Wheels for the same or a lower version run there.
+_AMAZON_LINUX_2 = 26  # Python 3.11
+_AMAZON_LINUX_2023 = 34  # Python 3.12 and later
+_MANYLINUX2014 = 17
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target of a build. Its first two fields are values of the template's parameters."""
+
+    architecture: str  # arm64 or x86_64
+    python_runtime: str  # python3.11 to python3.14
+    native: bool = False  # True for this machine and this interpreter, on any operating system
+
+    @staticmethod
+    def this_machine() -> "Target":
+        """Return the target for this machine and interpreter, which the local AWS uses."""
+        machine = platform.machine().lower()
+        architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
+        return Target(architecture, f"python{this_python()}", native=True)
+
+    @staticmethod
+    def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
+        """Return the target of `sam deploy`, from the configuration file that it also reads."""
+        config = tomllib.loads(path.read_text())
+        overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
+        given = dict(each.split("=", 1) for each in overrides)
+        return Target(given["Architecture"], given["PythonRuntime"])
+
+    @property
+    def parameter_overrides(self) -> list[str]:
+        """The target as arguments of sam's --parameter-overrides."""
+        return [f"Architecture={self.architecture}", f"PythonRuntime={self.python_runtime}"]
+
+    @property
+    def python(self) -> str:
+        """The version of Python, such as 3.13."""
+        return self.python_runtime.removeprefix("python")
+
+    @property
+    def wheel_platforms(self) -> list[str]:
+        """The platforms of wheels that run on Lambda, in pip's notation, newest first.
+
+        pip accepts only the platforms that it is given. With manylinux2014 alone, it would find
+        only very old versions of some packages.
+        """
+        machine = _MACHINES[self.architecture]
+        newest = _AMAZON_LINUX_2 if self.python == "3.11" else _AMAZON_LINUX_2023
+        versions = range(newest, _MANYLINUX2014 - 1, -1)
+        return [f"manylinux_2_{each}_{machine}" for each in versions] + [f"manylinux2014_{machine}"]
+
+    @property
+    def uv_platform(self) -> str:
+        """The newest of these platforms that uv knows. uv adds the older ones by itself."""
+        newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023
+        return f"{_MACHINES[self.architecture]}-manylinux_2_{newest}"
+
+
+def this_python() -> str:
+    """Return the version of the running interpreter, such as 3.13."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,0 +1,48 @@
+"""Read the parameters in samconfig.toml that affect what the code does.
+
+The local AWS, the check of a build and the tests of your own code use them too.
+"""
+
+import tomllib
+
+from job_runners import settings
+from job_runners.building.app_stack import overrides
+from job_runners.building.target import ROOT
+
+# The template's parameters, and the environment variables in which functions get them.
+_VARIABLES = {
+    "TextingCampaign": "TEXTING_CAMPAIGN",
+    "Extensions": "EXTENSIONS",
+    "RetentionDays": "RETENTION_DAYS",
+    "MaxUnfinishedJobs": "MAX_UNFINISHED_JOBS",
+    "LogPayloads": "LOG_PAYLOADS",
+    "KeepTaskPayloads": "KEEP_TASK_PAYLOADS",
+    "LogLevel": "POWERTOOLS_LOG_LEVEL",
+    "TextCountries": "TEXT_COUNTRIES",
+    "TextNumberTypes": "TEXT_NUMBER_TYPES",
+}
+# Parameters that only the local stack needs as well. Tests and builds don't need them.
+_ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout")
+
+
+def work_parameters() -> dict[str, str]:
+    """Return the parameters in samconfig.toml, by their names in the template.
+
+    EXTENSIONS in the environment overrides Extensions in the file.
+    """
+    try:
+        given = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
+    except FileNotFoundError:
+        given = []
+    pairs = [each.partition("=") for each in given]
+    known = (*_VARIABLES, *_ONLY_FOR_STACKS)
+    found = {name: value.strip('"') for name, _, value in pairs if name in known}
+    found = {name: value for name, value in found.items() if value}  # sam accepts no empty value
+    extensions = ",".join(settings.settings().extensions)
+    return found | ({"Extensions": extensions} if extensions else {})
+
+
+def work_variables() -> dict[str, str]:
+    """Return the same parameters as environment variables of the functions."""
+    found = work_parameters()
+    return {_VARIABLES[name]: value for name, value in found.items() if name in _VARIABLES}

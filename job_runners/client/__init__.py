@@ -1,0 +1,1 @@
+"""The client of the HTTP API: `from job_runners import Client`."""

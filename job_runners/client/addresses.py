@@ -1,0 +1,92 @@
+"""Check the addresses that credentials may be sent to, and find regions and endpoints."""
+
+import os
+import re
+from urllib.parse import urlsplit
+
+from job_runners.client.errors import ConfigurationError, InsecureAddress
+
+# Where ECS and EKS serve credentials to a container. These addresses are local to the machine.
+_LINK_LOCAL = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
+_REGION = re.compile(r"[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+
+
+def is_private(url: str) -> bool:
+    """Return whether traffic to the URL is encrypted or stays on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return True
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_container_endpoint(url: str) -> bool:
+    """Return whether the URL is one at which this machine serves credentials to its containers."""
+    return urlsplit(url).hostname in _LINK_LOCAL
+
+
+def checked(url: str) -> str:
+    """Return the URL of an API without a final slash.
+
+    Raises ConfigurationError if it isn't a valid URL, and InsecureAddress if credentials must not
+    be sent there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ConfigurationError(f"{url!r} isn't a URL.", "Pass one that starts with https://.")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ConfigurationError(
+            f"{url!r} is more than the URL of an API.", "Pass only scheme, host and path."
+        )
+    if not is_private(url):
+        raise InsecureAddress(
+            f"Credentials are not sent to {url}, because the connection isn't encrypted.",
+            "Use the API's https address.",
+        )
+    return url.rstrip("/")
+
+
+def region_for(url: str | None = None) -> str:
+    """Return the region to sign for. Raises ConfigurationError if there is none.
+
+    The region comes from the URL, otherwise from the environment, otherwise from botocore if
+    installed.
+    """
+    region = (url and region_of(url)) or os.environ.get("AWS_REGION")
+    region = region or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        try:
+            from botocore.session import Session
+        except ImportError:
+            pass
+        else:
+            region = Session().get_config_variable("region")
+    if not region:
+        raise ConfigurationError("No AWS region is set.", "Pass region=, or set AWS_REGION.")
+    return region
+
+
+def endpoint(service: str, region: str) -> tuple[str, bool]:
+    """Return an AWS service's URL, and whether the environment sets it, as for a local AWS.
+
+    Raises InsecureAddress if the environment sets a URL that credentials must not be sent to.
+    """
+    override = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
+        "AWS_ENDPOINT_URL"
+    )
+    if override:
+        return checked(override), True
+    return f"https://{service}.{region}.amazonaws.com{'.cn' * region.startswith('cn-')}", False
+
+
+def region_of(url: str) -> str | None:
+    """Return the region in the host name that API Gateway gave an API, or None for another host."""
+    match = _REGION.fullmatch(urlsplit(url).hostname or "")
+    return match[1] if match else None

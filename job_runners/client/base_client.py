@@ -1,0 +1,160 @@
+"""The connection from a client to the API of its stack."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode
+
+from job_runners.client.addresses import checked, region_for
+from job_runners.client.calls import Calls
+from job_runners.client.connections import Answer
+from job_runners.client.credentials import Credentials, FoundCredentials
+from job_runners.client.errors import ApiError, ConfigurationError
+from job_runners.client.http_api import HttpApi
+from job_runners.client.refusals import refusal
+from job_runners.client.signing import Access, Bearer, Signer
+
+if TYPE_CHECKING:
+    from job_runners.client.stack_outputs import Outputs
+
+PAGE = 100  # default page size of lists
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class BaseClient:
+    """The base of Client: finds the API and makes calls. Use Client instead."""
+
+    def __init__(
+        self,
+        *,
+        stack: str | None = None,
+        url: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        organization_id: str | None = None,
+        region: str | None = None,
+        credentials: Credentials | Callable[[], Credentials] | None = None,
+        bucket: str | None = None,
+        timeout: float = 35,
+        max_attempts: int = 5,
+    ) -> None:
+        if stack is None and url is None:
+            url = os.environ.get("JOB_RUNNERS_URL") or None
+            stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
+            token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
+        if (stack is None) == (url is None):
+            raise ConfigurationError(
+                "The client needs a stack or a url, and not both.",
+                'Use Client(stack="prod") or Client(url="https://..."), or set JOB_RUNNERS_URL.',
+            )
+        self._stack = stack
+        self._url = checked(url) if url else None
+        self._token = token
+        self._region = region
+        self._bucket = bucket
+        self._timeout = timeout
+        self._max_attempts = max(1, max_attempts)
+        if isinstance(credentials, Credentials):
+            self._credentials: Callable[[], Credentials] = lambda: credentials
+        else:
+            self._credentials = credentials or FoundCredentials()
+        self._organization = organization_id or (None if token else "default")
+        self._lock = Lock()
+        self._outputs: Outputs | None = None
+        self._calls: Calls | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close idle connections. You can still use the client."""
+        if self._calls is not None:
+            self._calls.api.close()
+
+    @property
+    def url(self) -> str:
+        """The API's URL. Raises StackNotFound, and other errors of a call to CloudFormation."""
+        return self._url or self._stack_outputs().api_url
+
+    # --- internal ---------------------------------------------------------------------------------
+
+    @property
+    def _api(self) -> Calls:
+        if self._calls is None:
+            url = self.url
+            api = HttpApi(checked(url), self._access(url), self._timeout)
+            with self._lock:
+                self._calls = self._calls or Calls(api, self._max_attempts)
+        return self._calls
+
+    def _access(self, url: str) -> Access:
+        if self._token:
+            return Bearer(self._token)
+        return Signer(self._credentials, self._region or region_for(url))
+
+    def _stack_outputs(self) -> "Outputs":
+        """Return the stack's outputs, read from CloudFormation once."""
+        from job_runners.client.stack_outputs import find_outputs
+
+        with self._lock:
+            if self._outputs is None:
+                region = self._region or region_for()
+                name = self._stack or ""
+                self._outputs = find_outputs(name, region, self._credentials(), self._timeout)
+            return self._outputs
+
+    def _pages(
+        self,
+        path: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        parse: Callable[[Any], Any],
+        cursor_name: str = "cursor",
+    ) -> Iterator[Any]:
+        cursor = None
+        while True:
+            given = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
+            # Encode spaces as %20. With +, the signature would not match.
+            page = self._object(self._api.read(f"{path}?{urlencode(given, quote_via=quote)}"))
+            for each in page[name]:
+                yield parse(each)
+            cursor = page.get(cursor_name)
+            if cursor is None:
+                return
+
+    def _object(self, answer: Answer) -> dict[str, Any]:
+        value = answer.json if answer.data else None
+        if not isinstance(value, dict):
+            raise self._unexpected(answer)
+        return value
+
+    def _unexpected(self, answer: Answer) -> ApiError:
+        return refusal(self.url, answer, with_token=self._api.api.access.uses_token)
+
+
+def part(name: str) -> str:
+    """Return a name encoded as one segment of a path.
+
+    Raises ValueError for an empty name, `.` or `..`, which would change the path.
+    """
+    if name in ("", ".", ".."):
+        raise ValueError(f"{name!r} isn't a valid name or id.")
+    return quote(name, safe="")
+
+
+def traced(traceparent: str | None) -> dict[str, str]:
+    """Return the header that continues the caller's trace. Raises ValueError for an invalid trace.
+
+    Without a trace, return no headers.
+    """
+    if traceparent is None:
+        return {}
+    if not _TRACEPARENT.fullmatch(traceparent):
+        raise ValueError(
+            f"traceparent={traceparent!r} isn't in W3C's format: 00-<32 hex digits>-<16>-<2>."
+        )
+    return {"traceparent": traceparent}

@@ -1,0 +1,317 @@
+"""The client: dispatch jobs from your program, follow them and get their results.
+
+Threads can share one client. It repeats a call that failed temporarily, if that is safe.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from job_runners.client.addresses import region_for
+from job_runners.client.base_client import PAGE, part, traced
+from job_runners.client.connections import Answer
+from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, JobNotFound, NoAnswer
+from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
+from job_runners.client.queue_client import QueueClient
+from job_runners.client.refusals import retry_after
+from job_runners.client.repeating import new_key
+from job_runners.client.schedule_client import ScheduleClient
+from job_runners.client.task_client import TaskClient
+
+_PATIENCE = 300.0  # seconds without an answer before `wait` gives up
+_PAUSE = 5.0  # seconds between two polls in that time
+
+
+class Client(TaskClient, QueueClient, ScheduleClient):
+    """A client for the API of one stack.
+
+    Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
+    in CloudFormation at the first call. Without both, the client reads JOB_RUNNERS_URL or
+    JOB_RUNNERS_STACK, and JOB_RUNNERS_TOKEN.
+
+    The client signs calls with AWS credentials: from the environment, from the container or, with
+    botocore installed, from the profile. To use others, pass `credentials`: Credentials, or a
+    function that returns them. To use a token instead, pass `token`: a string, or a function that
+    returns one.
+    Credentials and tokens are never sent unencrypted over a network, nor to a redirect.
+
+    `organization_id` is the organization to act for, unless a call names another. By default, that
+    is the token's organization. Without a token, it is the organization `default`. `timeout` is the
+    time to wait for one answer, in seconds. A call has up to `max_attempts` attempts.
+
+    Every method raises a JobRunnersError, or ValueError for an invalid argument.
+    """
+
+    # --- dispatch ---------------------------------------------------------------------------------
+
+    def dispatch(
+        self,
+        job_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        organization_id: str | None = None,
+        campaign_id: str | None = None,
+        queue_name: str | None = None,
+        run_at: datetime | str | None = None,
+        delay: float | timedelta | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Job:
+        """Dispatch a job and return it. The job is saved before it is sent to a worker.
+
+        The same dispatch with the same `idempotency_key` returns the same job, until the job has
+        expired. If the key identifies the job's purpose, you can safely run your program again.
+        Without a key, the client creates one, so that it can repeat the call itself. If the call
+        fails, the error's `idempotency_key` is the key that was used.
+
+        `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
+        job may have existed before: see its `unique_outcome`. If the type's rule refuses the
+        request, this raises UniqueConflict with the existing job's `job_id`. With `traceparent` (in
+        W3C's format), the job continues that trace, if the stack records traces.
+        """
+        body = {
+            "job_type": job_type,
+            "payload": dict(payload or {}),
+            "organization_id": organization_id or self._organization,
+            "campaign_id": campaign_id,
+            "queue_name": queue_name,
+            "run_at": _iso_time(run_at),
+            "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
+
+    def rerun(
+        self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+    ) -> Job:
+        """Dispatch a copy of a finished job, and return the new job."""
+        return self._dispatch_with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
+
+    def run_schedule(
+        self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
+    ) -> Job:
+        """Dispatch a schedule's job once now, in addition to its occurrences, and return it.
+
+        If the job type is unique, the returned job may have existed before, as with `dispatch`.
+        Raises ScheduleNotFound.
+        """
+        path = self._schedule_path(name, organization_id, "/run")
+        return self._dispatch_with_key(path, None, idempotency_key, None)
+
+    def upload(
+        self,
+        source: "str | os.PathLike[str] | bytes",
+        name: str | None = None,
+        *,
+        organization_id: str | None = None,
+    ) -> str:
+        """Upload a file or bytes for the organization's jobs. Return the key to put in a payload.
+
+        An existing file of the same name is replaced. The upload goes to the stack's bucket, with
+        AWS credentials that need s3:PutObject. With `Client(url=...)`, also pass `bucket=` to
+        Client. Raises UploadRefused.
+        """
+        from job_runners.client import uploads  # imported here because few programs need it
+
+        organization = organization_id or self._organization
+        if organization is None:
+            raise ValueError(
+                "The file needs an organization, which only the API can read from a token. Pass "
+                "organization_id=."
+            )
+        key = uploads.key_for(source, name, organization)
+        if self._bucket is None and self._stack is None:
+            raise ConfigurationError(
+                "The client doesn't know the bucket, because it has only the API's URL.",
+                "Use Client(url=..., bucket=...) with the stack's output BucketName.",
+            )
+        bucket = self._bucket or self._stack_outputs().bucket_name
+        region = self._region or region_for(self._url)
+        uploads.Uploads(bucket, region, self._credentials, self._timeout).put(source, key)
+        return key
+
+    # --- read -------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job:
+        """Return a job with its payload, result and errors. Raises JobNotFound."""
+        return self._job(self._api.read(_path(job_id)))
+
+    def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
+        """Return the job that was dispatched with a key, without payload and result.
+
+        Return None if there is no such job, or if it has expired.
+        """
+        organization = organization_id or self._organization
+        parameters = {"organization_id": organization, "idempotency_key": idempotency_key}
+        return next(self._pages("/jobs", "jobs", parameters, Job.of), None)
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        job_type: str | None = None,
+        queue_name: str | None = None,
+        search: str | None = None,
+        organization_id: str | None = None,
+        page_size: int = PAGE,
+    ) -> Iterator[Job]:
+        """Yield the organization's jobs, newest first, without payload and result.
+
+        Pages are read as you iterate. `search` is the start of an id, a message or an error.
+        """
+        parameters = {
+            "organization_id": organization_id or self._organization,
+            "limit": page_size,
+            "cursor": None,
+            "status": status,
+            "job_type": job_type,
+            "queue_name": queue_name,
+            "search": search,
+        }
+        return self._pages("/jobs", "jobs", parameters, Job.of)
+
+    def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
+        """Yield the children of a job, in the order of their keys."""
+        parameters = {"limit": page_size}
+        return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
+
+    def job_types(self) -> JobTypes:
+        """Return the job types and tasks of the stack, with the schemas of their payloads."""
+        return JobTypes.of(self._object(self._api.read("/job-types")))
+
+    def wait(
+        self,
+        job: Job | str,
+        timeout: float | None = None,
+        *,
+        on_progress: Callable[[Job], object] | None = None,
+    ) -> Job:
+        """Wait until a job has finished, failed or been canceled, and return it with its result.
+
+        The client polls as often as the API suggests. It calls `on_progress` with the job after the
+        first poll and after each change of its status, progress or message. After `timeout`
+        seconds, this raises JobUnfinished, and the job continues. If the API doesn't answer, the
+        client retries for five minutes.
+        """
+        job_id = job if isinstance(job, str) else job.id
+        deadline = None if timeout is None else time.monotonic() + timeout
+        last: tuple[object, ...] = ()
+        while True:
+            seen = self._poll(job_id, deadline)
+            news = (seen.status, seen.progress, seen.result_message)
+            if on_progress is not None and news != last:
+                last = news
+                on_progress(seen)
+            if seen.finished:
+                return seen
+            pause = seen.retry_after or 1.0
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise JobUnfinished(seen, timeout)
+                pause = min(pause, left)  # so that the last poll is at the timeout
+            time.sleep(pause)
+
+    # --- change -----------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job. A running job is asked to stop, and has `cancel_requested` True.
+
+        Raises WrongState for a finished job.
+        """
+        return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
+
+    def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
+        """Retry a failed or canceled job from its last checkpoint. With `payload`, start over.
+
+        Raises WrongState, and UniqueConflict if another job does the same work now. The call is
+        repeated only if the API has certainly not processed it. If the outcome is unknown, this
+        raises OutcomeUnknown: get the job and check it.
+        """
+        body = None if payload is None else {"payload": dict(payload)}
+        return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
+
+    def delete(self, job_id: str) -> None:
+        """Delete a finished job with its payload, result and files. Raises WrongState,
+        JobNotFound."""
+        try:
+            self._api.call("DELETE", _path(job_id))
+        except JobNotFound as gone:
+            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
+                raise
+
+    # --- internal ---------------------------------------------------------------------------------
+
+    def _dispatch_with_key(
+        self, path: str, body: Mapping[str, Any] | None, given: str | None, traceparent: str | None
+    ) -> Job:
+        """Dispatch with the given idempotency key, or with a new one."""
+        key = given or new_key()
+        headers = {"Idempotency-Key": _header_value(key)}
+        if not key.isascii():
+            if body is None:
+                raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
+            body, headers = {**body, "idempotency_key": key}, {}
+        headers |= traced(traceparent)
+        try:
+            job = self._job(self._api.call("POST", path, body, headers=headers))
+        except (ApiError, NoAnswer) as error:
+            error.idempotency_key = key
+            raise
+        # The client's own key is new, so if the job exists already, an earlier attempt of this call
+        # made it. For the caller that isn't a replay.
+        return job if given else _not_replayed(job)
+
+    def _poll(self, job_id: str, deadline: float | None) -> Job:
+        """Get a job. While the API doesn't answer, retry until `deadline`, at most five minutes."""
+        give_up = time.monotonic() + _PATIENCE
+        give_up = give_up if deadline is None else min(give_up, deadline)
+        while True:
+            try:
+                return self.get(job_id)
+            except (NoAnswer, ApiBusy):
+                if time.monotonic() + _PAUSE > give_up:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _job(self, answer: Answer) -> Job:
+        replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        outcome = answer.headers.get("Unique-Outcome")
+        value = self._object(answer)
+        try:
+            return Job.of(
+                value,
+                retry_after=retry_after(answer),
+                replayed=replayed,
+                unique_outcome=outcome,
+            )
+        except (KeyError, TypeError, ValueError):
+            raise self._unexpected(answer) from None
+
+
+def _not_replayed(job: Job) -> Job:
+    return job.__replace__(replayed=False) if job.replayed else job
+
+
+def _path(job_id: str) -> str:
+    return f"/jobs/{part(job_id)}"
+
+
+def _iso_time(value: datetime | str | None) -> str | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError(
+            "run_at has no time zone. Use datetime.now(UTC) + ..., or call .astimezone()."
+        )
+    return value.isoformat()
+
+
+def _header_value(key: str) -> str:
+    """Return a key as a header's value, quoted (RFC 9651) if it can't be sent unchanged."""
+    if key == key.strip() and not key.startswith('"'):
+        return key
+    escaped = key.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

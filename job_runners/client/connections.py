@@ -1,0 +1,273 @@
+"""HTTP connections to one host, shared by all threads.
+
+A redirect isn't followed; it is returned like any other answer. A connection is used by one thread
+at a time, and is kept for the next call. Before a call, the client checks that the server hasn't
+closed the connection. If the server closes it later, the call is repeated only if that is safe.
+"""
+
+import os
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from email.message import Message
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from job_runners.client.errors import NoAnswer
+
+Body = bytes | Callable[[], BinaryIO] | None
+
+_MAX_IDLE = 10  # idle connections that are kept
+# Seconds for which an idle connection may be used again. Servers and routers keep it open for
+# longer.
+_IDLE = 50.0
+# The same for a call that must not be repeated. No server closes a connection this soon.
+_FRESH = 1.0
+_CONNECT_TIMEOUT = 10.0  # seconds
+# The errors of a call on a connection that the server has closed.
+_CLOSED = (ConnectionError, ssl.SSLError)
+_MAX_BYTES = 32 * 1024 * 1024  # bytes of an answer; Lambda's maximum is 6 MB
+
+
+class Answer(NamedTuple):
+    """An HTTP response of any status."""
+
+    status: int
+    headers: Message  # names in any case
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.data.decode(errors="replace")
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed as JSON."""
+        import json
+
+        return json.loads(self.data)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the body is empty or JSON, as every body of the API is."""
+        try:
+            return not self.data or self.json is not None
+        except ValueError:
+            return False
+
+
+class _KeptConnection:
+    """A connection and the time of its last use."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+        # Seconds since 1970, because the monotonic clock of a frozen Lambda may stop.
+        self.used_at = 0.0
+
+    def is_alive(self, longest: float) -> bool:
+        """Return whether the connection was used in the last `longest` seconds and is still open.
+
+        An idle connection has something to read only if the server closed it.
+        """
+        idle = time.time() - self.used_at
+        return 0 <= idle <= longest and not _has_data(self.connection)
+
+
+class Connections:
+    """The connections to the host of a URL. `timeout` is the seconds to wait for a whole answer."""
+
+    def __init__(self, url: str, timeout: float, *, use_proxy: bool = True) -> None:
+        parts = urlsplit(url)
+        self._is_tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port
+        self._name = f"{parts.scheme}://{parts.netloc}"
+        self._timeout = timeout
+        self._use_proxy = use_proxy
+        self._idle: deque[_KeptConnection] = deque()
+        self._process = os.getpid()
+        self._context: ssl.SSLContext | None = None
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:  # so that programs don't have to close a client
+        self.close()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        while self._idle:
+            self._idle.pop().connection.close()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        body: Body,
+        headers: Mapping[str, str],
+        *,
+        repeatable: bool = True,
+    ) -> Answer:
+        """Make a call and return the answer.
+
+        Raises NoAnswer. Its `may_have_landed` is False if the server has certainly not received the
+        call. A call that isn't `repeatable` is sent at most once.
+        """
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        while True:
+            kept = self._take(_IDLE if repeatable else _FRESH)
+            if kept is None:
+                return self._exchange(self._connect(), method, target, body, headers)
+            try:
+                return self._exchange(kept, method, target, body, headers)
+            except NoAnswer as error:
+                # The server closed the idle connection just before the call. Try another
+                # connection.
+                if not repeatable or not isinstance(error.__cause__, _CLOSED):
+                    raise
+
+    def _take(self, longest: float) -> _KeptConnection | None:
+        """Return an idle connection that is alive, or None."""
+        if os.getpid() != self._process:  # after a fork, the connections are the parent's
+            self.close()
+            self._process = os.getpid()
+        while True:
+            try:
+                kept = self._idle.pop()
+            except IndexError:
+                return None
+            if kept.is_alive(longest):
+                return kept
+            kept.connection.close()
+
+    def _connect(self) -> _KeptConnection:
+        try:
+            connection = self._new()
+            connection.connect()
+        except (OSError, HTTPException) as error:
+            raise NoAnswer(
+                f"Can't reach {self._name}: {error}.",
+                "Check that this machine is online and that the address is right.",
+                may_have_landed=False,
+            ) from error
+        return _KeptConnection(connection)
+
+    def _new(self) -> HTTPConnection:
+        timeout = min(_CONNECT_TIMEOUT, self._timeout)
+        if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
+            return HTTPConnection(self._host, self._port, timeout=timeout)
+        proxy = _proxy(self._host) if self._use_proxy else None
+        if proxy is None:
+            return HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls())
+        host, port, proxy_headers = proxy
+        connection = HTTPSConnection(host, port, timeout=timeout, context=self._tls())
+        connection.set_tunnel(self._host, self._port, proxy_headers)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                bundle = os.environ.get("AWS_CA_BUNDLE") or None
+                self._context = ssl.create_default_context(cafile=bundle)
+            return self._context
+
+    def _exchange(
+        self,
+        kept: _KeptConnection,
+        method: str,
+        target: str,
+        body: Body,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        connection, deadline = kept.connection, time.monotonic() + self._timeout
+        try:
+            connection.sock.settimeout(self._timeout)
+            file = body() if callable(body) else None
+            try:
+                connection.request(method, target, file or body, dict(headers))  # type: ignore[arg-type]
+            finally:
+                if file is not None:
+                    file.close()
+            with connection.getresponse() as response:
+                data = _read(response, connection, deadline)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise NoAnswer(
+                f"{self._name} didn't answer: {_reason(error)}.",
+                "It may have processed the call.",
+            ) from error
+        except BaseException:  # such as Ctrl-C: the next call must not read this answer
+            connection.close()
+            raise
+        if response.will_close or len(self._idle) >= _MAX_IDLE:
+            connection.close()
+        else:
+            kept.used_at = time.time()
+            self._idle.append(kept)
+        return Answer(response.status, response.headers, data)
+
+
+def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -> bytes:
+    """Return the whole body. Raises OSError if it is late, too large or incomplete."""
+    parts, size = [], 0
+    while part := response.read1(65536):
+        parts.append(part)
+        size += len(part)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer took too long")
+        if size > _MAX_BYTES:
+            raise OSError(f"the answer has more than {_MAX_BYTES:,} bytes")
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+    # Without a length, interrupted headers look like an answer without a body.
+    is_whole = parts or response.length == 0 or response.chunked
+    if response.length or not is_whole:
+        raise OSError("the connection closed before the end of the answer")
+    return b"".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _has_data(connection: HTTPConnection) -> bool:
+    import select
+
+    if connection.sock is None:
+        return True
+    if hasattr(select, "poll"):  # unlike select, it isn't limited to low file descriptors
+        poll = select.poll()
+        poll.register(connection.sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([connection.sock], [], [], 0)[0])
+
+
+def _proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
+    """Return host, port and headers of the environment's proxy for a host, or None."""
+    if not (os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")):
+        return None
+    from base64 import b64encode
+    from urllib.parse import unquote
+    from urllib.request import getproxies, proxy_bypass
+
+    if proxy_bypass(host):
+        return None
+    address = getproxies().get("https", "")
+    parts = urlsplit(address if "//" in address else f"http://{address}")
+    if not parts.hostname:
+        return None
+    headers = {}
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+    return parts.hostname, parts.port, headers

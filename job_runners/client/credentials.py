@@ -1,0 +1,185 @@
+"""Find AWS credentials in the environment, at a container's endpoint, or with botocore.
+
+Lambda, ECS and EKS use the first two, which need no other package. botocore finds profiles, SSO and
+instance roles, and is used only if the environment has no credentials.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from job_runners.client.errors import NoCredentials
+from job_runners.values import Value, field
+
+_SOON = 600.0  # seconds before their expiry at which credentials are renewed
+_TIMEOUT = 5.0  # seconds; the container's endpoint is on this machine
+_TRIES = 3
+_PAUSE = 0.1  # seconds between two tries
+_HINT = (
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials= or token=. "
+    "For profiles, SSO and instance roles: pip install 'job-runners[aws]'."
+)
+
+
+class Credentials(Value):
+    """AWS credentials. Temporary ones have a `session_token`."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+class FoundCredentials:
+    """Finds credentials as the AWS tools do, and renews them before they expire.
+
+    Call it to get the current credentials. Threads can share one instance. Raises NoCredentials.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: Callable[[], Credentials] | None = None
+
+    def __call__(self) -> Credentials:
+        """Return the current credentials."""
+        # Read them each time: the environment may change, and reading is cheap.
+        found = _from_environment()
+        if found is not None:
+            return found
+        with self._lock:
+            if self._source is None:
+                self._source = _find_source(os.environ)
+            return self._source()
+
+    def forget(self) -> None:
+        """Forget the source of the refused credentials. The next call looks for a source again."""
+        with self._lock:
+            self._source = None
+
+
+def _from_environment() -> Credentials | None:
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def _find_source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
+    """Return a function that returns credentials. Raises NoCredentials."""
+    # botocore prefers these to a container's endpoint. If one is set, let botocore choose.
+    preferred = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    url = _container_url(environment)
+    if url is not None and not any(environment.get(name) for name in preferred):
+        return _Container(url)
+    try:
+        from botocore.session import Session
+    except ImportError:
+        raise NoCredentials("The environment has no AWS credentials.", _HINT) from None
+    return _botocore_source(Session())
+
+
+def _botocore_source(session: Any) -> Callable[[], Credentials]:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = session.get_credentials()
+    except BotoCoreError as error:
+        raise NoCredentials(f"Can't use the AWS credentials: {error}.", _HINT) from error
+    if found is None:
+        raise NoCredentials("No AWS credentials found.", _HINT)
+
+    def current() -> Credentials:
+        try:
+            return of_botocore(found)
+        except BotoCoreError as error:
+            renew = "Renew them with aws sso login, or start a new session."
+            raise NoCredentials(f"Can't use the AWS credentials: {error}.", renew) from error
+
+    return current
+
+
+def of_botocore(found: Any) -> Credentials:
+    """Return botocore's current credentials. botocore renews them before they expire."""
+    now = found.get_frozen_credentials()
+    return Credentials(now.access_key, now.secret_key, now.token)
+
+
+def _container_url(environment: Mapping[str, str]) -> str | None:
+    relative = environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    if relative:
+        return f"http://169.254.170.2{relative}"
+    return environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or None
+
+
+class _Container:
+    """Gets credentials from the endpoint of ECS, EKS or Lambda, and caches them until they are
+    about to expire."""
+
+    def __init__(self, url: str) -> None:
+        from job_runners.client.addresses import is_container_endpoint, is_private
+
+        if not (is_private(url) or is_container_endpoint(url)):
+            hint = (
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine."
+            )
+            raise NoCredentials(f"The client doesn't request credentials from {url}.", hint)
+        self._url = url
+        self._cached: Credentials | None = None
+        self._expires = 0.0  # seconds since 1970
+
+    def __call__(self) -> Credentials:
+        left = self._expires - time.time()
+        if self._cached is not None and left > _SOON:
+            return self._cached
+        try:
+            answer = self._request()
+            self._cached = Credentials(
+                answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("Token")
+            )
+            self._expires = _timestamp(answer["Expiration"])
+        except (OSError, ValueError, KeyError) as error:
+            if self._cached is None or left <= 0:
+                raise NoCredentials(
+                    f"The container's endpoint {self._url} returned no credentials: {error!r}.",
+                    "Check that the task or the pod has a role.",
+                ) from error
+        return self._cached
+
+    def _request(self) -> dict[str, Any]:
+        from job_runners.client.connections import Connections
+        from job_runners.client.errors import NoAnswer
+
+        headers = {"Accept": "application/json"}
+        token = _container_token()
+        if token:
+            headers["Authorization"] = token
+        problem = ""
+        with Connections(self._url, _TIMEOUT, use_proxy=False) as connections:
+            for _ in range(_TRIES):
+                try:
+                    answer = connections.send("GET", self._url, None, headers)
+                except NoAnswer as error:
+                    problem = error.problem
+                else:
+                    if answer.status == 200:
+                        found: dict[str, Any] = json.loads(answer.text)
+                        return found
+                    problem = f"it answered {answer.status}"
+                time.sleep(_PAUSE)
+        raise OSError(problem)
+
+
+def _container_token() -> str | None:
+    path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    if path:  # read it at every call, because it is rewritten while the process runs
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
+            return file.read().strip()
+    return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+
+
+def _timestamp(iso: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).timestamp()

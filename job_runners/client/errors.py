@@ -1,0 +1,174 @@
+"""The errors that the client raises.
+
+JobRunnersError
+    ConfigurationError        nothing was sent: the API or the credentials are missing or unsafe
+        NoCredentials  InsecureAddress  StackNotFound
+    NoAnswer                  the API was unreachable, or didn't answer in time
+        OutcomeUnknown        it is unknown whether a task or a retry was processed
+    ApiError                  the API answered with an error
+        InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
+        JobNotFound  FailedTaskNotFound  QueueNotFound  ScheduleNotFound
+            IdempotencyConflict, UniqueConflict, WrongState: subclasses of Conflict
+    UploadRefused             S3 refused a file
+    JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
+    JobUnfinished             `wait` has timed out; also a TimeoutError
+
+Each message says what is wrong and how to fix it. `hint` has only the second part.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class JobRunnersError(Exception):
+    """The base of all errors. `problem` says what is wrong, `hint` how to fix it."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(f"{problem} {hint}".strip())
+        self.problem = problem
+        self.hint = hint
+
+
+# --- nothing was sent -----------------------------------------------------------------------------
+
+
+class ConfigurationError(JobRunnersError):
+    """The client can't call the API with its configuration. Nothing was sent."""
+
+
+class NoCredentials(ConfigurationError):
+    """There are no AWS credentials, or they can't be used."""
+
+
+class InsecureAddress(ConfigurationError):
+    """The client would have to send credentials unencrypted over a network."""
+
+
+class StackNotFound(ConfigurationError):
+    """The stack doesn't exist, or isn't a Job Runners stack."""
+
+
+# --- no answer ------------------------------------------------------------------------------------
+
+
+class NoAnswer(JobRunnersError):
+    """The API was unreachable, closed the connection, or didn't answer in time.
+
+    `may_have_landed` is False if the API has certainly not received the request.
+    `idempotency_key` is the key of a dispatch: repeat the dispatch with it to avoid a second job,
+    or pass it to `find` to get the job.
+    """
+
+    def __init__(self, problem: str, hint: str = "", *, may_have_landed: bool = True) -> None:
+        super().__init__(problem, hint)
+        self.may_have_landed = may_have_landed
+        self.idempotency_key: str | None = None
+
+
+class OutcomeUnknown(NoAnswer):
+    """A task or a retry may or may not have been processed. The call was not repeated."""
+
+
+# --- the API refused ------------------------------------------------------------------------------
+
+
+class ApiError(JobRunnersError):
+    """The API answered with an error.
+
+    `status` is the HTTP status. `slug` names the problem, such as `unknown-job-type`, and is empty
+    if the answer isn't from a Job Runners API. `fields` has the invalid fields of a request, each
+    with `field` and `why`. `request_id` is the id in the API's log. `retry_after` is in seconds.
+    `location` is the address of a redirect. `body` is the JSON object of the answer, or empty.
+    `repeated` is True if an earlier attempt of the same call may have been processed.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        hint: str = "",
+        *,
+        status: int,
+        body: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+        location: str | None = None,
+    ) -> None:
+        super().__init__(problem, hint)
+        self.status = status
+        self.body: Mapping[str, Any] = body or {}
+        kind = str(self.body.get("type", ""))
+        self.slug = kind.removeprefix("urn:job-runners:") if ":" in kind else ""
+        listed = self.body.get("errors")
+        self.fields: tuple[Mapping[str, str], ...] = (
+            tuple(listed) if isinstance(listed, list) else ()
+        )
+        self.request_id: str | None = self.body.get("request_id")
+        self.retry_after = retry_after
+        self.location = location
+        self.repeated = False
+        self.idempotency_key: str | None = None
+
+
+class InvalidRequest(ApiError):
+    """The request is invalid, such as an unknown job type or a payload that doesn't fit."""
+
+
+class AccessDenied(ApiError):
+    """The credentials or their role don't allow this call."""
+
+
+class JobNotFound(ApiError):
+    """The job doesn't exist, has expired, or isn't visible to this caller."""
+
+
+class FailedTaskNotFound(ApiError):
+    """The failed task doesn't exist. It may have started again, or failed over a week ago."""
+
+
+class QueueNotFound(ApiError):
+    """The queue doesn't exist, or isn't visible to this caller."""
+
+
+class ScheduleNotFound(ApiError):
+    """The organization has no schedule of this name."""
+
+
+class Conflict(ApiError):
+    """The current state doesn't allow this call."""
+
+
+class _ConflictWithJob(Conflict):
+    @property
+    def job_id(self) -> str | None:
+        """The id of the conflicting job. None if the API is too old to return it."""
+        job_id: str | None = self.body.get("job_id")
+        return job_id
+
+
+class IdempotencyConflict(_ConflictWithJob):
+    """The idempotency key belongs to another request, which dispatched the job `job_id`."""
+
+
+class UniqueConflict(_ConflictWithJob):
+    """The job type is unique, and the existing job `job_id` does the same work."""
+
+
+class WrongState(Conflict):
+    """The job's status doesn't allow this call. For example, only a failed job can be retried."""
+
+
+class ApiBusy(ApiError):
+    """The API was overloaded or broken at every attempt that was safe to make."""
+
+
+class UnexpectedAnswer(ApiError):
+    """The answer isn't from a Job Runners API, such as a redirect or a web page."""
+
+
+class UploadRefused(JobRunnersError):
+    """S3 refused a file. `status` is the HTTP status, and `code` is S3's code, such as
+    AccessDenied."""
+
+    def __init__(self, problem: str, hint: str, *, status: int, code: str) -> None:
+        super().__init__(problem, hint)
+        self.status = status
+        self.code = code

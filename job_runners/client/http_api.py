@@ -1,0 +1,67 @@
+"""Make calls to an HTTP API, with a signature or a token."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from job_runners.client.connections import Answer, Connections
+from job_runners.client.signing import Access
+
+
+class HttpApi:
+    """The API at one URL. `timeout` is the seconds to wait for a whole answer."""
+
+    def __init__(self, url: str, access: Access, timeout: float = 35) -> None:
+        self.url = url.rstrip("/")
+        self.access = access
+        self._connections = Connections(url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connections.close()
+
+    def get(self, path: str, *, signed: bool = True) -> Answer:
+        """GET a path with its query."""
+        return self.call("GET", path, signed=signed)
+
+    def post(
+        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
+    ) -> Answer:
+        """POST a value as JSON, or bytes unchanged."""
+        return self.call("POST", path, body, headers=headers, signed=signed)
+
+    def put(self, path: str, body: Any = None) -> Answer:
+        """PUT a value as JSON, bytes unchanged, or no body."""
+        return self.call("PUT", path, body)
+
+    def delete(self, path: str) -> Answer:
+        """DELETE a path."""
+        return self.call("DELETE", path)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        signed: bool = True,
+        repeatable: bool = True,
+    ) -> Answer:
+        """Make one call. Raises NoAnswer.
+
+        A call that isn't `repeatable` doesn't reuse a connection that was idle for long.
+        """
+        url, sent, data = self.url + path, {"Accept": "application/json", **(headers or {})}, None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
+            sent = {"Content-Type": "application/json", **sent}
+        if signed:
+            sent = self.access.headers(method, url, data, sent)
+        return self._connections.send(method, url, data, sent, repeatable=repeatable)

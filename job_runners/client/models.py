@@ -1,0 +1,319 @@
+"""The values that the client returns.
+
+A field that is unknown to this version is only in `raw`. A field that an older API lacks is None.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from job_runners.client.errors import JobRunnersError
+from job_runners.values import Value, field
+
+FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class JobError(Value):
+    """The error of an attempt.
+
+    `kind` is the name of the error's class. `traceback` is set only in a job that `get` or `wait`
+    returned, for callers who may see it. Only errors of earlier attempts have `attempt` and `at`.
+    """
+
+    kind: str | None
+    message: str | None
+    traceback: str | None = None
+    attempt: int | None = None
+    at: datetime | None = None
+
+
+class WaitsFor(Value):
+    """The reason for a job's wait.
+
+    `kind` is one of:
+
+    - `job_type` or `queue`: the job type or queue `name` is paused.
+    - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. "*" is
+    the key of a queue without `per`, and of jobs without such a value. The key is None if it comes
+    from the payload and the caller is a viewer.
+    - `job`: the job with the id `name` does the same work and must end first.
+    """
+
+    kind: str
+    name: str
+    key: str | None = None
+
+
+class Job(Value, kw_only=True):
+    """A job at the time of the API's answer.
+
+    `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
+    `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
+    `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's JSON.
+    `retry_after` is the number of seconds after which to poll again.
+
+    After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
+    `unique_outcome` is set if the job type is unique and another job for the same work existed:
+    `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
+    time) or `follows` (this is a new job that starts after that job).
+    """
+
+    id: str
+    job_type: str
+    status: str
+    progress: float = 0
+    result_message: str | None = None
+    error: JobError | None = None
+    result: Any = None
+    payload: Any = None
+    cancel_requested: bool = False
+    organization_id: str | None = None
+    campaign_id: str | None = None
+    queue_name: str | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    legs: int | None = None
+    created_at: datetime | None = None
+    queued_at: datetime | None = None
+    run_at: datetime | None = None
+    waiting_since: datetime | None = None
+    waits_for: WaitsFor | None = None
+    attempt_started_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+    request_id: str | None = None
+    created_by: str | None = None
+    requeued_by: str | None = None
+    cancelled_by: str | None = None
+    parent_id: str | None = None
+    earlier_errors: tuple[JobError, ...] = ()
+    notes: tuple[str, ...] = ()
+    logs_url: str | None = None
+    replayed: bool = False
+    unique_key: str | None = None
+    unique_outcome: str | None = None
+    retry_after: float | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended: succeeded, failed or canceled."""
+        return self.status in FINISHED or self.finished_at is not None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job has succeeded."""
+        return self.status == "succeeded"
+
+    def get_result(self) -> Any:
+        """Return the result, if `get` or `wait` returned this job.
+
+        Raises JobFailed, JobCancelled, or JobUnfinished.
+        """
+        if self.succeeded:
+            return self.result
+        if self.status == "cancelled":
+            raise JobCancelled(self)
+        if self.finished:
+            raise JobFailed(self)
+        raise JobUnfinished(self)
+
+    @classmethod
+    def of(
+        cls,
+        value: Mapping[str, Any],
+        *,
+        retry_after: float | None = None,
+        replayed: bool = False,
+        unique_outcome: str | None = None,
+    ) -> Self:
+        """Return a job from the API's JSON. Raises KeyError if a required field is missing."""
+        fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
+        fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
+        return cls(
+            **fields,
+            error=_error(value.get("error")),
+            waits_for=waits_for_of(value.get("waits_for")),
+            earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
+            notes=tuple(value.get("notes") or ()),
+            retry_after=retry_after,
+            replayed=replayed,
+            unique_outcome=unique_outcome,
+            raw=value,
+            **{name: value[name] for name in ("id", "job_type", "status")},
+        )
+
+
+_TIMES = (
+    "created_at",
+    "queued_at",
+    "run_at",
+    "waiting_since",
+    "attempt_started_at",
+    "started_at",
+    "finished_at",
+    "updated_at",
+    "expires_at",
+)
+_PLAIN = tuple(
+    name
+    for name in Job.__own_fields__
+    if name not in _TIMES
+    and name
+    not in (
+        *("id", "job_type", "status", "error", "earlier_errors", "notes", "waits_for"),
+        *("retry_after", "replayed", "unique_outcome", "raw"),
+    )
+)
+
+
+class JobFailed(JobRunnersError):
+    """A job has failed. `job` is that job."""
+
+    def __init__(self, job: Job) -> None:
+        error = job.error
+        why = f"{error.kind}: {error.message}" if error else "the API returned no reason"
+        super().__init__(f"Job {job.id} ({job.job_type}) has failed: {why}.")
+        self.job = job
+
+
+class JobCancelled(JobRunnersError):
+    """A job was canceled. `job` is that job."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"Job {job.id} ({job.job_type}) was canceled.")
+        self.job = job
+
+
+class JobUnfinished(JobRunnersError, TimeoutError):
+    """A job has not ended yet, and continues. `job` is its last known state."""
+
+    def __init__(self, job: Job, seconds: float | None = None) -> None:
+        after = "" if seconds is None else f" after {seconds:g} s"
+        super().__init__(
+            f"Job {job.id} ({job.job_type}) is {job.status}{after}.",
+            "It continues. Wait for it again.",
+        )
+        self.job = job
+
+
+class Child(Value):
+    """A job that another job has dispatched with a key. `job` is None if it was deleted."""
+
+    key: str
+    id: str
+    job: Job | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a child from the API's JSON."""
+        job = value.get("job")
+        return cls(value["key"], value["id"], Job.of(job) if job else None, value)
+
+
+class FailedTask(Value):
+    """A task that failed permanently. `payload` is None unless the stack keeps payloads.
+
+    If the task was resent and hasn't started since, `redriven_at` is the time and `redriven_as` the
+    new id.
+    """
+
+    id: str
+    task_name: str
+    failed_at: datetime
+    attempt: int
+    error_kind: str
+    error_message: str
+    payload: Mapping[str, Any] | None
+    redriven_at: datetime | None = None
+    redriven_as: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a failed task from the API's JSON."""
+        return cls(
+            value["id"],
+            value["task_name"],
+            datetime.fromisoformat(value["failed_at"]),
+            value["attempt"],
+            value["error"]["kind"],
+            value["error"]["message"],
+            value["payload"],
+            time_of(value.get("redriven_at")),
+            value.get("redriven_as"),
+            value,
+        )
+
+
+class Pause(Value):
+    """The pause of a `job_type` or `queue`.
+
+    `waiting` is the number of jobs that wait for its end, counted up to 1,000. It is None if the
+    caller may not see it.
+    """
+
+    kind: str
+    name: str
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    waiting: int | None = None
+    more_waiting: bool = False
+    oldest_waiting_since: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a pause from the API's JSON."""
+        return cls(
+            value["kind"],
+            value["name"],
+            time_of(value.get("paused_at")),
+            value.get("paused_by"),
+            value.get("waiting"),
+            value.get("more_waiting", False),
+            time_of(value.get("oldest_waiting_since")),
+            value,
+        )
+
+
+class JobTypes(Value):
+    """The job types and tasks of a stack.
+
+    Each has `name`, `description` and `payload_schema`. A job type also has `queue_name`, `queues`
+    (those that a dispatch may name) and `retry`.
+    """
+
+    jobs: tuple[Mapping[str, Any], ...]
+    tasks: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return the types from the API's JSON."""
+        return cls(tuple(value["jobs"]), tuple(value["tasks"]), value)
+
+
+def _error(value: Mapping[str, Any] | None) -> JobError | None:
+    if not value:
+        return None
+    return JobError(
+        value.get("kind"),
+        value.get("message"),
+        value.get("traceback"),
+        value.get("attempt"),
+        time_of(value.get("at")),
+    )
+
+
+def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
+    """Return the reason for a job's wait from the API's JSON, or None if it doesn't wait."""
+    return WaitsFor(value["kind"], value["name"], value.get("key")) if value else None
+
+
+def time_of(iso: str | None) -> datetime | None:
+    """Return a time from the API's JSON."""
+    return None if iso is None else datetime.fromisoformat(iso)

@@ -1,0 +1,71 @@
+"""The client's calls about queues, limits and pauses."""
+
+from collections.abc import Iterator
+
+from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.models import Pause
+from job_runners.client.queue_models import Place, Queue, QueueKey, Rate
+
+
+class QueueClient(BaseClient):
+    """The calls about queues. Use Client instead."""
+
+    def queues(self, *, page_size: int = PAGE) -> Iterator[Queue]:
+        """Yield the queues by name, each with its limits and the first of its keys in use.
+
+        A caller of one organization gets the queues in the stack's code, and only its own jobs and
+        keys.
+        """
+        return self._pages("/queues", "queues", {"limit": page_size}, Queue.of)
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue with the first of its keys in use. For all keys, use `queue_keys`. Raises
+        QueueNotFound."""
+        return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
+
+    def queue_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[QueueKey]:
+        """Yield the keys of a queue that are in use, with slot holders and waiting jobs."""
+        path = f"/queues/{part(name)}"
+        parameters = {"limit": page_size}
+        return self._pages(path, "keys", parameters, QueueKey.of, cursor_name="keys_cursor")
+
+    def limit_queue(
+        self,
+        name: str,
+        *,
+        slots: int | None = None,
+        rate: Rate | None = None,
+        max_waiting: int | None = None,
+    ) -> Queue:
+        """Set the limits of any queue, even one not declared in code. Return it without its usage.
+
+        The limits take effect within 10 seconds. A limit that you omit is reset to the one in code,
+        even if an earlier call changed it. Only services may call this.
+        """
+        rated = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
+        limits = {"slots": slots, "rate": rated, "max_waiting": max_waiting}
+        body = {key: value for key, value in limits.items() if value is not None}
+        answer = self._api.call("PUT", f"/queues/{part(name)}", body)
+        return Queue.of(self._object(answer))
+
+    def reset_queue(self, name: str) -> None:
+        """Reset a queue's limits to those in code. Only services may call this."""
+        self._api.call("DELETE", f"/queues/{part(name)}")
+
+    def place(self, job_id: str) -> Place:
+        """Return the reason for a job's wait and its position. Raises JobNotFound."""
+        return Place.of(self._object(self._api.read(f"/jobs/{part(job_id)}/place")))
+
+    def paused(self) -> tuple[Pause, ...]:
+        """Return the paused job types and queues."""
+        listed = self._object(self._api.read("/paused"))["paused"]
+        return tuple(Pause.of(each) for each in listed)
+
+    def pause(self, kind: str, name: str) -> Pause:
+        """Pause a `job_type` or a `queue` for every organization."""
+        answer = self._api.call("PUT", f"/paused/{part(kind)}/{part(name)}")
+        return Pause.of(self._object(answer))
+
+    def resume(self, kind: str, name: str) -> None:
+        """Resume a `job_type` or a `queue`."""
+        self._api.call("DELETE", f"/paused/{part(kind)}/{part(name)}")

@@ -1,0 +1,125 @@
+"""Turn error responses of the API into exceptions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners.client.connections import Answer
+from job_runners.client.errors import (
+    AccessDenied,
+    ApiBusy,
+    ApiError,
+    Conflict,
+    FailedTaskNotFound,
+    IdempotencyConflict,
+    InvalidRequest,
+    JobNotFound,
+    QueueNotFound,
+    ScheduleNotFound,
+    UnexpectedAnswer,
+    UniqueConflict,
+    WrongState,
+)
+
+BUSY = frozenset({429, 500, 502, 503, 504})
+
+_BY_SLUG: dict[str, type[ApiError]] = {
+    "idempotency-conflict": IdempotencyConflict,
+    "unique-conflict": UniqueConflict,
+    "wrong-state": WrongState,
+    "job-not-found": JobNotFound,
+    "failed-task-not-found": FailedTaskNotFound,
+    "queue-not-found": QueueNotFound,
+    "schedule-not-found": ScheduleNotFound,
+}
+_HINTS = {
+    "idempotency-conflict": "Use a new key for a new request.",
+    "unknown-job-type": "List the types with Client.job_types() or `jobs types`.",
+    "unknown-task": "List the tasks with Client.job_types() or `jobs types`.",
+    "moved-meanwhile": "Fetch it again and retry.",
+}
+_DENIED = {
+    (401, True): "The token may have expired, or have another issuer or audience.",
+    (401, False): "This API accepts tokens, not signatures. Pass token=.",
+    (403, True): "This API may accept only signed calls, or the token's role may be too low.",
+    (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
+}
+_MAX_EXCERPT = 200  # characters of another server's body that a message shows
+
+
+def problem_of(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object of an answer, or an empty one if it isn't an object."""
+    try:
+        body = answer.json
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Return the wait in seconds that the header Retry-After (a number or a time) asks for."""
+    value = answer.headers.get("Retry-After")
+    if not value:
+        return None
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
+    """Return the exception for an error response or an unexpected one."""
+    body, status, wait = problem_of(answer), answer.status, retry_after(answer)
+    slug = str(body.get("type", "")).removeprefix("urn:job-runners:")
+    text = summary(body) or f"{url} answered {status}: {_excerpt(answer, body)}."
+    if status < 400:
+        where = answer.headers.get("Location")
+        text = f"{url} answered with a redirect to {where}." if where else text
+        hint = (
+            "Check that this is the address of a Job Runners API. The client sends no credentials "
+            "to a redirect."
+        )
+        return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
+    kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
+    if kind is AccessDenied and "status" not in body:  # API Gateway gives no reason
+        hint = _DENIED[(status, with_token)]
+    elif kind is ApiBusy:
+        hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
+    return kind(text, hint, status=status, body=body, retry_after=wait)
+
+
+def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
+    if slug in _BY_SLUG:
+        return _BY_SLUG[slug]
+    if status in (401, 403):
+        return AccessDenied
+    if status in BUSY:
+        return ApiBusy
+    if "detail" not in body:
+        return UnexpectedAnswer
+    return Conflict if status == 409 else InvalidRequest
+
+
+def summary(body: Mapping[str, Any]) -> str:
+    """Return the API's description of the problem in sentences, or "" if another server
+    answered."""
+    fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
+    if fields:
+        return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."
+    return str(body.get("detail") or "")
+
+
+def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the invalid fields of a request, as the API lists them."""
+    listed = body.get("errors")
+    entries = listed if isinstance(listed, list) else []
+    return [each for each in entries if isinstance(each, dict) and {"field", "why"} <= each.keys()]
+
+
+def _excerpt(answer: Answer, body: Mapping[str, Any]) -> str:
+    text = str(body.get("message") or answer.text[:_MAX_EXCERPT] or "nothing")
+    return "".join(each if each.isprintable() else " " for each in text).strip().rstrip(".")

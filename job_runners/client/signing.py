@@ -1,0 +1,163 @@
+"""Sign calls with AWS credentials (Signature Version 4), or add a bearer token."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+from job_runners.client.credentials import Credentials
+
+# Headers that proxies may change, or that belong to one connection.
+_UNSIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
+_PORTS = {"https": 443, "http": 80}
+
+
+class Access(Protocol):
+    """A way to authorize calls."""
+
+    @property
+    def uses_token(self) -> bool:
+        """Whether calls have a token. Otherwise they are signed."""
+
+    def headers(
+        self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the call's headers with its authorization."""
+
+    def renew(self) -> bool:
+        """Forget the refused credentials. Return whether others are available."""
+
+
+class Signer:
+    """Signs calls to HTTP APIs in one region."""
+
+    uses_token = False
+
+    def __init__(self, credentials: Callable[[], Credentials], region: str) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._last: Credentials | None = None
+
+    def headers(
+        self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the call's headers with its signature."""
+        # Read all parts at once, at each call, because temporary credentials are renewed.
+        self._last = self._credentials()
+        return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
+
+    def renew(self) -> bool:
+        """Forget the refused credentials. Return whether the current ones are different."""
+        forget = getattr(self._credentials, "forget", None)
+        if forget is not None:
+            forget()
+        return self._last is not None and self._credentials() != self._last
+
+
+class Bearer:
+    """Adds a bearer token. If the token is a function, the client calls it before each request."""
+
+    uses_token = True
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        self._token = token
+        self._last = ""
+
+    def headers(
+        self,
+        method: str,  # noqa: ARG002 - the same signature as in Signer
+        url: str,  # noqa: ARG002
+        data: bytes | None,  # noqa: ARG002
+        headers: Mapping[str, str],
+    ) -> dict[str, str]:
+        """Return the call's headers with the token."""
+        self._last = self._token if isinstance(self._token, str) else self._token()
+        return {**headers, "Authorization": f"Bearer {self._last}"}
+
+    def renew(self) -> bool:
+        """Return whether the function now returns another token than the refused one."""
+        return not isinstance(self._token, str) and self._token() != self._last
+
+
+def sign(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body_digest: str,
+    credentials: Credentials,
+    region: str,
+    service: str,
+    *,
+    moment: float | None = None,
+) -> dict[str, str]:
+    """Return a call's headers with its signature.
+
+    These are `Authorization`, `X-Amz-Date` and, for temporary credentials, `X-Amz-Security-Token`.
+    The URL's path and query must be percent-encoded, and are sent unchanged. `body_digest` is the
+    body's SHA-256 in hexadecimal. `moment` is in seconds since 1970 (default: now).
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
+    signed = {**headers, "X-Amz-Date": stamp}
+    if credentials.session_token:
+        signed["X-Amz-Security-Token"] = credentials.session_token
+    parts = urlsplit(url)
+    canonical = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
+    canonical.setdefault("host", _host(url))
+    names = sorted(canonical.keys() - _UNSIGNED)
+    # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
+    path = parts.path or "/"
+    path = path if service == "s3" else quote(_normalized(path), safe="/~")
+    query = "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
+    request = "\n".join(
+        [
+            method.upper(),
+            path,
+            query if parts.query else "",
+            *(f"{name}:{canonical[name]}" for name in names),
+            "",
+            ";".join(names),
+            body_digest,
+        ]
+    )
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    key = f"AWS4{credentials.secret_key}".encode()
+    # Each digest is the key of the next one. The last is the signature.
+    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signed["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={';'.join(names)}, Signature={key.hex()}"
+    )
+    return signed
+
+
+def _pair(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return name, value
+
+
+def _host(url: str) -> str:
+    """Return the header Host as http.client sends it."""
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    name = f"[{name}]" if ":" in name else name
+    return name if parts.port in (None, _PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
+
+
+def _normalized(path: str) -> str:
+    """Return a path without empty segments, `.` and `..`."""
+    segments: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return "/" + "/".join(segments) + ("/" if path.endswith("/") and segments else "")
+
+
+def sha256(data: bytes | None) -> str:
+    """Return the SHA-256 of a body in hexadecimal."""
+    return hashlib.sha256(data or b"").hexdigest()

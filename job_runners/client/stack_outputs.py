@@ -1,0 +1,125 @@
+"""Find a deployed stack by its name with one signed call to CloudFormation, without an SDK."""
+
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+from urllib.parse import quote, urlencode
+
+from job_runners.client.addresses import endpoint
+from job_runners.client.connections import Answer, Connections
+from job_runners.client.credentials import Credentials
+from job_runners.client.errors import AccessDenied, ApiBusy, NoAnswer, StackNotFound
+from job_runners.client.repeating import pause
+from job_runners.client.signing import sha256, sign
+from job_runners.values import Value
+
+_TRIES = 4
+_THROTTLED = ("Throttling", "RequestLimitExceeded")
+
+
+class Outputs(Value):
+    """The outputs of a stack that a client needs."""
+
+    api_url: str
+    bucket_name: str
+
+
+def find_outputs(name: str, region: str, credentials: Credentials, timeout: float) -> Outputs:
+    """Return the API's URL and the bucket of a stack.
+
+    Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
+    """
+    url, is_local = endpoint("cloudformation", region)
+    answer = _describe(name, url, region, credentials, timeout)
+    if answer.status != 200:
+        _raise_error(name, region, answer)
+    outputs = _parse_outputs(answer.text)
+    try:
+        return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
+    except KeyError as missing:
+        raise StackNotFound(
+            f"Stack {name} in {region} has no output {missing}.",
+            "Check that it is a Job Runners stack, that its deploy completed, and that its version "
+            "isn't older than the client's.",
+        ) from None
+
+
+def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
+    """Return the URL of a stack's API. Raises KeyError.
+
+    `endpoint_url` is the URL of the local AWS if the stack is there, otherwise empty. On a local
+    AWS, the host in the output ApiUrl doesn't exist.
+    """
+    if endpoint_url:
+        return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
+    return outputs["ApiUrl"]
+
+
+def _describe(name: str, url: str, region: str, credentials: Credentials, timeout: float) -> Answer:
+    parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
+    data = urlencode(parameters, quote_via=quote).encode()
+    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+    with Connections(url, timeout) as connections:
+        for attempt in range(1, _TRIES + 1):
+            headers = sign(
+                "POST", f"{url}/", plain, sha256(data), credentials, region, "cloudformation"
+            )
+            try:
+                answer = connections.send("POST", f"{url}/", data, headers)
+            except NoAnswer:
+                if attempt == _TRIES:
+                    raise
+            else:
+                if not _is_temporary(answer):
+                    return answer
+            time.sleep(pause(attempt, None))
+    return answer
+
+
+def _is_temporary(answer: Answer) -> bool:
+    return answer.status >= 500 or (answer.status == 400 and error_of(answer)[0] in _THROTTLED)
+
+
+def _raise_error(name: str, region: str, answer: Answer) -> NoReturn:
+    code, message = error_of(answer)
+    if "does not exist" in message:
+        raise StackNotFound(
+            f"Stack {name} doesn't exist in {region} in the account of these credentials.",
+            "Check the name and the region (region=, AWS_REGION).",
+        )
+    text = f"CloudFormation answered {answer.status} for stack {name}: {message or code}."
+    if _is_temporary(answer):
+        raise ApiBusy(text, "Try again in a moment.", status=answer.status)
+    hint = "Allow cloudformation:DescribeStacks, or pass url= instead of stack=."
+    raise AccessDenied(text, hint, status=answer.status)
+
+
+def _parse_outputs(text: str) -> dict[str, str]:
+    from xml.etree import ElementTree as Xml
+
+    root = Xml.fromstring(text)  # noqa: S314 - CloudFormation's, over TLS
+    pairs = root.iterfind(".//{*}Outputs/{*}member")
+    return {
+        each.findtext("{*}OutputKey", ""): each.findtext("{*}OutputValue", "") for each in pairs
+    }
+
+
+def error_of(answer: Answer) -> tuple[str, str]:
+    """Return the code and the message of an AWS error in XML, or empty strings."""
+    from xml.etree import ElementTree as Xml
+
+    try:
+        root = Xml.fromstring(answer.text)  # noqa: S314 - an AWS service's, over TLS
+    except Xml.ParseError:
+        return "", ""
+    found = [
+        each.text or ""
+        for name in ("Code", "Message")
+        for each in root.iter()
+        if _has_name(each.tag, name)
+    ]
+    return (found[0], found[1]) if len(found) == 2 else ("", "")
+
+
+def _has_name(tag: str, name: str) -> bool:
+    return tag.rpartition("}")[2] == name

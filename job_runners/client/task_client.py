@@ -1,0 +1,59 @@
+"""The client's calls about tasks, which are not tracked."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from job_runners.client.base_client import PAGE, BaseClient, part, traced
+from job_runners.client.errors import FailedTaskNotFound
+from job_runners.client.models import FailedTask
+
+_UNSENT = frozenset({"not-sent", "unavailable"})  # problems that mean that nothing was sent
+
+
+class TaskClient(BaseClient):
+    """The calls about tasks. Use Client instead."""
+
+    def dispatch_task(
+        self,
+        task_name: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        traceparent: str | None = None,
+    ) -> str | None:
+        """Send a task and return its id. The task's log lines have the id, too.
+
+        A task may be lost or delivered twice. If that matters, dispatch a job. The call is repeated
+        only if the task was certainly not sent. If that is unknown, this raises OutcomeUnknown: if
+        you send the task again, it may run twice. Return None if the API is too old to return an
+        id.
+        """
+        body = {"task_name": task_name, "payload": dict(payload or {})}
+        answer = self._api.call_once(
+            "POST", "/tasks", body, headers=traced(traceparent), not_done=_UNSENT
+        )
+        task_id: str | None = self._object(answer).get("id")
+        return task_id
+
+    def failed_tasks(self, *, page_size: int = PAGE) -> Iterator[FailedTask]:
+        """Yield the tasks that failed permanently in the last week, latest dispatch first.
+
+        Only services may call this.
+        """
+        return self._pages("/tasks/failed", "tasks", {"limit": page_size}, FailedTask.of)
+
+    def redrive_task(self, task_id: str) -> str | None:
+        """Resend a failed task with its payload, and return its new id.
+
+        Return None if an earlier attempt of this call resent the task and the resent task has
+        already started. The task stays in `failed_tasks` until it starts, and starts once, even if
+        you call this several times. Raises FailedTaskNotFound, and Conflict if its payload wasn't
+        kept. Only services may call this.
+        """
+        try:
+            answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
+        except FailedTaskNotFound as gone:
+            if not gone.repeated:  # otherwise an earlier attempt of this call sent it
+                raise
+            return None
+        new_id: str = self._object(answer)["id"]
+        return new_id

@@ -1,0 +1,124 @@
+"""Upload files to the stack's bucket with a signed PUT.
+
+The HTTP API accepts no files, because API Gateway limits requests to 10 MB.
+"""
+
+import hashlib
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+from urllib.parse import quote
+
+from job_runners.client.addresses import endpoint
+from job_runners.client.connections import Answer, Connections
+from job_runners.client.credentials import Credentials
+from job_runners.client.errors import NoAnswer, UploadRefused
+from job_runners.client.repeating import pause
+from job_runners.client.signing import sign
+from job_runners.client.stack_outputs import error_of
+
+_TRIES = 4
+_LARGEST = 5 * 1024**3  # bytes: the limit of one PUT
+# Control characters and backslashes, and segments that are empty, `.` or `..`.
+_INVALID = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
+_CHUNK = 1024 * 1024
+
+
+class Uploads:
+    """The bucket of a stack. `timeout` is the seconds to wait without any progress."""
+
+    def __init__(
+        self, bucket: str, region: str, credentials: Callable[[], Credentials], timeout: float
+    ) -> None:
+        self._bucket = bucket
+        self._region = region
+        self._credentials = credentials
+        self._timeout = timeout
+
+    def put(self, source: "str | os.PathLike[str] | bytes", key: str) -> None:
+        """Upload a file or bytes under a key, and replace an existing object.
+
+        Raises UploadRefused, NoAnswer, and OSError for a file that can't be read.
+        """
+        if isinstance(source, bytes):
+            self._put(lambda: io.BytesIO(source), key)
+        else:
+            path = source
+            self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - the caller closes it
+
+    def _put(self, open_file: Callable[[], BinaryIO], key: str) -> None:
+        digest, size = _measure(open_file)
+        if size > _LARGEST:
+            raise UploadRefused(
+                f"The file has {size:,} bytes. The limit of one upload is {_LARGEST:,}.",
+                "Upload it in parts with aws s3 cp.",
+                status=0,
+                code="EntityTooLarge",
+            )
+        url = self._url(key)
+        plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
+        with Connections(url, self._timeout) as connections:
+            for attempt in range(1, _TRIES + 1):
+                headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
+                try:
+                    answer = connections.send("PUT", url, open_file, headers)
+                except NoAnswer:
+                    if attempt == _TRIES:
+                        raise
+                else:
+                    if answer.status == 200:
+                        return
+                    if answer.status < 500 or attempt == _TRIES:
+                        raise _refusal(self._bucket, key, answer)
+                time.sleep(pause(attempt, None))
+
+    def _url(self, key: str) -> str:
+        endpoint_url, is_local = endpoint("s3", self._region)
+        path = quote(key, safe="/~")
+        if is_local or "." in self._bucket:  # S3's certificate doesn't cover names with a dot
+            return f"{endpoint_url}/{self._bucket}/{path}"
+        return f"https://{self._bucket}.{endpoint_url.removeprefix('https://')}/{path}"
+
+
+def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
+    """Return the key of an upload, in the organization's folder, which its jobs can read.
+
+    Raises ValueError if there is no name, or if the name isn't a path below that folder.
+    """
+    if name is None:
+        if isinstance(source, bytes):
+            raise ValueError("The bytes have no name. Pass name=.")
+        name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is slow to import
+    if _INVALID.search(name):
+        raise ValueError(f"{name!r} isn't a valid name. Pass one such as may/list.csv.")
+    key = f"uploads/{organization}/{name}"
+    if len(key.encode()) > 1024:
+        raise ValueError("The name is too long. The key may have at most 1024 bytes.")
+    return key
+
+
+def _measure(open_file: Callable[[], BinaryIO]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with open_file() as file:
+        while part := file.read(_CHUNK):
+            digest.update(part)
+            size += len(part)
+    return digest.hexdigest(), size
+
+
+def _refusal(bucket: str, key: str, answer: Answer) -> UploadRefused:
+    code, message = error_of(answer)
+    hint = {
+        403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
+        404: "Check the bucket's name.",
+        301: "The bucket is in another region. Pass region=.",
+    }.get(answer.status, "Try again in a moment." if answer.status >= 500 else "")
+    return UploadRefused(
+        f"S3 answered {answer.status} for {key}: {message or code or 'no reason given'}.",
+        hint,
+        status=answer.status,
+        code=code,
+    )

@@ -1,0 +1,118 @@
+"""The actions of a job's owner: cancel it, retry it, delete it."""
+
+from typing import Any
+
+from job_runners.engine.dispatch import quota
+from job_runners.engine.lines import admission
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.sending import (
+    Send,
+    require_sender,
+    send_admitted_follower,
+    send_if_unclaimed,
+)
+from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
+from job_runners.store import blobs, owner_verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.work import Job, context
+
+_TRIES = 3  # how often a cancel is tried if the job changes between the read and the write
+
+
+def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
+    """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
+
+    The worker stops the job at the next written checkpoint, or when the leg or attempt ends. The
+    returned row is canceled, or records the request. If a canceled job had a slot, the
+    next job in its line gets the slot, and `send` sends that job.
+
+    Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
+    """
+    for _ in range(_TRIES):
+        if row.status is Status.CANCELLED:
+            return row
+        if row.status.finished:
+            raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
+        before, running = row, row.status is Status.RUNNING
+        try:
+            stop = owner_verbs.request_cancel if running else owner_verbs.cancel
+            stopped = stop(row, by=context.recorded_author())
+            telemetry.cancelled_by_owner(stopped)
+            send_admitted_follower(stopped, send)
+            return stopped
+        except PreconditionFailed as refused:
+            if refused.row is None:
+                raise
+            row, last = refused.row, refused
+        finally:
+            if not running:  # even if the response was lost, the job's slot may be free
+                admission.admit_waiting_after(before, send)
+    raise last
+
+
+def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
+    """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
+
+    Raises WrongState, InvalidPayload, UnknownJobType, and MissingObject if its payload is gone.
+    Raises RunnerCannotResend if the runner can't send it, and PreconditionFailed if it changed in
+    the meantime. Raises UniqueConflict if it is unique and another job has taken its key.
+    """
+    from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
+
+    if row.status not in (Status.FAILED, Status.CANCELLED):
+        raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
+    job = registry().job(row.job_type)
+    send = require_sender(send, row.job_type, "is to be sent again")
+    if payload is not None:
+        registry().new_job_payload(row.job_type, payload)
+        payload = None if _has_payload(row, payload) else payload
+    max_attempts = job.retry.max_attempts if job.retry else 1
+    by = context.recorded_author()
+    unique_key = _unique_key(job, row, payload)
+    with tracing.dispatching(row.job_type):
+        try:
+            row = owner_verbs.requeue(
+                row,
+                max_attempts=max_attempts,
+                payload=payload,
+                by=by,
+                counted=quota.is_on(),
+                unique_key=unique_key,
+            )
+        except KeyTaken as taken:
+            raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
+        telemetry.queued_again(row)
+        send_if_unclaimed(row, send)
+    return row
+
+
+def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
+    """Return the unique key of a job that is queued again, by its type's current rule.
+
+    Return None if the job type isn't unique.
+    """
+    if job.unique is None:
+        return None
+    given = blobs.get(row.payload, row.payload_key) if payload is None else payload
+    model = registry().job_payload(row.job_type, given)
+    return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, model)
+
+
+def _has_payload(row: JobRequest, payload: Any) -> bool:
+    try:
+        own = blobs.get(row.payload, row.payload_key)
+    except MissingObject:
+        return False
+    return blobs.canonical_json(own) == blobs.canonical_json(payload)
+
+
+def delete(row: JobRequest) -> None:
+    """Delete a finished job with its payload, result and files.
+
+    Raises WrongState if it hasn't ended, and PreconditionFailed if it changed in the meantime.
+    """
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "deleted, so cancel it first", "that has ended")
+    owner_verbs.delete(row)
+    telemetry.deleted(row)

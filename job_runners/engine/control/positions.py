@@ -1,0 +1,83 @@
+"""Find the cause of a job's wait, and the job's position among those with the same cause."""
+
+from typing import NamedTuple
+
+from job_runners.store import waiting
+from job_runners.store.job_request import JobRequest, job_id_of
+from job_runners.store.line_items import WAITING
+from job_runners.store.pauses import Kind
+from job_runners.store.waiting import Waiting
+from job_runners.work.queues import WHOLE_QUEUE, Queue
+
+LINE = "line"
+JOB = "job"
+
+
+class WaitsFor(NamedTuple):
+    """The cause of a job's wait: a pause, its turn in a line, or another job that has its key.
+
+    `kind` is "job_type", "queue", "line" or "job". `name` is the name of the job type or queue, or
+    the id of the other job. `key` is the key of the line, and None for the other kinds.
+    """
+
+    kind: str
+    name: str
+    key: str | None = None
+
+
+class Place(NamedTuple):
+    """The position of a job. `ahead` describes the jobs before it, or is None if it doesn't wait.
+
+    `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
+    organizations take turns in the line, or if the caller may not know about the jobs of others.
+    """
+
+    waits_for: WaitsFor | None = None
+    ahead: Waiting | None = None
+    of_organization: bool = False
+
+
+def waits_for(row: JobRequest) -> WaitsFor | None:
+    """Return the cause of a job's wait.
+
+    Return None if it doesn't wait, or if only newer code knows the cause.
+    """
+    if row.follows is not None:
+        return WaitsFor(JOB, job_id_of(row.follows))
+    kind, _, name = (row.held_by or "").partition("#")
+    if kind in list(Kind):
+        return WaitsFor(kind, name)
+    if kind == LINE:
+        name, _, key = name.partition("#")  # no name or key contains "#"
+        return WaitsFor(kind, name, key)
+    return None
+
+
+def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
+    """Return the cause of a job's wait, without its key if the key may be a value of the payload.
+
+    Only the key of the whole queue, and the keys of the job's organization and campaign, are never
+    values of the payload.
+    """
+    if found is None or found.key in _keys_without_payload(row):
+        return found
+    return found._replace(key=None)
+
+
+def _keys_without_payload(row: JobRequest) -> set[str]:
+    job = (row.organization_id, row.campaign_id, None)
+    per = ("organization_id", "campaign_id")
+    return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*job) for each in per}
+
+
+def place_of(row: JobRequest, seen_by: str | None) -> Place:
+    """Return the position of a job, as far as the caller may know it.
+
+    `seen_by` is the caller's organization, or None for a service.
+    """
+    found = waits_for(row)
+    if found is None:
+        return Place()
+    own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
+    counts_own = own_group or (seen_by is not None and row.follows is None)
+    return Place(found, waiting.ahead_of(row, seen_by), counts_own)

@@ -1,0 +1,85 @@
+"""Send a failed task again, under a new id. Only one of its new messages may begin the task.
+
+So a caller that got no response can repeat the request, and two callers at once do no harm.
+"""
+
+import json
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, may_pass, retry_until
+from job_runners.engine import configured
+from job_runners.engine.registry.errors import (
+    CannotBegin,
+    FailedTaskNotFound,
+    NotRedriven,
+    PayloadNotKept,
+)
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.engine.wire.sending import require_sender
+from job_runners.errors import SendFailed
+from job_runners.store.job_request import new_id
+from job_runners.work import context
+
+_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that begins a task
+
+
+def redrive(task_id: str) -> TaskMessage:
+    """Send a failed task again, from its first attempt. Return the message.
+
+    The task's record stays until a worker begins the task. Before anything is sent, this raises
+    FailedTaskNotFound, PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend. If the
+    send fails, it raises NotRedriven.
+    """
+    from job_runners.store import failed_tasks  # imported here because other work doesn't need it
+
+    record = failed_tasks.find(task_id)
+    if record is None:
+        raise FailedTaskNotFound(task_id)
+    if record.payload is None:
+        raise PayloadNotKept(task_id)
+    send = require_sender(configured.sender(), record.task_name, "failed and is to be sent again")
+    payload = json.loads(record.payload)
+    registry().task_payload(record.task_name, payload)
+    new_task_id = failed_tasks.redrive(task_id)
+    if new_task_id is None:
+        raise FailedTaskNotFound(task_id)
+    message = TaskMessage(
+        id=new_task_id,
+        name=record.task_name,
+        payload=payload,
+        request_id=context.request_id.get(),
+        traceparent=tracing.current(),
+        redrives=task_id,
+        send_id=new_id(),
+    )
+    try:
+        send(message)
+    except SendFailed as error:
+        raise NotRedriven(task_id, error) from error
+    return message
+
+
+def may_begin(message: TaskMessage) -> bool:
+    """Return whether a task may begin. Of the messages that resend a failed task, only one may.
+
+    Raises CannotBegin if the table doesn't answer. The same message may then try again later.
+    """
+    if message.redrives is None or message.send_id is None:
+        return True
+    from job_runners.store import failed_tasks
+
+    record, send_id = message.redrives, message.send_id
+    try:
+        begun = retry_until(
+            clock.now() + _RECORD_TIME,
+            lambda: failed_tasks.begin(record, redriven_as=message.id, send_id=send_id),
+        )
+    except AWS_ERRORS as error:
+        if may_pass(error):
+            raise CannotBegin(record, error) from error
+        raise
+    if not begun:
+        telemetry.task_begun_elsewhere()
+    return begun

@@ -1,0 +1,1 @@
+"""Accept new work: check it, save it, send it."""

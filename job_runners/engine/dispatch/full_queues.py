@@ -1,0 +1,45 @@
+"""Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
+
+A process counts a line at most every 10 seconds, and a job isn't counted before it is parked. So
+the jobs that are dispatched in those seconds may exceed `max_waiting`. Counting reads every entry
+of the line, so a line with a large `max_waiting` is counted less often.
+"""
+
+from contextlib import suppress
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.errors import QueueFull
+from job_runners.store.limits import Limits
+from job_runners.store.line_entries import count_waiting
+
+_CACHED = QueueFull.retry_after * clock.SECOND
+_MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
+_MAX_CACHED = 1_000  # lines
+# By queue, key and max_waiting: when the line was counted, and whether it was full.
+_full: dict[tuple[str, str, int], tuple[int, bool]] = {}
+
+
+def refuse_if_full(queue_name: str, key: str, limits: Limits) -> None:
+    """Raise QueueFull if the line has reached its `max_waiting`."""
+    if _is_full(queue_name, key, limits.max_waiting):
+        raise QueueFull(queue_name, limits.max_waiting)
+
+
+def forget_cache() -> None:
+    """Count again at the next call. For tests."""
+    _full.clear()
+
+
+def _is_full(queue_name: str, key: str, max_waiting: int) -> bool:
+    now = clock.now()
+    counted_at, full = _full.get((queue_name, key, max_waiting), (-clock.DAY, False))
+    if 0 <= now - counted_at < _CACHED * max(1, max_waiting // _MAX_COUNTED):
+        return full
+    if len(_full) >= _MAX_CACHED:
+        _full.clear()
+    full = False
+    with suppress(*AWS_ERRORS):  # accept the job if the line can't be counted
+        full = count_waiting(queue_name, key, max_waiting) >= max_waiting
+    _full[queue_name, key, max_waiting] = (now, full)
+    return full

@@ -1,0 +1,287 @@
+"""Answer requests for unique jobs, and admit jobs that follow another.
+
+The transaction that saves the row also takes the key. If another job has the key, the request reads
+that job and applies the rule of the job type (`Unique`): refuse, replace, or return that job. A
+request that loses a race starts again.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from job_runners import clock
+from job_runners.engine.lines import admission
+from job_runners.engine.lines.limits import current_key
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send, next_due_at, send_or_leave_due
+from job_runners.errors import PreconditionFailed, UniqueConflict
+from job_runners.store import answers, uniqueness, verbs
+from job_runners.store.answers import Answer
+from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
+from job_runners.store.uniqueness import Free, Held, KeyTaken
+from job_runners.store.verbs import replacing
+from job_runners.store.verbs.replacing import Wanted
+from job_runners.store.verbs.saving import NewJob
+from job_runners.work import Unique
+from job_runners.work.definitions import LONGEST_WAIT
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_TRIES = 6  # how often a request is tried if other requests keep changing the key first
+# The time until the timer's next check of a follower is as long as the follower has waited so far,
+# within these two bounds. Normally the end of the job that it follows admits it, so the check is
+# only a safeguard.
+_SOONEST_CHECK = 10 * clock.MINUTE
+_LATEST_CHECK = clock.HOUR
+
+
+class UniqueRequest(NamedTuple):
+    """A request for a unique job.
+
+    `new_job` is the job to save if the rule allows a new one, and `payload` is the model of its
+    payload. `new_job.job_id` is the id that the job must get, or None if any id will do.
+
+    `more_writes` are made in one transaction with the outcome of the request. If the outcome is an
+    existing job, the writes from `writes_if_answered`, for the same records, are made instead.
+    """
+
+    rule: Unique
+    key: str
+    new_job: NewJob
+    payload: "BaseModel"
+    more_writes: Sequence[RecordWrite]
+    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
+    send: Send | None
+
+
+def accept(request: UniqueRequest) -> JobRequest:
+    """Return the row that answers a request: a new one, or an existing one with a `duplicate`.
+
+    If the same request was answered before, return the same job.
+
+    Raises UniqueConflict if the rule refuses the request. Raises RaceLost if one of `more_writes`
+    is refused, and RowExists if there are `more_writes` and the job exists already. Raises
+    PreconditionFailed if other requests are faster at every try.
+    """
+    stale: Answer | None = None  # an earlier answer to this request, whose job is gone
+    for _ in range(_TRIES - 1):
+        with suppress(PreconditionFailed):
+            return _try_once(request, stale)
+        job_id = request.new_job.job_id
+        earlier = answers.find(job_id) if job_id is not None else None
+        if earlier is not None and earlier.row is not None:
+            return _answered_before(earlier.row, earlier.answer)
+        stale = earlier.answer if earlier is not None else None
+    return _try_once(request, stale)
+
+
+def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
+    """Return whether a request for this key is answered with an existing job.
+
+    That is so if the request was answered this way before. It is also so if another job has the key
+    and the request would not create a follower of that job.
+    """
+    answered = answers.find(job_id) if job_id is not None else None
+    if answered is not None and answered.row is not None:
+        return True
+    found = uniqueness.look(key)
+    if not isinstance(found, Held):
+        return False
+    follows = rule.then == "again" and found.follower is None and found.holder.has_begun
+    return not follows
+
+
+def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
+    """Admit a follower if the job that it follows has ended without admitting it.
+
+    Return whether the follower was admitted. If not, postpone its row, so that the timer checks it
+    later. Raises PreconditionFailed if another process admits the follower first.
+    """
+    key = row.unique_key or ""
+    found = uniqueness.look(key)
+    if isinstance(found, Free):
+        try:
+            follower = uniqueness.admit_follower(key, row, found)
+        except RaceLost as lost:
+            telemetry.race_lost(lost)
+        else:
+            send_or_leave_due(follower, send, follower.starts_in / clock.SECOND)
+            return True
+    verbs.postpone(row, next_check(row), Lane.PARKED)
+    return False
+
+
+def next_check(row: JobRequest) -> int:
+    """Return when the timer next checks a follower."""
+    waited = clock.now() - (row.waiting_since or clock.now())
+    return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
+
+
+# --- one try --------------------------------------------------------------------------------------
+
+
+def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+    """Return the row that answers the request.
+
+    `stale` is an earlier answer to this request, whose job is gone. Raises PreconditionFailed if
+    another process was faster, and the errors of `accept`.
+    """
+    try:
+        return _save_or_apply_rule(request, stale)
+    except RowExists as existing:
+        if request.more_writes:
+            raise
+        return _saved_before(existing.row)
+    except RaceLost as lost:
+        if any(each.record is one.record for each in lost.lost for one in request.more_writes):
+            raise
+        raise uniqueness.overtaken("accept", request.new_job.job_id or "(new job)") from lost
+
+
+def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+    # A request that replaces usually finds an existing job, so reading first is cheaper.
+    if request.rule.on_conflict == "replace":
+        found = uniqueness.look(request.key)
+        if isinstance(found, Held):
+            return _apply_rule(request, found, stale)
+    try:
+        return verbs.save(request.new_job, more_writes=_writes_of_new(request, stale))
+    except KeyTaken as taken:
+        return _apply_rule(request, taken.held, stale)
+
+
+def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+    """Apply the rule to a key that another job has.
+
+    Raises RowExists if that job, or its follower, has the id of the request's own job.
+    """
+    holder, rule = held.holder, request.rule
+    for row in (holder, held.follower):
+        if row is not None and row.id == request.new_job.job_id:
+            raise RowExists(row)
+    if rule.on_conflict == "refuse":
+        raise UniqueConflict(holder.job_type, holder.id)
+    if rule.on_conflict == "replace":
+        waiting = held.follower or holder
+        if not waiting.has_begun:
+            return _replace(request, waiting, stale)
+        if rule.then == "again":
+            return _follow(request, held, stale)
+    return _return_existing(request, holder, stale)
+
+
+def _return_existing(
+    request: UniqueRequest, holder: JobRequest, stale: Answer | None
+) -> JobRequest:
+    if writes := _writes_of_answer(request, holder, Outcome.RETURNED, stale):
+        write_all(writes)
+    holder.duplicate = DuplicateOutcome(Outcome.RETURNED)
+    return holder
+
+
+def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+    follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
+    row = verbs.save(follower, follows=held, more_writes=_writes_of_new(request, stale))
+    row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
+    return row
+
+
+def _replace(request: UniqueRequest, waiting: JobRequest, stale: Answer | None) -> JobRequest:
+    wanted = _wanted(request, waiting)
+    writes = _writes_of_answer(request, waiting, Outcome.REPLACED, stale)
+    try:
+        row = replacing.replace(waiting, wanted, writes)
+    finally:  # even if the response was lost, the job's slot may be free
+        admission.admit_waiting_after(waiting, request.send)
+    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
+    return row
+
+
+def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
+    """Return the payload, time and options that the waiting job gets from the request.
+
+    Requests may postpone the job by at most the rule's `at_most`, from the start time that the
+    first request asked for.
+    """
+    new_job, rule = request.new_job, request.rule
+    first = waiting.first_run_at or waiting.created_at
+    max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
+    run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
+    later = run_at > clock.now()
+    return Wanted(
+        payload=new_job.payload,
+        campaign_id=new_job.campaign_id,
+        queue_key=current_key(
+            waiting.queue_key,
+            waiting.queue_name,
+            new_job.organization_id,
+            new_job.campaign_id,
+            request.payload,
+        ),
+        max_attempts=new_job.max_attempts,
+        run_at=run_at if later else None,
+        due_at=next_due_at(run_at, request.send) if later else None,
+        first_run_at=first,
+    )
+
+
+def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
+    """Return the writes that go with a new row, refused if the request was answered before."""
+    job_id = request.new_job.job_id
+    check = [answers.no_answer_check(job_id, stale)] if job_id is not None else []
+    return [*request.more_writes, *check]
+
+
+def _writes_of_answer(
+    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale: Answer | None
+) -> list[RecordWrite]:
+    """Return the writes that record an existing job as the answer."""
+    more_writes = (
+        request.writes_if_answered(row, outcome)
+        if request.writes_if_answered
+        else request.more_writes
+    )
+    job_id = request.new_job.job_id
+    if job_id is None:
+        return [*more_writes]
+    given = answers.answer_writes(job_id, row, outcome, request.new_job.request_hash, stale)
+    return [*more_writes, *given]
+
+
+# --- earlier answers ------------------------------------------------------------------------------
+
+
+def _answered_before(row: JobRequest, answer: Answer) -> JobRequest:
+    """Return the existing job that the same request was answered with before."""
+    row.duplicate = DuplicateOutcome(answer.outcome, before=True)
+    row.request_hash = answer.request_hash
+    return row
+
+
+def _saved_before(row: JobRequest) -> JobRequest:
+    """Return the job that the same request has created before."""
+    if row.followed:
+        row.duplicate = DuplicateOutcome(Outcome.FOLLOWS, before=True)
+    return row
+
+
+def _has_message(before: JobRequest, after: JobRequest) -> bool:
+    """Return whether a message about the job with the new payload is under way, or none is needed.
+
+    `before` and `after` are the job's row before and after the payload was replaced. If a message
+    arrives too early, the worker sends it again with the remaining delay. So one message is enough,
+    however often the job is postponed.
+    """
+    if after.status is Status.QUEUED:
+        return before.status is Status.QUEUED
+    if after.status is not Status.SCHEDULED:
+        return True
+    run_at, before_at = after.run_at or 0, before.run_at or 0
+    if before.status is Status.SCHEDULED:
+        # If the message of a scheduled job was sent, the job is due after its start time. Otherwise
+        # it is due at its start time.
+        was_sent = (before.due_at or 0) > before_at
+        return was_sent and run_at >= before_at
+    return before.status is Status.QUEUED

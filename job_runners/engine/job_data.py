@@ -1,0 +1,97 @@
+"""The data of a job to dispatch."""
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from job_runners import clock, names
+from job_runners.work.definitions import LONGEST_WAIT
+
+
+def _not_dots(name: str) -> str:
+    if name in names.DOTS:
+        raise ValueError("must be more than dots")
+    return name
+
+
+def _not_a_number(value: Any) -> Any:
+    """Refuse seconds since 1970. They have no time zone, but pydantic accepts them, even as
+    text."""
+    number = isinstance(value, int | float)
+    if number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
+        raise ValueError("must be a time with a time zone, such as 2026-05-04T09:30:00+02:00")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME),
+    AfterValidator(_not_dots),
+]
+
+
+class JobData(BaseModel):
+    """A job to dispatch.
+
+    Creating one checks it. Its payload is checked against its job's model at dispatch.
+    """
+
+    # Build the validator at first use, so that the start of a process doesn't wait for it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    job_type: str = Field(
+        min_length=1, max_length=128, description="The job type; GET /job-types lists them"
+    )
+    payload: dict[str, Any] = Field(default_factory=dict, description="The input of the job")
+    organization_id: Name = Field(
+        default="default",
+        description="The owner of the job; leave it at `default` in a single-tenant stack",
+    )
+    campaign_id: Name | None = None
+    queue_name: Name | None = Field(
+        default=None, description="The queue of the job; by default that of its job type"
+    )
+    run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(
+        default=None,
+        description="The earliest start, a time with a time zone, at most 30 days from now",
+    )
+    delay: float | None = Field(
+        default=None,
+        strict=True,
+        ge=0,
+        le=LONGEST_WAIT,
+        allow_inf_nan=False,
+        description="Seconds from now to the earliest start",
+    )
+    idempotency_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        pattern=names.KEY,
+        description="Within one organization, the same request under the same key is one job",
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.run_at is not None:
+            if self.delay is not None:
+                raise ValueError("give run_at or delay, not both")
+            if self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
+                raise ValueError("run_at may be at most 30 days from now")
+        return self
+
+    def starts_at(self) -> int:
+        """Return the job's earliest start, in milliseconds since 1970."""
+        if self.run_at is not None:
+            return int(self.run_at.timestamp() * clock.SECOND)
+        return clock.now() + int((self.delay or 0) * clock.SECOND)

@@ -1,0 +1,266 @@
+"""Admit the waiting jobs of a line while it has capacity.
+
+A line is one queue and one key, with its slots, its rate and its waiting jobs. It is stored as one
+DynamoDB partition. The process that frees a slot admits the next job of that line, and so does the
+process that parks a job there. If that process is killed first, the process that handles its
+failure record admits the job. If that fails too, the timer does. The work of one admission pass is
+bounded by the free capacity, not by the number of waiting jobs.
+
+If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
+the start: see `job_runners.engine.lines.wake_ups`.
+"""
+
+import threading
+
+from pynamodb.exceptions import PynamoDBException
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, conflicts, retry_until
+from job_runners.engine.lines import wake_ups
+from job_runners.engine.lines.limits import limits_of
+from job_runners.engine.lines.wake_ups import NextStep, WakeUps
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, QueueMessage
+from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.errors import PreconditionFailed
+from job_runners.store import line_entries, lines, pauses, used_keys, verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane
+from job_runners.store.line_items import LineItem
+from job_runners.store.lines import Line
+from job_runners.store.pauses import Kind
+from job_runners.store.queries import read
+from job_runners.store.transactions import RaceLost
+
+# How long one pass may take. Its caller has other work to finish.
+_MAX_TIME = 10 * clock.SECOND
+_RETRY_DELAY = 60.0  # seconds before the next try when AWS is unavailable
+# One pass quarantines at most this many unreadable rows. More than that points to another problem.
+_MAX_QUARANTINED = 10
+
+
+def admit_waiting(
+    queue_name: str,
+    queue_key: str,
+    send: Send | None,
+    *,
+    until: int | None = None,
+    thorough: bool = False,
+) -> None:
+    """Admit the waiting jobs of a line. If AWS fails, send a message that starts a later pass.
+
+    The pass stops at `until` (milliseconds since 1970) at the latest. The timer and the handler of
+    failure records pass `thorough`, because they stand in for a process that was killed. The pass
+    then checks every held slot, and doesn't wait for a wake-up that is overdue.
+    """
+    if send is None:
+        return
+    latest = clock.now() + _MAX_TIME
+    try:
+        admission_pass = _AdmissionPass(
+            queue_name, queue_key, send, min(until or latest, latest), thorough=thorough
+        )
+        admission_pass.run()
+    except Exception as error:  # noqa: BLE001 - the caller has recorded its outcome and must go on
+        telemetry.crashed(error)
+        if isinstance(error, AWS_ERRORS):
+            message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+            wake_ups.send_wake_up_or_leave_due(message, send, _RETRY_DELAY)
+
+
+def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
+    """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
+
+    `row` is the job as it was before the verb. A removed entry matters too, because this row's due
+    time may have been the only reason for the timer to check the line.
+    """
+    if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
+        admit_waiting(row.queue_name, row.queue_key, send)
+
+
+def admit_waiting_for_message(
+    message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
+) -> None:
+    """Admit the waiting jobs in the line of a message's job.
+
+    The process that had the message may have freed a slot or parked the job. It may then have been
+    killed, or have lost the response to its write, before it admitted the next job.
+    """
+    source = message if row is None else row
+    if source.queue_name is not None and source.queue_key is not None:
+        admit_waiting(source.queue_name, source.queue_key, send, thorough=thorough)
+
+
+class LineAdmissions:
+    """Admits the waiting jobs of each line at most once in a timer run, whose threads share it."""
+
+    def __init__(self, send: Send, until: int) -> None:
+        self._send = send
+        self._until = until
+        self._handled: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def admit_waiting(self, queue_name: str, queue_key: str) -> None:
+        """Admit the waiting jobs of a line, unless this run has done so."""
+        with self._lock:
+            if (queue_name, queue_key) in self._handled:
+                return
+            self._handled.add((queue_name, queue_key))
+        admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
+
+
+def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
+    """Admit the waiting jobs of the message's line at the pace of its rate.
+
+    Raises AWS errors.
+    """
+    if send is None:
+        return
+    # Stop halfway to the deadline at the latest.
+    until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
+    admission_pass = _AdmissionPass(
+        message.queue_name,
+        message.queue_key,
+        send,
+        until,
+        thorough=True,
+        pace=wake_ups.SHORT_WAIT,
+    )
+    retry_until(until, admission_pass.run)
+
+
+class _AdmissionPass:
+    """One pass over one line. It ends at `until`; for `pace` see `WakeUps`."""
+
+    def __init__(
+        self,
+        queue_name: str,
+        queue_key: str,
+        send: Send,
+        until: int,
+        *,
+        thorough: bool,
+        pace: int = 0,
+    ) -> None:
+        self._queue_name = queue_name
+        self._queue_key = queue_key
+        self._send = send
+        self._until = until
+        self._thorough = thorough
+        self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+        self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
+        # The held slots (number and grant) that this pass has compared with their holders' rows.
+        self._verified_slots: set[tuple[int, int | None]] = set()
+        self._quarantined = 0
+
+    def run(self) -> None:
+        """Admit one job after another until no capacity is left or no job waits."""
+        while self._try_step() is NextStep.READ_AGAIN:
+            if clock.now() >= self._until:
+                wake_ups.send_wake_up_or_leave_due(self._message, self._send, 0)
+                return
+            if self._quarantined >= _MAX_QUARANTINED:
+                wake_ups.send_wake_up_or_leave_due(self._message, self._send, _RETRY_DELAY)
+                return
+
+    def _try_step(self) -> NextStep:
+        """Take the next step. Before the last one ends the pass, remove the mark of this pass."""
+        try:
+            next_step = self._step()
+            return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
+        except PynamoDBException as error:
+            if not conflicts(error):
+                raise
+            # Another process is writing the same items: read them again.
+            telemetry.race_lost(error)
+            return NextStep.READ_AGAIN
+
+    def _step(self) -> NextStep:
+        """Admit one job, or do what the line needs instead."""
+        if self._is_paused():
+            return NextStep.END
+        line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
+        entry = line_entries.next_entry(line)
+        if entry is None:
+            self._wake_ups.take_over_mark(line)
+            return NextStep.END
+        try:
+            return self._admit_or_wait(line, entry)
+        except (RaceLost, PreconditionFailed) as lost:
+            telemetry.race_lost(lost)
+        except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
+            self._quarantine(entry, error)
+        return NextStep.READ_AGAIN
+
+    def _admit_or_wait(self, line: Line, entry: LineItem) -> NextStep:
+        grant = line.grant(entry.entry_group, starts=False)
+        if grant is not None:
+            used_keys.note_use(line, str(entry.organization_id))
+            self._admit(line, entry, grant)
+            return NextStep.READ_AGAIN
+        if line.waits_for_rate:
+            return self._wake_ups.wait_for_rate(line, entry)
+        return NextStep.READ_AGAIN if self._free_stray_slot(line) else NextStep.END
+
+    def _quarantine(self, entry: LineItem, why: Exception) -> None:
+        """Remove from the line a job that this code can't handle, so that it doesn't block others.
+
+        The timer puts the job back at its old position once its row is due and can be read.
+        """
+        line_entries.drop_entry(entry)
+        telemetry.entry_quarantined(entry, why)
+        self._quarantined += 1
+
+    def _is_paused(self) -> bool:
+        """Return whether the queue is paused.
+
+        Check the cached pauses first, and read them again only if they include the queue. A cached
+        pause may have just ended. If this pass stopped for such a pause, perhaps no other process
+        would check the line.
+        """
+        return all(
+            pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
+            for fresh in (False, True)
+        )
+
+    def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
+        row = read(entry.job_id)
+        if row is None or row.held_by != line.partition_key or row.wait_key != entry.sk:
+            line_entries.drop_entry(entry)
+            return
+        if row.row_version > ROW_VERSION:
+            verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
+            newer = ValueError(f"written by newer code: row version {row.row_version}")
+            self._quarantine(entry, newer)
+            return
+        admitted = verbs.admit(row, grant)
+        telemetry.admitted(admitted)
+        send_or_leave_due(admitted, self._send)
+
+    def _free_stray_slot(self, line: Line) -> bool:
+        """Free one slot that its holder's row doesn't name. Return whether there was one.
+
+        Only code of another version leaves such a slot behind. Most likely it is the slot that was
+        taken first, so a pass that isn't thorough checks only that one.
+        """
+        held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
+        for slot in held if self._thorough else held[:1]:
+            seen = (slot.number, slot.turn)
+            if seen in self._verified_slots:
+                continue
+            self._verified_slots.add(seen)
+            if not _is_named_by_holder(slot) and lines.free_slot(slot):
+                telemetry.slot_freed(slot)
+                return True
+        return False
+
+
+def _is_named_by_holder(slot: LineItem) -> bool:
+    """Return whether the row of a slot's holder is unfinished and names this slot."""
+    row = read(slot.holder or "")
+    return (
+        row is not None
+        and not row.status.finished
+        and row.slot == slot.number
+        and row.queue_key is not None
+        and lines.partition_key_of(row.queue_name, row.queue_key) == slot.pk
+    )

@@ -1,0 +1,93 @@
+"""Find the current limits of a queue: those declared in the code, with later changes applied."""
+
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.registry.registry import registry
+from job_runners.store import limits
+from job_runners.store.limits import Changed, Limits
+from job_runners.values import Value
+from job_runners.work.queues import WHOLE_QUEUE
+
+
+def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
+    """Return the limits of a queue, or None if it has none.
+
+    The changes to them may have been read up to 10 s ago, unless `fresh`.
+    """
+    return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
+
+
+class LimitedLine(Value):
+    """The key of a job's line, and the limits of its queue."""
+
+    key: str
+    limits: Limits
+
+
+def line_of(
+    queue_name: str, organization_id: str, campaign_id: str | None, payload: object
+) -> LimitedLine | None:
+    """Return the line of a job that isn't saved yet. `payload` is the model of its payload.
+
+    Return None if its queue has no limits, or if the limits can't be read. If they can't be read,
+    the job's first claim finds the line.
+    """
+    try:
+        queue_limits = limits_of(queue_name)
+    except AWS_ERRORS:
+        return None
+    if queue_limits is None:
+        return None
+    return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), queue_limits)
+
+
+def current_key(
+    old_key: str | None,
+    queue_name: str,
+    organization_id: str,
+    campaign_id: str | None,
+    payload: object,
+) -> str | None:
+    """Return the key of the line of a saved job that gets a new payload.
+
+    Return None if its queue has no limits. `payload` is the model of the new payload. `old_key` is
+    the key that the job had: if the limits can't be read, it shows whether there are any.
+    """
+    try:
+        has_limits = limits_of(queue_name) is not None
+    except AWS_ERRORS:
+        has_limits = old_key is not None
+    return key_of(queue_name, organization_id, campaign_id, payload) if has_limits else None
+
+
+def merged(queue_name: str, changed: Changed | None) -> Limits | None:
+    """Return the limits that the code declares for a queue, with this change applied."""
+    declared = declared_limits(queue_name)
+    if changed is None:
+        return declared
+    base = declared or Limits()
+    combined = base._replace(
+        slots=changed.slots or base.slots,
+        rate=changed.rate or base.rate,
+        max_waiting=changed.max_waiting or base.max_waiting,
+    )
+    return combined if combined.slots or combined.rate else None
+
+
+def declared_limits(queue_name: str) -> Limits | None:
+    """Return the limits that the code declares for a queue, or None if it doesn't declare it."""
+    queue = registry().queues.get(queue_name)
+    if queue is None:
+        return None
+    return Limits(
+        slots=queue.slots,
+        rate=queue.rate,
+        per=queue.per,
+        order=queue.order,
+        max_waiting=queue.max_waiting,
+    )
+
+
+def key_of(queue_name: str, organization_id: str, campaign_id: str | None, payload: object) -> str:
+    """Return the key of a job's line: "*" if the code doesn't declare the queue."""
+    queue = registry().queues.get(queue_name)
+    return queue.key_of(organization_id, campaign_id, payload) if queue else WHOLE_QUEUE

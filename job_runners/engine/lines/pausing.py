@@ -1,0 +1,212 @@
+"""Pause and resume a job type or a queue.
+
+A paused job type or queue starts no jobs. The worker parks a job when its message arrives, and a
+running job with a cursor parks at its next checkpoint. When the pause ends, its parked jobs are
+admitted in the order in which they were created, as fast as one invocation can send them. Jobs that
+are dispatched in that time don't wait behind them.
+"""
+
+from pynamodb.exceptions import PynamoDBException
+
+from job_runners import clock
+from job_runners.aws.errors import conflicts
+from job_runners.engine.lines import sweeping
+from job_runners.engine.lines.admission import admit_waiting_after
+from job_runners.engine.lines.limits import limits_of
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
+from job_runners.store import limits, pauses, verbs
+from job_runners.store.conditional_write import refused
+from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.store.pauses import Kind, Parked, Pause
+from job_runners.store.queries import read
+from job_runners.work import context
+
+# The time until the timer's next check of a parked job is as long as the job has waited so far,
+# within these two bounds. The end of its pause or the next capacity normally admits the job, so the
+# check is only a safeguard.
+_SOONEST_CHECK = clock.HOUR
+_LATEST_CHECK = clock.DAY
+# How long an ended pause is kept. In that time, a worker may still park a job under it, because
+# that worker hasn't read the pauses again, or has a different clock.
+_LINGER = verbs.SKEW + 6 * pauses.CACHED
+# A resume admits this many jobs itself, and the timer admits the rest. It is also how many entries
+# of an ended pause are read at a time.
+_RESUME_BATCH = 25
+_RESUME_TIME = 10 * clock.SECOND  # how long a request that resumes may spend admitting jobs
+_MAX_PAUSES = 100  # every worker reads all pauses
+
+
+def pause(kind: Kind, name: str) -> Pause:
+    """Stop a job type or a queue from starting jobs, until it is resumed.
+
+    The pause takes effect within 10 seconds. Raises UnknownJobType, TooManyPaused.
+    """
+    if kind is Kind.JOB_TYPE:
+        registry().job(name)
+    known = pauses.current(fresh=True)
+    existing = known.find(kind, name)
+    if existing is not None:
+        return existing
+    if len(known.all) >= _MAX_PAUSES:
+        raise TooManyPaused(_MAX_PAUSES)
+    new = pauses.pause(kind, name, by=context.recorded_author())
+    telemetry.pause_changed(new)
+    return new
+
+
+def resume(kind: Kind, name: str, send: Send) -> None:
+    """End a pause and begin to admit the jobs that it parked. If there is no pause, do nothing."""
+    if pauses.current(fresh=True).find(kind, name):
+        has_lines = kind is Kind.QUEUE and limits_of(name) is not None
+        # Ask for the sweep before the pause ends. In the other order, if this request were cut off
+        # between the two writes, a second request would find no pause and ask for no sweep.
+        if has_lines:
+            limits.ask_for_sweep(name)
+        telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
+        until = clock.now() + _RESUME_TIME
+        admit_parked(send, until=until, limit=_RESUME_BATCH)
+        if has_lines:
+            sweeping.begin(name, send, until=until)
+
+
+def park_if_paused(message: JobMessage, send: Send | None) -> bool:
+    """Park the message's job if it is paused, and return whether it was parked.
+
+    Raises PreconditionFailed. Also raises it if the job's type or queue may be paused and the job
+    couldn't start now even without the pause.
+    """
+    if not pauses.current().may_park(message.job_type):
+        return False
+    row = read(message.id)
+    if row is None or row.status is Status.RUNNING:
+        return False  # the claim is refused, unless an earlier try has made it
+    if not could_start(row):
+        # Refuse here instead of at the claim, which doesn't check for a pause. Before the claim is
+        # written, another process may make the job startable.
+        raise refused("claim", row.id, row)
+    active = pauses.pause_on(row)
+    if active is None:
+        return False
+    park(active, row, send=send)
+    return True
+
+
+def park(pause: Pause, row: JobRequest, *, send: Send | None) -> None:
+    """Park a job that isn't running under a pause. Its slot goes to the next job of its line.
+
+    The job must be claimable, or parked by another pause.
+
+    Raises PreconditionFailed.
+    """
+    try:
+        write_parked(pause, row)
+    finally:  # even if the response was lost, the job may be parked
+        admit_waiting_after(row, send)
+
+
+def write_parked(
+    pause: Pause, row: JobRequest, checkpoint: verbs.Checkpoint | None = None
+) -> JobRequest:
+    """Write and log that a job is parked under a pause, and return its row.
+
+    `checkpoint` is the last one that a running job reached. If its owner has asked it to stop, it
+    is canceled instead.
+
+    Raises PreconditionFailed.
+    """
+    parked = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
+    telemetry.parked(parked, pause)
+    return parked
+
+
+def admit_or_keep(row: JobRequest, send: Send) -> bool:
+    """Queue and send a job that a pause has parked, unless it is still paused.
+
+    Return whether the job was sent. Raises PreconditionFailed. Raises SendFailed if the job was
+    queued but not sent; the row then has a due time.
+    """
+    active = pauses.current().on(row)
+    if active is None:
+        send(JobMessage.about(verbs.admit(row)))
+        return True
+    if active.sk == row.held_by:
+        verbs.postpone(row, next_check(row), Lane.PARKED)
+    else:
+        park(active, row, send=send)
+    return False
+
+
+def admit_parked(send: Send, *, until: int, limit: int) -> int:
+    """Admit the jobs that ended pauses have parked, oldest first. Return how many were admitted.
+
+    Stop at `until` (milliseconds since 1970), or after `limit` jobs.
+    """
+    admitted = 0
+    for ended_pause in pauses.current().resuming():
+        if admitted >= limit or clock.now() >= until:
+            break
+        try:
+            admitted += _admit_parked_by(ended_pause, send, until, limit - admitted)
+        except SendFailed as error:  # the worker can't be reached, so the other jobs must wait too
+            telemetry.not_sent(error)
+            break
+        except Exception as error:  # noqa: BLE001 - a broken pause must not delay the others
+            telemetry.crashed(error)
+    return admitted
+
+
+def _admit_parked_by(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
+    # Read several entries even if only one job may be admitted. An entry that can't be handled must
+    # not delay the next ones.
+    entries = list(pauses.parked_by(ended_pause, max(limit, _RESUME_BATCH)))
+    admitted = 0
+    for entry in entries:
+        if clock.now() >= until or admitted >= limit:
+            return admitted
+        try:
+            if _admit(entry, ended_pause, send):
+                admitted += 1
+            elif pauses.current().find(ended_pause.kind, ended_pause.name):
+                return admitted  # the type or queue is paused again
+        except PreconditionFailed as error:
+            # Another process has changed the job. If it no longer waits, the next pass drops its
+            # entry.
+            telemetry.race_lost(error)
+        except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
+            telemetry.crashed(error)
+        except PynamoDBException as error:
+            if not conflicts(error):
+                raise
+            telemetry.race_lost(error)  # another pass is admitting the same job
+    if not entries and clock.now() - ended_pause.changed_at > _LINGER:
+        pauses.forget(ended_pause)
+    return admitted
+
+
+def _admit(entry: Parked, ended_pause: Pause, send: Send) -> bool:
+    """Admit a job that an ended pause has parked, unless it is paused again.
+
+    Return whether the job was sent. If the job no longer waits under that pause, drop its entry.
+    """
+    row = read(entry.job_id)
+    if row is None or row.held_by != ended_pause.sk:
+        pauses.drop(entry)
+        return False
+    return admit_or_keep(row, send)
+
+
+def could_start(row: JobRequest) -> bool:
+    """Return whether a worker could claim the job now if no pause or limit prevented it."""
+    return (
+        row.status is Status.QUEUED or row.status.timed
+    ) and row.starts_in <= verbs.CLAIM_TOLERANCE
+
+
+def next_check(row: JobRequest) -> int:
+    """Return when the timer checks a parked job next."""
+    waited = clock.now() - (row.waiting_since or clock.now())
+    return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)

@@ -1,0 +1,231 @@
+"""Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
+
+The line's mark (`wake_at` of its rate item) is the time at which a wake-up that is under way will
+arrive. Because of the mark, not every waiting job sends one. If the rate opens soon, the pass that
+a wake-up started admits job after job in its own process: it paces the line.
+
+The job that waits first is due a minute after its wake-up should arrive. If the wake-up is lost, or
+its sender is killed, the timer finds this one row, and no others.
+"""
+
+from enum import Enum
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.lines.limits import limits_of
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import QueueMessage
+from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.errors import PreconditionFailed, SendFailed
+from job_runners.store import line_entries, line_rates, lines, verbs
+from job_runners.store.conditional_write import GRACE
+from job_runners.store.job_request import JobRequest, Lane
+from job_runners.store.line_items import LineItem
+from job_runners.store.lines import Line
+from job_runners.store.queries import read
+
+# A pass that a wake-up started waits in its process if the rate opens within SHORT_WAIT, because
+# messages have delays of whole seconds and clocks differ. After LONGEST_PACE it sends another
+# wake-up.
+SHORT_WAIT = 2 * clock.SECOND
+LONGEST_PACE = clock.MINUTE
+# A wake-up counts as lost this long after it should have arrived.
+_LOST_AFTER = 90 * clock.SECOND
+_LONGEST_DELAY_MS = int(LONGEST_DELAY * clock.SECOND)
+
+
+class NextStep(Enum):
+    """How an admission pass continues after a step."""
+
+    READ_AGAIN = "read the line again, and take another step"
+    END = "end"
+
+
+class WakeUps:
+    """The wake-ups of one admission pass over a line. The pass ends at `until`.
+
+    `pace` is how many milliseconds the pass may wait in its process at a time. It is 0 unless a
+    wake-up started the pass.
+    """
+
+    def __init__(
+        self, message: QueueMessage, send: Send, until: int, *, thorough: bool, pace: int
+    ) -> None:
+        self._message = message
+        self._send = send
+        self._until = until
+        self._thorough = thorough
+        self._pace = pace
+        self._paces_until: int | None = None  # the line's mark that this pass must remove
+
+    def wait_for_rate(self, line: Line, entry: LineItem) -> NextStep:
+        """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
+
+        The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
+        wake-up arrives when the rate opens, or after the longest delay that a message may have.
+        `entry` is the entry of the job that waits first. Raises PreconditionFailed if the row of
+        that job changes.
+        """
+        opens_at = line.opens_at()
+        wait = opens_at - clock.now()
+        is_soon = wait <= self._pace and opens_at < self._until
+        if self._is_pacing(line):
+            return _sleep(wait) if is_soon else NextStep.END
+        wake_at = self._coming_wake_up(line, opens_at)
+        if wake_at is not None:
+            return _leave_to_wake_up(line, entry, wake_at, opens_at)
+        if is_soon:
+            return self._start_pacing(line, wait)
+        return self._send_wake_up(line, entry, opens_at, wait)
+
+    def _start_pacing(self, line: Line, wait: int) -> NextStep:
+        """Mark the line as paced by this pass, and wait for `wait` milliseconds."""
+        if not line_rates.mark_wake_up(line, self._until):
+            return NextStep.READ_AGAIN
+        self._paces_until = self._until
+        return _sleep(wait)
+
+    def _send_wake_up(self, line: Line, entry: LineItem, opens_at: int, wait: int) -> NextStep:
+        """Send the wake-up that arrives when the rate opens, in `wait` milliseconds."""
+        arrives_at = _next_wake_up(opens_at)
+        # Make the job due before the mark is set, in case this process is killed in between.
+        if not _ensure_due(line, entry, arrives_at):
+            return NextStep.READ_AGAIN
+        if not line_rates.mark_wake_up(line, arrives_at):
+            return NextStep.READ_AGAIN
+        send_wake_up_or_leave_due(self._message, self._send, wait / clock.SECOND)
+        return NextStep.END
+
+    def take_over_mark(self, line: Line) -> None:
+        """If the line's mark announces this very wake-up, let `stop_pacing` remove the mark.
+
+        No job waits in the line. The next job that parks must not rely on a wake-up that has
+        already arrived.
+        """
+        mark = _mark(line)
+        if self._pace and mark is not None and mark <= clock.now() + self._pace:
+            self._paces_until = mark
+
+    def stop_pacing(self) -> NextStep:
+        """Remove the mark of this pass, if it has one, before the pass ends.
+
+        If it had one, the pass reads the line again: a job that parked in the meantime may have
+        relied on this pass.
+        """
+        if self._paces_until is None:
+            return NextStep.END
+        place = lines.partition_key_of(self._message.queue_name, self._message.queue_key)
+        was_there = line_rates.unmark_wake_up(place, self._paces_until)
+        self._paces_until = None
+        return NextStep.READ_AGAIN if was_there else NextStep.END
+
+    def _is_pacing(self, line: Line) -> bool:
+        """Return whether the line's mark is that of this pass, so that others rely on this pass."""
+        return self._paces_until is not None and self._paces_until == _mark(line)
+
+    def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
+        """Return the line's mark if a wake-up will arrive, or if another pass paces the line.
+
+        The mark is the time of the arrival, or of the end of that pass. Return None if neither will
+        admit a job when the rate opens.
+        """
+        rate = line.rate
+        if rate is None or rate.wake_at is None:
+            return None
+        # If a start was granted after the wake-up should have arrived, it has arrived.
+        has_arrived = rate.wake_at <= (rate.since or 0)
+        latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
+        # A thorough pass doesn't wait for an overdue wake-up. A pass that a wake-up started doesn't
+        # wait for that wake-up, which may arrive up to `pace` before its time.
+        tolerance = -self._pace if self._thorough else _LOST_AFTER
+        is_lost = clock.now() >= rate.wake_at + tolerance
+        return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
+
+
+def due_without_wake_up(line: Line) -> int | None:
+    """Return when the timer must check a job that parks now, if only the rate makes it wait.
+
+    Return None if capacity is lacking too, or if another job waits before it.
+    """
+    if line.first is not None or not line.waits_for_rate:
+        return None
+    return due_after(line.opens_at())
+
+
+def due_after(opens_at: int) -> int:
+    """Return when the timer must check the first waiting job, if the rate opens at `opens_at`."""
+    return _next_wake_up(opens_at) + GRACE
+
+
+def send_wake_up_or_leave_due(message: QueueMessage, send: Send, delay: float) -> None:
+    """Send a wake-up with a delay in seconds. If that fails, leave its work to the timer."""
+    delay = min(max(0.0, delay), LONGEST_DELAY)
+    try:
+        send(message, delay)
+    except SendFailed as error:
+        telemetry.not_sent(error)
+        leave_due(message, delay)
+
+
+def leave_due(message: QueueMessage, delay: float) -> None:
+    """Make the first waiting job of a line due, so that the timer does the work of a wake-up.
+
+    This is for wake-ups that can't be delayed or can't be sent. If AWS doesn't accept the write,
+    the job keeps its later due time.
+    """
+    try:
+        line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
+        entry = line_entries.next_entry(line)
+        row = _waiting_row(line, entry) if entry is not None else None
+        if row is not None:
+            verbs.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
+    except PreconditionFailed as refused:
+        telemetry.race_lost(refused)
+    except (TypeError, ValueError, *AWS_ERRORS) as error:
+        telemetry.crashed(error)
+
+
+def _sleep(wait: int) -> NextStep:
+    """Wait for `wait` milliseconds in this process. The line may have changed after that."""
+    clock.sleep(max(0, wait) / clock.SECOND)
+    return NextStep.READ_AGAIN
+
+
+def _leave_to_wake_up(line: Line, entry: LineItem, wake_at: int, opens_at: int) -> NextStep:
+    """Leave the line to the wake-up, or to the pass, that its mark `wake_at` announces."""
+    if wake_at > opens_at:  # another pass paces the line and admits the job itself
+        return NextStep.END
+    # Make the job due, in case the wake-up is lost.
+    return NextStep.END if _ensure_due(line, entry, wake_at) else NextStep.READ_AGAIN
+
+
+def _next_wake_up(opens_at: int) -> int:
+    """Return when a wake-up that is sent now arrives, if the rate opens at `opens_at`."""
+    return min(opens_at, clock.now() + _LONGEST_DELAY_MS)
+
+
+def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
+    """Make the first waiting job due within a minute after the wake-up arrives.
+
+    It may be due at another time: the job that was due then may have been canceled. If the entry's
+    job no longer waits, drop the entry and return False.
+    """
+    row = _waiting_row(line, entry)
+    if row is None:
+        line_entries.drop_entry(entry)
+        return False
+    if not arrives_at <= (row.due_at or 0) <= arrives_at + GRACE:
+        verbs.postpone(row, arrives_at + GRACE, Lane.PARKED)
+    return True
+
+
+def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
+    """Return the row of an entry's job, or None if the job doesn't wait by this entry."""
+    row = read(entry.job_id)
+    if row is None or (row.held_by, row.wait_key) != (line.partition_key, entry.sk):
+        return None
+    return row
+
+
+def _mark(line: Line) -> int | None:
+    return line.rate.wake_at if line.rate is not None else None

@@ -1,0 +1,92 @@
+"""Errors of runners, of the tables of work, and of failed tasks.
+
+Errors of runners and tables are raised at the start of a process, never in a job.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from job_runners.errors import JobRunnersError
+
+
+class UnknownRunner(JobRunnersError):
+    """JOB_RUNNER names neither a built-in runner nor a module that can be imported."""
+
+    def __init__(self, name: str, known: Iterable[str], why: str) -> None:
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: {why}. "
+            f"Use one of {', '.join(sorted(known))}, or the dotted path of your own module"
+        )
+        self.name = name
+
+
+class IncompleteRunner(JobRunnersError):
+    """The module that JOB_RUNNER names lacks functions that a runner must export."""
+
+    def __init__(self, name: str, missing: Iterable[str]) -> None:
+        self.missing = sorted(missing)
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: "
+            f"its module does not define {', '.join(f'{each}()' for each in self.missing)}"
+        )
+        self.name = name
+
+
+class RunnerNotConfigured(JobRunnersError):
+    """The runner was found, but its `fully_configured()` returned False or raised an error."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
+        self.name = name
+
+
+class BrokenEntries(JobRunnersError):
+    """Entries of the form "package.module:function" can't be imported."""
+
+    def __init__(self, broken: Sequence[str]) -> None:
+        self.broken = broken
+        count = f"{len(broken)} entries" if len(broken) > 1 else "1 entry"
+        super().__init__(
+            "\n  ".join([f"{count} of JOBS, TASKS and AROUND can't be loaded:", *broken])
+        )
+
+
+class NameTakenTwice(JobRunnersError):
+    """Two tables define a job, task or queue with the same name."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
+        self.name = name
+
+
+class FailedTaskNotFound(JobRunnersError):
+    """No failed task is kept under this id."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"No failed task has the id {task_id!r}. "
+            "It has started again, or it failed more than a week ago."
+        )
+
+
+class PayloadNotKept(JobRunnersError):
+    """A failed task can't be sent again, because its payload was not kept."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"Task {task_id} can't be resent, because its payload was not kept. "
+            "Set KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) to keep future payloads."
+        )
+
+
+class NotRedriven(JobRunnersError):
+    """It is unknown whether a failed task was sent again. Its record stays."""
+
+    def __init__(self, task_id: str, why: Exception) -> None:
+        super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")
+
+
+class CannotBegin(JobRunnersError):
+    """A failed task that was sent again has not begun, because its record could not be written."""
+
+    def __init__(self, task_id: str, why: Exception) -> None:
+        super().__init__(f"It is unknown whether the failed task {task_id} may start: {why}")

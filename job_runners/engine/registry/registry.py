@@ -1,0 +1,343 @@
+"""The registry: the tables of jobs, tasks, queues and schedules, both built-in and the app's own.
+
+Names and rules are available immediately. For an entry of the form "package.module:function", the
+function and payload model are imported at first use.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from job_runners import names
+from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
+from job_runners.engine.telemetry import telemetry
+from job_runners.errors import (
+    CampaignMissing,
+    InvalidDefinition,
+    InvalidPayload,
+    InvalidSetting,
+    PayloadTooLarge,
+    UnknownJobType,
+    UnknownTask,
+)
+from job_runners.settings import settings
+from job_runners.values import Value, field
+from job_runners.work.around import Around
+from job_runners.work.definitions import Job, Task
+from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.queues import Queue
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from job_runners.work.recurring import Recurring
+
+_D = TypeVar("_D", Job, Task)
+_E = TypeVar("_E", Job, Task, Queue, "Recurring")
+
+
+# The tables that a module of the app may define.
+ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
+
+
+class Registry(Value):
+    """Every job and task of this process, every queue with limits, and every declared schedule."""
+
+    jobs: Mapping[str, Job]
+    tasks: Mapping[str, Task]
+    around: Sequence[Around] = ()  # the first is the outermost
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+    recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
+
+    def job(self, name: str) -> Job:
+        """Return the job with this name.
+
+        Raises UnknownJobType, which suggests the nearest name.
+        """
+        if name not in self.jobs:
+            raise UnknownJobType(name, self.jobs)
+        return self.jobs[name]
+
+    def task(self, name: str) -> Task:
+        """Return the task with this name. Raises UnknownTask, which suggests the nearest name."""
+        if name not in self.tasks:
+            raise UnknownTask(name, self.tasks)
+        return self.tasks[name]
+
+    def load(self, work: Job | Task) -> None:
+        """Load a job or task and everything in AROUND. Raises EntryNotLoaded."""
+        work.load()
+        for each in self.around:
+            _ = each.call
+
+    def resolve_all(self) -> None:
+        """Import and check every entry, for a build, a test, or a long-lived process.
+
+        Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
+        Raises InvalidDefinition for a definition that doesn't fit the others.
+        """
+        broken = []
+        for kind, works in (("job", self.jobs), ("task", self.tasks)):
+            for name, work in works.items():
+                try:
+                    work.load()
+                except EntryNotLoaded as error:
+                    broken.append(f"the {kind} {name!r}: {error}")
+        for around in self.around:
+            try:
+                _ = around.call
+            except EntryNotLoaded as error:
+                broken.append(str(error))
+        if broken:
+            raise BrokenEntries(broken)
+        self._check_queues()
+        self._check_unique()
+        self._check_recurring()
+
+    def _check_queues(self) -> None:
+        """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
+
+        Either no payload has the field that `per` names, or a payload has a field of that name that
+        must not be used.
+        """
+        for name, queue in self.queues.items():
+            its_jobs = {
+                job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
+            }
+            for job_type, job in its_jobs.items():
+                if wrong := queue.wrong_for(job.payload_model):
+                    raise InvalidDefinition(
+                        f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.written_at})"
+                    )
+            models = [job.payload_model for job in its_jobs.values()]
+            if models and not any(map(queue.tells_apart, models)):
+                raise InvalidDefinition(
+                    f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
+                    "field in its payload"
+                )
+
+    def _check_unique(self) -> None:
+        """Raise InvalidDefinition for a job that is unique by a field that its payload lacks."""
+        for name, job in self.jobs.items():
+            if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
+
+    def _check_recurring(self) -> None:
+        """Raise InvalidDefinition for schedules that can't be dispatched.
+
+        Also raise it if there are more than a deploy's mark can store.
+        """
+        # Imported here because only a build and a timer need it.
+        from job_runners.store import schedule_marks
+
+        size = schedule_marks.size_of(
+            (each.organization_id, name) for name, each in self.recurring.items()
+        )
+        if size > schedule_marks.LARGEST:
+            raise InvalidDefinition(
+                f"RECURRING: {len(self.recurring):,} schedules are declared; their names and "
+                f"organizations take {size:,} bytes, and the limit is {schedule_marks.LARGEST:,}: "
+                "shorten the names, or create some schedules with PUT /schedules/{name}"
+            )
+        for name, recurring in self.recurring.items():
+            try:
+                self._check_one_recurring(recurring)
+            except (InvalidDefinition, UnknownJobType, InvalidPayload, PayloadTooLarge) as error:
+                raise InvalidDefinition(
+                    f"RECURRING: {name!r} ({recurring.written_at}): {error}"
+                ) from None
+
+    def _check_one_recurring(self, recurring: "Recurring") -> None:
+        # Imported here because only a build needs it.
+        from job_runners.store.schedules import check_payload
+
+        recurring.check()
+        payload = dict(recurring.payload)
+        self.check_new_job(recurring.job_type, payload, recurring.campaign_id)
+        try:
+            check_payload(payload)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
+
+    def loaded(self) -> "Registry":
+        """Return a registry of the entries that can be loaded, and log the others.
+
+        One broken entry must not hide the others from a caller that lists them.
+        """
+        return self.__replace__(jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
+
+    def modules(self) -> list[str]:
+        """Return the names of the modules that contain the work."""
+        around = {
+            each.entry.partition(":")[0] for each in self.around if isinstance(each.entry, str)
+        }
+        return sorted(
+            around | {each.module for each in (*self.jobs.values(), *self.tasks.values())}
+        )
+
+    def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
+        """Return the payload of a job to dispatch as its model.
+
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model lacks.
+        """
+        return self.job(name).validate_new(name, payload)
+
+    def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
+        """Return the payload of a job to dispatch as its model, and check its campaign.
+
+        Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
+        `new_job_payload`.
+        """
+        model = self.new_job_payload(name, payload)
+        if self.job(name).needs_campaign and campaign_id is None:
+            raise CampaignMissing(name)
+        return model
+
+    def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
+        """Return the payload of a task to dispatch as its model.
+
+        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model lacks.
+        """
+        return self.task(name).validate_new(name, payload)
+
+    def job_payload(self, name: str, payload: Any) -> "BaseModel":
+        """Return the payload of a job that a worker has received as its model.
+
+        Fields that the model lacks are dropped. Raises UnknownJobType, InvalidPayload or
+        EntryNotLoaded.
+        """
+        return self.job(name).validate(name, payload)
+
+    def task_payload(self, name: str, payload: Any) -> "BaseModel":
+        """Return the payload of a task that a worker has received as its model.
+
+        Fields that the model lacks are dropped. Raises UnknownTask, InvalidPayload or
+        EntryNotLoaded.
+        """
+        return self.task(name).validate(name, payload)
+
+
+def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
+    found = {}
+    for name, work in works.items():
+        try:
+            work.load()
+        except EntryNotLoaded as error:
+            telemetry.not_loaded(name, error)
+        else:
+            found[name] = work
+    return found
+
+
+@cache
+def registry() -> Registry:
+    """Return the registry, which is built at the first call.
+
+    Raises NameTakenTwice and InvalidDefinition. Raises InvalidSetting for an extension that can't
+    be imported. An error while importing one of the app's packages is raised as it is.
+    """
+    tables = [
+        _built_in("job_runners.shipped.jobs.table", "JOBS", "CAMPAIGN_JOBS"),
+        _built_in("job_runners.shipped.jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
+        _built_in("job_runners.shipped.tasks.table", "TASKS", "CAMPAIGN_TASKS"),
+        _built_in("job_runners.shipped.jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
+    ]
+    added = {name: import_added(name) for name in settings().app_packages}
+    added |= {name: _extension(name) for name in settings().extensions}
+    for name, module in added.items():
+        found = [
+            (name, attribute, getattr(module, attribute))
+            for attribute in ATTRIBUTES
+            if hasattr(module, attribute)
+        ]
+        if not found:
+            raise InvalidDefinition(
+                f"the extension {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
+                f"and {ATTRIBUTES[-1]}"
+            )
+        tables += found
+    return Registry(
+        _merge("job", "JOBS", Job, tables),
+        _merge("task", "TASKS", Task, tables),
+        _around(tables),
+        _queues(tables),
+        _recurring(tables),
+    )
+
+
+def _queues(tables: "list[_Table]") -> dict[str, Queue]:
+    _check_names("QUEUES", tables)
+    return _merge("queue", "QUEUES", Queue, tables)
+
+
+def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
+    if not any(entries for _, attribute, entries in tables if attribute == "RECURRING"):
+        return {}
+    # Imported here because most stacks have no schedules.
+    from job_runners.work.recurring import Recurring
+
+    _check_names("RECURRING", tables)
+    return _merge("schedule", "RECURRING", Recurring, tables)
+
+
+def _check_names(attribute: str, tables: "list[_Table]") -> None:
+    for module, its_attribute, entries in tables:
+        for name in entries if its_attribute == attribute else ():
+            if isinstance(name, str) and not names.is_name(name):
+                raise InvalidDefinition(f"{module}.{attribute}: {name!r} must be {names.RULE}")
+
+
+_Table = tuple[str, str, Any]  # module, attribute, the table
+
+
+def _built_in(module: str, attribute: str, campaign_names: str) -> _Table:
+    """Return a built-in table, without the texting campaign's entries if the campaign is off."""
+    imported = import_module(module)
+    off = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
+    entries = getattr(imported, attribute).items()
+    return module, attribute, {name: entry for name, entry in entries if name not in off}
+
+
+def _extension(name: str) -> ModuleType:
+    try:
+        return import_added(name)
+    except ImportError as error:
+        raise InvalidSetting(
+            "EXTENSIONS", name, f"modules that can be imported ({error})"
+        ) from error
+
+
+def _around(tables: list[_Table]) -> tuple[Around, ...]:
+    """Return the context managers of every AROUND, in the order of the tables."""
+    found: list[Around] = []
+    for module, attribute, entries in tables:
+        if attribute != "AROUND":
+            continue
+        if not isinstance(entries, list | tuple):
+            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
+        found += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(entries)]
+    return tuple(found)
+
+
+def _merge(kind: str, attribute: str, definition: type[_E], tables: list[_Table]) -> dict[str, _E]:
+    merged: dict[str, _E] = {}
+    origin: dict[str, str] = {}
+    for module, its_attribute, table in tables:
+        if its_attribute != attribute:
+            continue
+        place = f"{module}.{attribute}"
+        if not isinstance(table, Mapping):
+            raise InvalidDefinition(f"{place} must map names to {definition.__name__}s")
+        for name, entry in table.items():
+            if not isinstance(name, str) or not isinstance(entry, definition):
+                raise InvalidDefinition(f"{place}: {name!r} must map to a {definition.__name__}")
+            if name in merged:
+                raise NameTakenTwice(kind, str(name), origin[name], place)
+            merged[str(name)] = entry
+            origin[str(name)] = place
+    return merged

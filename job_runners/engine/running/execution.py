@@ -1,0 +1,222 @@
+"""Run a job or task in its worker.
+
+The worker claims a job, reads its payload, calls its function and records its outcome. Every
+runner calls `run`, with a message that has been through JSON.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, retry_until
+from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.lines import admission
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import gates
+from job_runners.engine.running.children import Children
+from job_runners.engine.running.claiming import Invocation, claim
+from job_runners.engine.running.ending import (
+    AttemptFailed,
+    ClaimGone,
+    Ending,
+    Leg,
+    LegEnded,
+    Parked,
+    Released,
+    SlotYielded,
+    Stopped,
+    Succeeded,
+    continued,
+    record,
+    reraise_interrupt,
+)
+from job_runners.engine.running.retrying import record_failed_task
+from job_runners.engine.telemetry import telemetry, tracebacks
+from job_runners.engine.wire.messages import JobMessage, Message, QueueMessage, TaskMessage
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import InvalidPayload, TimedOut
+from job_runners.settings import settings
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest
+from job_runners.work.alarm import alarm
+from job_runners.work.around import CurrentWork, run_inside
+from job_runners.work.definitions import Job
+from job_runners.work.errors import AroundFailed
+from job_runners.work.results import as_json
+from job_runners.work.running_job import RunningJob
+from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.time_budget import TimeBudget
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_T = TypeVar("_T")
+
+# A job whose payload doesn't fit the model waits this many seconds for a deploy before it fails.
+_DEPLOY_TIME = 60 * 60.0
+
+
+def run(message: Message, *, deadline: int, send: Send | None) -> None:
+    """Handle a message. Return normally once an outcome is recorded.
+
+    `deadline` is the time by which this process will have ended, in milliseconds since 1970. `send`
+    is None if the runner can't send a message again: the job then gets no further leg.
+    """
+    with telemetry.work_context(message):
+        match message:
+            case JobMessage():
+                run_job(message, deadline=deadline, send=send)
+            case TaskMessage():
+                run_task(message, send=send)
+            case QueueMessage():
+                admission.wake_up(message, send, deadline=deadline)
+
+
+def run_task(message: TaskMessage, *, send: Send | None) -> None:
+    """Run a task's function. If it fails and has a retry policy, send it again.
+
+    Raises if the task is unknown, can't be loaded, begun or sent again, or if its payload is
+    refused. Lambda then keeps the event, so the task isn't lost. A newer deploy may know it, for
+    example.
+    """
+    task = registry().task(message.name)
+    registry().load(task)
+    payload = registry().task_payload(message.name, message.payload)
+    if not may_begin(message):
+        return
+    work = CurrentWork(
+        kind="task",
+        name=message.name,
+        id=message.id,
+        organization_id=None,
+        attempt=message.attempt,
+    )
+    try:
+        telemetry.payload_given(payload)
+        _run_in_context_managers(work, lambda: task.run(payload))
+    except BaseException as error:  # noqa: BLE001 - a task may raise any exception
+        tracebacks.begin_at_work(error)
+        record_failed_task(message, error, send)
+        reraise_interrupt(error)
+    else:
+        telemetry.task_done(message)
+
+
+def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
+    """Claim a job, read its payload, call its function and record how the leg ended."""
+    invocation = Invocation(clock.now(), deadline)
+    row = claim(message, invocation, send)
+    if row is None:
+        return
+    with telemetry.claimed(row):
+        leg = _begin(row, invocation, send)
+        payload = _read_payload(leg)
+        # No name refers to the ending of a call: an error that it has would refer to this frame.
+        record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
+
+
+def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> Leg:
+    job = registry().job(row.job_type)
+    budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
+    running = RunningJob(
+        row,
+        budget,
+        Children(send),
+        has_next_leg=send is not None,
+        may_wait=send is not None and row.legs < job.max_legs,
+    )
+    return Leg(job, row, invocation, budget, running, send)
+
+
+def _timeout_at(job: Job, row: JobRequest) -> int | None:
+    if job.timeout is None:
+        return None
+    return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
+
+
+def _read_payload(leg: Leg) -> "BaseModel | Ending":
+    """Return the payload of a claimed job, or an ending if its function must not be called now.
+
+    Most errors only release the job, to be tried later; the attempt fails if they last too long. An
+    error that a later try would meet too fails the attempt at once.
+    """
+    try:
+        stored = retry_until(
+            leg.invocation.may_begin_until,
+            lambda: blobs.get(leg.row.payload, leg.row.payload_key),
+        )
+        payload = registry().job_payload(leg.row.job_type, stored)
+    except InvalidPayload as error:  # a newer deploy's model may accept the payload
+        return _released_or_failed(leg, error, _DEPLOY_TIME)
+    except AWS_ERRORS as error:
+        return _released_or_failed(leg, error, leg.job.start_within)
+    except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
+        return AttemptFailed(error)
+    if not leg.invocation.has_time_to_start:
+        return Released(is_sent_now=True)
+    telemetry.payload_given(payload)
+    return payload
+
+
+def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
+    try:
+        with alarm(leg.budget.left()):
+            result = _run_in_context_managers(
+                _current_work(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
+            )
+    except AroundFailed as failed:
+        return _released_or_failed(leg, failed, leg.job.start_within)
+    except ClaimLost as lost:
+        return ClaimGone(lost)
+    except CancelAsked:
+        return Stopped()
+    except LegOver:
+        return continued(leg, LegEnded())
+    except TurnOver:
+        return _yielded(leg)
+    except Paused as paused:
+        return Parked(paused.pause)
+    except TimeOver:
+        by_own_timeout, in_api = leg.budget.by_timeout, settings().api_runs_work
+        return AttemptFailed(TimedOut(leg.job.timeout or 0, own=by_own_timeout, in_api=in_api))
+    except BaseException as error:  # noqa: BLE001 - a job may raise any exception
+        tracebacks.begin_at_work(error)
+        return AttemptFailed(error)
+    return Succeeded(result)
+
+
+def _released_or_failed(leg: Leg, error: Exception, limit: float) -> Ending:
+    """Return the ending of a leg whose function could not be called.
+
+    The job is released, so that the timer sends it again. If more than `limit` seconds have passed
+    since the row's `could_run_at`, the attempt fails.
+    """
+    if clock.now() - leg.row.could_run_at > limit * clock.SECOND:
+        return AttemptFailed(error)
+    telemetry.left_for_later(error)
+    return Released()
+
+
+def _yielded(leg: Leg) -> Ending:
+    """Return the ending of a leg whose job yielded its slot.
+
+    In a queue without limits no job waits, so the next leg starts at once.
+    """
+    line = retry_until(leg.invocation.deadline, lambda: gates.line_of(leg.row))
+    return continued(leg, LegEnded() if line is None else SlotYielded(line))
+
+
+def _current_work(row: JobRequest) -> CurrentWork:
+    return CurrentWork(
+        kind="job",
+        name=row.job_type,
+        id=row.id,
+        organization_id=row.organization_id,
+        attempt=row.attempt,
+        leg=row.legs,
+    )
+
+
+def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
+    """Call `call` inside the context managers of AROUND."""
+    return run_inside(registry().around, work, call, telemetry.around_failed)

@@ -1,0 +1,134 @@
+"""Handle failure records: settle the job or task of each event that Lambda gave up on.
+
+To settle a job or task is to record its outcome or schedule its next attempt.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.lines import admission
+from job_runners.engine.registry.errors import CannotBegin
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
+from job_runners.engine.wire.sending import Send, send_admitted_follower
+from job_runners.errors import (
+    Interrupted,
+    InvalidPayload,
+    MalformedMessage,
+    PreconditionFailed,
+    SendFailed,
+    UnknownMessageVersion,
+    UnknownTask,
+)
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import read
+from job_runners.work.errors import EntryNotLoaded
+
+# The errors that a worker raises for a task that it can't begin.
+_CANT_BEGIN = (
+    UnknownTask.__name__,
+    UnknownMessageVersion.__name__,
+    InvalidPayload.__name__,
+    EntryNotLoaded.__name__,
+    CannotBegin.__name__,
+)
+# Lambda's errors for a handler that could not be loaded, so that none of our code has run.
+_HANDLER_NOT_LOADED = (
+    "Runtime.ImportModuleError",
+    "Runtime.HandlerNotFound",
+    "Runtime.UserCodeSyntaxError",
+)
+# The event waited too long in Lambda's queue. It was never tried, because we allow no retries.
+_TOO_OLD = "EventAgeExceeded"
+_RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished by then
+
+
+def settle(record: object, send: Send) -> None:
+    """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
+
+    A job is settled only if it is running under this very message and its function may have run. If
+    another delivery of the message failed, the invocation that has the claim may still be running.
+
+    Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
+    read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If
+    this raises, the caller must keep the record.
+    """
+    if not isinstance(record, Mapping) or "requestPayload" not in record:
+        raise MalformedMessage("a failure record without the event that failed (requestPayload)")
+    message = decode(record["requestPayload"])
+    error = Interrupted(_description(record))
+    with telemetry.work_context(message, "settle"):
+        match message:
+            case QueueMessage():
+                send(message, _RESEND_DELAY)
+            case JobMessage() if _never_ran(record):
+                telemetry.not_settled("not of this message: its invocation began nothing")
+            case JobMessage():
+                _settle_job(message, error, send)
+            case TaskMessage() if _never_ran(record):
+                # If one of these calls raises, the record is kept until a deploy has the task and
+                # accepts its payload.
+                registry().load(registry().task(message.name))
+                registry().task_payload(message.name, message.payload)
+                send(message, _RESEND_DELAY)
+            case TaskMessage() if may_begin(message):  # no other message has begun the task
+                could_not_send = _response(record).get("errorType") == SendFailed.__name__
+                cause = SendFailed("its next attempt", error.how) if could_not_send else error
+                record_failed_task(message, cause, send)
+
+
+def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
+    row = read(message.id)
+    if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
+        telemetry.not_settled("gone" if row is None else row.state)
+    else:
+        try:
+            ended = record_failed_attempt(row, error, send)
+            telemetry.settled(ended, error)
+            send_admitted_follower(ended, send)
+        except PreconditionFailed as refused:
+            telemetry.not_settled(str(refused))
+    _admit_waiting(message, row, send)
+
+
+def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:
+    """Admit the waiting jobs in the line of the message's job.
+
+    The worker may have freed the job's slot or parked the job, and then been killed before it
+    admitted the next one.
+    """
+    admission.admit_waiting_for_message(message, row, send, thorough=True)
+
+
+def _never_ran(record: Mapping[str, Any]) -> bool:
+    """Return whether the function of the job or task was certainly not called.
+
+    That is so if the worker couldn't begin the task, or if Lambda couldn't load the worker. It is
+    also so if Lambda never invoked the worker, for example because the event grew too old.
+    """
+    context = record.get("requestContext")
+    context = context if isinstance(context, Mapping) else {}
+    never_invoked = context.get("approximateInvokeCount") == 0
+    return (
+        never_invoked
+        or context.get("condition") == _TOO_OLD
+        or _response(record).get("errorType") in (*_CANT_BEGIN, *_HANDLER_NOT_LOADED)
+    )
+
+
+def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    response = record.get("responsePayload")
+    return response if isinstance(response, Mapping) else {}
+
+
+def _description(record: Mapping[str, Any]) -> str:
+    """Return Lambda's description of the failure, for people."""
+    message = _response(record).get("errorMessage")
+    if message:
+        return str(message).strip()[:300]
+    context = record.get("requestContext")
+    condition = context.get("condition") if isinstance(context, Mapping) else None
+    return f"Lambda gave up on the event ({condition or 'no reason given'})"

@@ -1,0 +1,164 @@
+"""Decide after a failed attempt whether and when to retry the work, and record the decision."""
+
+import math
+from typing import Any
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, retry_until
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import telemetry, tracebacks
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.engine.wire.sending import Send, next_due_at, send_or_leave_due
+from job_runners.errors import (
+    DoNotRetry,
+    Interrupted,
+    InvalidPayload,
+    LegsSpent,
+    MissingObject,
+    RetryAfter,
+    SendInDoubt,
+    TimedOut,
+)
+from job_runners.names import without_surrogates
+from job_runners.settings import settings
+from job_runners.store import verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
+from job_runners.work.retry import Retry
+
+_NON_RETRYABLE = (
+    CursorTooLarge,
+    DoNotRetry,
+    EntryNotLoaded,
+    InvalidPayload,
+    LegsSpent,
+    MissingObject,
+)
+# In characters. They are stored in the row, and each write of the row is billed by its size.
+_MESSAGE_LIMIT = 1000
+_TRACEBACK_LIMIT = 3000
+_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
+
+
+def record_failed_attempt(
+    row: JobRequest,
+    error: BaseException,
+    send: Send | None,
+    *,
+    rescue: bool = False,
+    reached: verbs.Checkpoint | None = None,
+) -> JobRequest:
+    """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
+
+    If the job's owner has asked it to stop, cancel it instead. `rescue` is for a job whose claimer
+    is gone. `reached` is the last checkpoint of the attempt, if known. Return the row as written.
+
+    Raises PreconditionFailed if another process has changed the row.
+    """
+    delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
+    if delay is None or row.legs >= _max_legs(row):
+        return verbs.fail(row, error_record(error), rescue=rescue)
+    run_at = clock.now() + int(delay * clock.SECOND)
+    row = verbs.retry(
+        row,
+        error_record(error),
+        run_at=run_at,
+        due_at=next_due_at(run_at, send),
+        reached=reached,
+        rescue=rescue,
+    )
+    if not row.status.finished:
+        send_or_leave_due(row, send, delay)
+    return row
+
+
+def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
+    """Send a failed task again if its retry policy allows it. Otherwise record that it failed."""
+    retry = registry().task(message.name).retry
+    max_attempts = retry.max_attempts if retry else 1
+    delay = seconds_before_retry(retry, message.attempt, max_attempts, error)
+    if delay is None or send is None:
+        give_up_task(message, error)
+        return
+    try:
+        send(message.next_attempt(error), delay)
+    except SendInDoubt as doubt:
+        telemetry.task_in_doubt(doubt)
+    else:
+        telemetry.task_will_retry(message, error, delay)
+
+
+def give_up_task(message: TaskMessage, error: BaseException) -> None:
+    """Log, count and store that a task failed for good.
+
+    One failure may be reported twice. Each report is logged and counted as `Failed`; `TasksFailed`
+    counts only the first. If AWS doesn't accept the record, the log line is the only record, and
+    the task still counts as failed for good.
+    """
+    # Imported here because most jobs and tasks don't need it.
+    from job_runners.store import failed_tasks
+
+    telemetry.task_failed(message, error)
+    recorded = error_record(error)
+    try:
+        is_new = retry_until(
+            clock.now() + _RECORD_TIME,
+            lambda: failed_tasks.keep(
+                message.id,
+                task_name=message.name,
+                attempt=message.attempt,
+                error_kind=recorded["kind"],
+                error_message=recorded["message"],
+                request_id=message.request_id,
+                payload=message.payload if settings().keep_task_payloads else None,
+            ),
+        )
+    except AWS_ERRORS as unwritten:
+        telemetry.task_not_kept(unwritten)
+        is_new = True
+    if is_new:
+        telemetry.task_given_up()
+
+
+def seconds_before_retry(
+    retry: Retry | None, attempt: int, max_attempts: int, error: BaseException
+) -> float | None:
+    """Return the seconds until the next attempt, or None if there is none."""
+    if retry is None or attempt >= max_attempts or isinstance(error, _NON_RETRYABLE):
+        return None
+    if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
+        return None
+    if isinstance(error, RetryAfter):
+        return min(max(0.0, error.seconds), LONGEST_WAIT)
+    return retry.delay(attempt)
+
+
+def error_record(error: BaseException) -> dict[str, Any]:
+    """Return the record of an error for the row: its kind, message and the end of its traceback."""
+    # `recorded_as` keeps the old name of a renamed class. Subclasses must not inherit it, so this
+    # doesn't use getattr.
+    kind = vars(type(error)).get("recorded_as", type(error).__name__)
+    return {
+        "kind": kind,
+        "message": without_surrogates(_text_of(error)[:_MESSAGE_LIMIT]) or kind,
+        "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
+    }
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - the work's own code may raise any exception
+        return f"its __str__ raises {type(second).__name__}"
+
+
+def _max_legs(row: JobRequest) -> float:
+    known = registry().jobs.get(row.job_type)
+    return known.max_legs if known else math.inf
+
+
+def _retry_policy(row: JobRequest) -> Retry | None:
+    known = registry().jobs.get(row.job_type)
+    # This deploy doesn't know the types of a newer one: the row's max_attempts limits the retries.
+    return known.retry if known else Retry()

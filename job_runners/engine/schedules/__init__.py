@@ -1,0 +1,1 @@
+"""Recurring work: schedules, and the jobs that they start."""

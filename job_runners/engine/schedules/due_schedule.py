@@ -1,0 +1,253 @@
+"""Handle one due schedule: start each occurrence whose time has come once, or skip it.
+
+The id of an occurrence's job follows from the organization, the schedule's name and the time. One
+transaction saves the job and moves the schedule to its next occurrence. So a process that is
+killed, overtaken or frozen for an hour has done both or neither, and no occurrence is lost between
+two writes. The condition of the transaction is that the schedule has not changed since it was read.
+So a schedule that was edited, paused or deleted in the meantime starts no job.
+
+If the occurrence's job is unique and another job has its key, that job is the answer to the
+occurrence. One transaction then stores the answer and moves the schedule.
+"""
+
+import threading
+from collections import Counter
+from enum import StrEnum
+
+from job_runners import clock
+from job_runners.aws.errors import may_pass
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.running.retrying import error_record
+from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.messages import Message
+from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
+from job_runners.store import schedules as schedule_store
+from job_runners.store.job_request import JobRequest, new_id
+from job_runners.store.job_request import Outcome as Answered
+from job_runners.store.schedules import Schedule, ScheduleMoved, Step
+from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
+from job_runners.work import context
+
+STILL_RUNS = "the previous occurrence's job had not finished"
+TAKEN = "its job is unique, and another job was doing the same work"
+_RECHECK_DELAY = clock.MINUTE  # before a waiting or refused occurrence is checked again
+_MAX_RECHECK_DELAY = 10 * clock.MINUTE
+# How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
+# queue or quota may have capacity again.
+_RETRY_TIME = clock.HOUR
+# After this many failed calls to AWS, the other schedules wait for the next timer run. After this
+# many failed sends, no further message is sent.
+_MAX_CONSECUTIVE_FAILURES = 3
+
+
+class Outcome(StrEnum):
+    """The outcome of a due schedule."""
+
+    STARTED = "started"
+    SKIPPED = "skipped"  # the occurrence was missed, or the previous one's job still runs
+    WAITING = "waiting"  # the occurrence waits for the previous one's job
+    REFUSED = "refused"  # the occurrence's job was refused, and is tried again
+    FAILED = "failed"  # the occurrence's job was refused for too long
+    MOVED = "moved"  # another process handled the schedule, or must handle it
+    BROKEN = "broken"  # the schedule can't be read
+
+
+class Starter:
+    """Starts due occurrences, schedule by schedule, until its time is over.
+
+    Several threads may share one Starter.
+    """
+
+    def __init__(self, send: Send, until: int) -> None:
+        self.counts: Counter[Outcome] = Counter()
+        self._send = _Sender(send)
+        self._until = until
+        self._lock = threading.Lock()
+        self._failures = 0
+
+    def is_over(self) -> bool:
+        """Return whether the other schedules must wait for the next timer run."""
+        return clock.now() >= self._until or self._failures >= _MAX_CONSECUTIVE_FAILURES
+
+    def note(self, outcome: Outcome) -> None:
+        """Count the outcome of a schedule."""
+        with self._lock:
+            self.counts[outcome] += 1
+            self._failures = 0
+
+    def note_unanswered(self) -> None:
+        """Count a failed call to AWS. After several in a row, the other schedules must wait."""
+        with self._lock:
+            self._failures += 1
+
+    def process(self, schedule: Schedule, unfinished: set[str]) -> None:
+        """Start the due occurrences of one schedule. An error doesn't delay other schedules.
+
+        `unfinished` are the ids of jobs that haven't ended. This adds those that it starts.
+        """
+        try:
+            if schedule.due_at is None or schedule.due_at > clock.now():
+                self.note(Outcome.MOVED)  # the index lagged behind the table
+            elif schedule.version > schedule_store.VERSION:
+                # Only newer code can handle it.
+                schedule_store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
+                self.note(Outcome.MOVED)
+            else:
+                self._start_due(schedule, unfinished)
+        except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
+            telemetry.race_lost(moved)
+            self.note(Outcome.MOVED)
+        except Exception as error:  # noqa: BLE001 - the schedule stays due, now or in an hour
+            telemetry.crashed(error)
+            if may_pass(error):
+                self.note_unanswered()
+            else:
+                self._postpone_broken(schedule)
+
+    def _postpone_broken(self, schedule: Schedule) -> None:
+        try:
+            schedule_store.set_aside(schedule, clock.now() + clock.HOUR)
+            self.note(Outcome.BROKEN)
+        except Exception as error:  # noqa: BLE001 - the schedule stays due: the next run checks it
+            telemetry.crashed(error)
+
+    def _start_due(self, schedule: Schedule, unfinished: set[str]) -> None:
+        current: Schedule | None = schedule
+        while current is not None and (choice := choose(current)) is not None:
+            current = self._apply(current, choice, unfinished)
+            if self.is_over():
+                return
+
+    def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
+        """Apply a choice. Return the changed schedule, or None if no other choice follows now."""
+        at, step = choice
+        if at is None:
+            return self._move_on(schedule, step)
+        if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
+            if schedule.overlap == "queue":
+                schedule_store.wait(
+                    schedule, at, _only_before(step, at), clock.now() + _RECHECK_DELAY
+                )
+                self.note(Outcome.WAITING)
+                return None
+            return self._move_on(schedule, with_skipped(step, at, STILL_RUNS))
+        return self._start(schedule, at, step, unfinished)
+
+    def _move_on(self, schedule: Schedule, step: Step) -> Schedule:
+        """Move the schedule by a step that starts nothing."""
+        moved = schedule_store.move_on(schedule, step)
+        telemetry.occurrences_skipped(schedule, step)
+        self.note(Outcome.SKIPPED if step.dropped else Outcome.MOVED)
+        return moved
+
+    def _start(
+        self, schedule: Schedule, at: int, step: Step, unfinished: set[str]
+    ) -> Schedule | None:
+        revision = new_id()
+        try:
+            row = self._accept(schedule, at, step, revision)
+        except RowExists as exists:
+            stored = schedule_store.read(schedule.organization_id, schedule.name)
+            if stored is None or stored.revision != revision:
+                return self._move_on(schedule, step)  # an earlier call started this occurrence
+            row = exists.row  # this call started the occurrence, but its response was lost
+        except (RaceLost, PreconditionFailed):
+            raise  # another process was faster: the schedule is checked again
+        except UniqueConflict:
+            return self._move_on(schedule, with_skipped(step, at, TAKEN))
+        except Exception as error:
+            if may_pass(error):
+                raise
+            self._retry_or_give_up(schedule, at, step, error)
+            return None
+        if row.duplicate is not None and row.duplicate.before:
+            return self._move_on(schedule, step)  # this occurrence was answered before
+        if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
+            telemetry.occurrences_skipped(schedule, with_skipped(step, at, TAKEN))
+            self.note(Outcome.SKIPPED)
+        else:
+            telemetry.occurrence_started(row, schedule, step, at)
+            self.note(Outcome.STARTED)
+            unfinished.add(row.id)
+            send_if_unclaimed(row, self._send)
+        if step.next_at is None or step.next_at > clock.now():
+            return None
+        return schedule_store.read(schedule.organization_id, schedule.name)
+
+    def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
+        """Save the job or answer with an existing one, and move the schedule on, or do neither."""
+
+        def writes_if_answered(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
+            if outcome is Answered.RETURNED:
+                return [
+                    schedule_store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)
+                ]
+            return [schedule_store.start_write(schedule, step, at, revision, row.id)]
+
+        token = context.author.set(context.Author("schedule", schedule.name))
+        try:
+            with tracing.dispatching(schedule.job_type):
+                return dispatch.accept_job(
+                    dispatch.new_job_data(
+                        schedule.job_type,
+                        schedule.payload,
+                        schedule.organization_id,
+                        schedule.campaign_id,
+                    ),
+                    send=self._send,
+                    job_id=schedule.job_id(at),
+                    more_writes=[schedule_store.start_write(schedule, step, at, revision)],
+                    writes_if_answered=writes_if_answered,
+                )
+        finally:
+            context.author.reset(token)
+
+    def _retry_or_give_up(self, schedule: Schedule, at: int, step: Step, error: Exception) -> None:
+        """Schedule another try for an occurrence whose job was refused, or give it up."""
+        record = error_record(error)
+        del record["traceback"]
+        now = clock.now()
+        since = (schedule.failing_since if at == schedule.next_at else None) or now
+        gives_up = now - since >= _RETRY_TIME
+        if gives_up:
+            schedule_store.move_on(schedule, step._replace(failed=(*step.failed, at)))
+        else:
+            retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
+            until = min(filter(None, (retry_at, step.next_at)))  # don't delay the next occurrence
+            before = _only_before(step, at)
+            schedule_store.note_failing(schedule, at, before, record, since=since, until=until)
+        telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
+        self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
+
+
+def _only_before(step: Step, at: int) -> Step:
+    """Return the part of a step that comes before the occurrence `at`, which isn't started yet.
+
+    Occurrences after `at` whose time has come are skipped when `at` starts.
+    """
+    return step if step.last_at == at else step._replace(dropped=None, failed=())
+
+
+class _Sender:
+    """Sends messages until several in a row have failed.
+
+    Then the worker can't be reached, and each further send would only take time. The timer sends
+    the jobs later, because their rows have due times.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._failures = 0
+
+    def __call__(self, message: Message, delay: float = 0) -> None:
+        """Send a message. Raises SendFailed."""
+        if self._failures >= _MAX_CONSECUTIVE_FAILURES:
+            raise SendFailed(message.title, "several messages before it could not be sent")
+        try:
+            self._send(message, delay)
+        except SendFailed:
+            self._failures += 1
+            raise
+        self._failures = 0

@@ -1,0 +1,152 @@
+"""Start recurring work in a timer run: find the due schedules, and start their occurrences.
+
+If many schedules are due at once, the run asks other processes to handle some of the shards. At the
+end it handles those shards too, latest schedule first, in case no other process does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from operator import attrgetter
+from typing import Any
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.schedules import declared_schedules
+from job_runners.engine.schedules.due_schedule import Outcome, Starter
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send
+from job_runners.store import queries, schedule_marks
+from job_runners.store import schedules as schedule_store
+from job_runners.store.schedules import Schedule
+
+__all__ = ["Outcome", "start_due"]
+
+_MAX_KEYS_PER_SHARD = 3_000  # the number of due schedules that one run reads per shard
+_BATCH = 25  # the number of schedules that one call reads
+# One process starts about this many occurrences in a few seconds. If more are due, others help.
+_MAX_ALONE = 250
+
+
+def start_due(
+    send: Send,
+    *,
+    until: int,
+    threads: int = 1,
+    only: Sequence[str] = (),
+    share: Callable[[str], None] | None = None,
+) -> Counter[Outcome]:
+    """Start each occurrence whose time has come. Stop at `until` (milliseconds since 1970).
+
+    `only` names the shards to handle; the default is all of them. `share` asks another process to
+    handle one shard, and raises if it can't. In a stack without schedules, this costs one request.
+    Raises AWS errors that occur before the first occurrence is started.
+    """
+    if not only and not declared_schedules.sync(schedule_marks.marks()):
+        return Counter()
+    starter = Starter(send, until)
+    _ShardRun(starter, threads).run(only or schedule_store.shards(), share)
+    return starter.counts
+
+
+class _ShardRun:
+    """Handles the due schedules of some shards, in several threads."""
+
+    def __init__(self, starter: Starter, threads: int) -> None:
+        self._starter = starter
+        self._threads = threads
+
+    def run(self, shards: Sequence[str], share: Callable[[str], None] | None) -> None:
+        """Handle these shards. Begin with those that no other process was asked to handle."""
+        due = dict(zip(shards, self._map(self._due, shards), strict=True))
+        shared = self._share(due, share)
+        own = chain.from_iterable(due[shard] for shard in shards if shard not in shared)
+        self._each_batch(sorted(own, key=attrgetter("due_at")))
+        self._each_batch(chain.from_iterable(due[shard][::-1] for shard in shared))
+
+    def _due(self, shard: str) -> list[Schedule]:
+        """Return a shard's due schedules, with only their keys and `due_at`."""
+        try:
+            return schedule_store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
+        except Exception as error:  # noqa: BLE001 - other shards may still be readable
+            telemetry.crashed(error)
+            return []
+
+    def _share(
+        self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
+    ) -> list[str]:
+        """If many schedules are due, ask other processes to handle all due shards but one.
+
+        Return the shards that were handed over.
+        """
+        if share is None or sum(map(len, due.values())) <= _MAX_ALONE:
+            return []
+        shared = []
+        for shard in [shard for shard, found in due.items() if found][1:]:
+            try:
+                share(shard)
+            except Exception as error:  # noqa: BLE001 - then this process handles the shard
+                telemetry.crashed(error)
+            else:
+                shared.append(shard)
+        return shared
+
+    def _each_batch(self, keys: Iterable[Schedule]) -> None:
+        left = iter(keys)
+        self._map(self._process, [*iter(lambda: list(islice(left, _BATCH)), [])])
+
+    def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        if self._threads == 1:
+            return [call(each) for each in items]
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="schedules") as pool:
+            return list(pool.map(call, items))
+
+    def _process(self, keys: list[Schedule]) -> None:
+        if self._starter.is_over():
+            return
+        try:
+            found, unfinished = self._read(keys)
+        except AWS_ERRORS as error:
+            telemetry.crashed(error)
+            self._starter.note_unanswered()
+            return
+        for schedule in found:
+            if not self._starter.is_over():
+                self._starter.process(schedule, unfinished)
+
+    def _read(self, keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
+        """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
+
+        If a schedule or its last job can't be read, postpone the schedule.
+        """
+        try:
+            return _read_all(keys)
+        except AWS_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - an item can't be read: read them one by one
+            telemetry.crashed(error)
+        found: list[Schedule] = []
+        unfinished: set[str] = set()
+        for key in keys:
+            try:
+                schedules, jobs = _read_all([key])
+            except AWS_ERRORS:
+                raise
+            except Exception:  # noqa: BLE001 - logged above
+                schedule_store.set_aside(key, clock.now() + clock.HOUR)
+                self._starter.note(Outcome.BROKEN)
+            else:
+                found += schedules
+                unfinished |= jobs
+        return found, unfinished
+
+
+def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
+    """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
+
+    Only jobs that the next occurrence must not overlap are included.
+    """
+    found = schedule_store.read_many((each.organization_id, each.name) for each in keys)
+    last = [each.last_job_id for each in found if each.overlap != "allow"]
+    return found, queries.unfinished(sorted({each for each in last if each is not None}))

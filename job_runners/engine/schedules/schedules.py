@@ -1,0 +1,247 @@
+"""Manage schedules for callers and deploys: put, pause, resume, delete, run now and list them.
+
+`job_runners/engine/schedules/due_schedule.py` starts their occurrences.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from job_runners import clock
+from job_runners.engine import configured
+from job_runners.engine.dispatch import dispatch
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.errors import ScheduleBusy, ScheduleDeclared, ScheduleNotFound, TooManySchedules
+from job_runners.store import schedule_marks
+from job_runners.store import schedules as schedule_store
+from job_runners.store.job_request import JobRequest, derived_id
+from job_runners.store.schedules import Definition, Origin, Schedule, ScheduleMoved
+from job_runners.work import context
+from job_runners.work.occurrences import When, next_after
+
+if TYPE_CHECKING:
+    from job_runners.work.recurring import Recurring
+
+MAX_SCHEDULES = 1_000  # per organization
+_TRIES = 4  # how often a change is tried if other processes keep changing the schedule
+
+_T = TypeVar("_T")
+
+
+def get(organization_id: str, name: str) -> Schedule:
+    """Return a schedule. Raises ScheduleNotFound."""
+    found = schedule_store.read(organization_id, name)
+    if found is None or found.is_deleted:
+        raise ScheduleNotFound(name, is_declared=is_declared(organization_id, name))
+    return found
+
+
+def page(
+    organization_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[Schedule], str | None]:
+    """Return an organization's schedules by name, and a cursor if there are more.
+
+    Raises InvalidCursor.
+    """
+    return schedule_store.page(organization_id, limit=limit, cursor=cursor)
+
+
+def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
+    """Create or change a schedule. Return it, and whether it is new.
+
+    A change keeps the schedule's pause. If the timing doesn't change, it keeps the next occurrence
+    too. An occurrence that is due but wasn't started starts with the new definition.
+
+    Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and the errors of dispatching such a
+    job.
+    """
+    definition = definition_of(recurring)
+    check(organization_id, definition)
+    schedule_marks.note_in_use()
+
+    def change() -> tuple[Schedule, bool]:
+        before = schedule_store.read(organization_id, name)
+        if before is None or before.is_deleted:
+            is_new, in_code = True, is_declared(organization_id, name)
+        else:  # a schedule that the API created before the code declared that name stays the API's
+            is_new, in_code = False, before.is_declared
+        if in_code:
+            raise _declared_error(organization_id, name)
+        if before is None and schedule_store.count(organization_id, MAX_SCHEDULES) >= MAX_SCHEDULES:
+            raise TooManySchedules(MAX_SCHEDULES)
+        return put_over(before, organization_id, name, definition, "api"), is_new
+
+    schedule, is_new = _retry_if_moved(name, change)
+    telemetry.schedule_changed(schedule, "schedule put")
+    return schedule, is_new
+
+
+def put_over(
+    before: Schedule | None,
+    organization_id: str,
+    name: str,
+    definition: Definition,
+    origin: Origin,
+) -> Schedule:
+    """Store a schedule in place of `before`. Raises ScheduleMoved."""
+    next_at, since = _next_of(before, definition, origin)
+    return schedule_store.put(
+        before,
+        organization_id,
+        name,
+        definition,
+        origin=origin,
+        next_at=next_at,
+        since=since,
+        by=context.recorded_author(),
+    )
+
+
+def pause(organization_id: str, name: str) -> Schedule:
+    """Start no occurrences of a schedule until it is resumed.
+
+    Occurrences in that time are skipped. An occurrence that is due but wasn't started is skipped
+    too. Raises ScheduleNotFound.
+    """
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.paused_at is not None:
+            return before
+        return schedule_store.pause(before, context.recorded_author())
+
+    schedule = _retry_if_moved(name, change)
+    telemetry.schedule_changed(schedule, "schedule paused")
+    return schedule
+
+
+def resume(organization_id: str, name: str) -> Schedule:
+    """End the pause of a schedule. Raises ScheduleNotFound."""
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.paused_at is None:
+            return before
+        since = _starting_point(before)
+        return schedule_store.resume(
+            before, next_at=next_after(when_of(before), since), since=since
+        )
+
+    schedule = _retry_if_moved(name, change)
+    telemetry.schedule_changed(schedule, "schedule resumed")
+    return schedule
+
+
+def delete(organization_id: str, name: str) -> None:
+    """Delete a schedule, so that it starts no more jobs. Jobs that it has started continue.
+
+    Raises ScheduleNotFound, ScheduleDeclared.
+    """
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.is_declared:
+            raise _declared_error(organization_id, name)
+        schedule_store.delete(before)
+        return before
+
+    telemetry.schedule_changed(_retry_if_moved(name, change), "schedule deleted")
+
+
+def run_now(
+    organization_id: str, name: str, send: Send | None, key: str | None = None
+) -> JobRequest:
+    """Start the job of a schedule now, even if the schedule is paused, and return the job's row.
+
+    The schedule's occurrences don't change. A second request with the same `key` returns the same
+    job. Raises ScheduleNotFound, and the errors of dispatching the job.
+    """
+    schedule = get(organization_id, name)
+    job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
+    with tracing.dispatching(schedule.job_type):
+        row = dispatch.accept_job(
+            dispatch.new_job_data(
+                schedule.job_type, schedule.payload, organization_id, schedule.campaign_id
+            ),
+            send=send,
+            job_id=job_id,
+        )
+        send_if_unclaimed(row, send)
+    return row
+
+
+def is_declared(organization_id: str, name: str) -> bool:
+    """Return whether the code of this deploy declares such a schedule."""
+    declared = registry().recurring.get(name)
+    return declared is not None and declared.organization_id == organization_id
+
+
+def _declared_error(organization_id: str, name: str) -> ScheduleDeclared:
+    return ScheduleDeclared(name, by_this_version=is_declared(organization_id, name))
+
+
+def definition_of(recurring: "Recurring") -> Definition:
+    """Return the definition that the table stores."""
+    when = recurring.when
+    return Definition(
+        job_type=recurring.job_type,
+        payload=dict(recurring.payload),
+        cron=when.cron,
+        every=when.every,
+        timezone=when.timezone,
+        campaign_id=recurring.campaign_id,
+        most_missed=recurring.most_missed,
+        overlap=recurring.overlap,
+    )
+
+
+def check(organization_id: str, definition: Definition) -> None:
+    """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
+    dispatch.check_job(
+        dispatch.new_job_data(
+            definition.job_type, definition.payload, organization_id, definition.campaign_id
+        ),
+        configured.sender(),
+    )
+    schedule_store.check_payload(definition.payload)
+
+
+def when_of(schedule: Schedule | Definition) -> When:
+    """Return the times of a schedule."""
+    return When(*schedule.timing)
+
+
+def _next_of(
+    before: Schedule | None, definition: Definition, origin: Origin
+) -> tuple[int | None, int]:
+    """Return the next occurrence under a definition, and the time from which its timing applies."""
+    if before is None:
+        since = clock.now()
+        return next_after(when_of(definition), since), since
+    since = _starting_point(before)
+    if before.timing == definition.timing:  # the stub of a deleted schedule has no timing
+        return before.next_at, before.since
+    if schedule_store.stays_paused(before, origin):
+        return None, since
+    if before.next_at is not None and before.next_at <= clock.now():
+        return before.next_at, since  # this occurrence became due under the earlier timing
+    return next_after(when_of(definition), since), since
+
+
+def _starting_point(schedule: Schedule) -> int:
+    """Return the time after which to look for the schedule's next occurrence.
+
+    That is now, or later if a process whose clock is ahead has already moved the schedule further.
+    """
+    return max(clock.now(), schedule.last_at or 0)
+
+
+def _retry_if_moved(name: str, change: Callable[[], _T]) -> _T:
+    """Read and change a schedule. Retry if another process has changed it in between."""
+    for _ in range(_TRIES):
+        try:
+            return change()
+        except ScheduleMoved as moved:
+            telemetry.race_lost(moved)
+    raise ScheduleBusy(name)

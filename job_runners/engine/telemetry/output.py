@@ -1,0 +1,213 @@
+"""Turn the output of work into log records.
+
+Each line that a job or task prints, from any of its threads, becomes one record with the fields of
+that job or task. The text is always the message inside a record, so it can't look like a record of
+ours. Output of Powertools is already structured, and stays as it is.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NamedTuple, TextIO, cast
+
+from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
+
+from job_runners.engine.telemetry.metrics import NAMESPACE
+from job_runners.work.alarm import defer_alarm
+
+# In characters of a record's message; a longer line becomes several records. Lambda cuts log lines
+# at 256 KB, and JSON may need six bytes for a character.
+LONGEST = 32_000
+
+
+class Location(NamedTuple):
+    """Where in the code a text was printed."""
+
+    file: str
+    line: int
+    function: str
+
+
+Record = Callable[[str, str, Location], None]
+"""Writes a record. The arguments are a text, the name of its stream, and its location."""
+
+
+class _UnfinishedLine(NamedTuple):
+    """A line that was begun and not ended."""
+
+    text: str
+    location: Location
+
+
+class _Lines:
+    """The unfinished lines of one job or task.
+
+    There is one for each stream and thread, because lines of two threads must not be mixed.
+    """
+
+    def __init__(self) -> None:
+        self._unfinished: dict[tuple[_Stream, int, bool], _UnfinishedLine] = {}
+
+    def write(self, stream: "_Stream", text: str, location: Location, *, structured: bool) -> None:
+        """Write the lines that this text ends, and keep the rest as an unfinished line."""
+        key = (stream, threading.get_ident(), structured)
+        begun = self._unfinished.pop(key, None)
+        *ended, rest = ((begun.text if begun else "") + text).split("\n")
+        for line in ended:
+            stream.write_line(line, location, structured=structured)
+        if not structured:
+            rest = _without_overwritten(rest)
+            while len(rest) > LONGEST:
+                stream.write_line(rest[:LONGEST], location, structured=False)
+                rest = rest[LONGEST:]
+        if rest:
+            self._unfinished[key] = _UnfinishedLine(rest, location)
+
+    def end(self) -> None:
+        """Write the unfinished lines."""
+        for key in list(self._unfinished):
+            begun = self._unfinished.pop(key, None)
+            if begun is not None:
+                stream, _, structured = key
+                stream.write_line(begun.text, begun.location, structured=structured)
+
+
+_lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
+
+
+class _ThreadState(threading.local):
+    recording = False
+
+
+_thread = _ThreadState()
+
+
+class _Stream:
+    """Replaces sys.stdout or sys.stderr. Output that isn't from work passes through unchanged."""
+
+    def __init__(self, name: str, stream: TextIO, record: Record) -> None:
+        self.name = name
+        self._stream = stream
+        self._record = record
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def buffer(self) -> "_Bytes":
+        """Return a replacement for the stream's buffer."""
+        return _Bytes(self)
+
+    def write(self, text: str) -> int:
+        """Write output of work as records, one for each line, and other output unchanged."""
+        lines = _lines.get()
+        if lines is None or _thread.recording:
+            return self._stream.write(text)
+        caller = sys._getframe(1)
+        code = caller.f_code
+        location = Location(code.co_filename, caller.f_lineno, code.co_name)
+        with defer_alarm():  # an alarm in the middle of this could lose the current line
+            lines.write(self, text, location, structured=_is_powertools(caller))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write each text."""
+        for text in texts:
+            self.write(text)
+
+    def close(self) -> None:
+        """Do nothing. The log stays open even if a job closes its output."""
+
+    def write_line(self, line: str, location: Location, *, structured: bool) -> None:
+        """Write a complete line: as records, or unchanged if it is `structured` or has metrics."""
+        if structured or _has_metrics(line):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+            return
+        line = _without_overwritten(line.removesuffix("\r"))
+        _thread.recording = True  # a log handler may print its own errors, which pass unchanged
+        try:
+            for start in range(0, len(line) or 1, LONGEST):
+                self._record(line[start : start + LONGEST], self.name, location)
+        finally:
+            _thread.recording = False
+
+
+class _Bytes:
+    """Replaces the buffer of a stream, which accepts bytes."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Write bytes as UTF-8 text."""
+        self._stream.write(bytes(data).decode(errors="replace"))
+        return len(data)
+
+
+def capture(record: Record) -> None:
+    """Record the output of work with `record` from now on. Further calls change nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, _Stream):
+            setattr(sys, name, cast(TextIO, _Stream(name, stream, record)))
+
+
+@contextmanager
+def work_output() -> Iterator[None]:
+    """Treat output inside the block as that of one job or task.
+
+    This includes the output of threads that are started inside the block.
+    """
+    token = _lines.set(_Lines())
+    try:
+        yield
+    finally:
+        end_lines()
+        _lines.reset(token)
+
+
+def end_lines() -> None:
+    """Write the current work's unfinished lines, so that they come before the next log line."""
+    lines = _lines.get()
+    if lines is not None:
+        lines.end()
+
+
+def _without_overwritten(text: str) -> str:
+    """Return the part of a line that a terminal would show.
+
+    Progress bars use carriage returns to overwrite the part before them.
+    """
+    return text[text.rfind("\r", 0, -1) + 1 :]
+
+
+def _is_powertools(frame: FrameType) -> bool:
+    """Return whether Powertools writes the text: metrics, or the line of a logger."""
+    if str(frame.f_globals.get("__name__")).startswith("aws_lambda_powertools."):
+        return True
+    if frame.f_code is not logging.StreamHandler.emit.__code__:
+        return False
+    return isinstance(frame.f_locals["self"].formatter, BasePowertoolsFormatter)
+
+
+def _has_metrics(line: str) -> bool:
+    """Return whether a line is metrics in CloudWatch's embedded format, outside our own namespace.
+
+    CloudWatch recognizes such a line only if it stays unchanged.
+    """
+    if '"_aws"' not in line:
+        return False
+    try:
+        directives = json.loads(line)["_aws"]["CloudWatchMetrics"]
+        return all(directive["Namespace"] != NAMESPACE for directive in directives)
+    except (KeyError, TypeError, ValueError):
+        return False

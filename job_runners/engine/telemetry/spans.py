@@ -1,0 +1,125 @@
+"""Start, link, mark and flush OpenTelemetry spans.
+
+Only OpenTelemetry's API is imported, only here, and only if TRACES is set. Its SDK and its
+exporters come with a Lambda layer or with the app's requirements.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from job_runners.settings import settings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, Span, SpanContext
+
+SYSTEM = "job_runners"  # the name of the source of spans and messages
+# The pattern of a `traceparent`. It is compiled at first use, because most processes don't need it.
+_FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
+
+
+def valid_traceparent(traceparent: object) -> str | None:
+    """Return a `traceparent` if it has W3C's form, or None.
+
+    An invalid one is ignored, as the recommendation requires.
+    """
+    if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
+        return traceparent
+    return None
+
+
+def trace_api() -> Any:
+    """Return OpenTelemetry's API if traces are on and it is installed, or None."""
+    if not settings().traces:
+        return None
+    try:
+        return import_module("opentelemetry.trace")
+    except ImportError:
+        return None
+
+
+@contextmanager
+def start(
+    name: str,
+    kind: str,
+    attributes: dict[str, Any],
+    *,
+    parent: str | None = None,
+    new_trace: bool = False,
+    linked_to: str | None = None,
+) -> Iterator["Span | None"]:
+    """Yield a new span, which is the current one inside the block. Without traces, yield None.
+
+    The new span is a child of `parent`. Without a parent, it is a child of the current span, or the
+    first span of a new trace if `new_trace`. The current span may be in another trace, for example
+    because a layer created it. The new span then gets a link to it.
+    """
+    api = trace_api()
+    if api is None:
+        yield None
+        return
+    current, sender = api.get_current_span().get_span_context(), context_of(parent)
+    links: list[Link] = []
+    if current.is_valid and (sender.trace_id != current.trace_id if sender else new_trace):
+        links.append(api.Link(current))
+    if (origin := context_of(linked_to)) is not None:
+        links.append(api.Link(origin))
+    context = None  # OpenTelemetry then uses the current one
+    if sender is not None:
+        context = api.set_span_in_context(api.NonRecordingSpan(sender))
+    elif new_trace:
+        context = api.set_span_in_context(api.INVALID_SPAN)
+    with api.get_tracer(SYSTEM).start_as_current_span(
+        name,
+        context=context,
+        kind=getattr(api.SpanKind, kind),
+        attributes=attributes,
+        links=links,
+    ) as span:
+        yield span
+
+
+def link(span: "Span", traceparent: str | None) -> None:
+    """Link a span to the dispatch of its job, unless both are in the same trace."""
+    origin = context_of(traceparent)
+    if origin is None or origin.trace_id == span.get_span_context().trace_id:
+        return
+    if hasattr(span, "add_link"):  # since OpenTelemetry 1.23, which a layer may lack
+        span.add_link(origin)
+
+
+def mark_failed(span: "Span", error_type: str) -> None:
+    """Mark a span as failed, with the kind of error."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(trace_api().StatusCode.ERROR)
+
+
+def context_of(traceparent: str | None) -> "SpanContext | None":
+    """Return the span context in a `traceparent`, or None if it is missing or invalid."""
+    if valid_traceparent(traceparent) is None:
+        return None
+    api = trace_api()
+    _, trace_id, span_id, flags = str(traceparent).split("-")
+    context: SpanContext = api.SpanContext(
+        int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16))
+    )
+    return context
+
+
+def traceparent_of(context: "SpanContext") -> str | None:
+    """Return the `traceparent` of a span, or None if the span isn't traced."""
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def flush() -> None:
+    """Send the spans before Lambda freezes the process. A failure doesn't affect the work."""
+    api = trace_api()
+    if api is None or not settings().on_lambda:
+        return
+    with suppress(Exception):  # the API alone has no such method
+        api.get_tracer_provider().force_flush(_FLUSH_TIME)

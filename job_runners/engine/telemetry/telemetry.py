@@ -1,0 +1,458 @@
+"""Log and count work: the wording, fields and metrics of every event are in this module.
+
+Payloads contain personal data. They are logged only if LOG_PAYLOADS is set; results never are.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from job_runners import clock
+from job_runners.engine.telemetry import log_line, metrics, output, tracing
+from job_runners.engine.telemetry.log_setup import (
+    logger as logger,  # other modules log through it too
+)
+from job_runners.errors import Interrupted
+from job_runners.settings import settings
+from job_runners.store.job_request import JobRequest, Outcome, Status
+from job_runners.store.line_items import LineItem
+from job_runners.store.pauses import Pause
+from job_runners.store.rate import Rate
+from job_runners.work import context
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from job_runners.engine.telemetry.tracing import TracedMessage
+    from job_runners.store.schedules import Schedule, Step
+
+
+# --- the fields of every log line -----------------------------------------------------------------
+
+
+@contextmanager
+def work_context(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
+    """Trace the work of a message, and add the work's fields to every line logged inside.
+
+    Lines that the work itself logs or prints get them too. `operation` is the trace's name for what
+    this process does with the message.
+    """
+    fields = {"request_id": message.request_id, **message.log_fields}
+    token = context.request_id.set(message.request_id)
+    try:
+        with (
+            tracing.working(message, operation),
+            log_line.fields(fields | tracing.log_fields()),
+            output.work_output(),
+        ):
+            yield
+    finally:
+        context.request_id.reset(token)
+
+
+@contextmanager
+def claimed(row: JobRequest) -> Iterator[None]:
+    """Log and count a claim, and add the job's fields to every line logged inside.
+
+    Jobs that the claimed job dispatches get its author.
+    """
+    fields = {
+        "attempt": row.attempt,
+        "leg": row.legs,
+        "organization_id": row.organization_id,
+    }
+    token = context.author.set(context.Author.of_record(row.created_by))
+    try:
+        with log_line.fields(fields):
+            wait = (row.started_at or 0) - row.could_run_at
+            log_line.write(logger.info, "claimed", queue_wait_ms=wait)
+            metrics.emit("job_type", row.job_type, QueueWait=wait)
+            tracing.claimed(row, wait)
+            yield
+    finally:
+        context.author.reset(token)
+
+
+def payload_given(payload: "BaseModel") -> None:
+    """Log the payload that the function is called with, if LOG_PAYLOADS is set.
+
+    A SecretStr is masked.
+    """
+    if settings().log_payloads:
+        log_line.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
+
+
+# --- a job before its attempt ends ----------------------------------------------------------------
+
+
+def accepted(row: JobRequest) -> None:
+    """Log that a job was saved. The log line has the id of the request that dispatched the job."""
+    log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.caller_fields())
+    tracing.accepted(row)
+
+
+def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
+    """Log how a request was answered because another job had its unique key."""
+    fields = _job_fields(row) | log_line.caller_fields()
+    log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
+
+
+def not_claimed(why: Exception) -> None:
+    """Log a refused claim. Most likely another message about the job had claimed it."""
+    log_line.write(logger.info, "not claimed", why=str(why))
+    tracing.ended("not claimed")
+
+
+def race_lost(why: Exception) -> None:
+    """Log that another process has changed a row, slot or key since this process read it."""
+    log_line.write(logger.info, "moved meanwhile", why=str(why))
+
+
+def not_sent(why: Exception) -> None:
+    """Log that a message could not be sent. Its job is due and will be sent again."""
+    log_line.write(logger.warning, "not sent, stays due", why=str(why))
+
+
+def left_for_later(why: Exception) -> None:
+    """Log why the work can't run now. The job stays due, or the event is kept to be tried later."""
+    log_line.write(logger.warning, "left for later", why=str(why))
+    tracing.ended("left for later", why)
+
+
+def not_loaded(name: str, why: Exception) -> None:
+    """Log that the function of a job or task can't be imported, so the work isn't listed."""
+    log_line.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
+
+
+def released(row: JobRequest) -> None:
+    """Log that a claimed job was released before its function was called."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    else:
+        log_line.write(logger.info, "released", status=str(row.status))
+        tracing.ended("released")
+
+
+def left_due(row: JobRequest, why: Exception) -> None:
+    """Log that no message about this job was sent. The timer will send one."""
+    log_line.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
+
+
+def parked(row: JobRequest, pause: Pause) -> None:
+    """Log that a job was parked under a pause, or was canceled instead."""
+    _parked_or_cancelled(row, "held back", paused=f"{pause.kind} {pause.name}")
+
+
+def parked_in_line(row: JobRequest) -> None:
+    """Log that a job was parked until its line has capacity, or was canceled instead."""
+    _parked_or_cancelled(row, "waits for room", **_queue_fields(row))
+
+
+def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
+    if row.status is Status.CANCELLED:  # its owner had asked it to stop
+        cancelled(row)
+    else:
+        log_line.write(logger.info, message, **_job_fields(row) | fields)
+        tracing.ended(message, job_id=row.id)
+
+
+def admitted(row: JobRequest) -> None:
+    """Log that a job which waited in its line was admitted."""
+    log_line.write(logger.info, "let on", **_job_fields(row) | _queue_fields(row), slot=row.slot)
+
+
+def slot_freed(slot: LineItem) -> None:
+    """Log that a slot was freed because its holder's row doesn't name it."""
+    log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
+
+
+def entry_quarantined(entry: LineItem, why: Exception) -> None:
+    """Log and count a quarantined job: a waiting job that this code can't handle.
+
+    The jobs behind it are still admitted. The timer puts the job back into its line once its row
+    can be read.
+    """
+    log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
+    metrics.emit_total(SetAside=1)
+
+
+def started_outside_limits(row: JobRequest) -> None:
+    """Log that a job starts although its queue's limits don't allow it now."""
+    why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
+    log_line.write(logger.warning, "started beside limits", **_queue_fields(row), why=why)
+
+
+def leg_over(row: JobRequest) -> None:
+    """Log the end of a leg. The job continues in another leg, unless it was canceled."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    else:
+        log_line.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
+        tracing.ended("leg over")
+
+
+# --- how attempts end -----------------------------------------------------------------------------
+
+
+def succeeded(row: JobRequest) -> None:
+    """Log and count a job that succeeded."""
+    log_line.write(logger.info, "succeeded", run_ms=_run_time(row))
+    tracing.ended("succeeded")
+    _ended(row, Succeeded=1)
+
+
+def cancelled(row: JobRequest) -> None:
+    """Log and count a claimed job that was canceled because its owner had asked it to stop."""
+    log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
+    tracing.ended("cancelled", job_id=row.id)
+    _ended(row, Cancelled=1)
+
+
+def attempt_failed(row: JobRequest, error: BaseException) -> None:
+    """Log and count an attempt that ended in an error, whether or not another attempt follows."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    elif row.status is Status.FAILED:
+        log_line.write(logger.error, "failed", error, run_ms=_run_time(row))
+        tracing.ended("failed", error)
+        _ended(row, Failed=1)
+    else:
+        _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
+        metrics.emit("job_type", row.job_type, Retried=1)
+
+
+def claim_lost(why: BaseException) -> None:
+    """Log that another process has changed the row, so this invocation's outcome is dropped."""
+    log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
+    tracing.ended("claim lost")
+
+
+def settled(row: JobRequest, why: Exception) -> None:
+    """Log and count a job that this process ended or retried in place of its worker.
+
+    Either its worker couldn't record how the attempt ended, or no worker started it in time.
+    """
+    write = logger.error if row.status is Status.FAILED else logger.warning
+    log_line.write(write, "settled", **_job_fields(row), why=str(why))
+    tracing.settled(row, why)
+    counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
+    rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
+    metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
+
+
+def not_settled(state: str) -> None:
+    """Log a failure record that is ignored, because its message has no claim on the job now."""
+    log_line.write(logger.info, "failure record ignored", job_is=state)
+    tracing.ended("failure record ignored")
+
+
+def crashed(error: BaseException) -> None:
+    """Log an error that the work's own code didn't raise. The row, if there is one, stays due."""
+    log_line.write(logger.error, "crashed", error)
+    tracing.ended("crashed", error)
+
+
+# --- actions of owners ----------------------------------------------------------------------------
+
+
+def cancelled_by_owner(row: JobRequest) -> None:
+    """Log that a person or a service has canceled a job, or asked a running job to stop."""
+    log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.caller_fields())
+    if row.status is Status.CANCELLED:
+        metrics.emit("job_type", row.job_type, Cancelled=1)
+
+
+def queued_again(row: JobRequest) -> None:
+    """Log that a finished job was queued again."""
+    log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.caller_fields())
+    tracing.accepted(row)
+
+
+def deleted(row: JobRequest) -> None:
+    """Log that a finished job was deleted."""
+    log_line.write(logger.info, "deleted", **_job_fields(row) | log_line.caller_fields())
+
+
+def pause_changed(pause: Pause) -> None:
+    """Log that a job type or a queue was paused or resumed."""
+    log_line.write(
+        logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.caller_fields()
+    )
+
+
+def limits_changed(
+    queue_name: str, slots: int | None, rate: Rate | None, max_waiting: int | None
+) -> None:
+    """Log that the limits of a queue were changed.
+
+    None means that the limit declared in the code applies.
+    """
+    log_line.write(
+        logger.info,
+        "limits changed",
+        queue_name=queue_name,
+        slots=slots,
+        rate=None if rate is None else f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}",
+        max_waiting=max_waiting,
+        **log_line.caller_fields(),
+    )
+
+
+def limits_reset(queue_name: str) -> None:
+    """Log that the limits of a queue were reset to those in the code."""
+    log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.caller_fields())
+
+
+def schedule_changed(schedule: "Schedule", what: str) -> None:
+    """Log a person's change to a schedule."""
+    log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.caller_fields())
+
+
+def schedule_declared(organization_id: str, name: str) -> None:
+    """Log that a schedule that the code declares was written to the table."""
+    log_line.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
+
+
+def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
+    """Log that a declared schedule could not be written. The timer tries again in some minutes."""
+    log_line.write(
+        logger.error,
+        "schedule not declared",
+        schedule=name,
+        organization_id=organization_id,
+        why=why,
+    )
+
+
+def schedule_removed(schedule: "Schedule") -> None:
+    """Log that a schedule was removed because no deploy declares it any more."""
+    log_line.write(logger.info, "schedule removed", **_schedule_fields(schedule))
+
+
+def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: int) -> None:
+    """Log and count an occurrence whose job was saved, and how late it was."""
+    late = clock.now() - at
+    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
+    log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
+    metrics.emit("job_type", row.job_type, OccurrenceLate=late)
+    occurrences_skipped(schedule, step)
+
+
+def occurrences_skipped(schedule: "Schedule", step: "Step") -> None:
+    """Log and count a step's skipped occurrences, and count those that failed, if there are any."""
+    if step.dropped is not None:
+        log_line.write(
+            logger.warning,
+            "occurrences left out",
+            **_schedule_fields(schedule),
+            number=step.dropped.number,
+            last=clock.iso(step.dropped.last_at),
+            why=step.dropped.why,
+        )
+        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=step.dropped.number)
+    if step.failed:
+        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(step.failed))
+
+
+def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
+    """Log an occurrence whose job was refused. Count it if it isn't tried again."""
+    write, what = (
+        (logger.error, "occurrence given up")
+        if gives_up
+        else (logger.warning, "occurrence refused, will retry")
+    )
+    log_line.write(write, what, error, **_schedule_fields(schedule), occurrence=clock.iso(at))
+    if gives_up:
+        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
+
+
+def around_failed(why: Exception) -> None:
+    """Log that a context manager of AROUND failed after the function had ended.
+
+    The work keeps its outcome.
+    """
+    log_line.write(logger.error, "around failed", why)
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def task_done(message: "TracedMessage") -> None:
+    """Log and count a task that returned."""
+    log_line.write(logger.info, "task done", task_name=message.destination)
+    tracing.ended("task done")
+    metrics.emit("task_name", message.destination, Succeeded=1)
+
+
+def task_failed(message: "TracedMessage", error: BaseException) -> None:
+    """Log and count a report that a task failed for good. One task may have several reports."""
+    log_line.write(logger.error, "task failed", error)
+    tracing.ended("task failed", error)
+    metrics.emit("task_name", message.destination, Failed=1)
+
+
+def task_given_up() -> None:
+    """Count a task that failed for good: once per task, in one metric for all task names.
+
+    An alarm watches this metric.
+    """
+    metrics.emit_total(TasksFailed=1)
+
+
+def task_not_kept(error: BaseException) -> None:
+    """Log that the record of a failed task could not be written."""
+    log_line.write(logger.error, "failed task not kept", error)
+
+
+def task_in_doubt(error: BaseException) -> None:
+    """Log a task that may or may not have been sent. It isn't sent again."""
+    log_line.write(logger.error, "task may have been sent or not", error)
+
+
+def task_begun_elsewhere() -> None:
+    """Log that this message doesn't begin a failed task, because another message has begun it."""
+    log_line.write(logger.info, "not begun: another message has")
+    tracing.ended("not begun")
+
+
+def task_will_retry(message: "TracedMessage", error: BaseException, delay: float) -> None:
+    """Log and count a task that failed and was sent again."""
+    _will_retry(error, delay)
+    metrics.emit("task_name", message.destination, Retried=1)
+
+
+def _will_retry(error: BaseException, delay: float) -> None:
+    log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
+    tracing.ended("will retry", error)
+
+
+def _job_fields(row: JobRequest) -> dict[str, Any]:
+    """Return the fields that identify a job in a log line written outside its own invocation.
+
+    The request_id of such a line is that of the request or invocation that acts on the job.
+    """
+    return {
+        "job_id": row.id,
+        "job_type": row.job_type,
+        "organization_id": row.organization_id,
+        "attempt": row.attempt,
+        "status": str(row.status),
+        "dispatched_by": row.request_id,
+    }
+
+
+def _queue_fields(row: JobRequest) -> dict[str, Any]:
+    return {"queue_name": row.queue_name, "queue_key": row.queue_key}
+
+
+def _schedule_fields(schedule: "Schedule") -> dict[str, Any]:
+    return {"schedule": schedule.name, "organization_id": schedule.organization_id}
+
+
+def _ended(row: JobRequest, **counts: int) -> None:
+    metrics.emit("job_type", row.job_type, RunTime=_run_time(row), **counts)
+
+
+def _run_time(row: JobRequest) -> int:
+    """Return the duration of the attempt that ended the job, in milliseconds, over all its legs."""
+    return (row.finished_at or 0) - (row.attempt_started_at or 0)

@@ -1,0 +1,48 @@
+"""Shorten the traceback of an error that work raised.
+
+The shortened traceback begins in the work's own code, with file names as the work's author knows
+them.
+"""
+
+import sys
+import traceback
+
+from job_runners.settings import settings
+
+# The packages that call work. Their frames are dropped only at the beginning of a traceback.
+_CALLERS = tuple(
+    f"job_runners.{package}." for package in ("engine", "handlers", "runners", "testing", "work")
+)
+_ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")
+
+
+def begin_at_work(error: BaseException) -> None:
+    """Drop the frames before the work's own: ours, and those of the standard library.
+
+    A traceback without a frame of the work's code keeps all its frames.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        is_standard = module.partition(".")[0] in sys.stdlib_module_names
+        if not is_standard and not f"{module}.".startswith(_CALLERS):
+            error.__traceback__ = trace
+            return
+        trace = trace.tb_next
+
+
+def formatted(error: BaseException) -> str:
+    """Return an error's traceback as text, or "" if the error has none.
+
+    File names begin at the folder of their checkout, even if the files were copied elsewhere.
+    """
+    if error.__traceback__ is None:
+        return ""
+    text = "".join(traceback.format_exception(error))
+    for package in settings().app_packages:
+        text = text.replace(_named(package), f'File "{settings().app_source}{package}/')
+    return text.replace(_named(""), 'File "')
+
+
+def _named(package: str) -> str:
+    return f'File "{_ROOT}{package and f"{package}/"}'

@@ -1,0 +1,261 @@
+"""OpenTelemetry traces: from the request that dispatches a job through its legs and attempts.
+
+Without TRACES, or without OpenTelemetry, rows and messages carry no trace fields, and every
+function here does nothing.
+
+Spans are joined by `traceparent`, as defined by W3C's Trace Context:
+
+- A message carries the `traceparent` of the span in which it was sent, if that span is about the
+  same work. The span of the work that the message starts is a child of that span. This joins the
+  first leg to its dispatch, and each later leg or attempt to the previous one.
+- A row carries the `traceparent` of the span in which the job was dispatched. A message has no
+  `traceparent` if its job waited for the timer, a pause or its line, or is a child of another job.
+  The leg that it starts begins its own trace, with a link to the dispatch. Otherwise a trace could
+  cover days, or thousands of jobs, and would be unreadable.
+
+Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
+`job_runners.*`. They contain no payload and no result.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from job_runners.engine.telemetry import spans
+from job_runners.settings import settings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from job_runners.store.job_request import JobRequest
+
+    class TracedMessage(Protocol):
+        """The parts of a message that its span and its log lines need."""
+
+        @property
+        def id(self) -> str: ...
+        @property
+        def request_id(self) -> str | None: ...
+        @property
+        def traceparent(self) -> str | None: ...
+        @property
+        def destination(self) -> str: ...
+        @property
+        def log_fields(self) -> dict[str, Any]: ...
+
+
+class _Work:
+    """The span of the current work, and the id of its job or task."""
+
+    def __init__(
+        self, span: "Span", work_id: str | None = None, *, is_of_child: bool = False
+    ) -> None:
+        self.span = span
+        self.id = work_id
+        self.is_of_child = is_of_child
+        self.outcome: str | None = None
+
+
+_current_work: ContextVar[_Work | None] = ContextVar("current_work", default=None)
+# Lambda's id of this invocation, and whether it is the first of its process.
+_invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039 - unchanged
+_has_begun = False
+
+
+# --- the trace fields of rows, messages and log lines ---------------------------------------------
+
+
+def current() -> str | None:
+    """Return the `traceparent` of the current span, for the rows and messages of that span."""
+    api = spans.trace_api()
+    return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
+
+
+def of_message_about(job_id: str) -> str | None:
+    """Return the `traceparent` of the current span if that span is about this job, or None.
+
+    Another job's span may send the message too, but the message's work isn't part of it.
+    """
+    work = _current_work.get()
+    if work is None or work.id != job_id:
+        return None
+    return spans.traceparent_of(work.span.get_span_context())
+
+
+def log_fields() -> dict[str, str]:
+    """Return the trace fields of a log line."""
+    traceparent = current()
+    if traceparent is None:
+        return {}
+    _, trace_id, span_id, _ = traceparent.split("-")
+    return {"trace_id": trace_id, "span_id": span_id}
+
+
+# --- spans ----------------------------------------------------------------------------------------
+
+
+def invoked(invocation_id: str) -> None:
+    """Note Lambda's id of the current invocation, for its spans."""
+    global _has_begun
+    _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _has_begun})
+    _has_begun = True
+
+
+@contextmanager
+def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
+    """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
+
+    If another caller names a trace, the request's own trace only has a link to it. Such a caller
+    must control neither our trace id nor whether we record. An unverified request isn't traced: it
+    can start no work, and strangers could fill a trace.
+    """
+    if not verified:
+        yield
+        return
+    named = headers.get("traceparent")
+    parent, linked_to = (named, None) if trusted else (None, named)
+    attributes = {"faas.trigger": "http", "url.scheme": "https"}
+    with spans.start("request", "SERVER", attributes, parent=parent, linked_to=linked_to) as span:
+        token = _current_work.set(_Work(span) if span else None)
+        try:
+            yield
+        finally:
+            _current_work.reset(token)
+    spans.flush()
+
+
+def answered(method: str, route: str, status: int) -> None:
+    """Name the span of the current request, and record its outcome."""
+    work = _current_work.get()
+    if work is None:
+        return
+    work.span.update_name(f"{method} {route}")
+    work.span.set_attributes(
+        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    )
+    if status >= 500:
+        spans.mark_failed(work.span, str(status))
+
+
+@contextmanager
+def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
+    """Trace the saving and sending of a job or task of this name.
+
+    The first leg of a job's child has its own trace, with a link to this span.
+    """
+    attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
+    with spans.start(f"send {name}", "PRODUCER", attributes) as span:
+        work = _Work(span, is_of_child=is_of_child) if span else None
+        token = _current_work.set(work)
+        try:
+            yield
+        finally:
+            _current_work.reset(token)
+
+
+def accepted(row: "JobRequest") -> None:
+    """Record which job the current span dispatches."""
+    work = _current_work.get()
+    if work is None:
+        return
+    work.span.set_attributes(_of_job(row))
+    if not work.is_of_child:
+        work.id = row.id
+
+
+@contextmanager
+def working(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
+    """Trace the work that a message starts.
+
+    Its span is a child of the span that sent the message, if the message names one.
+    """
+    if not settings().traces:  # this runs for every message
+        yield
+        return
+    name = message.destination
+    attributes = {
+        **_messaging(operation, name),
+        "messaging.operation.type": operation,
+        "messaging.message.id": message.id,
+        "faas.trigger": "pubsub",
+        **_invocation.get(),
+    }
+    with spans.start(
+        f"{operation} {name}", "CONSUMER", attributes, parent=message.traceparent, new_trace=True
+    ) as span:
+        token = _current_work.set(_Work(span, message.id) if span else None)
+        try:
+            yield
+        finally:
+            _current_work.reset(token)
+    spans.flush()
+
+
+def claimed(row: "JobRequest", wait: int) -> None:
+    """Record the leg of the current span, and link the span to the dispatch of its job."""
+    work = _current_work.get()
+    if work is None:
+        return
+    work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
+    spans.link(work.span, row.traceparent)
+
+
+def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
+    """Record how the current work ended. Only the first call has an effect.
+
+    Later calls are about other work. With a `job_id`, do nothing if the current work is another
+    job's.
+    """
+    work = _current_work.get()
+    if work is None or work.outcome is not None or job_id not in (None, work.id):
+        return
+    work.outcome = outcome
+    work.span.set_attribute("job_runners.outcome", outcome)
+    if error is not None:
+        work.span.record_exception(error)
+        spans.mark_failed(work.span, type(error).__name__)
+
+
+def settled(row: "JobRequest", why: Exception) -> None:
+    """Record the outcome of a job whose worker could not record it.
+
+    If a failure record led to the outcome, the span of that record gets it. If the timer found the
+    job, the outcome gets its own span, with a link to the job's dispatch.
+    """
+    work = _current_work.get()
+    if work is not None:
+        work.span.set_attributes(_of_job(row))
+        spans.link(work.span, row.traceparent)
+        ended(str(row.status), why)
+        return
+    attributes = _messaging("settle", row.job_type) | {"messaging.operation.type": "settle"}
+    attributes |= _of_job(row) | {"job_runners.outcome": str(row.status)}
+    with spans.start(
+        f"settle {row.job_type}", "CONSUMER", attributes, new_trace=True, linked_to=row.traceparent
+    ) as span:
+        if span is not None:
+            span.record_exception(why)
+            spans.mark_failed(span, type(why).__name__)
+    spans.flush()
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def _messaging(operation: str, name: str) -> dict[str, Any]:
+    return {
+        "messaging.system": spans.SYSTEM,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": name,
+    }
+
+
+def _of_job(row: "JobRequest") -> dict[str, Any]:
+    return {
+        "messaging.message.id": row.id,
+        "job_runners.organization_id": row.organization_id,
+        "job_runners.queue_name": row.queue_name,
+        "job_runners.attempt": row.attempt,
+        "job_runners.leg": row.legs,
+    }

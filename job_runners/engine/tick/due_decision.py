@@ -1,0 +1,215 @@
+"""Decide what a due row needs. These functions only compute: `due_row` does the rest."""
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+from job_runners import clock
+from job_runners.errors import JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
+from job_runners.store import conditional_write, verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.limits import Limits
+from job_runners.store.lines import is_line
+from job_runners.store.pauses import Pause
+from job_runners.work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
+
+# The longest gap between two checks of a row whose message was sent and that no worker has claimed.
+LONGEST_GAP = clock.HOUR
+# A row in the backlog is sent again after this long at the earliest, even if its deadline to start
+# (`_start_deadline`) has passed.
+_MIN_RESEND_DELAY = 10 * clock.MINUTE
+# If no worker claims it, an admitted job, or a job between two legs, keeps its capacity this long.
+_MAX_UNCLAIMED_TIME = clock.HOUR
+
+
+class Disposition(Enum):
+    """The action of a timer run on a row. Each comment gives the reason, then the action."""
+
+    SENT = auto()
+    DEFERRED = auto()  # enough messages are waiting for workers: sent again later
+    # Its type or queue is paused, its line has no capacity, or the job that it follows hasn't
+    # ended: parked, or left parked.
+    PARKED = auto()
+    ADMITTED = auto()  # its pause, or the job that it followed, has ended: sent
+    LEASED = auto()  # it is running, and its lease isn't over: checked again when the lease ends
+    RESCUED = auto()  # its lease is over: its attempt recorded as interrupted
+    EARLY = auto()  # its run_at hasn't come: checked again then
+    UNKNOWN = auto()  # this deploy doesn't know its type or its row version: checked again later
+    EXPIRED = auto()  # no worker could start it in time: failed
+    BROKEN = auto()  # it can't be read or handled: checked again in an hour
+    MOVED = auto()  # another process changed it after the index was read: left to that process
+
+
+class Facts(NamedTuple):
+    """The facts that the decision about a row depends on, in addition to the row."""
+
+    now: int
+    starts_in: int  # the milliseconds until its start time, or 0
+    is_known: bool  # this deploy knows the row's type
+    start_within: float
+    # The next two are None for a row that runs or is parked.
+    pause: Pause | None  # the active pause of its type or queue
+    limits: Limits | None  # those of its queue, if the row `is_long_unclaimed`
+    ahead: int = 0  # the run handles queued rows this many milliseconds before they are due
+
+
+class Action(Enum):
+    """A decision that needs no facts besides the row."""
+
+    RESCUE = "record its attempt as interrupted"
+    ADMIT_FOLLOWER = "admit it if the job that it follows has ended"
+    ADMIT_FROM_PAUSE = "admit it if its pause has ended"
+    ADMIT_LINE = "admit the waiting jobs of its line"
+
+
+class Postpone(NamedTuple):
+    """Only check the row again at `due_at`."""
+
+    disposition: Disposition
+    due_at: int
+    lane: Lane
+
+
+class Expire(NamedTuple):
+    """Fail the job with this error."""
+
+    error: JobRunnersError
+
+
+class Park(NamedTuple):
+    """Park the job under this pause."""
+
+    pause: Pause
+
+
+class ParkInLine(NamedTuple):
+    """Park the job at the end of its line, so that its slot goes to the next job."""
+
+    limits: Limits
+
+
+class SendMessage(NamedTuple):
+    """Send a message, or defer that to `resend_at` if too many messages wait for workers."""
+
+    is_first: bool  # the first one of this job is sent however many wait
+    next_check_at: int
+    resend_at: int
+
+
+Decision = Action | Postpone | Expire | Park | ParkInLine | SendMessage
+
+
+def is_due(row: JobRequest, until: int, ahead: int) -> bool:
+    """Return whether a row is due by `until`, which may be `ahead` milliseconds in the future.
+
+    Running and parked rows must be due `ahead` milliseconds before `until`.
+    """
+    ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
+    return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
+
+
+def is_long_unclaimed(row: JobRequest, now: int) -> bool:
+    """Return whether no worker has claimed the job for too long after its admission."""
+    return row.admitted_at is not None and now - row.admitted_at >= _MAX_UNCLAIMED_TIME
+
+
+def decide(row: JobRequest, facts: Facts) -> Decision:
+    """Return the decision about a due row."""
+    match row.status:
+        case Status.RUNNING:
+            return _decide_running(row, facts)
+        case Status.WAITING:
+            return _decide_waiting(row, facts)
+    return _decide_unclaimed(row, facts)
+
+
+def _decide_running(row: JobRequest, facts: Facts) -> Decision:
+    if row.lease_until is not None and row.lease_until >= facts.now:
+        return Postpone(Disposition.LEASED, row.lease_until, Lane.PROMPT)
+    return Action.RESCUE
+
+
+def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
+    """Admit a parked job that should have been admitted, or fail one that has waited too long."""
+    if facts.now - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
+        return Expire(_waited_too_long(row))
+    if row.follows is not None:
+        return Action.ADMIT_FOLLOWER
+    return Action.ADMIT_LINE if is_line(row.held_by) else Action.ADMIT_FROM_PAUSE
+
+
+def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
+    """Send a job that waits for its message, unless it can't start now."""
+    if facts.starts_in > verbs.CLAIM_TOLERANCE:
+        return Postpone(Disposition.EARLY, (row.run_at or 0) + facts.ahead, Lane.PROMPT)
+    if (error := _expiry_error(row, facts)) is not None:
+        return Expire(error)
+    can_change = row.row_version <= ROW_VERSION
+    can_start = can_change and facts.is_known
+    if can_start and facts.pause is not None:
+        return Park(facts.pause)
+    # Even if this deploy doesn't know the job's type, other jobs need its slot.
+    if can_change and facts.limits is not None:
+        return ParkInLine(facts.limits)
+    next_check_at = _next_check_at(row, facts.now) + facts.ahead
+    # A message that no worker of this deploy could claim would take one of the limited sends from
+    # another job.
+    if not can_start:
+        return Postpone(Disposition.UNKNOWN, next_check_at, Lane.PARKED)
+    return SendMessage(_is_first_send(row), next_check_at, _resend_at(row, facts))
+
+
+def _waited_too_long(row: JobRequest) -> JobRunnersError:
+    days = LONGEST_WAIT / DAY_IN_SECONDS
+    return PauseExpired(days, in_line=row.wait_key is not None, behind=row.follows is not None)
+
+
+def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
+    """Return the error with which a job expires, or None if it may still start.
+
+    The job expires if it never started within its `start_within`. It also expires if it had begun,
+    this deploy doesn't know its type, and LONGEST_WAIT has passed since it was last queued or
+    claimed.
+    """
+    if row.legs == 0 and facts.now > _start_deadline(row, facts):
+        unknown = None if facts.is_known else row.job_type
+        return NeverStarted(facts.start_within, unknown=unknown)
+    since = max(row.could_run_at, row.started_at or 0)
+    if not facts.is_known and facts.now - since > LONGEST_WAIT * clock.SECOND:
+        return JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS)
+    return None
+
+
+def _is_first_send(row: JobRequest) -> bool:
+    """Return whether the timer sends the row for the first time, not to replace an earlier message.
+
+    Such a row is sent now, however large the backlog is. The lane alone doesn't show it, because an
+    older version used only the PROMPT lane. But a row that was sent before has a later due time.
+    """
+    lane = (row.due_shard or "").rstrip("0123456789")
+    queued_at = max(row.could_run_at, row.admitted_at or 0)
+    return lane == Lane.PROMPT and (row.due_at or 0) <= queued_at + conditional_write.GRACE
+
+
+def _start_deadline(row: JobRequest, facts: Facts) -> int:
+    return row.could_run_at + int(facts.start_within * clock.SECOND)
+
+
+def _next_check_at(row: JobRequest, now: int) -> int:
+    """Return when to check the row next.
+
+    The gap grows with the time that the row has waited. So the cost of unclaimed rows depends on
+    their number, and hardly on how long they wait.
+    """
+    gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)
+    if row.admitted_at is not None:  # at the latest when the job loses its capacity
+        gap = min(gap, max(row.admitted_at + _MAX_UNCLAIMED_TIME - now, conditional_write.GRACE))
+    return now + gap
+
+
+def _resend_at(row: JobRequest, facts: Facts) -> int:
+    """Return when a row in the backlog is sent again at the latest.
+
+    This time also orders the backlog: rows with an earlier deadline to start are sent first.
+    """
+    soonest, latest = facts.now + _MIN_RESEND_DELAY, facts.now + clock.DAY
+    return min(max(_start_deadline(row, facts), soonest), latest)

@@ -1,0 +1,174 @@
+"""Handle one due row: read it, decide what it needs, and do that.
+
+Each decision gives the row a later due time, or none.
+"""
+
+from job_runners import clock
+from job_runners.engine.lines import admission, pausing
+from job_runners.engine.lines.admission import LineAdmissions
+from job_runners.engine.lines.limits import limits_of
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import gates
+from job_runners.engine.running.retrying import error_record, record_failed_attempt
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.tick.due_decision import (
+    Action,
+    Decision,
+    Disposition,
+    Expire,
+    Facts,
+    Park,
+    ParkInLine,
+    Postpone,
+    SendMessage,
+    decide,
+    is_due,
+    is_long_unclaimed,
+)
+from job_runners.engine.tick.message_budget import MessageBudget
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import Send, send_admitted_follower
+from job_runners.errors import Interrupted, JobRunnersError
+from job_runners.store import line_entries, pauses, verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.limits import Limits
+from job_runners.store.queries import read
+from job_runners.work.definitions import DAY_IN_SECONDS
+
+
+def process_due_row(
+    index_row: JobRequest,
+    send: Send,
+    budget: MessageBudget | None,
+    lines: LineAdmissions,
+    *,
+    until: int,
+    ahead: int = 0,
+) -> Disposition:
+    """Handle a row that is due by `until`, as its status requires. Return the action.
+
+    `index_row` has only the attributes of the index. `until` may be `ahead` milliseconds in the
+    future: see `is_due`. A message about the row comes out of `budget`, which is None if there is
+    no limit, or if a message is already reserved for this row.
+
+    Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
+    changes the row in the meantime. Either way the row has a due time, so a later run handles it.
+    """
+    row = read(index_row.id)
+    if row is None or not is_due(row, until, ahead):
+        return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
+    decision = decide(row, _facts_about(row, ahead))
+    return _apply(decision, row, send, budget, lines)
+
+
+def _facts_about(row: JobRequest, ahead: int) -> Facts:
+    now = clock.now()
+    is_unclaimed = row.status not in (Status.RUNNING, Status.WAITING)
+    needs_limits = is_unclaimed and is_long_unclaimed(row, now)
+    return Facts(
+        now=now,
+        starts_in=row.starts_in,
+        is_known=row.job_type in registry().jobs,
+        start_within=_start_within(row),
+        pause=pauses.current().on(row) if is_unclaimed else None,
+        limits=limits_of(row.queue_name) if needs_limits else None,
+        ahead=ahead,
+    )
+
+
+def _start_within(row: JobRequest) -> float:
+    known = registry().jobs.get(row.job_type)
+    return known.start_within if known else DAY_IN_SECONDS
+
+
+def _apply(
+    decision: Decision,
+    row: JobRequest,
+    send: Send,
+    budget: MessageBudget | None,
+    lines: LineAdmissions,
+) -> Disposition:
+    match decision:
+        case Postpone(disposition, due_at, lane):
+            verbs.postpone(row, due_at, lane)
+            return disposition
+        case SendMessage():
+            return _send(row, decision, send, budget)
+        case Action.RESCUE:
+            return _rescue(row, send)
+        case Expire(error):
+            return _expire(row, error, send)
+        case Park(pause):
+            pausing.park(pause, row, send=send)
+            return Disposition.PARKED
+        case ParkInLine(limits):
+            return _park_in_line(row, limits, lines)
+        case Action.ADMIT_LINE:
+            return _admit_line(row, lines)
+        case Action.ADMIT_FROM_PAUSE:
+            is_admitted = pausing.admit_or_keep(row, send)
+            return Disposition.ADMITTED if is_admitted else Disposition.PARKED
+        case Action.ADMIT_FOLLOWER:
+            return _admit_follower(row, send)
+
+
+def _send(
+    row: JobRequest, decision: SendMessage, send: Send, budget: MessageBudget | None
+) -> Disposition:
+    if budget is not None and not budget.take(even_if_empty=decision.is_first):
+        verbs.postpone(row, decision.resend_at, Lane.QUEUED)
+        return Disposition.DEFERRED
+    verbs.postpone(row, decision.next_check_at, Lane.RESENT)
+    send(JobMessage.about(row))
+    return Disposition.SENT
+
+
+def _rescue(row: JobRequest, send: Send) -> Disposition:
+    error = Interrupted("its worker stopped without reporting an outcome")
+    try:
+        ended = record_failed_attempt(row, error, send, rescue=True)
+        telemetry.settled(ended, error)
+        send_admitted_follower(ended, send)
+    finally:  # even if the response was lost, the write may have freed the slot
+        admission.admit_waiting_after(row, send)
+    return Disposition.RESCUED
+
+
+def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
+    try:
+        ended = verbs.expire(row, error_record(error))
+        telemetry.settled(ended, error)
+        send_admitted_follower(ended, send)
+    finally:
+        # A waiting row has no slot to free, and the jobs behind it have due times of their own.
+        if row.status is not Status.WAITING:
+            admission.admit_waiting_after(row, send)
+    return Disposition.EXPIRED
+
+
+def _park_in_line(row: JobRequest, limits: Limits, lines: LineAdmissions) -> Disposition:
+    key = gates.line_key(row)
+    try:
+        gates.park_in_line(row, key, limits)
+    finally:
+        lines.admit_waiting(row.queue_name, key)
+    return Disposition.PARKED
+
+
+def _admit_follower(row: JobRequest, send: Send) -> Disposition:
+    # Imported here because most timer runs don't need it.
+    from job_runners.engine.dispatch import unique_work
+
+    is_admitted = unique_work.admit_if_holder_ended(row, send)
+    return Disposition.ADMITTED if is_admitted else Disposition.PARKED
+
+
+def _admit_line(row: JobRequest, lines: LineAdmissions) -> Disposition:
+    # If the job has no entry in its line, for example because it was quarantined, add it again.
+    if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
+        verbs.restore_entry(row, due_at=pausing.next_check(row))
+        lines.admit_waiting(row.queue_name, gates.line_key(row))
+        return Disposition.PARKED
+    lines.admit_waiting(row.queue_name, gates.line_key(row))
+    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was just admitted
+    return Disposition.PARKED

@@ -1,0 +1,285 @@
+"""Run the timer once: start the due occurrences of schedules, and handle every due row.
+
+Each row stores the time at which the timer must look at it, unless something else happens to it
+first. It is then due because its message was lost, its worker died, or its start time came. The
+timer gives each row that it handles a later due time, or none. Most jobs finish before they are
+ever due.
+
+Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
+delay the others. Rows that the timer has to start, and leases that it watches, come first. Of the
+other rows, the timer keeps at most MAX_UNCLAIMED with the workers at a time: more messages wouldn't
+make a job start sooner.
+"""
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from typing import TypeVar
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, may_pass
+from job_runners.engine.lines import pausing, sweeping
+from job_runners.engine.lines.admission import LineAdmissions
+from job_runners.engine.schedules import recurring
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.tick import due_index
+from job_runners.engine.tick.due_decision import LONGEST_GAP, Disposition
+from job_runners.engine.tick.due_row import process_due_row
+from job_runners.engine.tick.message_budget import MessageBudget
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import PreconditionFailed, SendFailed
+from job_runners.store import conditional_write, verbs
+from job_runners.store.job_request import JobRequest, Lane, due_shards
+
+__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
+
+# At most this many rows that the timer has sent again may be unclaimed at a time. Lambda keeps
+# their events, and with too few workers, more events would only wait in Lambda.
+MAX_UNCLAIMED = 1000
+# One run takes at most this many rows from each end of a lane. The others are still due at the next
+# run.
+_MAX_ROWS_PER_END = 3000
+_T = TypeVar("_T")
+# A run ends after this many failed sends or AWS errors without a handled row in between.
+_MAX_CONSECUTIVE_FAILURES = 3
+
+
+class TickResult:
+    """The counts of one timer run, which its threads add to.
+
+    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of still
+    unclaimed rows that earlier runs had sent. `schedules` counts the outcomes of the due schedules.
+    `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[Disposition] = Counter()
+        self.schedules: Counter[recurring.Outcome] = Counter()
+        self.lag = 0
+        self.send_failures = 0
+        self.unclaimed = 0
+        self.failures_in_a_row = 0
+        self._lock = threading.Lock()
+
+    @property
+    def sent(self) -> int:
+        """Return how many jobs were sent."""
+        return self.counts[Disposition.SENT] + self.counts[Disposition.ADMITTED]
+
+    def add(self, disposition: Disposition) -> None:
+        """Count a row that was handled."""
+        with self._lock:
+            self.counts[disposition] += 1
+            self.failures_in_a_row = 0
+
+    def add_failed_send(self) -> None:
+        """Count a message that couldn't be sent."""
+        with self._lock:
+            self.send_failures += 1
+            self.failures_in_a_row += 1
+
+    def add_error(self, error: Exception, *, is_broken: bool) -> None:
+        """Count a row whose handling failed. If `is_broken`, a retry would fail too."""
+        with self._lock:
+            if is_broken:
+                self.counts[Disposition.BROKEN] += 1
+            is_of_aws = isinstance(error, AWS_ERRORS)
+            self.failures_in_a_row = self.failures_in_a_row + 1 if is_of_aws else 0
+
+
+def tick(
+    send: Send, *, until: int, threads: int = 1, share: Callable[[str], None] | None = None
+) -> TickResult:
+    """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
+
+    `share` asks another process to start the occurrences of one shard: see `recurring.start_due`.
+    """
+    timer_run = _TimerRun(send, until, threads)
+    budget = MessageBudget(MAX_UNCLAIMED)
+    with timer_run.starting_occurrences(share):
+        timer_run.admit_parked(limit=_MAX_ROWS_PER_END)
+        timer_run.process_lane(Lane.PROMPT, budget)
+        timer_run.process_lane(Lane.RESENT, budget)
+        backlog = timer_run.take_backlog(budget)
+        timer_run.process_lane(Lane.QUEUED, budget)
+        timer_run.process_backlog(backlog)
+        timer_run.process_lane(Lane.PARKED, budget)
+    timer_run.result.unclaimed = budget.unclaimed
+    return timer_run.result
+
+
+def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
+    """Handle due rows, oldest first, until one message is sent.
+
+    This is for a worker process that polls the table instead of receiving messages. It needs no
+    budget, because it sends one message and waits for that job. `ahead` includes queued rows that
+    are due within that many milliseconds. A new row is due only after its GRACE, and this worker
+    must take it sooner.
+
+    `page` rows per shard are read at a time, not one, because the first may need no message.
+    """
+    timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
+    timer_run.admit_parked(limit=1)
+    shards = [shard for lane in Lane for shard in due_shards(lane)]
+    rows = due_index.merged(shards, clock.now() + ahead, page)
+    timer_run.process(rows, budget=None, ahead=ahead)
+    return timer_run.result.counts
+
+
+class _TimerRun:
+    """One timer run. It ends at `until`, after `max_sends` messages, or if AWS keeps failing."""
+
+    def __init__(self, send: Send, until: int, threads: int, max_sends: float = math.inf) -> None:
+        self.result = TickResult()
+        self._send = send
+        self._until = until
+        self._threads = threads
+        self._max_sends = max_sends
+        self._lines = LineAdmissions(send, until)
+        self._lock = threading.Lock()  # for the iterator that the threads share
+
+    @contextmanager
+    def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
+        """Start due occurrences while the run handles rows, so that neither delays the other.
+
+        A run with one thread starts the occurrences first, in at most half of its time.
+        """
+        if self._threads == 1:
+            self._start_occurrences(share, self._half_time())
+            yield
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="schedules") as pool:
+            pool.submit(self._start_occurrences, share, self._until)
+            yield
+
+    def _start_occurrences(self, share: Callable[[str], None] | None, until: int) -> None:
+        try:
+            self.result.schedules = recurring.start_due(
+                self._send, until=until, threads=self._threads, share=share
+            )
+        except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
+            telemetry.crashed(error)
+
+    def admit_parked(self, limit: int) -> None:
+        """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
+
+        These jobs come before due rows because they have waited longest. They get half of the time,
+        so that the rows get the other half. At most `limit` jobs of pauses are admitted.
+        """
+        half = self._half_time()
+        try:
+            admitted = pausing.admit_parked(self._send, until=half, limit=limit)
+            sweeping.sweep(self._send, self._call_each, until=half)
+        except Exception as error:  # noqa: BLE001 - a broken pause must not delay due rows
+            telemetry.crashed(error)
+        else:
+            if admitted:
+                self.result.counts[Disposition.ADMITTED] = admitted
+
+    def process_lane(self, lane: Lane, budget: MessageBudget) -> None:
+        """Handle the due rows of a lane."""
+        if self._is_over():
+            return
+        rows = due_index.due_in(lane, clock.now(), _MAX_ROWS_PER_END)
+        late = max((clock.now() - (row.due_at or 0) for row in rows), default=0)
+        self.result.lag = max(self.result.lag, late)
+        self.process(rows, budget)
+
+    def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
+        """Return the rows of the backlog that can be sent now, and take a message for each.
+
+        The run calls this before it adds new rows to the backlog.
+        """
+        if self._is_over():
+            return []
+        # A row that is due before this is newly queued. Backlog rows are due later, because they
+        # were postponed by at least `due_decision._MIN_RESEND_DELAY`.
+        newest_due_at = clock.now() + conditional_write.GRACE
+        shards = due_shards(Lane.QUEUED)
+        backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
+        first = next(backlog, None)
+        if first is None:  # the budget needn't be counted
+            return []
+        return budget.take_for(chain([first], backlog))
+
+    def process(
+        self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
+    ) -> None:
+        """Handle these rows. `ahead` includes queued rows that are due this much later."""
+        left = iter(rows)
+        self._in_threads(left, lambda row: self._process(row, clock.now() + ahead, budget, ahead))
+
+    def process_backlog(self, rows: Iterable[JobRequest]) -> None:
+        """Handle these rows, which have a message each, even if they aren't due yet."""
+        left = iter(rows)
+        self._in_threads(left, lambda row: self._process(row, row.due_at or 0, None))
+
+    def _process(
+        self, row: JobRequest, until: int, budget: MessageBudget | None, ahead: int = 0
+    ) -> None:
+        """Handle a row that is due by `until`, and count the outcome."""
+        try:
+            disposition = process_due_row(
+                row, self._send, budget, self._lines, until=until, ahead=ahead
+            )
+        except PreconditionFailed:
+            self.result.add(Disposition.MOVED)
+        except SendFailed as error:  # the row was postponed first, so it will be due again
+            telemetry.not_sent(error)
+            self.result.add_failed_send()
+        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
+            telemetry.crashed(error)
+            is_broken = not may_pass(error)  # an error that may pass leaves the row due
+            if is_broken:
+                _postpone_broken(row)
+            self.result.add_error(error, is_broken=is_broken)
+        else:
+            self.result.add(disposition)
+
+    def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
+        """Call `call` with each key. Return whether there was time for all keys."""
+        left = iter(keys)
+        self._in_threads(left, call)
+        return next(left, None) is None
+
+    def _in_threads(self, items: Iterator[_T], call: Callable[[_T], None]) -> None:
+        """Call `call` with each item, in the threads of the run, until the run is over."""
+
+        def work() -> None:
+            while (item := self._next(items)) is not None:
+                call(item)
+
+        if self._threads == 1:
+            work()
+            return
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="timer") as pool:
+            for done in [pool.submit(work) for _ in range(self._threads)]:
+                done.result()
+
+    def _next(self, items: Iterator[_T]) -> _T | None:
+        with self._lock:
+            return None if self._is_over() else next(items, None)
+
+    def _is_over(self) -> bool:
+        return (
+            clock.now() >= self._until
+            or self.result.failures_in_a_row >= _MAX_CONSECUTIVE_FAILURES
+            or self.result.sent >= self._max_sends
+        )
+
+    def _half_time(self) -> int:
+        now = clock.now()
+        return now + (self._until - now) // 2
+
+
+def _postpone_broken(key: JobRequest) -> None:
+    """Postpone a row that can't be read. If that fails, the row stays due."""
+    try:
+        later = clock.now() + LONGEST_GAP
+        verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
+    except Exception as error:  # noqa: BLE001 - the row has changed, or DynamoDB failed
+        telemetry.crashed(error)

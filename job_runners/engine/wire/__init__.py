@@ -1,0 +1,1 @@
+"""The messages that functions send each other, and how they are sent."""

@@ -1,0 +1,219 @@
+"""The messages between API, timer and worker: their fields, and their JSON form."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from job_runners.engine.telemetry import spans, tracing
+from job_runners.errors import MalformedMessage, RetryAfter, UnknownMessageVersion
+from job_runners.store.blobs import compact_json
+from job_runners.store.job_request import JobRequest, new_id
+
+VERSION = 1
+# The version of a failed task that is sent again, because older code doesn't know under which
+# condition such a task may begin. It is also the version of a message about a queue, because older
+# code doesn't know that kind.
+_NEWER_VERSION = 2
+
+
+class JobMessage(NamedTuple):
+    """A hint that a saved job can run. Everything else about the job is in its row."""
+
+    id: str
+    job_type: str
+    send_id: str  # new for every message, so that a claim can record which message led to it
+    request_id: str | None = None
+    traceparent: str | None = (
+        None  # of the span in which it is sent: see job_runners.engine.telemetry.tracing
+    )
+    # The job's queue and key. They show without a read whether the queue has limits.
+    queue_name: str | None = None
+    queue_key: str | None = None
+
+    @staticmethod
+    def about(job: JobRequest) -> "JobMessage":
+        """Return a new message about a job.
+
+        Two messages do no harm, because only one of them can claim the job.
+        """
+        return JobMessage(
+            id=job.id,
+            job_type=job.job_type,
+            send_id=new_id(),
+            request_id=job.request_id,
+            traceparent=tracing.of_message_about(job.id),
+            queue_name=job.queue_name,
+            queue_key=job.queue_key,
+        )
+
+    @property
+    def title(self) -> str:
+        """The message's name in an error."""
+        return f"job {self.id} ({self.job_type})"
+
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.job_type
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"job_id": self.id, "job_type": self.job_type}
+
+
+class TaskMessage(NamedTuple):
+    """A complete task. No row stores it."""
+
+    id: str
+    name: str
+    payload: Any
+    attempt: int = 1
+    request_id: str | None = None
+    traceparent: str | None = None
+    # Only for a failed task that is sent again: its former id, and an id of this message.
+    redrives: str | None = None
+    send_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The task's name in an error."""
+        return f"task {self.id} ({self.name})"
+
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.name
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"task_id": self.id, "task_name": self.name, "attempt": self.attempt}
+
+    def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
+        """Return the message of the next attempt after this error.
+
+        If the error carries a payload, the next attempt gets it.
+        """
+        carried = error.payload if isinstance(error, RetryAfter) else None
+        payload = self.payload if carried is None else carried
+        return self._replace(attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
+
+
+class QueueMessage(NamedTuple):
+    """A hint that the next job in the line of this queue and key may be admitted now."""
+
+    queue_name: str
+    queue_key: str
+    request_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The queue and key as one text."""
+        return f"{self.queue_name}#{self.queue_key}"
+
+    @property
+    def title(self) -> str:
+        """The message's name in an error."""
+        return f"the wake-up of the queue {self.queue_name} (key {self.queue_key})"
+
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.queue_name
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"queue_name": self.queue_name, "queue_key": self.queue_key}
+
+    @property
+    def traceparent(self) -> None:
+        """Always None, because its work belongs to no trace."""
+
+
+Message = JobMessage | TaskMessage | QueueMessage
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as JSON."""
+    fields = message._asdict()
+    if fields.get("traceparent") is None:
+        fields.pop("traceparent", None)
+    if isinstance(message, QueueMessage):
+        return compact_json({"v": _NEWER_VERSION, "kind": "queue", **fields})
+    if isinstance(message, JobMessage):
+        in_queue = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
+        fields |= {name: value for name, value in in_queue.items() if value is not None}
+        return compact_json({"v": VERSION, "kind": "job", **fields})
+    version = VERSION if message.redrives is None else _NEWER_VERSION
+    if message.redrives is None:
+        del fields["redrives"], fields["send_id"]
+    return compact_json({"v": version, "kind": "task", **fields})
+
+
+def decode(event: object) -> Message:
+    """Return the message in an event, which is JSON text or the value that Lambda parsed from it.
+
+    Raises UnknownMessageVersion for a message of a newer deploy, and MalformedMessage for any other
+    event that isn't a message of this project.
+    """
+    if isinstance(event, str | bytes):
+        try:
+            event = json.loads(event)
+        except ValueError as error:
+            raise MalformedMessage(f"the event is not JSON: {error}") from None
+    if not isinstance(event, Mapping) or "v" not in event:
+        raise MalformedMessage("the event is not a message: it has no version (v)")
+    if type(event["v"]) is not int or event["v"] not in (VERSION, _NEWER_VERSION):
+        raise UnknownMessageVersion(event["v"])
+    match event.get("kind"):
+        case "job":
+            return JobMessage(
+                id=_text(event, "id"),
+                job_type=_text(event, "job_type"),
+                send_id=_text(event, "send_id"),
+                request_id=event.get("request_id"),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                queue_name=event.get("queue_name"),
+                queue_key=event.get("queue_key"),
+            )
+        case "queue":
+            return QueueMessage(
+                queue_name=_text(event, "queue_name"),
+                queue_key=_text(event, "queue_key"),
+                request_id=event.get("request_id"),
+            )
+        case "task":
+            return TaskMessage(
+                id=_text(event, "id"),
+                name=_text(event, "name"),
+                payload=event.get("payload"),
+                attempt=_count(event, "attempt"),
+                request_id=event.get("request_id"),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                **_redrive(event),
+            )
+    raise MalformedMessage(
+        f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
+    )
+
+
+def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
+    if event["v"] != _NEWER_VERSION:
+        return {}
+    return {"redrives": _text(event, "redrives"), "send_id": _text(event, "send_id")}
+
+
+def _text(event: Mapping[str, Any], field: str) -> str:
+    value = event.get(field)
+    if not isinstance(value, str) or not value:
+        raise MalformedMessage(f"the message's {field} is {value!r}; expected text")
+    return value
+
+
+def _count(event: Mapping[str, Any], field: str) -> int:
+    value = event.get(field)
+    if type(value) is not int or value < 1:
+        raise MalformedMessage(f"the message's {field} is {value!r}; expected a number from 1")
+    return value

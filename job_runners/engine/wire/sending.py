@@ -1,0 +1,69 @@
+"""Send a message about a row, and rely on the row if that fails.
+
+A message is only a hint. If a row's message isn't sent, the timer sends one when the row is due.
+"""
+
+from typing import Protocol
+
+from job_runners import clock
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import RunnerCannotResend, SendFailed
+from job_runners.store import conditional_write
+from job_runners.store.job_request import JobRequest
+
+# The longest delay that a message of every runner supports (SQS), in seconds. If a job waits
+# longer, the timer starts it at its time.
+LONGEST_DELAY = 900.0
+
+
+class Send(Protocol):
+    """Sends a message without saving anything. Raises SendFailed.
+
+    A runner's module exports such a function as `send`, if the runner can send work again.
+    """
+
+    def __call__(self, message: Message, delay: float = 0) -> None:
+        """Send the message so that its work starts no earlier than `delay` seconds from now."""
+
+
+def require_sender(send: Send | None, name: str, need: str) -> Send:
+    """Return `send`. If it is None, raise RunnerCannotResend for the job or task `name`."""
+    if send is None:
+        raise RunnerCannotResend(name, need)
+    return send
+
+
+def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
+    """Send an accepted job if no worker has claimed it and no message about it is on its way."""
+    if row.duplicate is not None and row.duplicate.is_sent:
+        return
+    if row.legs == 0 and not row.status.finished:
+        send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
+
+
+def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
+    """Send the message that starts or continues a job. If that fails, its row is due anyway."""
+    if send is None:
+        return
+    try:
+        send(JobMessage.about(row), delay)
+    except SendFailed as error:
+        telemetry.left_due(row, error)
+
+
+def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
+    """Send the follower that was admitted when the job `ended`, if there is one."""
+    row = ended.admitted_follower
+    if row is not None:
+        send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
+
+
+def next_due_at(run_at: int, send: Send | None) -> int:
+    """Return when the timer checks a job that may start at `run_at`.
+
+    If a message should start the job, that is GRACE later. Otherwise the timer starts the job
+    itself at `run_at`.
+    """
+    by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
+    return run_at + conditional_write.GRACE if by_message else run_at

@@ -1,0 +1,138 @@
+"""Run ministack behind the guard: python job_runners/local/guarded_ministack.py CODE ADDRESS...
+
+Run it with the interpreter of .venv-aws, which has ministack but none of our other packages. CODE
+is a folder for the code of functions. The port is GATEWAY_PORT. AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY are this run's credentials.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+# The checkout is on the path only for the imports that follow. This process starts functions, which
+# must not import anything from the checkout.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from job_runners.local.function_processes import share_code  # noqa: E402
+from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
+
+del sys.path[0]
+
+from hypercorn.asyncio import serve  # noqa: E402
+from hypercorn.config import Config  # noqa: E402
+from ministack import app as ministack  # noqa: E402
+from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
+from ministack.services import lambda_svc  # noqa: E402
+
+_ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
+
+
+def secret_of(access_key: str) -> str | None:
+    """Return the secret of this run's key, or of a session that was started with it."""
+    if access_key in (os.environ["AWS_ACCESS_KEY_ID"], _ACCOUNT):
+        return os.environ["AWS_SECRET_ACCESS_KEY"]
+    if iam_evaluator.is_root_access_key(access_key):  # such as "test"
+        return None
+    found = iam_evaluator.resolve_credential(access_key, _ACCOUNT)
+    return getattr(found, "secret_access_key", None)
+
+
+def authorization_of(method: str, path: str) -> str | None:
+    """Return the authorization type that API Gateway requires for a route; None if there is no
+    route."""
+    parsed = ministack._parse_execute_api_url("", path)
+    if parsed is None:
+        return None
+    api, first, rest = parsed
+    stage, route = ministack._resolve_stage_and_path(api, first, rest)
+    authorization: str | None = ministack._execute_api_authorization_type(api, stage, method, route)
+    return authorization
+
+
+def hide_credentials_of_roles() -> None:
+    """Make the credentials of a role's functions depend on this run's secret.
+
+    ministack derives them only from the names of the function and the role, which are the same in
+    every run. It takes the role's name from the text after the last slash.
+    """
+    derive = lambda_runtime.execution_credentials
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+
+    def credentials(config: dict[str, Any]) -> dict[str, str]:
+        role = config.get("Role", "").replace(":role/", f":role/{secret}/")
+        derived: dict[str, str] = derive({**config, "Role": role})
+        return derived
+
+    lambda_runtime.execution_credentials = credentials
+
+
+def take_concurrency_as_a_number() -> None:
+    """Convert the maximum concurrency of an event source to a number.
+
+    ministack keeps the value of a template's parameter as text, and can't compare text with a
+    number. Then it stops delivering the messages of all queues.
+    """
+    limit = lambda_svc._sqs_esm_concurrency
+
+    def limit_of(source: dict[str, Any], *rest: Any) -> int:
+        scaling = source.get("ScalingConfig") or {}
+        if "MaximumConcurrency" in scaling:
+            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        number: int = limit(source, *rest)
+        return number
+
+    lambda_svc._sqs_esm_concurrency = limit_of
+
+
+def main() -> None:
+    """Serve until stopped."""
+    port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
+    hide_credentials_of_roles()
+    take_concurrency_as_a_number()
+    share_code(Path(code))
+    config = Config()
+    config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
+    config.keep_alive_timeout = 75  # the same as ministack's
+    asyncio.run(serve_until_stopped(config, port, addresses))
+
+
+async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -> None:
+    """Serve, and end this process as soon as ministack has shut down and saved what must be kept.
+
+    It doesn't wait for open requests, because one poll of a queue would delay the end by 20 s.
+    """
+    stopping = asyncio.Event()
+    never = asyncio.Event()  # hypercorn's own shutdown, which would wait for open requests
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+
+    async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        messages = iter([await receive()])  # the startup message
+
+        async def receive_next() -> Message:
+            for message in messages:
+                return message
+            await stopping.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send_or_end(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                logging.shutdown()
+                os._exit(0)
+            await send(message)
+
+        await ministack.app(scope, receive_next, send_or_end)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        application = lifespan if scope["type"] == "lifespan" else ministack.app
+        await application(scope, receive, send)
+
+    guard = Guard(app, port, secret_of, authorization_of, addresses)
+    await serve(guard, config, shutdown_trigger=never.wait)
+
+
+if __name__ == "__main__":
+    main()

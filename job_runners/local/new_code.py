@@ -1,0 +1,219 @@
+"""Create trees of new code next to the deployed tree, and check that they can be imported.
+
+A tree has links to everything that has not changed (dependencies and our own packages), and a
+compiled copy of each changed package.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import py_compile
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+from job_runners.building.app_check import IMPORT_CHECK, Places, described, source_of
+from job_runners.building.import_check import TASK_ROOT
+from job_runners.local.problem import LocalProblem
+
+_CHECK_SECONDS = 60
+
+
+class BrokenCode(LocalProblem):
+    """The saved code can't run. The message begins with the place, as file:line."""
+
+
+@dataclass(frozen=True)
+class Packages:
+    """The packages and modules that functions run, both ours and the app's, by their names."""
+
+    sources: Mapping[str, Path]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield every file with the name of its package."""
+        for name, source in self.sources.items():
+            if source.is_dir():
+                for folder, below, files in os.walk(source):
+                    below[:] = [each for each in below if each != "__pycache__"]
+                    yield from ((name, Path(folder, file)) for file in files)
+            elif source.exists():
+                yield name, source
+
+    def digests(self) -> dict[str, str]:
+        """Return a hash of each package's content."""
+        hashes = {name: hashlib.sha256() for name, source in self.sources.items()}
+        for name, path in sorted(self.files()):
+            hashes[name].update(str(path.relative_to(self.sources[name])).encode())
+            hashes[name].update(hashlib.sha256(path.read_bytes()).digest())
+        return {name: each.hexdigest() for name, each in hashes.items()}
+
+    def modules(self) -> list[str]:
+        """Return the name of every module."""
+        found = set()
+        for name, path in self.files():
+            if path.suffix == ".py":
+                inside = Path(name) / path.relative_to(self.sources[name])
+                parts = inside.with_suffix("").parts
+                found.add(".".join(part for part in parts if part != "__init__"))
+        return sorted(found)
+
+    def shown(self, place: str) -> str:
+        """Return the source file of a path in the tree, relative to the current folder."""
+        source = source_of(place, self.sources)
+        return place if source is None else shown(source)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person in the current folder would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@dataclass
+class Trees:
+    """The trees of one run: the deployed one, then one for each change."""
+
+    folder: Path
+    packages: Packages
+    deployed: Path
+    digests: dict[str, str]  # hashes of the packages when `deployed` was built
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _copies: dict[tuple[str, str], Path] = field(default_factory=dict)  # by package and hash
+
+    def __post_init__(self) -> None:
+        for name, digest in self.digests.items():
+            if (self.deployed / name).exists():
+                self._copies[name, digest] = self.deployed / name
+
+    def lay(self, digests: Mapping[str, str]) -> Path:
+        """Create a tree of the current packages. Raises BrokenCode if a package doesn't compile."""
+        tree = self.folder / f"changed-{next(self._numbers)}"
+        tree.mkdir()
+        tops = {Path(name).parts[0] for name in self.packages.sources}
+        for entry in self.deployed.iterdir():
+            if entry.name not in tops:
+                (tree / entry.name).symlink_to(entry)
+        for name, source in self.packages.sources.items():
+            (tree / name).parent.mkdir(exist_ok=True)
+            kept = self._copies.get((name, digests[name]))
+            if kept is not None:
+                (tree / name).symlink_to(kept)
+            elif source.exists():
+                self._copy(name, tree)
+                self._copies[name, digests[name]] = tree / name
+        return tree
+
+    def _copy(self, name: str, tree: Path) -> None:
+        source, into = self.packages.sources[name], tree / name
+        if source.is_dir():
+            shutil.copytree(source, into, ignore=shutil.ignore_patterns("__pycache__"))
+            files = sorted(into.rglob("*.py"))
+        else:
+            shutil.copy2(source, into)
+            files = [into]
+        for file in files:
+            self._compile(file, str(file.relative_to(tree)))
+
+    def _compile(self, file: Path, place: str) -> None:
+        try:
+            py_compile.compile(
+                str(file),
+                dfile=f"{TASK_ROOT}/{place}",
+                doraise=True,
+                invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError as error:
+            cause = error.exc_value
+            text = cause.msg if isinstance(cause, SyntaxError) else str(cause)
+            line = cause.lineno if isinstance(cause, SyntaxError) else None
+            raise BrokenCode(
+                _with_place(self.packages, place, line, f"{error.exc_type_name}: {text}")
+            ) from None
+
+
+def _with_place(packages: Packages, place: str | None, line: int | None, text: str) -> str:
+    if place is None:
+        return text
+    return f"{packages.shown(place)}{f':{line}' if line else ''}: {text}"
+
+
+class ImportChecker:
+    """Imports trees in a separate process, which stays ready for the next tree. Close it."""
+
+    def __init__(
+        self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
+    ) -> None:
+        """Prepare a checker with the environment `variables` of the functions.
+
+        `requirements` is the file to name for a missing package.
+        """
+        self._packages = packages
+        self._variables = dict(variables)
+        self._requirements = requirements
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def check(self, tree: Path) -> None:
+        """Raise BrokenCode if a module can't be imported, or if a table such as JOBS is wrong."""
+        with self._lock:
+            problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
+        if problem is not None:
+            raise BrokenCode(
+                described(problem, Places(tree, self._packages.sources, self._requirements))
+            )
+
+    def close(self) -> None:
+        """End the process, and a check that runs in another thread."""
+        self._kill()
+        with self._lock:
+            self._end()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with its children
+
+    def _end(self) -> None:
+        self._kill()
+        process, self._process = self._process, None
+        if process is not None:
+            process.communicate()
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        if self._process is None:
+            self._process = self._start()
+        questions, answers = self._process.stdin, self._process.stdout
+        if questions is None or answers is None:
+            raise AssertionError("both are pipes")
+        questions.write(json.dumps(question) + "\n")
+        questions.flush()
+        ready, _, _ = select.select([answers], [], [], _CHECK_SECONDS)
+        line = answers.readline() if ready else ""
+        if not line:
+            self._end()
+            raise BrokenCode(f"The code did not finish importing within {_CHECK_SECONDS} s.")
+        found: dict[str, Any] | None = json.loads(line)["problem"]
+        return found
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(IMPORT_CHECK)],
+            env=self._variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches only this process
+        )

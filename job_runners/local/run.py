@@ -1,0 +1,159 @@
+"""make run and make demo: start a local AWS, and run the demonstration up to its export.
+
+Usage: python -m job_runners.local.run [--demo | --empty] [--keep] [--listen ADDRESS]
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.deploy import app_template
+from job_runners.building.work_parameters import work_parameters
+from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.cli.stack import Stack
+from job_runners.local.containers import bridge_addresses
+from job_runners.local.demo import run_import, upload_few, upload_sample
+from job_runners.local.deploy import BUILT
+from job_runners.local.kept import Kept
+from job_runners.local.local_stack import local_stack
+from job_runners.local.pipeline import run_pipeline
+from job_runners.local.problem import LocalProblem
+from job_runners.local.run_folder import KEPT, announced, only_run
+from job_runners.local.sample import ROWS
+from job_runners.local.screen import (
+    Steps,
+    console,
+    import_bar,
+    show_code,
+    show_kept,
+    show_outcome,
+    show_size,
+    suggest,
+)
+from job_runners.local.stack_api import signer
+from job_runners.local.timer import tick
+from job_runners.local.watcher import sources_now, watching
+
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """The user stopped this run with Ctrl-C, SIGTERM, or by closing the terminal."""
+
+
+def main() -> int:
+    """Run until stopped, or with --demo until the export has ended. Return the exit code."""
+    arguments = argparse.ArgumentParser(prog="python -m job_runners.local.run", description=__doc__)
+    mode = arguments.add_mutually_exclusive_group()
+    mode.add_argument("--demo", action="store_true", help="stop after the export")
+    mode.add_argument("--empty", action="store_true", help="start without the demonstration")
+    arguments.add_argument(
+        "--keep", action="store_true", help="keep data, and start with the data last kept"
+    )
+    arguments.add_argument(
+        "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
+    )
+    given = arguments.parse_args()
+    for each in _END_SIGNALS:
+        signal.signal(each, _stop)
+    steps = Steps()
+    try:
+        addresses = [given.listen] if given.listen else bridge_addresses()
+        kept = Kept(KEPT) if given.keep else None
+        demonstrate = not given.empty and (kept is None or kept.is_empty)
+        return _run(steps, addresses, kept, demonstrate=demonstrate, stay=not given.demo)
+    except (LocalProblem, UnusableAppFolder) as problem:
+        steps.end()
+        console.print(str(problem), style="red", markup=False)
+        return 1
+    except Stopped:
+        return 130 if given.demo else 0
+    finally:
+        steps.end()
+
+
+def _run(
+    steps: Steps, addresses: list[str], kept: Kept | None, *, demonstrate: bool, stay: bool
+) -> int:
+    sources = sources_now()  # read before the build, so that a save during the build is noticed
+    if kept:
+        show_kept(kept)
+    with (
+        only_run() as home,
+        local_stack(
+            home,
+            work_parameters(),
+            say=steps.begin,
+            addresses=addresses,
+            app_template=app_template(),
+            kept=kept,
+        ) as stack,
+        announced(stack, home),
+    ):
+        steps.end()
+        tick(stack)
+        show_size(home / BUILT)
+        with watching(stack, home, sources, show_code) if stay else nullcontext():
+            # Without the texting campaign there is no demonstration. Only make demo reports that.
+            demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
+            outcome = _demonstrate(stack, home, steps) if demonstrate else None
+            if stay:
+                with signing_proxy(stack.api_url, signer(stack)) as dashboard:
+                    job_id = outcome.job_id if outcome else None
+                    suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
+                    _wait_until_stopped()
+        return 0 if outcome is None or outcome.right else 1
+
+
+class _Outcome(NamedTuple):
+    """The outcome of the demonstration."""
+
+    job_id: str
+    right: bool
+
+
+def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
+    if not stack.has_texting_campaign:
+        raise LocalProblem(
+            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use make "
+            "run, which starts without the demonstration."
+        )
+    steps.begin(f"Uploading {ROWS:,} contacts")
+    expected = upload_sample(stack, home)
+    upload_few(stack)
+    steps.end()
+    with import_bar() as bar:
+        imported = run_import(stack, expected, bar.show)
+    checks = imported.checks
+    if not imported.differences:
+        checks += run_pipeline(stack, expected.imported, steps.begin)
+        steps.end()
+    show_outcome(imported, checks)
+    right = not imported.differences and all(check.right for check in checks)
+    return _Outcome(imported.job["id"], right)
+
+
+def _wait_until_stopped() -> NoReturn:
+    parent = os.getppid()
+    # If the parent changes, make was killed, and no Ctrl-C can reach this process.
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    raise Stopped
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    # Ignore further signals, because a second Ctrl-C must not interrupt the cleanup.
+    for each in _END_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

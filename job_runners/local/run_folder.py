@@ -1,0 +1,111 @@
+"""The folder .local: it exists only while a local AWS runs, and belongs to one run at a time.
+
+A run leaves many files, and deleting them can take minutes on a busy disk. So the folder is
+renamed, and another process deletes it. After Ctrl-C, the run ends without waiting for that.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from job_runners.building.build import ROOT
+from job_runners.cli.local_aws import HOME, STACK_FILE
+from job_runners.cli.stack import Stack
+from job_runners.local import env_file
+from job_runners.local.emulator import PROCESS_FILE, stop_group
+from job_runners.local.problem import LocalProblem
+
+KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that KEEP=1 keeps
+
+
+@contextlib.contextmanager
+def only_run(home: Path = HOME) -> Iterator[Path]:
+    """Yield `home` as an empty folder that only this run uses, and remove it at the end.
+
+    If an earlier run was killed, end its processes and remove its files first. Raises LocalProblem
+    if another run is up.
+    """
+    # Lock the parent folder, which always exists. The system drops the lock however this process
+    # ends.
+    folder = os.open(home.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalProblem(_already_up(home)) from None
+        _remove_leftovers(home)
+        home.mkdir(mode=0o700)  # it contains the credentials of the run
+        try:
+            yield home
+        finally:
+            _rename_away(home)
+            _delete_in_background(home)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def announced(stack: Stack, home: Path) -> Iterator[None]:
+    """Write the stack's address and credentials to `home` during the with statement."""
+    try:
+        stack.save(home / STACK_FILE)
+        env_file.save(stack, home)
+        yield
+    finally:
+        for name in (STACK_FILE, *env_file.NAMES):
+            (home / name).unlink(missing_ok=True)
+
+
+def _already_up(home: Path) -> str:
+    try:
+        url = json.loads((home / STACK_FILE).read_text())["api_url"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return "A local AWS of this checkout is starting, or stopping. Try again in a moment."
+    return (
+        f"A local AWS of this checkout is already up at {url}. "
+        "Use that one, or stop it with Ctrl-C in its terminal."
+    )
+
+
+def _remove_leftovers(home: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        leader = int((home / PROCESS_FILE).read_text())
+        if _is_ours(leader):
+            stop_group(leader)
+    if home.exists():
+        _rename_away(home)
+    _delete_in_background(home)
+
+
+def _rename_away(home: Path) -> None:
+    """Rename the folder to a name that `_delete_in_background` recognizes. This is instant."""
+    renamed = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
+    home.rename(renamed)  # a folder can replace an empty one
+
+
+def _delete_in_background(home: Path) -> None:
+    """Delete renamed folders, including those of an earlier run that was interrupted."""
+    renamed = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
+    if renamed:
+        subprocess.run(
+            ["sh", "-c", 'rm -rf -- "$@" &', "sh", *renamed],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            start_new_session=True,  # Ctrl-C and a closed terminal don't reach it
+        )
+
+
+def _is_ours(process: int) -> bool:
+    """Return whether a process is this checkout's ministack, and not a later one with the same
+    process id."""
+    listing = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, check=False
+    )
+    return str(ROOT / ".venv-aws") in listing.stdout

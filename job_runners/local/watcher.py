@@ -1,0 +1,221 @@
+"""Reload saved code on the running local AWS, and report code that can't be reloaded."""
+
+import base64
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from job_runners import settings
+from job_runners.building.app_folder import find_app_folder
+from job_runners.building.build import LOCK, ROOT, SHIPPED
+from job_runners.cli.local_aws import OUTDATED_FILE, REGION
+from job_runners.cli.stack import Stack
+from job_runners.local.credentials import credentials, session
+from job_runners.local.emulator import CODE_FOLDER
+from job_runners.local.function_code import activate
+from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
+
+_CHECK_SECONDS = 0.2
+_AGAIN = "To apply this, press Ctrl-C and start `make run` again"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources of the stack, as they were when it was built."""
+
+    packages: Packages
+    digests: dict[str, str]  # hashes of the packages
+    fixed: dict[Path, str]  # hashes of files whose changes take effect only at the next start
+    app_folder: Path | None = None  # the app's folder, which may not exist yet
+
+    @staticmethod
+    def now(packages: Packages, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
+        """Return the current sources."""
+        hashes = {path: _digest(path) for path in fixed}
+        return Sources(packages, packages.digests(), hashes, app_folder)
+
+    def new_packages(self) -> list[Path]:
+        """Return the packages of the app's folder that did not exist at the start."""
+        names = settings.packages_in(self.app_folder) if self.app_folder else ()
+        known = self.packages.sources
+        return [self.app_folder / name for name in names if self.app_folder and name not in known]
+
+    def stat(self) -> dict[str, tuple[int, int]]:
+        """Return the time and size of every file, which are cheap to read."""
+        seen = {}
+        new = [package / "__init__.py" for package in self.new_packages()]
+        for path in (*(path for _, path in self.packages.files()), *self.fixed, *new):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                seen[str(path)] = (found.st_mtime_ns, found.st_size)
+        return seen
+
+
+def sources_now() -> Sources:
+    """Return the sources of a stack that is built now, including the app's folder.
+
+    Raises UnusableAppFolder.
+    """
+    app = find_app_folder()
+    packages = {name: ROOT / name for name in SHIPPED} | (app.sources if app else {})
+    fixed = [ROOT / "template.yaml", LOCK]
+    if app:
+        fixed += [app.template, app.requirements, app.lock, app.config]
+    # `jobs new` may create this folder while the stack is up.
+    possible = None if "APP" in os.environ else ROOT / "app"
+    return Sources.now(Packages(packages), fixed, app.path if app else possible)
+
+
+class Watcher:
+    """Checks the sources five times a second, and reloads saved code. Messages go to `say`.
+
+    A file lists saved changes that are not active, so that the jobs command can report them too.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        sources: Sources,
+        trees: Trees,
+        checker: ImportChecker,
+        digests: Collection[str],
+        say: Callable[[str], None],
+    ) -> None:
+        """Prepare a watcher. `digests` are the hashes of the zips that the functions were deployed
+        with."""
+        self._home = home
+        self._sources = sources
+        self._trees = trees
+        self._checker = checker
+        self._zips = digests
+        self._say = say
+        self._active = sources.digests
+        self._broken = ""
+        self._tried = sources.digests
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Watch until `stop`."""
+        with contextlib.suppress(BrokenCode):
+            self._checker.check(self._trees.deployed)  # so that the check of the first save is fast
+        seen: dict[str, tuple[int, int]] = {}
+        handled: dict[str, tuple[int, int]] = {}
+        while True:
+            before, seen = seen, self._sources.stat()
+            # A file has changed, but none since the last check: the save has probably ended.
+            if seen == before and seen != handled:
+                try:
+                    self.look()
+                except Exception as error:  # noqa: BLE001 (the next save is handled anyway)
+                    self._say(f"The saved code is not active: {type(error).__name__}: {error}")
+                handled = seen
+            if self._stop.wait(_CHECK_SECONDS / 2 if seen != before else _CHECK_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Reload the packages that have changed, or report why they can't be reloaded."""
+        try:
+            digests = self._sources.packages.digests()
+        except FileNotFoundError:  # removed since it was listed: the next look handles it
+            return
+        if digests != self._tried:
+            self._tried = digests
+            self._reload(digests)
+        self._update_outdated_file()
+
+    def _reload(self, digests: dict[str, str]) -> None:
+        if digests == self._active:
+            self._broken = ""
+            self._say("The saved code is the active code again")
+            return
+        began = time.monotonic()
+        names = sorted(name for name in digests if digests[name] != self._active[name])
+        try:
+            tree = self._trees.lay(digests)
+            self._checker.check(tree)
+        except BrokenCode as broken:
+            if self._stop.is_set():
+                return
+            self._broken = str(broken)
+            self._say(f"{broken}\n  The previous code stays active.")
+            return
+        for digest in self._zips:
+            activate(self._home / CODE_FOLDER, digest, tree)
+        self._active, self._broken = digests, ""
+        self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
+
+    def _update_outdated_file(self) -> None:
+        """Update the file that lists saved changes that are not active."""
+        changed = [
+            shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
+        ]
+        lines = []
+        if self._broken:
+            lines.append(f"The saved code is not active: {self._broken}")
+        if changed:
+            has = "have" if len(changed) > 1 else "has"
+            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_AGAIN}")
+        packages = [shown(package) for package in self._sources.new_packages()]
+        if packages:
+            are_new = "are new packages" if len(packages) > 1 else "is a new package"
+            lines.append(f"{' and '.join(packages)} {are_new}. {_AGAIN}")
+        text = "; ".join(lines)
+        file = self._home / OUTDATED_FILE
+        before = file.read_text() if file.exists() else ""
+        if text == before:
+            return
+        if text:
+            new = file.with_suffix(".new")
+            new.write_text(text)
+            new.replace(file)
+        else:
+            file.unlink()
+        for line in lines[1:] if self._broken else lines:
+            if line not in before:
+                self._say(line)
+
+
+@contextlib.contextmanager
+def watching(
+    stack: Stack, home: Path, sources: Sources, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Watch the sources in a thread during the with statement.
+
+    `home` is the folder of the run. `sources` are the sources of the stack.
+    """
+    client = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
+    found = client.get_paginator("list_functions").paginate().search("Functions[]")
+    ours = [each for each in found if each["Handler"].startswith("handlers.")]
+    digests = {base64.b64decode(each["CodeSha256"]).hex() for each in ours}
+    variables = credentials(stack).variables | {"AWS_REGION": REGION}
+    for each in ours:
+        variables |= each["Environment"]["Variables"]
+    folder = home / CODE_FOLDER
+    worker = client.get_function_configuration(FunctionName=stack.worker_function_arn)
+    deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
+    trees = Trees(folder, sources.packages, deployed, sources.digests)
+    app = sources.app_folder
+    requirements = Path(shown(app / "requirements.txt")) if app and app.is_dir() else None
+    checker = ImportChecker(sources.packages, variables, requirements)
+    watcher = Watcher(home, sources, trees, checker, digests, say)
+    thread = threading.Thread(target=watcher.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        checker.close()  # a check that still runs is dropped
+        thread.join(timeout=1)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -1,0 +1,228 @@
+"""Read the settings from environment variables, once. An error names the wrong variable."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from job_runners.errors import InvalidSetting, MissingSetting
+from job_runners.values import Value
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+# The names of the phonenumbers library, and "satellite" for numbers without a country.
+NUMBER_TYPES = (
+    *("mobile", "fixed_line", "fixed_line_or_mobile", "voip", "personal_number", "pager", "uan"),
+    *("voicemail", "toll_free", "shared_cost", "unknown", "premium_rate", "satellite"),
+)
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_COSTLY_TYPES = ("premium_rate", "satellite")
+
+# The prefix of variables that hold app settings (the settings of an organization's own jobs), such
+# as APP_SETTING_API_KEY.
+APP_SETTING = "APP_SETTING_"
+# The folder in an organization's folder that isn't a package of jobs.
+APP_TESTS = "tests"
+# A file that a build puts next to this one. Each line names a package of the organization's folder
+# by the path that it was copied from, such as `app/acme`.
+APP_PACKAGES_FILE = "app_packages.txt"
+
+
+class Settings(Value, kw_only=True):
+    """The settings. A variable that is missing or empty has its default."""
+
+    job_runner: str
+    app_packages: tuple[str, ...]  # the packages of the organization's folder
+    app_source: str  # the folder that a build copied them from, such as `app/`; empty in a checkout
+    app_folder: Path | None  # the organization's folder; None in a build, which copies its packages
+    extensions: tuple[str, ...]
+    retention_days: int
+    max_unfinished_jobs: int  # per organization; 0 means no limit
+    has_bucket: bool
+    log_payloads: bool
+    keep_task_payloads: bool  # of tasks that failed permanently
+    traces: bool  # with OpenTelemetry
+    log_level: str  # the lowest level that is logged, by the engine and by jobs
+    # the legacy runner
+    jobs_same_process: bool
+    jobs_sync: bool
+    tasks_sync: bool
+    job_timeout_seconds: int
+    api_runs_work: bool  # whether this is a deployed stack, whose API function does all work
+    # the lambda-async runner
+    worker_function: str | None
+    delay_queue_url: str | None
+    on_lambda: bool
+    is_sam_local: bool
+    starts_from_snapshot: bool
+    # who may call the API
+    access_mode: str
+    jwt_organization_claim: str
+    jwt_roles_claim: str
+    # the texting campaign, and the allowed recipients of its texts
+    texting_campaign: bool
+    text_countries: tuple[str, ...]  # empty: all
+    text_number_types: tuple[str, ...]
+    # the path of the app settings in Parameter Store
+    app_settings_path: str | None
+    # the log group that has the log lines of jobs
+    worker_log_group: str | None
+    region: str | None
+    # a local AWS, for development
+    has_local_aws: bool
+    has_local_s3: bool
+
+    @staticmethod
+    def from_environment() -> "Settings":
+        """Read all settings. Raises InvalidSetting for the first invalid one."""
+        app_folder, app_packages, app_source = _app(Path(__file__).parent.parent)
+        return Settings(
+            job_runner=_text("JOB_RUNNER", "legacy"),
+            app_packages=app_packages,
+            app_source=app_source,
+            app_folder=app_folder,
+            extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
+            retention_days=_whole("RETENTION_DAYS", 30),
+            max_unfinished_jobs=_whole("MAX_UNFINISHED_JOBS", 0, least=0),
+            has_bucket=bool(_text("BUCKET_NAME", "")),
+            log_payloads=_flag("LOG_PAYLOADS", False),
+            keep_task_payloads=_flag("KEEP_TASK_PAYLOADS", False),
+            traces=_flag("TRACES", False),
+            log_level=_choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True),
+            jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
+            jobs_sync=_flag("JOBS_SYNC", False),
+            tasks_sync=_flag("TASKS_SYNC", False),
+            job_timeout_seconds=_whole("JOB_TIMEOUT_SECONDS", 900),
+            api_runs_work=_flag("API_RUNS_WORK", False),
+            worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
+            delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
+            on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
+            is_sam_local=_flag("AWS_SAM_LOCAL", False),  # SAM sets it
+            starts_from_snapshot=_text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start",
+            access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
+            jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
+            jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
+            texting_campaign=_flag("TEXTING_CAMPAIGN", True),
+            text_countries=_several("TEXT_COUNTRIES", (), None),
+            text_number_types=_several(
+                "TEXT_NUMBER_TYPES",
+                tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
+                NUMBER_TYPES,
+            ),
+            app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
+            worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
+            region=_text("AWS_REGION", "") or None,
+            has_local_aws=bool(_text("AWS_ENDPOINT_URL", "")),
+            has_local_s3=bool(_text("AWS_ENDPOINT_URL_S3", _text("AWS_ENDPOINT_URL", ""))),
+        )
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process. The first call reads them."""
+    return Settings.from_environment()
+
+
+@cache
+def required(variable: str, needed_by: str) -> str:
+    """Return a setting that `needed_by` needs. Raises MissingSetting."""
+    value = _text(variable, "")
+    if not value:
+        raise MissingSetting(variable, needed_by)
+    return value
+
+
+def app_setting_override(name: str) -> str | None:
+    """Return the value that the environment has for an app setting, or None.
+
+    Tests, and processes without Parameter Store, use this value.
+    """
+    return os.environ.get(APP_SETTING + name)
+
+
+def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
+    """Return the organization's folder, its packages, and the folder that a build copied them from.
+
+    The first is None in a build, and if there is no such folder.
+    """
+    try:
+        built = (home / APP_PACKAGES_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:  # this is a checkout, not a build
+        folder = app_folder_path(os.environ, home)
+    else:
+        named = [line.rpartition("/") for line in built]
+        source = "".join(named[0][:2]) if named else ""
+        return None, tuple(name for _, _, name in named), source
+    if folder is None:
+        return None, (), ""
+    if not folder.is_dir():
+        raise InvalidSetting("APP", os.environ["APP"], f"an existing folder ({folder} isn't one)")
+    return folder, packages_in(folder), ""
+
+
+def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:
+    """Return the organization's folder: the one that APP names, else `app` in the checkout, or
+    None. This doesn't check whether the folder that APP names exists."""
+    named = environment.get("APP")
+    if named is None:
+        default = checkout / "app"
+        return default if default.is_dir() else None
+    return Path(named.strip()).resolve() if named.strip() else None
+
+
+def packages_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of the packages in an organization's folder, in alphabetical order."""
+    return tuple(
+        sorted(
+            package.parent.name
+            for package in folder.glob("*/__init__.py")
+            if package.parent.name != APP_TESTS and not package.parent.name.startswith(".")
+        )
+    )
+
+
+def forget() -> None:
+    """Clear the cached settings, for tests and for a process that changes its environment."""
+    settings.cache_clear()
+    required.cache_clear()
+
+
+def _text(variable: str, default: str) -> str:
+    return os.environ.get(variable, "").strip() or default
+
+
+def _flag(variable: str, default: bool) -> bool:
+    value = _text(variable, "").lower()
+    if not value:
+        return default
+    if value not in _TRUE | _FALSE:
+        raise InvalidSetting(variable, value, "true or false")
+    return value in _TRUE
+
+
+def _whole(variable: str, default: int, least: int = 1) -> int:
+    value = _text(variable, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) < least:
+        allowed = f"a whole number above {least - 1}" if least else "a whole number"
+        raise InvalidSetting(variable, value, allowed)
+    return int(value)
+
+
+def _several(
+    variable: str, default: tuple[str, ...], choices: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    values = tuple(filter(None, (each.strip() for each in _text(variable, "").split(","))))
+    for value in values if choices is not None else ():
+        if value not in (choices or ()):
+            raise InvalidSetting(variable, value, ", ".join(choices or ()))
+    return values or default
+
+
+def _choice(variable: str, default: str, choices: tuple[str, ...], *, upper: bool = False) -> str:
+    value = _text(variable, default)
+    if upper:
+        value = value.upper()
+    if value not in choices:
+        raise InvalidSetting(variable, value, " or ".join(choices))
+    return value

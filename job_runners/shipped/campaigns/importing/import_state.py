@@ -1,0 +1,147 @@
+"""The state of an import (its counts, seen numbers and rejected rows), and its cursor."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from job_runners.shipped.campaigns.bucket_keys import campaign_of
+from job_runners.shipped.campaigns.contact import Contact, organization_campaign
+from job_runners.shipped.campaigns.csv_text import CONTENT_TYPE
+from job_runners.shipped.campaigns.importing.csv_records import Position, Record
+from job_runners.shipped.campaigns.importing.file import ContactsFile
+from job_runners.shipped.campaigns.importing.import_chunks import Segments
+from job_runners.shipped.campaigns.importing.phone_numbers import normalizer
+from job_runners.shipped.campaigns.importing.rejected_rows import RejectedRows
+from job_runners.shipped.campaigns.importing.rows import ContactRows, RejectedRow
+from job_runners.shipped.campaigns.importing.seen_numbers import SeenNumbers
+from job_runners.work.running_job import RunningJob
+
+# One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
+# job checks whether it was canceled. A chunk of any file takes only seconds.
+CHUNK_ROWS = 1000
+CHUNK_BYTES = 256 * 1024  # bytes read, including empty rows; about as many are written
+
+
+class Chunk(NamedTuple):
+    """Some of the rows, and the position after them."""
+
+    rows: list[Record]
+    end: Position
+
+
+class ContactImport:
+    """An import that continues at the job's cursor, which has its whole state."""
+
+    def __init__(
+        self,
+        job: RunningJob,
+        key: str,
+        country: str,
+        why_not_allowed: Callable[[str], str | None],
+    ) -> None:
+        cursor = job.cursor or {}
+        campaign = organization_campaign(job.organization_id, campaign_of(job))
+        normalize = normalizer(country)
+        self._job = job
+        self._file = ContactsFile(job, key, cursor.get("etag"))
+        self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
+        self._at = self._saved_at
+        self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
+        self._rows = ContactRows(self._file.columns, campaign, normalize, why_not_allowed)
+        self._names_size = sum(map(len, self._file.columns.names))  # stored with each contact
+        # An import that version 0.1.0 started continues with the folder that it used.
+        self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
+        self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
+        self._seen = SeenNumbers(self._seen_segments)
+        self._rejected_segments = Segments(f"{self._folder}/rejected", cursor.get("rejected", []))
+        self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
+        self._rejected_key = job.result_file("rejected.csv")
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows not yet done, in chunks of bounded size."""
+        rows: list[Record] = []
+        size = 0
+        end = self._at
+        for row in self._file.rows(self._at):
+            end = row.end
+            size += end.offset - row.start.offset
+            if row.fields:
+                rows.append(row)
+                size += self._names_size
+            if len(rows) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield Chunk(rows, end)
+                rows, size = [], 0
+        if size:
+            yield Chunk(rows, end)
+
+    def take(self, chunk: Chunk) -> list[Contact]:
+        """Return the contacts in a chunk, and count and reject its other rows."""
+        contacts = []
+        for row in chunk.rows:
+            try:
+                contact = self._rows.contact(row)
+            except RejectedRow as rejected:
+                self._invalid += 1
+                self._reject(row, str(rejected))
+                continue
+            if self._seen.add(contact.cell):
+                contacts.append(contact)
+            else:
+                self._repeated += 1
+                self._reject(row, "has the number of an earlier row")
+        self._imported += len(contacts)
+        self._at = chunk.end
+        return contacts
+
+    def save(self) -> None:
+        """Save the findings of the chunks since the last call, so that `cursor` includes them."""
+        start, end = self._saved_at.offset, self._at.offset
+        self._seen.save(start, end)
+        self._rejected.save(start, end)
+        self._saved_at = self._at
+
+    def finish(self, report: Callable[[], None]) -> dict[str, Any]:
+        """Write the file of rejected rows, if there are any, and return the job's result.
+
+        That file may be as large as the imported one, so `report` is called from time to time.
+        """
+        count = self._invalid + self._repeated
+        if count:
+            pieces = self._rejected.pieces(report)
+            self._job.write_file(self._rejected_key, pieces, content_type=CONTENT_TYPE)
+        return {
+            "rows": self._imported + count,
+            "imported": self._imported,
+            "invalid": self._invalid,
+            "repeated": self._repeated,
+            "rejected": {"file": self._rejected_key, "rows": count} if count else None,
+        }
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """The state from which another invocation continues, as JSON."""
+        return {
+            "folder": self._folder,
+            "etag": self._file.etag,
+            "at": list(self._saved_at),
+            "counts": [self._imported, self._invalid, self._repeated],
+            "seen": self._seen_segments.cursor,
+            "rejected": self._rejected_segments.cursor,
+        }
+
+    @property
+    def progress(self) -> float:
+        """The finished share of the file, in percent."""
+        return 100 * self._at.offset / self._file.size
+
+    @property
+    def message(self) -> str:
+        """The progress, for the user."""
+        rows = self._imported + self._invalid + self._repeated
+        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} imported"
+
+    def _reject(self, row: Record, reason: str) -> None:
+        self._rejected.add(row.start.row + 1, reason, row.fields)
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"

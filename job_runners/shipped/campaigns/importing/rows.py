@@ -1,0 +1,78 @@
+"""Turn each row of a contacts file into a contact, or reject it with a reason."""
+
+import json
+from collections.abc import Callable
+
+from job_runners.shipped.campaigns.contact import Contact
+from job_runners.shipped.campaigns.importing.columns import Columns
+from job_runners.shipped.campaigns.importing.csv_records import Record
+
+# A little less than DynamoDB's limit for an item, because its count may be higher than ours.
+_LARGEST_ITEM = 400_000  # bytes
+# A row and a header of this many bytes together always fit, although the item may be several times
+# as large.
+_SURELY_FITS = 32_000
+
+
+class RejectedRow(Exception):
+    """The row can't become a contact. The message is the reason, for the person who fixes it."""
+
+
+class ContactRows:
+    """Turns rows into contacts of one campaign."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        organization_campaign: str,
+        normalize: Callable[[str], str | None],
+        why_not_allowed: Callable[[str], str | None],
+    ) -> None:
+        self._columns = columns
+        self._width = len(columns.names)
+        self._header_size = sum(map(len, columns.names))
+        self._organization_campaign = organization_campaign
+        self._normalize = normalize
+        self._why_not_allowed = why_not_allowed
+
+    def contact(self, row: Record) -> Contact:
+        """Return the row's contact, which is always the same for the same row.
+
+        Raises RejectedRow.
+        """
+        if len(row.fields) != self._width:
+            raise RejectedRow(f"has {len(row.fields)} columns, but the header has {self._width}")
+        contact = self._contact([field.strip() for field in row.fields])
+        size = row.end.offset - row.start.offset + self._header_size
+        if size > _SURELY_FITS and _item_size(contact) > _LARGEST_ITEM:
+            raise RejectedRow("is too large")
+        return contact
+
+    def _contact(self, fields: list[str]) -> Contact:
+        columns = self._columns
+        written = fields[columns.cell]
+        if not written:
+            raise RejectedRow("has no phone number")
+        cell = self._normalize(written)
+        if cell is None:
+            raise RejectedRow("is not a valid phone number")
+        if why := self._why_not_allowed(cell):
+            raise RejectedRow(f"has a number that {why}")
+        return Contact(
+            organization_campaign=self._organization_campaign,
+            cell=cell,
+            first_name=fields[columns.first_name],
+            last_name=fields[columns.last_name],
+            zip=_optional(fields, columns.zip),
+            external_id=_optional(fields, columns.external_id),
+            custom_fields={name: fields[place] for place, name in columns.custom} or None,
+        )
+
+
+def _optional(fields: list[str], place: int | None) -> str | None:
+    return None if place is None else fields[place] or None
+
+
+def _item_size(contact: Contact) -> int:
+    # JSON is never shorter than DynamoDB's count of the same names and values.
+    return len(json.dumps(contact.serialize(), ensure_ascii=False).encode())

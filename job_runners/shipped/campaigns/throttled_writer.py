@@ -1,0 +1,71 @@
+"""Write to the contacts table with several threads, which back off when it is throttled."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from botocore.exceptions import ClientError
+
+from job_runners.aws.errors import throttled
+from job_runners.errors import RetryAfter
+from job_runners.work.retry import Retry
+
+_BACKOFF = Retry(base=0.05, cap=5.0)
+_RESERVE = 5.0  # seconds that the job needs to record its outcome
+_RETRY_AFTER = 30.0  # seconds before the next attempt if the table still refuses writes at the end
+
+_T = TypeVar("_T")
+
+
+class ThrottledWriter:
+    """A pool of threads for writes. As a context manager, it ends its threads at the exit.
+
+    `time_left` returns the seconds that this invocation has left.
+    """
+
+    def __init__(self, threads: int, time_left: Callable[[], float]) -> None:
+        self._time_left = time_left
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="contacts")
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def each(self, write: Callable[[_T], _T | None], pieces: Iterable[_T]) -> None:
+        """Write all pieces. `write` returns the rest of a piece that must be written again, if any.
+
+        Raises RetryAfter if the table still refuses writes when the time is nearly up.
+        """
+        for _ in self._pool.map(lambda piece: self._write_with_backoff(write, piece), pieces):
+            pass
+
+    def _write_with_backoff(self, write: Callable[[_T], _T | None], piece: _T) -> None:
+        tries = 0
+        while left := _try_write(write, piece):
+            piece = left
+            tries += 1
+            wait = _BACKOFF.delay(tries)
+            if self._time_left() < wait + _RESERVE:
+                raise RetryAfter(_RETRY_AFTER, "the contacts table is throttled")
+            if self._stopping.wait(wait):
+                return
+
+
+def _try_write(write: Callable[[_T], _T | None], piece: _T) -> _T | None:
+    try:
+        return write(piece)
+    except ClientError as error:
+        if throttled(error):
+            return piece
+        raise

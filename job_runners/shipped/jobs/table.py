@@ -1,0 +1,82 @@
+"""The built-in jobs: their names, functions and rules.
+
+Each function is given as text, `module:function`. Its module is imported when the job first runs.
+"""
+
+from typing import TYPE_CHECKING
+
+from job_runners.shipped.jobs.names import Jobs
+from job_runners.work import Job, Queue, Rate, Retry, Unique
+from job_runners.work.definitions import DAY_IN_SECONDS
+
+if TYPE_CHECKING:
+    from job_runners.work import Recurring
+
+# The jobs of the texting campaign, which exist only while TEXTING_CAMPAIGN is true.
+CAMPAIGN_JOBS = frozenset(
+    {
+        Jobs.IMPORT_CONTACTS,
+        Jobs.ASSIGN_TEXTERS,
+        Jobs.SEND_FIRST_MESSAGES,
+        Jobs.EXPORT_CONTACTS,
+        Jobs.REMOVE_UPLOADS,
+    }
+)
+
+JOBS: dict[str, Job] = {
+    # These jobs resume at their cursor and repeat the same writes, so another attempt does no harm.
+    Jobs.IMPORT_CONTACTS: Job(
+        "job_runners.shipped.jobs.import_contacts:import_contacts",
+        retry=Retry(max_attempts=5),
+        needs_campaign=True,
+    ),
+    Jobs.ASSIGN_TEXTERS: Job(
+        "job_runners.shipped.jobs.assign_texters:assign_texters",
+        retry=Retry(max_attempts=5),
+        queue_name="assigning",
+        needs_campaign=True,
+        # If a job is dispatched while another one runs, it starts after that job ends. The running
+        # job may already have passed contacts that were imported later.
+        unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
+    ),
+    # If it dispatches a task again, that task doesn't send a second message.
+    Jobs.SEND_FIRST_MESSAGES: Job(
+        "job_runners.shipped.jobs.send_first_messages:send_first_messages",
+        retry=Retry(max_attempts=5),
+        queue_name="first_messages",
+        max_legs=100_000,  # each turn is a leg
+        needs_campaign=True,
+    ),
+    Jobs.EXPORT_CONTACTS: Job(
+        "job_runners.shipped.jobs.export_contacts:export_contacts",
+        retry=Retry(max_attempts=5),
+        needs_campaign=True,
+    ),
+    Jobs.REMOVE_UPLOADS: Job(
+        "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
+    ),
+    # Receivers recognize a repeated delivery by its webhook-id. The job sets its waits itself; base
+    # and cap apply only after an interrupted attempt. It has one attempt more than it has waits.
+    Jobs.POST_WEBHOOK: Job(
+        "job_runners.shipped.jobs.post_webhook:post_webhook",
+        retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
+        queue_name="webhooks",
+    ),
+}
+
+# The limits of queues.
+QUEUES: dict[str, Queue] = {
+    # Two jobs that assign at once would each deal out contacts that the other counts as unassigned.
+    "assigning": Queue(slots=1, per="campaign_id"),
+    # A turn has 20 messages, and SNS accepts 20 per second by default.
+    "first_messages": Queue(rate=Rate(1, seconds=1), order="fair"),
+}
+# The queues of the texting campaign, which exist only while it is on.
+CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})
+
+# Schedules: see docs/recurring.md. None is built in. For example, remove_uploads deletes uploaded
+# files, so you decide for which organization it runs, and at which age:
+#
+#     "nightly_tidying": Recurring("remove_uploads", cron="0 3 * * *", organization_id="acme")
+RECURRING: "dict[str, Recurring]" = {}
+CAMPAIGN_RECURRING: frozenset[str] = frozenset()

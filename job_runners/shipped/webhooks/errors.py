@@ -1,0 +1,11 @@
+"""The errors of sending a webhook."""
+
+from job_runners.errors import JobRunnersError
+
+
+class WebhookFailed(JobRunnersError):
+    """The receiver did not accept a webhook this time. A later try may succeed."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"the webhook at {host} {why}")
+        self.host = host

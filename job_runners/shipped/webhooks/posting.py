@@ -1,0 +1,100 @@
+"""Post one signed event to its receiver, and interpret the response."""
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from job_runners import clock
+from job_runners.shipped.webhooks.pinned_https import Answer, Target, post
+from job_runners.shipped.webhooks.public_address import resolve
+from job_runners.shipped.webhooks.signature import signed_headers
+from job_runners.shipped.webhooks.signing_secrets import webhook_keys
+from job_runners.shipped.webhooks.url import parse
+from job_runners.store.blobs import compact_json
+
+TIME_LIMIT = 15.0  # seconds from connecting to the head of the response
+
+EventId = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")
+]
+
+
+class Webhook(BaseModel):
+    """An event, its receiver, and the name of the secret that signs it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[str, StringConstraints(max_length=2048)] = Field(
+        description="The receiver: an https URL on the public internet. Write international host "
+        "names in their xn-- form.",
+        examples=["https://hooks.example.com/campaigns"],
+    )
+    body: dict[str, Any] = Field(
+        description="The event, sent as JSON.", examples=[{"type": "contacts.imported"}]
+    )
+    secret: Annotated[
+        str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
+    ] = Field(
+        description="The name of the signing secret, under the path in WEBHOOK_SECRETS_PATH.",
+        examples=["acme/main"],
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parse(url)
+        return url
+
+    @property
+    def host(self) -> str:
+        """The host, which errors name instead of the URL, because a path may be secret."""
+        return parse(self.url).host
+
+
+def post_event(webhook: Webhook, event_id: str) -> Answer:
+    """Send the event once, and return the response's head.
+
+    Raises WebhookFailed if there is no response, and DoNotRetry for an unusable secret or host.
+    """
+    url = parse(webhook.url)
+    keys = webhook_keys(webhook.secret)
+    body = compact_json(webhook.body)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "job-runners",
+        **signed_headers(event_id, clock.now() // clock.SECOND, body, keys),
+    }
+    target = Target(url.host, resolve(url.host, url.port), url.port)
+    return post(target, url.path, body, headers, TIME_LIMIT)
+
+
+def why_not_accepted(answer: Answer) -> str | None:
+    """Return the problem as words that follow the receiver's name, or None if it accepted the
+    event."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    if status == 410:
+        return "answered 410, so it accepts no more events"
+    return f"answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
+
+
+def requested_wait(answer: Answer) -> float | None:
+    """Return the seconds in the Retry-After header, in either of its forms.
+
+    Return None if there is no such header or it can't be read.
+    """
+    retry_after = answer.retry_after
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - clock.now() / clock.SECOND)

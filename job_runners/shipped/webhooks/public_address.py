@@ -1,0 +1,72 @@
+"""Resolve a host to an address on the public internet, and refuse all other addresses.
+
+Callers choose a webhook's host. It must not resolve to an address that only this function can
+reach: its own runtime on loopback, the cloud's metadata service, or a private network.
+"""
+
+import ipaddress
+import socket
+from ipaddress import IPv4Address, IPv6Address
+
+from job_runners.errors import DoNotRetry
+from job_runners.shipped.webhooks.errors import WebhookFailed
+
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that the internet routes
+# Python treats these addresses as public, but webhook receivers don't have them.
+_SPECIAL = [
+    ipaddress.ip_network(each)
+    for each in (
+        "192.0.0.0/24",  # assigned to protocols of the IETF
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # relays of 6to4, deprecated
+        "192.175.48.0/24",  # AS112
+        "168.63.129.16/32",  # the host of virtual machines in Azure
+        "2001::/23",  # assigned to protocols of the IETF: Teredo, ORCHID, drones
+        "2002::/16",  # 6to4, deprecated
+        "2620:4f:8000::/48",  # AS112
+        "3ffe::/16",  # 6bone, deprecated
+    )
+]
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address
+
+
+def resolve(host: str, port: int) -> str:
+    """Return the address to connect to. This is the only place that resolves the host.
+
+    Raises DoNotRetry if any of its addresses isn't public, because such a host can't be trusted.
+    Raises WebhookFailed if it has no address now.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise WebhookFailed(host, f"has no address: {error.strerror}") from error
+    except UnicodeError as error:  # raised by the resolver for a label that is empty or too long
+        raise DoNotRetry(f"{host!r} is not a host name") from error
+    addresses = [str(each[4][0]) for each in found]
+    for address in addresses:
+        if not is_public(address):
+            raise DoNotRetry(f"the webhook at {host} is not on the public internet: {address}")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Return whether the whole internet reaches the same machine at this address."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, IPv6Address):
+        ipv4 = _ipv4_target(ip)
+        if ipv4 is None:
+            return ip in _UNICAST and ip.is_global and not _is_special(ip)
+        ip = ipv4
+    return ip.is_global and not ip.is_multicast and not _is_special(ip)
+
+
+def _is_special(ip: IPv4Address | IPv6Address) -> bool:
+    return any(ip in each for each in _SPECIAL)
+
+
+def _ipv4_target(ip: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address to which packets for an IPv6 address go, or None."""
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped

@@ -1,0 +1,106 @@
+"""The answers to requests that created no job of their own.
+
+Some jobs have an id that is derived from their request: children, occurrences of schedules, and
+jobs with an idempotency key. If the work is unique and another job already had its key, no row gets
+that id. Instead, a record under the id names that other job as the answer to the request. The same
+request then gets the same answer, until the other job is gone.
+"""
+
+from typing import NamedTuple
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+
+from job_runners import clock
+from job_runners.settings import settings
+from job_runners.store.job_request import JobRequest, Outcome, job_id_of
+from job_runners.store.queries import read
+from job_runners.store.table import Enumerated, Integer, Table, nullable
+from job_runners.store.transactions import RecordWrite
+
+# The longest life of the job that an answer names. It may wait for 30 days, and then 30 more for a
+# deploy that knows its type. The timer checks it once a day, so each wait may take a day longer.
+_LONGEST_LIFE = 62  # days
+
+
+class Answer(Table):
+    """The answer to a request that created no job."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
+    sk = UnicodeAttribute(range_key=True, default="job")
+    job = UnicodeAttribute()  # the created_key of the job that the request was answered with
+    outcome = Enumerated(Outcome)
+    request_hash = nullable(UnicodeAttribute())
+    expires_at = Integer()  # in seconds, for TTL
+
+
+class Found(NamedTuple):
+    """An answer and the job that it names.
+
+    `row` is None if that job is gone. The answer is then void.
+    """
+
+    answer: Answer
+    row: JobRequest | None
+
+
+def find(job_id: str) -> Found | None:
+    """Return the answer to the request whose job would have this id, if there is one."""
+    try:
+        answer = Answer.get(_record_id(job_id), "job", consistent_read=True)
+    except Answer.DoesNotExist:
+        return None
+    row = read(job_id_of(answer.job))
+    return Found(answer, row if row is not None and row.created_key == answer.job else None)
+
+
+def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
+    """Return the check that a request has no answer, except a `stale` one, whose job is gone."""
+    return RecordWrite(Answer(_record_id(job_id), "job"), "check", condition=_missing_or(stale))
+
+
+def answer_writes(
+    job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
+) -> list[RecordWrite]:
+    """Return the writes that store an answer.
+
+    They are refused if the request has got an answer or a job in the meantime. They replace a
+    `stale` answer, whose job is gone.
+    """
+    answer = Answer(
+        _record_id(job_id),
+        job=row.created_key,
+        outcome=outcome,
+        request_hash=request_hash,
+        expires_at=(clock.now() + _lifetime()) // clock.SECOND,
+    )
+    no_job = JobRequest.id.does_not_exist()
+    no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
+    return [
+        RecordWrite(answer, "put", condition=_missing_or(stale)),
+        RecordWrite(JobRequest(id=job_id), "check", condition=no_job),
+    ]
+
+
+def _missing_or(stale: Answer | None) -> Condition:
+    condition: Condition = Answer.pk.does_not_exist()
+    if stale is not None:
+        condition |= Answer.job == stale.job
+    return condition
+
+
+def _lifetime() -> int:
+    """Return how long an answer is kept, in milliseconds: until the row that it names is gone.
+
+    It isn't kept longer, because there may be a hundred answers a second.
+    """
+    return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
+
+
+def _record_id(job_id: str) -> str:
+    return f"answer#{job_id}"

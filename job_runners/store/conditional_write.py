@@ -1,0 +1,295 @@
+"""Change a JobRequest on a condition that is part of the write.
+
+A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
+a write whose response is lost. If the first try has changed the row, the condition of the second
+try fails. Each refused verb therefore reads the row. If the row shows this very write, the verb has
+succeeded.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws.errors import condition_failed
+from job_runners.errors import PreconditionFailed
+from job_runners.settings import settings
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, sort_key
+from job_runners.store.queries import read
+from job_runners.store.transactions import RecordWrite, retry_on_conflict, write_all
+
+# How long after a row was queued the timer checks whether its message has arrived.
+GRACE = clock.MINUTE
+
+
+def write(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+) -> JobRequest:
+    """Change the row if the condition holds, and return the changed row.
+
+    If DynamoDB refuses the write, `already_applied` is called with the row as it is now. It returns
+    whether the row shows this very write. Raises PreconditionFailed.
+    """
+    try:
+        retry_on_conflict(lambda: job.update(actions, condition))
+    except UpdateError as error:
+        return _row_if_applied(verb, job, error, already_applied)
+    return job
+
+
+def write_with(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+    more_writes: Sequence[RecordWrite],
+) -> JobRequest:
+    """Change the row in one transaction with other records. If there are none, call `write`.
+
+    A transaction also costs a read, because its response doesn't contain the row. Raises
+    PreconditionFailed if the row's condition failed, and RaceLost if only conditions of other
+    records failed.
+    """
+    if not more_writes:
+        return write(verb, job, actions, condition, already_applied=already_applied)
+
+    try:
+        write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
+    except TransactWriteError as error:
+        return _row_if_applied(verb, job, error, already_applied)
+    row = read(job.id)
+    if row is None:
+        raise refused(verb, job.id, None)
+    return row
+
+
+def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
+    """Put a new row, in one transaction with other records if there are any.
+
+    Raises RaceLost if only conditions of other records failed. Raises PutError or
+    TransactWriteError for every other failure.
+    """
+    if more_writes:
+        write_all([RecordWrite(job, "put", condition=condition), *more_writes], first_is_row=True)
+    else:
+        job.save(condition)
+
+
+def _row_if_applied(
+    verb: str,
+    job: JobRequest,
+    error: PynamoDBException,
+    already_applied: Callable[[JobRequest], bool],
+) -> JobRequest:
+    """Return the row of a failed write if it shows this very write. Otherwise raise an error."""
+    if not condition_failed(error):
+        raise error
+    row = read(job.id)
+    if row is None or not already_applied(row):
+        raise refused(verb, job.id, row) from error
+    return row
+
+
+def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
+    """Return the error for a refused verb. `row` is the row as it was read afterwards."""
+    return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
+
+
+# --- what verbs change --------------------------------------------------------------------------
+
+
+def queued(job: JobRequest, lane: Lane) -> list[Action]:
+    """Return the actions that queue a row: workers may claim it, and the timer checks it later."""
+    return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
+
+
+def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
+    """Return the actions of `queued` for a row that keeps its `queued_at`."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.QUEUED),
+        *due(job, now + GRACE, lane),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def scheduled(job: JobRequest, due_at: int) -> list[Action]:
+    """Return the actions that make a row wait for its start time.
+
+    The timer checks it at `due_at`.
+    """
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.SCHEDULED),
+        *due(job, due_at, Lane.PROMPT),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+        JobRequest.queued_at.set(now),
+    ]
+
+
+def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
+    """Return the actions that make the timer check a row at `due_at`, in this lane."""
+    return [
+        JobRequest.due_at.set(due_at),
+        JobRequest.due_shard.set(due_shard(job.id, lane)),
+    ]
+
+
+def waiting(
+    job: JobRequest, held_by: str, wait_key: str | None, since: int, due_at: int
+) -> list[Action]:
+    """Return the actions that park a row under a pause or in a line.
+
+    `held_by` is that pause or line. `wait_key` is the sort key of the row's entry in the line, and
+    None for a pause. `since` is when the row was parked.
+    """
+    now = clock.now()
+    key = JobRequest.wait_key
+    return [
+        JobRequest.status.set(Status.WAITING),
+        JobRequest.waiting_since.set(since),
+        JobRequest.held_by.set(held_by),
+        key.set(wait_key) if wait_key else key.remove(),
+        *without_capacity(),
+        *due(job, due_at, Lane.PARKED),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def finished(status: Status) -> list[Action]:
+    """Return the actions that end a job and remove its row from the due index.
+
+    The claim token and send id stay, so that the row shows which run the outcome belongs to. That
+    matters to a late message, and to the repetition of a write whose response was lost.
+    """
+    now = clock.now()
+    return [
+        JobRequest.status.set(status),
+        JobRequest.finished_at.set(now),
+        JobRequest.updated_at.set(now),
+        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
+        JobRequest.due_at.remove(),
+        JobRequest.due_shard.remove(),
+        JobRequest.lease_until.remove(),
+        JobRequest.unfinished_organization.remove(),
+        JobRequest.unique_key.remove(),
+        *no_longer_parked(),
+        *without_capacity(),
+    ]
+
+
+def raise_version(job: JobRequest, version: int) -> list[Action]:
+    """Return the action that raises a row's version to `version`, if it is lower.
+
+    Code that doesn't know that version can then no longer claim the row.
+    """
+    return [JobRequest.row_version.set(version)] if version > job.row_version else []
+
+
+def restarted(job: JobRequest) -> list[Action]:
+    """Return the actions that make a job start from the beginning.
+
+    The job then ignores the steps and children of its earlier work.
+    """
+    return [
+        JobRequest.restarts.set((job.restarts or 0) + 1),
+        JobRequest.cursor.remove(),
+        JobRequest.progress.set(0),
+    ]
+
+
+def no_longer_parked() -> list[Action]:
+    """Return the actions that clear the fields of a parked row."""
+    return [
+        JobRequest.waiting_since.remove(),
+        JobRequest.held_by.remove(),
+        JobRequest.wait_key.remove(),
+    ]
+
+
+def without_capacity() -> list[Action]:
+    """Return the actions that clear a row's slot and admission."""
+    return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
+
+
+def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
+    """Return the actions that end a job with an error and list it among the failed jobs."""
+    return [
+        *finished(Status.FAILED),
+        JobRequest.error.set(error),
+        JobRequest.failed_organization.set(job.organization_id),
+        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
+    ]
+
+
+# --- conditions of verbs --------------------------------------------------------------------------
+
+
+def owned_by_claim(job: JobRequest) -> Condition:
+    """Return the condition that the job still runs under the claim that `job` names."""
+    condition: Condition = (JobRequest.status == Status.RUNNING) & (
+        JobRequest.claim_token == job.claim_token
+    )
+    return condition
+
+
+def lease_expired(job: JobRequest) -> Condition:
+    """Return the condition that the job's lease is over, and unchanged since it was read."""
+    condition: Condition = (
+        owned_by_claim(job)
+        & (JobRequest.lease_until == job.lease_until)
+        & (JobRequest.lease_until < clock.now())
+        & (JobRequest.due_at == job.due_at)
+    )
+    return condition
+
+
+def attempts_left() -> Condition:
+    """Return the condition that the job has attempts left."""
+    condition: Condition = JobRequest.attempt < JobRequest.max_attempts
+    return condition
+
+
+def no_cancel_requested() -> Condition:
+    """Return the condition that the job's owner hasn't asked it to stop."""
+    condition: Condition = JobRequest.cancel_requested.does_not_exist()
+    return condition
+
+
+def as_read(job: JobRequest) -> Condition:
+    """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
+
+    Status and claim alone don't suffice. If a row was parked and admitted in the meantime, both are
+    the same, but the row may name a slot. If it got another payload, it may belong to another line.
+    """
+    condition: Condition = (
+        (JobRequest.status == job.status)
+        & same(JobRequest.claim_token, job.claim_token)
+        & same(JobRequest.slot, job.slot)
+        & same(JobRequest.admitted_at, job.admitted_at)
+        & same(JobRequest.queue_key, job.queue_key)
+        & same(JobRequest.unique_key, job.unique_key)
+    )
+    return condition
+
+
+def same(attribute: Any, seen: Any) -> Condition:
+    """Return the condition that an attribute still has the value `seen`.
+
+    If `seen` is None, the condition is that the attribute doesn't exist.
+    """
+    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
+    return condition

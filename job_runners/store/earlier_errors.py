@@ -1,0 +1,49 @@
+"""A job's earlier errors: those of its last few failed attempts that another attempt followed.
+
+DynamoDB bills the whole row for every write. So the row keeps only a short form of at most five
+errors, and the log has the rest. The row of a job that never failed doesn't have the attribute.
+"""
+
+from typing import Any
+
+from job_runners.store.job_request import JobRequest, Status
+
+KEPT = 5
+_MESSAGE_LIMIT = 150  # characters
+_KIND_LIMIT = 80
+
+
+Errors = list[dict[str, Any]]
+
+
+def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
+    """Return a job's earlier errors and the error of its current attempt, which failed at `at`."""
+    newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
+    return [*_kept(job), newest][-KEPT:]
+
+
+def after_end(job: JobRequest) -> Errors:
+    """Return the earlier errors and the last error of a finished job that is queued again."""
+    if _is_already_listed(job):
+        return _kept(job)
+    return after_attempt(job, job.error, job.finished_at)
+
+
+def _kept(job: JobRequest) -> Errors:
+    return job.earlier_errors or []
+
+
+def _is_already_listed(job: JobRequest) -> bool:
+    """Return whether the error of a canceled job is already the last of its earlier errors."""
+    if job.status is not Status.CANCELLED or not _kept(job):
+        return False
+    newest = _kept(job)[-1]
+    as_listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
+    return bool(newest == as_listed)
+
+
+def _in_short(error: dict[str, Any]) -> dict[str, str]:
+    return {
+        "kind": str(error.get("kind"))[:_KIND_LIMIT],
+        "message": str(error.get("message"))[:_MESSAGE_LIMIT],
+    }

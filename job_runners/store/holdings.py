@@ -1,0 +1,148 @@
+"""Free what a job has outside its row: its slot, its entry in a line or pause, its unique key.
+
+The write after which the job no longer needs them frees them too, in one transaction. If a second
+write did that, the slot or key would leak if the writer died between the two.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+
+from job_runners.store import conditional_write, lines, pauses
+from job_runners.store.job_request import JobRequest
+from job_runners.store.line_items import LineItem
+from job_runners.store.transactions import RaceLost, RecordWrite
+from job_runners.values import Value
+
+# How many times a job that ends looks up its follower to give it the key. The follower may change
+# between the read and the write. If every try fails, the key is free, because its job has ended.
+_HAND_ON_TRIES = 5
+# A write may be refused for its slot once, and for each way to give up the key: without a read, to
+# the follower that a try found, and then not at all.
+_MAX_WRITES = 1 + 1 + _HAND_ON_TRIES + 1
+
+
+class Release(Value):
+    """The holdings of a job that one write frees: the writes of their records."""
+
+    job: JobRequest
+    slot: Sequence[RecordWrite] = ()
+    entry: Sequence[RecordWrite] = ()
+    key: Sequence[RecordWrite] = ()
+    hand_on_tries: int = _HAND_ON_TRIES
+
+    @classmethod
+    def nothing(cls, job: JobRequest) -> Self:
+        """Return the release of a job that keeps all its holdings."""
+        return cls(job)
+
+    @classmethod
+    def place(cls, job: JobRequest) -> Self:
+        """Return the release of a job that continues elsewhere: its slot and its waiting entry."""
+        return cls(job, free_slot_writes(job), drop_entry_writes(job))
+
+    @classmethod
+    def everything(cls, job: JobRequest) -> Self:
+        """Return the release of a job that ends: its unique key too."""
+        return cls(job, free_slot_writes(job), drop_entry_writes(job), _give_up_key_writes(job))
+
+    @property
+    def writes(self) -> list[RecordWrite]:
+        """Return the writes that free the holdings."""
+        return [*self.slot, *self.entry, *self.key]
+
+    @property
+    def admitted_follower(self) -> JobRequest | None:
+        """Return the follower that the job gives its key to, if there is one."""
+        changed = (each.record for each in self.key if each.how == "change")
+        return next((one for one in changed if isinstance(one, JobRequest)), None)
+
+    def without(self, refused: Sequence[RecordWrite]) -> Self:
+        """Return the release to try next after some of the writes were refused.
+
+        A refused slot belongs to another job by now. If the key was refused, the job may have a
+        follower, which is looked up.
+        """
+        slot = [each for each in self.slot if not _is_one_of(refused, each)]
+        key, tries = self.key, self.hand_on_tries
+        if any(_is_one_of(refused, each) for each in key):
+            key = _give_up_to_follower_writes(self.job) if tries else []
+            tries -= 1
+        return self.__replace__(slot=slot, key=key, hand_on_tries=tries)
+
+
+def write_freeing(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+    release: Release,
+    more_writes: Sequence[RecordWrite] = (),
+) -> JobRequest:
+    """Change a row, and free the job's holdings in the same transaction.
+
+    If the slot or key belongs to another job by now, the row changes without it. Raises RaceLost if
+    one of `more_writes` was refused. For the rest see `conditional_write.write_with`.
+    """
+    for _ in range(_MAX_WRITES):
+        try:
+            row = conditional_write.write_with(
+                verb,
+                job,
+                actions,
+                condition,
+                already_applied=already_applied,
+                more_writes=[*more_writes, *release.writes],
+            )
+        except RaceLost as lost:
+            if any(_is_one_of(more_writes, each) for each in lost.lost):
+                raise
+            release = release.without(lost.lost)
+        else:
+            row.admitted_follower = release.admitted_follower
+            return row
+    raise AssertionError("the last write frees nothing that can be refused")
+
+
+def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
+    """Return the write that frees the slot that a row names, if it names one."""
+    release = lines.slot_release(job)
+    if release is None:
+        return []
+    item, actions, condition = release
+    return [RecordWrite(item, "change", actions, condition)]
+
+
+def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
+    """Return the write that deletes the entry of a parked row, if it has one."""
+    if job.held_by is None or job.follows is not None:
+        return []
+    entry: Model
+    if job.wait_key is not None:
+        entry = LineItem(job.held_by, job.wait_key)
+    else:
+        entry = pauses.parked_entry(job.held_by, job, job.waiting_since or 0)
+    return [RecordWrite(entry, "delete")]
+
+
+def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
+    return any(each is write for each in writes)
+
+
+def _give_up_key_writes(job: JobRequest) -> list[RecordWrite]:
+    if job.unique_key is None:
+        return []
+    from job_runners.store import uniqueness  # imported here because most jobs have no key
+
+    return uniqueness.give_up_writes(job)
+
+
+def _give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+    from job_runners.store import uniqueness
+
+    return uniqueness.give_up_to_follower_writes(job)

@@ -1,0 +1,167 @@
+"""Changes to the limits of queues at run time, on top of the limits that the code declares.
+
+The coordination table has one item for each changed queue.
+
+After the limits of a queue were raised or its pause ended, a sweep admits the waiting jobs in each
+line of the queue, key by key. The queue's item also stores the position of its sweep.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, cast
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store.rate import Rate
+from job_runners.store.table import Integer, Table, nullable, set_or_remove
+
+# How long a process uses the changes that it has read before it reads them again. So a change
+# applies everywhere after this time.
+CACHED = 10 * clock.SECOND
+MAX_CHANGED = 100  # queues; the number is limited because every worker reads all changes
+_PARTITION = "limits"
+
+
+class Limits(NamedTuple):
+    """The limits that apply to one queue: those in code, with any changes."""
+
+    slots: int | None = None
+    rate: Rate | None = None
+    per: str | None = None
+    order: Literal["fifo", "fair"] = "fifo"
+    max_waiting: int = 10_000
+
+
+class Changed(Table):
+    """The changes to one queue's limits. If a limit is None, the code's value applies."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
+    sk = UnicodeAttribute(range_key=True)  # the queue's name
+    slots = nullable(Integer())
+    rate_count = nullable(Integer())
+    rate_seconds = nullable(NumberAttribute())
+    rate_burst = nullable(Integer())
+    max_waiting = nullable(Integer())
+    changed_at = nullable(Integer())
+    changed_by = nullable(UnicodeAttribute())  # as "role:name"
+    # The sweep continues after this key, or begins with the first key if this is "". It is None if
+    # no sweep is under way.
+    sweep_from = nullable(UnicodeAttribute())
+    sweep_asked_at = nullable(Integer())  # when the sweep was last started or restarted
+
+    @property
+    def queue_name(self) -> str:
+        """Return the name of the queue."""
+        return self.sk
+
+    @property
+    def rate(self) -> Rate | None:
+        """Return the changed rate, or None if the code's rate applies."""
+        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all are set, or none is
+        return None if None in rate else Rate(*cast(Any, rate))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Return whether the code's limits apply. The item then exists only for its sweep."""
+        return self.slots is None and self.rate_count is None and self.max_waiting is None
+
+
+def current(*, fresh: bool = False) -> Mapping[str, Changed]:
+    """Return the changes by queue, read at most CACHED ago, or read now if `fresh`."""
+    now = clock.now()
+    if fresh or not 0 <= now - _cache.read_at < CACHED:
+        found = Changed.query(_PARTITION, consistent_read=True)
+        _cache.changed = MappingProxyType({each.queue_name: each for each in found})
+        _cache.read_at = now
+    return _cache.changed
+
+
+def forget_cache() -> None:
+    """Make the next call read the changes again, for tests."""
+    _cache.read_at = 0
+
+
+def put(
+    queue_name: str,
+    *,
+    slots: int | None = None,
+    rate: Rate | None = None,
+    max_waiting: int | None = None,
+    by: str | None = None,
+    sweep: bool = False,
+) -> Changed:
+    """Store the changes to a queue's limits, in place of all earlier ones.
+
+    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one
+    that is under way. Without it, a sweep that is under way continues.
+    """
+    return _update(
+        queue_name,
+        [
+            set_or_remove(Changed.slots, slots),
+            set_or_remove(Changed.rate_count, rate and rate.count),
+            set_or_remove(Changed.rate_seconds, rate and rate.seconds),
+            set_or_remove(Changed.rate_burst, rate and rate.burst),
+            set_or_remove(Changed.max_waiting, max_waiting),
+            set_or_remove(Changed.changed_by, by),
+            Changed.changed_at.set(clock.now()),
+            *(_sweep_from_the_start() if sweep else []),
+        ],
+    )
+
+
+def reset(queue_name: str, *, by: str | None = None) -> None:
+    """Let the code's limits apply to a queue again. Start a sweep, because they may be higher."""
+    put(queue_name, by=by, sweep=True)
+
+
+def ask_for_sweep(queue_name: str) -> Changed:
+    """Start a sweep of a queue, or restart it."""
+    return _update(queue_name, _sweep_from_the_start())
+
+
+def note_swept(read: Changed, up_to: str | None) -> bool:
+    """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
+
+    If the item has changed since it was `read`, record nothing and return False: another process
+    may have continued or restarted the sweep.
+    """
+    as_read = Changed.sweep_from == read.sweep_from
+    as_read &= Changed.sweep_asked_at == read.sweep_asked_at
+    as_read &= Changed.changed_at == read.changed_at
+    _cache.read_at = 0
+    if up_to is None and read.changes_nothing:
+        return condition_held(lambda: read.delete(as_read))
+    actions: list[Action] = (
+        [Changed.sweep_from.remove(), Changed.sweep_asked_at.remove()]
+        if up_to is None
+        else [Changed.sweep_from.set(up_to)]
+    )
+    return condition_held(lambda: read.update(actions, as_read))
+
+
+class _Cache:
+    changed: Mapping[str, Changed] = MappingProxyType({})
+    read_at = 0
+
+
+_cache = _Cache()
+
+
+def _update(queue_name: str, actions: list[Action]) -> Changed:
+    changed = Changed(_PARTITION, queue_name)
+    changed.update(actions)
+    _cache.read_at = 0
+    return changed
+
+
+def _sweep_from_the_start() -> list[Action]:
+    return [Changed.sweep_from.set(""), Changed.sweep_asked_at.set(clock.now())]

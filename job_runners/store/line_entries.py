@@ -1,0 +1,68 @@
+"""The entries of jobs that wait in a line. An entry and its job's row change in one transaction."""
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store.job_request import JobRequest, new_id, sort_key
+from job_runners.store.line_items import LIFETIME, WAITING, LineItem
+from job_runners.store.lines import Line, partition_key_of
+
+
+def next_entry(line: Line) -> LineItem | None:
+    """Return the entry of the next job to admit, or None if no job waits.
+
+    The groups take turns, so this is the first entry after the group that was served last, or else
+    the first entry of the line. Within a group, jobs are in the order in which they were parked.
+    """
+    if line.first is None:
+        return None
+    after = f"{WAITING}{line.last_served}$"  # "$" sorts just after "#", so after that group
+    later = LineItem.query(
+        line.partition_key,
+        LineItem.sk.between(after, f"{WAITING[:-1]}$"),
+        consistent_read=True,
+        limit=1,
+    )
+    return next(iter(later), line.first)
+
+
+def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
+    """Return an entry for a job that is being parked. `since` decides its position in the group."""
+    return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
+
+
+def entry_from_row(job: JobRequest) -> LineItem:
+    """Return a new copy of the entry that a waiting job's row names, to put it back."""
+    return _entry(str(job.held_by), str(job.wait_key), job)
+
+
+def _entry(partition_key: str, sk: str, job: JobRequest) -> LineItem:
+    return LineItem(
+        partition_key,
+        sk,
+        expires_at=(clock.now() + LIFETIME) // clock.SECOND,
+        organization_id=job.organization_id,
+        version=new_id(),
+    )
+
+
+def has_entry(job: JobRequest) -> bool:
+    """Return whether the entry that a waiting job's row names exists."""
+    entry = LineItem.query(
+        str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
+    )
+    return next(iter(entry), None) is not None
+
+
+def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
+    """Count the jobs that wait in a line, up to `limit`.
+
+    The read isn't consistent, so the latest changes may be missing. It costs one read unit for each
+    40 to 80 entries.
+    """
+    partition_key = partition_key_of(queue_name, queue_key)
+    return LineItem.count_up_to(limit, partition_key, LineItem.sk.startswith(WAITING))
+
+
+def drop_entry(entry: LineItem) -> None:
+    """Delete an entry whose job doesn't wait there, unless the entry has been replaced since."""
+    condition_held(lambda: entry.delete(LineItem.version == entry.version))

@@ -1,0 +1,113 @@
+"""The items of a line, as DynamoDB stores them, and the conditions that they haven't changed.
+
+| item | content |
+|---|---|
+| `rate` | when the rate allows the next start; when the last start was, and whose |
+| `slot#<number>` | which job holds the slot; a free slot has no holder |
+| `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
+"""
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.store import conditional_write
+from job_runners.store.job_request import job_id_of
+from job_runners.store.table import Integer, Table, nullable
+
+MILLISECOND = 1000  # in microseconds, the unit of `tat`
+# If an item hasn't been written for this long, its key is no longer in use.
+LIFETIME = 40 * clock.DAY
+RATE = "rate"
+SLOT = "slot#"
+WAITING = "wait#"  # prefix of the sort key of every entry
+
+
+class LineItem(Table):
+    """One item of a line: a slot, the rate, or the entry of a waiting job."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
+    sk = UnicodeAttribute(range_key=True)
+    expires_at = nullable(Integer())  # in seconds, for TTL
+
+    # Of an entry: the organization of its job. Of a slot or the rate: that of the job that last
+    # got it.
+    organization_id = nullable(UnicodeAttribute())
+
+    # Of a slot or the rate: when a job last got it; the number of that grant (each grant of a line
+    # gets a higher number than all before it); and the group of that job.
+    since = nullable(Integer())
+    turn = nullable(Integer())
+    group = nullable(UnicodeAttribute())
+
+    # Of a slot: the id of the job that has it.
+    holder = nullable(UnicodeAttribute())
+
+    # Of the rate: the time up to which admissions have used the rate, in microseconds. In the
+    # algorithm (GCRA), it is the theoretical arrival time of the next admission.
+    tat = nullable(Integer())
+    # Of the rate: the same for starts, which may be long after the admission; the time of the last
+    # start; and its claim token, or the job's id if the claim itself took the grant.
+    started_tat = nullable(Integer())
+    started_at = nullable(Integer())
+    started_by = nullable(UnicodeAttribute())
+    # Of the rate: when the message arrives that admits waiting jobs.
+    wake_at = nullable(Integer())
+
+    # Of an entry: a random id, so that an entry that was put again isn't taken for the old one.
+    version = nullable(UnicodeAttribute())
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of an entry's job."""
+        return job_id_of(self.sk.rpartition("#")[2])
+
+    @property
+    def waiting_since(self) -> int:
+        """Return the time that decides an entry's position: usually when its job was parked."""
+        return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
+
+    @property
+    def entry_group(self) -> str:
+        """Return an entry's group."""
+        return self.sk.removeprefix(WAITING).rpartition("#")[0]
+
+    @property
+    def number(self) -> int:
+        """Return the number of a slot."""
+        return int(self.sk.removeprefix(SLOT))
+
+
+def start_actions(started_tat: int, at: int, by: str) -> list[Action]:
+    """Return the actions that record a start in the rate item."""
+    return [
+        LineItem.started_tat.set(started_tat),
+        LineItem.started_at.set(at),
+        LineItem.started_by.set(by),
+    ]
+
+
+def same_starts(rate: LineItem) -> Condition:
+    """Return the condition that no start was counted since the rate item was read."""
+    condition: Condition = conditional_write.same(LineItem.started_tat, rate.started_tat)
+    condition &= conditional_write.same(LineItem.started_by, rate.started_by)
+    return condition
+
+
+def same_turn(item: LineItem) -> Condition:
+    """Return the condition that a slot or the rate wasn't granted since it was read."""
+    return conditional_write.same(LineItem.turn, item.turn)
+
+
+def new_expiry(used_until: int) -> int:
+    """Return when an item expires, in seconds since 1970.
+
+    `used_until` is the time up to which its rate is used, in microseconds since 1970.
+    """
+    return (max(clock.now(), used_until // MILLISECOND) + LIFETIME) // clock.SECOND

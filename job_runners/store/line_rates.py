@@ -1,0 +1,56 @@
+"""Change only the rate item of a line: count a start, or record the next wake-up."""
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store import conditional_write
+from job_runners.store.line_items import (
+    MILLISECOND,
+    RATE,
+    LineItem,
+    new_expiry,
+    same_starts,
+    same_turn,
+    start_actions,
+)
+from job_runners.store.lines import Line
+from job_runners.store.rate import Rate
+
+
+def count_start(line: Line, rate: Rate, token: str) -> bool:
+    """Count an admitted job's start against the rate of its line.
+
+    Return False if another start was counted since the line was read. `token` is the claim's token.
+    An earlier try of the same claim may have counted its start and then failed. The job starts only
+    now, so that start is then moved to now.
+    """
+    item, now = line.rate or LineItem(line.partition_key, RATE), clock.now()
+    if item.started_by == token:
+        moved_by = max(0, now - (item.started_at or now))
+        started_tat = (item.started_tat or 0) + moved_by * MILLISECOND
+    else:
+        started_tat = rate.with_one_more(line.started_until(rate), now * MILLISECOND)
+    actions = [
+        *start_actions(started_tat, now, token),
+        LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
+    ]
+    return condition_held(lambda: item.update(actions, same_starts(item)))
+
+
+def mark_wake_up(line: Line, wake_at: int) -> bool:
+    """Record when the message arrives that admits the waiting jobs.
+
+    Return False if, since the line was read, another process has recorded a wake-up or a job was
+    admitted under the rate.
+    """
+    rate = line.rate
+    if rate is None:
+        return False
+    as_read = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
+    return condition_held(lambda: rate.update([LineItem.wake_at.set(wake_at)], as_read))
+
+
+def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
+    """Undo `mark_wake_up`. Return False if the recorded wake-up is another one by now."""
+    item = LineItem(partition_key, RATE)
+    same_mark = LineItem.wake_at == wake_at
+    return condition_held(lambda: item.update([LineItem.wake_at.remove()], same_mark))

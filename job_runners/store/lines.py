@@ -1,0 +1,264 @@
+"""Lines: for each queue and key, the slots, the rate, and the jobs that wait for them.
+
+A line is stored as one DynamoDB partition of the coordination table. One consistent query thus
+reads everything that a decision needs. A slot is an item that names its holder, because a count
+could drift.
+
+A job takes a slot or a start in one transaction with its row, on condition that the items haven't
+changed since they were read. If two processes decide at once, DynamoDB refuses one of the
+transactions, and that process reads the line again.
+"""
+
+from collections.abc import Iterator
+from zlib import crc32
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store.job_request import JobRequest
+from job_runners.store.limits import Limits
+from job_runners.store.line_items import (
+    MILLISECOND,
+    RATE,
+    SLOT,
+    LineItem,
+    new_expiry,
+    same_starts,
+    same_turn,
+    start_actions,
+)
+from job_runners.store.rate import Rate
+from job_runners.values import Value
+
+# If a slot was taken longer ago than this, its holder's row must name it. Clocks of two machines
+# differ by less.
+_SETTLED = clock.MINUTE
+# A job is admitted this long before the rate allows its start, because its message takes time to
+# arrive. The claim then waits until the start is allowed. Without this lead, the time that each
+# message takes would delay all later starts.
+ADMISSION_LEAD = clock.SECOND
+
+
+class Grant(Value):
+    """The capacity that a job gets: a slot, a start under the rate, both, or neither.
+
+    It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
+    other fields are their new values. `started_tat` is None for a job that is only admitted: its
+    claim counts the start (see `line_rates.count_start`).
+    """
+
+    group: str
+    turn: int
+    slot: LineItem | None = None
+    rate: LineItem | None = None
+    tat: int = 0
+    started_tat: int | None = None
+
+    def writes_for(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
+        """Yield the writes that give the capacity to a job.
+
+        Each is refused if its item has changed since it was read.
+        """
+        now = clock.now()
+        taken: list[Action] = [
+            LineItem.since.set(now),
+            LineItem.turn.set(self.turn),
+            LineItem.group.set(self.group),
+            LineItem.organization_id.set(job.organization_id),
+            # A rate with a large burst may be used up for longer than an unused item is kept.
+            LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
+        ]
+        if self.slot is not None:
+            yield self.slot, [*taken, LineItem.holder.set(job.id)], same_turn(self.slot)
+        if self.rate is not None:
+            taken.append(LineItem.tat.set(self.tat))
+            as_read = same_turn(self.rate)
+            if self.started_tat is not None:
+                taken += start_actions(self.started_tat, now, job.id)
+                as_read &= same_starts(self.rate)
+            yield self.rate, taken, as_read
+
+
+class Line(Value):
+    """A line as one query found it, with the limits that applied at that time."""
+
+    partition_key: str
+    limits: Limits
+    slots: dict[int, LineItem]
+    rate: LineItem | None = None
+    first: LineItem | None = None  # the first entry, by group and then by time
+
+    def organizations_on(self, day: int) -> set[str | None]:
+        """Return the organizations whose jobs got a slot or a start on a day.
+
+        Items show only the last job that got each of them, so some organizations may be missing.
+        """
+        return {
+            item.organization_id
+            for item in self._grantable_items
+            if day_of(self.partition_key, item.since or 0) == day
+        }
+
+    @property
+    def held(self) -> list[LineItem]:
+        """Return the slots that have a holder, in the order of their numbers."""
+        return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
+
+    def grant(self, group: str, *, starts: bool = True) -> Grant | None:
+        """Return the capacity that the next job of this group gets now, or None if there is none.
+
+        Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot, but
+        no slot if as many jobs as the limit allows already have one. So new starts never exceed a
+        limit that was lowered.
+        """
+        slot = self._free_slot()
+        opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
+        if opens_at > clock.now() or (self.limits.slots is not None and slot is None):
+            return None
+        turn = 1 + max((item.turn or 0 for item in self._grantable_items), default=0)
+        limit, now = self.limits.rate, clock.now() * MILLISECOND
+        if limit is None:
+            return Grant(group, turn, slot)
+        rate = self.rate or LineItem(self.partition_key, RATE)
+        tat = limit.with_one_more(self._admissions_until(limit), now)
+        started_tat = limit.with_one_more(self.started_until(limit), now) if starts else None
+        return Grant(group, turn, slot, rate, tat, started_tat)
+
+    def opens_at(self) -> int:
+        """Return when the rate allows the next admission, in milliseconds since 1970.
+
+        The result is 0 if there is no rate.
+        """
+        rate = self.limits.rate
+        if rate is None:
+            return 0
+        return max(
+            rate.opens_at(self._admissions_until(rate)), self.start_opens_at() - ADMISSION_LEAD
+        )
+
+    def start_opens_at(self, token: str | None = None) -> int:
+        """Return when the rate allows an admitted job to start, in milliseconds since 1970.
+
+        The result is 0 if there is no rate, or if an earlier try of the claim with this token was
+        the last to count a start.
+        """
+        rate = self.limits.rate
+        if rate is None or self.rate is None or (token and self.rate.started_by == token):
+            return 0
+        return rate.opens_at(self.started_until(rate))
+
+    @property
+    def waits_for_rate(self) -> bool:
+        """Return whether only the rate keeps the next job from starting."""
+        has_free_slot = self.limits.slots is None or self._free_slot() is not None
+        return self.opens_at() > clock.now() and has_free_slot
+
+    @property
+    def last_served(self) -> str:
+        """Return the group whose job last got a slot or a start, or "" if none has."""
+        # Two processes that granted different items at the same moment may have used one number.
+        last = max(
+            self._grantable_items, key=lambda item: (item.turn or 0, item.since or 0), default=None
+        )
+        return (last.group if last is not None else None) or ""
+
+    @property
+    def _grantable_items(self) -> list[LineItem]:
+        return [*self.slots.values(), *([self.rate] if self.rate else [])]
+
+    def _free_slot(self) -> LineItem | None:
+        limit = self.limits.slots
+        if limit is None:
+            return None
+        held = {slot.number for slot in self.held}
+        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
+        above = sum(1 for number in held if number > lowest)
+        if lowest + above > limit:
+            return None
+        return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
+
+    def _admissions_until(self, rate: Rate) -> int:
+        """Return the time up to which the admissions so far have used the rate, in microseconds.
+
+        It is at most one burst after the last admission, because an earlier rate may have been
+        slower.
+        """
+        if self.rate is None:
+            return 0
+        last = (self.rate.since or 0) * MILLISECOND
+        return min(self.rate.tat or 0, last + rate.burst * rate.interval)
+
+    def started_until(self, rate: Rate) -> int:
+        """Return the time up to which the starts so far have used the rate, in microseconds.
+
+        It is at most one burst after the last start.
+        """
+        if self.rate is None:
+            return 0
+        last = (self.rate.started_at or 0) * MILLISECOND
+        return min(self.rate.started_tat or 0, last + rate.burst * rate.interval)
+
+
+def partition_key_of(queue_name: str, queue_key: str) -> str:
+    """Return a line's partition key in DynamoDB. It is also the `held_by` of its waiting jobs."""
+    return f"line#{queue_name}#{queue_key}"
+
+
+def day_of(partition_key: str, moment: int) -> int:
+    """Return the number of the day that a moment belongs to, for one line.
+
+    Each line's days begin at a different time, so that the daily work of all lines isn't done at
+    midnight.
+    """
+    return (moment + crc32(partition_key.encode()) % clock.DAY) // clock.DAY
+
+
+def is_line(held_by: str | None) -> bool:
+    """Return whether a row's `held_by` names a line, not a pause or another job."""
+    return str(held_by).startswith("line#")
+
+
+def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
+    """Read the rate, the slots and the first entry of a line, consistently.
+
+    `limits` is None if the queue has none.
+    """
+    limits = limits or Limits()
+    partition_key = partition_key_of(queue_name, queue_key)
+    slots: dict[int, LineItem] = {}
+    rate = first = None
+    expected = (limits.slots or 0) + 2
+    for item in LineItem.query(
+        partition_key, LineItem.sk >= RATE, consistent_read=True, page_size=expected
+    ):
+        if item.sk == RATE:
+            rate = item
+        elif item.sk.startswith(SLOT):
+            slots[item.number] = item
+        else:
+            first = item
+            break
+    return Line(partition_key, limits, slots, rate, first)
+
+
+def is_settled(slot: LineItem) -> bool:
+    """Return whether a slot was taken so long ago that its holder's row must name it."""
+    return clock.now() - (slot.since or 0) > _SETTLED
+
+
+def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
+    """Return the write that frees a row's slot. It is refused unless the job has the slot."""
+    if job.slot is None:
+        return None
+    # While a row names a slot, its queue key doesn't change.
+    partition_key = partition_key_of(job.queue_name, str(job.queue_key))
+    item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
+    return item, [LineItem.holder.remove()], LineItem.holder == job.id
+
+
+def free_slot(slot: LineItem) -> bool:
+    """Free a slot that its holder's row doesn't name. Return False if it has changed hands."""
+    as_read = (LineItem.holder == slot.holder) & same_turn(slot)
+    return condition_held(lambda: slot.update([LineItem.holder.remove()], as_read))

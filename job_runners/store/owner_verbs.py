@@ -1,0 +1,195 @@
+"""The verbs of a job's owner: cancel, request_cancel, requeue, delete.
+
+Each is refused if the row belongs to a different organization than when it was read.
+"""
+
+from typing import Any
+
+from pynamodb.exceptions import DeleteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws import bucket
+from job_runners.aws.errors import condition_failed
+from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
+from job_runners.store.job_request import LIMITED_VERSION, UNIQUE_VERSION, JobRequest, Lane, Status
+from job_runners.store.queries import read
+from job_runners.store.table import set_or_remove
+from job_runners.store.transactions import RecordWrite, retry_on_conflict
+
+
+def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
+    """Cancel a job that isn't running, and free its slot, its waiting entry and its unique key.
+
+    Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
+    """
+    return holdings.write_freeing(
+        "cancel",
+        job,
+        [
+            *conditional_write.finished(Status.CANCELLED),
+            *_set_if_missing(JobRequest.cancelled_by, by),
+        ],
+        _same_owner(job)
+        & conditional_write.as_read(job)
+        & JobRequest.status.is_in(
+            Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
+        ),
+        already_applied=lambda row: row.status is Status.CANCELLED,
+        release=holdings.Release.everything(job),
+    )
+
+
+def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
+    """Ask a running job to stop. It does so at its next written checkpoint.
+
+    Raises PreconditionFailed if the job isn't running.
+    """
+    return conditional_write.write(
+        "request_cancel",
+        job,
+        [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
+        _same_owner(job) & (JobRequest.status == Status.RUNNING),
+        # If the job were still running, the write would not have been refused.
+        already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
+    )
+
+
+def requeue(
+    job: JobRequest,
+    *,
+    max_attempts: int,
+    payload: Any = None,
+    by: str | None = None,
+    counted: bool = False,
+    unique_key: str | None = None,
+) -> JobRequest:
+    """Queue a failed or canceled job again, with a full number of attempts and legs.
+
+    Pass `counted` if its organization has a quota. Pass `unique_key` if the work is unique: the job
+    then takes that key again. The job resumes at its cursor. With another payload, it starts from
+    the beginning and ignores its earlier steps and children.
+
+    Raises PreconditionFailed unless the job is failed or canceled and unchanged since it was read.
+    Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
+    """
+    # The bucket's lifecycle deletes an object some time after its last write. Write the payload
+    # again, so that it outlives the row.
+    kept = blobs.get(job.payload, job.payload_key) if payload is None else payload
+    inline, key = blobs.put(f"payloads/{job.created_key}", kept)
+    actions = [
+        *conditional_write.queued(job, Lane.QUEUED),
+        *_reset_run(max_attempts),
+        set_or_remove(JobRequest.payload_key, key),
+        set_or_remove(JobRequest.payload, inline),
+        set_or_remove(JobRequest.requeued_by, by),
+        *_with_key(unique_key),
+    ]
+    if counted:
+        actions.append(JobRequest.unfinished_organization.set(job.organization_id))
+    # Code that doesn't know quotas or keys would count the job forever, or not give up its key.
+    version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
+    actions += conditional_write.raise_version(job, version)
+    if job.error:
+        actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
+    if payload is not None:
+        actions += conditional_write.restarted(job)
+        actions.append(JobRequest.queue_key.remove())  # the next claim determines the key
+
+    def write(more_writes: list[RecordWrite]) -> JobRequest:
+        return conditional_write.write_with(
+            "requeue",
+            job,
+            actions,
+            _same_owner(job)
+            & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
+            & (JobRequest.finished_at == job.finished_at)
+            & (JobRequest.expires_at > clock.now() // clock.SECOND),
+            # If another caller has queued it again, it may have another payload.
+            already_applied=lambda row: (
+                not row.status.finished and (row.payload, row.payload_key) == (inline, key)
+            ),
+            more_writes=more_writes,
+        )
+
+    if unique_key is None:
+        return write([])
+    from job_runners.store import uniqueness  # imported here because most jobs have no key
+
+    return uniqueness.save_with_key(unique_key, job, write)
+
+
+def _reset_run(max_attempts: int) -> list[Action]:
+    """Return the actions that clear a row's last run, its slot, and the fields of a parked row."""
+    return [
+        JobRequest.attempt.set(1),
+        JobRequest.max_attempts.set(max_attempts),
+        JobRequest.legs.set(0),
+        *(
+            getattr(JobRequest, name).remove()
+            for name in (
+                *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
+                *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
+                *("failed_organization", "failed_key", "cancelled_by"),
+            )
+        ),
+        # Code that doesn't know slots ends a job and leaves the slot in its row. Another job may
+        # have that slot by now.
+        *conditional_write.without_capacity(),
+        *conditional_write.no_longer_parked(),
+    ]
+
+
+def _with_key(unique_key: str | None) -> list[Action]:
+    """Return the actions that set a row's unique key, or clear it."""
+    if unique_key is None:  # code that doesn't know keys ends a job and leaves its key in the row
+        return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
+    return [
+        JobRequest.unique_key.set(unique_key),
+        JobRequest.first_run_at.set(clock.now()),
+        JobRequest.resumes.set(True),
+    ]
+
+
+def delete(job: JobRequest) -> None:
+    """Delete a finished job: its row, then its steps and objects.
+
+    Raises PreconditionFailed if the job isn't finished.
+    """
+    try:
+        finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+        # Another job may have got this id since the row was read: don't delete that one.
+        same = JobRequest.created_key == job.created_key
+        retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
+    except DeleteError as error:
+        if not condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is not None and row.created_key == job.created_key:
+            raise conditional_write.refused("delete", job.id, row) from error
+    # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
+    steps.delete(job)
+    if bucket.configured():
+        _delete_objects(job)
+
+
+def _delete_objects(job: JobRequest) -> None:
+    bucket.delete_all(f"payloads/{job.created_key}")
+    bucket.delete_all(f"partial/{job.created_key}")
+    bucket.delete_all(job.result_folder)
+    # Only version 0.1.0 writes to these folders. So if a job of this version gets the same id
+    # between the read and the deletes, it loses nothing.
+    if read(job.id) is None:
+        bucket.delete_all(f"partial/{job.id}")
+        bucket.delete_all(f"results/{job.organization_id}/{job.id}")
+
+
+def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
+    """Return the action that records a caller, unless an earlier one is recorded."""
+    return [] if by is None else [attribute.set(attribute | by)]
+
+
+def _same_owner(job: JobRequest) -> Condition:
+    condition: Condition = JobRequest.organization_id == job.organization_id
+    return condition

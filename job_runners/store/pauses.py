@@ -1,0 +1,197 @@
+"""The paused job types and queues, and the jobs that each pause has parked.
+
+The pauses are in the coordination table. Each pause has an entry there for each job that it has
+parked. The entries are in the order of the jobs' creation, so that the jobs can continue in that
+order. A job's row and its entry change in one transaction. If an entry's job nevertheless doesn't
+wait for the pause, the process that reads the entry deletes it.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from pynamodb.attributes import UnicodeAttribute
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store.job_request import JobRequest, job_id_of
+from job_runners.store.table import Enumerated, Integer, Table, nullable
+
+# How long a process uses the pauses that it has read before it reads them again. So a pause applies
+# everywhere after this time.
+CACHED = 10 * clock.SECOND
+_PAUSES_KEY = "paused"  # the partition key of all pauses
+# By this time, the timer has ended the waiting job, so its entry may expire.
+_ENTRY_LIFETIME = 40 * clock.DAY
+
+
+class Kind(StrEnum):
+    """The kind of thing that is paused."""
+
+    JOB_TYPE = "job_type"
+    QUEUE = "queue"
+
+
+class State(StrEnum):
+    """The state of a pause."""
+
+    PAUSED = "paused"  # its jobs don't start
+    RESUMING = "resuming"  # it has ended, and the jobs that it has parked are admitted in order
+
+
+class Pause(Table):
+    """A job type or queue that is paused, or whose pause has just ended."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
+    sk = UnicodeAttribute(range_key=True)  # kind and name
+    state = Enumerated(State)
+    changed_at = Integer()
+    changed_by = nullable(UnicodeAttribute())  # as "role:name"
+
+    @property
+    def kind(self) -> Kind:
+        """Return whether a job type or a queue is paused."""
+        return Kind(self.sk.partition("#")[0])
+
+    @property
+    def name(self) -> str:
+        """Return the name of the job type or queue."""
+        return self.sk.partition("#")[2]
+
+
+class Parked(Table):
+    """The entry of a job that a pause has parked."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the pause
+    sk = UnicodeAttribute(range_key=True)  # the job's created_key
+    since = Integer()  # the row's waiting_since
+    organization_id = nullable(UnicodeAttribute())  # the job's; version 0.2.0 doesn't set it
+    expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of the parked job."""
+        return job_id_of(self.sk)
+
+
+class Pauses(NamedTuple):
+    """All pauses, as read at one time."""
+
+    all: tuple[Pause, ...] = ()
+
+    def may_park(self, job_type: str) -> bool:
+        """Return whether a job of this type may have to wait. Its queue isn't known yet."""
+        return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
+
+    def on(self, job: JobRequest) -> Pause | None:
+        """Return a pause that applies to this job, if there is one."""
+        its_keys = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
+        return next((pause for pause in self.paused() if pause.sk in its_keys), None)
+
+    def find(self, kind: Kind, name: str) -> Pause | None:
+        """Return the pause of this job type or queue, or None if it isn't paused."""
+        return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
+
+    def resuming(self) -> Iterator[Pause]:
+        """Return the pauses that have ended and may still have parked jobs."""
+        return self._in_state(State.RESUMING)
+
+    def paused(self) -> Iterator[Pause]:
+        """Return the pauses that haven't ended."""
+        return self._in_state(State.PAUSED)
+
+    def _in_state(self, state: State) -> Iterator[Pause]:
+        return (pause for pause in self.all if pause.state is state)
+
+
+def current(*, fresh: bool = False) -> Pauses:
+    """Return all pauses, read at most CACHED ago, or read now if `fresh`."""
+    now = clock.now()
+    if fresh or not 0 <= now - _cache.read_at < CACHED:
+        _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
+        _cache.read_at = now
+    return _cache.pauses
+
+
+def pause_on(job: JobRequest) -> Pause | None:
+    """Return a pause that applies to this job now, if there is one.
+
+    If a cached pause applies, the pauses are read again, because that pause may have just ended.
+    """
+    return current().on(job) and current(fresh=True).on(job)
+
+
+def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
+    """Pause a job type or a queue."""
+    return _set(kind, name, State.PAUSED, by)
+
+
+def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
+    """End a pause. From now on, the jobs that it has parked are admitted."""
+    return _set(kind, name, State.RESUMING, by)
+
+
+def forget(ended: Pause) -> None:
+    """Delete an ended pause, unless it has changed since it was read.
+
+    The caller has checked that it has no parked jobs left.
+    """
+    as_read = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
+    condition_held(lambda: ended.delete(as_read))
+    _cache.read_at = 0
+
+
+def parked_entry(pause_sk: str, job: JobRequest, since: int) -> Parked:
+    """Return the entry of a job that is being parked under the pause with this sort key."""
+    expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
+    return Parked(
+        f"held#{pause_sk}",
+        job.created_key,
+        since=since,
+        organization_id=job.organization_id,
+        expires_at=expires_at,
+    )
+
+
+def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
+    """Return the first `limit` entries of the jobs that a pause has parked, oldest job first."""
+    return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
+
+
+def drop(entry: Parked) -> None:
+    """Delete the entry of a job that no longer waits, unless the entry has been replaced since."""
+    condition_held(lambda: entry.delete(Parked.since == entry.since))
+
+
+def forget_cache() -> None:
+    """Make the next call read the pauses again, for tests."""
+    _cache.read_at = 0
+
+
+class _Cache:
+    pauses = Pauses()
+    read_at = 0
+
+
+_cache = _Cache()
+
+
+def _set(kind: Kind, name: str, state: State, by: str | None) -> Pause:
+    changed = Pause(sk=_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
+    changed.save()
+    _cache.read_at = 0
+    return changed
+
+
+def _key(kind: Kind, name: str) -> str:
+    return f"{kind}#{name}"

@@ -1,0 +1,160 @@
+"""Read rows: one by its id, a page of an organization's jobs, or the due ones."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from job_runners.errors import InvalidCursor
+from job_runners.store import cursors
+from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_of
+
+# One page examines at most this many rows before it returns the matches and a cursor.
+MAX_EXAMINED = 200
+PAGE_LIMIT = 100  # the most that BatchGetItem takes
+
+
+def read(job_id: str) -> JobRequest | None:
+    """Read a row consistently. Return None if it is gone or past its TTL."""
+    try:
+        row = JobRequest.get(job_id, consistent_read=True)
+    except JobRequest.DoesNotExist:
+        return None
+    return None if row.past_ttl else row
+
+
+def unfinished(job_ids: list[str]) -> set[str]:
+    """Read these jobs consistently, and return the ids of those that have no outcome yet."""
+    rows = JobRequest.batch_get(job_ids, consistent_read=True)
+    return {row.id for row in rows if not row.status.finished}
+
+
+def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
+    """Return the rows of these ids that exist and aren't past their TTL, by id.
+
+    To read them consistently, pass `fresh`.
+    """
+    rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
+    return {row.id: row for row in rows if not row.past_ttl}
+
+
+class Page(NamedTuple):
+    """Some of an organization's jobs, newest first. Pass `cursor` to get the next page."""
+
+    jobs: list[JobRequest]
+    cursor: str | None
+
+
+def page(
+    organization_id: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: Status | None = None,
+    matches: Callable[[JobRequest], bool] = lambda row: True,
+) -> Page:
+    """Return a page of an organization's jobs, newest first.
+
+    If `status` is FAILED, the jobs that failed last come first. A page without a filter costs one
+    Query and one BatchGetItem, however many jobs there are. A page with a filter examines at most
+    MAX_EXAMINED rows. It can be short or even empty, and still have a cursor. Raises InvalidCursor.
+    """
+    index = _FAILED if status is Status.FAILED else _CREATED
+    position = index.open_cursor(cursor) if cursor else None
+    found: list[JobRequest] = []
+    examined = 0
+    while True:
+        take = min(PAGE_LIMIT, MAX_EXAMINED - examined, limit if examined == 0 else PAGE_LIMIT)
+        keys, more = index.keys(organization_id, position, take)
+        rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
+        for key in keys:
+            row = rows.get(job_id_of(key))
+            if row and not row.past_ttl and (status in (None, row.status)) and matches(row):
+                found.append(row)
+                if len(found) == limit and (more or key != keys[-1]):
+                    return Page(found, index.cursor(key))
+        if not more:
+            return Page(found, None)
+        position, examined = keys[-1], examined + len(keys)
+        if examined >= MAX_EXAMINED:
+            return Page(found, index.cursor(position))
+
+
+def due(
+    shard: str, until: int, page: int, *, after: int = -1, newest_first: bool = False
+) -> Iterator[JobRequest]:
+    """Yield the id and due_at of the rows of a shard that are due by `until`, longest due first.
+
+    With `after`, only rows due later than that are returned. With `newest_first`, the order is
+    reversed. The rows are read `page` at a time, on demand.
+    """
+    return iter(
+        JobRequest.due.query(
+            shard,
+            JobRequest.due_at.between(after + 1, until),
+            page_size=page,
+            scan_index_forward=not newest_first,
+        )
+    )
+
+
+def count_due(shard: str, after: int, limit: int) -> int:
+    """Count the rows of a shard that are due later than `after`, up to `limit`."""
+    index_name = JobRequest.due.Meta.index_name
+    return JobRequest.count_up_to(limit, shard, JobRequest.due_at > after, index_name=index_name)
+
+
+def count_unfinished(organization_id: str, limit: int) -> int:
+    """Count the unfinished jobs that an organization's quota counts, up to `limit`.
+
+    The read isn't consistent, so the latest changes may be missing. It costs half a read unit for
+    about 30 jobs.
+    """
+    index_name = JobRequest.unfinished.Meta.index_name
+    return JobRequest.count_up_to(limit, organization_id, None, index_name=index_name)
+
+
+def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
+    """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
+
+    `after` is a created_key: with it, only later rows are returned. The reads aren't consistent.
+    """
+    later = JobRequest.created_key > after if after else None
+    keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)
+    rows = JobRequest.batch_get([key.id for key in keys])
+    return sorted(rows, key=lambda row: row.created_key)
+
+
+class _Index(NamedTuple):
+    """An index of an organization's jobs by time. Its range key is a `sort_key` (time and id)."""
+
+    mark: str  # the prefix of its cursors
+    rows: Any
+    hash_name: str
+    range_name: str
+
+    def keys(self, organization_id: str, after: str | None, take: int) -> tuple[list[str], bool]:
+        """Return the next sort keys, newest first, and whether there are more."""
+        start = after and {
+            self.hash_name: {"S": organization_id},
+            self.range_name: {"S": after},
+            "id": {"S": job_id_of(after)},
+        }
+        found = self.rows.query(
+            organization_id, scan_index_forward=False, limit=take + 1, last_evaluated_key=start
+        )
+        keys = [getattr(row, self.range_name) for row in islice(found, take + 1)]
+        return keys[:take], len(keys) > take
+
+    def cursor(self, position: str) -> str:
+        return cursors.encode(self.mark, position)
+
+    def open_cursor(self, cursor: str) -> str:
+        position = cursors.decode(self.mark, cursor)
+        if not re.fullmatch(SORT_KEY, position):
+            raise InvalidCursor
+        return position
+
+
+_CREATED = _Index("c", JobRequest.by_organization, "organization_id", "created_key")
+_FAILED = _Index("f", JobRequest.failed, "failed_organization", "failed_key")

@@ -1,0 +1,67 @@
+"""The rate of a queue. It is in `store`, below `work`, because stored limits have rates too."""
+
+import math
+from typing import Final
+
+from job_runners.errors import InvalidDefinition
+from job_runners.values import Value
+
+LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
+# A caller can't store a shorter period, in seconds. Clocks count milliseconds, and DynamoDB refuses
+# numbers as small as 1E-131.
+SHORTEST_STORED: Final = 0.001
+MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
+
+
+class Rate(Value):
+    """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
+
+    Starts are spread over the period. After a quiet time, `burst` jobs may start at once. So at
+    most `count + burst - 1` can start within one period. `count` and `burst` are 1 to 1,000,000;
+    `seconds` is above 0 and at most a day.
+    """
+
+    count: int
+    seconds: float = 1
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("count", "burst"):
+            value = getattr(self, name)
+            if not is_whole(value, MOST_STARTS):
+                raise InvalidDefinition(
+                    f"Rate({name}={value!r}): must be a whole number, 1 to {MOST_STARTS:,}"
+                )
+        seconds = self.seconds
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds <= LONGEST_PERIOD:  # NaN is neither
+            raise InvalidDefinition(
+                f"Rate(seconds={seconds!r}): must be above 0, at most {LONGEST_PERIOD:,} (a day)"
+            )
+
+    @property
+    def interval(self) -> int:
+        """Return the microseconds from one start to the next, rounded up.
+
+        So the rate is never exceeded.
+        """
+        return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
+
+    def with_one_more(self, used_until: int, now: int) -> int:
+        """Return the time up to which the rate is used after one more start.
+
+        `used_until` is that time before the start. All times are in microseconds since 1970.
+        """
+        return max(used_until, now) + self.interval
+
+    def opens_at(self, used_until: int) -> int:
+        """Return when the next start is allowed, in milliseconds since 1970.
+
+        `used_until` is the time up to which the rate is used, in microseconds since 1970.
+        """
+        return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
+
+
+def is_whole(value: object, maximum: int) -> bool:
+    """Return whether a value is a whole number from 1 to `maximum`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum

@@ -1,0 +1,77 @@
+"""Marks, which record whether there are any schedules, and which deploys are active.
+
+They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
+a timer run only reads that partition, and finds nothing.
+"""
+
+import json
+from collections.abc import Iterable
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store.attributes import JSONAttribute, UnicodeAttribute
+from job_runners.store.table import Integer, Table
+
+PARTITION = "schedules"  # the partition key of the marks
+# The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
+LARGEST = 380_000
+_IN_USE = "in use"
+_DEPLOY = "deploy#"
+
+
+class Mark(Table):
+    """The mark that schedules exist, or the mark of one deploy with its declarations."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True, default=PARTITION)
+    sk = UnicodeAttribute(range_key=True)
+    # of a deploy
+    since = Integer(default=0)  # when it was first seen, or seen again after an absence
+    seen_at = Integer(default=0)  # when it was last seen
+    declares = JSONAttribute(null=True)  # the organizations and names of its schedules
+
+    @property
+    def deploy(self) -> str | None:
+        """Return the deploy that this mark belongs to, or None if it isn't a deploy's mark."""
+        return self.sk.removeprefix(_DEPLOY) if self.sk.startswith(_DEPLOY) else None
+
+    @property
+    def declared(self) -> set[tuple[str, str]]:
+        """Return the (organization, name) pairs of the schedules that the deploy declares."""
+        return {(organization_id, name) for organization_id, name in self.declares}
+
+
+def marks() -> list[Mark]:
+    """Return all marks. There are none if there are no schedules."""
+    return list(Mark.query(PARTITION, consistent_read=True))
+
+
+def note_in_use() -> None:
+    """Make timers check for schedules. Call this before the first schedule is stored."""
+    Mark(PARTITION, _IN_USE).save()
+
+
+def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
+    """Record that a deploy is active, and which schedules it declares."""
+    mark = Mark(PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
+    mark.declares = _listed(declares)
+    mark.save()
+    return mark
+
+
+def size_of(declares: Iterable[tuple[str, str]]) -> int:
+    """Return the size of a deploy's declarations in its mark, in bytes."""
+    return len(json.dumps(_listed(declares)))
+
+
+def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
+    return sorted(list(each) for each in declares)
+
+
+def forget_deploy(mark: Mark) -> None:
+    """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
+    condition_held(lambda: mark.delete(Mark.seen_at == mark.seen_at))

@@ -1,0 +1,137 @@
+"""The changes that people and deploys make to schedules: put, pause, resume, delete."""
+
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.store.schedules import writing
+from job_runners.store.schedules.schedule import (
+    VERSION,
+    Definition,
+    Origin,
+    Schedule,
+    pack,
+    partition_of,
+)
+from job_runners.store.table import set_or_remove
+
+_STUB_LIFETIME = 40 * clock.DAY
+_NOT_PAUSED = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
+
+
+def put(
+    before: Schedule | None,
+    organization_id: str,
+    name: str,
+    definition: Definition,
+    *,
+    origin: Origin,
+    next_at: int | None,
+    since: int,
+    by: str | None,
+) -> Schedule:
+    """Store a schedule's definition and its next occurrence.
+
+    `before` is the schedule or its stub as it was read, or None if there was neither. The timing
+    applies to occurrences after `since`. Raises ScheduleMoved if the item has changed since it was
+    read.
+    """
+    now = clock.now()
+    schedule = before or Schedule(partition_of(organization_id), name)
+    is_new = before is None or before.is_deleted
+    created = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
+    keeps_waiting = schedule.waits and definition.overlap == "queue"
+    actions = [
+        *(created if is_new else ()),
+        *_definition(definition, origin),
+        Schedule.updated_at.set(now),
+        set_or_remove(Schedule.updated_by, by),
+        Schedule.since.set(since),
+        *writing.set_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
+        *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
+        Schedule.deleted_at.remove(),
+        Schedule.expires_at.remove(),
+    ]
+    return writing.write(schedule, actions, writing.as_read(before))
+
+
+def _definition(definition: Definition, origin: Origin) -> list[Action]:
+    """Return the actions that store a schedule's definition and origin."""
+    return [
+        Schedule.version.set(VERSION),
+        Schedule.origin.set(origin),
+        set_or_remove(Schedule.fingerprint, definition.fingerprint if origin == "code" else None),
+        Schedule.job_type.set(definition.job_type),
+        set_or_remove(Schedule.campaign_id, definition.campaign_id),
+        Schedule.packed_payload.set(pack(definition.payload)),
+        set_or_remove(Schedule.cron, definition.cron),
+        set_or_remove(Schedule.every, definition.every),
+        Schedule.timezone.set(definition.timezone),
+        Schedule.most_missed.set(definition.most_missed),
+        Schedule.overlap.set(definition.overlap),
+    ]
+
+
+def stays_paused(before: Schedule, origin: Origin) -> bool:
+    """Return whether a schedule that is put again keeps its pause.
+
+    A schedule of the code keeps its pause even after the code has omitted it for a while. A pause
+    doesn't carry over from a schedule of the code to a schedule of the API with the same name, or
+    the reverse.
+    """
+    return before.paused_at is not None and before.origin == origin
+
+
+def pause(schedule: Schedule, by: str | None) -> Schedule:
+    """Pause a schedule, so that no occurrence starts. Those during the pause aren't made up for.
+
+    Raises ScheduleMoved.
+    """
+    return writing.write(
+        schedule,
+        [
+            Schedule.paused_at.set(clock.now()),
+            set_or_remove(Schedule.paused_by, by),
+            *writing.set_next(schedule, None, None),
+        ],
+        writing.as_read(schedule),
+    )
+
+
+def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
+    """End a schedule's pause. Raises ScheduleMoved."""
+    return writing.write(
+        schedule,
+        [
+            *_NOT_PAUSED,
+            Schedule.since.set(since),
+            *writing.set_next(schedule, next_at, next_at),
+        ],
+        writing.as_read(schedule),
+    )
+
+
+def delete(schedule: Schedule) -> None:
+    """Reduce a schedule to its stub. Raises ScheduleMoved.
+
+    The stub keeps the last occurrence, and the id of its job, which may still run. If the code
+    declared the schedule, the stub also keeps its pause.
+    """
+    now = clock.now()
+    definition_fields = (
+        *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
+        *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
+        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
+        *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
+        *(Schedule.started, Schedule.skipped, Schedule.failed),
+    )
+    writing.write(
+        schedule,
+        [
+            *(each.remove() for each in definition_fields),
+            *writing.set_next(schedule, None, None),
+            *(() if schedule.origin == "code" else _NOT_PAUSED),
+            Schedule.deleted_at.set(now),
+            Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
+        ],
+        writing.as_read(schedule),
+    )

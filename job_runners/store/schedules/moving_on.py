@@ -1,0 +1,152 @@
+"""The changes that the timer makes to schedules as it handles their occurrences."""
+
+from typing import Any, NamedTuple
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners.aws.errors import condition_held
+from job_runners.store.attributes import UnicodeAttribute
+from job_runners.store.schedules import writing
+from job_runners.store.schedules.schedule import Schedule
+from job_runners.store.table import Integer, Table, nullable, set_or_remove
+from job_runners.store.transactions import RecordWrite
+
+
+class Dropped(NamedTuple):
+    """Occurrences that are skipped: their number, the last of them, and the reason."""
+
+    number: int
+    last_at: int
+    why: str
+
+
+class Step(NamedTuple):
+    """A schedule's progress: occurrences up to `last_at` are handled, and `next_at` comes next.
+
+    The occurrences in `dropped` were skipped, and those in `failed` could not be started.
+    """
+
+    last_at: int
+    next_at: int | None
+    dropped: Dropped | None = None
+    failed: tuple[int, ...] = ()
+
+
+def start_write(
+    schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
+) -> RecordWrite:
+    """Return the write that records the start of the occurrence `at`, and applies `step`.
+
+    The write is part of the transaction that saves the occurrence's job. If the work is unique and
+    another job is doing it, pass that job's id as `job_id`.
+
+    The write is refused if the schedule has changed since it was read, or if `at` isn't after every
+    handled occurrence. If the response is lost, the `revision` shows whether the write succeeded.
+    """
+    actions = [
+        *_moves_on(schedule, step),
+        Schedule.revision.set(revision),
+        Schedule.last_started_at.set(at),
+        Schedule.last_job_id.set(job_id or schedule.job_id(at)),
+        Schedule.started.set(schedule.started + 1),
+    ]
+    return RecordWrite(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
+
+
+def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
+    """Return the write that skips an occurrence because another job has the unique key.
+
+    The write also applies `step`. It is part of the transaction that stores that job as the
+    occurrence's answer (see `job_runners.store.answers`). It is refused if the schedule has changed
+    since it was read.
+    """
+    actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
+    return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
+
+
+def move_on(schedule: Schedule, step: Step) -> Schedule:
+    """Apply `step` without starting an occurrence. Raises ScheduleMoved."""
+    return writing.write(schedule, _moves_on(schedule, step), writing.as_read(schedule))
+
+
+def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
+    """Let the due occurrence `at` wait until the job of the previous occurrence has ended.
+
+    The timer checks the schedule again at `until`. `step` has the earlier occurrences that are
+    skipped or have failed. Raises ScheduleMoved.
+    """
+    actions = [*writing.set_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
+    return writing.write(schedule, actions, writing.as_read(schedule))
+
+
+def note_failing(
+    schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
+) -> Schedule:
+    """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
+
+    `since` is when the occurrence was first tried. `step` has the earlier occurrences that are
+    skipped or have failed. Raises ScheduleMoved.
+    """
+    actions = [
+        Schedule.next_at.set(at),
+        *writing.due(schedule, until),
+        Schedule.failing_since.set(since),
+        Schedule.retry_error.set(error),
+        *_not_started(schedule, step),
+    ]
+    return writing.write(schedule, actions, writing.as_read(schedule))
+
+
+def set_aside(key: Schedule, until: int) -> None:
+    """Postpone the next check of a schedule to `until`, because this code can't read it.
+
+    Do nothing if the due time has changed since the schedule was read.
+    """
+    schedule = _Key(key.pk, key.sk)
+    condition_held(lambda: schedule.update([_Key.due_at.set(until)], _Key.due_at == key.due_at))
+
+
+class _Key(Table):
+    """The part of a schedule that every version of the code can read."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    due_at = nullable(Integer())
+
+
+def _only_forward(at: int) -> Condition:
+    """Return the condition that `at` is after every handled occurrence."""
+    condition: Condition = Schedule.last_at.does_not_exist() | (Schedule.last_at < at)
+    return condition
+
+
+def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
+    return [
+        Schedule.last_at.set(step.last_at),
+        *writing.set_next(schedule, step.next_at, step.next_at),
+        *_not_started(schedule, step),
+    ]
+
+
+def _not_started(schedule: Schedule, step: Step) -> list[Action]:
+    """Return the actions that count the occurrences that were skipped or failed."""
+    actions: list[Action] = []
+    if step.dropped is not None:
+        actions += [
+            Schedule.skipped.set(schedule.skipped + step.dropped.number),
+            Schedule.last_skipped_at.set(step.dropped.last_at),
+            Schedule.last_skipped_why.set(step.dropped.why),
+        ]
+    if step.failed:
+        actions += [
+            Schedule.failed.set(schedule.failed + len(step.failed)),
+            Schedule.last_failed_at.set(step.failed[-1]),
+            set_or_remove(Schedule.last_error, schedule.retry_error),
+        ]
+    return actions

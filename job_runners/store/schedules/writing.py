@@ -1,0 +1,76 @@
+"""Write schedules on a condition, and build the actions that several changes share."""
+
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners.aws.errors import condition_failed
+from job_runners.store.job_request import new_id
+from job_runners.store.schedules.queries import read
+from job_runners.store.schedules.schedule import Schedule, due_shard
+from job_runners.store.table import set_or_remove
+from job_runners.store.transactions import retry_on_conflict
+
+
+class ScheduleMoved(Exception):
+    """The schedule has changed since it was read. Nothing was written."""
+
+
+def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
+    """Write the schedule if the condition holds. Raises ScheduleMoved.
+
+    If the response is lost, botocore repeats the write, and the repetition is refused. But the item
+    then has the revision of this write, so the write has succeeded.
+    """
+    revision = new_id()
+    try:
+        retry_on_conflict(
+            lambda: schedule.update([*actions, Schedule.revision.set(revision)], condition)
+        )
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        current = read(schedule.organization_id, schedule.name)
+        if current is None or current.revision != revision:
+            raise ScheduleMoved(
+                f"the schedule {schedule.name!r} changed in the meantime, so nothing was written"
+            ) from error
+        return current
+    return schedule
+
+
+def as_read(schedule: Schedule | None) -> Condition:
+    """Return the condition that a schedule hasn't changed since it was read.
+
+    If it was read as None, the condition is that neither a schedule nor a stub exists.
+    """
+    condition: Condition = (
+        Schedule.revision.does_not_exist()
+        if schedule is None
+        else Schedule.revision == schedule.revision
+    )
+    return condition
+
+
+def set_next(
+    schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
+) -> list[Action]:
+    """Return the actions that make `next_at` the next occurrence, which hasn't been tried yet.
+
+    The timer checks the schedule at `due_at`.
+    """
+    return [
+        set_or_remove(Schedule.next_at, next_at),
+        set_or_remove(Schedule.waits, waits or None),
+        Schedule.failing_since.remove(),
+        Schedule.retry_error.remove(),
+        *due(schedule, due_at),
+    ]
+
+
+def due(schedule: Schedule, due_at: int | None) -> list[Action]:
+    """Return the actions that make the timer check a schedule at `due_at`, or never if None."""
+    return [
+        set_or_remove(Schedule.due_at, due_at),
+        set_or_remove(Schedule.due_shard, None if due_at is None else due_shard(schedule)),
+    ]

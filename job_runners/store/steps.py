@@ -1,0 +1,87 @@
+"""The results of a job's named steps. Each is stored once; a later write doesn't replace it.
+
+They are in the coordination table and outlive the job's row. Each `JobRequest.work_id` has its own
+DynamoDB partition. So a job that was retried by hand with another payload doesn't find its earlier
+steps. A new job may get the id of an expired job, if an idempotency key or a child's key is used
+again. The new job doesn't find the steps of the expired job.
+"""
+
+from typing import Any
+
+from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest
+from job_runners.store.table import Integer, Table, nullable
+
+# The bucket keeps a job's partial/ objects for the same time. No row can live longer.
+_LIFETIME = 180 * clock.DAY
+LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
+
+
+class Step(Table):
+    """The result of a step. It exists only once the step is done."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)  # the step's name
+    value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
+    value_key = nullable(UnicodeAttribute())
+    expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def result(self) -> Any:
+        """Return the step's result. Raises MissingObject."""
+        return blobs.get(self.value, self.value_key)
+
+
+def find(job: JobRequest, name: str) -> Step | None:
+    """Return the step with this name, or None if it isn't done."""
+    try:
+        return Step.get(_partition(job.work_id), name, consistent_read=True)
+    except Step.DoesNotExist:
+        return None
+
+
+def keep(job: JobRequest, name: str, result: Any) -> Step:
+    """Record that the step is done, with this result, and return it.
+
+    If the step was done before, keep the earlier result and return that step.
+    """
+    inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
+    expires_at = (clock.now() + _LIFETIME) // clock.SECOND
+    partition = _partition(job.work_id)
+    step = Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
+    if condition_held(lambda: step.save(Step.pk.does_not_exist())):
+        return step
+    return find(job, name) or step
+
+
+def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
+    """Return the job's steps whose names begin with a prefix, ordered by name.
+
+    With `after`, only steps with later names are returned.
+    """
+    partition = _partition(job.work_id)
+    start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
+    matches = Step.sk.startswith(prefix)
+    return list(Step.query(partition, matches, limit=limit, last_evaluated_key=start))
+
+
+def delete(job: JobRequest) -> None:
+    """Delete all steps of a job, including those of its work with earlier payloads."""
+    keys = ["pk", "sk", "expires_at"]
+    with Step.batch_write() as batch:
+        for partition in map(_partition, job.work_ids):
+            for step in Step.query(partition, attributes_to_get=keys):
+                batch.delete(step)
+
+
+def _partition(work_id: str) -> str:
+    return f"step#{work_id}"

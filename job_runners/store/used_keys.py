@@ -1,0 +1,110 @@
+"""Lists of the keys that jobs have used in each queue with limits, so that no scan is needed.
+
+| partition | sort key | content |
+|---|---|---|
+| `keys#<queue>` | the key | every key of the queue, for services and for sweeps |
+| `keys_of#<organization>` | `<queue>#<key>` | the keys that jobs of one organization have used |
+
+A caller of one organization sees only that organization's list. So no order, count or cursor can
+depend on another organization's keys.
+
+The first job that starts under a key each day notes the key. When a key's day begins depends on the
+key. If the write fails, it isn't repeated, so that the start neither waits nor fails. The next
+start that finds the key missing notes it. A list may therefore lack a key.
+"""
+
+from typing import Any
+
+from pynamodb.attributes import UnicodeAttribute
+
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.store import lines
+from job_runners.store.line_items import LIFETIME
+from job_runners.store.lines import Line
+from job_runners.store.table import Integer, Table
+
+_LAST = "\U0010ffff"  # sorts after every character of a key
+_MAX_REMEMBERED = 10_000
+_remembered: dict[tuple[str, str], int] = {}  # the day when this process last noted each key
+
+
+class UsedKey(Table):
+    """A key that jobs have used in a queue."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
+    sk = UnicodeAttribute(range_key=True)  # the key, or "<queue>#<key>" in an organization's list
+    expires_at = Integer()  # in seconds, for TTL
+
+
+def note_use(line: Line, organization_id: str) -> None:
+    """Note a line's key if a job of this organization is the first to use it today.
+
+    The organization's own list leaves out the keys that are known anyway: the key of a queue that
+    has only one key, and the organization's own id.
+    """
+    _, queue_name, queue_key = line.partition_key.split("#")  # no name or key contains "#"
+    today = lines.day_of(line.partition_key, clock.now())
+    noted_for = line.organizations_on(today)
+    if not noted_for:
+        _note(f"keys#{queue_name}", queue_key, today)
+    is_known = line.limits.per in (None, "organization_id")
+    if organization_id not in noted_for and not is_known:
+        _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
+
+
+def forget_cache() -> None:
+    """Forget which keys this process has noted: for tests, and after a snapshot."""
+    _remembered.clear()
+
+
+def used(queue_name: str, limit: int, after: str = "") -> list[str]:
+    """Return at most `limit` keys that jobs have used in a queue, in order, all after `after`."""
+    return _listed(f"keys#{queue_name}", "", limit, after)
+
+
+def used_by(
+    organization_id: str, queue_name: str, limit: int, after: str = "", prefix: str = ""
+) -> list[str]:
+    """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
+
+    All of them come after `after` and begin with `prefix`.
+    """
+    return _listed(_own(organization_id), f"{queue_name}#", limit, after, prefix)
+
+
+def _own(organization_id: str) -> str:
+    return f"keys_of#{organization_id}"
+
+
+def _note(partition: str, listed_as: str, today: int) -> None:
+    if _remembered.get((partition, listed_as)) == today:
+        return
+    expires_at = (clock.now() + LIFETIME) // clock.SECOND
+    try:
+        with clients.tried_once():
+            UsedKey(partition, listed_as, expires_at=expires_at).save()
+    except AWS_ERRORS:
+        return  # the next start that finds the key missing notes it
+    if len(_remembered) >= _MAX_REMEMBERED:
+        _remembered.clear()
+    _remembered[partition, listed_as] = today
+
+
+def _listed(
+    partition: str, queue_prefix: str, limit: int, after: str, prefix: str = ""
+) -> list[str]:
+    # The range includes both ends. Keys have no control characters, so the range that begins with
+    # `after` plus "\0" excludes `after` and nothing else.
+    first, last = max(prefix, f"{after}\0"), prefix + _LAST
+    if first > last:
+        return []  # DynamoDB refuses such a range
+    key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + last)
+    found = UsedKey.query(partition, key_range, consistent_read=True, limit=limit)
+    return [key.sk.removeprefix(queue_prefix) for key in found]

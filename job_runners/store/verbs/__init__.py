@@ -1,0 +1,52 @@
+"""The verbs: each changes a job's row in one way, on a condition that is part of the write.
+
+Only this package and `job_runners.store.owner_verbs` change a JobRequest.
+
+| file | verbs |
+|---|---|
+| `saving` | save |
+| `claiming` | claim; checkpoint and renew, while the job runs |
+| `ending` | end a claimed run: succeed, fail, stop, retry, end_leg, release |
+| `replacing` | replace, for unique work; imported only where it is needed |
+| `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
+| `checking` | expire, postpone, set_aside, for rows that the timer found due; uncount, for quotas |
+"""
+
+from job_runners.store.verbs.checking import expire, postpone, set_aside, uncount
+from job_runners.store.verbs.claiming import (
+    CLAIM_TOLERANCE,
+    SKEW,
+    Entrance,
+    checkpoint,
+    claim,
+    renew,
+)
+from job_runners.store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
+from job_runners.store.verbs.parking import admit, park, park_in_line, restore_entry
+from job_runners.store.verbs.saving import NewJob, save
+
+__all__ = [
+    "CLAIM_TOLERANCE",
+    "SKEW",
+    "Checkpoint",
+    "Entrance",
+    "NewJob",
+    "admit",
+    "checkpoint",
+    "claim",
+    "end_leg",
+    "expire",
+    "fail",
+    "park",
+    "park_in_line",
+    "postpone",
+    "release",
+    "renew",
+    "restore_entry",
+    "retry",
+    "save",
+    "set_aside",
+    "stop",
+    "succeed",
+    "uncount",
+]

@@ -1,0 +1,76 @@
+"""The timer's verbs for due rows (expire, postpone, set_aside), and the quota's verb uncount."""
+
+from typing import Any
+
+from job_runners.aws import clients
+from job_runners.settings import required
+from job_runners.store import conditional_write, holdings
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
+
+
+def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
+    """Fail a job that wasn't started, continued or admitted in time to be useful.
+
+    The same transaction removes its slot, its waiting entry and its unique key. Raises
+    PreconditionFailed if the row has changed since it was read.
+    """
+    return holdings.write_freeing(
+        "expire",
+        job,
+        conditional_write.failed(job, error),
+        conditional_write.as_read(job)
+        & (JobRequest.due_at == job.due_at)
+        & JobRequest.status.is_in(
+            Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
+        ),
+        already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
+        release=holdings.Release.everything(job),
+    )
+
+
+def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
+    """Change the time at which a row is due, and its lane.
+
+    Raises PreconditionFailed if the row has changed since it was read.
+    """
+    return conditional_write.write(
+        "postpone",
+        job,
+        conditional_write.due(job, due_at, lane),
+        conditional_write.as_read(job) & (JobRequest.due_at == job.due_at),
+        already_applied=lambda row: row.due_at == due_at,
+    )
+
+
+def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
+    """Postpone a row that can't be read or handled, so that it doesn't block others.
+
+    `seen_due_at` is its due time as read from the index. The write is refused if the due time has
+    changed since. Raises the exceptions of DynamoDB's client, also for a refusal.
+    """
+    clients.client("dynamodb").update_item(
+        TableName=required(JobRequest.table_setting, "JobRequest"),
+        Key={"id": {"S": job_id}},
+        UpdateExpression="SET due_at = :later, due_shard = :shard",
+        ConditionExpression="due_at = :seen",
+        ExpressionAttributeValues={
+            ":seen": {"N": str(seen_due_at)},
+            ":later": {"N": str(due_at)},
+            ":shard": {"S": due_shard(job_id, Lane.PARKED)},
+        },
+    )
+
+
+def uncount(job: JobRequest) -> JobRequest:
+    """Stop counting a finished job in its organization's quota.
+
+    Only jobs that were ended by older code need this, because that code doesn't know quotas. Raises
+    PreconditionFailed if the job isn't finished, because it may have been queued again.
+    """
+    return conditional_write.write(
+        "uncount",
+        job,
+        [JobRequest.unfinished_organization.remove()],
+        JobRequest.status.is_in(*(each for each in Status if each.finished)),
+        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
+    )

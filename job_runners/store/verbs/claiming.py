@@ -1,0 +1,203 @@
+"""The verbs of a job that is claimed and runs: claim, checkpoint, renew."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.errors import PreconditionFailed
+from job_runners.store import conditional_write
+from job_runners.store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.lines import Grant
+from job_runners.store.transactions import RaceLost, RecordWrite
+from job_runners.store.verbs.checking import postpone
+from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions
+from job_runners.store.verbs.parking import grant_changes, set_starts_under_rate
+
+# The clocks of two machines may differ by this much, so a lease outlives its invocation by it.
+SKEW = clock.MINUTE
+# If a row has been due for longer than this (two timer runs), the timer can't keep up.
+_OVERDUE = 2 * clock.MINUTE
+# A worker may claim a row this long before run_at, because SQS rounds delays and clocks differ.
+CLAIM_TOLERANCE = 2 * clock.SECOND
+
+
+class Entrance(NamedTuple):
+    """How to claim a job whose row was read before.
+
+    If its queue has limits, `key` is the job's queue key, and `grant` is the capacity that the job
+    gets. `grant` is None if the row shows that the job was admitted. `gives_up_key` is True if the
+    job has its unique key only until it starts.
+    """
+
+    row: JobRequest
+    key: str | None = None
+    grant: Grant | None = None
+    gives_up_key: bool = False
+
+
+def claim(
+    job_id: str,
+    *,
+    job_type: str,
+    send_id: str,
+    deadline: int,
+    token: str | None = None,
+    entrance: Entrance | None = None,
+) -> JobRequest:
+    """Claim a job that any worker may take, and return its row.
+
+    The response of the claim contains the row, so no read is needed. This invocation will have
+    ended by `deadline`. If a call failed, call again with the same `token`: it shows whether the
+    earlier claim succeeded although its response was lost. If the `entrance` has a grant, the job
+    takes that capacity in the same transaction.
+
+    `due_at` usually stays as it is, so the row is still due if the claimer dies. It changes to the
+    end of the lease if the timer might otherwise check the row only later. This change is part of
+    the claim if the row was read before. Otherwise it takes a second write.
+
+    Raises PreconditionFailed unless the job has this type and may start now. A queued job may, and
+    so may a scheduled or retryable one whose time has come. Raises it also if the row's version is
+    newer than this code, or if the row has changed since it was read. Raises RaceLost if another
+    job got the granted capacity in the meantime.
+    """
+    now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
+    job = JobRequest(id=job_id)
+    condition, actions = _claimable(job_type, now), _claim_actions(token, send_id, lease, now)
+    more_writes: Sequence[RecordWrite] = ()
+    if entrance is not None:
+        condition &= conditional_write.as_read(entrance.row)
+        names_slot, more_writes = grant_changes(entrance.row, entrance.grant)
+        actions += names_slot
+        if entrance.grant is not None:
+            actions += set_starts_under_rate(entrance.row, entrance.grant)
+        if not _is_checked_in_time(entrance.row.due_at, lease):
+            actions += conditional_write.due(job, lease, Lane.PROMPT)
+        if entrance.key is not None:
+            actions.append(JobRequest.queue_key.set(entrance.key))
+            actions += conditional_write.raise_version(entrance.row, LIMITED_VERSION)
+
+    def is_ours(row: JobRequest) -> bool:
+        # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.
+        return row.status is Status.RUNNING and row.claim_token == token
+
+    def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> JobRequest:
+        return conditional_write.write_with(
+            "claim", job, actions, condition, already_applied=is_ours, more_writes=more_writes
+        )
+
+    if entrance is not None and entrance.gives_up_key:
+        row = _without_key(entrance.row, actions, more_writes, write)
+    else:
+        row = write(actions, more_writes)
+    # After a transaction the row is read, and another claim may have followed by then.
+    if not is_ours(row):
+        raise conditional_write.refused("claim", job_id, row)
+    return _due_by_lease_end(row)
+
+
+def _claimable(job_type: str, now: int) -> Condition:
+    """Return the condition that any worker of this version may claim a row now."""
+    condition: Condition = (
+        (JobRequest.row_version <= ROW_VERSION)
+        # A derived id may belong to a job of another type by now.
+        & (JobRequest.job_type == job_type)
+        & (
+            (JobRequest.status == Status.QUEUED)
+            | (
+                JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
+                & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
+            )
+        )
+    )
+    return condition
+
+
+def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Action]:
+    """Return the actions that make a row run under a claim, with a lease until `lease`."""
+    return [
+        JobRequest.status.set(Status.RUNNING),
+        JobRequest.claim_token.set(token),
+        JobRequest.send_id.set(send_id),
+        JobRequest.lease_until.set(lease),
+        JobRequest.legs.set(JobRequest.legs + 1),
+        JobRequest.started_at.set(now),
+        JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
+        JobRequest.admitted_at.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def _without_key(
+    row: JobRequest,
+    actions: list[Action],
+    more_writes: Sequence[RecordWrite],
+    write: Callable[[list[Action], Sequence[RecordWrite]], JobRequest],
+) -> JobRequest:
+    """Claim a row and give up its unique key.
+
+    If another job follows this one, or has the key, the claim keeps the key. The job's end then
+    gives it up.
+    """
+    from job_runners.store import uniqueness  # imported here because most jobs have no key
+
+    key_writes = [*more_writes, *uniqueness.give_up_writes(row)]
+    try:
+        return write([*actions, JobRequest.unique_key.remove()], key_writes)
+    except RaceLost:
+        return write(actions, more_writes)  # refused again, unless the key was the cause
+
+
+def _due_by_lease_end(row: JobRequest) -> JobRequest:
+    """Make a claimed row due at the end of its lease if the timer might check it only later."""
+    lease = row.lease_until or 0
+    if _is_checked_in_time(row.due_at, lease):
+        return row
+    try:
+        return postpone(row, lease, Lane.PROMPT)
+    except (PreconditionFailed, *AWS_ERRORS):
+        return row  # the job is ours and can run; at worst the timer checks it late
+
+
+def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
+    """Return whether the timer checks a row by the end of its lease.
+
+    It doesn't if the row is due only after that, which happens in a backlog. If the row is overdue,
+    the timer can't keep up, so it can't be relied on either.
+    """
+    return clock.now() - _OVERDUE <= (due_at or 0) <= lease
+
+
+def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
+    """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
+
+    The returned row shows whether the job's owner has asked it to stop.
+    """
+    return conditional_write.write(
+        "checkpoint",
+        job,
+        [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
+    )
+
+
+def renew(job: JobRequest, lease_until: int) -> JobRequest:
+    """Extend a running job's lease, because its process is alive.
+
+    `due_at` stays: the timer checks the row when the old lease would have ended, and postpones it.
+    Raises PreconditionFailed if the job is no longer ours.
+    """
+    return conditional_write.write(
+        "renew",
+        job,
+        [JobRequest.lease_until.set(lease_until)],
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: (
+            row.claim_token == job.claim_token and row.lease_until == lease_until
+        ),
+    )

@@ -1,0 +1,223 @@
+"""The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.errors import PreconditionFailed
+from job_runners.store import blobs, conditional_write, earlier_errors, holdings
+from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.values import Value
+
+
+class Checkpoint(Value):
+    """A job's progress: the cursor to resume at, the percentage, and a message for people."""
+
+    cursor: Any
+    progress: int
+    message: str | None
+
+
+def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
+    """End a running job whose function returned. A result too large for the row is stored first."""
+    inline, key = blobs.put(job.result_folder, result)
+    actions = [
+        *conditional_write.finished(Status.SUCCEEDED),
+        JobRequest.progress.set(100),
+        JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
+        JobRequest.error.remove(),  # of an earlier attempt
+        *([JobRequest.result_message.set(message)] if message is not None else []),
+    ]
+    return _end_run(
+        "succeed", job, actions, conditional_write.owned_by_claim(job), Status.SUCCEEDED
+    )
+
+
+def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
+    """End a running job that won't be tried again.
+
+    If the job's owner has asked it to stop, it is stopped instead: the returned row is then
+    canceled. Pass `rescue` for a job whose claimer is gone. The write is then refused unless the
+    lease is over and unchanged since it was read.
+    """
+    condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
+    return write_or_stop(
+        job,
+        lambda: _end_run(
+            "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
+        ),
+        error=error,
+        rescue=rescue,
+    )
+
+
+def stop(
+    job: JobRequest,
+    *,
+    error: dict[str, Any] | None = None,
+    reached: Checkpoint | None = None,
+    rescue: bool = False,
+) -> JobRequest:
+    """End a running job whose owner has asked it to stop.
+
+    Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
+    """
+    actions = [
+        *conditional_write.finished(Status.CANCELLED),
+        *(checkpoint_actions(reached) if reached else []),
+        *([JobRequest.error.set(error)] if error else []),
+    ]
+    condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
+    return _end_run("stop", job, actions, condition, Status.CANCELLED)
+
+
+def retry(
+    job: JobRequest,
+    error: dict[str, Any],
+    *,
+    run_at: int,
+    due_at: int,
+    reached: Checkpoint | None = None,
+    rescue: bool = False,
+) -> JobRequest:
+    """End a failed attempt of a running job. The next one may start at `run_at`.
+
+    The next attempt resumes at `reached`, or else at the last written checkpoint. If no message
+    starts the job, the timer checks it at `due_at`. If the job's owner has asked it to stop, it is
+    stopped instead: the returned row is then canceled. For `rescue` see `fail`.
+    """
+    now = clock.now()
+    actions = [
+        JobRequest.status.set(Status.RETRYABLE),
+        JobRequest.attempt.set(job.attempt + 1),
+        JobRequest.attempt_started_at.remove(),
+        JobRequest.error.set(error),
+        JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
+        JobRequest.run_at.set(run_at),
+        *conditional_write.due(job, due_at, Lane.PROMPT),
+        *conditional_write.without_capacity(),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+        *(checkpoint_actions(reached) if reached else []),
+    ]
+    condition = (
+        _may_end(job, rescue)
+        & conditional_write.attempts_left()
+        & conditional_write.no_cancel_requested()
+    )
+    return write_or_stop(
+        job,
+        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
+        error=error,
+        reached=reached,
+        rescue=rescue,
+    )
+
+
+def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
+    """Queue a running job whose invocation is nearly over, so that it continues in another leg.
+
+    The attempt stays the same, and the job keeps its capacity. If the job's owner has asked it to
+    stop, it is stopped instead: the returned row is then canceled.
+    """
+    actions = [
+        *conditional_write.queued(job, Lane.PROMPT),
+        *checkpoint_actions(reached),
+        *_capacity_kept(job),
+        *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
+    ]
+    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
+    return write_or_stop(
+        job,
+        lambda: _queue_again("end_leg", job, actions, condition),
+        reached=reached,
+    )
+
+
+def release(job: JobRequest) -> JobRequest:
+    """Queue a claimed job again, because its function was not called.
+
+    The claim doesn't count as a leg. If the job's owner has asked it to stop, it is stopped
+    instead: the returned row is then canceled.
+
+    `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
+    `start_within` keeps running. The job keeps its capacity, but the queue's rate counts its next
+    claim as another start.
+    """
+    first_of_attempt = job.attempt_started_at == job.started_at
+    actions = [
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        JobRequest.legs.set(job.legs - 1),
+        *_capacity_kept(job),
+        *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
+        *([JobRequest.started_at.remove()] if job.legs == 1 else []),
+    ]
+    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
+    return write_or_stop(job, lambda: _queue_again("release", job, actions, condition))
+
+
+def write_or_stop(
+    job: JobRequest, write: Callable[[], JobRequest], **stop_arguments: Any
+) -> JobRequest:
+    """Call `write`. If it is refused because the owner has asked the job to stop, stop the job.
+
+    The condition of `write` must include that the owner hasn't asked. `stop_arguments` are passed
+    to `stop`.
+    """
+    try:
+        return write()
+    except PreconditionFailed as refused:
+        row = refused.row
+        ours = row is not None and row.claim_token == job.claim_token
+        if ours and row.status is Status.RUNNING and row.cancel_requested:
+            return stop(job, **stop_arguments)
+        raise
+
+
+def checkpoint_actions(reached: Checkpoint) -> list[Action]:
+    """Return the actions that record a job's progress."""
+    actions: list[Action] = [JobRequest.progress.set(reached.progress)]
+    if reached.cursor is not None:
+        actions.append(JobRequest.cursor.set(reached.cursor))
+    if reached.message is not None:
+        actions.append(JobRequest.result_message.set(reached.message))
+    return actions
+
+
+def _may_end(job: JobRequest, rescue: bool) -> Condition:
+    return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
+
+
+def _capacity_kept(job: JobRequest) -> list[Action]:
+    """Return the action that lets a job keep its capacity, if its queue has limits."""
+    return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
+
+
+def _end_run(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
+) -> JobRequest:
+    release = holdings.Release.everything if to.finished else holdings.Release.place
+    return holdings.write_freeing(
+        verb,
+        job,
+        actions,
+        condition,
+        already_applied=_shows(to, job.claim_token),
+        release=release(job),
+    )
+
+
+def _queue_again(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition
+) -> JobRequest:
+    return conditional_write.write(
+        verb, job, actions, condition, already_applied=_shows(Status.QUEUED, job.claim_token)
+    )
+
+
+def _shows(status: Status, token: str | None) -> Callable[[JobRequest], bool]:
+    """Return a function that returns whether a row has this status and claim token."""
+    return lambda row: row.status == status and row.claim_token == token

@@ -1,0 +1,194 @@
+"""The verbs of waiting: park, restore_entry and admit. Each changes a row and its entry."""
+
+from collections.abc import Callable
+
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.store import conditional_write, holdings
+from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Lane, Status
+from job_runners.store.line_entries import entry_from_row, new_entry
+from job_runners.store.line_items import LineItem
+from job_runners.store.lines import Grant
+from job_runners.store.pauses import Pause, parked_entry
+from job_runners.store.table import Table
+from job_runners.store.transactions import RecordWrite
+from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions, write_or_stop
+
+
+def park(
+    job: JobRequest, pause: Pause, *, due_at: int, reached: Checkpoint | None = None
+) -> JobRequest:
+    """Park a job under a pause.
+
+    The job must be claimable, parked under another pause, or running under our claim. Pass the last
+    checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
+
+    The row and its entry under the pause change in one transaction, which also frees the job's
+    slot. If the job's owner has asked it to stop, it is stopped instead: the returned row is then
+    canceled.
+    """
+    since = job.waiting_since or clock.now()
+    actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
+    return _park(
+        job,
+        actions,
+        entry=parked_entry(pause.sk, job, since),
+        shows_this_write=lambda row: row.held_by == pause.sk,
+        reached=reached,
+    )
+
+
+def park_in_line(
+    job: JobRequest,
+    partition_key: str,
+    queue_key: str,
+    *,
+    group: str,
+    due_at: int,
+    reached: Checkpoint | None = None,
+    position_time: int | None = None,
+) -> JobRequest:
+    """Park a job in the line of its queue and `queue_key`, which is stored under `partition_key`.
+
+    The job goes to the end of the line, or to the position of a job that was parked at
+    `position_time`, in milliseconds since 1970.
+
+    The job must be claimable, or running under our claim. Pass the last checkpoint that a running
+    job has `reached`. The timer checks the job at `due_at`.
+
+    The row and its entry change in one transaction, which also frees the job's slot. If the job's
+    owner has asked it to stop, it is stopped instead: the returned row is then canceled. Raises
+    PreconditionFailed.
+    """
+    since = clock.now()
+    entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
+    actions = [
+        *conditional_write.waiting(job, partition_key, entry.sk, since, due_at),
+        JobRequest.queue_key.set(queue_key),
+        *conditional_write.raise_version(job, LIMITED_VERSION),
+    ]
+    return _park(
+        job,
+        actions,
+        entry=entry,
+        shows_this_write=lambda row: row.wait_key == entry.sk,
+        reached=reached,
+    )
+
+
+def _park(
+    job: JobRequest,
+    actions: list[Action],
+    *,
+    entry: Table,
+    shows_this_write: Callable[[JobRequest], bool],
+    reached: Checkpoint | None,
+) -> JobRequest:
+    """Park a job if its row is unchanged since it was read, or stop it if its owner asked for that.
+
+    `shows_this_write` returns whether a row waits because of this write.
+    """
+    actions = [*actions, *(checkpoint_actions(reached) if reached else [])]
+    return write_or_stop(
+        job,
+        lambda: holdings.write_freeing(
+            "park",
+            job,
+            actions,
+            conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
+            already_applied=shows_this_write,
+            release=holdings.Release.place(job),
+            more_writes=[RecordWrite(entry, "put")],
+        ),
+        reached=reached,
+    )
+
+
+def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
+    """Put the entry of a quarantined job back at its old position in the line.
+
+    The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
+    the row no longer names that entry, or its due time has changed. Raises RaceLost if the entry
+    exists.
+    """
+    return conditional_write.write_with(
+        "postpone",
+        job,
+        conditional_write.due(job, due_at, Lane.PARKED),
+        (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
+        already_applied=lambda row: row.due_at == due_at,
+        more_writes=[
+            RecordWrite(entry_from_row(job), "put", condition=LineItem.sk.does_not_exist())
+        ],
+    )
+
+
+def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
+    """Queue a parked job again. The time that it waited doesn't count against its time limits.
+
+    A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
+    another job got that capacity in the meantime.
+    """
+    now = clock.now()
+    waited = max(0, now - (job.waiting_since or now))
+    names_slot, takes = grant_changes(job, grant)
+    actions = [
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
+        *conditional_write.no_longer_parked(),
+        *names_slot,
+    ]
+    if job.attempt_started_at is not None:
+        actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
+    if grant is not None:
+        actions.append(JobRequest.admitted_at.set(now))
+        actions += set_starts_under_rate(job, grant)
+    return conditional_write.write_with(
+        "admit",
+        job,
+        actions,
+        conditional_write.as_read(job)
+        & (JobRequest.status == Status.WAITING)
+        & (JobRequest.waiting_since == job.waiting_since),
+        already_applied=lambda row: (
+            row.status is Status.QUEUED and row.claim_token == job.claim_token
+        ),
+        more_writes=[*holdings.drop_entry_writes(job), *takes],
+    )
+
+
+def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
+    """Return the `queued_at` of an admitted job. The time limit for its start counts from then.
+
+    The time that the job waited doesn't count. But the time before it was parked counts, if it
+    waited in a line and no worker has claimed it since it could run. Otherwise the limit would
+    start again at each admission, and a job that no worker can start might never reach it.
+    """
+    if grant is None or (job.started_at or 0) >= job.could_run_at:
+        return now
+    return min(now, job.could_run_at + waited)
+
+
+def set_starts_under_rate(job: JobRequest, grant: Grant | None) -> list[Action]:
+    """Return the action that records whether the rate counts the start, if one is needed."""
+    if grant is not None and grant.rate is not None:
+        return [JobRequest.starts_under_rate.set(True)]
+    return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
+
+
+def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
+    """Return the actions that record a job's new slot in its row, and the writes that take a grant.
+
+    Both are empty if there is no grant.
+    """
+    if grant is None:
+        return [], []
+    names: list[Action] = []
+    if grant.slot is not None:
+        names.append(JobRequest.slot.set(grant.slot.number))
+    takes = [
+        RecordWrite(item, "change", actions, as_read)
+        for item, actions, as_read in grant.writes_for(job)
+    ]
+    return names, takes

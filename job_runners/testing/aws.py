@@ -1,0 +1,151 @@
+"""Run an AWS in this process: moto, with the tables and the bucket of the template."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from moto import mock_aws
+
+from job_runners import settings
+from job_runners.aws import clients
+from job_runners.building.target import ROOT
+from job_runners.building.work_parameters import work_variables
+from job_runners.engine.dispatch import full_queues, quota
+from job_runners.engine.registry.registry import registry
+from job_runners.runners import get_job_runner
+from job_runners.store import limits, pauses, used_keys
+from job_runners.testing import moto_direct
+from job_runners.testing.fast_moto import fast_moto
+from job_runners.testing.shipped_operations import use_shipped_operations
+from job_runners.work import app_settings
+
+WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "JOBS_TABLE_NAME": "jobs",
+    "COORDINATION_TABLE_NAME": "coordination",
+    "CONTACTS_TABLE_NAME": "contacts",
+    "BUCKET_NAME": "bucket",
+    "JOB_RUNNER": "legacy",
+    "JOBS_SYNC": "true",
+    "TASKS_SYNC": "true",
+    "POWERTOOLS_SERVICE_NAME": "job-runners",
+    "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
+}
+# A shell may have these variables. They would select another AWS, or make code act as in Lambda.
+UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
+
+
+@contextmanager
+def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Create the tables and the bucket on moto, under ENVIRONMENT and these additional
+    variables."""
+    with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
+        yield
+
+
+def own_settings() -> dict[str, str]:
+    """Return the variables that samconfig.toml sets for an organization's own work.
+
+    Leave out those that the environment already has. Without such work, return none.
+    """
+    if settings.app_folder_path(os.environ, ROOT) is None:
+        return {}
+    return {name: value for name, value in work_variables().items() if name not in os.environ}
+
+
+@contextmanager
+def on_moto() -> Iterator[None]:
+    """Create the tables and the bucket on moto, under the current settings."""
+    with mock_aws(), fast_moto():
+        use_shipped_operations()
+        create_tables()
+        create_bucket()
+        yield
+
+
+@contextmanager
+def process_settings(
+    environment: Mapping[str, str], *, unset: Sequence[str] = ()
+) -> Iterator[None]:
+    """Act as a new process in this block, with these environment variables and without those in
+    `unset`."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    for variable in set(unset) - set(environment):
+        os.environ.pop(variable, None)
+    forget()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        forget()
+
+
+def forget() -> None:
+    """Clear everything that a new process doesn't have, such as settings, clients and the
+    registry."""
+    settings.forget()
+    clients.forget()
+    pauses.forget_cache()
+    limits.forget_cache()
+    full_queues.forget_cache()
+    quota.forget_cache()
+    used_keys.forget_cache()
+    app_settings.forget()
+    get_job_runner.cache_clear()
+    registry.cache_clear()
+
+
+def create_tables() -> None:
+    """Create the three tables, with the keys that tests/infra/test_template.py requires of the
+    template."""
+    _create_table(
+        ENVIRONMENT["JOBS_TABLE_NAME"],
+        {"id": "S"},
+        by_organization={"organization_id": "S", "created_key": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+        failed={"failed_organization": "S", "failed_key": "S"},
+        unfinished={"unfinished_organization": "S", "created_key": "S"},
+    )
+    _create_table(
+        ENVIRONMENT["COORDINATION_TABLE_NAME"],
+        {"pk": "S", "sk": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+    )
+    _create_table(ENVIRONMENT["CONTACTS_TABLE_NAME"], {"organization_campaign": "S", "cell": "S"})
+
+
+def create_bucket() -> None:
+    """Create the bucket."""
+    moto_direct.create_bucket(ENVIRONMENT["BUCKET_NAME"])
+
+
+def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
+    """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
+    types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
+    moto_direct.create_table(
+        name,
+        attributes=[
+            {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
+        ],
+        keys=_key_schema(keys),
+        indexes=[
+            {
+                "IndexName": index,
+                "KeySchema": _key_schema(its_keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index, its_keys in indexes.items()
+        ],
+    )
+
+
+def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": field, "KeyType": kind}
+        for field, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+    ]

@@ -1,0 +1,192 @@
+"""Make moto's DynamoDB several times faster, because tests wait for moto more than for anything
+else.
+
+Moto's own handlers answer, and its own code evaluates conditions. This module skips the slow parts
+that decide nothing: the HTTP layer, the parse trees of updates, and the copy of whole tables before
+a transaction. tests/infra/test_fast_moto.py compares each answer with moto's own.
+
+A query whose lower bound is above its upper bound is refused, as in DynamoDB. Moto returns an empty
+result.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from botocore import xform_name
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.dynamodb.comparisons import get_filter_expression
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.dynamodb.responses import DynamoHandler
+
+from job_runners.testing.moto_direct import ACCOUNT, REGION, refuse_reversed_bounds
+
+_OPERATIONS = {
+    *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
+    *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
+}
+
+Item = dict[str, Any]
+"""An item, or a part of a request, in DynamoDB's own form."""
+
+# The originals, before anything is patched.
+_STUBBER = BotocoreStubber.__call__
+_QUERY = DynamoHandler.query
+_UPDATE = DynamoDBBackend.update_item
+_TRANSACT = DynamoDBBackend.transact_write_items
+
+
+@contextmanager
+def fast_moto() -> Iterator[None]:
+    """Answer DynamoDB's calls the fast way in this block."""
+    with ExitStack() as stack:
+        for owner, name, quick in (
+            (BotocoreStubber, "__call__", _answer),
+            (DynamoHandler, "query", _query),
+            (DynamoDBBackend, "update_item", _update),
+            (DynamoDBBackend, "transact_write_items", _transact),
+        ):
+            stack.enter_context(patch.object(owner, name, quick))
+        yield
+
+
+def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSResponse | None:
+    """Answer a DynamoDB request with moto's handler.
+
+    Moto's own path answers all other requests, and those that the handler refuses.
+    """
+    _, service, operation = event_name.split(".")
+    is_known = service == "dynamodb" and operation in _OPERATIONS and REGION in request.url
+    if not is_known or not stubber.enabled:
+        return _STUBBER(stubber, event_name, request, **named)
+    handler: Any = DynamoHandler()
+    handler.current_account, handler.region = ACCOUNT, REGION
+    handler.body = handler.params = json.loads(request.body, object_hook=_bytes_decoded)
+    try:
+        result = getattr(handler, xform_name(operation))().result
+    except Exception:  # noqa: BLE001 - nothing has changed yet, so moto can answer instead
+        return _STUBBER(stubber, event_name, request, **named)
+    body = dynamo_json_dump(result).encode()
+    return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body))
+
+
+def _query(handler: Any) -> Any:
+    refuse_reversed_bounds(handler.body)
+    return _QUERY(handler)
+
+
+def _bytes_decoded(part: Item) -> Item:
+    match part:
+        case {"B": str(text)}:
+            return {"B": base64.b64decode(text)}
+    return part
+
+
+# One clause of an update. It sets an attribute to a value, to another attribute plus a value, or to
+# a value unless the attribute has one.
+_CLAUSE = r"(#\w+) = (?:(#\w+) \+ |if_not_exists \((#\w+), )?(:\w+)\)?"
+_CLAUSES = re.compile(_CLAUSE)
+_UPDATE_OF_WHOLE = re.compile(
+    rf"(?:SET (?P<sets>{_CLAUSE}(?:, {_CLAUSE})*))? ?(?:REMOVE (?P<removals>#\w+(?:, #\w+)*))?"
+)
+
+
+def _update(
+    tables: Any,
+    table_name: str,
+    key: Item,
+    update_expression: str,
+    expression_attribute_names: Item,
+    expression_attribute_values: Item,
+    condition_expression: str | None = None,
+    **others: Any,
+) -> Any:
+    """Do an update of whole attributes as a put of the resulting item. Leave other updates to
+    moto."""
+    given = expression_attribute_names, expression_attribute_values
+    item = None
+    if not any(others.values()):
+        item = _updated(tables.get_item(table_name, key), key, update_expression, *given)
+    if item is not None:
+        return tables.put_item(table_name, item, None, condition_expression, *given)
+    others["condition_expression"] = condition_expression
+    return _UPDATE(tables, table_name, key, update_expression, *given, **others)
+
+
+def _transact(tables: Any, transact_items: list[Item]) -> None:
+    """If a transaction's conditions hold, do it without copying the tables. Leave others to
+    moto."""
+    writes = [next(iter(each.items())) for each in transact_items]
+    keys = [_key(tables, how, call) for how, call in writes]
+    targets = {(call["TableName"], str(key)) for (_, call), key in zip(writes, keys, strict=True)}
+    todo = [_plan_write(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
+    changes = [change for change in todo if change is not None]
+    if len(targets) < len(writes) or len(changes) < len(writes):
+        _TRANSACT(tables, transact_items)
+        return
+    for change in changes:
+        change()
+
+
+def _plan_write(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
+    """Return a function that does a write; None if its condition fails, or moto must handle it."""
+    name = call["TableName"]
+    given = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
+    current = tables.get_item(name, key)
+    if not get_filter_expression(call.get("ConditionExpression"), *given).expr(current):
+        return None
+    if how == "Delete":
+        return partial(tables.delete_item, name, key)
+    if how == "ConditionCheck":
+        return lambda: None
+    if how == "Put":
+        item = call["Item"] if _is_small(call["Item"]) else None
+    else:
+        item = _updated(current, key, call["UpdateExpression"], *given)
+    return partial(tables.put_item, name, item) if item else None
+
+
+def _is_small(item: Item) -> bool:
+    """Return whether an item is far below the size limit, which moto enforces."""
+    return sum(map(len, map(str, item.values()))) < 100_000
+
+
+def _key(tables: Any, how: str, call: Item) -> Item:
+    if how != "Put":
+        return dict(call["Key"])
+    table = tables.get_table(call["TableName"])
+    names = filter(None, (table.hash_key_attr, table.range_key_attr))
+    return {name: call["Item"][name] for name in names}
+
+
+def _updated(current: Any, key: Item, update: str, names: Item, values: Item) -> Item | None:
+    """Return the item after an update; None if moto must handle the update."""
+    clauses = _UPDATE_OF_WHOLE.fullmatch(update)
+    if clauses is None:
+        return None
+    sets = _CLAUSES.findall(clauses["sets"] or "")
+    removed = [names[each] for each in (clauses["removals"] or "").split(", ") if each]
+    changed = [*(names[name] for name, *_ in sets), *removed, *key]
+    if len(set(changed)) < len(changed):
+        return None  # DynamoDB refuses an attribute that is changed twice, or a key
+    before = current.to_json()["Attributes"] if current else key
+    item = dict(before)
+    for name, addend, default, value in sets:
+        new = values[value]
+        if addend:
+            if names[addend] not in before:
+                return None
+            new = {"N": str(int(before[names[addend]]["N"]) + int(new["N"]))}
+        elif default:
+            new = before.get(names[default], new)
+        item[names[name]] = new
+    for name in removed:
+        item.pop(name, None)
+    return item if _is_small(item) else None

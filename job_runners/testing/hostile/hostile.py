@@ -1,0 +1,190 @@
+"""Play a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
+
+A play is one run of the job. The same job, payload and code give the same plays. A play never waits
+in real time, and takes a few hundredths of a second.
+"""
+
+import time
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from job_runners import runners
+from job_runners.aws import clients
+from job_runners.engine.registry.registry import registry
+from job_runners.runners.base import JobData
+from job_runners.store import queries
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import process_settings
+from job_runners.testing.hostile.effects import Effects
+from job_runners.testing.hostile.mishaps import AFTER_CHECKPOINT, CHECKPOINT, NONE, Mishap, mishaps
+from job_runners.testing.hostile.report import Play, Report
+from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
+from job_runners.testing.job_runner import Payload, plain_payload
+from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
+from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+
+_OURS = ("dynamodb", "lambda", "s3", "sqs")
+# Seconds between two checkpoints of a working job, so that each checkpoint is written. A job that
+# takes no time writes few of its checkpoints, so it repeats more of its work after an interruption.
+_PACE = 6.0
+_CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
+
+
+class Hostile:
+    """The value of the fixture `hostile`, which runs a job through everything that can go wrong."""
+
+    def __init__(self) -> None:
+        self.effects = Effects()
+
+    def run(
+        self,
+        job_type: str,
+        payload: Payload = None,
+        *,
+        effects: MutableSequence[Any] | None = None,
+        before_each: Callable[[], object] | None = None,
+        only: str | Sequence[str] = (),
+        most: int = 400,
+        seconds: float = 60,
+        **fields: Any,
+    ) -> Report:
+        """Play a job up to `most` times, with one mishap in each play. Return a report of all
+        plays.
+
+        The job is killed before and after each call to AWS, at each checkpoint, and after each
+        recorded effect. Its messages are lost, or delivered twice, even while it runs. Answers of
+        AWS are lost, or AWS refuses all calls for a minute. The job runs out of time. Or it
+        freezes, and resumes after another worker has taken over.
+
+        Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
+        that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
+        and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
+        JobData. After `seconds` of real time, no more plays start.
+
+        Raises AssertionError if the undisturbed job does not succeed, UnknownJobType,
+        InvalidPayload, and ValueError if `only` names no mishap of this job.
+        """
+        data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
+        registry().new_job_payload(job_type, data.payload)
+        stop_at = time.monotonic() + seconds
+        stage = _Stage(data, self.effects, effects, before_each)
+        with stage.set_up():
+            undisturbed, planned = stage.plan()
+            if only:
+                names = [only] if isinstance(only, str) else only
+                planned = [_named(name, planned) for name in names]
+            chosen = _evenly_spread(planned, most)
+            plays = []
+            for mishap, pace in chosen:
+                if time.monotonic() > stop_at:
+                    break
+                plays.append(stage.play(mishap, pace)[0])
+        return Report(job_type, undisturbed, tuple(plays), len(planned) - len(plays))
+
+
+class _Stage:
+    """A job, and the list or recorder of its effects."""
+
+    def __init__(
+        self,
+        data: JobData,
+        recorder: Effects,
+        listed: MutableSequence[Any] | None,
+        before_each: Callable[[], object] | None,
+    ) -> None:
+        self._data = data
+        self._recorder = recorder
+        self._test_effects = listed
+        self._before_each = before_each
+
+    @contextmanager
+    def set_up(self) -> Iterator[None]:
+        """Make this process the Lambda that runs the plays, and leave nothing behind."""
+        with process_settings(SETTINGS), quietly():
+            runners.get_job_runner()
+            try:
+                yield
+            finally:
+                self._clear()
+
+    def plan(self) -> tuple[Play, list[tuple[Mishap, float]]]:
+        """Return the undisturbed play and all mishaps, each with the pace of its play.
+
+        Raises AssertionError if the job doesn't succeed undisturbed.
+        """
+        self.play(NONE, pace=0)  # this one creates the clients; the next ones count their calls
+        undisturbed, world = self.play(NONE, _PACE)
+        _check_succeeded(undisturbed.job)
+        planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
+        quick, world = self.play(NONE, pace=0)
+        _check_succeeded(quick.job)
+        planned += [
+            (replace(mishap, name=f"{mishap.name}, in a quick run"), 0.0)
+            for mishap in mishaps(world.moments)
+            if mishap.moment is not None and mishap.moment.kind in _CHANGED_BY_PACE
+        ]
+        return undisturbed, planned
+
+    def play(self, mishap: Mishap, pace: float) -> tuple[Play, ScriptedLambda]:
+        """Play the job once."""
+        self._clear()
+        if self._before_each is not None:
+            self._before_each()
+        world = ScriptedLambda(mishap, seconds=pace)
+        more = [service for service in clients.services() if service not in _OURS]
+        accepted: list[str] = []
+        with (
+            world.running(),
+            ScriptedInjector(world, more).standing(),
+            same_chances(),
+            world.playing(self._recorder),
+        ):
+            world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))
+            world.rest(_unfinished)
+            row = queries.read(accepted[0])
+            assert row is not None
+            job = SavedJob.of(row)
+        seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
+        return Play(mishap.name, job, tuple(seen)), world
+
+    def _clear(self) -> None:
+        sweep("contacts")
+        self._recorder.clear()
+        if self._test_effects is not None:
+            del self._test_effects[:]
+
+
+def _check_succeeded(job: SavedJob) -> None:
+    try:
+        assert_succeeded(job)
+    except AssertionError as error:
+        raise AssertionError(
+            f"Undisturbed, the job must succeed. {error}\n\nEvery play starts with empty tables "
+            "and an empty bucket: use before_each= to put there what the job needs"
+        ) from None
+
+
+def _unfinished() -> list[int]:
+    return [
+        row["due_at"]
+        for row in moto_direct.rows("jobs")
+        if row["status"] not in ("succeeded", "failed", "cancelled")
+    ]
+
+
+def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
+    names = [mishap.name for mishap, _ in planned]
+    if only in names:
+        return planned[names.index(only)]
+    near = get_close_matches(only, names, n=1, cutoff=0)
+    raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {near[0]!r}?")
+
+
+def _evenly_spread(planned: list[Any], most: int) -> list[Any]:
+    """Return at most `most` of the planned plays, evenly spread."""
+    if len(planned) <= most:
+        return planned
+    return [planned[number * len(planned) // most] for number in range(most)]

@@ -1,0 +1,143 @@
+"""A simulated Lambda with one mishap, and otherwise harmless. It records the moments of a job."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSResponse
+
+from job_runners import clock
+from job_runners.testing.hostile.effects import Effects
+from job_runners.testing.hostile.mishaps import (
+    AFTER_CALL,
+    AFTER_CHECKPOINT,
+    AFTER_EFFECT,
+    BEFORE_CALL,
+    CHECKPOINT,
+    SENT,
+    Mishap,
+    Moment,
+)
+from job_runners.testing.simulation.fault_injector import FaultInjector, answered_by_moto
+from job_runners.testing.simulation.playing import DELAY_QUEUE
+from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.work.running_job import RunningJob
+
+_INVOCATION = 900  # seconds that an invocation has
+_LITTLE_TIME = 20  # seconds that are left, so few that a leg must end at its next checkpoint
+# Only questions about the job's own worker count. Those about another function or worker don't.
+_OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
+
+
+class ScriptedLambda(SimulatedLambda):
+    """The world of one play. `moments` are those that the job's workers reached.
+
+    `seconds` pass between two checkpoints. If they are more than 5, each checkpoint is written.
+    """
+
+    def __init__(self, mishap: Mishap, *, seconds: float) -> None:
+        super().__init__(self._answer, worker_timeout=_INVOCATION)
+        self.moments: list[Moment] = []
+        self.about = ""  # the call or effect that the question is about
+        self._mishap = mishap
+        self._seconds = seconds
+        self._counts: Counter[str] = Counter()
+        self._until: int | None = None  # the end of a mishap that lasts
+
+    def chance(self, what: str, n: int) -> int:
+        """Answer from the script, even while the world rests."""
+        return self.choose(what, n)
+
+    @contextmanager
+    def playing(self, effects: Effects) -> Iterator[None]:
+        """Report checkpoints and effects of jobs to this world."""
+        original = RunningJob.checkpoint
+
+        def checkpoint(job: RunningJob, *arguments: Any, **named: Any) -> None:
+            self._before_checkpoint()
+            original(job, *arguments, **named)
+            self.about = ""
+            self._ask_whether_to_kill(AFTER_CHECKPOINT)
+
+        def recorded() -> None:
+            self.about = repr(effects.seen[-1]) if effects.seen else ""
+            self._ask_whether_to_kill(AFTER_EFFECT)
+
+        with (
+            patch.object(RunningJob, "checkpoint", checkpoint),
+            patch.object(effects, "before_recording", lambda: self.check_alive("at an effect")),
+            patch.object(effects, "on_recorded", recorded),
+        ):
+            yield
+
+    def _before_checkpoint(self) -> None:
+        self.spend(self._seconds)
+        self.about = ""
+        match self.chance(CHECKPOINT, 3):
+            case 1:
+                left = self.stack[-1].deadline - self.time
+                self.time += max(0, left - _LITTLE_TIME * clock.SECOND)
+            case 2:
+                self.kill("at a checkpoint")
+
+    def _ask_whether_to_kill(self, what: str) -> None:
+        if self.chance(what, 2) == 1:
+            self.kill(what)
+
+    def _answer(self, what: str, n: int) -> int:
+        default = self._mishap.throughout.get(what, 0) % n
+        if not self._is_moment(what):
+            return default
+        if self._until is not None and what == BEFORE_CALL:
+            return self._mishap.answer % n if self.time < self._until else 0
+        self._counts[what] += 1
+        about = "" if what == SENT else self.about
+        moment = Moment(what, self._counts[what], about)
+        self.moments.append(moment)
+        if moment != self._mishap.moment:
+            return default
+        if self._mishap.seconds:
+            self._until = self.time + self._mishap.seconds * clock.SECOND
+        return self._mishap.answer % n
+
+    def _is_moment(self, what: str) -> bool:
+        if len(self.stack) != 1:
+            return False
+        return what == SENT or (what in _OF_WORKER and self.stack[0].name == "worker")
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += int(seconds * clock.SECOND)
+
+
+class ScriptedInjector(FaultInjector):
+    """Intercept every call to AWS, and give it a name that a person can recognize."""
+
+    def __init__(self, world: ScriptedLambda, more_services: list[str]) -> None:
+        super().__init__(world, more_services)
+        self._scripted = world
+
+    def _before_send(self, request: Any, event_name: str, **named: Any) -> AWSResponse:
+        self._scripted.about = _name(request, event_name)
+        return super()._before_send(request, event_name, **named)
+
+    def _take(self, request: Any, event_name: str) -> AWSResponse:
+        if _is_for_another_queue(request, event_name):
+            return answered_by_moto(event_name, request)
+        answer = super()._take(request, event_name)
+        self._scripted.about = _name(request, event_name)  # other calls have changed it
+        return answer
+
+
+def _is_for_another_queue(request: Any, event_name: str) -> bool:
+    return ".sqs." in event_name and json.loads(request.body).get("QueueUrl") != DELAY_QUEUE
+
+
+def _name(request: Any, event_name: str) -> str:
+    _, service, operation = event_name.split(".")
+    if service != "dynamodb":
+        return f"{service} {operation}"
+    table = json.loads(request.body).get("TableName")
+    return f"{operation} {table}" if table else operation

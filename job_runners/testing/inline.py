@@ -1,0 +1,63 @@
+"""Run work in this process, in tests that don't use pytest's fixtures.
+
+Payloads are converted to JSON and back.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from job_runners.store import blobs
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.aws import mocked_aws, own_settings
+from job_runners.testing.held_runner import HeldMessages
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.shipped_operations import every_row
+
+
+@contextmanager
+def inline(**environment: str) -> Iterator[None]:
+    """Run jobs and tasks where they are dispatched, on an AWS in this process."""
+    with mocked_aws(own_settings() | environment):
+        yield
+
+
+@contextmanager
+def saved_only(**environment: str) -> Iterator[None]:
+    """Save jobs without running them, for `assert_dispatched` and `drain`. Tasks still run at
+    once."""
+    with mocked_aws(own_settings() | {"JOBS_SAME_PROCESS": "false"} | environment):
+        yield
+
+
+def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
+    """Return the row of the only job of this type with these fields.
+
+    Raises AssertionError if no such job was dispatched, or more than one.
+    """
+    found = [row for row in every_row(JobRequest) if row.job_type == job_type]
+    matching = [
+        row for row in found if all(getattr(row, name) == value for name, value in fields.items())
+    ]
+    if len(matching) != 1:
+        others = ", ".join(sorted({row.job_type for row in every_row(JobRequest)})) or "nothing"
+        raise AssertionError(
+            f"{len(matching)} jobs {job_type!r} with {fields} were dispatched, not 1. "
+            f"{len(found)} jobs have that type. All types dispatched: {others}."
+        )
+    return matching[0]
+
+
+def result_of(row: JobRequest) -> Any:
+    """Return the result of a row's job, as JSON has it, or None if the job has not succeeded."""
+    return blobs.get(row.result, row.result_key)
+
+
+def drain(*, seconds: float = 900) -> list[JobRequest]:
+    """Run every saved job to its outcome, with its legs and retries, and return their rows.
+
+    The clock moves forward instead of waiting. Each invocation has `seconds`.
+    """
+    with MovableClock().standing() as movable_clock:
+        HeldMessages(movable_clock).run_all(seconds=seconds)
+    return every_row(JobRequest)

@@ -1,0 +1,98 @@
+"""Run jobs and tasks to their end in a test, without waiting: the fixture `job_runner`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel
+
+from job_runners import runners
+from job_runners.engine.registry.registry import registry
+from job_runners.runners.base import JobData
+from job_runners.store import failed_tasks
+from job_runners.testing import held_runner
+from job_runners.testing.aws import mocked_aws, own_settings
+from job_runners.testing.held_runner import HeldMessages
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.quiet_log import quiet_log
+from job_runners.testing.saved_jobs import SavedError, SavedJob, SavedJobs
+
+Payload = Mapping[str, Any] | BaseModel | None
+"""A payload as a dict, or as the pydantic model that the job or task takes."""
+
+
+class InlineRunner:
+    """Dispatches as your product does, and runs dispatched work when the test asks for it."""
+
+    def __init__(self, messages: HeldMessages) -> None:
+        self._messages = messages
+
+    def run(self, job_type: str, payload: Payload = None, **fields: Any) -> SavedJob:
+        """Dispatch a job, run everything to its end, and return the finished job.
+
+        This includes retries, legs, and the work that the job dispatches. The clock moves forward
+        instead of waiting. Raises the errors of `dispatch` and `drain`.
+        """
+        job = self.dispatch(job_type, payload, **fields)
+        self.drain()
+        return SavedJobs().get(job.id)
+
+    def dispatch(self, job_type: str, payload: Payload = None, **fields: Any) -> SavedJob:
+        """Save a job and return it, without running it. `fields` are those of JobData, such as
+        campaign_id.
+
+        Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
+        """
+        data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
+        return SavedJob.of(runners.dispatch_job(data))
+
+    def drain(self, *, seconds: float = 900) -> None:
+        """Run all dispatched work to its end.
+
+        Each invocation has `seconds`. A job with checkpoints that needs longer continues in its
+        next leg. Raises AssertionError, which names the jobs that never end.
+        """
+        self._messages.run_all(seconds=seconds)
+
+    def run_due(self) -> None:
+        """Run what is due by now. Work that is scheduled for later, or waits for a retry, stays."""
+        self._messages.run_due()
+
+    def run_task(self, task_name: str, payload: Payload = None) -> None:
+        """Dispatch a task and run everything to its end.
+
+        Raises AssertionError if the task failed permanently, UnknownTask, and InvalidPayload.
+        """
+        __tracebackhide__ = True
+        before = {task.id for task in failed_tasks.newest(limit=1000)}
+        runners.dispatch_task(task_name, plain_payload(payload))
+        self.drain()
+        for task in failed_tasks.newest(limit=1000):
+            if task.id not in before and task.task_name == task_name:
+                error = SavedError(task.error_kind, task.error_message)
+                raise AssertionError(
+                    f"The task {task_name!r} failed permanently in attempt {task.attempt}: {error}"
+                )
+
+
+def plain_payload(payload: Payload) -> dict[str, Any]:
+    """Return a payload as JSON has it."""
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json")
+    return dict(payload or {})
+
+
+@contextmanager
+def inline_runner(
+    movable_clock: MovableClock, environment: Mapping[str, str] | None = None
+) -> Iterator[InlineRunner]:
+    """Yield a runner on an AWS in this process, with these additional settings."""
+    messages = HeldMessages(movable_clock)
+    added = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
+    with mocked_aws(added), movable_clock.standing(), quiet_log():
+        held_runner.hold_in(messages)
+        try:
+            registry()  # raises errors in the tables of jobs before the test begins
+            yield InlineRunner(messages)
+        finally:
+            held_runner.hold_in(None)

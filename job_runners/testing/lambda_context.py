@@ -1,0 +1,33 @@
+"""Lambda's context object, for functions that a test calls itself."""
+
+from collections.abc import Callable
+
+from job_runners import clock
+from job_runners.testing.aws import WORKER
+
+
+class Context:
+    """The part of Lambda's context object that our functions read."""
+
+    function_name = "worker"
+    memory_limit_in_mb = 512
+    aws_request_id = "request"
+
+    def __init__(
+        self,
+        seconds: float = 900,
+        function: str = WORKER,
+        *,
+        milliseconds_left: Callable[[], int] | None = None,
+    ) -> None:
+        """Describe an invocation that begins now and has `seconds`.
+
+        A simulated world passes `milliseconds_left` instead.
+        """
+        self.invoked_function_arn = function
+        deadline = clock.now() + round(seconds * clock.SECOND)
+        self._milliseconds_left = milliseconds_left or (lambda: deadline - clock.now())
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until this invocation ends."""
+        return max(0, self._milliseconds_left())

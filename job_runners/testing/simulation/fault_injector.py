@@ -1,0 +1,332 @@
+"""The boundary between code and AWS, where a hostile Lambda does most of its harm.
+
+Before a call, the Lambda may kill the invocation, throttle the call, or freeze the invocation while
+the world continues. A call has landed once AWS has carried it out. After that, the Lambda may kill
+the invocation or lose the response.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from unittest.mock import patch
+
+from botocore import UNSIGNED
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.retries.quota import RetryQuota
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.models import botocore_stubber
+from moto.dynamodb.models.utilities import dynamo_json_dump
+
+from job_runners.aws import clients
+from job_runners.testing import moto_direct
+from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.invocation import Invocation
+from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+
+_SERVICES = ("dynamodb", "lambda", "s3", "sqs")
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
+_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+_LAG = 120_000  # the most milliseconds by which an index lags behind its table
+
+
+class FaultInjector:
+    """Intercepts every call to AWS in a world."""
+
+    def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
+        self._world = world
+        self._more_services = more_services  # further services that moto answers
+        self._response_was_lost = False  # whether the response of the current call was lost once
+        self._last_intercepted: Any = None  # the last request that was intercepted
+        self._transactions: set[str] = set()  # request tokens of transactions that have landed
+        # Depths (in the world's stack) of invocations whose current call never gets an answer.
+        self._unanswered: set[int] = set()
+        # By machine and quota: the retries that are left.
+        self._quotas: dict[tuple[object, int], int] = {}
+        # By shard: the time, upper bound and result of a query of the due index.
+        self._index: dict[str, tuple[int, int, Any]] = {}
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Intercept every call that is made in the block."""
+        hooks = [
+            (clients.client(service).meta.events, f"{event}.{service}", hook)
+            for service in (*_SERVICES, *self._more_services)
+            for event, hook in (
+                ("before-send", self._before_send),
+                ("before-call", self._note_call),
+                ("needs-retry", self._after_response),
+                ("choose-signer", _choose_signer),
+            )
+        ]
+        for events, event, hook in hooks:
+            events.register_first(event, hook)
+        try:
+            with (
+                patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
+                patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
+                patch.object(RetryQuota, "release", self._retries_of_machine(RetryQuota.release)),
+            ):
+                yield
+        finally:
+            for events, event, hook in hooks:
+                events.unregister(event, hook)
+
+    def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
+        """Let moto answer the calls of other clients, which this class doesn't intercept."""
+        return None if request is self._last_intercepted else answered_by_moto(event_name, request)
+
+    def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+        """Keep a retry quota for each machine, as botocore does for each process.
+
+        Each history starts with full quotas.
+        """
+
+        def of_machine(quota: Any, amount: int) -> Any:
+            if Fault.RETRY_QUOTA not in self._world.faults:
+                return True
+            key = (self._world.machine, id(quota))
+            quota._available_capacity = self._quotas.get(key, quota._max_capacity)
+            done = call(quota, amount)
+            self._quotas[key] = quota._available_capacity
+            return done
+
+        return of_machine
+
+    def _note_call(self, **_: Any) -> None:
+        """Note that the current invocation makes a call. botocore may send it several times."""
+        self._unanswered.discard(len(self._world.stack))
+        if self._world.stack:
+            self._world.stack[-1].called_at = self._world.time
+
+    def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
+        self._world.check_alive("before a call")
+        with self._answered_or_not() as caller:
+            refusal = self._refusal_before(event_name, request)
+            if refusal is not None:
+                self._last_intercepted = request
+                return refusal
+            answer = self._take(request, event_name)
+            self._lose_answer(event_name)
+            caller.is_answered = True
+            # Set this last, because other requests were intercepted in between.
+            self._last_intercepted = request
+            return answer
+
+    @contextmanager
+    def _answered_or_not(self) -> Iterator[Invocation]:
+        """Record in the calling invocation whether its call was answered. If it wasn't, record the
+        time."""
+        caller = self._world.stack[-1] if self._world.stack else Invocation.none()
+        caller.is_answered = False
+        try:
+            yield caller
+        finally:
+            if not caller.is_answered:
+                caller.refused_at = self._world.time
+
+    def _refusal_before(self, event_name: str, request: Any) -> AWSResponse | None:
+        """Return a response that refuses a call before it lands, or None. May raise botocore's
+        error."""
+        world = self._world
+        if (fault := self._refusal_by_fault(event_name, request)) is not None:
+            return fault
+        # Most calls succeed, because otherwise no job would progress. Workers get most of the
+        # faults. For example, a worker freezes, is overtaken, and finds the row that its killed
+        # successor left.
+        working = bool(world.stack) and world.stack[-1].name == "worker"
+        kindness = (7 if len(world.stack) == 1 else 3) if working else 21
+        match world.chance("before a call", kindness + 3) - kindness:
+            case 0:
+                world.kill("before a call")
+            case 1 if len(world.stack) < 3:
+                world.freeze()
+            case 2:
+                world.figures["throttled"] += 1
+                return _refusal(event_name, 400)
+        return None
+
+    def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
+        """Return the refusal by which one of the world's faults ends a call, or None.
+
+        May raise botocore's error instead.
+        """
+        world = self._world
+        _, service, operation = event_name.split(".")
+        if len(world.stack) in self._unanswered:
+            raise world.storms.network_error(service, "does not answer")
+        if world.stack and world.fault(Fault.STORM, "a storm at a call", 60):
+            world.figures["storms"] += 1
+            world.storms.begin(world.chance, service)
+        status = world.storms.meet(service)
+        if status is not None:
+            world.figures["met a storm"] += 1
+            return _refusal(event_name, status)
+        if world.fault(Fault.NETWORK, "the network before", 60):
+            raise world.storms.network_error(
+                service,
+                ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
+            )
+        # Transactions are rarer than single writes, and conflict more easily.
+        odds = 4 if operation == "TransactWriteItems" else 40
+        if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
+            return _conflict(operation, request)
+        return None
+
+    def _lose_answer(self, event_name: str) -> None:
+        """Perhaps lose the answer of a call that has landed, either once or for each repetition."""
+        world = self._world
+        service = event_name.split(".")[1]
+        if world.fault(Fault.NO_ANSWER, "no answer", 80):
+            self._unanswered.add(len(world.stack))
+        elif not world.fault(Fault.NETWORK, "the network after", 60):
+            return
+        raise world.storms.network_error(service, "does not answer")
+
+    def _take(self, request: Any, event_name: str) -> AWSResponse:
+        """Let the call land, and return its answer."""
+        service = event_name.split(".")[1]
+        if service not in _SERVICES or service == "s3":
+            return answered_by_moto(event_name, request)
+        if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
+            call = json.loads(request.body)
+            self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
+            return _answer(200, {"MessageId": "m"})
+        if "DeleteMessage" in str(request.headers.get("X-Amz-Target", "")):
+            self._world.take_off_queue(json.loads(request.body)["ReceiptHandle"])
+            return _answer(200, {})
+        if str(request.url).endswith("/invocations"):
+            self._world.take_invoke(json.loads(request.body))
+            return _answer(202, None)
+        operation = event_name.split(".")[2]
+        if operation == "Query" and (result := self._lagging_result(request)) is not None:
+            return _answer(200, result)
+        if not moto_direct.knows(request):
+            return answered_by_moto(event_name, request)
+        status, body = moto_direct.answer(request)
+        if status == 200:
+            self._note_answered(operation, json.loads(request.body), body)
+        return _answer(status, body)
+
+    def _note_answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+        if operation == "Query":
+            self._world.on_query(call)
+        elif operation != "GetItem" and not self._note_repetition(call):
+            self._note_landed(operation, call, body)
+
+    def _note_repetition(self, call: dict[str, Any]) -> bool:
+        """Note a transaction's token. Return whether the call repeats a transaction that has
+        landed. Such a repetition changes nothing."""
+        token = call.get("ClientRequestToken")
+        has_landed = token in self._transactions
+        if token is not None:
+            self._transactions.add(token)
+        return has_landed
+
+    def _lagging_result(self, request: Any) -> Any:
+        """Return the result of a query of the due index, perhaps a recent earlier one.
+
+        Return None for other queries, and if the index doesn't lag in this world.
+        """
+        world, call = self._world, json.loads(request.body)
+        if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
+            return None
+        by_kind = {
+            k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()
+        }
+        shard, until = by_kind["S"], int(by_kind["N"])
+        then, until_then, found = self._index.get(shard, (0, 0, None))
+        recent = world.time - then <= _LAG and until_then <= until
+        if found is not None and recent and world.fault(Fault.INDEX_LAG, "the index lags", 4):
+            return found
+        _, found = moto_direct.answer(request)
+        self._index[shard] = (world.time, until, found)
+        return found
+
+    def _note_landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+        self._world.landed += 1
+        self._world.on_landed(operation, call)
+        if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
+            self._note_write(self._world.stack[-1], plain(body["Attributes"]))
+        if operation == "TransactWriteItems" and self._world.stack:
+            for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
+                # Skip other items, such as the slot that changes with the row.
+                if update["TableName"] == "jobs":
+                    row = moto_direct.row("jobs", update["Key"])
+                    self._note_write(self._world.stack[-1], row)
+
+    def _after_response(self, response: Any, **_: Any) -> int | None:
+        world = self._world
+        if response is None or response[0].status_code >= 300:
+            self._response_was_lost = False
+            return None
+        match world.chance("after a call", 24):
+            case 22:
+                world.kill("after a call")
+            case 23 if not self._response_was_lost:
+                world.figures["responses lost"] += 1
+                self._response_was_lost = True
+                return 0  # botocore repeats the call at once
+        self._response_was_lost = False
+        return None
+
+    def _note_write(self, invocation: Invocation, row: Row) -> None:
+        claimed = row["status"] == "running"  # otherwise the write parked the job
+        if invocation.name == "worker" and invocation.claim is None and claimed:
+            invocation.claim = row.get("claim_token")
+            self._world.claims[row["claim_token"]] = invocation
+        self._world.on_write(invocation, row)
+
+
+# moto's own method, before it is patched here.
+_STUBBER = BotocoreStubber.__call__
+
+
+def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
+    """Return moto's own answer to a request."""
+    return cast(AWSResponse, _STUBBER(botocore_stubber, event_name, request))
+
+
+def _choose_signer(event_name: str, **_: Any) -> Any:
+    """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would take
+    a tenth of the time."""
+    return None if ".s3." in event_name else UNSIGNED
+
+
+def _refusal(event_name: str, status: int) -> AWSResponse:
+    if ".s3." in event_name:
+        return AWSResponse("", 503, HTTPHeaders(), _Raw(_SLOW_DOWN))
+    kind = "ThrottlingException" if status == 400 else "InternalServerError"
+    return _answer(status, {"__type": kind, "message": "not now"})
+
+
+def _conflict(operation: str, request: Any) -> AWSResponse:
+    """Return the refusal of a write that conflicts with a transaction on the same item."""
+    if operation != "TransactWriteItems":
+        return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
+    others = len(json.loads(request.body)["TransactItems"]) - 1
+    conflict = {"Code": "TransactionConflict", "Message": "conflict"}
+    reasons = [{"Code": "None"}] * others + [conflict]
+    return _answer(
+        400,
+        {
+            "__type": "TransactionCanceledException",
+            "Message": f"Transaction cancelled: {[each['Code'] for each in reasons]}",
+            "CancellationReasons": reasons,
+        },
+    )
+
+
+def _answer(status: int, body: Any) -> AWSResponse:
+    text = b"" if body is None else dynamo_json_dump(body).encode()
+    return AWSResponse("", status, HTTPHeaders(), _Raw(text))
+
+
+class _Raw(io.BytesIO):
+    """The part of a urllib3 response that botocore reads."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()

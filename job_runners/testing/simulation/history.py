@@ -1,0 +1,435 @@
+"""One history: dispatch a few jobs into a hostile Lambda, and watch them until all have ended."""
+
+import random
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Set
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
+from unittest.mock import patch
+
+from job_runners import clock, runners
+from job_runners.aws import bucket
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.schedules import recurring
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.tick import timer
+from job_runners.engine.wire.messages import TaskMessage
+from job_runners.errors import DoNotRetry, JobRunnersError, RetryAfter, SendInDoubt
+from job_runners.runners.base import JobData
+from job_runners.store import blobs, job_request, steps
+from job_runners.store.job_request import Outcome
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import mocked_aws
+from job_runners.testing.moto_direct import Row
+from job_runners.testing.simulation import simulated_work
+from job_runners.testing.simulation.declared_queues import LIMITED
+from job_runners.testing.simulation.fault_injector import FaultInjector
+from job_runners.testing.simulation.faults import ALL, Fault, as_text, of_seed
+from job_runners.testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
+from job_runners.testing.simulation.operators import Operators
+from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+from job_runners.testing.simulation.schedule_people import CAMPAIGN
+from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
+from job_runners.testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
+from job_runners.testing.simulation.task_checker import TaskChecker
+from job_runners.work.running_job import RunningJob
+from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver
+
+_UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
+_MAX_REQUESTS = 12  # after this number of dispatches, working jobs dispatch no more unique jobs
+# Twice the skew, because two clocks decide whether a row has expired.
+_MAX_CLOCK_DIFFERENCE = 2 * SKEW
+_CONCURRENT = 4  # invocations that may run at the same time if queues have limits
+_MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
+
+
+@contextmanager
+def stage(**more_settings: str) -> Iterator[None]:
+    """Run an AWS for any number of histories, one after another, with these additional settings."""
+    environment = (
+        {"EXTENSIONS": "job_runners.testing.simulation.simulated_work"} | SETTINGS | more_settings
+    )
+    with (
+        mocked_aws(environment),
+        quietly(),
+        patch.object(timer, "MAX_UNCLAIMED", _MAX_UNCLAIMED),
+    ):
+        runners.get_job_runner()
+        yield
+
+
+def play_seed(
+    seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
+) -> Counter[str]:
+    """Play the history of a seed on the stage. Return its figures.
+
+    Raises Violation. Its message has the command that plays the history again, with the same
+    faults.
+    """
+    command = f"again: python -m job_runners.testing.chaos --seed {seed}"
+    if faults is not None:
+        command += f" --faults {shlex.quote(as_text(faults))}"
+    faults = of_seed(seed) if faults is None else faults
+    most_jobs = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
+    source = random.Random(seed)  # noqa: S311 - the same in every replay
+    try:
+        with History(lambda what, n: source.randrange(n), faults, world) as history:
+            for _ in range(most_jobs - 2 + history.choose("jobs", 3)):
+                history.dispatch()
+            for _ in range(history.choose("tasks", 3)):
+                history.dispatch_task()
+            for _ in range(history.choose("steps", 20) + (20 if history.recurs else 0)):
+                history.world.step()
+            return history.end()
+    except Violation as broken:
+        raise Violation(f"{broken}\n{command}", broken.figures) from broken
+
+
+def figures_text(figures: Counter[str]) -> str:
+    """Return figures as text. The most important ones come last, even if they are zero."""
+    counted = ("lost", "doubled", "tasks lost")
+    names = [*sorted(figures.keys() - set(counted)), *counted]
+    return ", ".join(f"{name}: {figures[name]:,}" for name in names)
+
+
+class History:
+    """The jobs of one history, their work, and the checkers. It runs inside its with statement."""
+
+    def __init__(
+        self,
+        choose: Choose,
+        faults: Set[Fault] = ALL,
+        world: type[SimulatedLambda] = SimulatedLambda,
+    ) -> None:
+        self.choose = choose
+        self.world = world(choose, worker_timeout=60, faults=faults)
+        self.checker = InvariantChecker(self.world, JOBS)
+        attempts = {
+            name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
+        }
+        self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
+        # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
+        # campaign.
+        self.payloads: dict[str | None, list[Steps]] = {}
+        self._has_limits = Fault.LIMITS in faults
+        self._has_unique = Fault.UNIQUE in faults
+        self.recurs = Fault.SCHEDULES in faults
+        schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
+        self.people = Operators(
+            self.world, self._ask_again, self._another_payload, self.dispatch, schedule_payloads
+        )
+        # The steps taken, by the job, the number of its restarts, and its payload.
+        self.done: dict[tuple[str, int, str], list[int]] = {}
+        # By request: the ids of its jobs. Each request must create only one job.
+        self.ids: dict[str, set[str]] = {}
+        self.asked: list[JobData] = []  # requests with an idempotency key
+        # By lot (the key of unique work): the first payload of the jobs that replace others.
+        self.asked_first: dict[str, Steps] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        simulated_work.enter(self)
+        self._stack.callback(sweep)
+        self._stack.enter_context(self.world.running())
+        self._stack.enter_context(FaultInjector(self.world).standing())
+        self._stack.enter_context(same_chances())
+        if self._has_limits:
+            self._stack.callback(self.world.queues.deploy, {})
+            self.world.queues.deploy_any()
+        if self.recurs:
+            self.people.schedules.put()
+        else:  # without schedules, a seed plays the history that it played before they existed
+            self._stack.enter_context(
+                patch.object(recurring, "start_due", lambda *_, **__: Counter())
+            )
+        self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
+        self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def dispatch(self) -> None:
+        """Dispatch a job through the API, which may be killed between the save and the send."""
+        payload = Steps(
+            ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
+            steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
+            seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
+            checkpoints=self.choose("checkpoints", 4) < 3,
+            named=self.choose("named steps", 3) == 2,
+            turns=self._has_limits and self.choose("turns", 6) == 5,
+        )
+        campaign = str(len(self.payloads))
+        job_type = ("hostile_once", "hostile_again")[self.choose("tagged", 2)]
+        if self._has_unique:
+            job_type, payload = self._perhaps_unique(job_type, payload)
+        self.payloads[campaign] = [payload]
+        data = JobData(
+            job_type=job_type,
+            campaign_id=campaign,
+            payload=payload.model_dump(),
+            delay=(0, 0, *((0, 0, 30) if self._has_limits else (30, 700, 2000)))[
+                self.choose("delay", 5)
+            ],
+            idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
+            **self._queue_fields(),
+        )
+        times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
+        if data.idempotency_key:
+            self.asked.append(data)
+        for _ in range(times):
+            self.world.invoke("api", lambda: self._accept(data))
+
+    def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
+        """Choose whether a job is unique, and return its type and payload.
+
+        In some histories all jobs that replace others have the same payload. Then only the campaign
+        distinguishes the requests.
+        """
+        number = self.choose("which is unique", 5)
+        if number >= len(_UNIQUE_TYPES):
+            return job_type, payload
+        lot = ("a", "b")[self.choose("lot", 4) // 3]
+        payload, job_type = payload.model_copy(update={"lot": lot}), _UNIQUE_TYPES[number]
+        if job_type == "hostile_replaced":
+            first = self.asked_first.setdefault(lot, payload)
+            payload = first if first.named else payload
+        return job_type, payload
+
+    def _queue_fields(self) -> dict[str, Any]:
+        """Choose a job's queue and organization. Return no fields if queues have no limits."""
+        if not self._has_limits:
+            return {}
+        return {
+            "queue_name": (LIMITED, None)[self.choose("queue", 8) // 7],
+            "organization_id": ("acme", "umbrella")[self.choose("organization", 2)],
+        }
+
+    def _ask_again(self) -> None:
+        """Repeat an earlier request that had an idempotency key.
+
+        If the request was answered and its job has expired, use its key for another request
+        instead.
+        """
+        if not self.asked:
+            return
+        number = self.choose("which request", len(self.asked))
+        data = self.asked[number]
+        ids = self.ids.get(f"request {data.idempotency_key}", set())
+        rows = [row for row in self._rows() if row["id"] in ids]
+        if ids and all(self._expires_at(row) <= self.world.time for row in rows):
+            campaign = str(len(self.payloads))
+            payload = Steps(steps=1 + self.choose("steps of the other", 3), named=True)
+            self.payloads[campaign] = [payload]
+            data = data.model_copy(
+                update={
+                    "job_type": ("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+                    "campaign_id": campaign,
+                    "payload": payload.model_dump(),
+                }
+            )
+            self.asked[number] = data
+        self.world.invoke("api", lambda: self._accept(data))
+
+    def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
+        """Return another payload for a job that is retried by hand."""
+        payloads = self.payloads[row.campaign_id]
+        payloads.append(Steps(steps=2 + len(payloads), named=True))
+        return payloads[-1].model_dump()
+
+    def _accept(self, data: JobData) -> None:
+        row = runners.get_job_runner().dispatch_job(data)
+        job_id = row.id
+        if job_id not in self.checker.deleted:
+            self.checker.accepted.add(job_id)
+        if self.checker.unique and row.duplicate is not None:
+            self.world.figures[f"unique jobs {row.duplicate.outcome}"] += 1
+            if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
+                self.checker.unique.accepted(job_id, str(data.campaign_id))
+        if data.idempotency_key:
+            self._check_is_one_job(f"request {data.idempotency_key}", job_id)
+
+    def _check_is_one_job(self, what: str, job_id: str) -> None:
+        if self._has_unique:  # a request may return another job, but only while that job exists
+            there = {row["id"] for row in self._rows() if not self._has_expired(row)}
+            self.ids[what] = self.ids.get(what, set()) & there
+        if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
+            self.checker.broken(f"{what} is more than one job")
+        self.ids[what].add(job_id)
+
+    def _has_expired(self, row: Row) -> bool:
+        return self._expires_at(row) <= self.world.time + _MAX_CLOCK_DIFFERENCE
+
+    def _expires_at(self, row: Row) -> int:
+        return int(row.get("expires_at", 10**12) * clock.SECOND)
+
+    def dispatch_task(self) -> None:
+        """Dispatch a task through the API, and check that it was sent before the API answers."""
+        name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
+        payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
+        self.world.invoke("api", lambda: self._accept_task(name, payload))
+
+    def _accept_task(self, name: str, payload: dict[str, Any]) -> None:
+        before = len(self.tasks.accepted)
+        runners.get_job_runner().dispatch_task(name, payload)
+        if len(self.tasks.accepted) == before:
+            self.checker.broken(f"the task {name} was accepted and not sent")
+
+    def end(self) -> Counter[str]:
+        """Let the world rest until every job has ended. Return the figures. Raises Violation."""
+        self.world.rest(self._unfinished, first=self._end_pauses_and_schedules)
+        rows = self._rows()
+        self.checker.check_ended(rows)
+        self.tasks.check_ended()
+        figures = self.world.figures
+        for row in rows:
+            self._check_work(row)
+            figures[row["status"]] += 1
+        figures["jobs"] = len(self.checker.accepted)
+        figures["tasks"] = len(self.tasks.accepted)
+        figures["tasks lost"] = len(self.tasks.lost)
+        figures["rescues"] = self.checker.settled
+        figures["lost"] = len(self.checker.lost)
+        figures["doubled"] = len(self.checker.doubled)
+        if self.checker.violations:
+            raise Violation(self.checker.violations[0], figures)
+        return figures
+
+    def _end_pauses_and_schedules(self) -> None:
+        """End all pauses, check that no due occurrence is left, and then delete all schedules."""
+        self.people.resume_all()
+        if self.checker.schedules is None:
+            return
+        self.people.schedules.resume_all()
+        for _ in range(3):
+            self.world.time += 11 * clock.MINUTE
+            self.world.tick()
+        self.checker.schedules.check_up_to_date()
+        self.people.schedules.delete_all()
+
+    def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
+        """Do the work of a job in this history, and return its result."""
+        self.checker.started(job.id, job.attempt, job.leg)
+        if payload not in (*self.payloads[job.campaign_id], CHILD):
+            self.checker.broken(f"the payload of job {job.id} has changed")
+        if self.checker.unique and payload != CHILD and job.cursor is None:
+            self.checker.unique.begins(job.id, job.campaign_id)
+        key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
+        done = self.done.setdefault(key, [])
+        for step in range(job.cursor or 0, payload.steps):
+            self.world.spend(payload.seconds)
+            self._end_if_time_is_over(job)
+            self.people.perhaps_cancel(job.id)
+            self._let_others_run()
+            self._perhaps_fail("a step", 40, job.id)
+            if payload.named:
+                self._take_named_step(job, step)
+            # This can't wait until the end of the history. By then a job of the other type may have
+            # the same id.
+            if step in done and job.attempt == 1 and job.last_attempt:
+                self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
+            done.append(step)
+            self._end_if_time_is_over(job)
+            if payload.checkpoints:
+                try:
+                    checkpoint = job.next_turn if payload.turns else job.checkpoint
+                    checkpoint(step + 1, progress=100 * step / payload.steps)
+                except (LegOver, Paused, TurnOver):
+                    self.checker.leg_ended(job.id)
+                    raise
+        self.checker.returned(job.id)
+        return payload.model_dump()
+
+    def _end_if_time_is_over(self, job: RunningJob) -> None:
+        """End the job as the alarm would. The alarm itself is off, because it counts real time."""
+        if job.time_left() == 0:
+            self.checker.excused(job.id)
+            raise TimeOver
+
+    def _let_others_run(self) -> None:
+        """Perhaps let other invocations run while this job works, and dispatch another unique
+        job."""
+        has_capacity = len(self.world.stack) <= _CONCURRENT and not self.world.resting
+        if self._has_limits and has_capacity:
+            for _ in range(self.choose("others go on", 4) - 1):
+                self.world.step()
+            self.world.check_alive("next to others")
+        wanted = self._has_unique and len(self.payloads) < _MAX_REQUESTS
+        if wanted and self.choose("the same is asked for", 4) == 3:
+            self.dispatch()
+            self.world.check_alive("next to others")
+
+    def _take_named_step(self, job: RunningJob, step: int) -> None:
+        try:
+            self._run_named_step(job, step)
+        except (*AWS_ERRORS, JobRunnersError):
+            self.checker.excused(job.id)  # the job may fail because its step couldn't be saved
+            raise
+
+    def _run_named_step(self, job: RunningJob, step: int) -> None:
+        def effect() -> int:
+            # An overtaken worker has lost its claim, and doesn't learn that the step was taken.
+            if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
+                self.checker.broken(f"step {step} of job {job.id} was taken again")
+            self.world.spend(1)
+            return step
+
+        if job.step(str(step), effect) != step:
+            self.checker.broken(f"step {step} of job {job.id} has another result")
+        if step == 0:
+            child_type = "hostile_unique" if self._has_unique else "hostile_once"
+            child = job.dispatch(child_type, CHILD, key="child")
+            self._check_is_one_job(f"the child of {job._row.work_id}", child)
+            self.world.figures["children"] += 1
+
+    def run_errand(self, payload: Errand) -> None:
+        """Do the work of a task in this history."""
+        task_id = self.world.stack[-1].message["id"]
+        self.tasks.ran(task_id)
+        self.world.spend(payload.seconds)
+        bucket.put_bytes(f"errands/{task_id}", b"done")
+        self._perhaps_fail("an errand", 10)
+        self.tasks.done[task_id] += 1
+
+    def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
+        self.tasks.failed[message.id] += 1
+
+    def _task_in_doubt(self, error: SendInDoubt) -> None:
+        """Count a task as failed if it is unknown whether its next attempt was sent."""
+        self.tasks.failed[error.what.split()[1]] += 1
+
+    def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
+        if self.world.resting:
+            return
+        luck = n - self.choose(what, n)
+        if job_id and luck <= 3:
+            self.checker.excused(job_id)
+        match luck:
+            case 3:
+                raise ValueError("no luck")
+            case 2:
+                raise RetryAfter(self.choose("asked to wait", 3) * 700.0)
+            case 1:
+                raise DoNotRetry("hopeless")
+
+    def _check_work(self, row: Row) -> None:
+        """Check that a job that succeeded took every step, and that its result is the one it
+        returned."""
+        runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
+        if row["status"] == "succeeded":
+            result = blobs.get(row.get("result"), row.get("result_key"))
+            asked = [*self.payloads[row["campaign_id"]], CHILD]
+            if result not in [payload.model_dump() for payload in asked]:
+                self.checker.broken(f"the result of job {row['id']} is not what it returned")
+            wanted = Steps(**result).model_dump_json()
+            done = [step for (_, what), run in runs.items() if what == wanted for step in run]
+            if set(done) != set(range(result["steps"])):
+                self.checker.broken(f"job {row['id']} succeeded without taking every step: {done}")
+
+    def _rows(self) -> list[Row]:
+        return moto_direct.rows("jobs")
+
+    def _unfinished(self) -> list[int]:
+        rows = [row for row in self._rows() if row["status"] not in FINISHED]
+        return [row.get("due_at", self.world.time) for row in rows]

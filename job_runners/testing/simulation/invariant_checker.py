@@ -1,0 +1,355 @@
+"""Watch every write to a JobRequest, and every start of a job, and report broken promises."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from job_runners import clock
+from job_runners.settings import settings
+from job_runners.store.pauses import CACHED
+from job_runners.store.verbs import CLAIM_TOLERANCE
+from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.simulation.deploys import Version
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.invocation import WELL, Invocation
+from job_runners.testing.simulation.line_checker import LineChecker
+from job_runners.testing.simulation.operators import Pauses
+from job_runners.testing.simulation.schedule_checker import ScheduleChecker
+from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from job_runners.testing.simulation.time_to_live import TimeToLive
+from job_runners.testing.simulation.unique_checker import UniqueChecker
+from job_runners.work import Job
+
+FINISHED = ("succeeded", "failed", "cancelled")
+# Errors with which the engine itself fails jobs that no worker could start, or that never end.
+_ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
+# How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
+# call.
+_GIVES_UP_OUTCOME = 6 * clock.SECOND  # while it writes a job's outcome
+_GIVES_UP_RETURN = 21 * clock.SECOND  # while it returns a job that it has not started
+_GIVES_UP_WAITING = 11 * clock.SECOND  # while a job's own call waits for an answer
+_WAITING = ("scheduled", "waiting", "queued", "retryable")
+
+
+class Violation(AssertionError):
+    """A promise was broken, in a history with these figures."""
+
+    def __init__(self, promise: str, figures: Counter[str]) -> None:
+        super().__init__(promise)
+        self.figures = figures
+
+
+class InvariantChecker:
+    """What is known about each job from the writes to its row, its messages and its function."""
+
+    def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
+        self._world = world
+        self._max_legs = {name: job.max_legs for name, job in jobs.items()}
+        self.rows: dict[str, Row] = {}
+        self.settled = 0  # jobs settled by the timer or by a failure record
+        self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
+        self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
+        self.lost: set[str] = set()  # accepted jobs without an outcome at the end of the history
+        # By job: the attempt and leg that started last, if they have not ended.
+        self._open_legs: dict[str, tuple[int, int]] = {}
+        self.violations: list[str] = []
+        self.deleted: set[str] = set()  # jobs deleted by operators
+        # By job: how often it started over, for example after a retry by an operator.
+        self.runs: Counter[str] = Counter()
+        self._pauses = Pauses(world)
+        # By job: the number of changes of its status. Each is a reason to send messages.
+        self._reasons: Counter[str] = Counter()
+        # By job: the invocations that have claimed it since it last started over.
+        self._claimers: dict[str, list[Invocation]] = {}
+        # Jobs that may fail, because their function was made to fail.
+        self._excused: set[str] = set()
+        # By job: the invocation in which its function returned.
+        self._returned: dict[str, Invocation] = {}
+        self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
+        self.schedules = (
+            ScheduleChecker(world, self.broken, self.rows, self.runs)
+            if Fault.SCHEDULES in world.faults
+            else None
+        )
+        with_unique = Fault.UNIQUE in world.faults
+        self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
+        self._time_to_live = TimeToLive(world, self.broken)
+        world.expire_items = self._expire_items
+        world.on_write = self.saw
+        world.on_landed = self._note_landed
+        world.on_end = self._check_ended_invocation
+
+    def broken(self, promise: str) -> None:
+        """Record a broken promise. An error isn't raised, because the code under test might catch
+        it."""
+        self.violations.append(promise)
+
+    # --- reported by the job itself ---------------------------------------------------------------
+
+    def started(self, job_id: str, attempt: int, leg: int) -> None:
+        """Check that a leg may start.
+
+        If the leg before it has not ended properly, the new one must belong to another attempt.
+        Only jobs with a retry policy have another attempt.
+        """
+        if self._world.stack[-1].zombie and not self.has_claim(job_id):
+            return  # it was frozen and has lost its claim, so it can't write to the row any more
+        last = self._open_legs.get(job_id)
+        if last is not None and last[0] >= attempt:
+            if self.rows[job_id]["max_attempts"] == 1:
+                self.doubled.add(job_id)
+            self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
+        self._open_legs[job_id] = (attempt, leg)
+
+    def has_claim(self, job_id: str) -> bool:
+        """Return whether the current invocation has the claim of the job."""
+        claim = self._world.stack[-1].claim
+        return self.rows.get(job_id, {}).get("claim_token") == claim
+
+    def leg_ended(self, job_id: str) -> None:
+        """Note that a leg has ended, so that the next one can start."""
+        self._open_legs.pop(job_id)
+
+    def excused(self, job_id: str) -> None:
+        """Note that a job may fail, because its function was made to fail or ran out of time."""
+        self._excused.add(job_id)
+
+    def returned(self, job_id: str) -> None:
+        """Note that the function of a job has returned."""
+        self._returned[job_id] = self._world.stack[-1]
+
+    def _check_ended_invocation(self, invocation: Invocation) -> None:
+        """Check that a worker that was not killed has recorded the outcome of its job.
+
+        The only exception is a worker whose calls got no answer until it ended.
+        """
+        if self._lines:
+            self._lines.ended(invocation)
+        left = invocation.deadline - self._world.time
+        # If a call got no answer after this time, the worker gave up. A later call, such as one
+        # about a line, may have been answered.
+        gave_up_at = invocation.deadline - _GIVES_UP_RETURN
+        invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
+        had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
+        for job_id, returned_in in [*self._returned.items()]:
+            if returned_in is not invocation:
+                continue
+            del self._returned[job_id]
+            row = self.rows.get(job_id, {})
+            has_claim = row.get("status") == "running" and row["claim_token"] == invocation.claim
+            if has_claim and had_chance and not self._is_gone(invocation):
+                how = invocation.ended
+                self.broken(f"job {job_id} returned, and its worker left it running: {how}")
+
+    def _is_gone(self, invocation: Invocation) -> bool:
+        """Return whether an invocation was killed, or frozen until its time was over."""
+        late = invocation.ended is None and self._world.time >= invocation.deadline
+        return invocation.dead or invocation.zombie or late
+
+    # --- read from the table ----------------------------------------------------------------------
+
+    def saw(self, invocation: Invocation, after: Row) -> None:
+        """Check that a write that has landed on a job's row is permitted."""
+        before = self.rows.get(after["id"])
+        self.rows[after["id"]] = after
+        self._check_row(after)
+        if before is not None:
+            self._check_change(invocation, before, after)
+            if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
+                self._check_failed(invocation, after)
+
+    def _note_landed(self, operation: str, call: Row) -> None:
+        """Note a call that has landed. Updates of jobs' rows are passed to `saw` as well."""
+        if self._lines:
+            self._lines.landed(operation, call)
+        if self.schedules:
+            self.schedules.landed(operation, call)
+        if self.unique:
+            self.unique.landed(operation, call)
+        for each in call.get("TransactItems", ()):
+            if "Put" in each:
+                self._note_landed("PutItem", each["Put"])
+        if operation == "PutItem" and call["TableName"] == "jobs":
+            self._note_saved(plain(call["Item"]))
+        elif operation == "DeleteItem" and call["TableName"] == "jobs":
+            self._note_deleted(call["Key"]["id"]["S"])
+        elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
+            self._pauses.saw(plain(call["Item"]))
+
+    def _expire_items(self) -> None:
+        for table, key in self._time_to_live.sweep():
+            self._note_landed("DeleteItem", {"TableName": table, "Key": key})
+
+    def _note_saved(self, row: Row) -> None:
+        self.deleted.discard(row["id"])
+        if (before := self.rows.get(row["id"])) is not None:
+            if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
+                self.broken(f"job {row['id']} was overwritten while it was {before['status']}")
+            self._forget_last_run(row["id"])
+        self.rows[row["id"]] = row
+
+    def _note_deleted(self, job_id: str) -> None:
+        if (status := self.rows[job_id]["status"]) not in FINISHED:
+            self.broken(f"job {job_id} was deleted while it was {status}")
+        self.deleted.add(job_id)
+        del self.rows[job_id]
+        self._forget_last_run(job_id)  # a new job may get this id
+
+    def check_ended(self, rows: list[Row]) -> None:
+        """Check at the end that every job has its outcome, and that it was not sent too often."""
+        self.accepted |= {row["id"] for row in rows}
+        ended = {row["id"] for row in rows if row["status"] in FINISHED}
+        self.lost = self.accepted - ended - self.deleted
+        for row in rows:
+            job = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
+            if row["status"] not in FINISHED:
+                self.broken(f"{job} was accepted and never ended: lost")
+            sends = self._world.sent[row["id"]]
+            if sends > 20 + 4 * self._reasons[row["id"]]:
+                self.broken(f"{job} was sent {sends} times")
+        if self._lines:
+            self._lines.check_ended()
+        if self.unique:
+            self.unique.check_ended()
+        for job_id in self.lost - {row["id"] for row in rows}:
+            self.broken(f"job {job_id} was accepted and is gone: lost")
+
+    def _forget_last_run(self, job_id: str) -> None:
+        self.runs[job_id] += 1
+        self._open_legs.pop(job_id, None)
+        self._claimers.pop(job_id, None)
+        self._excused.discard(job_id)
+
+    def _check_row(self, row: Row) -> None:
+        job = f"job {row['id']}"
+        if row["status"] not in FINISHED and "due_at" not in row:
+            self.broken(f"{job} is {row['status']} and not due: stranded")
+        if row["status"] in FINISHED and "due_at" in row:
+            self.broken(f"{job} is {row['status']} and still due")
+        if settings().max_unfinished_jobs:
+            counted = "unfinished_organization" in row
+            if counted == (row["status"] in FINISHED):
+                self.broken(f"{job} is {row['status']}; counted toward its quota: {counted}")
+        if row["legs"] > self._max_legs[row["job_type"]]:
+            self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
+        if row["attempt"] > row["max_attempts"]:
+            self.broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
+
+    def _check_change(self, invocation: Invocation, before: Row, after: Row) -> None:
+        job = f"{invocation.name} on job {after['id']}"
+        change = (before["status"], after["status"])
+        if change[0] != change[1]:
+            self._reasons[after["id"]] += 1
+        if before["status"] in FINISHED:
+            self._check_change_of_finished(job, invocation, before, after)
+            return
+        if after.get("restarts") != before.get("restarts"):  # another payload replaced it
+            self._forget_last_run(after["id"])
+        elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
+            self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
+        if before.get("cancel_requested") and after["status"] in _WAITING:
+            self.broken(f"{job}: {change} after it was cancelled")
+        if before["status"] == "running":
+            self._check_change_of_running(job, invocation, before, after)
+        elif after["status"] == "running":
+            self._check_claim(job, invocation, before)
+        elif change[0] != change[1]:
+            can_move = before.get("unique_key") is not None and before["legs"] == 0
+            if not (can_move and after["status"] in ("queued", "scheduled")):
+                self._check_without_claim(job, invocation, *change)
+
+    def _check_change_of_finished(
+        self, job: str, invocation: Invocation, before: Row, after: Row
+    ) -> None:
+        """Check that an outcome is final, unless an operator retries the job."""
+        change = (before["status"], after["status"])
+        may_be = (("failed", "queued"), ("cancelled", "queued"))
+        if invocation.name != "api" or change not in may_be:
+            self.broken(f"{job}: {change} after its outcome")
+        self._forget_last_run(after["id"])
+
+    def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
+        early = before.get("run_at", 0) - self._world.now()
+        if before["status"] in ("retryable", "scheduled") and early > CLAIM_TOLERANCE:
+            self.broken(f"{job}: claimed {early} ms before its time")
+        self._claimers.setdefault(before["id"], []).append(invocation)
+        if before["status"] == "waiting":
+            self.broken(f"{job}: claimed while it was parked")
+        # Compare with the start of the invocation. If the invocation freezes before its claim, it
+        # doesn't learn of a pause that began after its start.
+        paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
+        if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
+            self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
+
+    def _check_failed(self, invocation: Invocation, row: Row) -> None:
+        """Check that a job without a retry policy failed for a valid reason. It isn't tried
+        again."""
+        error = json.loads(row["error"])
+        claimers = self._claimers.get(row["id"], [])
+        if row["id"] in self._excused or error["kind"] in _ENGINE_ERRORS:
+            return
+        if any(self._is_gone(each) or each.no_chance for each in claimers):
+            return
+        waited_until = invocation.deadline - _GIVES_UP_WAITING
+        if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
+            return  # a service didn't answer, and the job waited for it until its time was over
+        if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
+            return
+        if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
+            return  # after the job had started, no worker could load it for a day
+        if self._has_record_of_killed(invocation):
+            return
+        why = f"{error['kind']}: {error['message']}"
+        self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
+
+    def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
+        """Return whether a version that refuses the payload waited an hour for another version."""
+        is_other = invocation.version is Version.OTHER_MODEL
+        return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
+
+    def _waited(self, row: Row) -> int:
+        """Return the milliseconds since the job could first have started."""
+        could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
+        return self._world.time - int(could_run_at)
+
+    def _check_without_claim(
+        self, job: str, invocation: Invocation, before: str, after: str
+    ) -> None:
+        parked = before != "waiting" and after == "waiting"
+        self._world.figures["held back"] += parked
+        admitted = before == "waiting" and after == "queued"
+        cancelled = after == "cancelled" and invocation.name == "api"
+        if not (parked or admitted or cancelled or after == "failed"):
+            self.broken(f"{job}: {(before, after)} without a claim")
+
+    def _check_change_of_running(
+        self, job: str, invocation: Invocation, before: Row, after: Row
+    ) -> None:
+        token = before["claim_token"]
+        if after["claim_token"] != token:
+            self.broken(f"{job}: claimed while it was running")
+        if after["status"] == "cancelled" and not before.get("cancel_requested"):
+            self.broken(f"{job}: canceled without a request")
+        if invocation.name == "worker" and invocation.claim != token:
+            self.broken(f"{job}: written by a worker without its claim")
+        if invocation.name != "worker" and after["status"] != "running":
+            self._check_settled(job, invocation, self._world.claims[token])
+
+    def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
+        """Check that a job was settled for its claimer only if the claimer was killed or failed."""
+        self.settled += 1
+        if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
+            self.broken(f"{job}: its worker ended well and left it running")
+        alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
+        if invocation.name == "timer" and alive:
+            self.broken(f"{job}: rescued from a worker that is alive")
+        if invocation.name == "failures" and alive and not self._has_record_of_killed(invocation):
+            self.broken(f"{job}: settled by a failure record while its worker is alive")
+
+    def _has_record_of_killed(self, invocation: Invocation) -> bool:
+        """Return whether an invocation handles the failure record of one that was killed.
+
+        The record may also be that of a duplicate that was killed before its claim. The two can't
+        be distinguished.
+        """
+        return invocation.cause is not None and invocation.cause.dead

@@ -1,0 +1,391 @@
+"""Watch the lines of queues with limits, and report broken promises about slots, starts and
+entries."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from job_runners.store.lines import ADMISSION_LEAD
+from job_runners.testing import moto_direct
+from job_runners.testing.moto_direct import Row
+from job_runners.testing.simulation.active_limits import ActiveLimits, Believed
+from job_runners.testing.simulation.declared_queues import LIMITED
+from job_runners.testing.simulation.deploys import Version
+from job_runners.testing.simulation.invocation import WELL, Invocation, Look
+from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from job_runners.work import Rate
+
+_MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
+
+
+@dataclass
+class _Start:
+    """One start that counts against a rate, decided between the times `began` and `written`.
+
+    `rate` is None if no rate applied, or if several may have applied.
+    """
+
+    began: int
+    written: int
+    rate: Rate | None
+
+
+class LineChecker:
+    """The items of each line, its jobs, and the reads before each write, as seen from outside."""
+
+    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+        self._world = world
+        self._broken = broken
+        self._rows: dict[str, Row] = {}
+        self._items: dict[tuple[str, str], Row] = {}
+        self._limits = ActiveLimits(world)
+        # By line: the starts that were paid for, by jobs that were admitted or claimed.
+        self._payments: dict[str, list[_Start]] = {}
+        self._starts: dict[str, list[_Start]] = {}  # by line: the starts of claimed jobs
+        self._paid: set[str] = set()  # jobs that have paid for a start and may still use it
+        # By line and waiting group (an organization): the groups admitted while it waited.
+        self._admitted_past: dict[tuple[str, str], list[str]] = {}
+        # By line: the last write that freed a slot, parked or admitted a job, and its invocation.
+        self._moved: dict[str, tuple[int, Invocation]] = {}
+        # By line: the timer run that processed a job waiting there.
+        self._seen_by_timer: dict[str, Invocation] = {}
+        self._last_write: dict[str, int] = {}  # by line: the last write of one of its items
+        self._has_read_payload = False  # whether the writer read a payload to find the job's line
+        world.on_query = self.looked
+
+    # --- reported by the world --------------------------------------------------------------------
+
+    def looked(self, call: Row) -> None:
+        """Note the entries of a line if this call is the first of a read of the line."""
+        pk, sk = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
+        line = str(pk.get("S"))
+        is_first = line.startswith("line#") and sk == {"S": "rate"}
+        if is_first and "ExclusiveStartKey" not in call and self._world.stack:
+            invocation = self._world.stack[-1]
+            invocation.looks[line] = Look(invocation.called_at, self._entries(line))
+
+    def landed(self, operation: str, call: Row) -> None:
+        """Check a write, or a transaction, that has landed."""
+        written = [*_written(operation, call)]
+        rows = {key["id"]["S"] for table, key in written if table == "jobs"}
+        items = {(k["pk"]["S"], k["sk"]["S"]) for table, k in written if table == "coordination"}
+        before_rows = {job_id: self._rows.get(job_id, {}) for job_id in rows}
+        before_items = {key: self._items.get(key, {}) for key in items}
+        for job_id in rows:
+            self._rows[job_id] = _item("jobs", {"id": job_id})
+        for pk, sk in items:
+            self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
+            self._limits.wrote(pk, sk, before_items[pk, sk], self._items[pk, sk])
+        self._has_read_payload = any(
+            row and not row.get("queue_key") for row in before_rows.values()
+        )
+        for key, before in before_items.items():
+            if key[0].startswith("line#"):
+                self._last_write[key[0]] = self._world.landed
+                self._check_item(key, before, rows)
+        for job_id, before in before_rows.items():
+            self._check_row(before, self._rows[job_id])
+
+    def ended(self, invocation: Invocation) -> None:
+        """Check that an invocation leaves no job waiting if every process must know of free
+        capacity.
+
+        The check applies to:
+
+        - an invocation that freed a slot, parked a job or admitted a job
+        - an invocation that handled the failure record of a killed invocation
+        - the timer
+        """
+        undisturbed = invocation.ended == WELL and not invocation.refused_at
+        if not undisturbed or invocation.zombie or self._world.stack:
+            return
+        for line, (number, moved_by) in self._moved.items():
+            since_it_began = number > invocation.number
+            if invocation.name == "failures" and invocation.cause is not None:
+                is_responsible = self._line_of_message(invocation) == line and not since_it_began
+            else:
+                is_responsible = self._seen_by_timer.get(line) is invocation and not since_it_began
+            if (moved_by is invocation or is_responsible) and self._has_known_capacity(
+                line, invocation
+            ):
+                first = self._entries(line)[0]
+                self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
+        if invocation.name == "timer":
+            self._check_swept(invocation)
+
+    def _check_swept(self, invocation: Invocation) -> None:
+        """Check that the first timer run after a sweep leaves no job waiting while there is
+        capacity.
+
+        It checks only capacity that was there when the sweep was requested. The promise holds even
+        if the process that began the sweep was killed.
+        """
+        request_number = self._limits.swept_since(invocation)
+        if request_number is None:
+            return
+        for line in {line for line, sk in self._items if sk.startswith("wait#")}:
+            is_unchanged = self._last_write[line] < request_number
+            if is_unchanged and self._has_known_capacity(line, invocation):
+                first = self._entries(line)[0]
+                self._broken(f"the sweep has left {first} waiting in {line} with capacity")
+
+    def check_ended(self) -> None:
+        """Check at the end that no slot is held and no job waits."""
+        for (line, sk), item in self._items.items():
+            if line.startswith("line#") and sk.startswith("wait#") and item:
+                self._broken(f"{sk} still waits in {line}")
+            if line.startswith("line#") and "holder" in item:
+                self._broken(f"{sk} of {line} is still held by {item['holder']}: it leaked")
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def _check_row(self, before: Row, after: Row) -> None:
+        if not after:  # deleted
+            return
+        job, status = f"job {after['id']} ({after['status']})", after["status"]
+        if before.get("slot") is not None:
+            self._check_slot(job, {**after, "slot": before["slot"]}, after)
+        if after.get("slot") is not None:
+            self._check_slot(job, after, after)
+            if status not in _MAY_HOLD_SLOT:
+                self._broken(f"{job} holds slot {after['slot']}")
+        if after.get("admitted_at") is not None and status != "queued":
+            self._broken(f"{job} is admitted, but not queued")
+        self._check_entry(job, before, after)
+        if status not in _MAY_HOLD_SLOT:
+            self._paid.discard(after["id"])
+        self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
+        invocation = self._world.stack[-1]
+        self._note_move(before, after, invocation)
+        is_claimed = status == "running" != before.get("status")
+        # A job whose payload is replaced also leaves its line, but isn't admitted. It then joins a
+        # line as a new job does.
+        is_replaced = after.get("replaced_by") != before.get("replaced_by")
+        left_line = str(before.get("held_by")).startswith("line#")
+        is_admitted = status == "queued" and left_line and not is_replaced
+        if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
+            self._check_start(job, before, after)
+        if is_claimed and (before.get("starts_under_rate") or after.get("starts_under_rate")):
+            self._check_start_time(after)
+        if is_admitted:
+            self._moved[before["held_by"]] = (self._world.landed, invocation)
+            self._check_turn(job, before, after)
+
+    def _note_move(self, before: Row, after: Row, invocation: Invocation) -> None:
+        """Note a write that frees a slot or parks a job. Its writer must admit waiting jobs."""
+        in_line = after.get("wait_key") is not None
+        line = str(after["held_by"]) if in_line else _line_of(after)
+        parks = in_line and after["wait_key"] != before.get("wait_key")
+        frees = before.get("slot") is not None and after["status"] not in _MAY_HOLD_SLOT
+        if parks or frees:
+            self._moved[line] = (self._world.landed, invocation)
+        elif in_line and invocation.name == "timer":
+            self._seen_by_timer[line] = invocation
+
+    def _check_slot(self, job: str, named: Row, after: Row) -> None:
+        """Check that the row names the slot if and only if the slot names the job."""
+        line, number = _line_of(after), named["slot"]
+        holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
+        if after.get("slot") == number and holder != after["id"]:
+            self._broken(f"{job} names slot {number} of {line}, which {holder} has")
+        if after.get("slot") != number and holder == after["id"]:
+            self._broken(f"{job} does not name slot {number} of {line}, which it has: it leaked")
+
+    def _check_entry(self, job: str, before: Row, after: Row) -> None:
+        waited, waits = (
+            (str(row["held_by"]), str(row["wait_key"])) if row.get("wait_key") else None
+            for row in (before, after)
+        )
+        if waits and (after["status"] != "waiting" or not self._items.get(waits)):
+            self._broken(
+                f"{job} names a waiting entry that doesn't exist, or does not wait: stranded"
+            )
+        if str(after.get("held_by")).startswith("line#") and not waits:
+            self._broken(f"{job} waits in {after['held_by']} without an entry: stranded")
+        if waited and waited != waits and self._items.get(waited):
+            self._broken(f"{job} no longer waits in {waited[0]}, but its entry is there")
+
+    def _check_start(self, job: str, before: Row, after: Row) -> None:
+        """Check that a job that starts, or is admitted, has the slot and the paid start that it
+        needs."""
+        invocation = self._world.stack[-1]
+        if before.get("slot") is not None and after.get("slot") != before["slot"]:
+            self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
+        look = invocation.looks.get(_line_of(after))
+        is_new = after.get("slot") is not None and before.get("slot") is None
+        if after["status"] == "running" and is_new and look and look.entries:
+            self._broken(f"{job}: started before jobs that were waiting when it looked")
+        believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
+        if all(each.slots for each in believed) and after.get("slot") is None:
+            self._broken(f"{job}: started without a slot")
+        was_admitted = before.get("slot") is not None or before.get("admitted_at") is not None
+        if (
+            all(each.rate for each in believed)
+            and not was_admitted
+            and after["id"] not in self._paid
+        ):
+            self._broken(f"{job}: started without paying for it")
+
+    def _check_turn(self, job: str, before: Row, after: Row) -> None:
+        """Check that the right job was admitted.
+
+        It is the job that has waited longest, or in a fair queue a job of the next organization.
+        """
+        line, group = before["held_by"], _group(before["wait_key"])
+        look = self._world.stack[-1].looks.get(line)
+        saw = look.entries if look else []
+        if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
+            self._broken(f"{job}: admitted before {saw[0]}, which has waited longer")
+        uses_limits = after.get("slot") is not None or after["id"] in self._paid
+        self._admitted_past.pop((line, group), None)
+        for other in {_group(entry) for entry in self._entries(line)} - {group}:
+            passed = self._admitted_past.setdefault((line, other), [])
+            passed.append(group)
+            if not uses_limits:  # then the line doesn't record the group that was served last
+                passed.clear()
+            if passed.count(group) > 1:
+                self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")
+
+    # --- slots, rates and entries -----------------------------------------------------------------
+
+    def _check_item(self, key: tuple[str, str], before: Row, rows: set[str]) -> None:
+        (line, sk), after = key, self._items[key]
+        holder = after.get("holder")
+        if holder is not None:
+            row = self._rows.get(holder, {})
+            its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
+            if not its_own or row["status"] not in _MAY_HOLD_SLOT:
+                self._broken(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
+            if before.get("holder") not in (None, holder):
+                self._broken(f"{sk} of {line} went from {before['holder']} to {holder}")
+            if before.get("holder") is None:
+                self._world.figures["slots given"] += 1
+                self._check_grant(line)
+        if sk == "rate" and after.get("tat") != before.get("tat"):
+            for job_id in rows:
+                self._check_payment(line, job_id)
+        if sk.startswith("wait#") and after:
+            row = self._rows.get(sk[-32:], {})
+            if (row.get("held_by"), row.get("wait_key")) != key:
+                self._broken(f"the entry {sk} of {line} belongs to a job that does not name it")
+
+    def _check_grant(self, line: str) -> None:
+        """Check that no more jobs have slots than the active limit allows."""
+        look = self._look(line)
+        if look is None:
+            return
+        held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
+        believed = [*self._believed_since(look)]
+        if all(each.slots is not None and each.slots < held for each in believed):
+            self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
+
+    def _check_payment(self, line: str, job_id: str) -> None:
+        """Check that a start is paid for once, and no sooner than the rate allows."""
+        look = self._look(line)
+        if look is None:
+            return
+        if job_id in self._paid:
+            self._broken(f"job {job_id} has paid twice for one start")
+        self._paid.add(job_id)
+        self._world.figures["starts paid for"] += 1
+        self._check_pace(line, look, self._payments, "were admitted")
+
+    def _check_start_time(self, row: Row) -> None:
+        """Check that a claimed job starts no sooner than the rate allows, however long ago it was
+        admitted.
+
+        A job between two legs is exempt.
+        """
+        invocation, line = self._world.stack[-1], _line_of(row)
+        if invocation.version is Version.TODAY and (look := invocation.looks.get(line)):
+            self._world.figures["starts at a rate"] += 1
+            self._check_pace(line, look, self._starts, "started")
+
+    def _check_pace(
+        self, line: str, look: Look, starts_by_line: dict[str, list[_Start]], what: str
+    ) -> None:
+        rates = {each.rate for each in self._believed_since(look)}
+        rate = rates.pop() if len(rates) == 1 else None
+        starts = starts_by_line.setdefault(line, [])
+        starts.append(_Start(look.began, self._world.stack[-1].called_at, rate))
+        for number, start in enumerate(reversed(starts)):
+            if rate is None or start.rate != rate:
+                break
+            soonest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
+            passed = starts[-1].written - start.began
+            if passed < soonest:
+                self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
+
+    def _believed_since(self, look: Look) -> Iterator[Believed]:
+        """Yield the limits on which a decision after this read may be based."""
+        invocation = self._world.stack[-1]
+        read_since = invocation.started if self._has_read_payload else look.began
+        return self._limits.believed(invocation, read_since, look.began)
+
+    def _look(self, line: str) -> Look | None:
+        look = self._world.stack[-1].looks.get(line)
+        if look is None:
+            self._broken(f"a process gave out capacity of {line} without reading it")
+        return look
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    def _has_known_capacity(self, line: str, invocation: Invocation) -> bool:
+        """Return whether a job waits in a line although every process must know of free capacity.
+
+        If the invocation has sent a message about the line, return False. The job may wait for it.
+        """
+        limits = self._limits.known_to(invocation)
+        has_sent_message = line.removeprefix("line#") in invocation.sent
+        if limits is None or self._limits.is_paused or has_sent_message or not self._entries(line):
+            return False
+        if limits.rate is not None:
+            paid = self._items.get((line, "rate"), {}).get("tat", 0)
+            started = self._items.get((line, "rate"), {}).get("started_tat", 0)
+            used = max(paid, started - ADMISSION_LEAD * 1000)
+            opens_at = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
+            if opens_at > invocation.started - 2 * SKEW:
+                return False
+        held = {
+            int(sk[-3:]) for sk in self._keys(line, "slot#") if "holder" in self._items[line, sk]
+        }
+        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
+        return limits.slots is None or lowest + sum(n > lowest for n in held) <= limits.slots
+
+    def _line_of_message(self, invocation: Invocation) -> str:
+        row = self._rows.get(invocation.message.get("id", ""), {})
+        return _line_of(row) if row else ""
+
+    def _keys(self, line: str, prefix: str) -> list[str]:
+        items = self._items.items()
+        return sorted(
+            sk for (pk, sk), item in items if pk == line and sk.startswith(prefix) and item
+        )
+
+    def _entries(self, line: str) -> list[str]:
+        return self._keys(line, "wait#")
+
+
+def _group(entry: str) -> str:
+    """Return the organization of an entry in a fair queue, or "" in other queues."""
+    return entry.split("#")[1]
+
+
+def _line_of(row: Row) -> str:
+    return f"line#{row['queue_name']}#{row.get('queue_key')}"
+
+
+def _item(table: str, key: dict[str, str]) -> Row:
+    """Return the current item, or an empty one if it is gone."""
+    return moto_direct.plain(
+        moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
+    )
+
+
+def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the table and key of each item that a call writes."""
+    for each in call.get("TransactItems", []):
+        for write in each.values():
+            yield write["TableName"], write.get("Key") or write["Item"]
+    if operation in ("PutItem", "UpdateItem", "DeleteItem"):
+        yield call["TableName"], call.get("Key") or call["Item"]

@@ -1,0 +1,176 @@
+"""The operators of a history: they cancel, retry, delete, pause and resume at random.
+
+The invariant checker checks that each of these actions has its promised effect.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from job_runners import runners
+from job_runners.engine.control import owner_actions
+from job_runners.engine.lines import pausing
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import JobRunnersError
+from job_runners.store import limits, pauses, queries
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.testing import moto_direct
+from job_runners.testing.simulation.declared_queues import LIMITED, RATES, SLOTS
+from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.schedule_people import SchedulePeople
+from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.testing.simulation.simulated_work import Steps
+
+_PAUSABLE = [
+    (Kind.JOB_TYPE, "hostile_once"),
+    (Kind.JOB_TYPE, "hostile_again"),
+    (Kind.QUEUE, "default"),
+]
+_UNFINISHED = tuple(status for status in Status if not status.finished)
+_GIVEN_UP = (Status.FAILED, Status.CANCELLED)
+
+
+class Operators:
+    """The owners of jobs and the operators of the stack. Each action is an API request that may be
+    killed."""
+
+    def __init__(
+        self,
+        world: SimulatedLambda,
+        ask_again: Callable[[], None],
+        another_payload: Callable[[JobRequest], dict[str, Any]],
+        ask_for_the_same: Callable[[], None],
+        recurring: list[Steps],
+    ) -> None:
+        self.schedules = SchedulePeople(world, recurring, self._request, self._send)
+        self._world = world
+        self._ask_again = ask_again
+        self._another_payload = another_payload
+        self._ask_for_the_same = ask_for_the_same
+        world.people = self.act
+
+    def act(self) -> None:
+        """Take one action, or none."""
+        actions: list[Callable[[], object]] = [
+            lambda: None,
+            lambda: self._act_on_a_job("cancelled by hand", self._cancel, _UNFINISHED),
+            lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
+            lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
+            self._pause,
+            self._resume,
+        ]
+        if Fault.EXPIRY in self._world.faults:
+            actions.append(self._ask_again)
+        if Fault.SCHEDULES in self._world.faults:
+            actions += self.schedules.actions()
+        if Fault.UNIQUE in self._world.faults:
+            actions += [self._ask_for_the_same] * 3
+        if self._may_change_limits:
+            actions += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
+        actions[self._world.chance("what people do", len(actions))]()
+
+    def perhaps_cancel(self, job_id: str) -> None:
+        """Perhaps cancel this job in the middle of its work. This is rare."""
+        if self._world.chance("this job is cancelled", 30) == 29:
+            self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
+
+    def resume_all(self) -> None:
+        """Resume everything that is paused."""
+        for kind, name in self._all_pausable:
+            self._request(partial(pausing.resume, kind, name, self._send()))
+
+    def _pause(self) -> None:
+        kind, name = self._pausable()
+        self._world.figures["pauses"] += 1
+        self._request(lambda: pausing.pause(kind, name))
+
+    def _resume(self) -> None:
+        kind, name = self._pausable()
+        self._request(lambda: pausing.resume(kind, name, self._send()))
+
+    def _pausable(self) -> tuple[Kind, str]:
+        pausable = self._all_pausable
+        return pausable[self._world.chance("which pause", len(pausable))]
+
+    @property
+    def _all_pausable(self) -> list[tuple[Kind, str]]:
+        return [*_PAUSABLE, (Kind.QUEUE, LIMITED)] if self._may_change_limits else _PAUSABLE
+
+    def _change_limits(self) -> None:
+        """Change the limits of the queue, declared or not: raise, lower or replace them."""
+        slots = SLOTS[self._world.chance("slots", len(SLOTS))]
+        rate = RATES[self._world.chance("rate", len(RATES))]
+        self._world.figures["limits changed"] += 1
+        self._request(lambda: limits.put(LIMITED, slots=slots, rate=rate, sweep=True))
+
+    def _reset_limits(self) -> None:
+        self._request(lambda: limits.reset(LIMITED))
+
+    def _deploy(self) -> None:
+        self._world.figures["limits deployed"] += 1
+        self._world.queues.deploy_any()
+
+    def _act_on_a_job(
+        self, what: str, action: Callable[[JobRequest], object], states: tuple[Status, ...]
+    ) -> None:
+        """Take an action on a job in one of these states. The job may leave the state before the
+        action."""
+        ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
+        if ids:
+            job_id = ids[self._world.chance("which job", len(ids))]
+            self._request(lambda: self._act_on(job_id, what, action))
+
+    def _act_on(self, job_id: str, what: str, action: Callable[[JobRequest], object]) -> None:
+        row = queries.read(job_id)
+        if row is not None:
+            action(row)
+            self._world.figures[what] += 1
+
+    @property
+    def _may_change_limits(self) -> bool:
+        return Fault.LIMITS in self._world.faults
+
+    def _cancel(self, row: JobRequest) -> None:
+        owner_actions.cancel(row, self._send())
+
+    def _retry(self, row: JobRequest) -> None:
+        payload = None
+        if self._world.fault(Fault.PAYLOADS, "another payload", 2):
+            payload = self._another_payload(row)
+        owner_actions.retry_again(row, self._send(), payload)
+
+    def _request(self, call: Callable[[], object]) -> None:
+        def call_api() -> None:
+            with suppress(JobRunnersError):  # the API refused the request
+                call()
+
+        self._world.invoke("api", call_api)
+
+    def _send(self) -> Send:
+        send = runners.sender()
+        assert send is not None
+        return send
+
+
+class Pauses:
+    """The pauses in the table, each with the time since which it has been there."""
+
+    def __init__(self, world: SimulatedLambda) -> None:
+        self._world = world
+        self._since: dict[str, int] = {}
+
+    def saw(self, entry: dict[str, object]) -> None:
+        """Note a pause or a resume that was written."""
+        name = str(entry["sk"])
+        if entry["state"] == pauses.State.PAUSED:
+            self._since.setdefault(name, self._world.time)
+        else:
+            self._since.pop(name, None)
+
+    def paused_since(self, job_type: str, queue_name: str) -> int | None:
+        """Return the time since which a job of this type and queue is paused, or None if it
+        isn't."""
+        names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
+        return min((self._since[name] for name in names if name in self._since), default=None)

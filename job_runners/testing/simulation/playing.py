@@ -1,0 +1,75 @@
+"""Helpers for histories and for the fixture `hostile`, which play under a simulated Lambda.
+
+They provide settings, suppress output, and make random choices repeatable.
+"""
+
+import os
+import random
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import job_runners.aws.errors
+import job_runners.handlers.timer
+from job_runners.engine.dispatch import full_queues
+from job_runners.engine.telemetry import telemetry
+from job_runners.store import job_request, limits, pauses, used_keys
+from job_runners.store.schedules import schedule
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import WORKER
+from job_runners.work import retry
+
+DELAY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/delay"
+SETTINGS = {
+    "JOB_RUNNER": "lambda-async",
+    "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+    "DELAY_QUEUE_URL": DELAY_QUEUE,
+}
+_SHARDS = 1
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing in this block, and use one thread and one shard."""
+    telemetry.logger.setLevel("CRITICAL")
+    with (
+        ExitStack() as after,
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),  # metrics
+        # Powertools warns about timer runs that were killed
+        warnings.catch_warnings(action="ignore"),
+        # A timer run queries every shard. With one shard, a history takes half the time.
+        patch.object(job_request, "DUE_SHARDS", _SHARDS),
+        patch.object(schedule, "SHARDS", _SHARDS),
+        patch.object(
+            job_runners.handlers.timer, "_THREADS", 1
+        ),  # the same answers give the same history
+    ):
+        after.callback(telemetry.logger.setLevel, "INFO")
+        yield
+
+
+@contextmanager
+def same_chances() -> Iterator[None]:
+    """Draw the same ids and delays in every replay."""
+    source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
+    with (
+        patch.object(retry, "_RANDOM", source),
+        # These delays decide whether another try would begin in time.
+        patch.object(job_runners.aws.errors, "SystemRandom", lambda: pauses_between_tries),
+        patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
+    ):
+        yield
+
+
+def sweep(*more_tables: str) -> None:
+    """Empty the tables and the bucket, and forget cached reads."""
+    for table in ("jobs", "coordination", *more_tables):
+        moto_direct.clear(table)
+    pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
+    full_queues.forget_cache()
+    used_keys.forget_cache()
+    moto_direct.empty("bucket")

@@ -1,0 +1,110 @@
+"""The work of a history: jobs and tasks that call the current history."""
+
+import random
+from typing import Any, Protocol
+
+from pydantic import BaseModel, Field
+
+from job_runners.work import Job, Retry, RunningJob, Task, Unique
+
+# Even compressed, it doesn't fit into a row.
+BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
+
+
+class Steps(BaseModel):
+    """The payload of a job that takes steps, and may write a checkpoint after each.
+
+    With ballast, it doesn't fit into a row. The job returns its payload as its result.
+    """
+
+    ballast: str = ""
+    steps: int = Field(default=4, ge=0, le=50)
+    seconds: float = Field(default=5, ge=0)
+    checkpoints: bool = True
+    named: bool = False  # each step is a job.step, and the first has a child
+    turns: bool = False  # the job calls next_turn after each step
+    lot: str = ""  # the key of unique work
+
+
+CHILD = Steps(steps=1)
+
+
+class Errand(BaseModel):
+    """A task that takes a while and leaves a note."""
+
+    seconds: float = Field(default=1, ge=0)
+
+
+class Scene(Protocol):
+    """The history in which the work runs."""
+
+    def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
+        """Do the work of a job, and return its result."""
+
+    def run_errand(self, payload: Errand) -> None:
+        """Do the work of a task."""
+
+
+def enter(scene: Scene) -> None:
+    """Run all work in this history from now on."""
+    _Current.scene = scene
+
+
+def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """Take steps under a hostile Lambda, which may make any of them fail."""
+    return _scene().take_steps(job, payload)
+
+
+def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """Do the same as take_steps, with a retry policy."""
+    return _scene().take_steps(job, payload)
+
+
+def run_errand(payload: Errand) -> None:
+    """Take some time under a hostile Lambda, which may make it fail."""
+    _scene().run_errand(payload)
+
+
+def run_errand_again(payload: Errand) -> None:
+    """Do the same as run_errand, with a retry policy."""
+    _scene().run_errand(payload)
+
+
+JOBS = {
+    "hostile_once": Job(take_steps, max_legs=5),
+    "hostile_again": Job(
+        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
+    ),
+}
+
+
+# Unique by lot.
+UNIQUE_JOBS = {
+    "hostile_unique": Job(
+        take_steps_again,
+        max_legs=4,
+        retry=Retry(max_attempts=3, base=5, cap=1200),
+        unique=Unique(by=("lot",)),
+    ),
+    "hostile_started": Job(take_steps, max_legs=5, unique=Unique(by=("lot",), until="started")),
+    "hostile_replaced": Job(
+        take_steps,
+        max_legs=5,
+        unique=Unique(by=("lot",), on_conflict="replace", at_most=300, then="again"),
+    ),
+}
+JOBS |= UNIQUE_JOBS
+
+
+TASKS = {
+    "hostile_errand_once": Task(run_errand),
+    "hostile_errand_again": Task(run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200)),
+}
+
+
+class _Current:
+    scene: Scene
+
+
+def _scene() -> Scene:
+    return _Current.scene

@@ -1,0 +1,143 @@
+"""Delete expired items as DynamoDB does, and check that none expires while a job relies on it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+from zlib import crc32
+
+from job_runners import clock
+from job_runners.store.job_request import job_id_of
+from job_runners.testing import moto_direct
+from job_runners.testing.moto_direct import Row
+from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.work.definitions import LONGEST_WAIT
+
+_FINISHED = ("succeeded", "failed", "cancelled")
+_NEVER = 10**12  # seconds
+_LONGEST_DELAY = 3 * clock.DAY
+# How long a job may rely on an item of each kind, in milliseconds.
+_LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
+_HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
+_LIFETIME = 180 * clock.DAY  # see docs/unique.md
+_FOREVER = _NEVER * clock.SECOND
+
+
+class _Use(NamedTuple):
+    """A job's use of an item: `what` describes the use, and `since` is its start.
+
+    `promised` says how long the item must last, in milliseconds.
+    """
+
+    what: str
+    since: int = 0
+    promised: int = _FOREVER
+
+
+class TimeToLive:
+    """Deletes the expired items of a world's tables.
+
+    It deletes a third of them at once, a third while an invocation runs, and a third days later.
+    """
+
+    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+        self._world = world
+        self._broken = broken
+
+    def sweep(self) -> Iterator[tuple[str, Row]]:
+        """Delete items that have expired by now. Yield the table and the key of each, in DynamoDB's
+        form."""
+        jobs = {row["id"]: row for row in moto_direct.rows("jobs")}
+        for table, names in moto_direct.KEYS.items():
+            for item in moto_direct.rows(table):
+                expired_for = self._world.time - item.get("expires_at", _NEVER) * clock.SECOND
+                key = {name: {"S": str(item[name])} for name in names}
+                if self._is_deleted(item, key, expired_for, jobs):
+                    moto_direct.delete(table, key)
+                    self._world.figures["expired"] += 1
+                    yield table, key
+
+    def _is_deleted(self, item: Row, key: Row, expired_for: int, jobs: dict[str, Row]) -> bool:
+        if expired_for < 0:
+            return False
+        use = _use(item, jobs, self._world.time)
+        if use is not None and self._world.time - use.since < use.promised:
+            self._broken(f"{[*key.values()]} has expired, and {use.what}")
+            return True
+        if use is not None:
+            # A job uses it for longer than promised. Histories don't simulate what happens then.
+            return False
+        match crc32(repr(key).encode()) % 3:
+            case 0:
+                return True
+            case 1:
+                return bool(self._world.stack)
+        return expired_for > _LONGEST_DELAY
+
+
+def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    """Return a job's use of an item, or None if no job uses it."""
+    if "pk" not in item:
+        return None if item["status"] in _FINISHED else _Use(f"the job is {item['status']}")
+    kind, _, name = item["pk"].partition("#")
+    match kind:
+        case "line":
+            return _use_in_line(item, jobs, now)
+        case "held":
+            return _use_by_waiting([jobs.get(job_id_of(item["sk"]), {})], name)
+        case "keys":
+            return _use_by_waiting(jobs.values(), f"line#{name}#{item['sk']}")
+        case "keys_of":
+            return _use_by_waiting(jobs.values(), f"line#{item['sk']}", name)
+        case "unique":
+            return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
+        case "step":
+            created_key = name.partition("/")[0]
+            return _use_by_unfinished(
+                row for row in jobs.values() if row["created_key"] == created_key
+            )
+        case "answer":
+            return _use_by_answer(item, jobs, now)
+    may_expire = kind == "failed_tasks" or "deleted_at" in item
+    return None if may_expire else _Use("it was never deleted")
+
+
+def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    sk = item["sk"]
+    if sk.startswith("wait#"):
+        row = jobs.get(sk[-32:], {})
+        return _use_by_waiting([row] if row.get("wait_key") == sk else [], item["pk"])
+    paid_until = max(item.get("tat", 0), item.get("started_tat", 0)) // 1000
+    if paid_until > now:
+        return _Use("its rate is paid ahead")
+    holder = jobs.get(item.get("holder", ""), {})
+    if holder.get("slot") is None:
+        return None
+    return _Use(f"job {holder['id']} has the slot", item["since"], _HOLDS_SLOT)
+
+
+def _use_by_waiting(
+    rows: Iterable[Row], held_by: str, organization_id: str | None = None
+) -> _Use | None:
+    waits = (
+        row
+        for row in rows
+        if row.get("held_by") == held_by and organization_id in (None, row["organization_id"])
+    )
+    last = max(waits, key=lambda row: int(row["waiting_since"]), default=None)
+    if last is None:
+        return None
+    return _Use(f"job {last['id']} waits there", last["waiting_since"], _LONGEST_WAIT)
+
+
+def _use_by_unfinished(rows: Iterable[Row]) -> _Use | None:
+    for row in rows:
+        if row["status"] not in _FINISHED:
+            return _Use(f"job {row['id']} is {row['status']}", row["created_at"], _LIFETIME)
+    return None
+
+
+def _use_by_answer(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    row = jobs.get(job_id_of(answer["job"]), {})
+    is_there = row.get("created_key") == answer["job"]
+    if not is_there or row.get("expires_at", _NEVER) * clock.SECOND <= now:
+        return None
+    return _Use(f"job {row['id']} exists", row["created_at"], _LIFETIME)

@@ -1,0 +1,198 @@
+"""The definitions of jobs and tasks: a function with a typed payload, and its rules."""
+
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from job_runners import names
+from job_runners.errors import InvalidDefinition
+from job_runners.values import Value
+from job_runners.work import entries
+from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.retry import Retry
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from job_runners.work.running_job import RunningJob
+    from job_runners.work.unique import Unique
+
+DAY_IN_SECONDS = 24 * 60 * 60.0
+# The longest time that a job may be scheduled ahead or wait. The bucket keeps payloads longer.
+LONGEST_WAIT = 30 * DAY_IN_SECONDS
+
+
+class Definition(Value):
+    """The base of jobs and tasks: a function, or an entry that names it."""
+
+    function: Callable[..., Any] | str
+    retry: Retry | None = None
+
+    _takes: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        vars(self)["_written_at"] = entries.caller_outside(__file__)
+        if isinstance(self.function, str):
+            entries.check_form(self.function)
+        else:
+            self.load()  # so that a function with wrong parameters fails where it is defined
+
+    @property
+    def written_at(self) -> entries.Place:
+        """Return the file and the line of its declaration."""
+        place: entries.Place = vars(self)["_written_at"]
+        return place
+
+    def load(self) -> None:
+        """Import the function's module if the function is given by name, and check the function.
+
+        If the function can't be imported or has wrong parameters, raises EntryNotLoaded if the
+        function is given by name, and otherwise InvalidDefinition.
+        """
+        if self.payload_model and self.is_async:
+            import_module(
+                "job_runners.work.event_loop"
+            )  # now, because later the alarm may interrupt it
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        """Return the function, imported if it is given by name. Raises EntryNotLoaded."""
+        if isinstance(self.function, str):
+            loaded = entries.load(self.function, self.written_at)
+            if not callable(loaded):
+                raise EntryNotLoaded(self.function, self.written_at, "that is not a function")
+            function: Callable[..., Any] = loaded
+            return function
+        return self.function
+
+    @cached_property
+    def payload_model(self) -> "type[BaseModel]":
+        """Return the pydantic model of its payload. Raises the same errors as `load`."""
+        # It imports pydantic, which the rules alone don't need.
+        from job_runners.work import payloads
+
+        try:
+            return payloads.model_of(self.call, self._takes)
+        except (InvalidDefinition, NameError) as error:  # NameError: in a quoted annotation
+            if isinstance(self.function, str):
+                raise EntryNotLoaded(self.function, self.written_at, str(error)) from error
+            raise
+
+    def validate_new(self, name: str, payload: object) -> "BaseModel":
+        """Return the model of a new payload. Raises InvalidPayload, also for fields that the model
+        doesn't have."""
+        from job_runners.work import payloads
+
+        return payloads.validate_new(name, self.payload_model, payload)
+
+    def validate(self, name: str, payload: object) -> "BaseModel":
+        """Return the model of a payload that was dispatched earlier. Raises InvalidPayload."""
+        from job_runners.work import payloads
+
+        return payloads.validate(name, self.payload_model, payload)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Return whether the function is `async def`. Raises the same errors as `load`."""
+        import inspect  # imported here because the rules alone don't need it
+
+        return inspect.iscoroutinefunction(self.call)
+
+    @property
+    def module(self) -> str:
+        """Return the name of its function's module."""
+        if isinstance(self.function, str):
+            return self.function.partition(":")[0]
+        return self.function.__module__
+
+
+class Job(Definition):
+    """Long-running work, tracked in a JobRequest.
+
+    `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
+    a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as
+    "package.module:function": then its module is imported at the first use. Without `retry` a job
+    never runs twice.
+
+    - `timeout`: seconds that one attempt may take, over all its legs. With None, an attempt has no
+      limit as long as it keeps checkpointing.
+    - `max_legs`: the largest number of legs (Lambda invocations) over all attempts.
+    - `start_within`: a job fails as never started if no worker starts it within these seconds of
+      being queued.
+    - `needs_campaign`: refuse the job without a `campaign_id`.
+    - `queue_name`: the job's queue. Callers may choose one of `queues` instead. Only services may
+      choose another queue.
+    - `unique`: don't run the same work twice at the same time: see `Unique`.
+    """
+
+    function: "Callable[[RunningJob, Any], Any] | str"
+    queue_name: str = "default"
+    timeout: float | None = None
+    max_legs: int = 200
+    start_within: float = DAY_IN_SECONDS
+    needs_campaign: bool = False
+    queues: tuple[str, ...] = ()
+    unique: "Unique | None" = None
+
+    _takes = ("job", "payload")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not names.is_name(self.queue_name):
+            raise InvalidDefinition(f"Job(queue_name={self.queue_name!r}): must be {names.RULE}")
+        if not isinstance(self.queues, tuple | list):
+            raise InvalidDefinition(f"Job(queues={self.queues!r}): must be a tuple of names")
+        for queue in self.queues:
+            if not isinstance(queue, str) or not names.is_name(queue):
+                raise InvalidDefinition(f"Job(queues=): {queue!r} must be {names.RULE}")
+        for name in ("timeout", "max_legs", "start_within"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InvalidDefinition(f"Job({name}={value}): must be above 0")
+        if self.unique is not None:
+            self._check_unique()
+
+    def _check_unique(self) -> None:
+        from job_runners.work.unique import Unique  # already imported if a Unique was passed
+
+        if not isinstance(self.unique, Unique):
+            raise InvalidDefinition(
+                f"Job(unique={self.unique!r}): must be a Unique, such as "
+                'Unique(by=("campaign_id",))'
+            )
+
+    @property
+    def allowed_queues(self) -> tuple[str, ...]:
+        """Return the queues that any caller may choose, the job's own first."""
+        return tuple(dict.fromkeys((self.queue_name, *self.queues)))
+
+    def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
+        """Run the function and return its result. Exceptions of the function pass through."""
+        returned = self.call(running, payload)
+        return _run_coroutine(returned, running) if self.is_async else returned
+
+
+class Task(Definition):
+    """A small fire-and-forget call, without a row or a result.
+
+    `function(payload)` takes the payload. It may be `async def`. Pass the function itself, or its
+    name as "package.module:function". Without `retry` a failed task is only logged and counted.
+    Lambda may deliver any task twice. If that matters, use a job.
+    """
+
+    function: Callable[[Any], Any] | str
+
+    _takes = ("payload",)
+
+    def run(self, payload: "BaseModel") -> None:
+        """Run the function. Exceptions of the function pass through."""
+        returned = self.call(payload)
+        if self.is_async:
+            _run_coroutine(returned)
+
+
+def _run_coroutine(coroutine: Any, running: "RunningJob | None" = None) -> Any:
+    from job_runners.work import event_loop  # it imports asyncio, which other functions don't need
+
+    return event_loop.run(coroutine, running)

@@ -1,0 +1,132 @@
+"""Load functions that are given by name: `"package.module:function"`.
+
+A module is imported at its first use. So a cold start doesn't grow with the number of jobs, and a
+job whose module can't be imported doesn't affect other jobs.
+"""
+
+import gc
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from job_runners import values as frozen_values
+from job_runners.errors import InvalidDefinition
+from job_runners.work.errors import EntryNotLoaded
+
+
+def check_form(entry: str) -> None:
+    """Raise InvalidDefinition for text that isn't the name of a function in a module."""
+    module, _, name = entry.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise InvalidDefinition(
+            f"{entry!r} must be written as 'package.module:function', such as 'acme.letters:count'"
+        )
+
+
+class Place:
+    """A file and a line. Making the text is slow, so it is made only when an error needs it."""
+
+    def __init__(self, file: str, line: int | None) -> None:
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return the place as text for people."""
+        return f"{_shown(self.file)}, line {self.line}"
+
+
+def caller_outside(file: str) -> Place:
+    """Return the file and line of the innermost caller outside `file`: the place of an entry."""
+    place = Place("", None)
+    for frame, line in traceback.walk_stack(sys._getframe(1)):
+        place = Place(frame.f_code.co_filename, line)
+        # A dataclass's own __init__ is compiled from a text.
+        if place.file not in (file, frozen_values.__file__, "<string>"):
+            break
+    return place
+
+
+def load(entry: str, written_at: object) -> Any:
+    """Import and return the function that an entry names.
+
+    Raises EntryNotLoaded with the place of the entry, the place of the failure, and a fix. A
+    failure isn't cached: the next call tries again.
+    """
+    module_name, _, name = entry.partition(":")
+    try:
+        with _without_garbage_collection():
+            module = import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise EntryNotLoaded(entry, written_at, _why(module_name, error)) from error
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        from difflib import get_close_matches  # imported here because only this error needs it
+
+        nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
+        where = _shown(getattr(module, "__file__", None) or module_name)
+        raise EntryNotLoaded(entry, written_at, f"{where} does not define {name}; {hint}") from None
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Disable the garbage collector in the block: imports make many objects but no garbage."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _why(module_name: str, error: BaseException) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if f"{module_name}.".startswith(f"{missing}."):
+        return f"there is no module {missing}. Correct the entry, or add the file"
+    return f"{_failed_at(error)}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
+
+
+def _text(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return text or "without a message"
+
+
+def _advice(error: BaseException, missing: str | None) -> str:
+    if missing:
+        return (
+            f"Add the package that provides {missing} to requirements.txt and run make lock, or "
+            "add the missing file"
+        )
+    if isinstance(error, SyntaxError | ImportError | NameError):
+        return "Correct that line"
+    return (
+        "A module is imported at build time too, with no settings and no AWS: leave to the "
+        "function what needs them"
+    )
+
+
+def _failed_at(error: BaseException) -> str:
+    """Return the file and line of the module's code where an import failed."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return str(Place(error.filename, error.lineno))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename):
+            return str(Place(frame.filename, frame.lineno))
+    return "on import"
+
+
+def _is_import(file: str) -> bool:
+    return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
+
+
+def _shown(file: str) -> str:
+    """Return the path relative to the working directory, if the file is below it."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

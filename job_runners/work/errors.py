@@ -1,0 +1,125 @@
+"""The errors that a job's own calls raise."""
+
+from collections.abc import Sequence
+
+from job_runners.errors import DoNotRetry, JobRunnersError
+
+
+class ResultNotJson(JobRunnersError):
+    """A job returned a value that its row can't store."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The job's result isn't JSON: {why}")
+
+
+class CursorTooLarge(JobRunnersError):
+    """A job passed a cursor to a checkpoint that is too large for its row."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The cursor has {size:,} bytes. The limit is {limit:,}. "
+            "Put the data into the bucket or a table, and its key into the cursor."
+        )
+
+
+class StepNameTaken(DoNotRetry):
+    """A job used a step name twice, which would have returned the first step's result."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This leg already has a step {name!r}. Give each step its own name, "
+            "for example with the id of the item that it works on."
+        )
+        self.name = name
+
+
+class NameTooLong(DoNotRetry):
+    """The name of a step or the key of a child is too long for the table."""
+
+    def __init__(self, what: str, name: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"The {what} {name[:60]!r}… has {size:,} bytes. The limit is {limit:,}. "
+            "Use a shorter one, such as a hash."
+        )
+
+
+class InvalidFileName(DoNotRetry):
+    """A job gave a file an invalid name."""
+
+    def __init__(self, name: str, longest: int) -> None:
+        super().__init__(
+            f"{name[:100]!a} isn't a valid file name. A name has 1 to {longest} bytes of UTF-8 "
+            "without control characters, and no part between slashes is empty, '.' or '..'. "
+            "Use a name such as 'photo.jpg' or 'pages/1.png'."
+        )
+        self.name = name
+
+
+class FileRefused(DoNotRetry):
+    """A job may not read or write the file with this `key`."""
+
+    def __init__(self, key: str, folders: Sequence[str]) -> None:
+        allowed = ", ".join(f"{folder}/" for folder in folders)
+        super().__init__(
+            f"This job can't use the file {key[:200]!a}. Its key must be below {allowed}. "
+            "job.result_file(name) and job.work_file(name) return keys that the job can write."
+        )
+        self.key = key
+
+
+class NameNotText(DoNotRetry):
+    """The name of a step or the key of a child can't be encoded as UTF-8."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(
+            f"The {what} {name[:60]!r} has a lone surrogate, like a file name that isn't UTF-8. "
+            "Use another one, such as os.fsencode(name).hex()."
+        )
+
+
+class AppSettingMissing(DoNotRetry):
+    """A job or task reads a setting that isn't set and has no default."""
+
+    def __init__(self, name: str, variable: str, path: str | None) -> None:
+        fix = f"Set it with jobs config set {name}" if path else f"Set {variable}"
+        where = f" under {path}" if path else ""
+        super().__init__(f"The setting {name} doesn't exist{where}. {fix}.")
+        self.name = name
+
+
+class AppSettingsUnreadable(JobRunnersError):
+    """Parameter Store didn't answer or refused, and no cached values are fresh enough."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"Can't read the settings under {path} ({why}), and the cached ones are too old."
+        )
+
+
+class InvalidOccurrences(JobRunnersError):
+    """The times of a schedule are invalid. `field` is cron, every, timezone or missed, and `why` is
+    a predicate or a clause for the message."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+class EntryNotLoaded(JobRunnersError):
+    """A function that is given as "package.module:function" can't be imported. `why` may have
+    several sentences and has no final period."""
+
+    def __init__(self, entry: str, written_at: object, why: str) -> None:
+        super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
+        self.entry = entry
+        self.why = why
+
+
+class AroundFailed(JobRunnersError):
+    """A context manager of AROUND failed. If it failed on entry, the function was not called. A
+    failure on exit doesn't change how the job or task ended."""
+
+    def __init__(self, name: str, when: str, error: BaseException) -> None:
+        super().__init__(f"{name} failed {when}: {type(error).__name__}: {error}")
+        self.name = name

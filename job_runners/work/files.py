@@ -1,0 +1,206 @@
+"""A job's files in S3, which it reads and writes by their keys."""
+
+import io
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from job_runners import names
+from job_runners.store.job_request import JobRequest
+from job_runners.work.errors import FileRefused, InvalidFileName
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+    from job_runners.aws.bucket import Version
+
+# The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
+
+_LONGEST_NAME = 255  # bytes; with its folder a name stays below S3's limit of 1,024
+_READ_AHEAD = 1024 * 1024  # bytes
+
+
+class JobFiles:
+    """The files that a job reads and writes, by their keys.
+
+    A key is text, so a payload, a cursor or a result can contain it.
+    """
+
+    _row: JobRequest
+
+    @property
+    def result_folder(self) -> str:
+        """Return the folder of the job's result files. To name a file in it, call `result_file`."""
+        return self._row.result_folder
+
+    @property
+    def work_folder(self) -> str:
+        """Return the folder of the files that only this job's later legs and attempts need.
+
+        It is empty when the job starts, and again after a manual retry with another payload. To
+        name a file in it, call `work_file`.
+        """
+        return self._row.work_folder
+
+    def result_file(self, name: str) -> str:
+        """Return the key of a result file, such as `job.result_file("photo.jpg")`.
+
+        Result files belong to the job's organization and are deleted with the job. If a result has
+        such a key as its `file` (`{"file": key}`), it is shown with a URL of the file. A name may
+        have folders, such as "pages/1.png". Raises InvalidFileName.
+        """
+        return _key(self.result_folder, name)
+
+    def work_file(self, name: str) -> str:
+        """Return the key of a file in `work_folder`. Raises InvalidFileName."""
+        return _key(self.work_folder, name)
+
+    def read_file(self, key: str) -> bytes:
+        """Return a whole file. To read a large file in parts, call `open_file`.
+
+        A job may read what its organization has uploaded, the result files of its organization, and
+        its own work files. Raises FileRefused for any other key, and MissingObject if there is no
+        such file.
+        """
+        from job_runners.aws import bucket
+
+        self._check(key, *self._readable)
+        return bucket.get_bytes(key)
+
+    def open_file(self, key: str, *, etag: str | None = None) -> "StoredFile":
+        """Open a file of any size for reading, like `open(path, "rb")`.
+
+        The file is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
+        content. To read the same content in several legs, pass the `etag` of the first leg in the
+        later ones. If the file was replaced, this raises ObjectChanged, and so does every later
+        read. Raises FileRefused and MissingObject, as `read_file` does.
+        """
+        from job_runners.aws import bucket
+        from job_runners.errors import ObjectChanged
+
+        self._check(key, *self._readable)
+        version = bucket.version(key)
+        if etag is not None and etag != version.etag:
+            raise ObjectChanged(key)
+        return StoredFile(_Ranges(key, version))
+
+    def write_file(
+        self,
+        key: str,
+        data: bytes | str | Iterable[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+    ) -> str:
+        """Write or replace a whole file, and return its key.
+
+        `key` must be the key of a result file or a work file of this job. Raises FileRefused for
+        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. Of an
+        iterable, at most 8 MiB and one more item are in memory. Readers never see a partial file.
+        """
+        from job_runners.aws import multipart
+
+        self._check(key, self.result_folder, self.work_folder)
+        whole = data.encode() if isinstance(data, str) else data
+        multipart.write(key, [whole] if isinstance(whole, bytes) else whole, content_type)
+        return key
+
+    @property
+    def _readable(self) -> list[str]:
+        organization = self._row.organization_id
+        return [f"uploads/{organization}", f"results/{organization}", self.work_folder]
+
+    def _check(self, key: str, *folders: str) -> None:
+        if not any(is_in(folder, key) for folder in folders):
+            raise FileRefused(key, folders)
+
+
+class StoredFile(io.BufferedReader):
+    """A file in the bucket, open for reading.
+
+    `size` is its size in bytes. `etag` changes with the content.
+    """
+
+    def __init__(self, ranges: "_Ranges") -> None:
+        super().__init__(ranges, _READ_AHEAD)
+        self.size = ranges.version.size
+        self.etag = ranges.version.etag
+
+    def read1(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes from the buffer.
+
+        A text wrapper reads 8 KiB at a time. Without the buffer, each of these reads would be a
+        request.
+        """
+        self.peek(1)
+        return super().read1(size)
+
+
+class _Ranges(io.RawIOBase):
+    """One version of an object. Each read requests a range of it."""
+
+    def __init__(self, key: str, version: "Version") -> None:
+        super().__init__()
+        self._key = key
+        self.version = version
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.version.size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"a file has no position {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        data = self._next(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return self._next(self.version.size)
+
+    def _next(self, length: int) -> bytes:
+        from job_runners.aws import bucket
+
+        start, end = self._at, min(self._at + length, self.version.size)
+        if end <= start:
+            return b""
+        data = bucket.get_range(self._key, start, end, self.version.etag)
+        self._at += len(data)
+        return data
+
+
+def is_in(folder: str, key: str) -> bool:
+    """Return whether a key belongs to a file in or below a folder.
+
+    No part of its name may be empty, "." or "..".
+    """
+    name = key.removeprefix(f"{folder}/")
+    return name != key and {"", *names.DOTS}.isdisjoint(name.split("/")) and _is_utf_8(key)
+
+
+def _key(folder: str, name: str) -> str:
+    key = f"{folder}/{name}"
+    if (
+        not is_in(folder, key)
+        or len(name.encode()) > _LONGEST_NAME
+        or not re.fullmatch(names.KEY, name)
+    ):
+        raise InvalidFileName(name, _LONGEST_NAME)
+    return key
+
+
+def _is_utf_8(text: str) -> bool:
+    """Return whether text has no lone surrogates. File names of `os.listdir` may have them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

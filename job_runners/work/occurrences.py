@@ -1,0 +1,305 @@
+"""Compute the times of a cron expression or an interval.
+
+The functions read no clock and no table, so that two timers compute the same times. The parser of
+cron expressions and the time zones are loaded at their first use.
+
+A cron expression means local times. In most zones the clock skips one hour of the year and repeats
+another. The rules for those hours are those of Debian's cron:
+
+- If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
+  time happens at the moment the clock jumps, and a repeated time at its first occurrence.
+- If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
+  such a time. So it never runs at a skipped time, and runs twice at a repeated time.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from job_runners import clock
+from job_runners.work.errors import InvalidOccurrences
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
+
+SHORTEST: Final = 60  # seconds; the timer runs once a minute
+LONGEST: Final = 366 * 24 * 60 * 60
+SPANS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
+LONGEST_CRON: Final = 256  # characters
+MOST_MISSED: Final = 100  # the largest number of missed occurrences that can start late
+SHOWN: Final = 5  # number of next occurrences that a schedule shows
+
+_FIELDS: Mapping[str, str] = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, L for the last, or LW for the last that is no Saturday or Sunday",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7, where 0 and 7 are Sunday, SUN to SAT, 5L for the last Friday, or 5#2 "
+    "for the second",
+}
+_FORMS = "Each may be *, a range (1-5), a step (*/15) or a list (1,15) of these"
+_EXAMPLE = "'0 2 * * *' is every day at 02:00"
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_NEAR = 2 * _DAY  # more than any zone's offset from UTC, and than any change of a clock
+_SECOND = timedelta(seconds=1)
+
+
+class When(NamedTuple):
+    """The times of a schedule: a cron expression in a time zone, or an interval of `every` seconds.
+
+    The times of `every` are its multiples since 1970 in UTC.
+    """
+
+    cron: str | None = None
+    every: int | None = None
+    timezone: str = "UTC"
+
+
+def check(when: When) -> None:
+    """Raise InvalidOccurrences for invalid times, and for a cron expression that never matches."""
+    check_form(when)
+    _zone(when.timezone)
+    if when.cron is not None and _next_local(when.cron, _EPOCH.replace(tzinfo=None)) is None:
+        raise _never(when.cron)
+
+
+def check_form(when: When) -> None:
+    """Raise InvalidOccurrences for errors that can be found without loading the cron parser and the
+    time zones."""
+    if (when.cron is None) == (when.every is None):
+        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
+    if when.cron is not None:
+        fields = len(when.cron.split())
+        if len(when.cron) > LONGEST_CRON:
+            raise InvalidOccurrences("cron", f"must have at most {LONGEST_CRON} characters")
+        if fields != len(_FIELDS):
+            raise InvalidOccurrences(
+                "cron",
+                f"{when.cron!r} has {fields} field{'s'[: fields != 1]}; it must have five: minute, "
+                f"hour, day of the month, month, day of the week. {_advice(when.cron)}",
+            )
+    if when.every is not None:
+        if not SHORTEST <= when.every <= LONGEST:
+            raise InvalidOccurrences("every", f"must be {SPANS}")
+        if when.timezone != "UTC":
+            raise InvalidOccurrences("timezone", "is for cron, because every counts in UTC")
+
+
+def _advice(cron: str) -> str:
+    """Return an example of a cron expression: the equivalent of the given one, if that is in
+    another notation."""
+    from job_runners.work import other_notations  # imported here because only this error needs it
+
+    words, here = other_notations.advice(cron)
+    if _is_expression(here):
+        return f"{words}: {here!r}"
+    return words or _EXAMPLE
+
+
+def _is_expression(cron: str | None) -> bool:
+    try:
+        check(When(cron))
+    except InvalidOccurrences:
+        return False
+    return True
+
+
+def next_after(when: When, after: int) -> int | None:
+    """Return the first time after `after`, both in milliseconds since 1970, or None if there is
+    none within 50 years. Raises InvalidOccurrences."""
+    if when.every is not None:
+        step = when.every * clock.SECOND
+        return (after // step + 1) * step
+    # Whole seconds are enough: an expression means whole minutes, and clocks change at whole
+    # seconds.
+    since = _EPOCH + timedelta(seconds=after // clock.SECOND)
+    found = _next(_expression(when), _zone(when.timezone), since)
+    return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
+
+
+def upcoming(when: When, after: int, count: int = SHOWN) -> list[int]:
+    """Return the next `count` times after `after` in milliseconds, or fewer if there are fewer."""
+    return [time for time, _ in zip(_following(when, after), range(count), strict=False)]
+
+
+def in_words(when: When) -> str:
+    """Return the times in words, such as "at 02:00 every day, Europe/Berlin".
+
+    Raises InvalidOccurrences.
+    """
+    if when.every is not None:
+        name, size = next((name, size) for name, size in _UNITS if when.every % size == 0)
+        number = when.every // size
+        return f"every {name}" if number == 1 else f"every {number} {name}s"
+    words = _ordinals(_parsed(_expression(when), _EPOCH).explain())
+    return f"{words[0].lower()}{words[1:]}, {when.timezone}"
+
+
+def _following(when: When, after: int) -> Iterator[int]:
+    time = next_after(when, after)
+    while time is not None:
+        yield time
+        time = next_after(when, time)
+
+
+# --- cron expressions -----------------------------------------------------------------------------
+
+
+def _expression(when: When) -> str:
+    """Return the cron expression. Raises InvalidOccurrences if there is none."""
+    if when.cron is None:
+        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
+    return when.cron
+
+
+def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after`, both in UTC."""
+    minute, hour = cron.split()[:2]
+    if minute.startswith("*") or hour.startswith("*"):
+        return _next_shown(cron, zone, after)
+    return _next_once(cron, zone, after)
+
+
+def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after`, if each local time happens once."""
+    local = _next_local(cron, _local(zone, after))
+    while local is not None:
+        moment = _first_moment(zone, local)
+        if moment > after:  # otherwise the time was repeated or skipped, and has already happened
+            return moment
+        local = _next_local(cron, local)
+    return None
+
+
+def _first_moment(zone: tzinfo, local: datetime) -> datetime:
+    """Return the moment at which the zone's clock first shows a time, or jumps over it."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if _local(zone, moment) == local:
+        return moment
+    return _change(zone, moment - _DAY, moment) or moment  # no zone has skipped more than a day
+
+
+def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after` at which the zone's clock shows such a time.
+
+    Between two clock changes, local time is UTC plus a constant. Only two kinds of changes matter:
+    those soon after `after`, which may repeat times, and those shortly before the time found. The
+    search skips the decades between them.
+    """
+    asked = _local(zone, after)
+    found_local = _next_local(cron, asked)
+    while found_local is not None:
+        found = found_local.replace(tzinfo=UTC) - _offset(zone, after)
+        is_far = found - after > 2 * _NEAR
+        change = _change(zone, after, after + _NEAR if is_far else found)
+        if change is not None:
+            after = change
+            local = _local(zone, change) - _SECOND  # the change itself may match
+            if not asked <= local < found_local:  # otherwise the search would find the same time
+                asked, found_local = local, _next_local(cron, local)
+        elif is_far:
+            after = found_local.replace(tzinfo=UTC) - _NEAR  # before `found_local` in every zone
+        else:
+            return found
+    return None
+
+
+def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
+    """Return the first change of the zone's clock after `after` and up to `until`, or None. No
+    clock changes twice within a day."""
+    offset = _offset(zone, after)
+    while after < until:
+        changed = min(after + _DAY, until)
+        if _offset(zone, changed) != offset:
+            while changed - after > _SECOND:
+                middle = after + (changed - after) // _SECOND // 2 * _SECOND
+                if _offset(zone, middle) == offset:
+                    after = middle
+                else:
+                    changed = middle
+            return changed
+        after = changed
+    return None
+
+
+def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+    return _local(zone, moment).replace(tzinfo=UTC) - moment
+
+
+def _local(zone: tzinfo, moment: datetime) -> datetime:
+    """Return the zone's local time."""
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _next_local(cron: str, after: datetime) -> datetime | None:
+    """Return the first local time after `after`, as if clocks never changed. Raises
+    InvalidOccurrences."""
+    return next(_parsed(cron, after), None)
+
+
+def _parsed(cron: str, after: datetime) -> "CronSim":
+    from cronsim import CronSim, CronSimError
+
+    try:
+        return CronSim(cron, after)
+    except CronSimError as error:
+        field = str(error).removeprefix("Bad ")
+    fields = cron.split()
+    if field == "day-of-month":
+        try:
+            CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
+        except CronSimError:
+            pass  # the field itself is wrong
+        else:
+            raise _never(cron)
+    given = fields[list(_FIELDS).index(field)]
+    raise InvalidOccurrences(
+        "cron", f"the {field} of {cron!r} is {given!r}; it must be {_FIELDS[field]}. {_FORMS}"
+    )
+
+
+def _never(cron: str) -> InvalidOccurrences:
+    return InvalidOccurrences("cron", f"{cron!r} never matches: these months have no such day")
+
+
+def _ordinals(words: str) -> str:
+    """Correct cronsim's ordinals, such as "31th" to "31st"."""
+    endings = {"1": "st", "2": "nd", "3": "rd"}
+    return re.sub(r"\b([2-5])([1-3])th\b", lambda th: f"{th[1]}{th[2]}{endings[th[2]]}", words)
+
+
+# --- zones ----------------------------------------------------------------------------------------
+
+
+@cache
+def _zone(name: str) -> tzinfo:
+    """Return a time zone from the build's data. The machine's own data may be older or missing."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    known = zones()
+    if name not in known:
+        from difflib import get_close_matches  # imported here because only this error needs it
+
+        nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "an example is 'Europe/Berlin'"
+        raise InvalidOccurrences("timezone", f"there is no time zone {name!r}; {hint}")
+    with _tzdata().joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
+
+
+@cache
+def zones() -> frozenset[str]:
+    """Return the IANA names of all time zones."""
+    return frozenset(_tzdata().joinpath("zones").read_text(encoding="ascii").split())
+
+
+def _tzdata() -> Path:
+    return Path(import_module("tzdata").__path__[0])

@@ -1,0 +1,84 @@
+"""Check payloads against their models.
+
+This module is separate from the definitions, so that code that only needs the rules of a job
+doesn't import pydantic. That import is half of a cold start.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+from pydantic.config import ExtraValues
+
+from job_runners.errors import InvalidDefinition, InvalidPayload
+
+# A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
+_LISTED_AT_MOST = 1000
+
+
+def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
+    """Return the model of a function's `payload` annotation. Raises InvalidDefinition if it has
+    none, or if the function's parameters aren't the expected ones."""
+    parameters = tuple(inspect.signature(function).parameters)
+    name = f"{function.__module__}.{function.__qualname__}"
+    if parameters != expected:
+        raise InvalidDefinition(
+            f"{name}({', '.join(parameters)}) must take exactly ({', '.join(expected)})"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidDefinition(f"{name} is a generator (it has a yield), so its body wouldn't run")
+    model = get_type_hints(function).get("payload")
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise InvalidDefinition(f"{name}: annotate `payload` with a pydantic model")
+    return model
+
+
+def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
+    """Return the model of a new payload. Raises InvalidPayload with every wrong or unknown field.
+
+    Unknown fields are refused, because a typo in an optional field's name would otherwise pass.
+    Only a model with `extra="allow"` or `extra="ignore"` in its own config accepts them, also in
+    its parts.
+    """
+    is_open = model.model_config.get("extra") in ("allow", "ignore")
+    extra: ExtraValues | None = None if is_open else "forbid"
+    return _validated(name, lambda: model.model_validate(payload, extra=extra))
+
+
+def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
+    """Return the model of a payload that was dispatched earlier. Raises InvalidPayload with every
+    wrong field.
+
+    Unknown fields are ignored even if the model forbids them. The API that accepted them may be
+    newer than this worker, and that must not fail a job in flight.
+    """
+    return _validated(name, lambda: _lenient(model, payload))
+
+
+def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
+    """Return pydantic's errors as fields and reasons, without values, which may be secret."""
+    count = error.error_count()
+    if count > _LISTED_AT_MOST:
+        return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
+    return [
+        {
+            "field": ".".join([root, *map(str, each["loc"])]).strip(".") or "body",
+            "why": each["msg"].removeprefix("Value error, "),
+        }
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
+    try:
+        return model.model_validate(payload)
+    except ValidationError:  # raised again below unless only unknown fields caused it
+        return model.model_validate(payload, extra="ignore")
+
+
+def _validated(name: str, validated: Callable[[], BaseModel]) -> BaseModel:
+    try:
+        return validated()
+    except ValidationError as error:
+        raise InvalidPayload(name, problems(error, "payload")) from None

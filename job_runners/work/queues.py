@@ -1,0 +1,159 @@
+"""The limits of a queue: the number of its jobs that run at once, and the rate of their starts.
+
+A queue that isn't declared has no limits. Declare queues with `QUEUES` next to a table of jobs:
+
+    QUEUES = {"mailings": Queue(slots=3, per="organization_id", rate=Rate(30, seconds=60))}
+"""
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args, get_origin
+
+from job_runners import names
+from job_runners.errors import InvalidDefinition
+from job_runners.store.rate import Rate, is_whole
+from job_runners.values import Value
+from job_runners.work.payload_values import fields_named, has_field, plain
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
+
+MOST_SLOTS: Final = 100  # one read of a line covers them all
+MOST_WAITING: Final = 100_000
+LONGEST_KEY: Final = 64  # characters
+WHOLE_QUEUE: Final = "*"  # the key of jobs without a value of `per`
+
+# Values that are used as keys unchanged. Others are hashed, because they could break the table's
+# keys, contain control characters, or look like a key with another meaning.
+_PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{LONGEST_KEY}}}"
+
+
+class Queue(Value, kw_only=True):
+    """The limits of a queue. Set `slots`, `rate` or both.
+
+    - `slots`: the number of jobs that run at once, 1 to 100.
+    - `rate`: the rate at which jobs start.
+    - `per`: "organization_id", "campaign_id" or a field of the payload. Each of its values has its
+      own slots and rate. All jobs without a value share the same slots and rate.
+    - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
+      oldest job starts first ("fair").
+    - `max_waiting`: the number of waiting jobs of one value at which dispatches are refused.
+    """
+
+    slots: int | None = None
+    per: str | None = None
+    rate: Rate | None = None
+    order: Literal["fifo", "fair"] = "fifo"
+    max_waiting: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.slots is None and self.rate is None:
+            raise InvalidDefinition("Queue() has no limits: set slots, rate or both")
+        if self.slots is not None and not is_whole(self.slots, MOST_SLOTS):
+            raise self._wrong("slots", f"a whole number, 1 to {MOST_SLOTS}")
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise self._wrong("rate", "a Rate, such as Rate(30, seconds=60)")
+        if self.per is not None and not (isinstance(self.per, str) and self.per):
+            raise self._wrong("per", '"organization_id", "campaign_id" or a field of the payload')
+        if self.order not in ("fifo", "fair"):
+            raise self._wrong("order", '"fifo" or "fair"')
+        if not is_whole(self.max_waiting, MOST_WAITING):
+            raise self._wrong("max_waiting", f"a whole number, 1 to {MOST_WAITING:,}")
+
+    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+        return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
+
+    def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
+        """Return the job's key in the queue: the value of `per` as text.
+
+        `payload` is the payload's model, so that values that the model treats as equal have one
+        key. If the model doesn't accept the payload, it is JSON.
+
+        The key is "*" if `per` isn't set, or if the payload lacks the field. It is also "*" if the
+        value isn't a string, a whole number, true or false in JSON. A campaign's key starts with
+        its organization. A value that is long, or has characters that a key can't have, is hashed.
+        """
+        match self.per:
+            case None:
+                return WHOLE_QUEUE
+            case "organization_id":
+                return _plain(organization_id)
+            case "campaign_id":
+                # Two organizations may have campaigns with the same name. If the organization's
+                # name has a ":", the separator is "#", which a plain key can't have. The value
+                # is then hashed, so it can't equal the key of an organization with a shorter name.
+                separator = "#" if ":" in organization_id else ":"
+                return _plain(f"{organization_id}{separator}{campaign_id or ''}")
+            case field:
+                return _value(_read(payload, field))
+
+    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
+        """Return an error if `per` doesn't fit the payload, or None.
+
+        `per` must not name a secret of the payload. If it names a field of the job itself, the
+        payload must not have a field of that name.
+        """
+        if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
+            return (
+                f"Queue(per={self.per!r}): means the job's own {self.per}, but its payload also "
+                "has a field with that name, which would be ignored. Rename that field"
+            )
+        if any(
+            _is_secret(payload_model.model_fields[own].annotation)
+            for own in fields_named(payload_model, self.per)
+        ):
+            return (
+                f"Queue(per={self.per!r}): is a secret of the payload, but people see the values "
+                "of per as a queue's keys. Use a field that isn't secret"
+            )
+        return None
+
+    def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
+        """Return whether jobs with this payload model can have a value of `per`."""
+        if self.per in (None, "organization_id", "campaign_id"):
+            return True
+        if payload_model.model_config.get("extra") == "allow":
+            return True
+        return has_field(payload_model, self.per)
+
+
+def _is_secret(annotation: object) -> bool:
+    """Return whether a field of this type may have one of pydantic's secrets."""
+    from pydantic import Secret, SecretBytes, SecretStr
+
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, (Secret, SecretBytes, SecretStr)):
+        return True
+    return any(map(_is_secret, get_args(annotation)))
+
+
+def _read(payload: object, name: str) -> object:
+    """Return the value of a field by its name or alias, or None."""
+    if isinstance(payload, Mapping):
+        return payload.get(name)
+    if not hasattr(payload, "model_extra"):
+        return None
+    model = cast("BaseModel", payload)
+    for own in fields_named(type(model), name):
+        return getattr(model, own)
+    return (model.model_extra or {}).get(name)
+
+
+def _value(value: object) -> str:
+    if value is not None and type(value) not in (str, int, bool):
+        try:
+            value = plain(value)
+        except ValueError:  # JSON can't represent the value
+            return WHOLE_QUEUE
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
+
+
+def _plain(text: str) -> str:
+    if re.fullmatch(_PLAIN, text):
+        return text
+    return "h-" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,120 @@
+"""Declare schedules in code, with `RECURRING` next to `JOBS`:
+
+RECURRING = {
+    "nightly_report": Recurring(
+        "make_report", cron="0 2 * * *", timezone="Europe/Berlin", organization_id="acme"
+    )
+}
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from job_runners import names
+from job_runners.errors import InvalidDefinition
+from job_runners.work import entries, occurrences
+from job_runners.work.errors import InvalidOccurrences
+from job_runners.work.occurrences import MOST_MISSED, When
+
+OVERLAPS: Final = ("skip", "queue", "allow")
+
+
+def check_missed(most: int, overlap: str) -> None:
+    """Raise InvalidOccurrences if several missed occurrences may start late but not overlap."""
+    if most > 1 and overlap != "allow":
+        raise InvalidOccurrences(
+            "missed", 'more than one needs overlap "allow", because the others would be skipped'
+        )
+
+
+@dataclass(frozen=True)
+class Each:
+    """Start each missed occurrence late, but at most the latest `most`."""
+
+    most: int
+
+    def __post_init__(self) -> None:
+        if type(self.most) is not int or not 1 <= self.most <= MOST_MISSED:
+            raise InvalidDefinition(
+                f"Each({self.most!r}): must be a whole number, 1 to {MOST_MISSED}"
+            )
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """A schedule: a job to dispatch at the times of `cron`, or every `every` seconds.
+
+    - `cron`: five fields (minute, hour, day of the month, month, day of the week) in the local time
+      of `timezone`, an IANA name. job_runners/work/occurrences.py describes clock changes.
+    - `every`: seconds or a timedelta, from a minute to 366 days, counted from 1970 in UTC.
+    - `missed`: an occurrence is missed if it was due while it couldn't be dispatched, for example
+      in an outage. Start no missed occurrence late ("skip"), the latest one ("one"), or several
+      (Each(3): the latest three).
+    - `overlap`: while the job of an earlier occurrence is unfinished, skip the next one ("skip"),
+      dispatch it when that job has ended ("queue"), or dispatch it anyway ("allow").
+
+    `check` does the checks that need the cron parser. A build and `make test` call it, but the
+    start of a process doesn't.
+    """
+
+    job_type: str
+    cron: str | None = field(default=None, kw_only=True)
+    every: float | timedelta | None = field(default=None, kw_only=True)
+    timezone: str = field(default="UTC", kw_only=True)
+    organization_id: str = field(kw_only=True)
+    campaign_id: str | None = field(default=None, kw_only=True)
+    payload: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
+    overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
+    written_at: entries.Place = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "written_at", entries.caller_outside(__file__))
+        if not isinstance(self.job_type, str):
+            raise self._wrong("job_type", "the name of a job")
+        for name in ("organization_id", "campaign_id"):
+            value = getattr(self, name)
+            if value is None and name == "campaign_id":
+                continue
+            if not isinstance(value, str) or not names.is_name(value):
+                raise self._wrong(name, names.RULE)
+        for name, kind in (("cron", str | None), ("timezone", str), ("payload", Mapping)):
+            if not isinstance(getattr(self, name), kind):
+                raise self._wrong(name, "a JSON object" if kind is Mapping else "text")
+        if self.missed not in ("skip", "one") and not isinstance(self.missed, Each):
+            raise self._wrong("missed", '"skip", "one" or Each(3)')
+        if self.overlap not in OVERLAPS:
+            raise self._wrong("overlap", '"skip", "queue" or "allow"')
+        self._checked(lambda when: check_missed(self.most_missed, self.overlap))
+        self._checked(occurrences.check_form)
+
+    @property
+    def when(self) -> When:
+        """Return the schedule's times. Raises InvalidDefinition."""
+        every = self.every
+        seconds = every.total_seconds() if isinstance(every, timedelta) else every
+        if seconds is not None and (type(seconds) not in (int, float) or seconds % 1):
+            raise self._wrong("every", "whole seconds (15 * 60), or a timedelta")
+        return When(self.cron, None if seconds is None else int(seconds), self.timezone)
+
+    @property
+    def most_missed(self) -> int:
+        """Return the largest number of missed occurrences that start late."""
+        if isinstance(self.missed, Each):
+            return self.missed.most
+        return 1 if self.missed == "one" else 0
+
+    def check(self) -> None:
+        """Raise InvalidDefinition for an invalid cron expression or an unknown time zone."""
+        self._checked(occurrences.check)
+
+    def _checked(self, check: Callable[[When], None]) -> None:
+        try:
+            check(self.when)
+        except InvalidOccurrences as error:
+            raise InvalidDefinition(f"Recurring({error.field}=): {error.why}") from None
+
+    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+        return InvalidDefinition(f"Recurring({name}={getattr(self, name)!r}): must be {expected}")

@@ -1,0 +1,40 @@
+"""The retry policy: the number of attempts, and the waits between them."""
+
+from random import SystemRandom
+
+from job_runners.errors import InvalidDefinition
+from job_runners.values import Value
+
+# A SnapStart snapshot would copy the state of any other generator into every worker.
+_RANDOM = SystemRandom()
+
+
+class Retry(Value, kw_only=True):
+    """A retry policy. A job or task without one never runs twice.
+
+    `max_attempts` includes the first attempt. Each wait is random between 0 and a limit (full
+    jitter). The limit starts at `base` seconds and doubles with each attempt, up to `cap` seconds.
+
+    An attempt that was interrupted, by a kill or at its time limit, may have had unknown effects.
+    With `interrupted=False`, no other attempt follows an interrupted one.
+    """
+
+    max_attempts: int = 5
+    base: float = 2.0
+    cap: float = 900.0
+    interrupted: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 2:
+            raise InvalidDefinition(
+                f"Retry(max_attempts={self.max_attempts}) never retries. Leave retry out instead"
+            )
+        if not 0 < self.base <= self.cap:
+            raise InvalidDefinition(
+                f"Retry(base={self.base}, cap={self.cap}): 0 < base <= cap must hold"
+            )
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after this attempt (counted from 1) has failed."""
+        bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+        return _RANDOM.uniform(0, bound)

@@ -1,0 +1,312 @@
+"""The job as its function sees it: its owner, its cursor, and its calls."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS, may_pass, retry_until
+from job_runners.errors import PreconditionFailed
+from job_runners.names import without_surrogates
+from job_runners.store import blobs, pauses, verbs
+from job_runners.store.job_request import JobRequest
+from job_runners.work.alarm import defer_alarm
+from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
+from job_runners.work.files import JobFiles
+from job_runners.work.results import as_json
+from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.time_budget import TimeBudget
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+# The gaps between written checkpoints. They are short at first, so that a short job shows progress.
+# Then they grow, but at most 5 s of work are unsaved.
+_FIRST_GAP = 250  # milliseconds after the first write, which happens at once; doubles each time
+_WIDEST_GAP = 5 * clock.SECOND
+# A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
+_LARGEST_CURSOR = 100 * 1024  # bytes of JSON
+_LONGEST_MESSAGE = 1000  # characters
+
+_T = TypeVar("_T")
+
+
+class Dispatch(Protocol):
+    """The calls with which a job dispatches more work, so that jobs don't depend on a runner."""
+
+    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+        """Dispatch a child of this job and return its id."""
+
+    def task(self, task_name: str, payload: Any) -> None:
+        """Dispatch a task."""
+
+
+class RunningJob(JobFiles):
+    """The first argument of a job's function.
+
+    At first, `cursor` is that of the last written checkpoint of earlier legs and attempts, or None.
+    """
+
+    def __init__(
+        self,
+        row: JobRequest,
+        budget: TimeBudget,
+        dispatch: Dispatch,
+        *,
+        has_next_leg: bool = True,
+        may_wait: bool = True,
+    ) -> None:
+        self._row = row
+        self._budget = budget
+        self._dispatch = dispatch
+        self._has_next_leg = has_next_leg
+        self._may_wait = may_wait
+        self._gap = _FIRST_GAP
+        self._written_at = 0
+        self._steps: set[str] = set()  # names used in this leg
+        # Called with a signal before it is raised, because the asyncio task that raises it may
+        # never be awaited.
+        self.on_signal: Callable[[BaseException], None] | None = None
+        self.cursor: Any = row.cursor
+        self.progress: int = row.progress
+        self.message: str | None = row.result_message
+
+    @property
+    def id(self) -> str:
+        """Return the job's id, which is the same in every attempt."""
+        return self._row.id
+
+    @property
+    def organization_id(self) -> str:
+        """Return the organization that owns the job, and all the data that it reads and writes."""
+        return self._row.organization_id
+
+    @property
+    def campaign_id(self) -> str | None:
+        """Return the job's campaign, or None."""
+        return self._row.campaign_id
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of this attempt, counted from 1."""
+        return self._row.attempt
+
+    @property
+    def last_attempt(self) -> bool:
+        """Return whether this is the last attempt, so that no other one follows if it fails. A job
+        without `retry` has one attempt."""
+        return self._row.attempt >= self._row.max_attempts
+
+    @property
+    def leg(self) -> int:
+        """Return the number of the job's legs (Lambda invocations) so far, this one included."""
+        return self._row.legs
+
+    @property
+    def reached(self) -> verbs.Checkpoint:
+        """Return the last checkpoint, written or not."""
+        return verbs.Checkpoint(self.cursor, self.progress, self.message)
+
+    def time_left(self) -> float:
+        """Return the seconds until the job is interrupted: by the timeout of its attempt, or
+        shortly before the Lambda invocation of this leg ends."""
+        return self._budget.left()
+
+    def checkpoint(
+        self,
+        cursor: Any = None,
+        *,
+        progress: float | None = None,
+        message: str | None = None,
+        durable: bool = False,
+    ) -> None:
+        """Record that the work before `cursor` is done. The next leg or attempt resumes from there.
+
+        - `cursor`: small JSON (kilobytes), because each write stores it. Raises TypeError,
+          ValueError or CursorTooLarge for other values.
+        - `progress`: 0 to 100. It never decreases.
+        - `message`: a line for people who follow the job.
+
+        Call it as often as you like. Only some calls write (at most 5 s apart), so work since the
+        last written checkpoint may be repeated. If AWS doesn't accept a write, a later call writes.
+        To continue only after the write, pass `durable=True`.
+
+        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return.
+        The job then continues from there in its next leg (Lambda invocation). The call also doesn't
+        return if the job was canceled, or if its type or queue is paused.
+        """
+        self._reach(cursor, progress, message)
+        if self._budget.left() == 0:
+            raise self._signal(TimeOver())  # in a thread, no alarm has interrupted the job
+        # Without a cursor, ending here would lose the work since the last cursor.
+        if self._has_next_leg and cursor is not None and self._budget.leg_over():
+            raise self._signal(LegOver())
+        if durable:
+            self._write_for_certain()
+        elif clock.now() - self._written_at >= self._gap:
+            self._write_if_possible()
+
+    def next_turn(
+        self, cursor: Any, *, progress: float | None = None, message: str | None = None
+    ) -> None:
+        """Yield the job's slot, and continue from `cursor` after the jobs that are waiting now.
+
+        Use it for work that follows the rate of its queue, or that gives other jobs a turn. The job
+        continues in its next leg when its queue has capacity, or at once if the queue has no
+        limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
+        arguments are those of `checkpoint` and are always written. The call returns only if the
+        runner can't send a job again, and the job then continues.
+        """
+        self._reach(cursor, progress, message)
+        if self._has_next_leg:
+            raise self._signal(TurnOver())
+        self._write_for_certain()
+
+    def step(self, name: str, function: Callable[[], Any]) -> Any:
+        """Call `function` once for this job, and return its result as JSON.
+
+        The result is stored before this returns. Later legs and attempts return the stored result,
+        even after a manual retry with the same payload. If the attempt dies between the call and
+        the write, the next attempt calls the function again. So give effects that must not happen
+        twice an idempotency key, such as the job's id and the step's name.
+
+        Each step needs its own name. Raises StepNameTaken for a name used twice in one leg,
+        NameTooLong for more than 1,019 bytes, and NameNotText for a name that UTF-8 can't encode.
+        Raises ResultNotJson, or the exception of `function`; then nothing is stored, and you can
+        call the step again.
+        """
+        if name in self._steps:
+            raise StepNameTaken(name)
+        self._steps.add(name)
+        try:
+            return self._once("name of the step", "step ", name, function)
+        except BaseException:
+            self._steps.discard(name)
+            raise
+
+    def dispatch(
+        self, job_type: str, payload: "Mapping[str, Any] | BaseModel | None" = None, *, key: str
+    ) -> str:
+        """Dispatch another job for the same organization and campaign, and return its id.
+
+        `key` names the child within this job. A leg or attempt that repeats the call dispatches no
+        second child, even if the payload differs or the child has ended. Raises UnknownJobType,
+        InvalidPayload, NameTooLong for a key of more than 1,018 bytes, and NameNotText for one that
+        UTF-8 can't encode.
+        """
+        from job_runners.store import children  # imported here because most jobs have no children
+
+        asked = _plain(payload)
+
+        def dispatch() -> str:
+            return self._keep_trying(lambda: self._dispatch.job(self._row, job_type, asked, key))
+
+        child_id: str = self._once("key of the child", children.PREFIX, key, dispatch)
+        return child_id
+
+    def dispatch_task(
+        self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
+    ) -> None:
+        """Dispatch a task. A leg or attempt that repeats the call dispatches it again, unless the
+        call is in a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if
+        the task could not be sent."""
+        with defer_alarm():
+            self._dispatch.task(task_name, _plain(payload))
+
+    def _reach(self, cursor: Any, progress: float | None, message: str | None) -> None:
+        if cursor is not None:
+            self._budget.step()
+            self.cursor = _as_kept(cursor)
+        if progress is not None:
+            self.progress = max(self.progress, min(100, int(progress)))
+        if message is not None:
+            self.message = without_surrogates(message[:_LONGEST_MESSAGE])
+
+    def _once(self, what: str, prefix: str, own_name: str, function: Callable[[], Any]) -> Any:
+        from job_runners.store import steps
+
+        name, limit = f"{prefix}{own_name}", steps.LONGEST_NAME - len(prefix)
+        if without_surrogates(own_name) != own_name:
+            raise NameNotText(what, own_name)
+        size = len(own_name.encode())
+        if size > limit:
+            raise NameTooLong(what, own_name, size, limit)
+        done = self._keep_trying(lambda: steps.find(self._row, name))
+        if done is None:
+            result = as_json(function())
+            done = self._keep_trying(lambda: steps.keep(self._row, name, result))
+        return done.result
+
+    def _write_if_possible(self) -> None:
+        try:
+            self._write()
+        except AWS_ERRORS as error:
+            if not may_pass(error):
+                raise
+
+    def _write_for_certain(self) -> None:
+        self._keep_trying(self._write)
+
+    def _keep_trying(self, call: Callable[[], _T]) -> _T:
+        """Retry a call while AWS doesn't answer, until the job's time is over, and return its
+        result.
+
+        The alarm doesn't interrupt the call, because it would be unknown whether the call was
+        applied. It may interrupt the waits between calls.
+        """
+
+        def once() -> _T:
+            with defer_alarm():
+                return call()
+
+        try:
+            return retry_until(self._budget.ends, once)
+        except AWS_ERRORS as error:
+            if may_pass(error):
+                raise self._signal(TimeOver()) from error
+            raise
+
+    def _write(self) -> None:
+        try:
+            with defer_alarm():
+                row = verbs.checkpoint(self._row, self.reached)
+                pause = self._pause() if self._may_wait and self.cursor is not None else None
+        except PreconditionFailed as refused:
+            raise self._signal(ClaimLost(str(refused))) from refused
+        if row.cancel_requested:
+            raise self._signal(CancelAsked())
+        if pause is not None:
+            raise self._signal(Paused(pause))
+        self._gap = min(_WIDEST_GAP, self._gap * 2)
+        self._written_at = clock.now()
+
+    def _signal(self, signal: BaseException) -> BaseException:
+        if self.on_signal is not None:
+            self.on_signal(signal)
+        return signal
+
+    def _pause(self) -> pauses.Pause | None:
+        """Return the pause of the job's type or queue.
+
+        Return None if there is no pause, or if the pauses can't be read.
+        """
+        try:
+            return pauses.pause_on(self._row)
+        except AWS_ERRORS:
+            return None
+
+
+def _as_kept(cursor: Any) -> Any:
+    """Return the cursor as a later read returns it: a copy, which the job can't change."""
+    text = blobs.compact_json(cursor)
+    if len(text) > _LARGEST_CURSOR:
+        raise CursorTooLarge(len(text), _LARGEST_CURSOR)
+    return json.loads(text)
+
+
+def _plain(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
+    from pydantic import BaseModel  # imported here because it is loaded with the job's module
+
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json")
+    return dict(payload or {})

@@ -1,0 +1,124 @@
+"""Make a job unique: no second job of its type does the same work at the same time.
+
+JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
+"""
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+
+from job_runners.errors import InvalidDefinition
+from job_runners.values import Value
+from job_runners.work.payload_values import has_field, plain
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_CAMPAIGN = "campaign_id"
+_IMPLIED = ("organization_id", "job_type")
+
+
+class Unique(Value, kw_only=True):
+    """The rule that decides which jobs do the same work, and what happens to a second one.
+
+    Two jobs do the same work if they have the same organization and type, and the same values of
+    all fields in `by`: "campaign_id", and fields of the payload. With `by=()` each organization has
+    one job. Values are compared as the payload's model has them, defaults included.
+
+    A job has its key `until` it is "finished", with any outcome, or until it is "started" (its
+    first claim). While it has the key, `on_conflict` decides what a dispatch of the same work does:
+
+    - "return": return the existing job.
+    - "refuse": raise UniqueConflict (409 over HTTP), which names the existing job.
+    - "replace": return the existing job, with the new payload and time if it hasn't started. The
+      start moves to at most `at_most` seconds (default 30 days) after the first dispatch's start
+      time. A job that has started is returned unchanged. With `then="again"`, another job follows
+      when the started job has ended. It has the payload and time of the latest dispatch until then.
+    """
+
+    by: tuple[str, ...]
+    until: Literal["finished", "started"] = "finished"
+    on_conflict: Literal["return", "refuse", "replace"] = "return"
+    at_most: float | None = None
+    then: Literal["again"] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.by, tuple | list) or not all(
+            isinstance(name, str) and name for name in self.by
+        ):
+            raise self._wrong("by", 'a tuple of names, such as ("campaign_id",)')
+        object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
+        for name in self.by:
+            if name in _IMPLIED:
+                raise InvalidDefinition(
+                    f"Unique(by=): leave out {name!r}, because jobs of two organizations or two "
+                    "job types never do the same work"
+                )
+        if self.until not in ("finished", "started"):
+            raise self._wrong("until", '"finished" or "started"')
+        if self.on_conflict not in ("return", "refuse", "replace"):
+            raise self._wrong("on_conflict", '"return", "refuse" or "replace"')
+        self._check_replacing()
+
+    def _check_replacing(self) -> None:
+        if self.then not in (None, "again"):
+            raise self._wrong("then", '"again" or None')
+        if self.at_most is not None and not _is_seconds(self.at_most):
+            raise self._wrong("at_most", "a number of seconds, 0 or more")
+        for name in ("at_most", "then"):
+            if getattr(self, name) is not None and self.on_conflict != "replace":
+                raise InvalidDefinition(
+                    f'Unique({name}=): needs on_conflict="replace", not {self.on_conflict!r}'
+                )
+        if self.then is not None and self.until == "started":
+            raise InvalidDefinition(
+                'Unique(then="again"): leave it out with until="started", because a job that has '
+                "started doesn't hold its key, so another job is saved at once"
+            )
+
+    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+        return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
+
+    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
+        """Return an error with its fix if `by` names a field that the payload doesn't have, or None
+        if it is valid."""
+        fields = payload_model.model_fields
+        if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):
+            return (
+                f"Unique(by=): {_CAMPAIGN!r} means the job's own campaign, but its payload also "
+                "has a field with that name, which would be ignored. Rename that field"
+            )
+        unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
+        if not unknown:
+            return None
+        from difflib import get_close_matches  # imported here because only this error needs it
+
+        nearest = get_close_matches(unknown[0], [*fields, _CAMPAIGN], n=1)
+        if nearest:
+            hint = f"did you mean {nearest[0]!r}?"
+        elif fields:
+            hint = f"it has {', '.join(map(repr, fields))}"
+        else:
+            hint = "it has none"
+        return f"Unique(by=): its payload has no field {unknown[0]!r}; {hint}"
+
+    def key_of(
+        self, job_type: str, organization_id: str, campaign_id: str | None, payload: "BaseModel"
+    ) -> str:
+        """Return the key of all jobs that do the same work: a hash of 32 hexadecimal digits.
+
+        Raises InvalidDefinition for a name in `by` that the payload doesn't have.
+        """
+        if wrong := self.wrong_for(type(payload)):
+            raise InvalidDefinition(f"{job_type}: {wrong}")
+        values = [
+            [name, campaign_id if name == _CAMPAIGN else plain(getattr(payload, name))]
+            for name in sorted(self.by)
+        ]
+        scope = ["unique", organization_id, job_type, values]
+        return sha256(json.dumps(scope, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _is_seconds(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value < float("inf")  # type: ignore[operator]

@@ -1,0 +1,67 @@
+"""Apply a mutation in a process that has imported the mutated file."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+
+from tools.mutants.mutation import DoesNotApply, Mutation
+
+_Place = tuple[str, str, int]  # file, qualified name, line
+
+
+class LiveFunctions:
+    """The existing functions of some folders, by the place where each is defined.
+
+    Every mutation is inside a function, so it is enough to replace the code of the function object.
+    Every module that has imported the function then has the mutation. Functions inside the function
+    are created from the new code.
+    """
+
+    def __init__(self, root: Path, folders: tuple[str, ...]) -> None:
+        self._root = root
+        self._found: dict[_Place, list[FunctionType]] = {}
+        inside = tuple(f"{root}/{each}/" for each in folders)
+        gc.unfreeze()  # gc does not list frozen objects
+        for each in gc.get_objects():
+            if type(each) is FunctionType and each.__code__.co_filename.startswith(inside):
+                self._found.setdefault(_place(each.__code__), []).append(each)
+        gc.freeze()
+
+    def replace(self, mutation: Mutation) -> None:
+        """Give the mutated functions their new code.
+
+        Raises DoesNotApply if no such function exists, although its module is imported.
+        """
+        file = str(self._root / mutation.file)
+        replaced = False
+        for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
+            for function in self._found.get(_place(code), ()):
+                if function.__code__ != code and _can_replace(code, function):
+                    function.__code__ = code
+                    replaced = True
+        if not replaced and any(
+            getattr(module, "__file__", None) == file for module in [*sys.modules.values()]
+        ):
+            raise DoesNotApply(f"{mutation.name} changes no function that can be found")
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _codes(each)
+
+
+def _can_replace(code: CodeType, function: FunctionType) -> bool:
+    """Return whether the code can replace the function's code.
+
+    It can't if the two close over different variables. Such a function is defined inside another
+    one, which creates it again from the new code.
+    """
+    return code.co_freevars == function.__code__.co_freevars
+
+
+def _place(code: CodeType) -> _Place:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
