@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from broken_promise import broken_promise
 from early_rescue import rescue_early
 from job_runners.engine.running import claiming, ending, execution, failure_records, retrying
-from job_runners.engine.tick import due_row, timer
+from job_runners.engine.tick import due_decision, due_row, timer
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import chaos
@@ -229,6 +229,11 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     for where in ("job_runners.store.verbs", "job_runners.store.verbs.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
     assert "times" in broken_promise()
+
+
+def test_it_notices_when_the_timer_does_not_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due_decision, "LONGEST_GAP", conditional_write.GRACE)
+    assert "was sent" in broken_promise(near=5)
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

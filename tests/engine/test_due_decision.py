@@ -66,3 +66,21 @@ def test_a_running_row_is_rescued_after_its_lease() -> None:
     running = row(status=Status.RUNNING, lease_until=NOW)
     assert due_decision.decide(running, FACTS) == Postpone(Disposition.LEASED, NOW, Lane.PROMPT)
     assert due_decision.decide(running, FACTS._replace(now=NOW + 1)) is Action.RESCUE
+
+
+def test_an_admitted_row_is_checked_when_it_loses_its_capacity() -> None:
+    admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - 50 * clock.MINUTE)
+    decision = due_decision.decide(admitted, FACTS._replace(start_within=1e6))
+    assert isinstance(decision, SendMessage)
+    assert decision.next_check_at == NOW + 10 * clock.MINUTE
+
+
+def test_an_admitted_row_that_can_not_be_parked_is_checked_hourly() -> None:
+    """Its queue no longer has limits, so it has no capacity to lose."""
+    admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - clock.HOUR)
+    facts = FACTS._replace(start_within=1e6)
+    decision = due_decision.decide(admitted, facts)
+    assert isinstance(decision, SendMessage)
+    assert decision.next_check_at == NOW + clock.HOUR
+    unknown = due_decision.decide(admitted, facts._replace(is_known=False))
+    assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.PARKED)

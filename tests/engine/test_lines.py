@@ -377,6 +377,23 @@ def test_a_job_between_two_legs_that_is_paused_gives_its_slot_up(one_slot: Bench
     assert held() == [waiting.id]
 
 
+def test_a_job_whose_queue_lost_its_limits_is_sent_less_and_less_often(one_slot: Bench) -> None:
+    """It keeps the mark of its admission between two legs, and no worker claims it."""
+    row = dispatch(one_slot)
+    script.job = lambda job, payload: end_leg(one_slot, job, 1)
+    assert one_slot.run(row).admitted_at is not None
+    limits.reset(QUEUE)
+    sent_in_hours = []
+    for _ in range(4):
+        one_slot.sent.clear()
+        for _ in range(60):
+            one_slot.advance(60)
+            one_slot.tick()
+        sent_in_hours.append(len(one_slot.sent_jobs))
+    assert sent_in_hours[0] >= 5
+    assert all(1 <= sent <= 2 for sent in sent_in_hours[1:]), sent_in_hours
+
+
 # --- fair -----------------------------------------------------------------------------------------
 
 

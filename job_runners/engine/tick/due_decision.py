@@ -199,9 +199,13 @@ def _next_check_at(row: JobRequest, now: int) -> int:
 
     The gap grows with the time that the row has waited. So the cost of unclaimed rows depends on
     their number, and hardly on how long they wait.
+
+    An admitted job is checked at the latest when it loses its capacity. If that time has passed, it
+    no longer shortens the gap: the job could not be parked, for example because its queue no longer
+    has limits.
     """
     gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)
-    if row.admitted_at is not None:  # at the latest when the job loses its capacity
+    if row.admitted_at is not None and not is_long_unclaimed(row, now):
         gap = min(gap, max(row.admitted_at + _MAX_UNCLAIMED_TIME - now, conditional_write.GRACE))
     return now + gap
 
