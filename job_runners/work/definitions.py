@@ -51,9 +51,8 @@ class Definition(Value):
         function is given by name, and otherwise InvalidDefinition.
         """
         if self.payload_model and self.is_async:
-            import_module(
-                "job_runners.work.event_loop"
-            )  # now, because later the alarm may interrupt it
+            # Now, because later the alarm may interrupt the import.
+            import_module("job_runners.work.event_loop")
 
     @cached_property
     def call(self) -> Callable[..., Any]:

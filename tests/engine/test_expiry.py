@@ -108,9 +108,10 @@ def test_each_kind_of_item_is_kept_for_longer_than_it_is_used(still: Bench) -> N
 
 
 def test_no_kind_of_item_is_left_out_here() -> None:
-    for module in pkgutil.walk_packages(store.__path__, "store."):
+    package = "job_runners.store."
+    for module in pkgutil.walk_packages(store.__path__, package):
         importlib.import_module(module.name)
-    models = [model for model in Table.__subclasses__() if model.__module__.startswith("store.")]
+    models = [model for model in Table.__subclasses__() if model.__module__.startswith(package)]
     names = {model.__name__ for model in models if model.table_setting != "JOBS_TABLE_NAME"}
     assert {name for name in names if not name.startswith("_")} == MODELS
 

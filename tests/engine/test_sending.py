@@ -37,8 +37,8 @@ def test_without_one_the_error_names_the_job_and_what_it_needs() -> None:
 def test_nobody_else_says_it() -> None:
     makers = {
         str(path.relative_to(ROOT))
-        for room in ("runners", "api", "handlers", "work", "store")
-        for path in (ROOT / room).rglob("*.py")
+        for folder in ("runners", "handlers", "job_runners")
+        for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) == "RunnerCannotResend"
