@@ -68,6 +68,16 @@ def a_key(history: ScriptedHistory) -> None:
     a_line(history)
 
 
+def a_key_not_noted_again(history: ScriptedHistory) -> None:
+    """Have a job wait under a key that is in the list and has expired, because the key's note
+    failed."""
+    history.run(history.dispatch())
+    history.world.time += 45 * clock.DAY
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(used_keys, "note_use", lambda *_: None)
+        a_line(history)
+
+
 def a_rate(history: ScriptedHistory) -> None:
     """Have a start pay for the time until long after."""
     history.limit(None, Rate(1, seconds=24 * 3600, burst=100))
@@ -139,6 +149,10 @@ def test_it_notices_what_expires_while_it_is_used(
     assert played(script) == []
     monkeypatch.setattr(owner, name, twin)
     assert any(says in each and "has expired" in each for each in played(script)), played(script)
+
+
+def test_a_list_may_lack_a_key_whose_note_failed() -> None:
+    assert played(a_key_not_noted_again) == []
 
 
 def test_it_notices_a_row_that_expires_before_its_job_has_ended() -> None:

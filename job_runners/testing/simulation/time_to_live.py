@@ -84,9 +84,9 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
         case "held":
             return _use_by_waiting([jobs.get(job_id_of(item["sk"]), {})], name)
         case "keys":
-            return _use_by_waiting(jobs.values(), f"line#{name}#{item['sk']}")
+            return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{name}#{item['sk']}")
         case "keys_of":
-            return _use_by_waiting(jobs.values(), f"line#{item['sk']}", name)
+            return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{item['sk']}", name)
         case "unique":
             return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
         case "step":
@@ -98,6 +98,16 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _use_by_answer(item, jobs, now)
     may_expire = kind == "failed_tasks" or "deleted_at" in item
     return None if may_expire else _Use("it was never deleted")
+
+
+def _parked_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:
+    """Return the waiting jobs that were parked before this key in a list expired.
+
+    A list may lack the key of the others: the write that notes a key isn't repeated, and the timer
+    parks jobs without it (see `job_runners.store.used_keys`).
+    """
+    expires_at = key["expires_at"] * clock.SECOND
+    return [row for row in jobs.values() if row.get("waiting_since", expires_at) < expires_at]
 
 
 def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
