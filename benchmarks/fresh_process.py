@@ -53,7 +53,7 @@ class Cost:
     instructions_share: float | None
 
     def is_above(self, bound: float) -> bool:
-        """Return whether the share exceeds a bound."""
+        """Return whether the share of CPU exceeds a bound, and that of instructions if counted."""
         return exceeds(bound, self.cpu_share, self.instructions_share)
 
 
@@ -85,7 +85,7 @@ def compare(
     }
     for name, cost in costs.items():
         share = cost.instructions_share
-        in_instructions = "" if share is None else f"{share:4.2f} of its instructions  "
+        in_instructions = "" if share is None else f"{share:4.2f} of boto3's instructions  "
         print(f"{cost.cpu_share:5.2f}  {cost.cpu * 1000:5.0f} ms CPU  {in_instructions}{name}")
     return costs
 

@@ -1,6 +1,7 @@
 """Measure the CPU of one unit of work, such as a dispatch, in fresh processes that run in turn.
 
-Each process measures itself (benchmarks/programs/measuring.py). Its last line is the result.
+Each process measures itself (benchmarks/programs/measuring.py), and the last line that it prints is
+the result.
 """
 
 import re
@@ -14,8 +15,8 @@ from pathlib import Path
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
 _MEASUREMENTS = 4  # measurements that a process makes, each of the same number of units
-# Instructions are counted for both numbers of units per measurement. The difference between the
-# two counts excludes the cost of starting a process.
+# Two numbers of units per measurement. Instructions are counted with each, because the difference
+# between the two counts excludes the cost of starting a process.
 _FEW_AND_MANY = (5, 15)
 
 

@@ -82,7 +82,7 @@ def send(message: Message, delay: float = 0) -> None:
     is_job = not isinstance(message, TaskMessage)
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         if isinstance(message, QueueMessage):
-            wake_ups.leave_due(message, delay)
+            wake_ups.make_first_due(message, delay)
         return  # the worker process finds the row when it is due
     # Convert the message to JSON and back, so that work gets the same values as on Lambda.
     message = decode(encode(message))

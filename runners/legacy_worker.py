@@ -94,7 +94,7 @@ def sender(run_in_child: Callable[[Message], None]) -> Send:
 
     def send(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
-            wake_ups.leave_due(message, delay)
+            wake_ups.make_first_due(message, delay)
         elif delay == 0:
             run_in_child(message)
 
@@ -142,7 +142,7 @@ class _Tasks:
         its row is due.
         """
         if isinstance(message, QueueMessage):
-            wake_ups.leave_due(message, delay)
+            wake_ups.make_first_due(message, delay)
         if not isinstance(message, TaskMessage):
             return
         if delay > 0:

@@ -11,7 +11,7 @@ from job_runners.api import log
 from job_runners.api.errors import Refusal
 from job_runners.api.responses import Response, respond
 from job_runners.aws.errors import may_pass
-from job_runners.engine.registry.errors import FailedTaskNotFound, NotRedriven, PayloadNotKept
+from job_runners.engine.registry.errors import FailedTaskNotFound, MaybeNotRedriven, PayloadNotKept
 from job_runners.work import context
 
 CONTENT_TYPE = "application/problem+json"
@@ -80,7 +80,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
     FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
-    NotRedriven: _NOT_REDRIVEN,
+    MaybeNotRedriven: _NOT_REDRIVEN,
     errors.SendFailed: _NOT_SENT,
     errors.SendInDoubt: _IN_DOUBT,
 }

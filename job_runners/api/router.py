@@ -44,8 +44,8 @@ class Router:
         for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
             parts = tuple(path.split("/"))
             known = {method: _admitting(route) for method, route in methods.items()}
-            named = path.translate(str.maketrans("<>", "{}"))
-            self._routes.setdefault(len(parts), []).append((parts, named, known))
+            logged_as = path.translate(str.maketrans("<>", "{}"))
+            self._routes.setdefault(len(parts), []).append((parts, logged_as, known))
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response to an event of an HTTP API, and log the request.
@@ -57,10 +57,10 @@ class Router:
         method = event["requestContext"]["http"]["method"]
         route = "none"
         try:
-            route, known, names = self._found(_path(event))
+            route, known, values = self._found(_path(event))
             if method not in known:
                 raise MethodNotAllowed(frozenset(known))
-            response = known[method](event, **names)
+            response = known[method](event, **values)
         except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
             response = problems.answer(error)
         # Browsers must not guess another content type.
@@ -74,23 +74,25 @@ class Router:
         """Return the route of a path as the log shows it, its methods, and the parameters' values.
         Raises PathNotFound."""
         given = path.split("/")
-        for parts, named, known in self._routes.get(len(given), ()):
-            names = _names(parts, given)
-            if names is not None:
-                return named, known, names
+        for parts, logged_as, known in self._routes.get(len(given), ()):
+            values = _path_values(parts, given)
+            if values is not None:
+                return logged_as, known, values
         raise PathNotFound
 
 
-def _names(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
-    """Return the values of a route's parameters in a path with the same number of parts, or None if
-    the path doesn't match."""
-    names = {}
+def _path_values(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
+    """Return the values of a route's parameters, by name, in a path with the same number of parts.
+
+    Return None if the path doesn't match.
+    """
+    values = {}
     for part, each in zip(parts, given, strict=True):
         if part.startswith("<") and each:
-            names[part[1:-1]] = each
+            values[part[1:-1]] = each
         elif part != each:
             return None
-    return names
+    return values
 
 
 @contextmanager

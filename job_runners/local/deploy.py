@@ -107,7 +107,7 @@ def deploy(
 def _deploy_app(
     emulator: Emulator, home: Path, built: Path, template: Path, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Deploy the app's own stack. Return the outputs that are parameters of template.yaml."""
+    """Deploy the app's own stack. Return the outputs that are also parameters of our template."""
 
     def sam(arguments: Sequence[str]) -> None:
         endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}

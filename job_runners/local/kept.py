@@ -17,11 +17,11 @@ from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
 
-NOT_KEPT = (
+ABOUT_KEPT_DATA = (
     "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as if its "
     "worker had ended, and an unfinished task is lost. If a run is killed, its changes are lost. "
     "The data is plain text, including the secrets of `jobs config set`. Only you can read the "
-    "folder, and make clean deletes it."
+    "folder. To delete it, run `make clean`."
 )
 
 
@@ -69,15 +69,16 @@ class Kept:
         return port
 
     @property
-    def killed_since(self) -> str | None:
-        """The time at which the last run started, or None if that run wasn't killed. If it was, its
-        changes since then are lost."""
+    def lost_since(self) -> str | None:
+        """The time since which changes are lost, because the last run, which started then, was
+        killed. None if it wasn't killed."""
         with contextlib.suppress(FileNotFoundError):
             return self._mark.read_text()
         return None
 
     def begin(self) -> None:
-        """Set `killed_since` until `end` is called."""
+        """Mark the data as in use until `end` is called. If the run is killed before that,
+        `lost_since` is the time of this mark."""
         if not self._mark.exists():
             now = datetime.now(UTC).astimezone()
             self._mark.write_text(now.isoformat(sep=" ", timespec="seconds"))

@@ -101,7 +101,7 @@ def _run(
         tick(stack)
         show_size(home / BUILT)
         with watching(stack, home, sources, show_code) if stay else nullcontext():
-            # Without the texting campaign there is no demonstration. Only make demo reports that.
+            # Without the texting campaign there is no demonstration. Only `make demo` reports that.
             demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
             outcome = _demonstrate(stack, home, steps) if demonstrate else None
             if stay:
@@ -122,8 +122,8 @@ class _Outcome(NamedTuple):
 def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
     if not stack.has_texting_campaign:
         raise LocalProblem(
-            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use make "
-            "run, which starts without the demonstration."
+            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use "
+            "`make run`, which starts without the demonstration."
         )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)
@@ -142,7 +142,7 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    # If the parent changes, make was killed, and no Ctrl-C can reach this process.
+    # If the parent changes, `make` was killed, and no Ctrl-C can reach this process.
     while os.getppid() == parent:
         time.sleep(0.5)
     raise Stopped

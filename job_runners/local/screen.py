@@ -17,7 +17,7 @@ from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.table_entry import entries
 from job_runners.cli.stack import Stack
 from job_runners.local.demo import CAMPAIGN, ORGANIZATION, Imported
-from job_runners.local.kept import NOT_KEPT, Kept
+from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
 from job_runners.local.run_checks import Check
 
 console = Console(highlight=False, soft_wrap=True)
@@ -104,10 +104,10 @@ def show_size(tree: Path) -> None:
 
 def show_kept(kept: Kept) -> None:
     """Show what is kept, and what a killed run has lost."""
-    console.print(f"  {NOT_KEPT}", markup=False)
-    if kept.killed_since:
+    console.print(f"  {ABOUT_KEPT_DATA}", markup=False)
+    if kept.lost_since:
         console.print(
-            f"  The last run was killed. Its changes since {kept.killed_since} are lost, except "
+            f"  The last run was killed. Its changes since {kept.lost_since} are lost, except "
             "for files in the bucket.",
             style="yellow",
             markup=False,

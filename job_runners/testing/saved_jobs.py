@@ -18,7 +18,8 @@ from job_runners.testing.shipped_operations import every_row
 
 @dataclass(frozen=True)
 class SavedError:
-    """How an attempt failed. Of an earlier attempt, the row keeps no traceback and a short text."""
+    """How an attempt failed. For an earlier attempt, the row keeps only a short text, without the
+    traceback."""
 
     kind: str
     message: str

@@ -27,7 +27,8 @@ _OF_LOCKS = frozenset(
 _IMPORT_SYSTEM = "<frozen importlib"
 _SOON = 0.005  # seconds
 # Seconds. A function that acquires or releases a lock takes microseconds. A function that takes
-# this long only has the same name, for example a job's own, or is still waiting for the lock.
+# this long either has one of these names by chance, such as a job's own `acquire`, or is still
+# waiting for the lock.
 _LONGEST_WAIT = 1.0
 
 
@@ -35,7 +36,7 @@ class _Alarm:
     """The state of the signal handler. There is only one alarm, that of the main thread."""
 
     armed = False
-    deferred = 0  # number of our writes in progress
+    deferrals = 0  # number of open `defer_alarm` blocks, which our writes use
     rang = False  # whether it rang while it was deferred
     answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOver
     waits_until: float | None = None  # end of the wait for a function that acquires a lock
@@ -69,19 +70,19 @@ def defer_alarm() -> Iterator[None]:
     if not in_main_thread():
         yield
         return
-    _Alarm.deferred += 1
+    _Alarm.deferrals += 1
     try:
         yield
     finally:
-        _Alarm.deferred -= 1
-        if _Alarm.rang and not _Alarm.deferred and _Alarm.armed:
+        _Alarm.deferrals -= 1
+        if _Alarm.rang and not _Alarm.deferrals and _Alarm.armed:
             _Alarm.rang = False
             _end(sys._getframe())
 
 
 @contextmanager
 def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
-    """In the block, make an alarm call `answer` with the interrupted frame, not raise TimeOver.
+    """Call `answer` with the interrupted frame, instead of raising TimeOver, if the alarm rings.
 
     An event loop needs this, because an exception would interrupt the loop's own code.
     """
@@ -107,7 +108,7 @@ def _disarm(before: Any) -> None:
 
 
 def _ring(_signal: int, frame: FrameType | None) -> None:
-    if _Alarm.deferred:
+    if _Alarm.deferrals:
         _Alarm.rang = True
     elif _Alarm.armed:
         if frame is not None and _takes_a_lock(frame.f_code) and _may_wait():

@@ -35,11 +35,11 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
 
 
 def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return the model of a new payload. Raises InvalidPayload with every wrong or unknown field.
+    """Return a new payload as an instance of its model.
 
-    Unknown fields are refused, because a typo in an optional field's name would otherwise pass.
-    Only a model with `extra="allow"` or `extra="ignore"` in its own config accepts them, also in
-    its parts.
+    Raises InvalidPayload with every wrong or unknown field. Unknown fields are refused, because a
+    typo in an optional field's name would otherwise pass. They are accepted only if the model's own
+    config has `extra="allow"` or `extra="ignore"`. Then each nested model follows its own config.
     """
     is_open = model.model_config.get("extra") in ("allow", "ignore")
     extra: ExtraValues | None = None if is_open else "forbid"
@@ -47,11 +47,11 @@ def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseMode
 
 
 def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return the model of a payload that was dispatched earlier. Raises InvalidPayload with every
-    wrong field.
+    """Return a payload that was dispatched earlier as an instance of its model.
 
-    Unknown fields are ignored even if the model forbids them. The API that accepted them may be
-    newer than this worker, and that must not fail a job in flight.
+    Raises InvalidPayload with every wrong field. Unknown fields are ignored even if the model
+    forbids them. The API that accepted them may be newer than this worker, and that must not fail a
+    job in flight.
     """
     return _validated(name, lambda: _lenient(model, payload))
 

@@ -16,7 +16,7 @@ from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.registry.errors import (
     CannotBegin,
     FailedTaskNotFound,
-    NotRedriven,
+    MaybeNotRedriven,
     PayloadNotKept,
 )
 from job_runners.engine.running import execution
@@ -202,7 +202,7 @@ def test_if_it_did_not_leave_it_stays_and_may_be_sent_again(
         raise SendFailed("it", "away")
 
     monkeypatch.setattr(configured, "sender", lambda: refuse)
-    with pytest.raises(NotRedriven):
+    with pytest.raises(MaybeNotRedriven):
         redrive(failed)
     assert [record.id for record in kept()] == [failed]
     monkeypatch.setattr(configured, "sender", lambda: bench.send)

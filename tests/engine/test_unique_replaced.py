@@ -427,7 +427,7 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     key: str | None,
 ) -> None:
     first = ask(bench, "same", job_type)
-    begun = Entrance(first, gives_up_key=job_type == "unique_until")
+    begun = Entrance(first, gives_up_unique_key=job_type == "unique_until")
 
     def begin() -> None:
         claim(first.id, job_type=job_type, send_id="s", deadline=10**13, entrance=begun)

@@ -75,12 +75,12 @@ def test_a_port_that_another_program_has_is_said_with_what_to_do(tmp_path: Path)
 def test_a_run_that_was_killed_is_told_of_and_one_that_ended_is_not(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     kept.begin()
-    assert kept.killed_since is not None
-    since = kept.killed_since
+    assert kept.lost_since is not None
+    since = kept.lost_since
     kept.begin()
-    assert kept.killed_since == since  # of the first that was not saved
+    assert kept.lost_since == since  # of the first that was not saved
     kept.end()
-    assert kept.killed_since is None
+    assert kept.lost_since is None
 
 
 @pytest.mark.usefixtures("aws")

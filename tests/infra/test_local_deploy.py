@@ -153,7 +153,7 @@ def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
 ) -> None:
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ContactsTableName"}
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
-    with pytest.raises(LocalProblem, match="Use make run, which"):
+    with pytest.raises(LocalProblem, match="Use `make run`, which"):
         run._demonstrate(stack, tmp_path, Steps())
 
 

@@ -14,7 +14,7 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 def retries(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda retries nothing. Job Runners retries itself, and if both did, a job could
     run twice."""
-    for logical_id, qualifier in ((deployed.working, ALIAS), (TIMER, None)):
+    for logical_id, qualifier in ((deployed.runs_jobs_id, ALIAS), (TIMER, None)):
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
         at = f" --qualifier {qualifier}" if qualifier else ""
@@ -28,15 +28,15 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
 
 
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
-    """Check that Lambda sends the events that it gives up on to the failures queue."""
+    """Check that the failures queue gets the events that Lambda gives up on."""
     wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
-    worker = deployed.working
+    worker = deployed.runs_jobs_id
     destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
     found = destinations.get("OnFailure", {}).get("Destination")
     if found != wanted:
         yield Issue(
-            f"Lambda sends the events that it gives up on to {found or 'nowhere'}, not to the "
-            "failures queue. A killed job is noticed only when its lease ends.",
+            f"Events that Lambda gives up on are sent to {found or 'nowhere'}, not to the failures "
+            "queue. A killed job is noticed only when its lease ends.",
             f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
             f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
         )
@@ -47,7 +47,7 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
     A job of many legs is a chain of invocations, which Lambda stops after 16 by default.
     """
-    for logical_id in (deployed.working, TIMER, FAILURES):
+    for logical_id in (deployed.runs_jobs_id, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
@@ -60,7 +60,7 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
 def reservation(deployed: Deployed) -> Iterator[Issue]:
     """Check that workers can't use all of the account's concurrency."""
-    if deployed.working != WORKER:
+    if deployed.runs_jobs_id != WORKER:
         return
     name = deployed.id(WORKER)
     answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
@@ -68,8 +68,8 @@ def reservation(deployed: Deployed) -> Iterator[Issue]:
         yield Issue(
             f"{name} has no reserved concurrency. Workers can use all of the account's "
             "concurrency, and then neither the API nor the timer can start.",
-            "Deploy with WorkerReservedConcurrency= well below the account's limit. It can't be "
-            "set while that limit is 100 or less (a new account has 10): have AWS raise it.",
+            "Deploy with WorkerReservedConcurrency set well below the account's limit. It can't "
+            "be set while that limit is 100 or less (a new account has 10): have AWS raise it.",
             Verdict.ADVICE,
         )
 

@@ -62,7 +62,7 @@ class Deployed:
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
     @cached_property
-    def working(self) -> str:
+    def runs_jobs_id(self) -> str:
         """The logical id of the function that runs jobs. With JobRunner=legacy, this is the API
         function."""
         variables = self.functions[API].get("Environment", {}).get("Variables", {})

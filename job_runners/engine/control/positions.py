@@ -14,7 +14,7 @@ JOB = "job"
 
 
 class WaitsFor(NamedTuple):
-    """The cause of a job's wait: a pause, its turn in a line, or another job that has its key.
+    """The cause of a job's wait: a pause, its turn in a line, or another job with its unique key.
 
     `kind` is "job_type", "queue", "line" or "job". `name` is the name of the job type or queue, or
     the id of the other job. `key` is the key of the line, and None for the other kinds.
@@ -29,7 +29,8 @@ class Place(NamedTuple):
     """The position of a job. `ahead` describes the jobs before it, or is None if it doesn't wait.
 
     `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
-    organizations take turns in the line, or if the caller may not know about the jobs of others.
+    organizations take turns in the line, or if the caller isn't allowed to know about the jobs of
+    other organizations.
     """
 
     waits_for: WaitsFor | None = None
@@ -56,8 +57,8 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
     """Return the cause of a job's wait, without its key if the key may be a value of the payload.
 
-    Only the key of the whole queue, and the keys of the job's organization and campaign, are never
-    values of the payload.
+    Every key may be one, except that of the whole queue and those of the job's organization and
+    campaign.
     """
     if found is None or found.key in _keys_without_payload(row):
         return found

@@ -11,7 +11,7 @@ from job_runners.engine import configured
 from job_runners.engine.registry.errors import (
     CannotBegin,
     FailedTaskNotFound,
-    NotRedriven,
+    MaybeNotRedriven,
     PayloadNotKept,
 )
 from job_runners.engine.registry.registry import registry
@@ -30,7 +30,7 @@ def redrive(task_id: str) -> TaskMessage:
 
     The task's record stays until a worker begins the task. Before anything is sent, this raises
     FailedTaskNotFound, PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend. If the
-    send fails, it raises NotRedriven.
+    send fails, it raises MaybeNotRedriven.
     """
     from job_runners.store import failed_tasks  # imported here because other work doesn't need it
 
@@ -57,7 +57,7 @@ def redrive(task_id: str) -> TaskMessage:
     try:
         send(message)
     except SendFailed as error:
-        raise NotRedriven(task_id, error) from error
+        raise MaybeNotRedriven(task_id, error) from error
     return message
 
 
@@ -70,15 +70,15 @@ def may_begin(message: TaskMessage) -> bool:
         return True
     from job_runners.store import failed_tasks
 
-    record, send_id = message.redrives, message.send_id
+    failed_id, send_id = message.redrives, message.send_id
     try:
         begun = retry_until(
             clock.now() + _RECORD_TIME,
-            lambda: failed_tasks.begin(record, redriven_as=message.id, send_id=send_id),
+            lambda: failed_tasks.begin(failed_id, redriven_as=message.id, send_id=send_id),
         )
     except AWS_ERRORS as error:
         if may_pass(error):
-            raise CannotBegin(record, error) from error
+            raise CannotBegin(failed_id, error) from error
         raise
     if not begun:
         telemetry.task_begun_elsewhere()

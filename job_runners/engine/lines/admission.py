@@ -64,7 +64,7 @@ def admit_waiting(
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
-            wake_ups.send_wake_up_or_leave_due(message, send, _RETRY_DELAY)
+            wake_ups.send_wake_up_or_make_first_due(message, send, _RETRY_DELAY)
 
 
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
@@ -156,10 +156,10 @@ class _AdmissionPass:
         """Admit one job after another until no capacity is left or no job waits."""
         while self._try_step() is NextStep.READ_AGAIN:
             if clock.now() >= self._until:
-                wake_ups.send_wake_up_or_leave_due(self._message, self._send, 0)
+                wake_ups.send_wake_up_or_make_first_due(self._message, self._send, 0)
                 return
             if self._quarantined >= _MAX_QUARANTINED:
-                wake_ups.send_wake_up_or_leave_due(self._message, self._send, _RETRY_DELAY)
+                wake_ups.send_wake_up_or_make_first_due(self._message, self._send, _RETRY_DELAY)
                 return
 
     def _try_step(self) -> NextStep:

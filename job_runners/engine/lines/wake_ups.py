@@ -1,8 +1,9 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
 The line's mark (`wake_at` of its rate item) is the time at which a wake-up that is under way will
-arrive. Because of the mark, not every waiting job sends one. If the rate opens soon, the pass that
-a wake-up started admits job after job in its own process: it paces the line.
+arrive, or at which a pass that paces the line will end. Because of the mark, not every waiting job
+sends a wake-up. A pass paces the line if a wake-up started it and the rate opens soon: it admits
+job after job in its own process.
 
 The job that waits first is due a minute after its wake-up should arrive. If the wake-up is lost, or
 its sender is killed, the timer finds this one row, and no others.
@@ -56,7 +57,7 @@ class WakeUps:
         self._until = until
         self._thorough = thorough
         self._pace = pace
-        self._paces_until: int | None = None  # the line's mark that this pass must remove
+        self._own_mark: int | None = None  # the line's mark that this pass must remove
 
     def wait_for_rate(self, line: Line, entry: LineItem) -> NextStep:
         """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
@@ -82,7 +83,7 @@ class WakeUps:
         """Mark the line as paced by this pass, and wait for `wait` milliseconds."""
         if not line_rates.mark_wake_up(line, self._until):
             return NextStep.READ_AGAIN
-        self._paces_until = self._until
+        self._own_mark = self._until
         return _sleep(wait)
 
     def _send_wake_up(self, line: Line, entry: LineItem, opens_at: int, wait: int) -> NextStep:
@@ -93,18 +94,18 @@ class WakeUps:
             return NextStep.READ_AGAIN
         if not line_rates.mark_wake_up(line, arrives_at):
             return NextStep.READ_AGAIN
-        send_wake_up_or_leave_due(self._message, self._send, wait / clock.SECOND)
+        send_wake_up_or_make_first_due(self._message, self._send, wait / clock.SECOND)
         return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
-        """If the line's mark announces this very wake-up, let `stop_pacing` remove the mark.
+        """If the mark announces the wake-up that started this pass, let `stop_pacing` remove it.
 
-        No job waits in the line. The next job that parks must not rely on a wake-up that has
-        already arrived.
+        Call this if no job waits in the line. The next job that parks must not rely on a wake-up
+        that has already arrived.
         """
         mark = _mark(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
-            self._paces_until = mark
+            self._own_mark = mark
 
     def stop_pacing(self) -> NextStep:
         """Remove the mark of this pass, if it has one, before the pass ends.
@@ -112,16 +113,16 @@ class WakeUps:
         If it had one, the pass reads the line again: a job that parked in the meantime may have
         relied on this pass.
         """
-        if self._paces_until is None:
+        if self._own_mark is None:
             return NextStep.END
         place = lines.partition_key_of(self._message.queue_name, self._message.queue_key)
-        was_there = line_rates.unmark_wake_up(place, self._paces_until)
-        self._paces_until = None
+        was_there = line_rates.unmark_wake_up(place, self._own_mark)
+        self._own_mark = None
         return NextStep.READ_AGAIN if was_there else NextStep.END
 
     def _is_pacing(self, line: Line) -> bool:
         """Return whether the line's mark is that of this pass, so that others rely on this pass."""
-        return self._paces_until is not None and self._paces_until == _mark(line)
+        return self._own_mark is not None and self._own_mark == _mark(line)
 
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
         """Return the line's mark if a wake-up will arrive, or if another pass paces the line.
@@ -135,8 +136,8 @@ class WakeUps:
         # If a start was granted after the wake-up should have arrived, it has arrived.
         has_arrived = rate.wake_at <= (rate.since or 0)
         latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
-        # A thorough pass doesn't wait for an overdue wake-up. A pass that a wake-up started doesn't
-        # wait for that wake-up, which may arrive up to `pace` before its time.
+        # A thorough pass doesn't wait for an overdue wake-up. If a wake-up started the pass, it is
+        # thorough and doesn't wait for that one either, which may arrive up to `pace` early.
         tolerance = -self._pace if self._thorough else _LOST_AFTER
         is_lost = clock.now() >= rate.wake_at + tolerance
         return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
@@ -157,17 +158,17 @@ def due_after(opens_at: int) -> int:
     return _next_wake_up(opens_at) + GRACE
 
 
-def send_wake_up_or_leave_due(message: QueueMessage, send: Send, delay: float) -> None:
+def send_wake_up_or_make_first_due(message: QueueMessage, send: Send, delay: float) -> None:
     """Send a wake-up with a delay in seconds. If that fails, leave its work to the timer."""
     delay = min(max(0.0, delay), LONGEST_DELAY)
     try:
         send(message, delay)
     except SendFailed as error:
         telemetry.not_sent(error)
-        leave_due(message, delay)
+        make_first_due(message, delay)
 
 
-def leave_due(message: QueueMessage, delay: float) -> None:
+def make_first_due(message: QueueMessage, delay: float) -> None:
     """Make the first waiting job of a line due, so that the timer does the work of a wake-up.
 
     This is for wake-ups that can't be delayed or can't be sent. If AWS doesn't accept the write,
@@ -207,8 +208,9 @@ def _next_wake_up(opens_at: int) -> int:
 def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """Make the first waiting job due within a minute after the wake-up arrives.
 
-    It may be due at another time: the job that was due then may have been canceled. If the entry's
-    job no longer waits, drop the entry and return False.
+    It may still be due at another time, for example because the job before it, which was due in
+    that minute, has been canceled. If the entry's job no longer waits, drop the entry and return
+    False.
     """
     row = _waiting_row(line, entry)
     if row is None:
@@ -220,7 +222,7 @@ def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
 
 
 def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
-    """Return the row of an entry's job, or None if the job doesn't wait by this entry."""
+    """Return the row of an entry's job, or None if no waiting job has this entry any longer."""
     row = read(entry.job_id)
     if row is None or (row.held_by, row.wait_key) != (line.partition_key, entry.sk):
         return None

@@ -1,6 +1,6 @@
-"""Errors of runners, of the tables of work, and of failed tasks.
+"""Errors of runners, of definitions (JOBS, TASKS, QUEUES and others), and of failed tasks.
 
-Errors of runners and tables are raised at the start of a process, never in a job.
+Errors of runners and definitions are raised at the start of a process, never in a job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,7 +51,7 @@ class BrokenEntries(JobRunnersError):
 
 
 class NameTakenTwice(JobRunnersError):
-    """Two tables define a job, task or queue with the same name."""
+    """Two modules define a job, task or queue with the same name."""
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
@@ -78,7 +78,7 @@ class PayloadNotKept(JobRunnersError):
         )
 
 
-class NotRedriven(JobRunnersError):
+class MaybeNotRedriven(JobRunnersError):
     """It is unknown whether a failed task was sent again. Its record stays."""
 
     def __init__(self, task_id: str, why: Exception) -> None:

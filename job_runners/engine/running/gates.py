@@ -56,21 +56,23 @@ class Arrival(Value):
     wait_until: int
 
     @property
-    def gives_up_key(self) -> bool:
+    def gives_up_unique_key(self) -> bool:
         """Return whether the job has its unique key only until it starts."""
         return _is_unique_until_started(self.row.job_type)
 
     def without_limits(self) -> Start:
         """Let the job start without capacity, because no limits apply."""
-        return Start(verbs.Entrance(self.row, gives_up_key=True) if self.gives_up_key else None)
+        return Start(
+            verbs.Entrance(self.row, gives_up_unique_key=True) if self.gives_up_unique_key else None
+        )
 
     def as_admitted(self, key: str) -> Start:
         """Let the job start with the capacity that it got when it was admitted."""
-        return Start(verbs.Entrance(self.row, key, None, self.gives_up_key))
+        return Start(verbs.Entrance(self.row, key, None, self.gives_up_unique_key))
 
     def with_grant(self, key: str, grant: lines.Grant) -> Start:
         """Let the job start with capacity that it takes in the transaction of its claim."""
-        return Start(verbs.Entrance(self.row, key, grant, self.gives_up_key))
+        return Start(verbs.Entrance(self.row, key, grant, self.gives_up_unique_key))
 
 
 def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:

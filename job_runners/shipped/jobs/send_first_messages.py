@@ -52,7 +52,8 @@ class _FirstMessages:
         self._payload = payload
         self._campaign_id = campaign_of(job)
         self._campaign = organization_campaign(job.organization_id, self._campaign_id)
-        cursor = job.cursor or {"last": None, "due": self._count_due(), "counts": {}}
+        # Saved cursors call the number of messages to send "due".
+        cursor = job.cursor or {"last": None, "due": self._count_to_send(), "counts": {}}
         self._last: str | None = cursor["last"]
         self._to_send: int = cursor["due"]
         self._counts: dict[str, int] = {
@@ -72,7 +73,7 @@ class _FirstMessages:
             self._checkpoint()
         return self._counts
 
-    def _count_due(self) -> int:
+    def _count_to_send(self) -> int:
         return sum(
             _needs_message(found) for _, found in contact_queries.assignments(self._campaign)
         )

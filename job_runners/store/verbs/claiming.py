@@ -29,15 +29,15 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 class Entrance(NamedTuple):
     """How to claim a job whose row was read before.
 
-    If its queue has limits, `key` is the job's queue key, and `grant` is the capacity that the job
-    gets. `grant` is None if the row shows that the job was admitted. `gives_up_key` is True if the
+    If its queue has limits, `queue_key` is the job's own, and `grant` is the capacity that it gets.
+    `grant` is None if the row shows that the job was admitted. `gives_up_unique_key` is True if the
     job has its unique key only until it starts.
     """
 
     row: JobRequest
-    key: str | None = None
+    queue_key: str | None = None
     grant: Grant | None = None
-    gives_up_key: bool = False
+    gives_up_unique_key: bool = False
 
 
 def claim(
@@ -57,8 +57,8 @@ def claim(
     takes that capacity in the same transaction.
 
     `due_at` usually stays as it is, so the row is still due if the claimer dies. It changes to the
-    end of the lease if the timer might otherwise check the row only later. This change is part of
-    the claim if the row was read before. Otherwise it takes a second write.
+    end of the lease if the timer might otherwise check the row only after that. This change is part
+    of the claim if the row was read before. Otherwise it takes a second write.
 
     Raises PreconditionFailed unless the job has this type and may start now. A queued job may, and
     so may a scheduled or retryable one whose time has come. Raises it also if the row's version is
@@ -71,14 +71,14 @@ def claim(
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
-        names_slot, more_writes = grant_changes(entrance.row, entrance.grant)
-        actions += names_slot
+        slot_actions, more_writes = grant_changes(entrance.row, entrance.grant)
+        actions += slot_actions
         if entrance.grant is not None:
             actions += set_starts_under_rate(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
             actions += conditional_write.due(job, lease, Lane.PROMPT)
-        if entrance.key is not None:
-            actions.append(JobRequest.queue_key.set(entrance.key))
+        if entrance.queue_key is not None:
+            actions.append(JobRequest.queue_key.set(entrance.queue_key))
             actions += conditional_write.raise_version(entrance.row, LIMITED_VERSION)
 
     def is_ours(row: JobRequest) -> bool:
@@ -90,8 +90,8 @@ def claim(
             "claim", job, actions, condition, already_applied=is_ours, more_writes=more_writes
         )
 
-    if entrance is not None and entrance.gives_up_key:
-        row = _without_key(entrance.row, actions, more_writes, write)
+    if entrance is not None and entrance.gives_up_unique_key:
+        row = _without_unique_key(entrance.row, actions, more_writes, write)
     else:
         row = write(actions, more_writes)
     # After a transaction the row is read, and another claim may have followed by then.
@@ -132,7 +132,7 @@ def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Actio
     ]
 
 
-def _without_key(
+def _without_unique_key(
     row: JobRequest,
     actions: list[Action],
     more_writes: Sequence[RecordWrite],
@@ -140,8 +140,8 @@ def _without_key(
 ) -> JobRequest:
     """Claim a row and give up its unique key.
 
-    If another job follows this one, or has the key, the claim keeps the key. The job's end then
-    gives it up.
+    If another job follows this one, or has the key by now, the claim leaves the key in the row. The
+    verb that ends the job then gives it up.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -153,7 +153,7 @@ def _without_key(
 
 
 def _due_by_lease_end(row: JobRequest) -> JobRequest:
-    """Make a claimed row due at the end of its lease if the timer might check it only later."""
+    """Make a claimed row due when its lease ends, if the timer might check it only after that."""
     lease = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease):
         return row
@@ -182,7 +182,8 @@ def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
         job,
         [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
+        # A repetition isn't refused, so a refusal never means that the checkpoint was written.
+        already_applied=lambda row: False,
     )
 
 

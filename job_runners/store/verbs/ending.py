@@ -199,14 +199,14 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
-    release = holdings.Release.everything if to.finished else holdings.Release.place
+    freed = holdings.Release.everything(job) if to.finished else holdings.Release.place(job)
     return holdings.write_freeing(
         verb,
         job,
         actions,
         condition,
         already_applied=_shows(to, job.claim_token),
-        release=release(job),
+        release=freed,
     )
 
 

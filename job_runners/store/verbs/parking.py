@@ -132,12 +132,12 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     """
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
-    names_slot, takes = grant_changes(job, grant)
+    slot_actions, takes = grant_changes(job, grant)
     actions = [
         *conditional_write.queued_as_before(job, Lane.PROMPT),
         JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
         *conditional_write.no_longer_parked(),
-        *names_slot,
+        *slot_actions,
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))

@@ -26,7 +26,7 @@ def look(run_function: _RunFunction, job_seconds: float) -> None:
 
     def run_in_child(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
-            wake_ups.leave_due(message, delay)
+            wake_ups.make_first_due(message, delay)
         elif delay == 0:
             run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
@@ -44,6 +44,6 @@ def _child(body: Any, context: Any) -> None:
 def _send(message: Message, delay: float = 0) -> None:
     """Make a line due. The next leg or attempt of a job is already due in the table."""
     if isinstance(message, QueueMessage):
-        wake_ups.leave_due(message, delay)
+        wake_ups.make_first_due(message, delay)
         return
     assert isinstance(message, JobMessage), "jobs of histories dispatch no tasks"

@@ -13,7 +13,8 @@ from job_runners.work.definitions import LONGEST_WAIT
 
 _FINISHED = ("succeeded", "failed", "cancelled")
 _NEVER = 10**12  # seconds
-_LONGEST_DELAY = 3 * clock.DAY
+# An item of the last third is deleted this long after its expiry, in milliseconds.
+_DELETED_LATE = 3 * clock.DAY
 # How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
@@ -70,7 +71,7 @@ class TimeToLive:
                 return True
             case 1:
                 return bool(self._world.stack)
-        return expired_for > _LONGEST_DELAY
+        return expired_for > _DELETED_LATE
 
 
 def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
@@ -95,9 +96,9 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
                 row for row in jobs.values() if row["created_key"] == created_key
             )
         case "answer":
-            return _use_by_answer(item, jobs, now)
+            return _use_of_answer(item, jobs, now)
     may_expire = kind == "failed_tasks" or "deleted_at" in item
-    return None if may_expire else _Use("it was never deleted")
+    return None if may_expire else _Use("it isn't marked as deleted")
 
 
 def _parked_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:
@@ -115,9 +116,9 @@ def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     if sk.startswith("wait#"):
         row = jobs.get(sk[-32:], {})
         return _use_by_waiting([row] if row.get("wait_key") == sk else [], item["pk"])
-    paid_until = max(item.get("tat", 0), item.get("started_tat", 0)) // 1000
-    if paid_until > now:
-        return _Use("its rate is paid ahead")
+    used_until = max(item.get("tat", 0), item.get("started_tat", 0)) // 1000
+    if used_until > now:
+        return _Use("its rate is used up beyond now")
     holder = jobs.get(item.get("holder", ""), {})
     if holder.get("slot") is None:
         return None
@@ -145,7 +146,7 @@ def _use_by_unfinished(rows: Iterable[Row]) -> _Use | None:
     return None
 
 
-def _use_by_answer(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+def _use_of_answer(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     row = jobs.get(job_id_of(answer["job"]), {})
     is_there = row.get("created_key") == answer["job"]
     if not is_there or row.get("expires_at", _NEVER) * clock.SECOND <= now:
