@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 # The gaps between written checkpoints. They are short at first, so that a short job shows progress.
-# Then they grow, but at most 5 s of work are unsaved.
-_FIRST_GAP = 250  # milliseconds after the first write, which happens at once; doubles each time
+# Then they grow, but a job that calls `checkpoint` often has at most 5 s of unsaved work.
+_FIRST_GAP = 250  # milliseconds; each write doubles it, also the first, which happens at once
 _WIDEST_GAP = 5 * clock.SECOND
 # A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
@@ -127,9 +127,10 @@ class RunningJob(JobFiles):
         - `progress`: 0 to 100. It never decreases.
         - `message`: a line for people who follow the job.
 
-        Call it as often as you like. Only some calls write (at most 5 s apart), so work since the
-        last written checkpoint may be repeated. If AWS doesn't accept a write, a later call writes.
-        To continue only after the write, pass `durable=True`.
+        Call it as often as you like. Only some calls write: the first one, then others after gaps
+        that grow from 0.5 s to 5 s. So work since the last written checkpoint may be repeated. If
+        AWS doesn't accept a write, a later call writes. To continue only after the write, pass
+        `durable=True`.
 
         If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return.
         The job then continues from there in its next leg (Lambda invocation). The call also doesn't
