@@ -3,9 +3,6 @@
 The module `dataclasses` imports `inspect` and compiles the methods of each class. That took a third
 of the client's import time and a fiftieth of a function's cold start. These classes share their
 methods instead. The functions `fields`, `asdict` and `replace` accept them as dataclasses.
-
-The client is installed without the engine, and the engine is deployed without the client. So each
-has a copy of this file: job_runners/values.py and job_runners/values.py are the same.
 """
 
 from collections.abc import Callable

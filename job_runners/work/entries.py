@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from job_runners import values as frozen_values
+from job_runners import values
 from job_runners.errors import InvalidDefinition
 from job_runners.work.errors import EntryNotLoaded
 
@@ -45,7 +45,7 @@ def caller_outside(file: str) -> Place:
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
         # A dataclass's own __init__ is compiled from a text.
-        if place.file not in (file, frozen_values.__file__, "<string>"):
+        if place.file not in (file, values.__file__, "<string>"):
             break
     return place
 

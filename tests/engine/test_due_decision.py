@@ -1,5 +1,6 @@
 """What a due row needs follows from the row and a few facts alone."""
 
+from dataclasses import replace
 from typing import Any
 
 from job_runners import clock
@@ -39,38 +40,38 @@ def test_a_queued_row_is_sent() -> None:
 
 
 def test_a_paused_row_is_parked() -> None:
-    decision = due_decision.decide(row(), FACTS._replace(pause=PAUSE))
+    decision = due_decision.decide(row(), replace(FACTS, pause=PAUSE))
     assert decision == due_decision.Park(PAUSE)
 
 
 def test_a_paused_row_that_this_deploy_cannot_start_is_only_checked_later() -> None:
     later = Postpone(Disposition.UNKNOWN, NOW + clock.MINUTE, Lane.PARKED)
-    paused = FACTS._replace(pause=PAUSE)
-    assert due_decision.decide(row(), paused._replace(is_known=False)) == later
+    paused = replace(FACTS, pause=PAUSE)
+    assert due_decision.decide(row(), replace(paused, is_known=False)) == later
     assert due_decision.decide(row(row_version=ROW_VERSION + 1), paused) == later
 
 
 def test_a_row_of_an_unknown_type_gives_up_a_slot_that_it_does_not_use() -> None:
     limits = Limits(slots=1)
-    facts = FACTS._replace(is_known=False, limits=limits)
+    facts = replace(FACTS, is_known=False, limits=limits)
     assert due_decision.decide(row(), facts) == ParkInLine(limits)
 
 
 def test_a_row_of_newer_code_keeps_its_slot() -> None:
     newer = row(row_version=ROW_VERSION + 1)
-    decision = due_decision.decide(newer, FACTS._replace(limits=Limits(slots=1)))
+    decision = due_decision.decide(newer, replace(FACTS, limits=Limits(slots=1)))
     assert isinstance(decision, Postpone)
 
 
 def test_a_running_row_is_rescued_after_its_lease() -> None:
     running = row(status=Status.RUNNING, lease_until=NOW)
     assert due_decision.decide(running, FACTS) == Postpone(Disposition.LEASED, NOW, Lane.PROMPT)
-    assert due_decision.decide(running, FACTS._replace(now=NOW + 1)) is Action.RESCUE
+    assert due_decision.decide(running, replace(FACTS, now=NOW + 1)) is Action.RESCUE
 
 
 def test_an_admitted_row_is_checked_when_it_loses_its_capacity() -> None:
     admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - 50 * clock.MINUTE)
-    decision = due_decision.decide(admitted, FACTS._replace(start_within=1e6))
+    decision = due_decision.decide(admitted, replace(FACTS, start_within=1e6))
     assert isinstance(decision, SendMessage)
     assert decision.next_check_at == NOW + 10 * clock.MINUTE
 
@@ -78,9 +79,9 @@ def test_an_admitted_row_is_checked_when_it_loses_its_capacity() -> None:
 def test_an_admitted_row_that_can_not_be_parked_is_checked_hourly() -> None:
     """Its queue no longer has limits, so it has no capacity to lose."""
     admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - clock.HOUR)
-    facts = FACTS._replace(start_within=1e6)
+    facts = replace(FACTS, start_within=1e6)
     decision = due_decision.decide(admitted, facts)
     assert isinstance(decision, SendMessage)
     assert decision.next_check_at == NOW + clock.HOUR
-    unknown = due_decision.decide(admitted, facts._replace(is_known=False))
+    unknown = due_decision.decide(admitted, replace(facts, is_known=False))
     assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.PARKED)

@@ -147,7 +147,7 @@ def test_no_model_is_built_before_it_is_used() -> None:
 
 @pytest.mark.parametrize("handler", MAY_NOT_PULL_IN)
 def test_no_class_is_made_a_dataclass(handler: str) -> None:
-    """Each compiles its methods: what a start makes is of `frozen_values`, or written out."""
+    """Each compiles its methods: what a start makes is of `values`, or written out."""
     imported_by(
         f"import job_runners.handlers.{handler}\n"
         "from job_runners.engine.registry.registry import registry; registry()\n"

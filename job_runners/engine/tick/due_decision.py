@@ -1,7 +1,6 @@
 """Decide what a due row needs. These functions only compute: `due_row` does the rest."""
 
 from enum import Enum, auto
-from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.errors import JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
@@ -10,6 +9,7 @@ from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
 from job_runners.store.lines import is_line
 from job_runners.store.pauses import Pause
+from job_runners.values import Value
 from job_runners.work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
 # The longest gap between two checks of a row whose message was sent and that no worker has claimed.
@@ -39,7 +39,7 @@ class Disposition(Enum):
     MOVED = auto()  # another process changed it after the index was read: left to that process
 
 
-class Facts(NamedTuple):
+class Facts(Value):
     """The facts that the decision about a row depends on, in addition to the row."""
 
     now: int
@@ -61,7 +61,7 @@ class Action(Enum):
     ADMIT_LINE = "admit the waiting jobs of its line"
 
 
-class Postpone(NamedTuple):
+class Postpone(Value):
     """Only check the row again at `due_at`."""
 
     disposition: Disposition
@@ -69,25 +69,25 @@ class Postpone(NamedTuple):
     lane: Lane
 
 
-class Expire(NamedTuple):
+class Expire(Value):
     """Fail the job with this error."""
 
     error: JobRunnersError
 
 
-class Park(NamedTuple):
+class Park(Value):
     """Park the job under this pause."""
 
     pause: Pause
 
 
-class ParkInLine(NamedTuple):
+class ParkInLine(Value):
     """Park the job at the end of its line, so that its slot goes to the next job."""
 
     limits: Limits
 
 
-class SendMessage(NamedTuple):
+class SendMessage(Value):
     """Send a message, or defer that to `resend_at` if too many messages wait for workers."""
 
     is_first: bool  # the first one of this job is sent however many wait

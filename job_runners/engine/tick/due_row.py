@@ -89,19 +89,19 @@ def _apply(
     lines: LineAdmissions,
 ) -> Disposition:
     match decision:
-        case Postpone(disposition, due_at, lane):
+        case Postpone(disposition=disposition, due_at=due_at, lane=lane):
             verbs.postpone(row, due_at, lane)
             return disposition
         case SendMessage():
             return _send(row, decision, send, budget)
         case Action.RESCUE:
             return _rescue(row, send)
-        case Expire(error):
+        case Expire(error=error):
             return _expire(row, error, send)
-        case Park(pause):
+        case Park(pause=pause):
             pausing.park(pause, row, send=send)
             return Disposition.PARKED
-        case ParkInLine(limits):
+        case ParkInLine(limits=limits):
             return _park_in_line(row, limits, lines)
         case Action.ADMIT_LINE:
             return _admit_line(row, lines)
