@@ -26,7 +26,7 @@ from packageurl import PackageURL
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked
 from job_runners.building.target import ROOT
-from tools.shipped import Package, packages
+from tools.deployed_packages import Package, packages
 
 _OURS = ROOT / "requirements" / "runtime"  # .in and .txt
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
+from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.work_parameters import work_variables
 
@@ -92,19 +93,6 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
     if problem is not None:
         requirements = app.requirements if app else None
         raise UnusableAppFolder(described(problem, Places(tree, sources, requirements)))
-
-
-def source_of(place: str, sources: Mapping[str, Path]) -> Path | None:
-    """Return the file or folder that this path in a tree was copied from, or None.
-
-    `sources` maps paths in the tree to the folders and files that they were copied from.
-    """
-    for name, source in sources.items():
-        if place == name:
-            return source
-        if place.startswith(f"{name}/"):
-            return source / place.removeprefix(f"{name}/")
-    return None
 
 
 class Places:

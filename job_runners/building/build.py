@@ -22,6 +22,7 @@ from job_runners.building.bytecode import (
     compile_sources,
     first_mistake,
 )
+from job_runners.building.function_files import HANDLERS, SHIPPED
 from job_runners.building.operation_check import check_operations
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
@@ -29,7 +30,7 @@ from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
 from job_runners.settings import APP_PACKAGES_FILE
 
-__all__ = ["LOCK", "ROOT", "SHIPPED", "DoesNotCompile", "Target", "build"]
+__all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
 
 CACHE = ROOT / ".build"
 LOCK = OUR_LOCK
@@ -38,28 +39,6 @@ _RECIPE = tuple(
     Path(__file__).with_name(f"{name}.py")
     for name in ("botocore_data", "build", "bytecode", "prune", "target")
 )
-
-# The deployed sources. Everything else (tests, events, local, docs) stays out of the zip.
-SHIPPED = (
-    "job_runners/__init__.py",
-    "job_runners/api",
-    "job_runners/aws",
-    "job_runners/clock.py",
-    "job_runners/dashboard",
-    "job_runners/engine",
-    "job_runners/errors.py",
-    "job_runners/handlers",
-    "job_runners/names.py",
-    "job_runners/runners",
-    "job_runners/settings.py",
-    "job_runners/shipped",
-    "job_runners/store",
-    "job_runners/values.py",
-    "job_runners/work",
-)
-# The entry points that the template names, such as handlers.worker.handler. These names stay: a
-# deploy changes code and names in two calls, and a new name would fail between them.
-HANDLERS = ("api", "worker", "timer", "failures")
 
 
 class DependenciesNotInstalled(JobRunnersError):

@@ -22,7 +22,8 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
-from job_runners.building.app_check import IMPORT_CHECK, Places, described, source_of
+from job_runners.building.app_check import IMPORT_CHECK, Places, described
+from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.local.problem import LocalProblem
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from job_runners import settings
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.build import LOCK, ROOT, SHIPPED
+from job_runners.building.build import LOCK, ROOT
+from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import credentials, session

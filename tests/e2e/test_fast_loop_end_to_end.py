@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from job_runners.building.build import ROOT, SHIPPED
+from job_runners.building.build import ROOT
+from job_runners.building.function_files import SHIPPED
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.new_code import Packages
 from job_runners.local.watcher import Sources, watching

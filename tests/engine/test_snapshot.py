@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from job_runners import clock, settings
 from job_runners.aws import clients
-from job_runners.building.build import ROOT, SHIPPED
+from job_runners.building.build import ROOT
+from job_runners.building.function_files import SHIPPED
 from job_runners.engine.registry.registry import registry
 from job_runners.handlers import snapshot
 from job_runners.store import limits, pauses

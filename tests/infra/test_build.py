@@ -17,7 +17,8 @@ from app_folders import REQUIREMENTS, write_app
 from job_runners.building import bytecode
 from job_runners.building.app_requirements import lock
 from job_runners.building.botocore_data import OPERATIONS
-from job_runners.building.build import ROOT, SHIPPED, Target, build
+from job_runners.building.build import ROOT, Target, build
+from job_runners.building.function_files import SHIPPED
 from job_runners.building.target import this_python
 
 # Bytes of the zip: what a cold start downloads. docs/deploying.md says what is in it.

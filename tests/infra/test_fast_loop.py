@@ -10,7 +10,8 @@ from threading import Thread
 import pytest
 
 from fake_stack import OUTPUTS
-from job_runners.building.build import ROOT, SHIPPED, Target, build
+from job_runners.building.build import ROOT, Target, build
+from job_runners.building.function_files import SHIPPED
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack
 from job_runners.local.emulator import CODE_FOLDER

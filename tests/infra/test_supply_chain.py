@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from expanded_template import ROOT
-from tools.shipped import NotInstalled, Package, packages
+from tools.deployed_packages import NotInstalled, Package, packages
 
 REQUIREMENTS = ROOT / "requirements"
 NAMED = sorted(each.stem for each in REQUIREMENTS.glob("*.in"))

@@ -22,7 +22,7 @@ import moto_uploads  # noqa: E402
 from contacts_table import keep  # noqa: E402
 from job_runners import clock  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
-from job_runners.building.build import SHIPPED  # noqa: E402
+from job_runners.building.function_files import SHIPPED  # noqa: E402
 from job_runners.engine.control import owner_actions  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
 from job_runners.engine.lines import pausing  # noqa: E402
