@@ -247,7 +247,10 @@ def owned_by_claim(job: JobRequest) -> Condition:
 
 
 def lease_expired(job: JobRequest) -> Condition:
-    """Return the condition that the job's lease is over, and unchanged since it was read."""
+    """Return the condition that the job's lease is over.
+
+    The lease and `due_at` must not have changed since the row was read.
+    """
     condition: Condition = (
         owned_by_claim(job)
         & (JobRequest.lease_until == job.lease_until)

@@ -1,4 +1,5 @@
-"""Free what a job has outside its row: its slot, its entry in a line or pause, its unique key.
+"""Free what a job has outside its row: its slot, its entry in a line or under a pause, its
+unique key.
 
 The write after which the job no longer needs them frees them too, in one transaction. If a second
 write did that, the slot or key would leak if the writer died between the two.
@@ -19,10 +20,10 @@ from job_runners.values import Value
 
 # How many times a job that ends looks up its follower to give it the key. The follower may change
 # between the read and the write. If every try fails, the key is free, because its job has ended.
-_HAND_ON_TRIES = 5
-# A write may be refused for its slot once, and for each way to give up the key: without a read, to
-# the follower that a try found, and then not at all.
-_MAX_WRITES = 1 + 1 + _HAND_ON_TRIES + 1
+_FOLLOWER_TRIES = 5
+# One write may be refused for its slot, one for a key given up without a lookup, and one for each
+# lookup. The last write leaves the key alone.
+_MAX_WRITES = 1 + 1 + _FOLLOWER_TRIES + 1
 
 
 class Release(Value):
@@ -32,7 +33,7 @@ class Release(Value):
     slot: Sequence[RecordWrite] = ()
     entry: Sequence[RecordWrite] = ()
     key: Sequence[RecordWrite] = ()
-    hand_on_tries: int = _HAND_ON_TRIES
+    follower_tries: int = _FOLLOWER_TRIES
 
     @classmethod
     def nothing(cls, job: JobRequest) -> Self:
@@ -40,7 +41,7 @@ class Release(Value):
         return cls(job)
 
     @classmethod
-    def place(cls, job: JobRequest) -> Self:
+    def all_but_key(cls, job: JobRequest) -> Self:
         """Return the release of a job that continues elsewhere: its slot and its waiting entry."""
         return cls(job, free_slot_writes(job), drop_entry_writes(job))
 
@@ -67,11 +68,11 @@ class Release(Value):
         follower, which is looked up.
         """
         slot = [each for each in self.slot if not _is_one_of(refused, each)]
-        key, tries = self.key, self.hand_on_tries
+        key, tries = self.key, self.follower_tries
         if any(_is_one_of(refused, each) for each in key):
             key = _give_up_to_follower_writes(self.job) if tries else []
             tries -= 1
-        return self.__replace__(slot=slot, key=key, hand_on_tries=tries)
+        return self.__replace__(slot=slot, key=key, follower_tries=tries)
 
 
 def write_freeing(
@@ -100,9 +101,9 @@ def write_freeing(
                 more_writes=[*more_writes, *release.writes],
             )
         except RaceLost as lost:
-            if any(_is_one_of(more_writes, each) for each in lost.lost):
+            if any(_is_one_of(more_writes, each) for each in lost.refused):
                 raise
-            release = release.without(lost.lost)
+            release = release.without(lost.refused)
         else:
             row.admitted_follower = release.admitted_follower
             return row

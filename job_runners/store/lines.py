@@ -45,8 +45,9 @@ class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
-    other fields are their new values. `started_tat` is None for a job that is only admitted: its
-    claim counts the start (see `line_rates.count_start`).
+    other fields are their new values. Admissions and starts have used the rate up to `tat` and
+    `started_tat`, in microseconds. `started_tat` is None for a job that is only admitted: its claim
+    counts the start (see `line_rates.count_start`).
     """
 
     group: str
@@ -158,7 +159,7 @@ class Line(Value):
     @property
     def last_served(self) -> str:
         """Return the group whose job last got a slot or a start, or "" if none has."""
-        # Two processes that granted different items at the same moment may have used one number.
+        # Two processes that granted different items at the same moment may have used the same turn.
         last = max(
             self._grantable_items, key=lambda item: (item.turn or 0, item.since or 0), default=None
         )
@@ -174,6 +175,7 @@ class Line(Value):
             return None
         held = {slot.number for slot in self.held}
         lowest = next(number for number in range(1, len(held) + 2) if number not in held)
+        # The slots below `lowest` are held, so one more makes `lowest + above` slots.
         above = sum(1 for number in held if number > lowest)
         if lowest + above > limit:
             return None
@@ -259,6 +261,6 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | 
 
 
 def free_slot(slot: LineItem) -> bool:
-    """Free a slot that its holder's row doesn't name. Return False if it has changed hands."""
+    """Free a slot that its holder's row doesn't name. Return False if its grant has changed."""
     as_read = (LineItem.holder == slot.holder) & same_turn(slot)
     return condition_held(lambda: slot.update([LineItem.holder.remove()], as_read))

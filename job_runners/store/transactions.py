@@ -62,15 +62,15 @@ class NotWritten(Exception):
 
 
 class RaceLost(NotWritten):
-    """A record of a transaction has changed since it was read. `lost` are the refused writes."""
+    """A record of a transaction has changed since it was read. `refused` are the refused writes."""
 
-    def __init__(self, lost: Sequence[RecordWrite] = ()) -> None:
+    def __init__(self, refused: Sequence[RecordWrite] = ()) -> None:
         super().__init__("another process changed the record first")
-        self.lost = lost
+        self.refused = refused
 
 
 class RowExists(NotWritten):
-    """A row that was to be saved with other records can't be: another row has its id."""
+    """A new row was not saved with its other records, because another row has its id."""
 
     def __init__(self, row: "JobRequest") -> None:
         super().__init__(f"job {row.id} already exists: it is {row.state}")
@@ -92,9 +92,9 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
     try:
         retry_on_conflict(write_them)
     except TransactWriteError as error:
-        lost = _refused_by(error, writes)
-        if lost and not (first_is_row and lost[0] is writes[0]):
-            raise RaceLost(lost) from error
+        refused = _refused_by(error, writes)
+        if refused and not (first_is_row and refused[0] is writes[0]):
+            raise RaceLost(refused) from error
         raise
 
 

@@ -46,7 +46,7 @@ class KeyRecord(Table):
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the key
+    pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")
     holder = UnicodeAttribute()
     follower = nullable(UnicodeAttribute())  # the job that waits for the holder's end
@@ -185,7 +185,7 @@ def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
 
 
 def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return a check that a record's follower, if it names one, no longer waits for the holder.
+    """Return a check that the follower in a record, if any, no longer waits for the holder.
 
     No check is needed if the follower is `job`, whose row is written in the same transaction.
     """
@@ -212,7 +212,7 @@ def save_with_key(
         try:
             return save(key_writes)
         except RaceLost as lost:
-            others = [each for each in lost.lost if not any(each is one for one in key_writes)]
+            others = [each for each in lost.refused if not any(each is one for one in key_writes)]
             if others:
                 raise
             if not tries_left:

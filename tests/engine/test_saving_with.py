@@ -66,7 +66,7 @@ def test_of_records_without_a_row_the_first_may_be_the_one_that_refuses() -> Non
     refused, other = turned(7, 8), RecordWrite(LineItem("place", "other"), "put")
     with pytest.raises(RaceLost) as race:
         write_all([refused, other])
-    assert [each is refused for each in race.value.lost] == [True]
+    assert [each is refused for each in race.value.refused] == [True]
     assert turn() is None
 
 

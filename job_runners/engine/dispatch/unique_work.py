@@ -40,8 +40,9 @@ _LATEST_CHECK = clock.HOUR
 class UniqueRequest(NamedTuple):
     """A request for a unique job.
 
-    `new_job` is the job to save if the rule allows a new one, and `payload` is the model of its
-    payload. `new_job.job_id` is the id that the job must get, or None if any id will do.
+    `new_job` is the job to save if the rule allows a new one, and `payload` is its payload
+    as an instance of its model. `new_job.job_id` is the id that the job must get, or None if any id
+    will do.
 
     `more_writes` are made in one transaction with the outcome of the request. If the outcome is an
     existing job, the writes from `writes_if_answered`, for the same records, are made instead.
@@ -89,8 +90,8 @@ def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> boo
     found = uniqueness.look(key)
     if not isinstance(found, Held):
         return False
-    follows = rule.then == "again" and found.follower is None and found.holder.has_begun
-    return not follows
+    creates_follower = rule.then == "again" and found.follower is None and found.holder.has_begun
+    return not creates_follower
 
 
 def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
@@ -135,7 +136,7 @@ def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
             raise
         return _saved_before(existing.row)
     except RaceLost as lost:
-        if any(each.record is one.record for each in lost.lost for one in request.more_writes):
+        if any(each.record is one.record for each in lost.refused for one in request.more_writes):
             raise
         raise uniqueness.overtaken("accept", request.new_job.job_id or "(new job)") from lost
 
@@ -164,9 +165,9 @@ def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Job
     if rule.on_conflict == "refuse":
         raise UniqueConflict(holder.job_type, holder.id)
     if rule.on_conflict == "replace":
-        waiting = held.follower or holder
-        if not waiting.has_begun:
-            return _replace(request, waiting, stale)
+        last = held.follower or holder
+        if not last.has_begun:
+            return _replace(request, last, stale)
         if rule.then == "again":
             return _follow(request, held, stale)
     return _return_existing(request, holder, stale)
@@ -188,25 +189,25 @@ def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequ
     return row
 
 
-def _replace(request: UniqueRequest, waiting: JobRequest, stale: Answer | None) -> JobRequest:
-    wanted = _wanted(request, waiting)
-    writes = _writes_of_answer(request, waiting, Outcome.REPLACED, stale)
+def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None) -> JobRequest:
+    wanted = _wanted(request, existing)
+    writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
     try:
-        row = replacing.replace(waiting, wanted, writes)
+        row = replacing.replace(existing, wanted, writes)
     finally:  # even if the response was lost, the job's slot may be free
-        admission.admit_waiting_after(waiting, request.send)
-    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
+        admission.admit_waiting_after(existing, request.send)
+    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(existing, row))
     return row
 
 
-def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
-    """Return the payload, time and options that the waiting job gets from the request.
+def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
+    """Return the payload, time and options that the existing job gets from the request.
 
     Requests may postpone the job by at most the rule's `at_most`, from the start time that the
     first request asked for.
     """
     new_job, rule = request.new_job, request.rule
-    first = waiting.first_run_at or waiting.created_at
+    first = existing.first_run_at or existing.created_at
     max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
     run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
     later = run_at > clock.now()
@@ -214,8 +215,8 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
         payload=new_job.payload,
         campaign_id=new_job.campaign_id,
         queue_key=current_key(
-            waiting.queue_key,
-            waiting.queue_name,
+            existing.queue_key,
+            existing.queue_name,
             new_job.organization_id,
             new_job.campaign_id,
             request.payload,
@@ -228,7 +229,10 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
 
 
 def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
-    """Return the writes that go with a new row, refused if the request was answered before."""
+    """Return the writes that go with a new row.
+
+    They are refused if the request was answered before.
+    """
     job_id = request.new_job.job_id
     check = [answers.no_answer_check(job_id, stale)] if job_id is not None else []
     return [*request.more_writes, *check]

@@ -163,7 +163,7 @@ class _AdmissionPass:
                 return
 
     def _try_step(self) -> NextStep:
-        """Take the next step. Before the last one ends the pass, remove the mark of this pass."""
+        """Take the next step. If it ends the pass, first remove the mark of this pass."""
         try:
             next_step = self._step()
             return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
@@ -175,7 +175,7 @@ class _AdmissionPass:
             return NextStep.READ_AGAIN
 
     def _step(self) -> NextStep:
-        """Admit one job, or do what the line needs instead."""
+        """Admit one job. If none can be admitted now, wait for the rate, or free a stray slot."""
         if self._is_paused():
             return NextStep.END
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
@@ -239,8 +239,8 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Only code of another version leaves such a slot behind. Most likely it is the slot that was
-        taken first, so a pass that isn't thorough checks only that one.
+        Only code of another version leaves such a slot behind. The slot that
+        was taken first is the most likely one, so a pass that isn't thorough checks only that.
         """
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:

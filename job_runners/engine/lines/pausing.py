@@ -32,7 +32,7 @@ _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still park a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
-_LINGER = verbs.SKEW + 6 * pauses.CACHED
+_KEEP_ENDED_FOR = verbs.SKEW + 6 * pauses.CACHED
 # A resume admits this many jobs itself, and the timer admits the rest. It is also how many entries
 # of an ended pause are read at a time.
 _RESUME_BATCH = 25
@@ -76,14 +76,14 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed. Also raises it if the job's type or queue may be paused and the job
-    couldn't start now even without the pause.
+    Raises PreconditionFailed if another process changes the job first. Also raises it if the job's
+    type or queue may be paused, and the job couldn't start now even without the pause.
     """
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
     if row is None or row.status is Status.RUNNING:
-        return False  # the claim is refused, unless an earlier try has made it
+        return False  # the claim is refused, unless an earlier try of it has succeeded
     if not could_start(row):
         # Refuse here instead of at the claim, which doesn't check for a pause. Before the claim is
         # written, another process may make the job startable.
@@ -96,9 +96,9 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
 
 
 def park(pause: Pause, row: JobRequest, *, send: Send | None) -> None:
-    """Park a job that isn't running under a pause. Its slot goes to the next job of its line.
+    """Park a job under a pause. Its slot goes to the next job of its line.
 
-    The job must be claimable, or parked by another pause.
+    A worker could claim the job now, or another pause has parked it. It isn't running.
 
     Raises PreconditionFailed.
     """
@@ -126,7 +126,8 @@ def write_parked(
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """Queue and send a job that a pause has parked, unless it is still paused.
 
-    Return whether the job was sent. Raises PreconditionFailed. Raises SendFailed if the job was
+    If another pause is active instead, park the job under that one. Return whether the job was
+    sent. Raises PreconditionFailed. Raises SendFailed if the job was
     queued but not sent; the row then has a due time.
     """
     active = pauses.current().on(row)
@@ -182,7 +183,7 @@ def _admit_parked_by(ended_pause: Pause, send: Send, until: int, limit: int) -> 
             if not conflicts(error):
                 raise
             telemetry.race_lost(error)  # another pass is admitting the same job
-    if not entries and clock.now() - ended_pause.changed_at > _LINGER:
+    if not entries and clock.now() - ended_pause.changed_at > _KEEP_ENDED_FOR:
         pauses.forget(ended_pause)
     return admitted
 

@@ -1,7 +1,7 @@
 """How a leg of a job ends, and how each ending is recorded.
 
-`job_runners.engine.running.execution` decides how a leg ended, and `record` writes that. Another
-kind of ending is another subclass of `Ending`.
+`job_runners.engine.running.execution` decides how a leg ended, and `record` writes that. Each
+kind of ending is a subclass of `Ending`.
 """
 
 from typing import Any
@@ -141,9 +141,9 @@ class ClaimGone(Ending):
 
 
 def continued(leg: Leg, ending: Ending) -> Ending:
-    """Return this ending of a leg after which the job continues in another leg.
+    """Return `ending`, after which the job needs another leg.
 
-    If the job has used all its legs, the attempt fails instead.
+    If the job has used all its legs, return the failure of its attempt instead.
     """
     return AttemptFailed(LegsSpent(leg.row.legs)) if leg.row.legs >= leg.job.max_legs else ending
 

@@ -46,8 +46,8 @@ class Wait(Value):
 class Arrival(Value):
     """A job whose message has arrived, and what its start may need.
 
-    `token` is the token of its claim. A start that the rate allows by `wait_until` (milliseconds
-    since 1970) is waited for in this process.
+    `token` is the token of its claim. If the rate allows the start by `wait_until` (milliseconds
+    since 1970), this process waits for it.
     """
 
     row: JobRequest
@@ -195,10 +195,11 @@ def park_in_line(
 ) -> JobRequest:
     """Park a job in the line of a key. Return its row.
 
-    The job could start now, or it runs under this invocation's claim. `checkpoint` is the last one
-    that a running job reached. The job goes to the end of the line, or to the position of a job
-    that was parked at `position_time`. The timer checks it at `due_at`, by default at
-    `pausing.next_check`. If its owner has asked it to stop, it is canceled instead.
+    Call this for a job that could start now, or that runs under this invocation's claim.
+    `checkpoint` is the last one that a running job reached. The job goes to the end of the
+    line, or to the position of a job that was parked at `position_time`. The timer checks it at
+    `due_at`, by default at `pausing.next_check`. If its owner has asked it to stop, it is canceled
+    instead.
 
     Raises PreconditionFailed.
     """
@@ -231,4 +232,5 @@ def line_key(row: JobRequest) -> str:
 
 
 def _group(row: JobRequest, limits: Limits) -> str:
+    """Return the job's group. The groups of a line take turns, if its order is fair."""
     return row.organization_id if limits.order == "fair" else ""

@@ -35,7 +35,7 @@ _NON_RETRYABLE = (
     LegsSpent,
     MissingObject,
 )
-# In characters. They are stored in the row, and each write of the row is billed by its size.
+# How many characters of an error the row stores. Each write of the row is billed by its size.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
@@ -160,5 +160,6 @@ def _max_legs(row: JobRequest) -> float:
 
 def _retry_policy(row: JobRequest) -> Retry | None:
     known = registry().jobs.get(row.job_type)
-    # This deploy doesn't know the types of a newer one: the row's max_attempts limits the retries.
+    # A newer deploy may have types that this one doesn't know. For them, the row's max_attempts
+    # limits the retries.
     return known.retry if known else Retry()

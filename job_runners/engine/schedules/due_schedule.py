@@ -77,7 +77,7 @@ class Starter:
             self.counts[outcome] += 1
             self._failures = 0
 
-    def note_unanswered(self) -> None:
+    def note_failed_call(self) -> None:
         """Count a failed call to AWS. After several in a row, the other schedules must wait."""
         with self._lock:
             self._failures += 1
@@ -99,10 +99,10 @@ class Starter:
         except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
             telemetry.race_lost(moved)
             self.note(Outcome.MOVED)
-        except Exception as error:  # noqa: BLE001 - the schedule stays due, now or in an hour
+        except Exception as error:  # noqa: BLE001 - the schedule is still due, or again in an hour
             telemetry.crashed(error)
             if may_pass(error):
-                self.note_unanswered()
+                self.note_failed_call()
             else:
                 self._postpone_broken(schedule)
 

@@ -109,7 +109,7 @@ class _ShardRun:
             found, unfinished = self._read(keys)
         except AWS_ERRORS as error:
             telemetry.crashed(error)
-            self._starter.note_unanswered()
+            self._starter.note_failed_call()
             return
         for schedule in found:
             if not self._starter.is_over():

@@ -14,8 +14,8 @@ from job_runners.work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
 # The longest gap between two checks of a row whose message was sent and that no worker has claimed.
 LONGEST_GAP = clock.HOUR
-# A row in the backlog is sent again after this long at the earliest, even if its deadline to start
-# (`_start_deadline`) has passed.
+# If too many messages wait for workers, a due row goes into the backlog. It is due again after this
+# long at the earliest, even if its deadline to start (`_start_deadline`) has passed.
 _MIN_RESEND_DELAY = 10 * clock.MINUTE
 # If no worker claims it, an admitted job, or a job between two legs, keeps its capacity this long.
 _MAX_UNCLAIMED_TIME = clock.HOUR
@@ -101,7 +101,8 @@ Decision = Action | Postpone | Expire | Park | ParkInLine | SendMessage
 def is_due(row: JobRequest, until: int, ahead: int) -> bool:
     """Return whether a row is due by `until`, which may be `ahead` milliseconds in the future.
 
-    Running and parked rows must be due `ahead` milliseconds before `until`.
+    That is only for unclaimed rows: running and parked rows must be due `ahead` milliseconds before
+    `until`.
     """
     ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
     return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
@@ -147,7 +148,7 @@ def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
     can_start = can_change and facts.is_known
     if can_start and facts.pause is not None:
         return Park(facts.pause)
-    # Even if this deploy doesn't know the job's type, other jobs need its slot.
+    # Park even a job whose type this deploy doesn't know, because other jobs need its slot.
     if can_change and facts.limits is not None:
         return ParkInLine(facts.limits)
     next_check_at = _next_check_at(row, facts.now) + facts.ahead
@@ -211,7 +212,7 @@ def _next_check_at(row: JobRequest, now: int) -> int:
 
 
 def _resend_at(row: JobRequest, facts: Facts) -> int:
-    """Return when a row in the backlog is sent again at the latest.
+    """Return when a row that goes into the backlog is due again.
 
     This time also orders the backlog: rows with an earlier deadline to start are sent first.
     """

@@ -40,7 +40,7 @@ def process_due_row(
     index_row: JobRequest,
     send: Send,
     budget: MessageBudget | None,
-    lines: LineAdmissions,
+    admissions: LineAdmissions,
     *,
     until: int,
     ahead: int = 0,
@@ -49,7 +49,7 @@ def process_due_row(
 
     `index_row` has only the attributes of the index. `until` may be `ahead` milliseconds in the
     future: see `is_due`. A message about the row comes out of `budget`, which is None if there is
-    no limit, or if a message is already reserved for this row.
+    no limit, or if a message is already reserved for this row. `admissions` are those of this run.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. Either way the row has a due time, so a later run handles it.
@@ -58,7 +58,7 @@ def process_due_row(
     if row is None or not is_due(row, until, ahead):
         return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
     decision = decide(row, _facts_about(row, ahead))
-    return _apply(decision, row, send, budget, lines)
+    return _apply(decision, row, send, budget, admissions)
 
 
 def _facts_about(row: JobRequest, ahead: int) -> Facts:
@@ -86,7 +86,7 @@ def _apply(
     row: JobRequest,
     send: Send,
     budget: MessageBudget | None,
-    lines: LineAdmissions,
+    admissions: LineAdmissions,
 ) -> Disposition:
     match decision:
         case Postpone(disposition=disposition, due_at=due_at, lane=lane):
@@ -102,9 +102,9 @@ def _apply(
             pausing.park(pause, row, send=send)
             return Disposition.PARKED
         case ParkInLine(limits=limits):
-            return _park_in_line(row, limits, lines)
+            return _park_in_line(row, limits, admissions)
         case Action.ADMIT_LINE:
-            return _admit_line(row, lines)
+            return _admit_line(row, admissions)
         case Action.ADMIT_FROM_PAUSE:
             is_admitted = pausing.admit_or_keep(row, send)
             return Disposition.ADMITTED if is_admitted else Disposition.PARKED
@@ -146,12 +146,12 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     return Disposition.EXPIRED
 
 
-def _park_in_line(row: JobRequest, limits: Limits, lines: LineAdmissions) -> Disposition:
+def _park_in_line(row: JobRequest, limits: Limits, admissions: LineAdmissions) -> Disposition:
     key = gates.line_key(row)
     try:
         gates.park_in_line(row, key, limits)
     finally:
-        lines.admit_waiting(row.queue_name, key)
+        admissions.admit_waiting(row.queue_name, key)
     return Disposition.PARKED
 
 
@@ -163,12 +163,12 @@ def _admit_follower(row: JobRequest, send: Send) -> Disposition:
     return Disposition.ADMITTED if is_admitted else Disposition.PARKED
 
 
-def _admit_line(row: JobRequest, lines: LineAdmissions) -> Disposition:
+def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     # If the job has no entry in its line, for example because it was quarantined, add it again.
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
         verbs.restore_entry(row, due_at=pausing.next_check(row))
-        lines.admit_waiting(row.queue_name, gates.line_key(row))
+        admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
-    lines.admit_waiting(row.queue_name, gates.line_key(row))
+    admissions.admit_waiting(row.queue_name, gates.line_key(row))
     verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was just admitted
     return Disposition.PARKED

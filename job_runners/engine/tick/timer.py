@@ -7,8 +7,8 @@ ever due.
 
 Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
 delay the others. Rows that the timer has to start, and leases that it watches, come first. Of the
-other rows, the timer keeps at most MAX_UNCLAIMED with the workers at a time: more messages wouldn't
-make a job start sooner.
+other rows, at most MAX_UNCLAIMED that the timer has sent may be unclaimed at a time: more messages
+wouldn't make a job start sooner.
 """
 
 import math
@@ -40,8 +40,8 @@ __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 # At most this many rows that the timer has sent again may be unclaimed at a time. Lambda keeps
 # their events, and with too few workers, more events would only wait in Lambda.
 MAX_UNCLAIMED = 1000
-# One run takes at most this many rows from each end of a lane. The others are still due at the next
-# run.
+# One run takes at most this many of the oldest rows of a lane, and as many of the newest. The rest
+# are still due at the next run.
 _MAX_ROWS_PER_END = 3000
 _T = TypeVar("_T")
 # A run ends after this many failed sends or AWS errors without a handled row in between.
@@ -202,7 +202,7 @@ class _TimerRun:
         shards = due_shards(Lane.QUEUED)
         backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
         first = next(backlog, None)
-        if first is None:  # the budget needn't be counted
+        if first is None:  # no row needs a message, so the budget isn't counted
             return []
         return budget.take_for(chain([first], backlog))
 
@@ -210,13 +210,15 @@ class _TimerRun:
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
     ) -> None:
         """Handle these rows. `ahead` includes queued rows that are due this much later."""
-        left = iter(rows)
-        self._in_threads(left, lambda row: self._process(row, clock.now() + ahead, budget, ahead))
+        remaining = iter(rows)
+        self._in_threads(
+            remaining, lambda row: self._process(row, clock.now() + ahead, budget, ahead)
+        )
 
     def process_backlog(self, rows: Iterable[JobRequest]) -> None:
-        """Handle these rows, which have a message each, even if they aren't due yet."""
-        left = iter(rows)
-        self._in_threads(left, lambda row: self._process(row, row.due_at or 0, None))
+        """Handle these rows, even if they aren't due yet. A message is reserved for each."""
+        remaining = iter(rows)
+        self._in_threads(remaining, lambda row: self._process(row, row.due_at or 0, None))
 
     def _process(
         self, row: JobRequest, until: int, budget: MessageBudget | None, ahead: int = 0
@@ -242,9 +244,9 @@ class _TimerRun:
 
     def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
         """Call `call` with each key. Return whether there was time for all keys."""
-        left = iter(keys)
-        self._in_threads(left, call)
-        return next(left, None) is None
+        remaining = iter(keys)
+        self._in_threads(remaining, call)
+        return next(remaining, None) is None
 
     def _in_threads(self, items: Iterator[_T], call: Callable[[_T], None]) -> None:
         """Call `call` with each item, in the threads of the run, until the run is over."""

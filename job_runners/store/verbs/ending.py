@@ -199,7 +199,7 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
-    freed = holdings.Release.everything(job) if to.finished else holdings.Release.place(job)
+    freed = holdings.Release.everything(job) if to.finished else holdings.Release.all_but_key(job)
     return holdings.write_freeing(
         verb,
         job,

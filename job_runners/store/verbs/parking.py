@@ -98,7 +98,7 @@ def _park(
             actions,
             conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
             already_applied=shows_this_write,
-            release=holdings.Release.place(job),
+            release=holdings.Release.all_but_key(job),
             more_writes=[RecordWrite(entry, "put")],
         ),
         reached=reached,

@@ -59,7 +59,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     ]
     stays = job.follows is not None or _keeps_position(job, wanted)
     actions += _keep_position_actions(job, wanted) if stays else _move_actions(job, wanted)
-    release = holdings.Release.nothing if stays else holdings.Release.place
+    release = holdings.Release.nothing if stays else holdings.Release.all_but_key
     try:
         row = holdings.write_freeing(
             "replace",
