@@ -117,10 +117,13 @@ class QueueFull(JobRunnersError):
 
     retry_after = 10  # waiting jobs are not counted more often than this
 
-    def __init__(self, queue_name: str, most: int) -> None:
+    def __init__(self, queue_name: str, most: int, number: int = 1) -> None:
         super().__init__(
             f"Queue {queue_name!r} is full: {most:,} jobs are waiting. "
             "Dispatch again after some of them have started."
+            if number == 1
+            else f"Queue {queue_name!r} may have {most:,} waiting jobs, and {number:,} more would "
+            "exceed that. Dispatch fewer at once, or dispatch again after some have started."
         )
         self.queue_name = queue_name
 
@@ -130,10 +133,14 @@ class QuotaReached(JobRunnersError):
 
     retry_after = 10  # unfinished jobs are not counted more often than this
 
-    def __init__(self, organization_id: str, most: int) -> None:
+    def __init__(self, organization_id: str, most: int, number: int = 1) -> None:
         super().__init__(
             f"Organization {organization_id!r} has reached its quota of {most:,} unfinished jobs. "
             "Dispatch again after some of them have ended."
+            if number == 1
+            else f"Organization {organization_id!r} may have {most:,} unfinished jobs, and "
+            f"{number:,} more would exceed that. Dispatch fewer at once, or dispatch again after "
+            "some have ended."
         )
         self.organization_id = organization_id
 
@@ -227,6 +234,16 @@ class UnknownMessageVersion(JobRunnersError):
     def __init__(self, version: object) -> None:
         super().__init__(f"This code can't read message version {version!r}.")
         self.version = version
+
+
+class NotReached(JobRunnersError):
+    """A job of a request for many was not saved in time, or it is unknown whether it was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The job was not reached in time, or AWS didn't answer. Repeat the request with the "
+            "same key: jobs that are saved already stay unchanged."
+        )
 
 
 class PreconditionFailed(JobRunnersError):

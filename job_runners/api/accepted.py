@@ -12,9 +12,13 @@ def accepted(row: JobRequest, jobs_path: str) -> Response:
     headers = {"Location": f"{jobs_path}/{row.id}"}
     if row.duplicate is not None:
         headers["Unique-Outcome"] = str(row.duplicate.outcome)
-        is_repeated = row.duplicate.before
-    else:
-        is_repeated = row.request_id != context.request_id.get()
-    if is_repeated:
+    if is_repeated(row):
         headers["Idempotent-Replayed"] = "true"
     return respond(202, views.summary(row), headers | views.retry_after(row))
+
+
+def is_repeated(row: JobRequest) -> bool:
+    """Return whether an earlier identical request was answered with this job."""
+    if row.duplicate is not None:
+        return row.duplicate.before
+    return row.request_id != context.request_id.get()

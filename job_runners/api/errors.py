@@ -1,7 +1,7 @@
 """Errors in a request itself. Only the HTTP API raises them, and each has an HTTP status."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from job_runners.errors import JobRunnersError
 
@@ -12,8 +12,9 @@ class Refusal(JobRunnersError):
     status: ClassVar[int] = 400
     slug: ClassVar[str]
     title: ClassVar[str]
+    most_shown: ClassVar[int] = 20  # problems that the response lists
 
-    def __init__(self, why: str, problems: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(self, why: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(why)
         self.problems = problems
         self.headers: dict[str, str] = {}
@@ -48,6 +49,25 @@ class InvalidFields(Refusal):
     def __init__(self, problems: Sequence[Mapping[str, str]]) -> None:
         first = problems[0]
         super().__init__(f"The field {first['field']} is invalid: {first['why']}.", problems)
+
+
+class InvalidJobs(Refusal):
+    """Some of the jobs of a request are invalid, so none was dispatched. Each problem has the index
+    of its job."""
+
+    status = 422
+    slug = "invalid-jobs"
+    title = "Some of the jobs are invalid"
+    most_shown = 1_000
+
+    def __init__(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        number = len({each["index"] for each in problems})
+        first = problems[0]
+        super().__init__(
+            f"{number:,} of the jobs are invalid, so none was dispatched. The first problem is "
+            f"{first['field']}: {first['why']}.",
+            problems,
+        )
 
 
 class InvalidQuery(Refusal):

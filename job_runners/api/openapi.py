@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from job_runners.api import problems
 from job_runners.api.access import Role
+from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
 from job_runners.api.requests import LimitsData, RetryData, ScheduleData, TaskData
@@ -191,10 +192,11 @@ def _body_schemas() -> dict[str, Schema]:
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
-        [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE)],
+        [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE), (BulkData, _MODE)],
         ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Schema] = shapes["$defs"]
+    found["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
     return found
 
 

@@ -82,6 +82,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
     MaybeNotRedriven: _NOT_REDRIVEN,
     errors.SendFailed: _NOT_SENT,
+    errors.NotReached: Kind(503, "not-reached", "The job was not reached"),
     errors.SendInDoubt: _IN_DOUBT,
 }
 
@@ -97,7 +98,8 @@ def answer(error: Exception) -> Response:
     """Return the response to an error. Log an unexpected one with its traceback."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
-        return _problem(kind, str(error), error.problems, error.headers)
+        listed = error.problems[: error.most_shown]
+        return _problem(kind, str(error), listed, error.headers)
     kind = _kind(error)
     if kind in _SERVER_PROBLEMS:  # log its message only: it may name tables
         log.went_wrong(error, kind.status)
@@ -109,7 +111,20 @@ def answer(error: Exception) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
         members = {"job_id": error.job_id}
-    return _problem(kind, detail, getattr(error, "problems", ()), headers, members)
+    listed = getattr(error, "problems", ())[:_SHOWN_PROBLEMS]
+    return _problem(kind, detail, listed, headers, members)
+
+
+def shown(error: Exception) -> dict[str, Any]:
+    """Return the problem of one job of a request for many."""
+    kind = _kind(error)
+    return {
+        "type": TYPE + kind.slug,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": _short(_SERVER_PROBLEMS.get(kind) or str(error)),
+        "job_id": getattr(error, "job_id", None),
+    }
 
 
 def _kind(error: Exception) -> Kind:
@@ -136,8 +151,11 @@ def _problem(
     }
     if problems:
         body["errors"] = [
-            {name: _short(value) for name, value in each.items()}
-            for each in problems[:_SHOWN_PROBLEMS]
+            {
+                name: _short(value) if isinstance(value, str) else value
+                for name, value in each.items()
+            }
+            for each in problems
         ]
     return respond(kind.status, body, headers, content_type=CONTENT_TYPE)
 

@@ -192,7 +192,7 @@ class ScheduleData(BaseModel):
 
 def task_data(event: Mapping[str, Any]) -> TaskData:
     """Return the task of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return _checked(TaskData, body.read_object(event))
+    return checked(TaskData, body.read_object(event))
 
 
 def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
@@ -202,11 +202,15 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     queue that the caller may not use; and NotAllowed for an organization that the caller may not
     act for.
     """
-    fields = body.read_object(event)
+    return job_of(add_key(event, body.read_object(event)), caller)
+
+
+def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
+    """Return the job of these fields. Raises the errors of `job_data` about fields."""
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
-    data = _checked(JobData, _add_key(event, fields))
+    data = checked(JobData, fields)
     if not caller.is_service:
         _check_queue(data)
     return data
@@ -226,12 +230,12 @@ def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobDa
     """Return a new job with the fields and the queue of an earlier one. Raises InvalidFields if a
     field is no longer valid."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
-    return _checked(JobData, _add_key(event, {**fields, "payload": payload}))
+    return checked(JobData, add_key(event, {**fields, "payload": payload}))
 
 
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
     """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return _checked(ScheduleData, body.read_object(event))
+    return checked(ScheduleData, body.read_object(event))
 
 
 def key_of(event: Mapping[str, Any]) -> str | None:
@@ -243,7 +247,7 @@ def key_of(event: Mapping[str, Any]) -> str | None:
     return key
 
 
-def _add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     """Add the idempotency key of the header, if there is one, and return the fields."""
     key = _idempotency_key(event)
     if key is not None:
@@ -265,25 +269,26 @@ def _idempotency_key(event: Mapping[str, Any]) -> str | None:
 def retry_data(event: Mapping[str, Any]) -> RetryData:
     """Return the retry of a request, whose body is optional. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
-    return _checked(RetryData, body.read_optional_object(event))
+    return checked(RetryData, body.read_optional_object(event))
 
 
 def no_fields(event: Mapping[str, Any]) -> None:
     """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
-    _checked(NoFields, body.read_optional_object(event))
+    checked(NoFields, body.read_optional_object(event))
 
 
 def limits_data(event: Mapping[str, Any]) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    limits = _checked(LimitsData, body.read_object(event))
+    limits = checked(LimitsData, body.read_object(event))
     if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
         why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
         raise InvalidFields([{"field": "slots", "why": why}])
     return limits
 
 
-def _checked(model: type[_M], fields: dict[str, Any]) -> _M:
+def checked(model: type[_M], fields: dict[str, Any]) -> _M:
+    """Return the fields as an instance of the model. Raises InvalidFields."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
-from job_runners.api import queue_views, schedule_views, views
+from job_runners.api import bulk, queue_views, schedule_views, views
 from job_runners.api.json_schema import (
     ID,
     NUMBER,
@@ -40,6 +40,8 @@ _UNIQUE: Schema = {
 SCHEMAS: Schema = {
     "JobSummary": object_of(properties(views.SUMMARY)),
     "Job": object_of(properties(views.SUMMARY) | properties(views.WHOLE)),
+    "BulkResults": object_of({"jobs": list_of("BulkResult")}),
+    "BulkResult": object_of(properties(bulk.DISPATCHED)),
     "JobPage": object_of(
         {"jobs": list_of("JobSummary"), "cursor": nullable(TEXT)},
         description="`cursor` is the cursor of the next page. A filtered page can be short or "
@@ -112,6 +114,7 @@ SCHEMAS: Schema = {
 def problem(types: list[str]) -> Schema:
     """Return the schema of a problem with one of these types."""
     wrong = object_of({"field": TEXT, "why": TEXT})
+    wrong["properties"]["index"] = {**NUMBER, "description": "For `invalid-jobs`, the job's index"}
     fields = {
         "type": {"type": "string", "enum": types},
         "title": TEXT,

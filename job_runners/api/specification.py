@@ -101,4 +101,5 @@ JOB_LIST_PARAMETERS = (
 )
 
 POLLED = ("Retry-After",)
+REPEATED = ("Retry-After",)  # present if the request should be repeated
 ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed", "Unique-Outcome")

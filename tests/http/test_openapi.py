@@ -47,13 +47,16 @@ BOUNDED = settings(
 # What is refused though it fits its schema, which can't say it. Nothing else may be.
 UNSAID = re.compile(
     "printable characters"
-    "|text with NUL .* at (a key of )?\\$.payload.body"  # any JSON, which no schema can say it of
+    # any JSON, which no schema can say it of
+    "|text with NUL .* at (a key of )?\\$.(jobs\\[[0-9]+\\].)?payload.body"
     "|String should match pattern"  # where other dialects let a last newline pass
     "|The cursor isn't valid for this list"
     "|differs from the header Idempotency-Key"
     "|can't be combined with idempotency_key"
     "|run_at may be at most 30 days from now"
     "|give run_at or delay, not both"
+    "|isn't allowed here, because all jobs"
+    "|is required; send it in the header Idempotency-Key"
     "|The payload of "  # whose model may have rules of its own
     "|No job is named"
     "|set slots, rate or max_waiting"  # null is as good as not given
@@ -149,6 +152,7 @@ def test_every_type_of_problem_is_documented() -> None:
     assert problems.kinds().keys() - of_operations == {
         "method-not-allowed",
         "not-allowed",
+        "not-reached",  # which is a problem of one job of many
         "unavailable",
         "unexpected",
     }

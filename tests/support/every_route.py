@@ -62,6 +62,20 @@ EVERY_ROUTE = {
         Asked("POST", "/jobs", JOB),
         reaching=((Asked("POST", "/jobs", {**JOB, "organization_id": "theirs"}), 403),),
     ),
+    ("/jobs/bulk", "POST"): Entry(
+        "operator",
+        Asked("POST", "/jobs/bulk", {"jobs": [JOB], "idempotency_key": "k"}),
+        reaching=(
+            (
+                Asked(
+                    "POST",
+                    "/jobs/bulk",
+                    {"jobs": [JOB, {**JOB, "organization_id": "theirs"}], "idempotency_key": "k"},
+                ),
+                403,
+            ),
+        ),
+    ),
     ("/jobs/<job_id>", "GET"): _on_a_job("GET", "", "viewer"),
     ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),
     ("/jobs/<job_id>/children", "GET"): _on_a_job("GET", "/children", "viewer"),

@@ -30,6 +30,15 @@ def post_job(event: Event, caller: Caller) -> Response:
     return accepted(row, event["requestContext"]["http"]["path"])
 
 
+def post_bulk(event: Event, caller: Caller) -> Response:
+    """Dispatch up to 1,000 jobs with one request. If a job is invalid, none is dispatched.
+    Otherwise the response has a status for each job. If some are 503, repeat the request: jobs
+    that are saved already stay unchanged."""
+    from job_runners.api import bulk  # imported here because few requests need it
+
+    return bulk.dispatch(event, caller)
+
+
 def list_jobs(event: Event, caller: Caller) -> Response:
     """List an organization's jobs, newest first. With `idempotency_key`, return only the job with
     that key."""

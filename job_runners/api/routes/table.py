@@ -19,6 +19,7 @@ from job_runners.api.specification import (
     MOVE_PROBLEMS,
     PAGE_PARAMETERS,
     POLLED,
+    REPEATED,
     RUN_PROBLEMS,
     SCHEDULE_PROBLEMS,
     WHOSE,
@@ -130,6 +131,25 @@ ROUTES: Routes = {
                 parameters=(IDEMPOTENCY_KEY,),
             ),
         ),
+    },
+    "/jobs/bulk": {
+        "POST": Route(
+            jobs.post_bulk,
+            Role.OPERATOR,
+            Operation(
+                "dispatch_jobs",
+                {200: Answer("What became of each job, in order", "BulkResults", REPEATED)},
+                (
+                    *BODY_PROBLEMS,
+                    "invalid-jobs",
+                    "not-fully-capable",
+                    "queue-full",
+                    "quota-reached",
+                ),
+                body="BulkData",
+                parameters=(IDEMPOTENCY_KEY | {"required": True},),
+            ),
+        )
     },
     "/jobs/<job_id>": {
         "GET": Route(

@@ -4,11 +4,12 @@ A running job's children and tasks are dispatched through this module too: see
 job_runners/engine/running/children.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from job_runners import clock
 from job_runners.engine import configured
@@ -84,19 +85,76 @@ def accept_job(
     request used, and RunnerCannotResend if the job may have to be sent again and the runner can't
     do that.
     """
+    checked = check_new_job(
+        job_data, send, job_id=job_id, parent_id=parent_id, key=job_data.idempotency_key
+    )
+    if parent_id is None:  # a child isn't refused, because its parent would fail halfway
+        refuse_if_too_many([checked])
+    return save_checked(checked, more_writes, writes_if_answered)
+
+
+class CheckedJob(NamedTuple):
+    """A job that may be saved. `key` is the idempotency key of its request, if it has one."""
+
+    new_job: verbs.NewJob
+    payload: "BaseModel"
+    line: LimitedLine | None
+    rule: Unique | None
+    key: str | None
+    send: Send | None
+
+
+def check_new_job(
+    job_data: "JobData",
+    send: Send | None,
+    *,
+    job_id: str | None,
+    parent_id: str | None,
+    key: str | None,
+) -> CheckedJob:
+    """Check a job that `accept_job` or `bulk` saves. This makes no call for the job.
+
+    Raises UnknownJobType, InvalidPayload, CampaignMissing and RunnerCannotResend.
+    """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
     payload = _check(job, job_data, send, later=run_at > clock.now())
     line = _line(job, job_data, payload, send)
+    if job_data.idempotency_key is not None:
+        job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
     new_job = _new_job(
         job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
     )
-    if parent_id is None:  # a child isn't refused, because its parent would fail halfway
-        _refuse_if_too_many(new_job, line, job.unique)
-    row = _save(new_job, more_writes, job.unique, payload, writes_if_answered, send)
-    _refuse_reused_key(job_data.idempotency_key, new_job, row)
+    if key is not None:
+        new_job = new_job._replace(request_hash=_hash(job_data))
+    return CheckedJob(new_job, payload, line, job.unique, key, send)
+
+
+def save_checked(
+    checked: CheckedJob,
+    more_writes: Sequence[RecordWrite] = (),
+    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
+) -> JobRequest:
+    """Save a checked job, and return its row. Raises the errors of `accept_job` for saved jobs."""
+    row = _save(checked, more_writes, writes_if_answered)
+    _refuse_reused_key(checked.key, checked.new_job, row)
     _note(row)
     return row
+
+
+def refuse_if_too_many(
+    jobs: Sequence[CheckedJob], each: Callable[..., Iterable[Any]] = map
+) -> None:
+    """Raise QueueFull or QuotaReached if there are too many jobs to accept all of these.
+
+    A request that is answered with an existing job isn't refused, and doesn't count. `each` is a
+    `map` that may use threads.
+    """
+    try:
+        _refuse_number(jobs)
+    except (QueueFull, QuotaReached):
+        found = each(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
+        _refuse_number([job for job, exists in zip(jobs, found, strict=True) if not exists])
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
@@ -208,12 +266,12 @@ def _new_job(
     run_at: int,
     send: Send | None,
 ) -> verbs.NewJob:
-    """Return the job to save. An idempotency key determines its id."""
-    key, job_type = job_data.idempotency_key, job_data.job_type
+    """Return the job to save."""
+    job_type = job_data.job_type
     organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
     unique = job.unique
     return verbs.NewJob(
-        job_id=id_under_key(organization_id, key) if key else job_id,
+        job_id=job_id,
         job_type=job_type,
         queue_name=job_data.queue_name or job.queue_name,
         queue_key=line.key if line else None,
@@ -227,7 +285,6 @@ def _new_job(
             unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
         ),
         request_id=context.request_id.get(),
-        request_hash=_hash(job_data) if key is not None else None,
         parent_id=parent_id,
         created_by=context.recorded_author(),
         counted=quota.is_on(),
@@ -235,20 +292,15 @@ def _new_job(
     )
 
 
-def _refuse_if_too_many(
-    new_job: verbs.NewJob, line: LimitedLine | None, rule: Unique | None
-) -> None:
-    """Raise QueueFull or QuotaReached if there are too many jobs to accept a new one.
-
-    A request that is answered with an existing job isn't refused.
-    """
-    try:
+def _refuse_number(jobs: Sequence[CheckedJob]) -> None:
+    """Raise QueueFull or QuotaReached if this number of new jobs is too high."""
+    lines = Counter((job.new_job.queue_name, job.line) for job in jobs)
+    for (queue_name, line), number in lines.items():
         if line is not None:
-            refuse_if_full(new_job.queue_name, line.key, line.limits)
-        quota.refuse_if_reached(new_job.organization_id)
-    except (QueueFull, QuotaReached):
-        if not _is_answered_with_existing(new_job, rule):
-            raise
+            refuse_if_full(queue_name, line.key, line.limits, number)
+    owners = Counter(job.new_job.organization_id for job in jobs)
+    for organization_id, number in owners.items():
+        quota.refuse_if_reached(organization_id, number)
 
 
 def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
@@ -268,14 +320,12 @@ def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bo
 
 
 def _save(
-    new_job: verbs.NewJob,
+    checked: CheckedJob,
     more_writes: Sequence[RecordWrite],
-    rule: Unique | None,
-    payload: "BaseModel",
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
-    send: Send | None,
 ) -> JobRequest:
     """Save the job and return its row. For unique work, return the row that answers the request."""
+    new_job, rule = checked.new_job, checked.rule
     key = new_job.unique_key
     if rule is None or key is None:
         return verbs.save(new_job, more_writes=more_writes)
@@ -284,7 +334,7 @@ def _save(
 
     return unique_work.accept(
         unique_work.UniqueRequest(
-            rule, key, new_job, payload, more_writes, writes_if_answered, send
+            rule, key, new_job, checked.payload, more_writes, writes_if_answered, checked.send
         )
     )
 

@@ -16,30 +16,31 @@ from job_runners.store.line_entries import count_waiting
 _CACHED = QueueFull.retry_after * clock.SECOND
 _MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
 _MAX_CACHED = 1_000  # lines
-# By queue, key and max_waiting: when the line was counted, and whether it was full.
-_full: dict[tuple[str, str, int], tuple[int, bool]] = {}
+# By queue, key and max_waiting: when the line was counted, and the number of waiting jobs.
+_waiting: dict[tuple[str, str, int], tuple[int, int]] = {}
 
 
-def refuse_if_full(queue_name: str, key: str, limits: Limits) -> None:
-    """Raise QueueFull if the line has reached its `max_waiting`."""
-    if _is_full(queue_name, key, limits.max_waiting):
-        raise QueueFull(queue_name, limits.max_waiting)
+def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -> None:
+    """Raise QueueFull if this number of jobs would exceed the `max_waiting` of the line."""
+    if _count(queue_name, key, limits.max_waiting) + number > limits.max_waiting:
+        raise QueueFull(queue_name, limits.max_waiting, number)
 
 
 def forget_cache() -> None:
     """Count again at the next call. For tests."""
-    _full.clear()
+    _waiting.clear()
 
 
-def _is_full(queue_name: str, key: str, max_waiting: int) -> bool:
+def _count(queue_name: str, key: str, max_waiting: int) -> int:
+    """Return the number of jobs that wait in a line, counted up to `max_waiting`."""
     now = clock.now()
-    counted_at, full = _full.get((queue_name, key, max_waiting), (-clock.DAY, False))
+    counted_at, waiting = _waiting.get((queue_name, key, max_waiting), (-clock.DAY, 0))
     if 0 <= now - counted_at < _CACHED * max(1, max_waiting // _MAX_COUNTED):
-        return full
-    if len(_full) >= _MAX_CACHED:
-        _full.clear()
-    full = False
+        return waiting
+    if len(_waiting) >= _MAX_CACHED:
+        _waiting.clear()
+    waiting = 0
     with suppress(*AWS_ERRORS):  # accept the job if the line can't be counted
-        full = count_waiting(queue_name, key, max_waiting) >= max_waiting
-    _full[queue_name, key, max_waiting] = (now, full)
-    return full
+        waiting = count_waiting(queue_name, key, max_waiting)
+    _waiting[queue_name, key, max_waiting] = (now, waiting)
+    return waiting

@@ -10,6 +10,7 @@ organization at its quota also removes finished rows from the index, some at eac
 """
 
 from contextlib import suppress
+from threading import Lock
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
@@ -24,6 +25,7 @@ _MAX_CACHED = 1_000  # organizations
 _counts: dict[str, tuple[int, int]] = {}
 # By organization: the sort key up to which the index was checked for finished rows.
 _checked: dict[str, str | None] = {}
+_lock = Lock()
 
 
 def is_on() -> bool:
@@ -31,18 +33,19 @@ def is_on() -> bool:
     return settings().max_unfinished_jobs > 0
 
 
-def refuse_if_reached(organization_id: str) -> None:
-    """Raise QuotaReached if the organization may have no more unfinished jobs."""
+def refuse_if_reached(organization_id: str, number: int = 1) -> None:
+    """Raise QuotaReached if the organization may not have this number of further jobs."""
     quota = settings().max_unfinished_jobs
-    if quota and _count(organization_id, quota) >= quota:
-        raise QuotaReached(organization_id, quota)
+    if quota and _count(organization_id, quota) + number > quota:
+        raise QuotaReached(organization_id, quota, number)
 
 
 def note_accepted(organization_id: str) -> None:
     """Add a job that this process has accepted to its organization's count."""
-    if organization_id in _counts:
-        counted_at, number = _counts[organization_id]
-        _counts[organization_id] = (counted_at, number + 1)
+    with _lock:  # a bulk dispatch uses threads
+        if organization_id in _counts:
+            counted_at, number = _counts[organization_id]
+            _counts[organization_id] = (counted_at, number + 1)
 
 
 def forget_cache() -> None:

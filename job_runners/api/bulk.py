@@ -1,0 +1,193 @@
+"""POST /jobs/bulk: check the jobs of a request, dispatch them, and show what became of each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from job_runners import clock, names, runners
+from job_runners.api import body, problems, requests, views
+from job_runners.api.accepted import is_repeated
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields, InvalidJobs
+from job_runners.api.json_schema import ID, NUMBER, TEXT, Fields, nullable, object_of, ref, values
+from job_runners.api.json_schema import Field as Shown
+from job_runners.api.responses import Response, respond
+from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch.dispatch import CheckedJob, check_new_job
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import InvalidPayload, UnknownJobType
+from job_runners.store.job_request import JobRequest, Outcome, derived_id
+
+# The function times out after 29 s, and calls that have begun may take 5 s.
+SECONDS = 22
+_LAST_INDEX = 10**9
+_SHOWN_CHARACTERS = 200  # of an earlier job's error and message, of which there may be 1,000
+_RETRY_AFTER = {"Retry-After": "1"}
+
+
+class BulkData(BaseModel):
+    """Jobs to dispatch with one request. The request dispatches all of them or, if one is invalid,
+    none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    jobs: list[Any] = Field(min_length=1, max_length=bulk.MOST, description="The jobs, in order")
+    first_index: int = Field(
+        default=0,
+        ge=0,
+        le=_LAST_INDEX,
+        description="The index of the first of these jobs among all jobs under the key. Use it to "
+        f"dispatch more than {bulk.MOST:,} jobs under one key",
+    )
+    idempotency_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=requests.LONGEST_KEY,
+        pattern=names.KEY,
+        description="The key, if it can't be sent in the header Idempotency-Key",
+    )
+
+
+class _Dispatched(NamedTuple):
+    """The result of one job, and its position among all jobs under the key."""
+
+    position: int
+    row: JobRequest | None
+    problem: dict[str, Any] | None
+
+    @property
+    def status(self) -> int:
+        return 202 if self.problem is None else int(self.problem["status"])
+
+
+def _short(text: str | None) -> str | None:
+    return text and text[:_SHOWN_CHARACTERS]
+
+
+def _job(row: JobRequest | None) -> dict[str, Any] | None:
+    """Return the view of a job, with a short error and message: the response has 1,000 jobs."""
+    if row is None:
+        return None
+    shown = views.summary(row)
+    error = shown["error"]
+    return shown | {
+        "result_message": _short(row.result_message),
+        "error": error and error | {"message": _short(error["message"])},
+    }
+
+
+DISPATCHED: Fields[_Dispatched] = {
+    "index": Shown({**NUMBER, "description": "Its index under the key"}, lambda one: one.position),
+    "status": Shown(
+        {
+            **NUMBER,
+            "description": "202 if the job is saved. 503 if it was not reached in time: repeat the "
+            "request. 409 or 500 as for POST /jobs",
+        },
+        lambda one: one.status,
+    ),
+    "job": Shown(
+        {
+            "anyOf": [ref("JobSummary"), {"type": "null"}],
+            "description": "The job, if it is saved. A long error or message is shortened",
+        },
+        lambda one: _job(one.row),
+    ),
+    "replayed": Shown(
+        {"type": "boolean", "description": "Whether an earlier request saved the job"},
+        lambda one: one.row is not None and is_repeated(one.row),
+    ),
+    "unique_outcome": Shown(
+        {
+            "enum": [None, *map(str, Outcome)],
+            "description": "As the header Unique-Outcome of POST /jobs",
+        },
+        lambda one: one.row and one.row.duplicate and str(one.row.duplicate.outcome),
+    ),
+    "problem": Shown(
+        {
+            **object_of(
+                {
+                    "type": TEXT,
+                    "title": TEXT,
+                    "status": NUMBER,
+                    "detail": TEXT,
+                    "job_id": nullable(ID),
+                }
+            ),
+            "type": ["object", "null"],
+            "description": "Null if the job is saved. `job_id` is as in other problems",
+        },
+        lambda one: one.problem,
+    ),
+}
+
+
+def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
+    """Return the response to a request for many jobs.
+
+    Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
+    job. Then nothing was saved.
+    """
+    until = clock.now() + SECONDS * clock.SECOND
+    data, key = _data(event)
+    send = runners.sender()
+    results = bulk.dispatch_jobs(_checked(data, key, caller, send), send, until=until)
+    dispatched = [
+        _Dispatched(position, row, None if error is None else problems.shown(error))
+        for position, (row, error) in enumerate(results, data.first_index)
+    ]
+    left = any(each.status == 503 for each in dispatched)
+    shown = [values(DISPATCHED, each) for each in dispatched]
+    return respond(200, {"jobs": shown}, _RETRY_AFTER if left else {})
+
+
+def _data(event: Mapping[str, Any]) -> tuple[BulkData, str]:
+    """Return the request's fields, and its key."""
+    data = requests.checked(BulkData, requests.add_key(event, body.read_object(event)))
+    if data.idempotency_key is None:
+        why = "is required; send it in the header Idempotency-Key"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    return data, data.idempotency_key
+
+
+def _checked(data: BulkData, key: str, caller: Caller, send: Send | None) -> list[CheckedJob]:
+    """Return the jobs, each of them checked. Raises InvalidJobs with all that are invalid."""
+    found, wrong = [], []
+    for number, fields in enumerate(data.jobs):
+        index = data.first_index + number
+        try:
+            found.append(_checked_job(fields, caller, send, key, index))
+        except (InvalidFields, UnknownJobType, InvalidPayload) as error:
+            wrong += [
+                {
+                    "index": index,
+                    "field": f"jobs.{number}.{each['field']}".strip("."),
+                    "why": each["why"],
+                }
+                for each in _problems(error)
+            ]
+    if wrong:
+        raise InvalidJobs(wrong)
+    return found
+
+
+def _checked_job(
+    fields: Any, caller: Caller, send: Send | None, key: str, index: int
+) -> CheckedJob:
+    if not isinstance(fields, dict):
+        raise InvalidFields([{"field": "", "why": "must be an object"}])
+    if "idempotency_key" in fields:
+        why = "isn't allowed here, because all jobs of the request are under its own key"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    data = requests.job_of(fields, caller)
+    job_id = derived_id("bulk", data.organization_id, key, str(index))
+    return check_new_job(data, send, job_id=job_id, parent_id=None, key=key)
+
+
+def _problems(error: Exception) -> Sequence[Mapping[str, str]]:
+    if isinstance(error, UnknownJobType):
+        return [{"field": "job_type", "why": str(error)}]
+    listed: Sequence[Mapping[str, str]] = getattr(error, "problems", ())
+    return listed

@@ -1,0 +1,145 @@
+"""Dispatch many jobs at once: check all of them, then save and send each in one of many threads.
+
+Each job is saved by a conditional put of its own, under an id that its request determines. So a
+request that is repeated, in part or as a whole, never resets a job and never creates a second one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.aws.errors import may_pass, retry_until
+from job_runners.engine.dispatch.dispatch import CheckedJob, refuse_if_too_many, save_checked
+from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.wire.messages import Message
+from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.errors import (
+    IdempotencyConflict,
+    NotReached,
+    PreconditionFailed,
+    SendFailed,
+    UniqueConflict,
+)
+from job_runners.store.job_request import JobRequest
+
+MOST = 1_000  # jobs in one request
+THREADS = 32  # the number of connections that a client keeps open
+_LONGEST_CALL = 5.0  # seconds after `until` in which calls that have begun may still end
+_MOST_FAILED_SENDS = 3  # in a row; after that, all messages are left to the timer
+
+_T = TypeVar("_T")
+
+
+class Result(NamedTuple):
+    """What became of one job: its row, or the error with which it was refused or not reached."""
+
+    row: JobRequest | None = None
+    error: Exception | None = None
+
+
+def dispatch_jobs(jobs: Sequence[CheckedJob], send: Send | None, *, until: int) -> list[Result]:
+    """Save and send jobs, and return the result of each in the same order.
+
+    No job is begun after `until`, in milliseconds since 1970. Jobs with the same unique key are
+    saved in their order. If a job can't be sent now, the timer sends it later.
+
+    Raises QueueFull or QuotaReached, before anything is saved, if there are too many jobs to accept
+    all that are new. Children aren't refused, because their parent would fail halfway.
+    """
+    if any(job.new_job.parent_id is None for job in jobs):
+        refuse_if_too_many(jobs, _in_threads)
+    return _Dispatching(jobs, send, until).results()
+
+
+class _Dispatching:
+    """One call of `dispatch_jobs`."""
+
+    def __init__(self, jobs: Sequence[CheckedJob], send: Send | None, until: int) -> None:
+        self._jobs = jobs
+        self._send = send
+        self._until = until
+        self._results = [Result(error=NotReached()) for _ in jobs]
+        self._lock = Lock()
+        self._left = iter(_in_order(jobs))
+        self._failed_sends = 0  # in a row
+
+    def results(self) -> list[Result]:
+        """Dispatch the jobs. A thread that hangs longer than a call may take is left behind."""
+        if THREADS == 1:
+            self._work()
+            return self._results
+        pool = ThreadPoolExecutor(min(THREADS, len(self._jobs)), thread_name_prefix="dispatch")
+        try:
+            threads = [
+                pool.submit(copy_context().run, self._work)
+                for _ in range(min(THREADS, len(self._jobs)))
+            ]
+            left = max(0, self._until - clock.now()) / clock.SECOND
+            for done in wait(threads, left + _LONGEST_CALL).done:
+                done.result()
+        finally:
+            self._until = 0  # if this call is interrupted, the threads begin no further job
+            pool.shutdown(wait=False, cancel_futures=True)
+        return list(self._results)
+
+    def _work(self) -> None:
+        # This module repeats calls itself, so that it can stop in time.
+        with clients.tried_once():
+            while (numbers := self._next()) is not None:
+                for number in numbers:
+                    self._results[number] = result = self._dispatch(self._jobs[number], number)
+                    if isinstance(result.error, NotReached):
+                        break  # a later job of the same unique key must not be saved before it
+
+    def _next(self) -> list[int] | None:
+        with self._lock:
+            return next(self._left, None) if clock.now() < self._until else None
+
+    def _dispatch(self, job: CheckedJob, number: int) -> Result:
+        with tracing.dispatching(job.new_job.job_type, is_of_child=True):
+            try:
+                row = retry_until(self._until, lambda: save_checked(job))
+            except (IdempotencyConflict, UniqueConflict) as refused:
+                return Result(error=refused)
+            except PreconditionFailed:  # other requests for the same work were faster each time
+                return Result(error=NotReached())
+            except Exception as error:  # noqa: BLE001 - one job must not keep the others from theirs
+                telemetry.crashed(error)
+                return Result(error=NotReached() if may_pass(error) else error)
+            self._results[number] = Result(row)  # it is saved, even if its message is lost
+            if clock.now() < self._until:
+                send_if_unclaimed(row, self._send_counted)
+        return Result(row)
+
+    def _send_counted(self, message: Message, delay: float = 0) -> None:
+        """Send a message. After a few failures in a row, only raise SendFailed."""
+        if self._send is None:
+            return
+        if self._failed_sends >= _MOST_FAILED_SENDS:
+            raise SendFailed(message.title, "the messages before it could not be sent")
+        try:
+            self._send(message, delay)
+        except SendFailed:
+            self._failed_sends += 1
+            raise
+        self._failed_sends = 0
+
+
+def _in_order(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
+    """Yield the numbers of the jobs, with those of one unique key in one list, in order."""
+    groups: dict[Any, list[int]] = {}
+    for number, job in enumerate(jobs):
+        groups.setdefault(job.new_job.unique_key or number, []).append(number)
+    yield from groups.values()
+
+
+def _in_threads(call: Callable[..., _T], *arguments: Iterable[Any]) -> Iterable[_T]:
+    """Do as `map` does, in threads."""
+    if THREADS == 1:
+        return map(call, *arguments)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="dispatch") as pool:
+        return list(pool.map(call, *arguments))
