@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
+.PHONY: help run demo test test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -62,7 +62,7 @@ format: dev ## Sort imports and format Python code
 	@$(PY) -m ruff check --quiet --select I --fix .
 	@$(PY) -m ruff format --quiet .
 
-test-unit: dev aws scan tlc ## Run the in-process tests, on moto
+test-fast: dev aws scan tlc ## Run all tests but those on the local AWS and in a browser
 	@$(PY) -m job_runners.building.app_tests
 	@$(PYTEST) -m "not e2e"
 

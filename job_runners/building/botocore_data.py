@@ -2,7 +2,7 @@
 
 Without this, a process parses the endpoints of 400 services and the whole description of each
 service that it makes a client for. That takes half of a cold start. The reduced data describes the
-same requests, endpoints and responses; tests/infra/test_botocore_data.py compares them.
+same requests, endpoints and responses; tests/build/test_botocore_data.py compares them.
 
 If an operation is listed neither here nor in app.toml, a client of its service has no method for
 it. Two checks find such calls before a deploy: tests use the same reduced clients

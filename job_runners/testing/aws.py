@@ -101,7 +101,7 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """Create the three tables, with the keys that tests/infra/test_template.py requires of the
+    """Create the three tables, with the keys that tests/build/test_template.py requires of the
     template."""
     _create_table(
         ENVIRONMENT["JOBS_TABLE_NAME"],

@@ -3,7 +3,7 @@ else.
 
 Moto's own handlers answer, and its own code evaluates conditions. This module skips the slow parts
 that decide nothing: the HTTP layer, the parse trees of updates, and the copy of whole tables before
-a transaction. tests/infra/test_fast_moto.py compares each answer with moto's own.
+a transaction. tests/testing/test_fast_moto.py compares each answer with moto's own.
 
 A query whose lower bound is above its upper bound is refused, as in DynamoDB. Moto returns an empty
 result.

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import re
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,8 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api_events import request
 from job_runners.dashboard import files
+from job_runners.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "job_runners/dashboard/assets").iterdir())
 
 

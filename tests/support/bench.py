@@ -112,7 +112,7 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench()
     monkeypatch.setattr(clock, "now", bench.clock.now)
     monkeypatch.setattr(clock, "sleep", bench.advance)
-    # A tick asks every shard: tests/engine/test_timer.py has them all.
+    # A tick asks every shard: tests/engine/tick/test_timer.py has them all.
     monkeypatch.setattr(job_request, "DUE_SHARDS", 2)
     return bench
 

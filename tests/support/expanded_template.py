@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from job_runners.places import ROOT
 
 _EXPAND = """
 import json, sys

@@ -1,0 +1,97 @@
+"""The tree that functions run, with an organisation's work in it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import job_runners.building.build
+from app_folders import REQUIREMENTS, write_app
+from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.app_requirements import lock
+from job_runners.building.build import DoesNotCompile, Target, build
+
+# Run by an interpreter that finds nothing but the standard library and the tree.
+_RUN = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+os.environ.update(AWS_DEFAULT_REGION="us-east-1", JOBS_TABLE_NAME="jobs")
+import job_runners.handlers.worker
+from job_runners.engine.registry.registry import registry
+job = registry().job("read_list")
+print(job.call(None, job.payload_model(text="[may]\\n[june]\\n")))
+import botocore.session
+print(botocore.session.get_session().create_client("ses").meta.service_model.service_name)
+import iniconfig
+print(iniconfig.__file__.startswith(sys.argv[1]))
+"""
+
+
+def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
+    more = {"requirements.txt": REQUIREMENTS, "app.toml": 'services = ["ses"]\n'}
+    app = write_app(tmp_path / "app", {**more, "acme/data.txt": "kept", "tests/test_x.py": ""})
+    lock(app, Target.this_machine())
+    tree = tmp_path / "tree"
+    build(Target.this_machine(), tree, app)
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _RUN, str(tree)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines() == ["['may', 'june']", "ses", "True"]
+    assert list((tree / "acme" / "__pycache__").glob("lists.*.pyc"))
+    assert (tree / "acme" / "data.txt").read_text() == "kept"
+    assert not (tree / "tests").exists()
+
+
+@pytest.mark.parametrize(
+    "target", [Target("arm64", Target.this_machine().python_runtime), Target.this_machine()]
+)
+def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
+    app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
+    with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
+        build(target, tmp_path / "tree", app)
+
+
+def test_a_build_with_a_dependency_named_like_ours_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(target: Target, made: Path, app_lock: Path | None) -> None:
+        data = made / "botocore" / "data"
+        data.mkdir(parents=True)
+        (data / "endpoints.json").write_text('{"partitions": []}')
+        (made / "handlers").mkdir()
+
+    monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
+    monkeypatch.setattr(job_runners.building.build, "_install", install)
+    with pytest.raises(UnusableAppFolder, match=r"has a module handlers\. So has Job Runners"):
+        build(Target.this_machine(), tmp_path / "tree", write_app(tmp_path / "app"))
+
+
+def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", {"acme/lists.py": "import json\nnames = (\n"})
+    with pytest.raises(DoesNotCompile) as refused:
+        build(Target.this_machine(), tmp_path / "tree", app)
+    assert str(refused.value) == (
+        f"{tmp_path}/app/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line"
+    )
+
+
+def test_the_command_says_it_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
+    monkeypatch.setenv("APP", str(tmp_path / "app"))
+    shown = subprocess.run(
+        [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert shown.stderr == (
+        f"{tmp_path}/app/requirements.lock is missing. To create it, run make lock\n"
+    )

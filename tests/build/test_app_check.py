@@ -1,0 +1,248 @@
+"""What can't be imported, or clashes, is said at build time: file, line, and what to do."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from app_folders import TABLE, write_app
+from job_runners.building import build, work_parameters
+from job_runners.building.app_check import check_dependencies, check_imports
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder
+from job_runners.building.target import Target
+
+LISTS = """
+from pydantic import BaseModel
+class ReadList(BaseModel): ...
+def read_list(job, payload: ReadList): ...
+"""
+DIRECT = """
+from acme.lists import read_list
+from job_runners.work import Job
+JOBS = {"read_list": Job(read_list)}
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tree of this machine, to which a test adds a package."""
+    folder = tmp_path_factory.mktemp("tree")
+    target = Target.this_machine()
+    for entry in build._dependencies(target).iterdir():
+        (folder / entry.name).symlink_to(entry)
+    build._add_sources(target, folder, None)
+    return folder
+
+
+def checked(tree: Path, app: AppFolder, *extensions: str) -> None:
+    package = tree / "acme"
+    package.symlink_to(app.path / "acme")
+    (tree / "app_packages.txt").write_text("acme\n")
+    try:
+        check_imports(tree, app, extensions)
+    finally:
+        package.unlink()
+
+
+def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
+    more = 'import sys\nprint("hello")\nTASKS = {}\n'
+    checked(tree, write_app(tmp_path, {"acme/lists.py": LISTS, "acme/more.py": more}), "acme.more")
+
+
+def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = TABLE.replace("read_list", "import_contacts", 1)
+    own = write_app(tmp_path, {"acme/__init__.py": table, "acme/lists.py": LISTS})
+    with pytest.raises(UnusableAppFolder, match="'import_contacts' is defined twice"):
+        checked(tree, own)
+    (tmp_path / "samconfig.toml").write_text(
+        '[default.global.parameters]\nparameter_overrides = ["TextingCampaign=false"]\n'
+    )
+    monkeypatch.setattr(work_parameters, "ROOT", tmp_path)
+    checked(tree, own)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nimport no_such_thing\n"},
+            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add the "
+            "package with no_such_thing to {app}/requirements.txt, then run make lock",
+        ),
+        (
+            {"acme/__init__.py": DIRECT.replace("acme.lists", "acme.list")},
+            "{app}/acme/__init__.py:2: ModuleNotFoundError: No module named 'acme.list'. Your "
+            "package has no such module: correct the import, or add the file",
+        ),
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "x = 1\ny = (\n"},
+            "{app}/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line",
+        ),
+        (
+            {"acme/__init__.py": "import os\nKEY = os.environ['API_KEY']\n"},
+            "{app}/acme/__init__.py:2: KeyError: 'API_KEY'. The module does this when it "
+            "is imported, without settings or AWS. Move it into the function that needs it",
+        ),
+        (
+            {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
+            "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. Correct that line"
+            if sys.version_info < (3, 12)
+            else "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. "
+            "Did you mean: 'LIMIT'? Correct that line",
+        ),
+        (
+            {"acme/__init__.py": TABLE.replace("read_list", "post_webhook")},
+            "{app}/acme/__init__.py:4: the job 'post_webhook' is defined twice: "
+            "in job_runners.shipped.jobs.table.JOBS and in acme.JOBS. "
+            "Rename yours, here and in the code that dispatches it",
+        ),
+        (
+            {
+                "acme/__init__.py": "from job_runners.work import Queue\nQUEUES = {\n"
+                "'a/b': Queue(slots=1)}\n"
+            },
+            "{app}/acme/__init__.py:3: acme.QUEUES: 'a/b' must be 1 to 128 characters",
+        ),
+        (
+            {
+                "acme/__init__.py": "\nfrom job_runners.work import Queue\n"
+                "QUEUES = {'slow': Queue(slots=0)}\n"
+            },
+            "{app}/acme/__init__.py:3: Queue(slots=0): must be a whole number, 1 to 100",
+        ),
+        (
+            {
+                "acme/lists.py": LISTS,
+                "acme/__init__.py": DIRECT.replace("import Job", "import Job, Recurring")
+                + "RECURRING = {\n'nightly': Recurring('read_lists', every=60, "
+                "organization_id='a'),\n}\n",
+            },
+            "{app}/acme/__init__.py, line 6): No job is named 'read_lists'. Did you mean "
+            "'read_list'?",
+        ),
+        (
+            {
+                "acme/__init__.py": "from job_runners.work import Recurring\n"
+                "RECURRING = {'x': Recurring('x', cron='0 0 * *', organization_id='a')}\n"
+            },
+            "{app}/acme/__init__.py:2: Recurring(cron=): '0 0 * *' has 4 fields; it must have five",
+        ),
+        (
+            {"acme/__init__.py": "from job_runners.work import Unique\nRULE = Unique()\n"},
+            "{app}/acme/__init__.py:2: TypeError: Unique: the argument 'by' is missing. "
+            "Correct that line",
+        ),
+        (
+            {
+                "acme/__init__.py": "from job_runners.work import Retry\n"
+                "TAG = Retry(max_atempts=3)\n"
+            },
+            "{app}/acme/__init__.py:2: TypeError: Retry: the argument 'max_atempts' is unknown; "
+            "did you mean 'max_attempts'? Correct that line",
+        ),
+        (
+            {
+                "acme/__init__.py": DIRECT,
+                "acme/lists.py": "\nfrom job_runners.work import RuningJob\n",
+            },
+            "{app}/acme/lists.py:2: ImportError: cannot import name 'RuningJob' from "
+            "'job_runners.work'. Did you mean RunningJob?",
+        ),
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom json import zzz\n"},
+            "Correct the import",
+        ),
+        (
+            {"acme/__init__.py": "from job_runners.work import Retry\nTAG = Retry(3)\n"},
+            "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments. "
+            "Correct that line",
+        ),
+        (
+            {"acme/__init__.py": "JOB = {}\n"},
+            "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES, "
+            "RECURRING and AROUND",
+        ),
+        (
+            {"acme/lists.py": "\nimport no_such_thing\n"},
+            "'acme.lists:read_list' ({app}/acme/__init__.py, line 4) can't be loaded: "
+            "{app}/acme/lists.py, line 2: ModuleNotFoundError: No module named 'no_such_thing'. ",
+        ),
+        ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
+    ],
+    ids=[
+        "distribution",
+        "own-module",
+        "syntax",
+        "setting",
+        "typo",
+        "name",
+        "queue",
+        "slots",
+        "nightly",
+        "cron",
+        "keyword",
+        "misspelt",
+        "name-near",
+        "name-far",
+        "position",
+        "table",
+        "entry",
+        "exit",
+    ],
+)
+def test_what_does_not_import_is_said_in_plain_words(
+    tree: Path, tmp_path: Path, files: dict[str, str], says: str
+) -> None:
+    app = write_app(tmp_path, {"acme/lists.py": LISTS, **files})
+    with pytest.raises(UnusableAppFolder) as refused:
+        checked(tree, app)
+    text = str(refused.value)
+    assert says.format(app=tmp_path) in text
+    assert "Traceback" not in text
+    assert str(tree) not in text
+
+
+def test_a_file_below_the_current_folder_is_named_from_there(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = write_app(tmp_path / "app", {"acme/__init__.py": "x = (\n"})
+    with pytest.raises(UnusableAppFolder, match=r"^app/acme/__init__\.py:1: SyntaxError"):
+        checked(tree, app)
+
+
+def test_an_extension_that_is_not_built_in_is_refused(tree: Path, tmp_path: Path) -> None:
+    app = write_app(tmp_path, {"acme/lists.py": LISTS})
+    with pytest.raises(UnusableAppFolder, match="EXTENSIONS='acme_more' is invalid"):
+        checked(tree, app, "acme_more")
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [("job_runners", "Job Runners"), ("acme", "your own code"), ("handlers.py", "Job")],
+)
+def test_a_dependency_named_like_one_of_ours_is_refused(
+    tmp_path: Path, name: str, whose: str
+) -> None:
+    installed = tmp_path / "installed"
+    (installed / "worker_lib-1.dist-info").mkdir(parents=True)
+    (installed / "worker_lib-1.dist-info" / "METADATA").write_text("Name: worker-lib\n")
+    (installed / "worker_lib-1.dist-info" / "RECORD").write_text(
+        f"{name}/__init__.py,,\n{name},,\n"
+    )
+    (installed / name).mkdir()
+    app = write_app(tmp_path / "app")
+    with pytest.raises(
+        UnusableAppFolder,
+        match=rf"needs worker-lib, which has a module {Path(name).stem}\. So has {whose}",
+    ):
+        check_dependencies(installed, app)
+
+
+def test_other_dependencies_pass(tmp_path: Path) -> None:
+    for name in ("requests", "tests", "six.py"):
+        os.makedirs(tmp_path / "installed" / name)  # noqa: PTH103
+    check_dependencies(tmp_path / "installed", write_app(tmp_path / "app"))

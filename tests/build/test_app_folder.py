@@ -1,0 +1,116 @@
+"""An organisation's folder: where it is, what is in it, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from job_runners.building import app_folder
+from job_runners.building.app_folder import (
+    AppFolder,
+    UnusableAppFolder,
+    find_app_folder,
+    read_app_folder,
+)
+from job_runners.building.botocore_data import ALL
+
+
+def package(folder: Path, name: str = "acme") -> Path:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text("JOBS = {}\n")
+    return folder
+
+
+def test_app_beside_our_rooms_is_found_without_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_folder, "ROOT", tmp_path)
+    assert find_app_folder({}) is None
+    package(tmp_path / "app")
+    assert find_app_folder({}) == AppFolder(tmp_path / "app", ("acme",), {})
+
+
+def test_app_names_any_other_folder_from_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(tmp_path / "elsewhere")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    named = find_app_folder({"APP": "../elsewhere"})
+    assert named == AppFolder(tmp_path / "elsewhere", ("acme",), {})
+
+
+def test_app_set_to_nothing_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_folder, "ROOT", tmp_path)
+    package(tmp_path / "app")
+    assert find_app_folder({"APP": ""}) is None
+
+
+def test_packages_are_folders_with_an_init_but_for_tests(tmp_path: Path) -> None:
+    for name in ("zeta", "acme", "tests", ".hidden"):
+        package(tmp_path, name)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "script.py").touch()
+    found = read_app_folder(tmp_path)
+    assert found.sources == {"acme": tmp_path / "acme", "zeta": tmp_path / "zeta"}
+
+
+@pytest.mark.parametrize(("made", "why"), [("file", "is a file"), (None, "does not exist")])
+def test_an_app_that_is_no_folder_is_refused(tmp_path: Path, made: str | None, why: str) -> None:
+    path = tmp_path / "app"
+    if made:
+        path.touch()
+    with pytest.raises(UnusableAppFolder, match=rf"APP={path} can't be used: .* {why}"):
+        find_app_folder({"APP": str(path)})
+
+
+def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*bin/jobs new NAME"):
+        read_app_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("job_runners", "Job Runners has a module job_runners"),
+        ("handlers", "Job Runners has a module handlers"),
+        ("json", "standard library has a module"),
+        ("pydantic", "a dependency has a module"),
+        ("typing_extensions", "a dependency has a module"),
+        ("my-jobs", "Python can.t import the name .*my_jobs"),
+        ("class", "Python can.t import the name .*my_class"),
+    ],
+)
+def test_a_package_whose_name_is_taken_is_refused(tmp_path: Path, name: str, why: str) -> None:
+    package(tmp_path, name)
+    with pytest.raises(UnusableAppFolder, match=rf"{tmp_path / name}: .*{why}"):
+        read_app_folder(tmp_path)
+
+
+def test_the_services_and_operations_that_it_calls_are_named_once(tmp_path: Path) -> None:
+    package(tmp_path)
+    (tmp_path / "app.toml").write_text(
+        'services = ["sesv2", "dynamodb:Scan", "dynamodb:ListTables"]\n'
+    )
+    assert read_app_folder(tmp_path).operations == {
+        "sesv2": ALL,
+        "dynamodb": {"Scan", "ListTables"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("services = [", "is not TOML"),
+        ('services = "ses"', "must be a list"),
+        ("services = [1]", "must be a list"),
+        ('service = ["ses"]', "unknown setting service"),
+        ('services = ["sess"]', "AWS has no service 'sess'. Did you mean ses"),
+        ('services = ["ses:Sendemail"]', "no operation of ses 'Sendemail'. Did you mean SendEmail"),
+        ('services = ["ses:"]', "AWS has no operation of ses ''. Use the name"),
+    ],
+)
+def test_an_app_toml_that_can_not_be_meant_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    package(tmp_path)
+    (tmp_path / "app.toml").write_text(text)
+    with pytest.raises(UnusableAppFolder, match=rf"app\.toml.*{why}"):
+        read_app_folder(tmp_path)

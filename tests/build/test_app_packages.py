@@ -1,0 +1,136 @@
+"""Which packages of an organisation's folder a process knows: the build's record, or the folder."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from job_runners import settings
+from job_runners.building.build import ROOT
+from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.errors import NameTakenTwice
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.telemetry import tracebacks
+from job_runners.errors import InvalidSetting
+from job_runners.runners import JobData, dispatch_job, get_job_runner
+from job_runners.testing.aws import forget
+from job_runners.testing.inline import drain, result_of, saved_only
+
+TABLE = """
+from pydantic import BaseModel
+from job_runners.work import Job
+
+class Nothing(BaseModel):
+    pass
+
+def work(job, payload: Nothing) -> str:
+    return "done in {name}"
+
+JOBS = {{"{name}_job": Job(work)}}
+"""
+RUNNER = """
+def fully_configured(): return True
+def dispatch_job(data): ...
+def dispatch_task(name, payload): ...
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return an organisation's folder with the packages acme_one and acme_two, named by APP."""
+    folder = tmp_path / "app"
+    for name in ("acme_one", "acme_two"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(TABLE.format(name=name))
+    monkeypatch.setenv("APP", str(folder))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    forget()
+    yield folder
+    for each in [each for each in sys.modules if each.startswith("acme_")]:
+        del sys.modules[each]
+    forget()
+
+
+def test_a_checkout_knows_the_packages_of_the_folder(app: Path) -> None:
+    assert settings.settings().app_packages == ("acme_one", "acme_two")
+    assert {"acme_one_job", "acme_two_job"} < set(registry().jobs)
+
+
+def test_python_looks_into_the_folder_once_and_there_last(app: Path) -> None:
+    """So that no name of ours is taken from it."""
+    before = [*sys.path]
+    registry()
+    assert sys.path == [*before, str(app)]
+
+
+def test_without_a_folder_python_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", ["here"])
+    assert import_added("sys") is sys
+    assert sys.path == ["here"]
+
+
+def test_its_work_runs_in_a_checkout(app: Path) -> None:
+    with saved_only():
+        dispatch_job(JobData(job_type="acme_one_job"))
+        (row,) = drain()
+    assert result_of(row) == "done in acme_one"
+
+
+def test_a_package_that_extensions_names_too_counts_once(
+    app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTENSIONS", "acme_one")
+    forget()
+    assert "acme_one_job" in registry().jobs
+
+
+def test_a_name_that_is_taken_names_both_places(app: Path) -> None:
+    (app / "acme_two" / "__init__.py").write_text(TABLE.format(name="acme_one"))
+    with pytest.raises(NameTakenTwice, match=r"in acme_one\.JOBS and in acme_two\.JOBS"):
+        registry()
+
+
+def test_its_runner_can_be_named(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (app / "acme_one" / "runner.py").write_text(RUNNER)
+    monkeypatch.setenv("JOB_RUNNER", "acme_one.runner")
+    forget()
+    assert get_job_runner().fully_configured()
+
+
+def test_app_set_to_nothing_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP", "")
+    forget()
+    assert settings.settings().app_packages == ()
+
+
+def test_an_app_that_is_no_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APP", str(tmp_path / "no"))
+    forget()
+    with pytest.raises(InvalidSetting, match=r"APP='.*/no' is invalid. Use an existing folder"):
+        settings.settings()
+
+
+def test_where_the_build_has_recorded_the_packages_no_folder_counts(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = tmp_path / "tree"
+    built.mkdir()
+    shutil.copy(ROOT / "job_runners/settings.py", built)
+    (built / settings.APP_PACKAGES_FILE).write_text("app/acme_built\n")
+    monkeypatch.setattr(settings, "__file__", str(built / "job_runners/settings.py"))
+    forget()
+    assert settings.settings().app_packages == ("acme_built",)
+    assert settings.settings().app_folder is None
+    # So a traceback names a file as it is in the organisation's checkout, not the copy that ran.
+    code = compile("1 / 0", ROOT / "acme_built" / "lists.py", "exec")
+    with pytest.raises(ZeroDivisionError) as raised:
+        exec(code)
+    assert (
+        tracebacks.formatted(raised.value)
+        .splitlines()[-2]
+        .startswith('  File "app/acme_built/lists.py", line 1')
+    )

@@ -1,0 +1,338 @@
+"""What the README and the docs show, run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click import Context, Group
+
+from api_events import call
+from job_runners import clock
+from job_runners.cli.app import jobs
+from job_runners.cli.problem import Exit
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import recurring
+from job_runners.places import ROOT
+from job_runners.runners import get_job_runner, sender
+from job_runners.runners.base import JobData
+from job_runners.store import blobs, children, steps
+from job_runners.store.job_request import Status
+from job_runners.testing.files import upload
+from job_runners.testing.inline import assert_dispatched, drain, inline, saved_only
+from job_runners.testing.job_runner import inline_runner
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.work.definitions import Job
+from job_runners.work.retry import Retry
+from job_runners.work.running_job import RunningJob
+from recording_job import RecordingJob, Stopped
+
+LETTERS = "letters_of_the_readme"
+
+
+def snippets(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    found = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, found)
+    exec(compile(code, name, "exec"), found.__dict__)
+    return found
+
+
+@pytest.fixture
+def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add the README's job as an extension, under another name: who has done as the README says has
+    this one already."""
+    job = module("count_letters", snippets("README.md")[0], monkeypatch)
+    table = ModuleType("readme_jobs")
+    table.JOBS = {LETTERS: Job(job.count_letters, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "readme_jobs", table)
+
+
+def test_the_job_of_the_readme_runs(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        words = {"words": ["one", "three"]}
+        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload=words))
+        (row,) = drain()
+        assert row.status is Status.SUCCEEDED
+        assert blobs.get(row.result, row.result_key) == {"letters": 8}
+
+
+def test_the_job_of_the_readme_goes_on_where_it_left_off(count_letters: None) -> None:
+    job = RecordingJob(cursor=[3, 5])
+    payload = sys.modules["count_letters"].CountLetters(words=["one", "three", "nine"])
+    assert sys.modules["count_letters"].count_letters(job, payload) == {"letters": 12}
+    assert job.cursors == [[3, 5, 4]]
+
+
+def test_the_readme_adds_it_where_the_tables_are() -> None:
+    names = snippets("README.md")[1]
+    assert 'COUNT_LETTERS = "count_letters"' in names
+    assert "retry=Retry(max_attempts=3)" in names
+
+
+def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, in_a_test = snippets("docs/guides/settings_and_secrets.md")
+    guide = module("greet", job, monkeypatch)
+    table = ModuleType("greetings")
+    table.JOBS = {"greet": Job(guide.greet)}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "greetings", table)
+    with saved_only(EXTENSIONS="greetings", APP_SETTING_API_KEY="k"):
+        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
+        (row,) = drain()
+        assert blobs.get(row.result, row.result_key) == {"said": "Hello, Ada", "signed": True}
+    with saved_only(EXTENSIONS="greetings"):
+        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
+        (row,) = drain()
+        assert row.status is Status.FAILED
+        assert "The setting API_KEY doesn't exist" in row.error["message"]
+    exec(compile(in_a_test, "guide", "exec"), guide.__dict__)
+
+
+def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pipeline,) = snippets("docs/pipeline.md")
+    module("snippet", pipeline, monkeypatch)
+
+
+# --- docs/guides/writing_jobs.md ------------------------------------------------------------------
+
+
+def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries, letters, _, _, around = snippets("docs/guides/writing_jobs.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", entries + around, monkeypatch))
+    module("acme.letters", letters, monkeypatch)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        words = {"words": ["one", "three"]}
+        row = get_job_runner().dispatch_job(JobData(job_type="tally_letters", payload=words))
+        get_job_runner().dispatch_task("note_letters", words)
+        (found,) = drain()
+        assert blobs.get(found.result, found.result_key) == {"letters": 8}
+    printed = capsys.readouterr().out
+    assert f"begins job tally_letters {row.id} default 1 1" in printed
+    assert "begins task note_letters" in printed
+
+
+def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, _, files, in_a_test, _ = snippets("docs/guides/writing_jobs.md")
+    guide = module("guide_files", files, monkeypatch)
+    jobs = {"capitals": Job(guide.capitals), "count_lines": Job(guide.count_lines)}
+    monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "guide_files"}) as job_runner:
+        module("guide_test", in_a_test, monkeypatch).test_the_lines_are_in_capital_letters(
+            job_runner
+        )
+        text = guide.TextFile(file=upload("rows.txt", b"row\n" * 5, organization_id="acme"))
+        first = RecordingJob(stop_at=2)
+        with pytest.raises(Stopped):
+            guide.count_lines(first, text)
+        assert guide.count_lines(RecordingJob(cursor=first.cursors[-1]), text) == {"lines": 5}
+
+
+def test_the_guide_names_everything_that_a_job_is_handed() -> None:
+    text = (ROOT / "docs/guides/writing_jobs.md").read_text()
+    table = text.partition("## What a job function gets")[2].partition("## Files")[0]
+    told = set(re.findall(r"`job\.(\w+)", table))
+    handed = {name for name in dir(RunningJob) if not name.startswith("_")} - {"reached"}
+    assert told == handed | {"cursor", "progress", "message"}
+
+
+# --- docs/queues.md -------------------------------------------------------------------------------
+
+
+def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared, mail = snippets("docs/queues.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
+    module("acme.mail", mail, monkeypatch)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        mailing = {"addresses": [f"{number}@example.com" for number in range(250)]}
+        get_job_runner().dispatch_job(JobData(job_type="mail_list", payload=mailing))
+        (row,) = drain()
+        assert (row.status, row.legs, row.attempt) == (Status.SUCCEEDED, 3, 1)
+        waited = (row.finished_at or 0) - row.created_at
+        assert waited > 4000  # two more turns, at one in 2 s
+
+
+# --- docs/recurring.md ----------------------------------------------------------------------------
+
+
+def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declared, reports = snippets("docs/recurring.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
+    module("acme.reports", reports, monkeypatch)
+    text = (ROOT / "docs/recurring.md").read_text()
+    (request,) = re.findall(r"curl -X (PUT) \"\$API(\S+)\" -d '(.*?)'", text, re.DOTALL)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        send = sender()
+        assert send is not None
+        recurring.start_due(send, until=clock.now() + clock.MINUTE)  # declares them
+        whose = {"organization_id": "acme"}
+        listed = call("GET", "/schedules", query=whose).json["schedules"]
+        assert {each["name"]: each["words"] for each in listed} == {
+            "nightly_report": "at 02:00 every day, Europe/Berlin",
+            "sync": "every 15 minutes",
+        }
+        names = ("nightly_report", "sync")
+        asked = [call("POST", f"/schedules/{each}/run", query=whose).json["id"] for each in names]
+        ended = {row.id: row.status for row in drain()}  # and an occurrence, if one has come
+        assert [ended[each] for each in asked] == [Status.SUCCEEDED] * 2
+        method, path, body = request
+        put = call(method, path, raw=body, query={"organization_id": "other"})
+        assert (put.status, put.json["words"]) == (201, listed[0]["words"])
+
+
+# --- docs/control.md ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the page's job, as an extension."""
+    job = module("invite", snippets("docs/control.md")[0], monkeypatch)
+    table = ModuleType("control_jobs")
+    table.JOBS = {"invite": Job(job.invite, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "control_jobs", table)
+    return job
+
+
+def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
+    invite: ModuleType,
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
+        get_job_runner().dispatch_job(job)
+        rows = {row.job_type: row for row in drain()}
+        assert len(rows) == 2
+        assert (rows["invite"].status, rows["invite"].attempt) == (Status.SUCCEEDED, 2)
+        assert rows["export_contacts"].campaign_id == "spring"
+        assert invite.printed == ["Ada", "Grace"]
+
+
+def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
+    invite: ModuleType,
+) -> None:
+    page = (ROOT / "docs/control.md").read_text()
+    requests = [
+        each
+        for block in re.findall(r"```http\n(.*?)```", page, re.DOTALL)
+        for each in re.split(r"\n(?=[A-Z]+ )", block.strip())
+    ]
+    assert len(requests) == 18
+    with saved_only(EXTENSIONS="control_jobs"):
+        job_id = ""
+        for text in requests:
+            line, *rest = text.strip().splitlines()
+            method, path, status = re.fullmatch(r"(\w+) (\S+)   # (\d+).*", line).groups()  # type: ignore[union-attr]
+            headers = dict(each.split(": ", 1) for each in rest if not each.startswith("{"))
+            raw = "".join(each for each in rest if each.startswith("{"))
+            answer = call(method, path.replace("{id}", job_id), raw=raw, headers=headers)
+            assert answer.status == int(status), (line, answer.text)
+            assert ("the same job" in line) == ("idempotent-replayed" in answer.headers)
+            if path == "/jobs" and answer.status == 202:
+                job_id = answer.json["id"]
+
+
+def test_the_page_about_control_says_how_long_names_may_be() -> None:
+    step, child = (f"{steps.LONGEST_NAME - len(each):,}" for each in ("step ", children.PREFIX))
+    said = f"A step's name has at most {step} bytes, a child's key {child};"
+    assert said in " ".join((ROOT / "docs/control.md").read_text().split())
+
+
+def test_the_large_payload_of_the_page_about_control_comes_back(
+    invite: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        shown = module("snippet", snippets("docs/control.md")[1], monkeypatch)
+        assert blobs.get(shown.row.payload, shown.row.payload_key) == {"names": shown.names}
+
+
+def test_the_readme_names_every_setting() -> None:
+    """Those that the template and SAM set for functions alone have no row."""
+    read = re.findall(
+        r"_(?:text|flag|whole|choice|several)\(\s*\"(\w+)\"",
+        (ROOT / "job_runners/settings.py").read_text(),
+    )
+    assert "MAX_UNFINISHED_JOBS" in read
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {name for name in read if not name.startswith("AWS_")} <= named
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "events/README.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
+        with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
+            assert_dispatched("export_contacts")
+        with pytest.raises(AssertionError, match="1 jobs have that type"):
+            assert_dispatched(LETTERS, organization_id="other")
+
+
+def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
+    with inline(EXTENSIONS="readme_jobs"):
+        job = JobData(job_type=LETTERS, payload={"words": ["a"]})
+        row = get_job_runner().dispatch_job(job)
+        assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_environment_is_made_before_the_command_is_called(page: str) -> None:
+    """On a fresh clone, bin/jobs would refuse."""
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
+    before, _, _ = commands.partition("bin/jobs")
+    assert re.search("^make dev", before, re.MULTILINE)
+
+
+# --- docs/jobs_command.md -------------------------------------------------------------------------
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    """Return the command lines of `jobs` in a page's blocks and sentences, each as words."""
+    text = page.read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    found = re.findall(r"(?:^|\()(?:bin/)?jobs ([a-z].*)", "\n".join(blocks), re.MULTILINE)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    found += re.findall(r"`(?:bin/)?jobs ([a-z][^`|\\]*)", prose)
+    return [shlex.split(re.split(r"\)| [|<] ", line)[0], comments=True) for line in found]
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "words",
+    {" ".join(words): words for page in PAGES for words in command_lines(page)}.values(),
+    ids=" ".join,
+)
+def test_the_command_lines_of_the_docs_are_ones(words: list[str]) -> None:
+    command, rest = jobs.get_command(Context(jobs), words[0]), words[1:]
+    if isinstance(command, Group) and rest and not rest[0].startswith("-"):
+        command, rest = command.get_command(Context(command), rest[0]), rest[1:]
+    assert command is not None
+    _, unexpected, _ = command.make_parser(Context(command)).parse_args(rest)
+    assert not unexpected
+
+
+def test_the_exit_codes_are_the_same_in_the_code_its_help_and_its_page() -> None:
+    codes = [str(code.value) for code in Exit]
+    page = (ROOT / "docs/jobs_command.md").read_text()
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
+    assert re.findall(r"^  (\d+)  ", jobs.epilog or "", re.MULTILINE) == codes

@@ -1,0 +1,103 @@
+"""The pages for whoever maintains this: they are whole, and what they name is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from job_runners.places import ROOT
+
+DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
+def test_a_decision_says_what_was_given_up_on_half_a_page(page: Path) -> None:
+    text = page.read_text()
+    said = re.findall(r"^\*\*([A-Z][a-z ]+)\.\*\*", text, re.MULTILINE)
+    assert said[:3] == ["Context", "Decision", "What was given up"]
+    assert len(text.split()) < 350
+
+
+def test_every_decision_is_listed_under_its_own_title() -> None:
+    listed = re.findall(
+        r"^\d+\. \[(.+)\]\((.+)\)$", (ROOT / "docs/decisions/README.md").read_text(), re.MULTILINE
+    )
+    titles = [page.read_text().splitlines()[0].removeprefix("# ") for page in DECISIONS]
+    assert listed == list(zip(titles, [page.name for page in DECISIONS], strict=True))
+
+
+def test_the_glossary_gives_each_word_one_sentence_once() -> None:
+    page = (ROOT / "docs/glossary.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    words = [word for word, _ in rows if word != "word"]
+    assert len(set(words)) == len(words) > 50
+    for word, meaning in rows:
+        if word != "word":
+            assert re.fullmatch(r"[^.]+(\.\d[^.]*)*\.", re.sub(r"`[^`]+`", "x", meaning)), word
+
+
+def test_the_names_in_the_glossary_are_in_the_code() -> None:
+    named = re.findall(r"`(\w+)`", (ROOT / "docs/glossary.md").read_text())
+    files = [*ROOT.glob("[a-z]*/*.py"), *ROOT.glob("job_runners/**/*.py")]
+    code = "\n".join(path.read_text() for path in files)
+    assert [name for name in named if not re.search(rf"\b{name}\b", code)] == []
+
+
+# --- architecture.md, and what the pages name ----------------------------------------------------
+
+NAMED = [*DECISIONS, *[ROOT / name for name in ("docs/architecture.md", "CONTRIBUTING.md")]]
+ARCHITECTURE = ROOT / "docs/architecture.md"
+
+
+@pytest.mark.parametrize("page", NAMED, ids=lambda page: page.stem)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    paths = re.findall(r"`(\.?[\w-]+(?:/[\w.-]*)+)`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_each_stop_of_a_trip_is_a_function_of_its_file() -> None:
+    stops = re.findall(r"`([\w/]+\.py)`, `(\w+)`", ARCHITECTURE.read_text())
+    assert len(stops) > 20
+    gone = [
+        (path, name)
+        for path, name in stops
+        if not re.search(
+            rf"^(?:(?:def|class) {name}\b|    def {name}\b|{name}\b.* = )",
+            (ROOT / path).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    assert gone == []
+
+
+def test_the_layers_of_the_page_are_those_that_lint_holds() -> None:
+    (shown,) = re.findall(r"```\n(bench.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL)
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = [
+        each
+        for each in config["tool"]["importlinter"]["contracts"]
+        if each["type"] == "layers" and "containers" not in each
+    ]
+    assert shown.splitlines() == contract["layers"]
+
+
+def test_every_package_is_on_the_page_about_architecture() -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", ARCHITECTURE.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w/]+)/`", row)}
+    tops = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")}
+    inner = {
+        str(path.parent.relative_to(ROOT))
+        for pattern in ("job_runners/[a-z]*", "job_runners/engine/[a-z]*")
+        for path in ROOT.glob(f"{pattern}/__init__.py")
+        if not path.parent.is_symlink()
+    }
+    packages = inner | tops
+    assert packages - {"job_runners", "tests", "app"} <= named
+    assert len(packages) > 20
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", (ROOT / "docs/index.md").read_text()))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert pages <= linked

@@ -1,0 +1,74 @@
+"""What the README says of adding a job, done word for word in a copy of the project."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from job_runners.building.table_entry import with_entry
+from job_runners.places import ROOT
+
+# That look at every job there is, or at what the README shows.
+TESTS = ("engine/registry/test_registry.py", "docs/test_docs.py", "docs/test_imports.py")
+
+
+def add_the_job(project: Path) -> None:
+    """Write the file, the name and the entry that the README shows to where it says."""
+    section = (ROOT / "README.md").read_text().split("## Add a job")[1].split("\n## ")[0]
+    job, tables = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    path, source = job.removeprefix("# ").split("\n", 1)
+    (project / path).write_text(source)
+    name, imported, _, entry = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
+    names = project / "job_runners/shipped/jobs/names.py"
+    names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
+    table = project / "job_runners/shipped/jobs/table.py"
+    text = table.read_text().replace(
+        "from job_runners.shipped.jobs.names", f"{imported}\nfrom job_runners.shipped.jobs.names"
+    )
+    changed = with_entry(text, entry)
+    assert changed
+    table.write_text(changed)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a copy with the job in it."""
+    copied = tmp_path / "project"
+    hidden = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT, copied, ignore=hidden)
+    add_the_job(copied)
+    return copied
+
+
+def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--quiet", "-n", "0", "-p", "no:cacheprovider"]
+        + [f"tests/{name}" for name in TESTS],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+
+
+def test_who_adds_the_job_of_the_readme_breaks_no_rule(project: Path) -> None:
+    for command in ("check", "format --check"):
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *command.split(),
+                "--no-cache",
+                "job_runners/shipped/jobs",
+            ],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout

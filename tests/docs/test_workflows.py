@@ -1,0 +1,216 @@
+"""The workflows and the commit hooks: what they call exists, and what they may do is little."""
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from job_runners.places import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+HOOKS = ROOT / ".pre-commit-config.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the file with every value as text, so that the key `on` is no boolean."""
+    found: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)
+    return found
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return read(ROOT / f".github/workflows/{name}.yml")
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            yield f"{path.stem}.{name}", job
+
+
+def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = job.get("steps", [])
+    return found
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [line for step in steps(job) for line in step.get("run", "").splitlines()]
+
+
+def assert_ours(command: str) -> None:
+    """Check that it is a target of the Makefile, or a program of this repository; nothing else, and
+    no shell."""
+    words = command.split()
+    if words[0] == "make":
+        assert len(words) > 1
+        assert set(words[1:]) <= TARGETS, f"no such target of the Makefile: {command}"
+    else:
+        assert os.access(ROOT / words[0], os.X_OK), f"not here, or not executable: {command}"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in jobs()])
+def test_a_workflow_calls_what_exists(name: str) -> None:
+    job = dict(jobs())[name]
+    called = commands(job)
+    for command in called:
+        assert_ours(command)
+    if "uses" in job:
+        assert (ROOT / job["uses"]).is_file()
+    else:
+        assert called, f"{name} calls nothing"
+
+
+def test_the_tests_run_on_every_python_that_is_supported() -> None:
+    matrix = workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    template = (ROOT / "template.yaml").read_text()
+    (allowed,) = re.findall(r"AllowedValues: \[(python3[^\]]*)\]", template)
+    assert [f"python{each}" for each in matrix] == allowed.split(", ")
+    assert commands(workflow("test")["jobs"]["test"]) == [".ci/run"]
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_chaos_and_mutants_run_every_night() -> None:
+    nightly = workflow("nightly")
+    (each,) = nightly["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", each["cron"])
+    called = [command for job in nightly["jobs"].values() for command in commands(job)]
+    assert called == ["make chaos", "make mutants"]
+
+
+def test_advisories_are_asked_for_every_day_and_when_a_lock_changes() -> None:
+    advisories = workflow("advisories")
+    (each,) = advisories["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", each["cron"])
+    for event in ("push", "pull_request"):
+        assert advisories["on"][event]["paths"] == ["requirements/**"]
+    assert commands(advisories["jobs"]["audit"]) == ["make audit"]
+
+
+def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
+    deploy = workflow("deploy")
+    assert deploy["on"] == {"workflow_dispatch": "", "push": {"tags": ["v*"]}}
+    assert deploy["jobs"]["deploy"]["needs"] == "test"
+    assert deploy["jobs"]["test"]["uses"] == "./.github/workflows/test.yml"
+    assert commands(deploy["jobs"]["deploy"]) == ["make deploy", "make sbom"]
+
+
+FAKE_GH = """#!/bin/sh
+echo "$*" >> calls
+case "$*" in *refs/tags*) ;; *) test -f tagged ;; esac
+"""
+RELEASED = "## 0.3.0 (2026-12-01)"
+
+
+@pytest.mark.parametrize(
+    ("heading", "tagged", "is_set"),
+    [
+        (RELEASED, False, True),
+        (RELEASED, True, False),
+        (f"## Unreleased\n\n{RELEASED}", False, False),
+    ],
+)
+def test_a_release_gets_its_tag_once(
+    tmp_path: Path, heading: str, tagged: bool, is_set: bool
+) -> None:
+    for name, text in {
+        ".ci/tag_release": (ROOT / ".ci/tag_release").read_text(),
+        "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
+        "CHANGELOG.md": f"# Changes\n\n{heading}\n",
+        "bin/gh": FAKE_GH,
+        **({"tagged": ""} if tagged else {}),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bin/gh").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "GITHUB_REPOSITORY": "acme/jobs",
+        "GITHUB_SHA": "a1b2",
+    }
+    subprocess.run(["sh", tmp_path / ".ci/tag_release"], env=environment, check=True, timeout=30)
+    calls = tmp_path / "calls"
+    asked = calls.read_text().splitlines() if calls.exists() else []
+    looks = "api --silent repos/acme/jobs/git/ref/tags/v0.3.0"
+    sets = "api --silent repos/acme/jobs/git/refs -f ref=refs/tags/v0.3.0 -f sha=a1b2"
+    assert asked == [looks] * (heading == RELEASED) + [sets] * is_set
+
+
+def test_a_release_is_tagged_after_the_tests() -> None:
+    release = workflow("release")
+    assert release["on"]["push"] == {"branches": ["main"], "paths": ["job_runners/__init__.py"]}
+    assert release["jobs"]["tag"]["needs"] == "test"
+    assert commands(release["jobs"]["tag"]) == [".ci/tag_release"]
+
+
+def test_what_was_deployed_is_kept_as_a_bill_of_materials() -> None:
+    (kept,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    ]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.findall(r"^SBOM \?= (.+)$", makefile, re.MULTILINE) == [kept["path"]]
+    assert kept["if-no-files-found"] == "error"
+
+
+def test_a_deploy_compiles_with_the_python_of_the_functions() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
+    (setup,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("actions/setup-python@")
+    ]
+    assert f"PythonRuntime=python{setup['python-version']}" in overrides
+
+
+def test_workflows_may_read_a_release_sets_a_tag_and_the_deploy_alone_takes_a_role() -> None:
+    assert WORKFLOWS
+    for path in WORKFLOWS:
+        assert read(path)["permissions"] == {"contents": "read"}, path.name
+    permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
+    assert permissions == {
+        "deploy.deploy": {"contents": "read", "id-token": "write"},
+        "release.tag": {"contents": "write"},
+    }
+    (role,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@")
+    ]
+    assert role["role-to-assume"] == "${{ vars.AWS_DEPLOY_ROLE_ARN }}"
+    assert not {"aws-access-key-id", "aws-secret-access-key"} & role.keys()
+
+
+def test_actions_are_pinned_to_commits_and_keep_no_credentials() -> None:
+    """A tag can be moved to other code; the comment says which one the commit had."""
+    used = [step for _, job in jobs() for step in steps(job) if "uses" in step]
+    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines()]
+    pinned = re.findall(r"uses: ([\w-]+/[\w-]+@[0-9a-f]{40}) # v\d+\.\d+\.\d+\b", "\n".join(lines))
+    assert [step["uses"] for step in used] == pinned
+    assert len({each.partition("@")[0] for each in pinned}) == len(set(pinned))
+    for step in used:
+        if step["uses"].startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] == "false"
+
+
+def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:
+    assert [line for _, job in jobs() for line in commands(job) if "${{" in line] == []
+
+
+def test_commit_hooks_are_local_and_call_the_makefile() -> None:
+    config = read(HOOKS)
+    assert [each["repo"] for each in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    for hook in hooks:
+        assert hook["language"] == "system"  # pre-commit makes no environment, and fetches nothing
+        assert hook["pass_filenames"] == "false"
+        assert_ours(hook["entry"])
+    at_commit = [hook["entry"] for hook in hooks if hook["stages"] == ["pre-commit"]]
+    assert at_commit == ["make format", "make check"]
