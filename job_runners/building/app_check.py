@@ -29,7 +29,7 @@ _MISTAKES = frozenset(
     }
 )
 # Modules of version 0.2 that an app imports, which are now in the package job_runners.
-_MOVED = frozenset({"clock", "errors", "runners", "settings", "store", "work"})
+_MOVED = frozenset({"clock", "errors", "runners", "settings", "store", "testing", "work"})
 # Settings that every function has on AWS. The template's own settings are left out, because a
 # module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}

@@ -144,6 +144,11 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             "did you mean 'max_attempts'? Correct that line",
         ),
         (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work.retry import Retry\n"},
+            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'work'. "
+            "Since version 0.3 it is job_runners.work",
+        ),
+        (
             {
                 "acme/__init__.py": DIRECT,
                 "acme/lists.py": "\nfrom job_runners.work import RuningJob\n",
@@ -185,6 +190,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         "cron",
         "keyword",
         "misspelt",
+        "moved",
         "name-near",
         "name-far",
         "position",

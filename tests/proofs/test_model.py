@@ -89,7 +89,7 @@ def test_the_readme_names_every_action_and_functions_that_exist() -> None:
         text = (tlc.MODEL / f"{module}.tla").read_text()
         for action in actions(text, "Next"):
             assert f"`{action}`" in README, f"{module}: {action}"
-    named = set(re.findall(r"`((?:aws|runners|store)\.[\w.]+)`", README))
+    named = set(re.findall(r"`(job_runners\.[\w.]+)`", README))
     assert named
     for name in named:
         assert resolved(name), name
