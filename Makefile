@@ -84,7 +84,7 @@ bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.
 	@$(PY) -m benchmarks
 
 WHEELS ?= dist
-wheel: dev ## Build the wheel of the client and the command, into dist/
+wheel: dev ## Build the wheel of the client, the command and the engine, into dist/
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir $(WHEELS) .
 	@chmod 644 $(WHEELS)/job_runners-*.whl # pip makes it readable only to its owner

@@ -1,6 +1,65 @@
-"""Where the files of this checkout are."""
+"""Where files are, in a checkout and in a project that has Job Runners installed."""
 
+import os
 from pathlib import Path
 
-# The folder above `job_runners`.
-ROOT = Path(__file__).resolve().parent.parent
+# The folder above the package `job_runners`: a checkout, or the site-packages of an environment.
+CODE = Path(__file__).resolve().parent.parent
+_PROJECT_FILE = "samconfig.toml"
+# The project of a process that a command started. It overrides the current folder.
+PROJECT_VARIABLE = "JOBS_PROJECT"
+
+_INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
+
+# The package's files other than code: template.yaml, events/, and requirements/ with the locks.
+DATA = _INSTALLED_DATA if _INSTALLED_DATA.is_dir() else CODE
+# Whether commands act on this checkout. Otherwise they act on a project.
+IS_CHECKOUT = DATA is CODE and not os.environ.get(PROJECT_VARIABLE)
+
+
+def find_project() -> Path | None:
+    """Return the nearest folder with a samconfig.toml, from the current folder upward, or None."""
+    named = os.environ.get(PROJECT_VARIABLE)
+    if named:
+        return Path(named).resolve()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return None
+    for folder in (here, *here.parents):
+        if (folder / _PROJECT_FILE).is_file():
+            return folder
+    return None
+
+
+# The checkout or the project. Without a project, it is the current folder.
+ROOT = CODE if IS_CHECKOUT else find_project() or Path(os.path.realpath("."))
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "job-runners"
+
+
+# What can be made again. In a checkout, `make clean` removes it.
+CACHE = ROOT / ".build" if IS_CHECKOUT else _cache()
+BUILD_CACHE = CACHE if IS_CHECKOUT else CACHE / "build"
+
+# What a person types in a checkout, and in a project.
+_TYPED = {
+    "make run": "jobs run",
+    "make run DEMO=0": "jobs run",
+    "make run KEEP=1": "jobs run --keep",
+    "make demo": "jobs run --demo",
+    "make test-app": "jobs test",
+    "make build": "jobs build",
+    "make deploy": "jobs deploy",
+    "make lock": "jobs lock",
+    "KEEP=1": "--keep",
+    "bin/jobs": "jobs",
+}
+
+
+def typed(command: str) -> str:
+    """Return the command that applies here, given the one that applies in a checkout."""
+    return command if IS_CHECKOUT else _TYPED[command]

@@ -18,6 +18,7 @@ from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_na
 from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.work_parameters import work_variables
+from job_runners.places import typed
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -169,7 +170,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         return f"Since version 0.3 it is job_runners.{missing}"
     if missing:
         requirements = places.requirements or "the requirements"
-        return f"Add the package with {missing} to {requirements}, then run make lock"
+        return f"Add the package with {missing} to {requirements}, then run {typed('make lock')}"
     if kind == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if problem["declared"] or kind in _MISTAKES:

@@ -16,7 +16,7 @@ from pathlib import Path
 from job_runners import settings
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_operations
 from job_runners.building.botocore_data import Operations
-from job_runners.places import ROOT
+from job_runners.places import IS_CHECKOUT, ROOT, typed
 
 __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
 
@@ -36,7 +36,9 @@ class AppFolder:
 
     @property
     def shown_name(self) -> str:
-        """The folder's name in tracebacks: its path in this checkout, or else its last part."""
+        """The folder's name in tracebacks: its path in this checkout, its last part, or nothing."""
+        if not IS_CHECKOUT:  # a project's tracebacks start at its packages
+            return ""
         inside = self.path.is_relative_to(ROOT)
         return str(self.path.relative_to(ROOT)) if inside else self.path.name
 
@@ -58,7 +60,7 @@ class AppFolder:
     @property
     def template(self) -> Path:
         """The template of its own stack, which may not exist."""
-        return self.path / "template.yaml"
+        return self.path / ("template.yaml" if IS_CHECKOUT else "own.template.yaml")
 
     @property
     def tests(self) -> Path:
@@ -81,7 +83,7 @@ def app_path(environment: Mapping[str, str] = os.environ) -> Path | None:
 
     Raises UnusableAppFolder if APP names no folder.
     """
-    path = settings.app_folder_path(environment, ROOT)
+    path = settings.app_folder_path(in_project(environment), ROOT)
     if path is not None and not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise UnusableAppFolder(
@@ -91,13 +93,18 @@ def app_path(environment: Mapping[str, str] = os.environ) -> Path | None:
     return path
 
 
+def in_project(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with the project as the app's folder, unless APP names another one."""
+    return environment if IS_CHECKOUT else {"APP": str(ROOT), **environment}
+
+
 def read_app_folder(path: Path) -> AppFolder:
     """Read and check the folder at this path. Raises UnusableAppFolder."""
     packages = settings.packages_in(path)
     if not packages:
         raise UnusableAppFolder(
             f"{path} has no package of yours. A package is a folder with an __init__.py that "
-            "defines JOBS or TASKS. Create one with bin/jobs new NAME"
+            f"defines JOBS or TASKS. Create one with {typed('bin/jobs')} new NAME"
         )
     for name in packages:
         why = why_not_a_package(name)

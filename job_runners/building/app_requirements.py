@@ -15,11 +15,12 @@ import tempfile
 from pathlib import Path
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
-from job_runners.building.target import ROOT, Target, this_python
+from job_runners.building.target import Target, this_python
 from job_runners.errors import JobRunnersError
+from job_runners.places import DATA, IS_CHECKOUT, ROOT, typed
 
-OUR_LOCK = ROOT / "requirements" / "runtime.txt"
-_OUR_ENVIRONMENT = ROOT / "requirements" / "dev.txt"
+OUR_LOCK = DATA / "requirements" / "runtime.txt"
+_OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
 _UV = (sys.executable, "-m", "uv", "pip")
 # The first line of each lock, followed by a digest. With another text, all locks are outdated.
 _MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own lock, of contents "
@@ -52,12 +53,12 @@ def locked(app: AppFolder | None) -> Path | None:
     if app is None or not _has_requirements(app):
         return None
     if not app.lock.exists():
-        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run make lock")
+        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {typed('make lock')}")
     first, _, _ = app.lock.read_text().partition("\n")
     if first != f"{_MADE_FROM}{_digest(app)}":
         raise UnusableAppFolder(
             f"{app.lock} is outdated: {app.requirements.name} or the requirements of Job Runners "
-            "have changed since it was made. To update it, run make lock"
+            f"have changed since it was made. To update it, run {typed('make lock')}"
         )
     return app.lock
 
@@ -74,8 +75,9 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         return
     stamp.unlink(missing_ok=True)
     python = ["--python", str(environment / "bin" / "python"), "--require-hashes"]
-    problem = "The requirements of Job Runners can't be installed"
-    _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
+    if IS_CHECKOUT:  # the environment of a project has more than our packages
+        problem = "The requirements of Job Runners can't be installed"
+        _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
     if app_lock:
         options = ["--no-deps", "--requirement", str(app_lock)]
         _run_uv(["install", *python, *options], f"{app_lock} can't be installed on this machine")

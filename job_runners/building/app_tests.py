@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from job_runners.building.app_folder import AppFolder, find_app_folder
-from job_runners.building.target import ROOT
 from job_runners.errors import JobRunnersError
+from job_runners.places import CODE
 
 _NO_TESTS = 5  # pytest's exit code when it finds no tests
 
@@ -19,7 +19,7 @@ def run(app: AppFolder, arguments: list[str]) -> int:
     if not app.tests.is_dir():
         print(f"{app.tests} doesn't exist, so there are no tests to run", file=sys.stderr)
         return 0
-    paths = [str(ROOT), str(app.path), os.environ.get("PYTHONPATH", "")]
+    paths = [str(CODE), str(app.path), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
         "APP": str(app.path),

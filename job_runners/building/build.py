@@ -28,11 +28,12 @@ from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
 from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
+from job_runners.places import BUILD_CACHE, CODE
 from job_runners.settings import APP_PACKAGES_FILE
 
 __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
 
-CACHE = ROOT / ".build"
+CACHE = BUILD_CACHE
 LOCK = OUR_LOCK
 # These files and the locks decide how dependencies are installed.
 _RECIPE = tuple(
@@ -76,7 +77,7 @@ def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
 
 def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
     _add_entry_points(target, folder)
-    ours = {name: ROOT / name for name in SHIPPED}
+    ours = {name: CODE / name for name in SHIPPED}
     for name, source in {**ours, **(app.sources if app else {})}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         if source.is_dir():
@@ -120,8 +121,8 @@ def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
     """Return a hash of everything that decides whether the app's code can be imported."""
     variables = sorted(work_variables().items())
     digest = hashlib.sha256(f"{sys.version} {extensions} {variables}".encode())
-    files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
-    folders = [path for name in SHIPPED if (path := ROOT / name).is_dir()] + [Path(__file__).parent]
+    files = [path for name in SHIPPED if (path := CODE / name).is_file()] + [LOCK]
+    folders = [path for name in SHIPPED if (path := CODE / name).is_dir()] + [Path(__file__).parent]
     if app:
         folders += app.sources.values()
         files += [path for path in (app.lock, app.config) if path.exists()]
@@ -143,7 +144,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     recipe.update(f"{target} {sys.version} {operation_names} {app is None}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
-        CACHE.mkdir(exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
             _install(target, made, app_lock)

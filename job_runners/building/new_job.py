@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from job_runners import settings
-from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
+from job_runners.building.app_folder import UnusableAppFolder, in_project, why_not_a_package
 from job_runners.building.table_entry import entries, with_entry
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
@@ -101,7 +101,7 @@ class Written:
 def new_job(name: str, package: str | None) -> Written:
     """Write the job into the app's folder, or raise UnusableAppFolder and write nothing."""
     _check_name(name)
-    folder = settings.app_folder_path(_environment(), ROOT) or ROOT / "app"
+    folder = settings.app_folder_path(in_project(_environment()), ROOT) or ROOT / "app"
     if folder.exists() and not folder.is_dir():
         raise UnusableAppFolder(f"{folder} is a file, but your code needs a folder")
     package = package or _default_package(folder)

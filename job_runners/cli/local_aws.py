@@ -1,7 +1,6 @@
 """Find the local AWS that `make run` starts."""
 
 import os
-from pathlib import Path
 
 from job_runners.cli.stack import Stack
 from job_runners.places import ROOT as ROOT
@@ -12,23 +11,8 @@ OUTDATED_FILE = "outdated.txt"  # in the folder HOME: says which saved changes a
 REGION = "us-east-1"
 
 
-def project(code: Path = ROOT) -> Path:
-    """Return the project's folder, whose samconfig.toml and local AWS are used.
-
-    In a checkout, that is the checkout. For an installed command, it is the nearest folder with a
-    samconfig.toml, from the current one upward.
-    """
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:  # it was removed
-        return code
-    for folder in (code, here, *here.parents):
-        if (folder / "samconfig.toml").is_file():
-            return folder
-    return code
-
-
-PROJECT = project()
+# The folder whose samconfig.toml and local AWS are used.
+PROJECT = ROOT
 HOME = PROJECT / ".local"  # exists only while the local AWS is up
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.build import ROOT
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
 from job_runners.client.connections import Answer
@@ -17,6 +16,7 @@ from job_runners.local.problem import LocalProblem
 from job_runners.local.run_checks import Check
 from job_runners.local.sample import ROWS, Expected, write_sample
 from job_runners.local.stack_api import stack_api
+from job_runners.places import DATA, typed
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
@@ -77,7 +77,7 @@ def upload_few(stack: Stack) -> None:
     There are only ten, because an API call in `sam local` has 29 s for everything that it starts.
     """
     s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
-    s3.upload_file(str(ROOT / "events" / "contacts.csv"), stack.bucket_name, FEW_KEY)
+    s3.upload_file(str(DATA / "events" / "contacts.csv"), stack.bucket_name, FEW_KEY)
 
 
 def run_import(
@@ -152,7 +152,7 @@ class Waiting:
             raise LocalProblem(
                 f"{self._what} {how_far}, and has made no progress for {self._patience:.0f} s. "
                 "It may still finish, but this run stops waiting. Look for the cause with "
-                "bin/jobs logs."
+                f"{typed('bin/jobs')} logs."
             )
 
 

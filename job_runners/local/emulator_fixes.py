@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from mypy_boto3_lambda import LambdaClient
+from typing import TYPE_CHECKING, Any
 
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 _ALIAS = "live"
 _RECORD_SECONDS = 300  # seconds to wait for a record: a process may start slowly on a busy machine
@@ -45,7 +46,7 @@ def make_good(stack: Stack) -> None:
 
 
 @contextmanager
-def _paused_reader(functions: LambdaClient, name: str) -> Iterator[None]:
+def _paused_reader(functions: "LambdaClient", name: str) -> Iterator[None]:
     """Keep the function from reading its queue, so that a record stays visible."""
     (source,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
@@ -53,7 +54,7 @@ def _paused_reader(functions: LambdaClient, name: str) -> Iterator[None]:
     functions.update_event_source_mapping(UUID=source["UUID"], Enabled=True)
 
 
-def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
+def _apply_alias_retries(functions: "LambdaClient", worker: str) -> None:
     """Copy the alias's configuration of async calls to $LATEST, and point the alias to $LATEST.
 
     ministack ignores the configuration of an alias. It uses that of the version to which the alias
@@ -69,7 +70,7 @@ def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
     functions.update_alias(FunctionName=worker, Name=_ALIAS, FunctionVersion="$LATEST")
 
 
-def _check_one_attempt(stack: Stack, functions: LambdaClient) -> None:
+def _check_one_attempt(stack: Stack, functions: "LambdaClient") -> None:
     """Check that an event that the worker can't decode is tried once and leaves one record.
 
     The queue may also have records of work that KEEP=1 has kept.

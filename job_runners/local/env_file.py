@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack, write_private
 from job_runners.local.credentials import credentials
+from job_runners.places import DATA
 
 # The name by which a container reaches its host.
 CONTAINER_HOST = "host.docker.internal"
@@ -19,7 +19,7 @@ NAMES = ("env.json", "env.sh")
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
     """Return the variables of events/env.json for a stack, whose port is reached at `host`."""
-    given: dict[str, str] = json.loads((ROOT / "events" / "env.json").read_text())["Parameters"]
+    given: dict[str, str] = json.loads((DATA / "events" / "env.json").read_text())["Parameters"]
     endpoint = f"http://{host}:{urlsplit(stack.endpoint_url).port}"
     return given | {
         "AWS_ENDPOINT_URL": endpoint,

@@ -1,8 +1,8 @@
 """Run the timer of the local AWS at once, not at the next minute."""
 
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
+from job_runners.places import DATA
 
 
 def tick(stack: Stack) -> None:
@@ -11,5 +11,5 @@ def tick(stack: Stack) -> None:
     lambda_.invoke(
         FunctionName=stack.timer_function_name,
         InvocationType="Event",
-        Payload=(ROOT / "events" / "timer_minute.json").read_bytes(),
+        Payload=(DATA / "events" / "timer_minute.json").read_bytes(),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from job_runners import settings
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.build import LOCK, ROOT
+from job_runners.building.build import LOCK
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
@@ -20,9 +20,10 @@ from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
 from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
+from job_runners.places import CODE, IS_CHECKOUT, ROOT, typed
 
 _CHECK_SECONDS = 0.2
-_AGAIN = "To apply this, press Ctrl-C and start `make run` again"
+_AGAIN = f"To apply this, press Ctrl-C and start `{typed('make run')}` again"
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def sources_now() -> Sources:
     Raises UnusableAppFolder.
     """
     app = find_app_folder()
-    packages = {name: ROOT / name for name in SHIPPED} | (app.sources if app else {})
+    packages = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
     fixed = [ROOT / "template.yaml", LOCK]
     if app:
         fixed += [app.template, app.requirements, app.lock, app.config]
     # `jobs new` may create this folder while the stack is up.
-    possible = None if "APP" in os.environ else ROOT / "app"
+    possible = None if "APP" in os.environ or not IS_CHECKOUT else ROOT / "app"
     return Sources.now(Packages(packages), fixed, app.path if app else possible)
 
 

@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from job_runners import settings
 from job_runners.aws import clients
-from job_runners.building.target import ROOT
+from job_runners.building.app_folder import app_path
 from job_runners.building.work_parameters import work_variables
 from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
@@ -47,13 +47,15 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def own_settings() -> dict[str, str]:
-    """Return the variables that samconfig.toml sets for an organization's own work.
+    """Return APP and the variables that samconfig.toml sets for an organization's own work.
 
     Leave out those that the environment already has. Without such work, return none.
     """
-    if settings.app_folder_path(os.environ, ROOT) is None:
+    path = app_path()
+    if path is None:
         return {}
-    return {name: value for name, value in work_variables().items() if name not in os.environ}
+    found = {"APP": str(path), **work_variables()}
+    return {name: value for name, value in found.items() if name not in os.environ}
 
 
 @contextmanager

@@ -1,19 +1,16 @@
 """A pytest plugin for tests of your own jobs.
 
-Use it with `-p job_runners.testing.plugin`, or with `pytest_plugins =
-["job_runners.testing.plugin"]` in a conftest.py. The pyproject.toml of this checkout already names
-it.
+pytest finds it wherever Job Runners is installed. The pyproject.toml of a checkout names it. Until
+a test asks for a fixture, it imports only pytest and the standard library.
 """
 
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from job_runners.places import ROOT
-from job_runners.settings import app_folder_path
 
 if TYPE_CHECKING:
     from job_runners.testing.hostile import Hostile
@@ -21,14 +18,29 @@ if TYPE_CHECKING:
     from job_runners.testing.movable_clock import MovableClock
     from job_runners.testing.saved_jobs import SavedJobs
 
-# Only the fixtures import moto and the engine, so that tests without these fixtures start faster.
+_CODE = Path(__file__).resolve().parents[2]  # job_runners.places has it too
 
 
-def pytest_configure() -> None:
-    """Let tests import an organization's packages as the worker does: `import acme`."""
-    folder = app_folder_path(os.environ, ROOT)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests import an organization's packages as the worker does: `import acme`.
+
+    If pytest's root folder is a project, these are the project's packages.
+    """
+    is_project = (config.rootpath / "samconfig.toml").is_file() and config.rootpath != _CODE
+    if is_project and "JOBS_PROJECT" not in os.environ:
+        os.environ["JOBS_PROJECT"] = str(config.rootpath)
+    folder = _app_folder(config.rootpath if is_project else None)
     if folder is not None and str(folder) not in sys.path:
         sys.path.append(str(folder))
+
+
+def _app_folder(project: Path | None) -> Path | None:
+    """Return the folder of an organization's packages, as the fixtures will find it."""
+    named = os.environ.get("APP")
+    if named is not None:
+        return Path(named.strip()).resolve() if named.strip() else None
+    default = project or _CODE / "app"
+    return default if default.is_dir() else None
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
 """The wheel that `make wheel` builds: what is in it, and that it is enough."""
 
+import json
 import shlex
+import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import replace
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from api_server import ApiServer
 from fake_stack import OUTPUTS
@@ -29,10 +35,122 @@ def test_it_holds_job_runners_alone(wheel: Path) -> None:
         f"{wheel.name.rsplit('-', 3)[0]}.dist-info",
     }
     assert "job_runners/py.typed" in names
-    assert wheel.stat().st_mode & 0o777 == 0o644
     assert any(each.endswith("/licenses/LICENSE") for each in names)
-    tracked = {str(each.relative_to(ROOT)) for each in (ROOT / "job_runners").rglob("*.py")}
-    assert {each for each in names if each.endswith(".py")} == tracked
+    folders = (ROOT / "job_runners", ROOT / "handlers", ROOT / "runners")
+    code = {each for folder in folders for each in folder.rglob("*.py")}
+    tracked = {each.relative_to(ROOT) for each in code}
+    assert {each for each in names if each.endswith(".py")} == {
+        str(each if each.parts[0] == "job_runners" else Path("job_runners") / each)
+        for each in tracked
+    }
+
+
+def test_it_has_the_files_that_a_build_and_a_deploy_need(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    for name in ("template.yaml", "requirements/runtime.txt", "requirements/aws.txt"):
+        shipped = archive.read(f"job_runners/data/{name}")
+        assert shipped == (ROOT / name).read_bytes()
+    assert archive.read("job_runners/data/events/contacts.csv")
+
+
+# The modules that work with an extra alone. The later ones need the extras before them too.
+EXTRAS = {
+    "": ("client", "clock", "errors", "names", "places", "settings", "values"),
+    "cli": ("cli",),
+    "engine": (
+        "api",
+        "aws",
+        "dashboard",
+        "engine",
+        "handlers",
+        "runners",
+        "shipped",
+        "store",
+        "work",
+    ),
+    "app": ("building", "local", "testing"),
+}
+# These run in the environment of ministack, with no other package of Job Runners.
+ELSEWHERE = {"job_runners.local.guarded_ministack", "job_runners.local.function_processes"}
+
+
+def _modules(unpacked: Path) -> set[str]:
+    files = [each.relative_to(unpacked) for each in (unpacked / "job_runners").rglob("*.py")]
+    parts = [each.with_suffix("").parts for each in files]
+    names = {".".join(part for part in each if part != "__init__") for each in parts}
+    return {each for each in names - ELSEWHERE if not each.endswith("__main__")}
+
+
+def _needed(extra: str) -> set[str]:
+    """Return the distributions that this extra brings with it, as pip would find them."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    queue = [Requirement(f"job-runners[{extra}]")] if extra else []
+    found: set[tuple[str, str]] = set()
+    while queue:
+        each = queue.pop()
+        name = canonicalize_name(each.name)
+        for wanted in each.extras or {""}:
+            if (name, wanted) in found:
+                continue
+            found.add((name, wanted))
+            if name == "job-runners":
+                queue += map(Requirement, config["optional-dependencies"][wanted])
+                continue
+            required = map(Requirement, distribution(name).requires or ())
+            queue += [need for need in required if _applies(need, wanted)]
+    return {name for name, _ in found}
+
+
+def _applies(need: Requirement, extra: str) -> bool:
+    marker = need.marker
+    return marker is None or any(marker.evaluate({"extra": each}) for each in ("", extra))
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_each_module_needs_only_the_packages_of_its_extra(
+    wheel: Path, tmp_path: Path, extra: str
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    modules = [
+        each
+        for each in _modules(tmp_path)
+        if each.partition(".")[2].partition(".")[0] in EXTRAS[extra]
+    ]
+    [site] = {each for each in sys.path if each.endswith("site-packages")}
+    needed = json.dumps(sorted(_needed(extra)))
+    program = ROOT / "tests" / "support" / "alone.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", program, tmp_path, site, needed],
+        input="\n".join(sorted(modules)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == ""
+    assert len(modules) > 5
+
+
+def test_every_module_belongs_to_an_extra(wheel: Path) -> None:
+    names = {each.split("/")[1].removesuffix(".py") for each in zipfile.ZipFile(wheel).namelist()}
+    known = {each for modules in EXTRAS.values() for each in modules}
+    others = {"__init__", "py.typed", "data", "METADATA", "WHEEL", "RECORD", "licenses"}
+    assert names - others - {"entry_points.txt"} == known
+
+
+def test_the_pytest_plugin_imports_nothing_of_ours_until_a_test_asks(wheel: Path) -> None:
+    code = (
+        "import sys, pytest\n"
+        f"sys.path.insert(0, {str(wheel)!r})\n"
+        "before = set(sys.modules)\n"
+        "import job_runners.testing.plugin\n"
+        "new = {n.partition('.')[0] for n in sys.modules.keys() - before}\n"
+        "ours = sorted(n for n in sys.modules if n.startswith('job_runners'))\n"
+        "print(sorted(new - set(sys.stdlib_module_names)), ours)\n"
+    )
+    done = run(sys.executable, "-P", "-c", code)
+    plugin = ["job_runners", "job_runners.testing", "job_runners.testing.plugin"]
+    assert done.stdout == f"['job_runners'] {plugin}\n", done.stderr
 
 
 def test_four_lines_dispatch_a_job_and_print_its_result(
@@ -104,4 +222,4 @@ def test_the_command_finds_the_local_aws_of_the_folder_it_is_called_in(
     assert done.returncode == 0, done.stderr
     assert "on the local AWS" in done.stderr
     elsewhere = run(*words, PYTHONPATH=packages)
-    assert "change to the folder in which you started make run" in elsewhere.stderr
+    assert "change to the folder in which you started jobs run" in elsewhere.stderr
