@@ -63,6 +63,7 @@ Allowed ==
     [] write.do = "stop"       -> MayEnd(StopOk(row, Seen.tok), RescueStopOk(row, Seen, write.over)) /\ Leaves(Stop(row))
     [] write.do = "retry"      -> MayEnd(RetryOk(row, Seen.tok), RescueRetryOk(row, Seen, write.over)) /\ Leaves(Retry(row))
     [] write.do = "end_leg"    -> write.who = "worker" /\ MayEnd(EndLegOk(row, Seen.tok), FALSE) /\ Leaves(EndLeg(row))
+    [] write.do = "sleep"      -> write.who = "worker" /\ MayEnd(SleepOk(row, Seen.tok), FALSE) /\ Leaves(Sleep(row))
     [] write.do = "release"    -> write.who = "worker" /\ MayEnd(ReleaseOk(row, Seen.tok), FALSE) /\ Leaves(Release(row))
     [] write.do = "postpone"   -> PostponeOk(row, Seen) /\ HasRead /\ Leaves(row)
     [] write.do = "set_aside"  -> write.who = "timer" /\ row.due /\ Leaves(row)

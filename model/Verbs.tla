@@ -88,6 +88,9 @@ Retry(r)        == [WithoutRoom(r) EXCEPT !.st = "retryable", !.att = @ + 1, !.l
 EndLegOk(r, t)  == Owned(r, t) /\ NotCancelled(r)
 EndLeg(r)       == [Queued(r) EXCEPT !.adm = r.key]
 
+SleepOk(r, t)   == Owned(r, t) /\ NotCancelled(r)
+Sleep(r)        == [WithoutRoom(r) EXCEPT !.st = "scheduled", !.lease = FALSE, !.due = TRUE]
+
 ReleaseOk(r, t) == Owned(r, t) /\ NotCancelled(r)
 Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1, !.adm = r.key]
 

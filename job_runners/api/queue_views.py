@@ -77,7 +77,9 @@ def _without_hidden_values(
 
 
 def _reason(found: positions.WaitsFor | None) -> dict[str, Any] | None:
-    return found._asdict() if found else None
+    if found is None:
+        return None
+    return found._asdict() | {"since": time_of(found.since), "until": time_of(found.until)}
 
 
 def _limits(limits: Limits | None) -> dict[str, Any] | None:
@@ -132,14 +134,19 @@ LIMITS = object_of(
 WAITS_FOR = _nullable(
     object_of(
         {
-            "kind": {"type": "string", "enum": [*KIND["enum"], positions.LINE, positions.JOB]},
+            "kind": {
+                "type": "string",
+                "enum": [*KIND["enum"], positions.LINE, positions.JOB, positions.TIME],
+            },
             "name": TEXT,
             "key": nullable(TEXT),
+            "since": nullable(TIME),
+            "until": nullable(TIME),
         }
     ),
     "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
-    "turn in this queue and key, or the job with this id does the same work. Viewers don't see "
-    "keys that are payload values",
+    "turn in this queue and key, the job with this id does the same work, or its function sleeps "
+    "`until` a time under this name. Viewers don't see keys that are payload values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {COUNTED:,}"}

@@ -136,6 +136,8 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         return None
     if found["kind"] == "job":
         return f"the end of job {found['name']}"
+    if found["kind"] == "time":
+        return f"the end of its sleep {found['name']}, at {output.clock(found['until'])}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     # A viewer doesn't get keys that come from payloads.
@@ -152,6 +154,8 @@ def _state(job: Job) -> str:
             attempt = f"attempt {job['attempt']} of {job['max_attempts']}"
             after = f"{error.get('kind')}: {error.get('message')}"
             return f"{attempt} at {output.clock(job['run_at'])}, after {after}"
+        case "scheduled" if job.get("waits_for"):
+            return f"waits for {waits_for(job['waits_for'])}"
         case "scheduled":
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":

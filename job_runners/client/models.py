@@ -37,11 +37,15 @@ class WaitsFor(Value):
     the key of a queue without `per`, and of jobs without such a value. The key is None if it comes
     from the payload and the caller is a viewer.
     - `job`: the job with the id `name` does the same work and must end first.
+    - `time`: the job sleeps in its function, under this `name`, since the time `since` and until
+    `until`. Both are None for the other kinds.
     """
 
     kind: str
     name: str
     key: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Job(Value, kw_only=True):
@@ -311,7 +315,10 @@ def _error(value: Mapping[str, Any] | None) -> JobError | None:
 
 def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
     """Return the reason for a job's wait from the API's JSON, or None if it doesn't wait."""
-    return WaitsFor(value["kind"], value["name"], value.get("key")) if value else None
+    if not value:
+        return None
+    since, until = time_of(value.get("since")), time_of(value.get("until"))
+    return WaitsFor(value["kind"], value["name"], value.get("key"), since, until)
 
 
 def time_of(iso: str | None) -> datetime | None:

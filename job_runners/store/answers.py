@@ -18,9 +18,10 @@ from job_runners.store.queries import read
 from job_runners.store.table import Enumerated, Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The longest life of the job that an answer names. It may wait for 30 days, and then 30 more for a
-# deploy that knows its type. The timer checks it once a day, so each wait may take a day longer.
-_LONGEST_LIFE = 62  # days
+# The longest life of the job that an answer names. The waits in its function end within 150 days
+# after it was saved. It may wait for 30 days after that, and 30 more for a deploy that knows its
+# type. The timer checks it once a day, so each of these two may take a day longer.
+_LONGEST_LIFE = 212  # days
 
 
 class Answer(Table):

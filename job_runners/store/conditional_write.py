@@ -206,6 +206,7 @@ def restarted(job: JobRequest) -> list[Action]:
     """
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
+        JobRequest.begun_at.set(clock.now()),
         JobRequest.cursor.remove(),
         JobRequest.progress.set(0),
     ]
@@ -217,6 +218,7 @@ def no_longer_parked() -> list[Action]:
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
         JobRequest.wait_key.remove(),
+        JobRequest.waits_for.remove(),
     ]
 
 

@@ -23,9 +23,10 @@ from job_runners.store.table import Enumerated, Integer, Table, nullable
 
 # Code can't claim a row whose version it doesn't know. Add a version when a row means something
 # that older code would get wrong.
-ROW_VERSION = 3  # the highest version that this code knows
+ROW_VERSION = 4  # the highest version that this code knows
 LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
 UNIQUE_VERSION = 3  # for a row that has a unique key, see job_runners.store.uniqueness
+WAITED_VERSION = 4  # for a row that has waited in its function, see job_runners.store.verbs.waits
 # The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
 FOLLOWS_PREFIX = "unique#"
 # The number of shards in each lane. Never lower it, because a row keeps its shard.
@@ -191,6 +192,12 @@ class JobRequest(Table):
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
 
+    # its waits, see job_runners.store.verbs.waits
+    waits = nullable(Integer())  # how many of its legs ended in a wait; they don't count as legs
+    waits_for = JSONAttribute(null=True)  # the last wait: read it with `verbs.waits.current`
+    # When its work_id began, if it began with another payload than the job's first one.
+    begun_at = nullable(Integer())
+
     # its capacity in its queue, see job_runners.store.lines
     slot = nullable(Integer())  # the number of its slot
     # When it was admitted, or last queued with the capacity that it had. A claim removes it.
@@ -280,6 +287,11 @@ class JobRequest(Table):
     def has_begun(self) -> bool:
         """Return whether it was claimed, and not released, since it was saved or last requeued."""
         return self.legs > 0
+
+    @property
+    def counted_legs(self) -> int:
+        """Return the number of its legs, without those that ended in a wait."""
+        return max(0, self.legs - (self.waits or 0))
 
     @property
     def starts_in(self) -> int:

@@ -131,7 +131,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by"),
+                *("failed_organization", "failed_key", "cancelled_by", "waits"),
             )
         ),
         # Code that doesn't know slots ends a job and leaves the slot in its row. Another job may

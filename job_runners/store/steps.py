@@ -16,8 +16,10 @@ from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table, nullable
 
-# The bucket keeps a job's partial/ objects for the same time. No row can live longer.
-_LIFETIME = 180 * clock.DAY
+# The bucket keeps a job's partial/ objects for the same time. It is longer than a job may rely on a
+# step: a wait ends within 150 days after the job's work began (`job_runners.work.waiting`), and the
+# job may then wait for a pause and for a deploy, fail, and be retried until its row expires.
+_LIFETIME = 300 * clock.DAY
 LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 
 

@@ -31,7 +31,7 @@ from job_runners.store.queries import read
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite
 
-_LIFETIME = 180 * clock.DAY  # no row can live longer, so a record outlives its job's row
+_LIFETIME = 300 * clock.DAY  # no row can live longer, so a record outlives its job's row
 _TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
 
 

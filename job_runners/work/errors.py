@@ -23,14 +23,36 @@ class CursorTooLarge(JobRunnersError):
 
 
 class StepNameTaken(DoNotRetry):
-    """A job used a step name twice, which would have returned the first step's result."""
+    """A job used the name of a step or wait twice. The second would have got the first's result."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, what: str = "step") -> None:
         super().__init__(
-            f"This leg already has a step {name!r}. Give each step its own name, "
+            f"This leg already has a {what} {name!r}. Give each {what} its own name, "
             "for example with the id of the item that it works on."
         )
         self.name = name
+
+
+class WaitTooLong(DoNotRetry):
+    """A job would wait for longer than the items are kept that the wait relies on."""
+
+    def __init__(self, name: str, seconds: float, days: int) -> None:
+        super().__init__(
+            f"The wait {name[:60]!r} of {seconds:,g} s is too long. It may take {days} days. "
+            "A wait lasts at most 90 days, and ends within 150 days after the job began. "
+            "Dispatch another job for what comes later."
+        )
+        self.name = name
+
+
+class WaitsSpent(DoNotRetry):
+    """A job waited too often."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The job waited {most:,} times, which is the limit. "
+            "Dispatch another job for the rest of the work, or use a schedule."
+        )
 
 
 class NameTooLong(DoNotRetry):

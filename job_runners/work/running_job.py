@@ -16,6 +16,7 @@ from job_runners.work.files import JobFiles
 from job_runners.work.results import as_json
 from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from job_runners.work.time_budget import TimeBudget
+from job_runners.work.waits import JobWaits
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -41,7 +42,7 @@ class Dispatch(Protocol):
         """Dispatch a task."""
 
 
-class RunningJob(JobFiles):
+class RunningJob(JobFiles, JobWaits):
     """The first argument of a job's function.
 
     At first, `cursor` is that of the last written checkpoint of earlier legs and attempts, or None.

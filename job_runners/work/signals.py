@@ -23,6 +23,13 @@ class TurnOver(BaseException):
     """The job has yielded its slot. It continues when its queue admits it again."""
 
 
+class Waits(BaseException):
+    """The job waits in its function. It continues later in another leg.
+
+    Its subclasses are in `job_runners.work.waiting`, because most jobs don't wait.
+    """
+
+
 class Paused(BaseException):
     """The job's type or queue is paused, and the job has just checkpointed. It continues later."""
 

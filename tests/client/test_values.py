@@ -136,5 +136,5 @@ def test_a_program_may_have_a_class_of_its_own() -> None:
     ours = Ours.of({"id": "j1", "job_type": "sync", "status": "running", "progress": 5})
     assert ours.is_sync()
     assert ours.progress == 5
-    assert Tagged("queue", "mail", tag="red") == Tagged("queue", "mail", None, "red")
+    assert Tagged("queue", "mail", tag="red") == Tagged("queue", "mail", None, tag="red")
     assert Tagged("queue", "mail").name == "mail"

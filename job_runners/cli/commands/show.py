@@ -88,7 +88,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     """Return a list with the number of jobs ahead of a waiting job. It is empty for other jobs."""
-    if not job.get("waits_for") or job["waits_for"]["kind"] == "job":
+    if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time"):
         return []
     place = target.api.place(job["id"])
     if place["ahead"] is None:  # it stopped waiting in the meantime

@@ -159,11 +159,14 @@ async function uniqueness(job) {
 }
 
 /** The reason why a job waits, and the number of jobs ahead of it. */
-function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
+function waits({ waits_for: { kind, name, key, until }, ahead, more_ahead: more, of_organization: own }) {
   if (kind === "job") {
     return h("p", { class: "waits", "data-key": "waits" },
       "Waiting for job ", h("a", { href: `#/job/${name}` }, h("code", {}, name)),
       ", which does the same work.");
+  }
+  if (kind === "time") {
+    return h("p", { class: "waits", "data-key": "waits" }, "Sleeping until ", coming(until), ` (${name}).`);
   }
   const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },

@@ -44,7 +44,8 @@ function life(job) {
   const time = (name) => (job[name] ? Date.parse(job[name]) : null);
   const waits = currentWait(job, time);
   const until = time("finished_at") ?? waits?.from ?? Date.now();
-  const started = time("attempt_started_at");
+  const attempt = time("attempt_started_at"); // a sleep moves it, so that the sleep doesn't count
+  const started = attempt && waits ? Math.min(attempt, waits.from) : attempt;
   const parts = before(job, time, Math.min(started ?? until, until));
   if (started) parts.push(ran(job, Math.min(started, until), time("started_at"), until));
   if (waits) parts.push({ kind: "wait", going: true, to: Math.max(Date.now(), waits.from), ...waits });
@@ -56,7 +57,7 @@ function currentWait(job, time) {
   const queued = time("queued_at") ?? time("created_at");
   switch (job.status) {
     case "scheduled":
-      return { from: queued, words: "Scheduled" };
+      return { from: queued, words: job.waits_for ? "Sleeping" : "Scheduled" };
     case "waiting":
       return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
     case "queued":

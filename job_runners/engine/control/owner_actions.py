@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from job_runners import clock
 from job_runners.engine.dispatch import quota
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
@@ -14,9 +15,10 @@ from job_runners.engine.wire.sending import (
 )
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.store import blobs, owner_verbs
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
 from job_runners.work import Job, context
 
+_RESUMABLE = 200  # days after which a job that has waited can't be retried with the same payload
 _TRIES = 3  # how often a cancel is tried if the job changes between the read and the write
 
 
@@ -67,6 +69,13 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     if payload is not None:
         registry().new_job_payload(row.job_type, payload)
         payload = None if _has_payload(row, payload) else payload
+    if payload is None and _waits_may_be_forgotten(row):
+        raise WrongState(
+            row.id,
+            str(row.status),
+            "retried with the same payload",
+            f"whose work began less than {_RESUMABLE} days ago",
+        )
     max_attempts = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
     unique_key = _unique_key(job, row, payload)
@@ -85,6 +94,15 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
         telemetry.queued_again(row)
         send_if_unclaimed(row, send)
     return row
+
+
+def _waits_may_be_forgotten(row: JobRequest) -> bool:
+    """Return whether the records of a job's waits could expire before it ends, if it were retried.
+
+    Their steps are kept for 300 days from the beginning of its work.
+    """
+    age = clock.now() - (row.begun_at or row.created_at)
+    return row.row_version >= WAITED_VERSION and age > _RESUMABLE * clock.DAY
 
 
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:

@@ -11,18 +11,28 @@ from job_runners.work.queues import WHOLE_QUEUE, Queue
 
 LINE = "line"
 JOB = "job"
+TIME = "time"
 
 
 class WaitsFor(NamedTuple):
-    """The cause of a job's wait: a pause, its turn in a line, or another job with its unique key.
+    """The cause of a job's wait: a pause, its turn in a line, another job with its unique key, or a
+    wait in its own function.
 
-    `kind` is "job_type", "queue", "line" or "job". `name` is the name of the job type or queue, or
-    the id of the other job. `key` is the key of the line, and None for the other kinds.
+    `kind` is "job_type", "queue", "line", "job" or "time". `name` is the name of the job type or
+    queue, the id of the other job, or the name of the wait. `key` is the key of the line, and None
+    for the other kinds. A wait of its function has lasted `since` a time, and ends at `until`.
     """
 
     kind: str
     name: str
     key: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def has_position(self) -> bool:
+        """Return whether other jobs may be ahead of it."""
+        return self.until is None
 
 
 class Place(NamedTuple):
@@ -45,6 +55,8 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
     """
     if row.follows is not None:
         return WaitsFor(JOB, job_id_of(row.follows))
+    if row.waits_for and (own := _own_wait(row)) is not None:
+        return own
     kind, _, name = (row.held_by or "").partition("#")
     if kind in list(Kind):
         return WaitsFor(kind, name)
@@ -52,6 +64,15 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
         name, _, key = name.partition("#")  # no name or key contains "#"
         return WaitsFor(kind, name, key)
     return None
+
+
+def _own_wait(row: JobRequest) -> WaitsFor | None:
+    from job_runners.store.verbs import waits  # imported here because most jobs don't wait
+
+    wait = waits.current(row)
+    if wait is None:
+        return None
+    return WaitsFor(wait.kind, wait.name, None, wait.since, wait.until)
 
 
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
@@ -77,8 +98,8 @@ def place_of(row: JobRequest, seen_by: str | None) -> Place:
     `seen_by` is the caller's organization, or None for a service.
     """
     found = waits_for(row)
-    if found is None:
-        return Place()
+    if found is None or not found.has_position:
+        return Place(found)
     own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
     counts_own = own_group or (seen_by is not None and row.follows is None)
     return Place(found, waiting.ahead_of(row, seen_by), counts_own)

@@ -145,7 +145,9 @@ def continued(leg: Leg, ending: Ending) -> Ending:
 
     If the job has used all its legs, return the failure of its attempt instead.
     """
-    return AttemptFailed(LegsSpent(leg.row.legs)) if leg.row.legs >= leg.job.max_legs else ending
+    if leg.row.counted_legs >= leg.job.max_legs:
+        return AttemptFailed(LegsSpent(leg.row.counted_legs))
+    return ending
 
 
 def record(leg: Leg, ending: Ending) -> None:

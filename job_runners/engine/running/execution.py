@@ -44,7 +44,15 @@ from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
 from job_runners.work.results import as_json
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.signals import (
+    CancelAsked,
+    ClaimLost,
+    LegOver,
+    Paused,
+    TimeOver,
+    TurnOver,
+    Waits,
+)
 from job_runners.work.time_budget import TimeBudget
 
 if TYPE_CHECKING:
@@ -123,7 +131,7 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> Leg:
         budget,
         Children(send),
         has_next_leg=send is not None,
-        may_wait=send is not None and row.legs < job.max_legs,
+        may_wait=send is not None and row.counted_legs < job.max_legs,
     )
     return Leg(job, row, invocation, budget, running, send)
 
@@ -176,6 +184,8 @@ def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
         return _yielded(leg)
     except Paused as paused:
         return Parked(paused.pause)
+    except Waits as waits:
+        return _waiting(leg, waits)
     except TimeOver:
         by_own_timeout, in_api = leg.budget.by_timeout, settings().api_runs_work
         return AttemptFailed(TimedOut(leg.job.timeout or 0, own=by_own_timeout, in_api=in_api))
@@ -204,6 +214,13 @@ def _yielded(leg: Leg) -> Ending:
     """
     line = retry_until(leg.invocation.deadline, lambda: gates.line_of(leg.row))
     return continued(leg, LegEnded() if line is None else SlotYielded(line))
+
+
+def _waiting(leg: Leg, waits: Waits) -> Ending:
+    # Imported here because most jobs don't wait.
+    from job_runners.engine.running import wait_endings
+
+    return wait_endings.ending_of(leg, waits)
 
 
 def _current_work(row: JobRequest) -> CurrentWork:

@@ -57,7 +57,7 @@ def record_failed_attempt(
     Raises PreconditionFailed if another process has changed the row.
     """
     delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
-    if delay is None or row.legs >= _max_legs(row):
+    if delay is None or row.counted_legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
     row = verbs.retry(

@@ -148,6 +148,11 @@ def parked_in_line(row: JobRequest) -> None:
     _parked_or_cancelled(row, "waits for room", **_queue_fields(row))
 
 
+def waits(row: JobRequest) -> None:
+    """Log that a job waits in its function, or was canceled instead."""
+    _parked_or_cancelled(row, "waits", waits_for=row.waits_for)
+
+
 def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
     if row.status is Status.CANCELLED:  # its owner had asked it to stop
         cancelled(row)

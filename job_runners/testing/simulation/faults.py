@@ -26,6 +26,7 @@ class Fault(StrEnum):
     UNIQUE = "unique"  # unique jobs, requested again and again
     LIMITS = "limits"  # queues with slots and rates, changed by operators and deploys
     SCHEDULES = "schedules"  # schedules, changed by operators
+    WAITS = "waits"  # jobs that wait in their functions
 
 
 OFF: frozenset[Fault] = frozenset()
@@ -35,13 +36,15 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults of a seed's history, unless a command names others.
 
-    These are all faults, with three exceptions. Limits are in every fifth history, because they
-    take three times as long. Schedules are in every sixth, and unique work in every eighth.
+    These are all faults, with four exceptions. Limits are in every fifth history, because they
+    take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits
+    are in every fourth.
     """
     left_out = {
         Fault.LIMITS: seed % 5 != 0,
         Fault.SCHEDULES: seed % 6 != 1,
         Fault.UNIQUE: seed % 8 != 7,
+        Fault.WAITS: seed % 4 != 2,
     }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}
 

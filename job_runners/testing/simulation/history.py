@@ -34,7 +34,7 @@ from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, Simula
 from job_runners.testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from job_runners.testing.simulation.task_checker import TaskChecker
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver, Waits
 
 _UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
 _MAX_REQUESTS = 12  # after this number of dispatches, working jobs dispatch no more unique jobs
@@ -115,6 +115,7 @@ class History:
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self.recurs = Fault.SCHEDULES in faults
+        self._waits = Fault.WAITS in faults
         schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
         self.people = Operators(
             self.world, self._ask_again, self._another_payload, self.dispatch, schedule_payloads
@@ -123,6 +124,7 @@ class History:
         self.done: dict[tuple[str, int, str], list[int]] = {}
         # By request: the ids of its jobs. Each request must create only one job.
         self.ids: dict[str, set[str]] = {}
+        self._asleep_since: dict[str, int] = {}  # by sleep: when it was first asked for
         self.asked: list[JobData] = []  # requests with an idempotency key
         # By lot (the key of unique work): the first payload of the jobs that replace others.
         self.asked_first: dict[str, Steps] = {}
@@ -159,6 +161,7 @@ class History:
             checkpoints=self.choose("checkpoints", 4) < 3,
             named=self.choose("named steps", 3) == 2,
             turns=self._has_limits and self.choose("turns", 6) == 5,
+            sleeps=self._waits and (0, 0, 1, 40, 2000)[self.choose("sleeps", 5)],
         )
         campaign = str(len(self.payloads))
         job_type = ("hostile_once", "hostile_again")[self.choose("tagged", 2)]
@@ -327,19 +330,43 @@ class History:
                 self._take_named_step(job, step)
             # This can't wait until the end of the history. By then a job of the other type may have
             # the same id.
-            if step in done and job.attempt == 1 and job.last_attempt:
+            # Without checkpoints, each leg begins at the first step.
+            repeats = payload.sleeps and not payload.checkpoints
+            if step in done and job.attempt == 1 and job.last_attempt and not repeats:
                 self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
             done.append(step)
             self._end_if_time_is_over(job)
             if payload.checkpoints:
-                try:
-                    checkpoint = job.next_turn if payload.turns else job.checkpoint
+                checkpoint = job.next_turn if payload.turns else job.checkpoint
+                with self._perhaps_ends_leg(job):
                     checkpoint(step + 1, progress=100 * step / payload.steps)
-                except (LegOver, Paused, TurnOver):
-                    self.checker.leg_ended(job.id)
-                    raise
+            if payload.sleeps:
+                self._sleep(job, str(step), payload.sleeps)
         self.checker.returned(job.id)
         return payload.model_dump()
+
+    @contextmanager
+    def _perhaps_ends_leg(self, job: RunningJob) -> Iterator[None]:
+        """Note that the job's leg ends, if this call ends it."""
+        try:
+            yield
+        except (LegOver, Paused, TurnOver, Waits):
+            self.checker.leg_ended(job.id)
+            raise
+
+    def _sleep(self, job: RunningJob, name: str, seconds: float) -> None:
+        """Sleep, and check that the sleep ends no earlier than asked for at its first call."""
+        asked_at = self._asleep_since.setdefault(f"{job._row.work_id} {name}", clock.now())
+        try:
+            with self._perhaps_ends_leg(job):
+                job.sleep(name, seconds)
+        except (*AWS_ERRORS, JobRunnersError):
+            self.checker.excused(job.id)  # the job may fail because the sleep couldn't be saved
+            raise
+        early = asked_at + seconds * clock.SECOND - clock.now()
+        if early > _MAX_CLOCK_DIFFERENCE:
+            self.checker.broken(f"job {job.id} woke {early} ms too early from sleep {name}")
+        self.world.figures["sleeps"] += 1
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
         """End the job as the alarm would. The alarm itself is off, because it counts real time."""

@@ -230,7 +230,7 @@ class InvariantChecker:
             counted = "unfinished_organization" in row
             if counted == (row["status"] in FINISHED):
                 self.broken(f"{job} is {row['status']}; counted toward its quota: {counted}")
-        if row["legs"] > self._max_legs[row["job_type"]]:
+        if row["legs"] - row.get("waits", 0) > self._max_legs[row["job_type"]]:
             self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:
             self.broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")

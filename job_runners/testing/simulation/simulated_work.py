@@ -23,6 +23,7 @@ class Steps(BaseModel):
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # the job calls next_turn after each step
+    sleeps: float = Field(default=0, ge=0)  # the job sleeps after each step, for so many seconds
     lot: str = ""  # the key of unique work
 
 

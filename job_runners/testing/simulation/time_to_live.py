@@ -18,7 +18,7 @@ _DELETED_LATE = 3 * clock.DAY
 # How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
-_LIFETIME = 180 * clock.DAY  # see docs/unique.md
+_LIFETIME = 300 * clock.DAY  # see docs/unique.md
 _FOREVER = _NEVER * clock.SECOND
 
 

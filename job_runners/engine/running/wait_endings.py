@@ -1,0 +1,45 @@
+"""How a leg ends whose job waits in its function.
+
+It is imported only where it is needed, because most jobs don't wait.
+"""
+
+from job_runners import clock
+from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
+from job_runners.store.job_request import JobRequest
+from job_runners.store.verbs import waits
+from job_runners.work.errors import WaitsSpent
+from job_runners.work.signals import Waits
+from job_runners.work.waiting import Asleep
+
+MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
+
+
+class Slept(Ending):
+    """The job waits until a time."""
+
+    name: str
+    until: int
+
+    def write(self, leg: Leg) -> JobRequest:
+        row = waits.sleep(
+            leg.row,
+            self.name,
+            until=self.until,
+            due_at=next_due_at(self.until, leg.send),
+            reached=leg.running.reached,
+        )
+        telemetry.waits(row)
+        if not row.status.finished:
+            send_or_leave_due(row, leg.send, max(0, self.until - clock.now()) / clock.SECOND)
+        return row
+
+
+def ending_of(leg: Leg, signal: Waits) -> Ending:
+    """Return the ending of a leg whose job waits."""
+    if (leg.row.waits or 0) >= MOST_WAITS:
+        return AttemptFailed(WaitsSpent(MOST_WAITS))
+    if isinstance(signal, Asleep):
+        return Slept(signal.name, signal.until)
+    raise AssertionError(f"unknown wait: {signal!r}")

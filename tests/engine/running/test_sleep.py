@@ -1,0 +1,284 @@
+"""A job that sleeps in its function: what it costs, how long it takes, and what it survives."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from bench import Bench
+from counted_units import Units
+from job_runners import clock
+from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.lines import pausing
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import execution, wait_endings
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import WrongState
+from job_runners.store import owner_verbs
+from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
+from job_runners.store.pauses import Kind
+from job_runners.work.definitions import Job
+from sample_work import once, script
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+def sleeps(seconds: float, name: str = "nap") -> Any:
+    def work(job: Any, payload: object) -> str:
+        job.checkpoint(7, progress=50, message="before the nap")
+        job.sleep(name, seconds)
+        return f"leg {job.leg}"
+
+    return work
+
+
+def define(monkeypatch: pytest.MonkeyPatch, **rules: Any) -> None:
+    """Give the sample job other rules."""
+    jobs = cast(dict[str, Job], registry().jobs)
+    monkeypatch.setitem(jobs, "sample_once", Job(once, **rules))
+
+
+def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_leg(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.progress, row.cursor) == (Status.SCHEDULED, 50, 7)
+    found = positions.waits_for(row)
+    assert found is not None
+    assert (found.kind, found.name, found.until) == ("time", "nap", row.run_at)
+    assert positions.place_of(row, None).ahead is None
+    bench.advance(HOUR - 60)
+    assert bench.run(row).status is Status.SCHEDULED  # a message that comes early
+    bench.advance(61)
+    bench.tick()
+    bench.deliver()
+    row = bench.read(row)
+    assert (row.status, row.legs, row.waits) == (Status.SUCCEEDED, 2, 1)
+    assert positions.waits_for(row) is None
+
+
+def test_a_short_sleep_is_delivered_by_its_own_message(bench: Bench) -> None:
+    script.job = sleeps(60)
+    row = bench.run(bench.dispatch("sample_once"))
+    ((message, delay),) = bench.sent
+    assert (cast(JobMessage, message).id, round(delay)) == (row.id, 60)
+    bench.run_out()
+    assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_a_sleep_until_a_time_ends_then_and_one_in_the_past_at_once(bench: Bench) -> None:
+    wake = datetime.now(UTC) + timedelta(days=2)
+
+    def work(job: Any, payload: object) -> None:
+        job.sleep_until("never slept", datetime(2020, 1, 1, tzinfo=UTC))
+        job.sleep_until("nap", wake)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert abs((row.run_at or 0) - wake.timestamp() * 1000) <= 1
+
+
+def test_the_last_two_seconds_pass_in_the_worker(bench: Bench) -> None:
+    waited: list[float] = []
+    script.job = sleeps(1.5)
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(clock, "sleep", waited.append)
+        assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+    assert 1 < waited[0] <= 1.5
+
+
+def test_a_sleep_costs_five_write_units(bench: Bench, still: Bench) -> None:
+    units = Units()
+    script.job = lambda job, payload: None
+    bench.run(bench.dispatch("sample_once"))
+    without = units.spent()
+    script.job = lambda job, payload: job.sleep("nap", 600)
+    row = bench.run(bench.dispatch("sample_once"))
+    bench.advance(600)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert units.spent() - without == 5
+
+
+def test_a_sleep_counts_against_neither_timeout_nor_legs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(monkeypatch, timeout=120, max_legs=1)
+
+    def work(job: Any, payload: object) -> float:
+        for nap in range(4):
+            job.sleep(str(nap), DAY)
+        return float(job.time_left())
+
+    script.job = work
+    row = bench.dispatch("sample_once")
+    for _ in range(5):
+        row = bench.run(row)
+        bench.advance(DAY)
+    assert (row.status, row.legs, row.counted_legs) == (Status.SUCCEEDED, 5, 1)
+    assert row.attempt_started_at is not None
+
+
+def test_the_work_between_two_sleeps_counts_against_the_timeout(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(monkeypatch, timeout=120)
+    left: list[float] = []
+
+    def work(job: Any, payload: object) -> None:
+        left.append(job.time_left())
+        bench.advance(50)
+        job.sleep("nap", HOUR)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    bench.advance(HOUR)
+    bench.run(row)
+    assert [round(each) for each in left] == [120, 70]
+
+
+def test_a_sleeper_has_no_slot_and_wakes_into_its_line(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    first, second = (bench.dispatch("sample_once", queue_name="sample_slots") for _ in range(2))
+    assert bench.run(first).slot is None
+    script.job = lambda job, payload: None
+    assert bench.run(second).status is Status.SUCCEEDED
+    bench.advance(HOUR + 61)
+    bench.tick()
+    bench.deliver()
+    assert bench.read(first).status is Status.SUCCEEDED
+
+
+def test_a_sleeper_is_cancelled_at_once_and_a_retry_sleeps_the_rest(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row = bench.run(bench.dispatch("sample_once"))
+    wakes = row.run_at
+    row = owner_actions.cancel(row)
+    assert (row.status, positions.waits_for(row)) == (Status.CANCELLED, None)
+    bench.advance(600)
+    row = owner_actions.retry_again(row, bench.send)
+    assert (row.legs, row.waits) == (0, None)
+    row = bench.run(row)
+    assert (row.status, row.run_at) == (Status.SCHEDULED, wakes)
+
+
+def test_a_retry_with_another_payload_sleeps_from_the_start(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row = bench.run(bench.dispatch("sample_once"))
+    before = row.run_at or 0
+    row = owner_actions.cancel(row)
+    bench.advance(600)
+    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    assert (row.run_at or 0) >= before + 600_000
+
+
+def test_a_job_that_was_asked_to_stop_is_cancelled_where_it_would_sleep(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        owner_verbs.request_cancel(bench.read(job.id))
+        job.sleep("nap", HOUR)
+
+    script.job = work
+    assert bench.run(bench.dispatch("sample_once")).status is Status.CANCELLED
+
+
+def test_a_paused_sleeper_starts_after_its_sleep_and_the_pause(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row = bench.run(bench.dispatch("sample_once"))
+    pausing.pause(Kind.JOB_TYPE, "sample_once")
+    bench.advance(HOUR + 61)
+    bench.tick()
+    assert bench.read(row).status is Status.WAITING
+    pausing.resume(Kind.JOB_TYPE, "sample_once", bench.send)
+    bench.deliver()
+    assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_a_worker_that_dies_in_a_sleeping_jobs_next_leg_is_rescued(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row = bench.run(bench.dispatch("sample_again"))
+    bench.advance(HOUR)
+    bench.claim(row, seconds=10)
+    bench.advance(120)
+    bench.tick()
+    row = bench.read(row)
+    assert (row.status, row.attempt) == (Status.RETRYABLE, 2)
+    bench.advance(600)
+    assert bench.run(row).status is Status.SUCCEEDED  # and it doesn't sleep again
+
+
+def test_code_that_does_not_know_waits_cannot_claim_a_sleeper(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    assert bench.run(bench.dispatch("sample_once")).row_version == WAITED_VERSION
+
+
+@pytest.mark.parametrize("seconds", [91 * DAY, float("nan"), float("inf")])
+def test_a_sleep_that_would_outlive_its_record_is_refused(bench: Bench, seconds: float) -> None:
+    script.job = sleeps(seconds)
+    row = bench.run(bench.dispatch("sample_again"))
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "WaitTooLong")
+
+
+def test_all_sleeps_end_within_150_days_after_the_work_began(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.sleep("spring", 80 * DAY)
+        job.sleep("summer", 80 * DAY)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    bench.advance(80 * DAY)
+    row = bench.run(row)
+    assert row.error["kind"] == "WaitTooLong"
+    assert "It may take 69 days" in row.error["message"]
+    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    assert row.status is Status.SCHEDULED  # another payload is other work, which has just begun
+
+
+def test_a_retry_with_the_same_payload_comes_before_the_waits_are_forgotten(
+    bench: Bench,
+) -> None:
+    script.job = sleeps(80 * DAY)
+    row = bench.run(bench.dispatch("sample_once"))
+    for _ in range(8):
+        row = owner_actions.cancel(row)
+        bench.advance(24 * DAY)
+        row = owner_actions.retry_again(row, bench.send)
+    row = owner_actions.cancel(row)
+    bench.advance(9 * DAY)
+    with pytest.raises(WrongState, match="began less than 200 days ago"):
+        owner_actions.retry_again(row, bench.send)
+    assert owner_actions.retry_again(row, bench.send, {"number": 2}).status is Status.QUEUED
+
+
+def test_a_name_is_for_one_wait_of_a_leg(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.sleep("nap", 0)
+        job.sleep("nap", 0)
+
+    script.job = work
+    assert bench.run(bench.dispatch("sample_once")).error["kind"] == "StepNameTaken"
+
+
+def test_a_job_may_wait_only_so_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait_endings, "MOST_WAITS", 1)
+
+    def work(job: Any, payload: object) -> None:
+        job.sleep("once", HOUR)
+        job.sleep("twice", HOUR)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_again"))
+    bench.advance(HOUR)
+    row = bench.run(row)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "WaitsSpent")
+
+
+def test_a_runner_that_cannot_send_again_has_no_sleep(bench: Bench) -> None:
+    script.job = sleeps(HOUR)
+    row: JobRequest = bench.dispatch("sample_once")
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert bench.read(row).error["kind"] == "NotFullyCapable"
+
+
+def test_naive_times_are_refused(bench: Bench) -> None:
+    script.job = lambda job, payload: job.sleep_until("nap", datetime(2030, 1, 1))  # noqa: DTZ001
+    row = bench.run(bench.dispatch("sample_once"))
+    assert "has no time zone" in row.error["message"]
