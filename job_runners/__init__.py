@@ -12,6 +12,7 @@ Both use only the HTTP API, not the code behind it. The client needs no other pa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from job_runners.client.bulk_client import Dispatched
     from job_runners.client.client import Client
     from job_runners.client.credentials import Credentials
     from job_runners.client.errors import (
@@ -57,6 +58,7 @@ __version__ = "0.2.0"
 # The module of each public name. Modules are imported on first use, so that the command's help
 # doesn't have to import HTTP and TLS.
 _HOMES = {
+    "bulk_client": ("Dispatched",),
     "client": ("Client",),
     "credentials": ("Credentials",),
     "errors": (
@@ -107,6 +109,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "Credentials",
+    "Dispatched",
     "FailedTask",
     "FailedTaskNotFound",
     "Holder",

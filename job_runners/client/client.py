@@ -11,6 +11,7 @@ from typing import Any
 
 from job_runners.client.addresses import region_for
 from job_runners.client.base_client import PAGE, part, traced
+from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Answer
 from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, JobNotFound, NoAnswer
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
@@ -24,7 +25,7 @@ _PATIENCE = 300.0  # seconds without an answer before `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
 
 
-class Client(TaskClient, QueueClient, ScheduleClient):
+class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
     """A client for the API of one stack.
 
     Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
@@ -71,16 +72,8 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         request, this raises UniqueConflict with the existing job's `job_id`. With `traceparent` (in
         W3C's format), the job continues that trace, if the stack records traces.
         """
-        body = {
-            "job_type": job_type,
-            "payload": dict(payload or {}),
-            "organization_id": organization_id or self._organization,
-            "campaign_id": campaign_id,
-            "queue_name": queue_name,
-            "run_at": _iso_time(run_at),
-            "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
-        }
-        given = {name: value for name, value in body.items() if value is not None}
+        organization = organization_id or self._organization
+        given = job_body(job_type, payload, organization, campaign_id, queue_name, run_at, delay)
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(
@@ -297,16 +290,6 @@ def _not_replayed(job: Job) -> Job:
 
 def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
-
-
-def _iso_time(value: datetime | str | None) -> str | None:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise ValueError(
-            "run_at has no time zone. Use datetime.now(UTC) + ..., or call .astimezone()."
-        )
-    return value.isoformat()
 
 
 def _header_value(key: str) -> str:

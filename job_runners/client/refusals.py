@@ -92,6 +92,13 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
     return kind(text, hint, status=status, body=body, retry_after=wait)
 
 
+def refusal_of(problem: Mapping[str, Any]) -> ApiError:
+    """Return the exception for the problem of one job of a request for many."""
+    slug = str(problem.get("type", "")).removeprefix("urn:job-runners:")
+    kind = _kind(problem["status"], slug, problem)
+    return kind(summary(problem), _HINTS.get(slug, ""), status=problem["status"], body=problem)
+
+
 def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
     if slug in _BY_SLUG:
         return _BY_SLUG[slug]

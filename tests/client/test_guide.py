@@ -1,4 +1,4 @@
-"""Every snippet of docs/guides/calling_from_your_product.md, run against the real API over HTTP."""
+"""Every snippet of two guides about the client, run against the real API over HTTP."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,10 @@ from job_runners.building.build import ROOT
 from job_runners.client import stack_outputs, uploads
 from job_runners.work import Job, RunningJob, Unique
 
-PAGE = (ROOT / "docs/guides/calling_from_your_product.md").read_text()
+PAGE = "".join(
+    (ROOT / "docs/guides" / name).read_text()
+    for name in ("calling_from_your_product.md", "many_jobs.md")
+)
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 # Whole files of examples/, which tests/client/test_examples.py runs.
 FILES = [
@@ -28,6 +31,7 @@ SNIPPETS = [each for each in FOUND if each not in FILES]
 PRINTED = {
     "on_progress": "100%\n8\n",
     "client.upload": "1\n",
+    "dispatch_many": "0 queued\n1 queued\n2 queued\n",
     "def handler": "",
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
