@@ -73,6 +73,14 @@ class Api:
             raise
         return self._with_headers(job), _outcome(job)
 
+    def dispatch_many(
+        self, jobs: Iterable[dict[str, Any]], key: str
+    ) -> Iterator[tuple[int, Job | None, str | None]]:
+        """Dispatch jobs. Yield the index of each, and the job or the reason why it conflicts."""
+        for each in self._each(self._client.dispatch_many(jobs, idempotency_key=key)):
+            job = None if each.job is None else self._with_headers(each.job)
+            yield each.index, job, None if each.error is None else plain(each.error.problem)
+
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Send a task. Return its id, or None if the API is too old to return it."""
         with self._problems():

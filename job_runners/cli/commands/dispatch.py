@@ -22,6 +22,12 @@ _TOLERANCE = timedelta(seconds=10)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
+@click.option(
+    "--from",
+    "file",
+    metavar="FILE",
+    help="Dispatch a job for each line of FILE (- for standard input), a payload as JSON.",
+)
 @click.option("--campaign", metavar="ID", help="Campaign id.")
 @click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
@@ -51,6 +57,7 @@ def command(
     job_type: str,
     pairs: tuple[str, ...],
     whole: str | None,
+    file: str | None,
     campaign: str | None,
     queue: str | None,
     run_at: str | None,
@@ -62,18 +69,25 @@ def command(
 
     \b
     jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
+    jobs dispatch resize_image --from rows.jsonl --idempotency-key may
     """
     if run_at and delay is not None:
         raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
+    if file is not None and (pairs or whole is not None or watch):
+        raise click.UsageError("Pass --from without a payload and without --watch.")
     body = {
         "job_type": job_type,
-        "payload": payload.read_payload(pairs, whole),
+        "payload": payload.read_payload(pairs, whole) if file is None else None,
         "campaign_id": campaign,
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,
     }
     given = {name: value for name, value in body.items() if value is not None}
+    if file is not None:
+        from job_runners.cli.many import dispatch_lines
+
+        return dispatch_lines(target, file, given, idempotency_key)
     with payload.hinting_at_json(pairs):
         job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
