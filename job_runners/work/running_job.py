@@ -1,7 +1,9 @@
 """The job as its function sees it: its owner, its cursor, and its calls."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from job_runners import clock
@@ -28,6 +30,8 @@ _WIDEST_GAP = 5 * clock.SECOND
 # A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
+_CHUNK = 1_000  # children that `dispatch_many` dispatches at once
+_LONGEST_DISPATCH = 20 * clock.SECOND  # after it, the alarm may interrupt the job
 
 _T = TypeVar("_T")
 
@@ -37,6 +41,14 @@ class Dispatch(Protocol):
 
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Dispatch a child of this job and return its id."""
+
+    def jobs(
+        self, parent: JobRequest, job_type: str, payloads: Mapping[str, Any], until: int
+    ) -> dict[str, str]:
+        """Dispatch children of this job, with their payloads by key, and return their ids by key.
+
+        Children that are not saved before `until` are left out.
+        """
 
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
@@ -206,6 +218,40 @@ class RunningJob(JobFiles, JobWaits):
         child_id: str = self._once("key of the child", children.PREFIX, key, dispatch)
         return child_id
 
+    def dispatch_many(
+        self,
+        job_type: str,
+        children: "Iterable[tuple[str, Mapping[str, Any] | BaseModel | None]]",
+    ) -> dict[str, str]:
+        """Dispatch many jobs of one type, as `dispatch` does, and return their ids by key.
+
+        `children` yields the key and the payload of each child, and may be a generator. They are
+        dispatched in chunks of 1,000, many at once. If a payload is invalid, none of its chunk is
+        dispatched. Raises the errors of `dispatch`; the other children of the chunk stay
+        dispatched.
+        """
+        from job_runners.store import children as stored_children
+
+        ids: dict[str, str] = {}
+        left = iter(children)
+        while chunk := dict(islice(left, _CHUNK)):
+            for key in chunk:
+                _check_name("key of the child", stored_children.PREFIX, key)
+            payloads = {key: _plain(payload) for key, payload in chunk.items()}
+            ids |= self._dispatch_chunk(job_type, payloads)
+            self.checkpoint()  # notices a cancel and the end of the time
+        return ids
+
+    def _dispatch_chunk(self, job_type: str, payloads: dict[str, Any]) -> dict[str, str]:
+        ids: dict[str, str] = {}
+        while left := {key: each for key, each in payloads.items() if key not in ids}:
+            if self._budget.left() == 0:
+                raise self._signal(TimeOver())
+            until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
+            call = partial(self._dispatch.jobs, self._row, job_type, left, until)
+            ids |= self._keep_trying(call)
+        return {key: ids[key] for key in payloads}
+
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
     ) -> None:
@@ -227,12 +273,7 @@ class RunningJob(JobFiles, JobWaits):
     def _once(self, what: str, prefix: str, own_name: str, function: Callable[[], Any]) -> Any:
         from job_runners.store import steps
 
-        name, limit = f"{prefix}{own_name}", steps.LONGEST_NAME - len(prefix)
-        if without_surrogates(own_name) != own_name:
-            raise NameNotText(what, own_name)
-        size = len(own_name.encode())
-        if size > limit:
-            raise NameTooLong(what, own_name, size, limit)
+        name = _check_name(what, prefix, own_name)
         done = self._keep_trying(lambda: steps.find(self._row, name))
         if done is None:
             result = as_json(function())
@@ -296,6 +337,19 @@ class RunningJob(JobFiles, JobWaits):
             return pauses.pause_on(self._row)
         except AWS_ERRORS:
             return None
+
+
+def _check_name(what: str, prefix: str, own_name: str) -> str:
+    """Return the name of a step. Raises NameNotText and NameTooLong."""
+    from job_runners.store import steps
+
+    limit = steps.LONGEST_NAME - len(prefix)
+    if without_surrogates(own_name) != own_name:
+        raise NameNotText(what, own_name)
+    size = len(own_name.encode())
+    if size > limit:
+        raise NameTooLong(what, own_name, size, limit)
+    return f"{prefix}{own_name}"
 
 
 def _as_kept(cursor: Any) -> Any:

@@ -26,7 +26,9 @@ FILES = [
     (ROOT / "examples" / name).read_text()
     for name in ("fastapi_app/main.py", "django_app/exports/views.py")
 ]
-SNIPPETS = [each for each in FOUND if each not in FILES]
+# What runs in a stack: the test of a job at the end.
+OF_A_JOB = [each for each in FOUND if "RunningJob" in each]
+SNIPPETS = [each for each in FOUND if each not in FILES and each not in OF_A_JOB]
 # What each prints, told apart by what only it has.
 PRINTED = {
     "on_progress": "100%\n8\n",
@@ -131,3 +133,17 @@ def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:
     [statement] = policy["Statement"]
     assert statement["Action"] == "execute-api:Invoke"
     assert statement["Resource"].endswith(":${ApiId}/*")
+
+
+def test_the_job_of_the_guide_dispatches_its_children(
+    uploaded: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [code] = OF_A_JOB
+    found: dict[str, Any] = {}
+    exec(compile(code, "guide", "exec"), found)
+    monkeypatch.setitem(sample_work.JOBS, "count_all", found["JOBS"]["count_all"])
+    client = Client()
+    parent = client.wait(client.dispatch("count_all", {"texts": ["one two", "three"]}))
+    assert parent.get_result() == {"dispatched": 2}
+    results = {each.key: client.wait(each.id).get_result() for each in client.children(parent.id)}
+    assert results == {"one two": {"letters": 6}, "three": {"letters": 5}}

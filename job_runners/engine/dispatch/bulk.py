@@ -50,8 +50,10 @@ def dispatch_jobs(jobs: Sequence[CheckedJob], send: Send | None, *, until: int) 
     Raises QueueFull or QuotaReached, before anything is saved, if there are too many jobs to accept
     all that are new. Children aren't refused, because their parent would fail halfway.
     """
+    if not jobs:
+        return []
     if any(job.new_job.parent_id is None for job in jobs):
-        refuse_if_too_many(jobs, _in_threads)
+        refuse_if_too_many(jobs, in_threads)
     return _Dispatching(jobs, send, until).results()
 
 
@@ -137,9 +139,9 @@ def _in_order(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
     yield from groups.values()
 
 
-def _in_threads(call: Callable[..., _T], *arguments: Iterable[Any]) -> Iterable[_T]:
+def in_threads(call: Callable[..., _T], *arguments: Iterable[Any]) -> list[_T]:
     """Do as `map` does, in threads."""
     if THREADS == 1:
-        return map(call, *arguments)
+        return list(map(call, *arguments))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="dispatch") as pool:
         return list(pool.map(call, *arguments))

@@ -1,9 +1,11 @@
 """The work that a job dispatches while it runs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
+from job_runners.errors import NotReached
 from job_runners.store.job_request import JobRequest, derived_id
 
 
@@ -24,17 +26,64 @@ class Children:
 
         send = self._sender(job_type)
         data = dispatch.new_job_data(job_type, payload, parent.organization_id, parent.campaign_id)
-        child_id = derived_id("child", parent.organization_id, parent.work_id, key)
+        child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
             send_if_unclaimed(child, send)
         return child.id
+
+    def jobs(
+        self, parent: JobRequest, job_type: str, payloads: Mapping[str, Any], until: int
+    ) -> dict[str, str]:
+        """Save and send children, and return their ids by key.
+
+        Children that are not saved before `until` are left out. Raises the error of the first child
+        that is refused, after the others are recorded.
+        """
+        from job_runners.engine.dispatch import bulk, dispatch
+        from job_runners.store import steps
+        from job_runners.store.children import step_name
+
+        send = self._sender(job_type)
+
+        def find(key: str) -> Any:
+            return steps.find(parent, step_name(key))
+
+        done = dict(zip(payloads, bulk.in_threads(find, payloads), strict=True))
+        ids = {key: str(step.result) for key, step in done.items() if step is not None}
+        new = [key for key in payloads if key not in ids]
+        owner, campaign = parent.organization_id, parent.campaign_id
+        jobs = [
+            dispatch.check_new_job(
+                dispatch.new_job_data(job_type, payloads[key], owner, campaign),
+                send,
+                job_id=self._child_id(parent, key),
+                parent_id=parent.id,
+                key=None,
+            )
+            for key in new
+        ]
+        results = bulk.dispatch_jobs(jobs, send, until=until)
+        saved = {key: one.row.id for key, one in zip(new, results, strict=True) if one.row}
+
+        def keep(key: str) -> Any:
+            return steps.keep(parent, step_name(key), saved[key]).result
+
+        ids |= dict(zip(saved, map(str, bulk.in_threads(keep, saved)), strict=True))
+        for result in results:
+            if result.error is not None and not isinstance(result.error, NotReached):
+                raise result.error
+        return ids
 
     def task(self, task_name: str, payload: Any) -> None:
         """Send a task. Raises SendFailed if it was not sent."""
         from job_runners.engine.dispatch import dispatch
 
         dispatch.dispatch_task(task_name, payload, self._sender(task_name))
+
+    @staticmethod
+    def _child_id(parent: JobRequest, key: str) -> str:
+        return derived_id("child", parent.organization_id, parent.work_id, key)
 
     def _sender(self, name: str) -> Send:
         return require_sender(self._send, name, "is dispatched by a job")

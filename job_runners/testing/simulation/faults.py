@@ -27,6 +27,7 @@ class Fault(StrEnum):
     LIMITS = "limits"  # queues with slots and rates, changed by operators and deploys
     SCHEDULES = "schedules"  # schedules, changed by operators
     WAITS = "waits"  # jobs that wait in their functions
+    BULK = "bulk"  # many jobs with one request, which is repeated; many children with one call
 
 
 OFF: frozenset[Fault] = frozenset()
@@ -36,15 +37,16 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults of a seed's history, unless a command names others.
 
-    These are all faults, with four exceptions. Limits are in every fifth history, because they
+    These are all faults, with five exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits
-    are in every fourth.
+    are in every fourth, and bulk dispatches in every seventh.
     """
     left_out = {
         Fault.LIMITS: seed % 5 != 0,
         Fault.SCHEDULES: seed % 6 != 1,
         Fault.UNIQUE: seed % 8 != 7,
         Fault.WAITS: seed % 4 != 2,
+        Fault.BULK: seed % 7 != 3,
     }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}
 

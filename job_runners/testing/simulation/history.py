@@ -11,14 +11,16 @@ from unittest.mock import patch
 from job_runners import clock, runners
 from job_runners.aws import bucket
 from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch.dispatch import check_new_job
 from job_runners.engine.schedules import recurring
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.errors import DoNotRetry, JobRunnersError, RetryAfter, SendInDoubt
+from job_runners.errors import DoNotRetry, JobRunnersError, NotReached, RetryAfter, SendInDoubt
 from job_runners.runners.base import JobData
 from job_runners.store import blobs, job_request, steps
-from job_runners.store.job_request import Outcome
+from job_runners.store.job_request import JobRequest, Outcome, derived_id
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import mocked_aws
 from job_runners.testing.moto_direct import Row
@@ -77,6 +79,8 @@ def play_seed(
         with History(lambda what, n: source.randrange(n), faults, world) as history:
             for _ in range(most_jobs - 2 + history.choose("jobs", 3)):
                 history.dispatch()
+            if history.has_bulk:
+                history.dispatch_many()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
             for _ in range(history.choose("steps", 20) + (20 if history.recurs else 0)):
@@ -115,6 +119,7 @@ class History:
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self.recurs = Fault.SCHEDULES in faults
+        self.has_bulk = Fault.BULK in faults
         self._waits = Fault.WAITS in faults
         schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
         self.people = Operators(
@@ -154,6 +159,46 @@ class History:
 
     def dispatch(self) -> None:
         """Dispatch a job through the API, which may be killed between the save and the send."""
+        data = self._new_job_data()
+        times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
+        if data.idempotency_key:
+            self.asked.append(data)
+        for _ in range(times):
+            self.world.invoke("api", lambda: self._accept(data))
+
+    def dispatch_many(self) -> None:
+        """Dispatch several jobs with one request, and repeat it, perhaps after a while."""
+        key = f"bulk {len(self.payloads)}"
+        jobs = [self._new_job_data() for _ in range(2 + self.choose("jobs of a request", 3))]
+        jobs = [data.model_copy(update={"idempotency_key": None}) for data in jobs]
+        for _ in range(3):
+            self.world.invoke("api", lambda: self._accept_many(jobs, key))
+            for _ in range(self.choose("steps until it is repeated", 3)):
+                self.world.step()
+
+    def _accept_many(self, jobs: list[JobData], key: str) -> None:
+        checked = [
+            check_new_job(
+                data,
+                runners.sender(),
+                job_id=derived_id("bulk", data.organization_id, key, str(index)),
+                parent_id=None,
+                key=key,
+            )
+            for index, data in enumerate(jobs)
+        ]
+        until = clock.now() + 22 * clock.SECOND
+        results = bulk.dispatch_jobs(checked, runners.sender(), until=until)
+        for index, (row, error) in enumerate(results):
+            if row is not None:
+                self.world.figures["jobs of bulk requests"] += 1
+                self._note_accepted(row, jobs[index], f"{key}, {index}")
+            elif isinstance(error, NotReached):
+                self.world.figures["jobs not reached"] += 1
+            elif error is not None:
+                raise error
+
+    def _new_job_data(self) -> JobData:
         payload = Steps(
             ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
             steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
@@ -168,7 +213,7 @@ class History:
         if self._has_unique:
             job_type, payload = self._perhaps_unique(job_type, payload)
         self.payloads[campaign] = [payload]
-        data = JobData(
+        return JobData(
             job_type=job_type,
             campaign_id=campaign,
             payload=payload.model_dump(),
@@ -178,11 +223,6 @@ class History:
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
             **self._queue_fields(),
         )
-        times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
-        if data.idempotency_key:
-            self.asked.append(data)
-        for _ in range(times):
-            self.world.invoke("api", lambda: self._accept(data))
 
     def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
         """Choose whether a job is unique, and return its type and payload.
@@ -243,6 +283,10 @@ class History:
 
     def _accept(self, data: JobData) -> None:
         row = runners.get_job_runner().dispatch_job(data)
+        key = data.idempotency_key
+        self._note_accepted(row, data, f"request {key}" if key else None)
+
+    def _note_accepted(self, row: JobRequest, data: JobData, request: str | None) -> None:
         job_id = row.id
         if job_id not in self.checker.deleted:
             self.checker.accepted.add(job_id)
@@ -250,8 +294,8 @@ class History:
             self.world.figures[f"unique jobs {row.duplicate.outcome}"] += 1
             if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
                 self.checker.unique.accepted(job_id, str(data.campaign_id))
-        if data.idempotency_key:
-            self._check_is_one_job(f"request {data.idempotency_key}", job_id)
+        if request is not None:
+            self._check_is_one_job(request, job_id)
 
     def _check_is_one_job(self, what: str, job_id: str) -> None:
         if self._has_unique:  # a request may return another job, but only while that job exists
@@ -409,6 +453,14 @@ class History:
             child = job.dispatch(child_type, CHILD, key="child")
             self._check_is_one_job(f"the child of {job._row.work_id}", child)
             self.world.figures["children"] += 1
+            if self.has_bulk:
+                self._dispatch_children(job, child_type)
+
+    def _dispatch_children(self, job: RunningJob, child_type: str) -> None:
+        """Dispatch several children with one call, and check that each is one job."""
+        found = job.dispatch_many(child_type, ((f"child {each}", CHILD) for each in range(3)))
+        for key, child in found.items():
+            self._check_is_one_job(f"the {key} of {job._row.work_id}", child)
 
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task in this history."""

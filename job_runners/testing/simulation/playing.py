@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import job_runners.aws.errors
 import job_runners.handlers.timer
-from job_runners.engine.dispatch import full_queues
+from job_runners.engine.dispatch import bulk, full_queues
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import job_request, limits, pauses, used_keys
 from job_runners.store.schedules import schedule
@@ -44,6 +44,7 @@ def quietly() -> Iterator[None]:
         # A timer run queries every shard. With one shard, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
+        patch.object(bulk, "THREADS", 1),
         patch.object(
             job_runners.handlers.timer, "_THREADS", 1
         ),  # the same answers give the same history

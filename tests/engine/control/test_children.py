@@ -11,9 +11,12 @@ from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
-from job_runners.store import steps
+from job_runners.engine.dispatch import bulk
+from job_runners.store import blobs, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
+from job_runners.work import running_job
+from outage import Outage
 from sample_work import script
 
 TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
@@ -138,3 +141,90 @@ def test_looking_for_children_costs_one_query_and_one_batch(bench: Bench) -> Non
     counted.clear()
     children(alone)
     assert counted == {"GetItem": 1, "Query": 1}
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+def many(count: int, **more: Any) -> Any:
+    """Return a job that dispatches this number of children with one call."""
+
+    def work(job: Any, payload: object) -> Any:
+        script.job = lambda job, payload: "done"
+        pairs = ((f"{number:03}", {"number": number, **more}) for number in range(count))
+        return job.dispatch_many("sample_once", pairs)
+
+    return work
+
+
+def test_many_children_are_dispatched_at_once_and_returned_by_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_job, "_CHUNK", 4)
+    script.job = many(10)
+    parent = bench.run(bench.dispatch("sample_once"))
+    ids = blobs.get(parent.result, parent.result_key)
+    assert [*ids] == [f"{number:03}" for number in range(10)]
+    assert sorted(bench.sent_jobs) == sorted(ids.values())
+    listed = children(parent, limit="20").json["children"]
+    assert [(each["key"], each["id"]) for each in listed] == [*ids.items()]
+    assert {bench.read(each).parent_id for each in ids.values()} == {parent.id}
+
+
+def test_a_retry_dispatches_only_the_children_that_are_missing(bench: Bench) -> None:
+    seen: list[dict[str, str]] = []
+
+    def work(job: Any, payload: object) -> None:
+        pairs = [(str(number), {"number": 1}) for number in range(2 + 3 * len(seen))]
+        seen.append(job.dispatch_many("sample_once", pairs))
+        if len(seen) == 1:
+            raise ValueError("no luck")
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_again"))
+    bench.advance(100)
+    assert bench.run(row).status is Status.SUCCEEDED
+    first, second = seen
+    assert len(second) == 5
+    assert first.items() <= second.items()
+    assert len(moto_direct.rows("jobs")) == 6
+
+
+def test_an_invalid_child_keeps_all_of_its_chunk_from_being_dispatched(bench: Bench) -> None:
+    script.job = many(5, text=7)
+    row = bench.run(bench.dispatch("sample_once"))
+    assert row.error is not None
+    assert row.error["kind"] == "InvalidPayload"
+    assert len(moto_direct.rows("jobs")) == 1
+
+
+def test_a_key_too_long_is_refused_before_any_child_is_saved(bench: Bench) -> None:
+    script.job = lambda job, payload: job.dispatch_many(
+        "sample_once", [("a", {}), ("k" * 1019, {})]
+    )
+    row = bench.run(bench.dispatch("sample_once"))
+    assert row.error is not None
+    assert row.error["kind"] == "NameTooLong"
+    assert len(moto_direct.rows("jobs")) == 1
+
+
+def test_children_that_are_not_reached_in_time_are_dispatched_by_the_next_attempt(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "THREADS", 1)
+    began: list[int] = []
+
+    def work(job: Any, payload: object) -> Any:
+        if not began:
+            outage.begin("throttled", seconds=900, only="PutItem")
+        began.append(1)
+        return len(job.dispatch_many("sample_once", [(str(each), {}) for each in range(3)]))
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_again"), seconds=60)
+    assert not row.status.finished
+    assert len(moto_direct.rows("jobs")) == 1
+    outage.end()
+    bench.advance(1000)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert len(moto_direct.rows("jobs")) == 4
