@@ -42,7 +42,8 @@ class LineChecker:
         # By line: the starts that were paid for, by jobs that were admitted or claimed.
         self._payments: dict[str, list[_Start]] = {}
         self._starts: dict[str, list[_Start]] = {}  # by line: the starts of claimed jobs
-        self._paid: set[str] = set()  # jobs that have paid for a start and may still use it
+        # Jobs that have paid for a start and may still use it, and whether they got a slot with it.
+        self._paid: dict[str, bool] = {}
         # By line and waiting group (an organization): the groups admitted while it waited.
         self._admitted_past: dict[tuple[str, str], list[str]] = {}
         # By line: the last write that freed a slot, parked or admitted a job, and its invocation.
@@ -153,7 +154,7 @@ class LineChecker:
             self._broken(f"{job} is admitted, but not queued")
         self._check_entry(job, before, after)
         if status not in _MAY_HOLD_SLOT:
-            self._paid.discard(after["id"])
+            self._paid.pop(after["id"], None)
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
         invocation = self._world.stack[-1]
         self._note_move(before, after, invocation)
@@ -284,9 +285,12 @@ class LineChecker:
         look = self._look(line)
         if look is None:
             return
-        if job_id in self._paid:
+        # A job that paid when its queue had no slots pays again if the queue has slots by now: it
+        # takes its slot and its start together. The rate then allows one start less.
+        gets_slot = self._rows.get(job_id, {}).get("slot") is not None
+        if job_id in self._paid and (self._paid[job_id] or not gets_slot):
             self._broken(f"job {job_id} has paid twice for one start")
-        self._paid.add(job_id)
+        self._paid[job_id] = gets_slot
         self._world.figures["starts paid for"] += 1
         self._check_pace(line, look, self._payments, "were admitted")
 
