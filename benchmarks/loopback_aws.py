@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,11 +39,11 @@ class LoopbackAws:
 
 
 @contextmanager
-def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
-    """Run the server for the duration of the with statement."""
+def loopback_aws(recording: Sequence[Exchange], seconds: float = 0) -> Iterator[LoopbackAws]:
+    """Run the server for the duration of the with statement. Each response takes `seconds`."""
     our_end, server_end = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=[server_end, recording], daemon=True
+        target=_serve, args=[server_end, recording, seconds], daemon=True
     )
     process.start()
     try:
@@ -52,8 +53,9 @@ def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
         process.join()
 
 
-def _serve(pipe: Connection, recording: Sequence[Exchange]) -> None:
+def _serve(pipe: Connection, recording: Sequence[Exchange], seconds: float) -> None:
     with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.seconds = seconds
         server.learn(recording)
         pipe.send(server.server_port)
         server.count_for(pipe)
@@ -61,6 +63,8 @@ def _serve(pipe: Connection, recording: Sequence[Exchange]) -> None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64  # a bulk dispatch opens its connections at once
+    seconds: float = 0
 
     def learn(self, recording: Sequence[Exchange]) -> None:
         """Load the responses of a recording."""
@@ -106,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.answers.get(_key(operation, body))
         if answer and operation == "UpdateItem":
             answer = _with_claim_token(body, answer)
+        time.sleep(self.server.seconds)
         status = 501 if answer is None else 202 if operation == "Invoke" else 200
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
