@@ -1,7 +1,8 @@
 """Compare Job Runners with its peers and write docs/benchmarks.md: `python -m benchmarks`.
 
 Each figure is a ratio to something measured in the same run. The page lists the parts that could
-not run, with the reasons. The command fails if a bound is exceeded.
+not run, with the reasons. The command fails if a bound is exceeded, or
+if a part about Job Runners itself can't be measured.
 """
 
 import argparse
@@ -21,7 +22,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> int:
-    """Measure, write the page, and return the exit code: 1 if a bound is exceeded."""
+    """Measure, and write the page. Return 1 if a bound is exceeded or a part of ours has failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds of fresh processes")
     parser.add_argument("--units", type=int, default=60, help="dispatches per measurement")

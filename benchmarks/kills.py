@@ -136,11 +136,11 @@ def fastapi(live: LiveAws) -> Aftermath:
     notes = Notes(live.folder, "killed-fastapi")
     arguments = ("background_event", str(notes.path), str(_TAKES), "work")
     (event,) = live.call(FASTAPI.interpreter, "fastapi_program", *arguments)
-    functions = live.client("lambda")
+    lambda_client = live.client("lambda")
 
     def invoke() -> None:
         with suppress(Exception):  # the kill makes the call fail
-            functions.invoke(FunctionName="fastapi", Payload=event.encode())
+            lambda_client.invoke(FunctionName="fastapi", Payload=event.encode())
 
     caller = threading.Thread(target=invoke, daemon=True)
     caller.start()

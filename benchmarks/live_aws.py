@@ -174,13 +174,13 @@ class LiveAws:
         with zipfile.ZipFile(zipped, "w") as archive:
             start = f"import sys\nsys.path[:0] = {paths!r}\n{_ENTRY_POINTS[name]}"
             archive.writestr("start.py", start)
-        functions, variables = self.client("lambda"), self.peer_environment() | more
+        lambda_client, variables = self.client("lambda"), self.peer_environment() | more
         if durable:
-            functions.meta.events.register("before-call.lambda.CreateFunction", _enable_durable)
+            lambda_client.meta.events.register("before-call.lambda.CreateFunction", _enable_durable)
         # Lambda reserves the first three. PYTHONPATH isn't needed, because start.py sets the path.
         for unset in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "PYTHONPATH"):
             del variables[unset]
-        created = functions.create_function(
+        created = lambda_client.create_function(
             FunctionName=name,
             Runtime=f"python{this_python()}",
             Role=f"arn:aws:iam::{_ACCOUNT}:role/bench",

@@ -81,7 +81,8 @@ def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
 
 
 def overheads(recording: str) -> list[Overhead]:
-    """Return the overheads to measure. Only the one whose title says so writes log lines."""
+    """Return the overheads to measure. Only the one whose title mentions its log line writes log
+    lines."""
     calls = "put_item and invoke with bare boto3"
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
@@ -139,13 +140,13 @@ def measure(
         units = {repr(unit): unit for each in selected for unit in (each.unit, each.peer)}
         cpu = cpu_in_turns(units, rounds, size, aws.endpoint_url)
         bounded = [each for each in selected if instructions and each.at_most is not None]
-        counting = [unit for each in bounded for unit in (each.unit, each.peer)]
+        to_count = [unit for each in bounded for unit in (each.unit, each.peer)]
         # Units can run at the same time, because that doesn't change their number of instructions.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             found_instructions = threads.map(
-                lambda unit: unit.instructions(aws.endpoint_url), counting
+                lambda unit: unit.instructions(aws.endpoint_url), to_count
             )
-            counted = dict(zip(map(repr, counting), found_instructions, strict=True))
+            counted = dict(zip(map(repr, to_count), found_instructions, strict=True))
     found = [
         Measured(
             each,

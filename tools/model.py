@@ -15,7 +15,7 @@ from typing import Any
 
 from tools import tlc
 
-LEVELS = ("test", "model", "chaos")  # each includes the runs of the one before
+LEVELS = ("test", "model", "chaos")  # each level includes the runs of the level before it
 _PARALLEL = 2  # small runs at a time
 _TIMEOUTS = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
 
@@ -54,7 +54,7 @@ def main() -> int:
     results = []
     began = time.monotonic()
     for result in play(list(runs(options.level, options.only, alone=options.alone))):
-        print(told(result), flush=True)
+        print(describe(result), flush=True)
         results.append(result)
     print(summary(results, time.monotonic() - began))
     return 1 if any(result.complaint for result in results) or not results else 0
@@ -64,41 +64,40 @@ def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
     """Yield the runs of a level whose module or name contains `only`."""
     listed = tomllib.loads((tlc.MODEL / "runs.toml").read_text())
     levels = (level,) if alone else LEVELS[: LEVELS.index(level) + 1]
-    for module, of_module in listed.items():
-        for run in (*_bounds(module, of_module), *_twins(module, of_module)):
+    for module, settings in listed.items():
+        for run in (*_bounds(module, settings), *_twins(module, settings)):
             if run.level in levels and (only in run.module or only in run.name):
                 yield run
 
 
-def _bounds(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
-    """Yield the runs of the unchanged module. Each has its own bounds on the number of things."""
-    for bound in of_module["bounds"]:
-        config = _config(of_module, {"Broken": '"none"'} | bound["constants"], bound)
+def _bounds(module: str, settings: dict[str, Any]) -> Iterator[Run]:
+    """Yield the runs of the unchanged module. Each has its own `constants`, which
+    bound the model's size."""
+    for bound in settings["bounds"]:
+        config = _config(settings, {"Broken": '"none"'} | bound["constants"], bound)
         yield Run(module, bound["name"], bound["level"], config)
 
 
-def _twins(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
+def _twins(module: str, settings: dict[str, Any]) -> Iterator[Run]:
     """Yield the runs of the module without one of its safeguards."""
-    for twin in of_module["twins"]:
+    for twin in settings["twins"]:
         constants = {"Broken": f'"{twin["without"]}"'} | twin.get("constants", {})
-        config = _config(of_module, constants, twin)
+        config = _config(settings, constants, twin)
         level = twin.get("level", "test")
         yield Run(module, f"without {twin['without']}", level, config, twin["breaks"])
 
 
-def _config(
-    of_module: dict[str, Any], constants: dict[str, Any], run: dict[str, Any]
-) -> tlc.Config:
-    merged = of_module["constants"] | constants
+def _config(settings: dict[str, Any], constants: dict[str, Any], run: dict[str, Any]) -> tlc.Config:
+    merged = settings["constants"] | constants
     live = run.get("live", False)
     return tlc.Config(
         specification="Live" if live else "Spec",
         constants={name: str(value) for name, value in merged.items()},
-        invariants=of_module["invariants"],
-        properties=[*of_module["properties"], *(of_module["liveness"] if live else ())],
+        invariants=settings["invariants"],
+        properties=[*settings["properties"], *(settings["liveness"] if live else ())],
         # With symmetry or a view, TLC could miss violations of liveness.
-        symmetry=None if live else of_module.get("symmetry"),
-        view=None if live else of_module.get("view"),
+        symmetry=None if live else settings.get("symmetry"),
+        view=None if live else settings.get("view"),
     )
 
 
@@ -131,7 +130,7 @@ def _complaint(run: Run, found: tlc.Outcome) -> str | None:
     return f"{found.violated} is broken{wanted}:\n{found.counterexample}"
 
 
-def told(result: Result) -> str:
+def describe(result: Result) -> str:
     """Describe a run in one line, or in more if it failed."""
     run = result.run
     if result.complaint:
@@ -145,11 +144,11 @@ def summary(results: list[Result], seconds: float) -> str:
     """Summarize the results in a sentence."""
     twins = [result for result in results if result.run.expected]
     caught = sum(not result.complaint for result in twins)
-    bounds = [result for result in results if not result.run.expected]
-    held = sum(not result.complaint for result in bounds)
-    states = sum(result.states for result in bounds)
+    unchanged = [result for result in results if not result.run.expected]
+    held = sum(not result.complaint for result in unchanged)
+    states = sum(result.states for result in unchanged)
     return (
-        f"model: {held} of {len(bounds)} bounds hold ({states:,} states), "
+        f"model: {held} of {len(unchanged)} runs of unchanged modules hold ({states:,} states), "
         f"{caught} of {len(twins)} twins are caught, in {seconds:.0f} s"
     )
 

@@ -69,13 +69,13 @@ def _accept(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
 
 def record() -> list[dict[str, str]]:
     """Dispatch one job on moto, run it, and return the calls."""
-    later = MovableClock()
-    later.advance(_AHEAD)
-    with mock_aws(), later.standing():
+    movable_clock = MovableClock()
+    movable_clock.advance(_AHEAD)
+    with mock_aws(), movable_clock.in_use():
         create_tables()
-        calls, functions = _Calls(), clients.client("lambda")
-        functions.meta.events.register_first("before-send.lambda", _accept)
-        for client in (clients.client("dynamodb"), functions):
+        calls, lambda_client = _Calls(), clients.client("lambda")
+        lambda_client.meta.events.register_first("before-send.lambda", _accept)
+        for client in (clients.client("dynamodb"), lambda_client):
             calls.watch(client)
         get_job_runner().dispatch_job(JobData(job_type=JOB_TYPE, payload=PAYLOAD))
         context: Any = Context()

@@ -126,7 +126,7 @@ class Places:
         """Replace the paths of files in the tree by the paths of their sources."""
         return self._path.sub(lambda found: self.source(found[1]), text)
 
-    def package_named_in(self, text: str) -> str | None:
+    def entry_named_in(self, text: str) -> str | None:
         """Return the file and line of the table entry that an error text names, or None."""
         quoted = re.search(r"'([^']+)'", text)
         for name, folder in self._sources.items():
@@ -152,7 +152,7 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
         file, line = own[-1]
         where = f"{places.source(file)}:{line}"
     elif problem["own"]:
-        where = places.package_named_in(text)
+        where = places.entry_named_in(text)
     error = text if problem["own"] else f"{kind}: {text}" if text else kind
     message = f"{where}: {error}" if where else error
     advice = _advice(problem, places)

@@ -23,8 +23,8 @@ CODE_FOLDER = "code"  # the code that functions run
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 _TOOLS = ROOT / ".venv-aws" / "bin"
-# A shell script that runs a command, and ends its own process group as soon as this process has
-# ended in any way. This process holds the other end of the script's standard input.
+# A shell script that runs a command, and ends its own process group as soon as our Python process
+# has ended in any way. The Python process holds the other end of the script's standard input.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
 _STOP_SECONDS = 2  # seconds before ministack is killed; without KEEP=1 it has nothing to save
@@ -158,8 +158,8 @@ def start_group(
 ) -> subprocess.Popen[bytes]:
     """Start a program that leads a process group, which `stop_group` ends.
 
-    The program has its own session, so Ctrl-C in the terminal reaches only this process. This
-    process then stops the group. If this process is killed, the group ends too.
+    The program has its own session, so Ctrl-C in the terminal reaches only our Python process. Our
+    process then stops the group. If our process is killed, the group ends too.
     """
     return subprocess.Popen(
         ["sh", "-c", _LEASH, "sh", *command],
@@ -180,7 +180,7 @@ def stop_group(
     """End a process group that we started: first with SIGTERM, and then with SIGKILL if needed.
 
     After each signal, the group has 2 seconds to end. If its leader is our child (`process`), the
-    leader first has `seconds`.
+    leader first has `seconds` to end.
     """
     if process is not None and process.stdin is not None:
         process.stdin.close()

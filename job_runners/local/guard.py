@@ -5,8 +5,9 @@ such a page could run its code on this machine.
 
 The guard admits calls that are signed with this run's credentials. It admits an unsigned call only
 where API Gateway would: to open routes, and to routes that check tokens themselves. A browser must
-use one of the local AWS's own host names. This refuses other names that lead here (DNS rebinding).
-It also refuses a browser's request from a page of another origin, even if the request is signed.
+use one of the local AWS's own host names. So the guard refuses other names that lead to this
+machine (DNS rebinding). It also refuses a browser's request from a page of another origin, even if
+the request is signed.
 
 The guard is an ASGI application around ministack's, in the same process. So ministack has no open
 port.
@@ -75,7 +76,8 @@ class Guard:
             self._check_browser(scope, headers)
             if is_signed(headers.get("authorization", ""), _query(scope)):
                 expected = check_head(_request(scope, headers), self._secret_of)
-                body = await _read(receive, None if expected.is_named else _MAX_UNCHECKED)
+                limit = None if expected.is_signature_checked else _MAX_UNCHECKED
+                body = await _read(receive, limit)
                 if body is None:
                     return  # the caller is gone, and the body is incomplete
                 expected.check(body)
@@ -167,15 +169,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _without_cors(send: Send) -> Send:
-    """Drop the headers with which ministack lets every origin read its answers."""
+    """Return a `send` that drops the headers by which ministack lets every origin read answers."""
 
-    async def without(message: Message) -> None:
+    async def send_without_cors(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [each for each in message["headers"] if not _is_cors(each[0])]
             message = {**message, "headers": kept}
         await send(message)
 
-    return without
+    return send_without_cors
 
 
 def _is_cors(name: bytes) -> bool:

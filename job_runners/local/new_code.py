@@ -98,7 +98,7 @@ class Trees:
             if (self.deployed / name).exists():
                 self._copies[name, digest] = self.deployed / name
 
-    def lay(self, digests: Mapping[str, str]) -> Path:
+    def create(self, digests: Mapping[str, str]) -> Path:
         """Create a tree of the current packages. Raises BrokenCode if a package doesn't compile."""
         tree = self.folder / f"changed-{next(self._numbers)}"
         tree.mkdir()
@@ -151,7 +151,8 @@ def _with_place(packages: Packages, place: str | None, line: int | None, text: s
 
 
 class ImportChecker:
-    """Imports trees in a separate process, which stays ready for the next tree. Close it."""
+    """Imports trees in a separate process, which stays ready for the next tree. Close the
+    checker after use."""
 
     def __init__(
         self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None

@@ -69,11 +69,11 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
 class Body(NamedTuple):
     """The body that belongs to a checked head.
 
-    `is_named` says that the head has the hash of the body, or needs none. Then the signature was
-    already checked. Otherwise it can only be checked together with the body.
+    `is_signature_checked` is True if the head has the hash of the body, or needs none. Otherwise
+    the signature can be checked only together with the body.
     """
 
-    is_named: bool
+    is_signature_checked: bool
     check: Callable[[bytes], None]
     """Raise Refused unless this is the body that was signed."""
 

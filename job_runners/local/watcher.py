@@ -85,16 +85,16 @@ class Watcher:
         sources: Sources,
         trees: Trees,
         checker: ImportChecker,
-        digests: Collection[str],
+        zip_digests: Collection[str],
         say: Callable[[str], None],
     ) -> None:
-        """Prepare a watcher. `digests` are the hashes of the zips that the functions were deployed
-        with."""
+        """Prepare a watcher. `zip_digests` are the hashes of the zips from which the functions were
+        deployed."""
         self._home = home
         self._sources = sources
         self._trees = trees
         self._checker = checker
-        self._zips = digests
+        self._zip_digests = zip_digests
         self._say = say
         self._active = sources.digests
         self._broken = ""
@@ -109,7 +109,8 @@ class Watcher:
         handled: dict[str, tuple[int, int]] = {}
         while True:
             before, seen = seen, self._sources.stat()
-            # A file has changed, but none since the last check: the save has probably ended.
+            # A file has changed since the last reload, but not since the last check. So the save
+            # has probably ended.
             if seen == before and seen != handled:
                 try:
                     self.look()
@@ -142,7 +143,7 @@ class Watcher:
         began = time.monotonic()
         names = sorted(name for name in digests if digests[name] != self._active[name])
         try:
-            tree = self._trees.lay(digests)
+            tree = self._trees.create(digests)
             self._checker.check(tree)
         except BrokenCode as broken:
             if self._stop.is_set():
@@ -150,7 +151,7 @@ class Watcher:
             self._broken = str(broken)
             self._say(f"{broken}\n  The previous code stays active.")
             return
-        for digest in self._zips:
+        for digest in self._zip_digests:
             activate(self._home / CODE_FOLDER, digest, tree)
         self._active, self._broken = digests, ""
         self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
@@ -197,7 +198,7 @@ def watching(
     client = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     found = client.get_paginator("list_functions").paginate().search("Functions[]")
     ours = [each for each in found if each["Handler"].startswith("handlers.")]
-    digests = {base64.b64decode(each["CodeSha256"]).hex() for each in ours}
+    zip_digests = {base64.b64decode(each["CodeSha256"]).hex() for each in ours}
     variables = credentials(stack).variables | {"AWS_REGION": REGION}
     for each in ours:
         variables |= each["Environment"]["Variables"]
@@ -208,7 +209,7 @@ def watching(
     app = sources.app_folder
     requirements = Path(shown(app / "requirements.txt")) if app and app.is_dir() else None
     checker = ImportChecker(sources.packages, variables, requirements)
-    watcher = Watcher(home, sources, trees, checker, digests, say)
+    watcher = Watcher(home, sources, trees, checker, zip_digests, say)
     thread = threading.Thread(target=watcher.run, daemon=True)
     thread.start()
     try:

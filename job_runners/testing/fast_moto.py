@@ -126,8 +126,8 @@ def _transact(tables: Any, transact_items: list[Item]) -> None:
     writes = [next(iter(each.items())) for each in transact_items]
     keys = [_key(tables, how, call) for how, call in writes]
     targets = {(call["TableName"], str(key)) for (_, call), key in zip(writes, keys, strict=True)}
-    todo = [_plan_write(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
-    changes = [change for change in todo if change is not None]
+    planned = [_plan_write(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
+    changes = [change for change in planned if change is not None]
     if len(targets) < len(writes) or len(changes) < len(writes):
         _TRANSACT(tables, transact_items)
         return
@@ -136,7 +136,7 @@ def _transact(tables: Any, transact_items: list[Item]) -> None:
 
 
 def _plan_write(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
-    """Return a function that does a write; None if its condition fails, or moto must handle it."""
+    """Return a function that does a write, or None if the condition fails or moto must do it."""
     name = call["TableName"]
     given = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
     current = tables.get_item(name, key)
@@ -167,7 +167,7 @@ def _key(tables: Any, how: str, call: Item) -> Item:
 
 
 def _updated(current: Any, key: Item, update: str, names: Item, values: Item) -> Item | None:
-    """Return the item after an update; None if moto must handle the update."""
+    """Return the item after an update, or None if moto must handle the update."""
     clauses = _UPDATE_OF_WHOLE.fullmatch(update)
     if clauses is None:
         return None

@@ -25,12 +25,12 @@ _LEG = 900.0  # seconds that an invocation has
 
 
 class NeverEnds(AssertionError):
-    """Some jobs are still unfinished after the maximum number of messages has run."""
+    """Jobs or tasks are still unfinished after the maximum number of messages has run."""
 
     def __init__(self, rows: list[JobRequest]) -> None:
         jobs = "".join(f"\n  {row.job_type} {row.id}, {row.state}" for row in rows)
         super().__init__(
-            f"Jobs are not finished after {_PATIENCE} messages. Does one dispatch itself forever?"
+            f"{_PATIENCE} messages were not enough. Does a job or a task dispatch itself forever?"
             f"{jobs or ' All jobs are finished, so it must be a task.'}"
         )
 
@@ -49,9 +49,10 @@ class HeldMessages:
         heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
 
     def run_all(self, *, seconds: float = _LEG) -> None:
-        """Run everything to its end, and move the clock to the next due time. Raises NeverEnds.
+        """Run everything to its end. Raises NeverEnds.
 
-        Each invocation has `seconds`.
+        Whenever nothing is ready, move the clock to the next due time. Each invocation has
+        `seconds`.
         """
         for _ in range(_PATIENCE):
             if self._run_ready(seconds):
@@ -84,7 +85,7 @@ class HeldMessages:
         if not self._is_ready():
             return False
         *_, message = heapq.heappop(self._held)
-        with self._clock.sleeps_move_it():
+        with self._clock.moved_by_sleep():
             run(message, deadline=clock.now() + int(seconds * clock.SECOND), send=self.send)
         return True
 

@@ -58,6 +58,6 @@ def drain(*, seconds: float = 900) -> list[JobRequest]:
 
     The clock moves forward instead of waiting. Each invocation has `seconds`.
     """
-    with MovableClock().standing() as movable_clock:
+    with MovableClock().in_use() as movable_clock:
         HeldMessages(movable_clock).run_all(seconds=seconds)
     return every_row(JobRequest)

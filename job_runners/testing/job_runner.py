@@ -89,7 +89,7 @@ def inline_runner(
     """Yield a runner on an AWS in this process, with these additional settings."""
     messages = HeldMessages(movable_clock)
     added = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
-    with mocked_aws(added), movable_clock.standing(), quiet_log():
+    with mocked_aws(added), movable_clock.in_use(), quiet_log():
         held_runner.hold_in(messages)
         try:
             registry()  # raises errors in the tables of jobs before the test begins

@@ -1,4 +1,5 @@
-"""Answer calls from moto's tables and buckets without its HTTP layer, which takes most of the time.
+"""Answer calls to AWS directly from moto's tables and buckets. moto's HTTP layer, which takes most
+of the time, is skipped.
 
 Moto still evaluates conditions and updates. This module handles only the calls of the store's
 verbs.
@@ -26,7 +27,7 @@ KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
 _TABLES = KEYS.keys()  # tables of this project that only the verbs write
 
 Row = dict[str, Any]
-"""A JobRequest as it is stored: name to text, number or bytes."""
+"""An item as it is stored, such as a JobRequest. It maps names to text, numbers or bytes."""
 
 
 def create_table(
@@ -58,8 +59,8 @@ def create_bucket(name: str) -> None:
     _buckets().put_bucket_versioning(name, "Enabled")
 
 
-def knows(request: AWSRequest) -> bool:
-    """Return whether `answer` can answer a request: a call of a verb on its tables."""
+def can_answer(request: AWSRequest) -> bool:
+    """Return whether `answer` can answer a request. It can answer the verbs' calls on `_TABLES`."""
     name, call = _operation(request), json.loads(request.body)
     if name == "BatchGetItem":
         named = list(call["RequestItems"])
@@ -132,7 +133,7 @@ def row(table: str, key: dict[str, Any]) -> Row:
 
 
 def stored(table: str, key: dict[str, Any]) -> dict[str, Any]:
-    """Return an item in DynamoDB's own form; an empty one if it doesn't exist."""
+    """Return an item in DynamoDB's own form, or an empty one if it doesn't exist."""
     item = _tables().get_item(table, key)
     return _attributes(item) if item else {}
 
@@ -216,7 +217,7 @@ def _delete(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transact(call: dict[str, Any]) -> dict[str, Any]:
-    """Do all writes or none. A call repeated under its token changes nothing."""
+    """Do all writes or none. A repeated call, which has the same token, changes nothing."""
     if call["ClientRequestToken"] not in _transactions:
         _tables().transact_write_items(call["TransactItems"])
         _transactions.add(call["ClientRequestToken"])
@@ -254,7 +255,7 @@ _RANGE = re.compile(
 
 
 def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
-    """Return a function that tells whether the query selects an item, by its two keys."""
+    """Return a function that takes an item's two keys and returns whether the query selects it."""
     condition = _RANGE.fullmatch(call["KeyConditionExpression"])
     assert condition, call["KeyConditionExpression"]
     values = sorted(call["ExpressionAttributeValues"].items())

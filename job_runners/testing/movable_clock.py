@@ -12,7 +12,7 @@ from job_runners import clock
 class MovableClock:
     """A clock with the real time plus the time that a test has added.
 
-    In a `standing` block, `job_runners.clock.now()` returns its time.
+    In an `in_use` block, `job_runners.clock.now()` returns its time.
     """
 
     def __init__(self) -> None:
@@ -35,13 +35,13 @@ class MovableClock:
         self.moved += round(seconds * clock.SECOND)
 
     @contextmanager
-    def standing(self) -> Iterator["MovableClock"]:
+    def in_use(self) -> Iterator["MovableClock"]:
         """Use this clock in the block."""
         with patch.object(clock, "now", self.now):
             yield self
 
     @contextmanager
-    def sleeps_move_it(self) -> Iterator[None]:
+    def moved_by_sleep(self) -> Iterator[None]:
         """Make `time.sleep` move the clock forward and return at once in this block."""
         with patch.object(time, "sleep", self.advance):
             yield

@@ -198,7 +198,7 @@ def test_a_job_goes_on_in_its_next_leg_in_another_invocation(stack: Stack) -> No
 
 def test_what_has_to_wait_is_due_and_the_timer_invokes_the_api_function(stack: Stack) -> None:
     threads = set(threading.enumerate())
-    with MovableClock().standing() as time_:
+    with MovableClock().in_use() as time_:
         with patch("job_runners.store.verbs.claim") as claim:
             row = stack.job(delay=60)
         assert (row.status, claim.called) == (Status.SCHEDULED, False)
@@ -236,7 +236,7 @@ def test_a_job_that_was_cut_off_is_retried_in_the_api_function(stack: Stack) -> 
     def cut_off(*_: Any, **__: Any) -> None:
         raise RuntimeError("what comes after the claim never happens")
 
-    with MovableClock().standing() as time_:
+    with MovableClock().in_use() as time_:
         with patch("job_runners.engine.running.execution._begin", cut_off):
             row = stack.job(job_type="sample_again")
         assert row.status is Status.RUNNING

@@ -27,7 +27,7 @@ def test_the_model_holds_and_each_twin_is_caught(
 ) -> None:
     runs = [run for run in model.runs("test") if run.module == module]
     results = list(model.play(runs))
-    assert [model.told(result) for result in results if result.complaint] == []
+    assert [model.describe(result) for result in results if result.complaint] == []
     record_property(
         "figures", f"{module}: {model.summary(results, sum(r.seconds for r in results))}"
     )

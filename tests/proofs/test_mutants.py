@@ -146,13 +146,13 @@ def test_tests_that_noticed_the_like_come_first_and_then_the_quickest() -> None:
         "by_process::test": {"seconds": 5.0, "lines": {}},
         "elsewhere": {"seconds": 0.1, "lines": lines(7)},
     }
-    assert list(noticing.coming_by(change("f", 2))) == [
+    assert list(noticing.tests_for(change("f", 2))) == [
         *("quick", "by_process::test", "slow", "slower")
     ]
     noticing.remember(change("f", 1), "slow")
     noticing.remember(change("g", 3), "slower")
-    assert list(noticing.coming_by(change("f", 2)))[:3] == ["slow", "slower", "quick"]
-    assert list(noticing.coming_by(change("g", 2)))[:3] == ["slower", "slow", "quick"]
+    assert list(noticing.tests_for(change("f", 2)))[:3] == ["slow", "slower", "quick"]
+    assert list(noticing.tests_for(change("g", 2)))[:3] == ["slower", "slow", "quick"]
 
 
 def test_before_them_comes_the_one_that_noticed_the_very_same_the_last_time(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_before_them_comes_the_one_that_noticed_the_very_same_the_last_time(tmp_
         "slow": {"seconds": 9.0, "lines": lines},
     }
     noticing.remember(Mutation("store/a.py", "f", "another", "", (1, 1)), "quick")
-    assert list(noticing.coming_by(change)) == ["slow", "quick"]
+    assert list(noticing.tests_for(change)) == ["slow", "quick"]
 
 
 def test_then_come_tests_that_noticed_much_elsewhere_for_their_time() -> None:
@@ -184,7 +184,7 @@ def test_then_come_tests_that_noticed_much_elsewhere_for_their_time() -> None:
     }
     for _ in range(3):
         noticing.remember(change("store/b.py"), "known")
-    assert list(noticing.coming_by(change("store/a.py"))) == ["quicker", "known", "quick"]
+    assert list(noticing.tests_for(change("store/a.py"))) == ["quicker", "known", "quick"]
 
 
 def _generated(source: str, folder: Path) -> list[Mutation]:

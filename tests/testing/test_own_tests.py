@@ -142,7 +142,7 @@ def test_failures_say_what_happened(
             "E*No job is named 'remnid'. Did you mean 'remind'?",
             "E*A saved job has no field 'campain_id'. Did you mean 'campaign_id'?",
             "E*The payload of remind doesn't match its model: payload.names: Field required*",
-            "E*Jobs are not finished after 20 messages. Does one dispatch itself forever?",
+            "E*20 messages were not enough. Does a job or a task dispatch itself forever?",
             "E*  remind_for_ever *, queued (*",
             "E*The task 'note' failed permanently in attempt 2: LookupError: nobody to note",
         ]

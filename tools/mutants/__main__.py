@@ -181,7 +181,7 @@ def _record(file: str, tests: Collected) -> Recorded:
 
 def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
     """Return the work for a mutation: run the tests that execute its lines, then play histories."""
-    tests = noticing.coming_by(mutation)
+    tests = noticing.tests_for(mutation)
     limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
     seconds = _OVERHEAD_SECONDS + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories
     return Work(partial(_try, limits, histories), seconds, mutation)
@@ -192,14 +192,14 @@ def _try(limits: dict[str, float], histories: int, tests: Collected) -> dict[str
 
 
 def _report(
-    every: int, accepted: int, noticed: Counter[str], survivors: list[str], seconds: float
+    total: int, accepted: int, noticed: Counter[str], survivors: list[str], seconds: float
 ) -> None:
     by_histories = noticed["history"]
-    no_end = noticed["hung"] + noticed["died"]
-    by_tests = noticed.total() - by_histories - no_end
+    hung_or_died = noticed["hung"] + noticed["died"]
+    by_tests = noticed.total() - by_histories - hung_or_died
     print(
-        f"{every - accepted:,} mutations tried in {seconds / 60:.0f} min: {by_tests:,} noticed by "
-        f"a test, {by_histories:,} by a history alone, {no_end:,} hung or died; "
+        f"{total - accepted:,} mutations tried in {seconds / 60:.0f} min: {by_tests:,} noticed by "
+        f"a test, {by_histories:,} by a history alone, {hung_or_died:,} hung or died; "
         f"{len(survivors):,} survived; {accepted:,} more accepted"
     )
     for name, count in noticed.most_common():

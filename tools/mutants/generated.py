@@ -88,7 +88,7 @@ class _Generator:
     def _mutations_to_constant(
         self, function: str, tests: list[ast.expr], values: tuple[bool, ...] = (True, False)
     ) -> Iterator[Mutation]:
-        """Yield the condition as always true and as always false.
+        """Yield the mutations that make a condition always true or always false.
 
         A condition with several parts is skipped, because each part is mutated by itself.
         """

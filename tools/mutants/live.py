@@ -35,13 +35,13 @@ class LiveFunctions:
         Raises DoesNotApply if no such function exists, although its module is imported.
         """
         file = str(self._root / mutation.file)
-        replaced = False
+        has_replaced = False
         for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
             for function in self._found.get(_place(code), ()):
                 if function.__code__ != code and _can_replace(code, function):
                     function.__code__ = code
-                    replaced = True
-        if not replaced and any(
+                    has_replaced = True
+        if not has_replaced and any(
             getattr(module, "__file__", None) == file for module in [*sys.modules.values()]
         ):
             raise DoesNotApply(f"{mutation.name} changes no function that can be found")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class DoesNotApply(Exception):
-    """A list no longer fits the code. For example, a listed mutation's text must occur once."""
+    """A list no longer fits the code, for example because a listed text doesn't occur once."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def replaced(
     source = path.read_text()
     count = source.count(find)
     if count != 1:
-        raise DoesNotApply(f"{file} has {count} times, not once: {find!r}, for: {what}")
+        raise DoesNotApply(
+            f"{file} has this text {count} times instead of once: {find!r}, for: {what}"
+        )
     first = source[: source.index(find)].count("\n") + 1
     lines = (first, first + find.rstrip("\n").count("\n"))
     return Mutation(file, function, what, source.replace(find, replace), lines)

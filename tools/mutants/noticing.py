@@ -25,7 +25,7 @@ class Noticing:
         # number of mutations that a test noticed, by place and test
         self._noticed: Counter[tuple[str, str]] = Counter()
 
-    def coming_by(self, mutation: Mutation) -> dict[str, float]:
+    def tests_for(self, mutation: Mutation) -> dict[str, float]:
         """Return the tests that execute the changed lines, with their seconds, in order.
 
         The first is the one that noticed the mutation in the last run. Tests that noticed another

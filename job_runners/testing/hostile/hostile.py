@@ -86,18 +86,18 @@ class Hostile:
 
 
 class _Stage:
-    """A job, and the list or recorder of its effects."""
+    """A job, and the recorder or the test's own list of its effects."""
 
     def __init__(
         self,
         data: JobData,
         recorder: Effects,
-        listed: MutableSequence[Any] | None,
+        test_effects: MutableSequence[Any] | None,
         before_each: Callable[[], object] | None,
     ) -> None:
         self._data = data
         self._recorder = recorder
-        self._test_effects = listed
+        self._test_effects = test_effects
         self._before_each = before_each
 
     @contextmanager
@@ -115,7 +115,7 @@ class _Stage:
 
         Raises AssertionError if the job doesn't succeed undisturbed.
         """
-        self.play(NONE, pace=0)  # this one creates the clients; the next ones count their calls
+        self.play(NONE, pace=0)  # only creates the clients, whose calls the next plays count
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
@@ -134,11 +134,11 @@ class _Stage:
         if self._before_each is not None:
             self._before_each()
         world = ScriptedLambda(mishap, seconds=pace)
-        more = [service for service in clients.services() if service not in _OURS]
+        more_services = [each for each in clients.services() if each not in _OURS]
         accepted: list[str] = []
         with (
             world.running(),
-            ScriptedInjector(world, more).standing(),
+            ScriptedInjector(world, more_services).standing(),
             same_chances(),
             world.playing(self._recorder),
         ):

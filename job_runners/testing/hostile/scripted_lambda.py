@@ -27,7 +27,7 @@ from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.running_job import RunningJob
 
 _INVOCATION = 900  # seconds that an invocation has
-_LITTLE_TIME = 20  # seconds that are left, so few that a leg must end at its next checkpoint
+_LITTLE_TIME = 20  # seconds, so few that a leg with this time left ends at its next checkpoint
 # Only questions about the job's own worker count. Those about another function or worker don't.
 _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 
@@ -35,7 +35,7 @@ _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFEC
 class ScriptedLambda(SimulatedLambda):
     """The world of one play. `moments` are those that the job's workers reached.
 
-    `seconds` pass between two checkpoints. If they are more than 5, each checkpoint is written.
+    `seconds` pass between two checkpoints. With more than 5, each checkpoint is written.
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:

@@ -14,7 +14,7 @@ from job_runners.work import Queue, Rate
 # How long a process may use limits that it has read, if its clock is slow.
 _STALE = CACHED + 2 * SKEW
 # A sweep (see job_runners/engine/lines/sweeping.py) must be complete after the first timer run that
-# begins this long after the sweep's request. This holds by every clock.
+# begins this long after the sweep's request. That is long enough even if the clocks differ.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
 _NO_LIMITS: Row = {}
 
@@ -35,7 +35,7 @@ class ActiveLimits:
         # The limits that operators have set, each with the time of the change.
         self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]
         self._paused_or_resumed_at = 0
-        self._sweep = (0, 0)  # when the last sweep was requested, and by which write
+        self._sweep = (0, 0)  # the time of the last sweep's request, and the number of its write
         self.is_paused = False
 
     def wrote(self, pk: str, sk: str, before: Row, after: Row) -> None:
@@ -48,13 +48,16 @@ class ActiveLimits:
             self._changed.append((now, after))
             is_new = after.get("sweep_asked_at") != before.get("sweep_asked_at")
             if is_new and after.get("sweep_from") == "":
-                self._sweep = now, self._world.landed
+                self._sweep = now, self._world.writes_landed
 
     def believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
-        """Yield the limits that an invocation may use if it last read them between these times."""
+        """Yield the limits that an invocation may use if it looks them up between these times.
+
+        It may find them in a cache that is up to `_STALE` old.
+        """
         declared = invocation.queues.get(LIMITED)
-        for at, (began, changed) in enumerate(self._changed):
-            ended = self._changed[at + 1][0] if at + 1 < len(self._changed) else None
+        for index, (began, changed) in enumerate(self._changed):
+            ended = self._changed[index + 1][0] if index + 1 < len(self._changed) else None
             if began <= until and (ended is None or ended >= since - _STALE):
                 yield _merged(declared, changed)
 
@@ -68,7 +71,7 @@ class ActiveLimits:
             return None
         return believed.pop()
 
-    def swept_since(self, timer_run: Invocation) -> int | None:
+    def sweep_required_of(self, timer_run: Invocation) -> int | None:
         """Return the number of the write that requested a sweep, if this timer run must complete
         it.
 
@@ -77,8 +80,8 @@ class ActiveLimits:
         """
         asked_at, number = self._sweep
         changed_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)
-        is_late = number and timer_run.started >= asked_at + SWEPT_AFTER
-        return number if is_late and changed_at <= asked_at else None
+        must_be_complete = number and timer_run.started >= asked_at + SWEPT_AFTER
+        return number if must_be_complete and changed_at <= asked_at else None
 
 
 def _merged(declared: Queue | None, changed: Row) -> Believed:

@@ -46,7 +46,7 @@ class FaultInjector:
         self._unanswered: set[int] = set()
         # By machine and quota: the retries that are left.
         self._quotas: dict[tuple[object, int], int] = {}
-        # By shard: the time, upper bound and result of a query of the due index.
+        # By shard: the time, upper bound and result of the last query of the due index.
         self._index: dict[str, tuple[int, int, Any]] = {}
 
     @contextmanager
@@ -80,9 +80,9 @@ class FaultInjector:
         return None if request is self._last_intercepted else answered_by_moto(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-        """Keep a retry quota for each machine, as botocore does for each process.
+        """Wrap a method of botocore's retry quota, so that each machine has its own quota.
 
-        Each history starts with full quotas.
+        botocore keeps a quota for each process. Each history starts with full quotas.
         """
 
         def of_machine(quota: Any, amount: int) -> Any:
@@ -134,12 +134,12 @@ class FaultInjector:
         world = self._world
         if (fault := self._refusal_by_fault(event_name, request)) is not None:
             return fault
-        # Most calls succeed, because otherwise no job would progress. Workers get most of the
-        # faults. For example, a worker freezes, is overtaken, and finds the row that its killed
-        # successor left.
-        working = bool(world.stack) and world.stack[-1].name == "worker"
-        kindness = (7 if len(world.stack) == 1 else 3) if working else 21
-        match world.chance("before a call", kindness + 3) - kindness:
+        # Most choices are harmless, because otherwise no job would progress. Workers get most of
+        # the faults, above all a worker that runs while another is frozen. The frozen one may then
+        # find the row that its killed successor left.
+        is_worker = bool(world.stack) and world.stack[-1].name == "worker"
+        harmless = (7 if len(world.stack) == 1 else 3) if is_worker else 21
+        match world.chance("before a call", harmless + 3) - harmless:
             case 0:
                 world.kill("before a call")
             case 1 if len(world.stack) < 3:
@@ -150,7 +150,7 @@ class FaultInjector:
         return None
 
     def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return the refusal by which one of the world's faults ends a call, or None.
+        """Return the response with which one of the world's faults refuses a call, or None.
 
         May raise botocore's error instead.
         """
@@ -161,7 +161,7 @@ class FaultInjector:
         if world.stack and world.fault(Fault.STORM, "a storm at a call", 60):
             world.figures["storms"] += 1
             world.storms.begin(world.chance, service)
-        status = world.storms.meet(service)
+        status = world.storms.refusal_status(service)
         if status is not None:
             world.figures["met a storm"] += 1
             return _refusal(event_name, status)
@@ -204,7 +204,7 @@ class FaultInjector:
         operation = event_name.split(".")[2]
         if operation == "Query" and (result := self._lagging_result(request)) is not None:
             return _answer(200, result)
-        if not moto_direct.knows(request):
+        if not moto_direct.can_answer(request):
             return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
         if status == 200:
@@ -227,7 +227,7 @@ class FaultInjector:
         return has_landed
 
     def _lagging_result(self, request: Any) -> Any:
-        """Return the result of a query of the due index, perhaps a recent earlier one.
+        """Return the result of a query of the due index, perhaps that of a recent earlier query.
 
         Return None for other queries, and if the index doesn't lag in this world.
         """
@@ -238,16 +238,16 @@ class FaultInjector:
             k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()
         }
         shard, until = by_kind["S"], int(by_kind["N"])
-        then, until_then, found = self._index.get(shard, (0, 0, None))
-        recent = world.time - then <= _LAG and until_then <= until
-        if found is not None and recent and world.fault(Fault.INDEX_LAG, "the index lags", 4):
+        earlier, earlier_until, found = self._index.get(shard, (0, 0, None))
+        fits = world.time - earlier <= _LAG and earlier_until <= until
+        if found is not None and fits and world.fault(Fault.INDEX_LAG, "the index lags", 4):
             return found
         _, found = moto_direct.answer(request)
         self._index[shard] = (world.time, until, found)
         return found
 
     def _note_landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
-        self._world.landed += 1
+        self._world.writes_landed += 1
         self._world.on_landed(operation, call)
         if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
             self._note_write(self._world.stack[-1], plain(body["Attributes"]))

@@ -40,7 +40,7 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """What is known about each job from the writes to its row, its messages and its function."""
+    """The history of each job, as its function, its messages and the writes to its row show it."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
@@ -125,12 +125,13 @@ class InvariantChecker:
         """
         if self._lines:
             self._lines.ended(invocation)
-        left = invocation.deadline - self._world.time
-        # If a call got no answer after this time, the worker gave up. A later call, such as one
-        # about a line, may have been answered.
+        time_left = invocation.deadline - self._world.time
+        # If a call was refused or not answered after this time, the worker gave up. A later call,
+        # such as one about a line, may have been answered.
         gave_up_at = invocation.deadline - _GIVES_UP_RETURN
-        invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
-        had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
+        gave_up = invocation.refused_at >= gave_up_at
+        invocation.no_chance = time_left <= _GIVES_UP_RETURN and gave_up
+        had_chance = invocation.is_answered or time_left > _GIVES_UP_OUTCOME
         for job_id, returned_in in [*self._returned.items()]:
             if returned_in is not invocation:
                 continue
@@ -143,8 +144,8 @@ class InvariantChecker:
 
     def _is_gone(self, invocation: Invocation) -> bool:
         """Return whether an invocation was killed, or frozen until its time was over."""
-        late = invocation.ended is None and self._world.time >= invocation.deadline
-        return invocation.dead or invocation.zombie or late
+        is_late = invocation.ended is None and self._world.time >= invocation.deadline
+        return invocation.dead or invocation.zombie or is_late
 
     # --- read from the table ----------------------------------------------------------------------
 
@@ -159,7 +160,7 @@ class InvariantChecker:
                 self._check_failed(invocation, after)
 
     def _note_landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed. Updates of jobs' rows are passed to `saw` as well."""
+        """Note a call that has landed. The world passes updates of jobs' rows to `saw` as well."""
         if self._lines:
             self._lines.landed(operation, call)
         if self.schedules:
@@ -263,8 +264,8 @@ class InvariantChecker:
     ) -> None:
         """Check that an outcome is final, unless an operator retries the job."""
         change = (before["status"], after["status"])
-        may_be = (("failed", "queued"), ("cancelled", "queued"))
-        if invocation.name != "api" or change not in may_be:
+        permitted = (("failed", "queued"), ("cancelled", "queued"))
+        if invocation.name != "api" or change not in permitted:
             self.broken(f"{job}: {change} after its outcome")
         self._forget_last_run(after["id"])
 
@@ -282,8 +283,8 @@ class InvariantChecker:
             self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
-        """Check that a job without a retry policy failed for a valid reason. It isn't tried
-        again."""
+        """Check that a job without a retry policy, which isn't tried again, failed for a valid
+        reason."""
         error = json.loads(row["error"])
         claimers = self._claimers.get(row["id"], [])
         if row["id"] in self._excused or error["kind"] in _ENGINE_ERRORS:
@@ -292,7 +293,7 @@ class InvariantChecker:
             return
         waited_until = invocation.deadline - _GIVES_UP_WAITING
         if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
-            return  # a service didn't answer, and the job waited for it until its time was over
+            return  # a service didn't answer, and the job waited until its own time was over
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
         if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
@@ -340,16 +341,22 @@ class InvariantChecker:
         self.settled += 1
         if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
             self.broken(f"{job}: its worker ended well and left it running")
-        alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
-        if invocation.name == "timer" and alive:
+        is_alive = (
+            claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
+        )
+        if invocation.name == "timer" and is_alive:
             self.broken(f"{job}: rescued from a worker that is alive")
-        if invocation.name == "failures" and alive and not self._has_record_of_killed(invocation):
+        if (
+            invocation.name == "failures"
+            and is_alive
+            and not self._has_record_of_killed(invocation)
+        ):
             self.broken(f"{job}: settled by a failure record while its worker is alive")
 
     def _has_record_of_killed(self, invocation: Invocation) -> bool:
-        """Return whether an invocation handles the failure record of one that was killed.
+        """Return whether an invocation handles the failure record of a killed invocation.
 
-        The record may also be that of a duplicate that was killed before its claim. The two can't
-        be distinguished.
+        The killed invocation may also be a duplicate that had no claim yet. The engine can't
+        distinguish the two.
         """
         return invocation.cause is not None and invocation.cause.dead

@@ -46,13 +46,13 @@ class Invocation:
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token of its claim
     ended: str | None = None  # how it ended, once it has
-    is_answered: bool = True  # whether its last call was answered
-    refused_at: int = 0  # the last time at which one of its calls got no answer
+    is_answered: bool = True  # whether its last call was answered, and not refused by a fault
+    refused_at: int = 0  # the last time at which a call was refused by a fault or not answered
     no_chance: bool = False  # whether AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
     version: Version = Version.TODAY  # the version of its code
     cause: "Invocation | None" = None  # the invocation whose failure record it received
-    number: int = 0  # the number of writes that had landed when it began
+    writes_before: int = 0  # the number of writes that had landed when it began
     called_at: int = 0  # when its code made its current or last call
     queues: Mapping[str, Queue] = field(default_factory=dict)  # the queues that its code declares
     looks: dict[str, Look] = field(default_factory=dict)  # its last reads, by line

@@ -46,7 +46,8 @@ class LineChecker:
         self._paid: dict[str, bool] = {}
         # By line and waiting group (an organization): the groups admitted while it waited.
         self._admitted_past: dict[tuple[str, str], list[str]] = {}
-        # By line: the last write that freed a slot, parked or admitted a job, and its invocation.
+        # By line: the number and the invocation of the last write that freed a slot, or parked or
+        # admitted a job.
         self._moved: dict[str, tuple[int, Invocation]] = {}
         # By line: the timer run that processed a job waiting there.
         self._seen_by_timer: dict[str, Invocation] = {}
@@ -57,7 +58,7 @@ class LineChecker:
     # --- reported by the world --------------------------------------------------------------------
 
     def looked(self, call: Row) -> None:
-        """Note the entries of a line if this call is the first of a read of the line."""
+        """Note the entries of a line if this query begins a read of the line."""
         pk, sk = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
         line = str(pk.get("S"))
         is_first = line.startswith("line#") and sk == {"S": "rate"}
@@ -82,7 +83,7 @@ class LineChecker:
         )
         for key, before in before_items.items():
             if key[0].startswith("line#"):
-                self._last_write[key[0]] = self._world.landed
+                self._last_write[key[0]] = self._world.writes_landed
                 self._check_item(key, before, rows)
         for job_id, before in before_rows.items():
             self._check_row(before, self._rows[job_id])
@@ -101,16 +102,18 @@ class LineChecker:
         if not undisturbed or invocation.zombie or self._world.stack:
             return
         for line, (number, moved_by) in self._moved.items():
-            since_it_began = number > invocation.number
+            is_newer = number > invocation.writes_before
             if invocation.name == "failures" and invocation.cause is not None:
-                is_responsible = self._line_of_message(invocation) == line and not since_it_began
+                is_responsible = self._line_of_message(invocation) == line and not is_newer
             else:
-                is_responsible = self._seen_by_timer.get(line) is invocation and not since_it_began
+                is_responsible = self._seen_by_timer.get(line) is invocation and not is_newer
             if (moved_by is invocation or is_responsible) and self._has_known_capacity(
                 line, invocation
             ):
                 first = self._entries(line)[0]
-                self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
+                self._broken(
+                    f"{invocation.name} left {first} waiting in {line}, which has capacity"
+                )
         if invocation.name == "timer":
             self._check_swept(invocation)
 
@@ -121,14 +124,14 @@ class LineChecker:
         It checks only capacity that was there when the sweep was requested. The promise holds even
         if the process that began the sweep was killed.
         """
-        request_number = self._limits.swept_since(invocation)
+        request_number = self._limits.sweep_required_of(invocation)
         if request_number is None:
             return
         for line in {line for line, sk in self._items if sk.startswith("wait#")}:
             is_unchanged = self._last_write[line] < request_number
             if is_unchanged and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
-                self._broken(f"the sweep has left {first} waiting in {line} with capacity")
+                self._broken(f"the sweep left {first} waiting in {line}, which has capacity")
 
     def check_ended(self) -> None:
         """Check at the end that no slot is held and no job waits."""
@@ -169,7 +172,7 @@ class LineChecker:
         if is_claimed and (before.get("starts_under_rate") or after.get("starts_under_rate")):
             self._check_start_time(after)
         if is_admitted:
-            self._moved[before["held_by"]] = (self._world.landed, invocation)
+            self._moved[before["held_by"]] = (self._world.writes_landed, invocation)
             self._check_turn(job, before, after)
 
     def _note_move(self, before: Row, after: Row, invocation: Invocation) -> None:
@@ -179,13 +182,16 @@ class LineChecker:
         parks = in_line and after["wait_key"] != before.get("wait_key")
         frees = before.get("slot") is not None and after["status"] not in _MAY_HOLD_SLOT
         if parks or frees:
-            self._moved[line] = (self._world.landed, invocation)
+            self._moved[line] = (self._world.writes_landed, invocation)
         elif in_line and invocation.name == "timer":
             self._seen_by_timer[line] = invocation
 
-    def _check_slot(self, job: str, named: Row, after: Row) -> None:
-        """Check that the row names the slot if and only if the slot names the job."""
-        line, number = _line_of(after), named["slot"]
+    def _check_slot(self, job: str, naming: Row, after: Row) -> None:
+        """Check that the row names a slot if and only if the slot names the job.
+
+        `naming` is the row with the slot to check.
+        """
+        line, number = _line_of(after), naming["slot"]
         holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
         if after.get("slot") == number and holder != after["id"]:
             self._broken(f"{job} names slot {number} of {line}, which {holder} has")
@@ -193,18 +199,18 @@ class LineChecker:
             self._broken(f"{job} does not name slot {number} of {line}, which it has: it leaked")
 
     def _check_entry(self, job: str, before: Row, after: Row) -> None:
-        waited, waits = (
+        old_entry, entry = (
             (str(row["held_by"]), str(row["wait_key"])) if row.get("wait_key") else None
             for row in (before, after)
         )
-        if waits and (after["status"] != "waiting" or not self._items.get(waits)):
+        if entry and (after["status"] != "waiting" or not self._items.get(entry)):
             self._broken(
                 f"{job} names a waiting entry that doesn't exist, or does not wait: stranded"
             )
-        if str(after.get("held_by")).startswith("line#") and not waits:
+        if str(after.get("held_by")).startswith("line#") and not entry:
             self._broken(f"{job} waits in {after['held_by']} without an entry: stranded")
-        if waited and waited != waits and self._items.get(waited):
-            self._broken(f"{job} no longer waits in {waited[0]}, but its entry is there")
+        if old_entry and old_entry != entry and self._items.get(old_entry):
+            self._broken(f"{job} no longer waits in {old_entry[0]}, but its entry is there")
 
     def _check_start(self, job: str, before: Row, after: Row) -> None:
         """Check that a job that starts, or is admitted, has the slot and the paid start that it
@@ -213,8 +219,8 @@ class LineChecker:
         if before.get("slot") is not None and after.get("slot") != before["slot"]:
             self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
         look = invocation.looks.get(_line_of(after))
-        is_new = after.get("slot") is not None and before.get("slot") is None
-        if after["status"] == "running" and is_new and look and look.entries:
+        takes_slot = after.get("slot") is not None and before.get("slot") is None
+        if after["status"] == "running" and takes_slot and look and look.entries:
             self._broken(f"{job}: started before jobs that were waiting when it looked")
         believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
@@ -230,13 +236,14 @@ class LineChecker:
     def _check_turn(self, job: str, before: Row, after: Row) -> None:
         """Check that the right job was admitted.
 
-        It is the job that has waited longest, or in a fair queue a job of the next organization.
+        That is the job that has waited longest. In a fair queue, it is a job of the organization
+        that comes next.
         """
         line, group = before["held_by"], _group(before["wait_key"])
         look = self._world.stack[-1].looks.get(line)
-        saw = look.entries if look else []
-        if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
-            self._broken(f"{job}: admitted before {saw[0]}, which has waited longer")
+        entries = look.entries if look else []
+        if entries and not any(map(_group, entries)) and before["wait_key"] != entries[0]:
+            self._broken(f"{job}: admitted before {entries[0]}, which has waited longer")
         uses_limits = after.get("slot") is not None or after["id"] in self._paid
         self._admitted_past.pop((line, group), None)
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
@@ -254,8 +261,8 @@ class LineChecker:
         holder = after.get("holder")
         if holder is not None:
             row = self._rows.get(holder, {})
-            its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
-            if not its_own or row["status"] not in _MAY_HOLD_SLOT:
+            is_its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
+            if not is_its_own or row["status"] not in _MAY_HOLD_SLOT:
                 self._broken(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
             if before.get("holder") not in (None, holder):
                 self._broken(f"{sk} of {line} went from {before['holder']} to {holder}")
@@ -278,7 +285,7 @@ class LineChecker:
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
         believed = [*self._believed_since(look)]
         if all(each.slots is not None and each.slots < held for each in believed):
-            self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
+            self._broken(f"{held} jobs hold slots of {line}, which has only {believed[0].slots}")
 
     def _check_payment(self, line: str, job_id: str) -> None:
         """Check that a start is paid for once, and no sooner than the rate allows."""
@@ -316,9 +323,9 @@ class LineChecker:
             if rate is None or start.rate != rate:
                 break
             soonest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
-            passed = starts[-1].written - start.began
-            if passed < soonest:
-                self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
+            elapsed = starts[-1].written - start.began
+            if elapsed < soonest:
+                self._broken(f"{number + 1} {what} in {line} within {elapsed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
         """Yield the limits on which a decision after this read may be based."""
@@ -337,24 +344,25 @@ class LineChecker:
     def _has_known_capacity(self, line: str, invocation: Invocation) -> bool:
         """Return whether a job waits in a line although every process must know of free capacity.
 
-        If the invocation has sent a message about the line, return False. The job may wait for it.
+        If the invocation has sent a message about the line, return False, because the job may wait
+        for that message.
         """
         limits = self._limits.known_to(invocation)
         has_sent_message = line.removeprefix("line#") in invocation.sent
         if limits is None or self._limits.is_paused or has_sent_message or not self._entries(line):
             return False
         if limits.rate is not None:
-            paid = self._items.get((line, "rate"), {}).get("tat", 0)
-            started = self._items.get((line, "rate"), {}).get("started_tat", 0)
-            used = max(paid, started - ADMISSION_LEAD * 1000)
-            opens_at = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
+            paid_until = self._items.get((line, "rate"), {}).get("tat", 0)
+            started_until = self._items.get((line, "rate"), {}).get("started_tat", 0)
+            used_until = max(paid_until, started_until - ADMISSION_LEAD * 1000)
+            opens_at = (used_until - (limits.rate.burst - 1) * limits.rate.interval) // 1000
             if opens_at > invocation.started - 2 * SKEW:
                 return False
-        held = {
+        held_slots = {
             int(sk[-3:]) for sk in self._keys(line, "slot#") if "holder" in self._items[line, sk]
         }
-        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
-        return limits.slots is None or lowest + sum(n > lowest for n in held) <= limits.slots
+        free = next(n for n in range(1, len(held_slots) + 2) if n not in held_slots)
+        return limits.slots is None or free + sum(n > free for n in held_slots) <= limits.slots
 
     def _line_of_message(self, invocation: Invocation) -> str:
         row = self._rows.get(invocation.message.get("id", ""), {})
@@ -380,7 +388,7 @@ def _line_of(row: Row) -> str:
 
 
 def _item(table: str, key: dict[str, str]) -> Row:
-    """Return the current item, or an empty one if it is gone."""
+    """Return the current item, or an empty one if it no longer exists."""
     return moto_direct.plain(
         moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
     )

@@ -155,7 +155,7 @@ class Operators:
 
 
 class Pauses:
-    """The pauses in the table, each with the time since which it has been there."""
+    """The pauses in the table, each with the time at which it began."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world

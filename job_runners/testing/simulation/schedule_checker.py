@@ -61,8 +61,8 @@ class ScheduleChecker:
                 yield item
 
     def check_up_to_date(self) -> None:
-        """Check that no due occurrence is left. Call it after the faults have ended and the timer
-        ran."""
+        """Check that no due occurrence is left. Call this method after the faults have ended and
+        the timer has run."""
         for item in self.active():
             due_at = item.get("due_at")
             if due_at is None or due_at < self._world.time - clock.MINUTE:
@@ -86,32 +86,34 @@ class ScheduleChecker:
         if at <= before.get("last_at", 0):
             self._broken(f"{name} has gone back to the occurrence of {clock.iso(at)}")
         last = self._rows.get(before.get("last_job_id", ""), {})
-        runs_on = last.get("status", "failed") not in _FINISHED and not self._runs.get(last["id"])
-        if runs_on and before["overlap"] != "allow":
+        still_runs = last.get("status", "failed") not in _FINISHED and not self._runs.get(
+            last["id"]
+        )
+        if still_runs and before["overlap"] != "allow":
             self._broken(f"{name} has started an occurrence while the previous one runs")
 
     def _check_move(self, before: Row, after: Row) -> None:
         """Check that the timer counts every occurrence that it passes over, and that it skips one
         only for a valid reason."""
-        passed = [*_occurrences(before, after.get("next_at"))]
-        if len(passed) > _MAX_COUNTED:
+        passed_over = [*_occurrences(before, after.get("next_at"))]
+        if len(passed_over) > _MAX_COUNTED:
             return
         counts = [after.get(each, 0) - before.get(each, 0) for each in _COUNTS]
-        if sum(counts) != len(passed):
+        if sum(counts) != len(passed_over):
             self._broken(
-                f"{_name(after)} has passed over {len(passed)} occurrences, but counted "
+                f"{_name(after)} has passed over {len(passed_over)} occurrences, but counted "
                 f"{sum(counts)}: some are lost"
             )
         if counts[1]:
-            self._check_skipped(before, after, passed, counts[1])
+            self._check_skipped(before, after, passed_over, counts[1])
 
-    def _check_skipped(self, before: Row, after: Row, passed: list[int], skipped: int) -> None:
+    def _check_skipped(self, before: Row, after: Row, passed_over: list[int], skipped: int) -> None:
         name, why = _name(after), after["last_skipped_why"]
         now = self._world.time
-        if why == MISSED and skipped == len(passed):
-            has_come = after.get("next_at", now + clock.DAY) <= now + SKEW
-            hardly_late = now - passed[-1] < ON_TIME - 2 * SKEW
-            if not has_come and (before["most_missed"] > 0 or hardly_late):
+        if why == MISSED and skipped == len(passed_over):
+            is_next_due = after.get("next_at", now + clock.DAY) <= now + SKEW
+            is_hardly_late = now - passed_over[-1] < ON_TIME - 2 * SKEW
+            if not is_next_due and (before["most_missed"] > 0 or is_hardly_late):
                 self._broken(f"{name} makes up for none of the missed occurrences")
         if why == STILL_RUNS:
             last = self._rows.get(before.get("last_job_id", ""), {})
@@ -126,9 +128,9 @@ class ScheduleChecker:
         # An edit that freezes between its read and its write decides before the freeze.
         has_new_since = after["since"] != before["since"]
         decided_at = after["since"] if has_new_since else self._world.now()
-        has_come = before.get("next_at", decided_at + 1) <= decided_at
-        stays = "paused_at" not in (before | after)
-        if has_come and stays and after.get("next_at") != before["next_at"]:
+        was_due = before.get("next_at", decided_at + 1) <= decided_at
+        is_active = "paused_at" not in (before | after)
+        if was_due and is_active and after.get("next_at") != before["next_at"]:
             self._broken(f"an edit of {_name(after)} has lost an occurrence that was due")
         if after.get("last_at", 0) < before.get("last_at", 0):
             self._broken(f"{_name(after)} has moved back to earlier occurrences")

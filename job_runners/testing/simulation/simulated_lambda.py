@@ -41,12 +41,12 @@ from job_runners.testing.simulation.storms import Storms
 from job_runners.work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
-"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1. The harmless
-choice is 0."""
+"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1. 0 is the
+harmless choice."""
 
 # How far the clocks of two machines may differ, in milliseconds. The lease allows for this.
 SKEW = 20 * clock.SECOND
-# The possible failure records of an event whose function did not run: condition, count, error type.
+# Possible failure records of an event whose function did not run: condition, count, error type.
 NOT_RUN: list[tuple[str, int, str | None]] = [
     ("EventAgeExceeded", 0, None),
     ("RetriesExhausted", 1, "Runtime.ImportModuleError"),
@@ -86,7 +86,7 @@ class SimulatedLambda:
         self._deploys = Deploys(self.fault, self.chance, self.figures)
         self.queues = DeclaredQueues(lambda: self.time, self.chance)
         self.on_query: Callable[[Row], None] = lambda call: None
-        self.landed = 0  # number of writes that have landed
+        self.writes_landed = 0  # number of writes that have landed
         # caches of pauses and limits, by machine
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}
         self._has_batch_failures = False
@@ -120,7 +120,7 @@ class SimulatedLambda:
         self.check_alive("working")
 
     def step(self) -> None:
-        """Let one thing happen: an event arrives, the timer runs, people act, or time passes."""
+        """Let one thing happen: an event arrives, the timer runs, operators act, or time passes."""
         if self.fault(Fault.STORM, "a storm", 12):
             self.figures["storms"] += 1
             self.storms.begin(self.chance)
@@ -158,11 +158,11 @@ class SimulatedLambda:
         It stops after 200 rounds, because then the jobs will never finish. `unfinished` returns
         the due times of unfinished rows. `first` runs after the faults have stopped.
         """
-        drought = 40 * self.chance("no worker for", 8) // 7
+        minutes_without_worker = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
         self.storms.end_all()
         first()
-        for _ in range(drought):  # minutes in which no worker starts, so that a backlog builds up
+        for _ in range(minutes_without_worker):  # so that a backlog builds up
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
         for _ in range(200):
@@ -186,7 +186,7 @@ class SimulatedLambda:
     def run_function(
         self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float
     ) -> None:
-        """Run our code as an invocation whose failure leaves no record."""
+        """Run our code as an invocation that leaves no record if it fails."""
         self._invoke(name, body, handler, timeout)
 
     # --- invocations ------------------------------------------------------------------------------
@@ -205,17 +205,17 @@ class SimulatedLambda:
             return
         self.on_delivery(event.message)
         timeout = self._worker_timeout
-        ended = self._invoke(
+        failure = self._invoke(
             "worker", event.body, job_runners.handlers.worker.handler, timeout, event
         )
-        if ended is None:
+        if failure is None:
             return
-        killed = ended == "killed" and Fault.NOT_LOADED in self.faults
-        kind = KILLED[self.chance("killed by", len(KILLED))] if killed else ended.partition(":")[0]
-        ran = kind != EntryNotLoaded.__name__
-        self._give_up(
-            event, "RetriesExhausted", 1, kind, ended, self._last_invocation if ran else None
-        )
+        was_killed = failure == "killed" and Fault.NOT_LOADED in self.faults
+        kind = failure.partition(":")[0]
+        if was_killed:
+            kind = KILLED[self.chance("killed by", len(KILLED))]
+        cause = None if kind == EntryNotLoaded.__name__ else self._last_invocation
+        self._give_up(event, "RetriesExhausted", 1, kind, failure, cause)
 
     def _give_up(
         self,
@@ -257,8 +257,8 @@ class SimulatedLambda:
     def _deliver_from_queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
         """Deliver a queue's message. If the function fails, deliver it again later."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
-        ended = self._invoke(event.function, records, handler, 60, event)
-        if ended is not None or self._has_batch_failures:
+        failure = self._invoke(event.function, records, handler, 60, event)
+        if failure is not None or self._has_batch_failures:
             self._add(event.function, event.body, 60, cause=event.cause)
 
     def _invoke(
@@ -278,7 +278,7 @@ class SimulatedLambda:
             invocation.machine = (name, self.chance("which machine", 3))
         invocation.version = self._deploys.version()
         invocation.queues = self.queues.of_new_invocation()
-        invocation.number = self.landed
+        invocation.writes_before = self.writes_landed
         self.stack.append(invocation)
         self._switch_to(invocation)
         self._has_batch_failures = False
@@ -348,14 +348,14 @@ class SimulatedLambda:
             self._deliver_ready()
 
     def _overtake(self) -> None:
-        """Let the lease run out and the timer notice it. Then deliver the message that it sends."""
+        """Let the lease run out, and let the timer notice. Then deliver the timer's message."""
         for minutes in (3, 25):
             self.time += minutes * clock.MINUTE
             self.tick()
             self._deliver_ready()
 
     def _deliver_ready(self) -> None:
-        """Deliver all events that are due by now, in order, and events that they cause at once."""
+        """Deliver all events that are due by now, in order. This includes new ones that they cause."""
         until = self.time
         while ready := [event for event in self.events if event.at <= until]:
             self.events.remove(min(ready))
@@ -429,7 +429,10 @@ class SimulatedLambda:
         return fault in self.faults and self.chance(what, n) == n - 1
 
     def chance(self, what: str, n: int) -> int:
-        """Call `choose`. While the world rests, return the harmless choice instead."""
+        """Return a number from 0 to n - 1, which `choose` selects.
+
+        While the world rests, return 0, the harmless choice.
+        """
         return 0 if self.resting else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:

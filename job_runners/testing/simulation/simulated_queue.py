@@ -1,8 +1,8 @@
-"""The hostile Lambda with an SQS queue in front of the worker. The queue waits for its answer.
+"""The hostile Lambda with an SQS queue in front of the worker.
 
-The queue delivers messages out of order, late and twice. If a worker fails, its message becomes
-visible again and is delivered again. After a few deliveries, it goes to the dead-letter queue.
-There are no failure records.
+The queue waits for the worker's answer. It delivers messages out of order, late and twice. If a
+worker fails, its message becomes visible again and is delivered again. After a few deliveries, the
+message goes to the dead-letter queue. There are no failure records.
 """
 
 import itertools
@@ -19,7 +19,7 @@ _QUEUE = "work queue"
 
 
 class SimulatedQueue(SimulatedLambda):
-    """The world with the SQS runner."""
+    """The simulated Lambda, for histories with the SQS runner."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -30,7 +30,8 @@ class SimulatedQueue(SimulatedLambda):
         """Accept a message. It arrives once or twice."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
-        for _ in range(1 + self.chance("twice", 8) // 7):
+        arrives_twice = self.chance("twice", 8) == 7
+        for _ in range(2 if arrives_twice else 1):
             self._send(message, delay + self._delay_of("a message"))
 
     def take_off_queue(self, receipt: str) -> None:
@@ -42,8 +43,8 @@ class SimulatedQueue(SimulatedLambda):
     ) -> None:
         """Schedule delivery number `receives` of a message.
 
-        `was_delivered` says whether a worker has received it before."""
-        body = {"requestPayload": message, "receives": receives, "came": was_delivered}
+        `was_delivered` says whether a worker has received the message before."""
+        body = {"requestPayload": message, "receives": receives, "was_delivered": was_delivered}
         self._add(_QUEUE, body, delay)
 
     def _deliver(self, event: Event) -> None:
@@ -53,20 +54,22 @@ class SimulatedQueue(SimulatedLambda):
             super()._deliver(event)
 
     def _receive(self, event: Event) -> None:
-        message, receives, was_delivered = event.message, event.body["receives"], event.body["came"]
+        message, receives = event.message, event.body["receives"]
+        was_delivered = event.body["was_delivered"]
         # A delivery without a free worker counts as received too.
         if not self.fault(Fault.NOT_LOADED, "no worker is free", 20):
             receipt = next(self._receipts)
             if not was_delivered:  # only the first delivery to a worker may run a task
                 self.on_delivery(message)
             was_delivered = True
-            ended = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
+            failure = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
+            has_failed = failure is not None or self._has_batch_failures
             if receipt in self._deleted:
-                if ended is not None or self._has_batch_failures:
+                if has_failed:
                     self.on_loss(message)  # it is deleted, so it isn't delivered again
                 return
-            if ended is None and not self._has_batch_failures and self.chance("again", 12) != 11:
-                return
+            if not has_failed and self.chance("again", 12) != 11:
+                return  # otherwise the message is delivered again, although the worker succeeded
         if receives >= _MOST_RECEIVES and not self.resting:
             self.on_loss(message)
         else:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from job_runners.work import Job, Retry, RunningJob, Task, Unique
 
-# Even compressed, it doesn't fit into a row.
+# This text doesn't fit into a row, even compressed.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
 
 
@@ -23,7 +23,7 @@ class Steps(BaseModel):
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # the job calls next_turn after each step
-    sleeps: float = Field(default=0, ge=0)  # the job sleeps after each step, for so many seconds
+    sleeps: float = Field(default=0, ge=0)  # seconds for which the job sleeps after each step
     lot: str = ""  # the key of unique work
 
 

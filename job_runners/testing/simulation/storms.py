@@ -1,4 +1,5 @@
-"""Storms: for a while, each call to a service is refused, gets a network error or times out."""
+"""Simulate storms. In a storm, each call to a service is refused, gets a network error or times
+out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Storms:
         """End all storms."""
         self._storms.clear()
 
-    def meet(self, service: str) -> int | None:
+    def refusal_status(self, service: str) -> int | None:
         """Return the HTTP status with which this service refuses a call now, or None if it works.
 
         Raises botocore's error if the service does not answer at all.

@@ -49,9 +49,10 @@ class UniqueChecker:
 
     def begins(self, job_id: str, campaign: str | None) -> None:
         """Check that a starting job works on the last request that it received."""
-        asked = self._requests.get(job_id)
-        if asked and campaign != asked[-1]:
-            self._broken(f"job {job_id} does {campaign}, but the last request was {asked[-1]}")
+        campaigns = self._requests.get(job_id)
+        if campaigns and campaign != campaigns[-1]:
+            last = campaigns[-1]
+            self._broken(f"job {job_id} does {campaign}, but the last request was {last}")
 
     def check_ended(self) -> None:
         """Check at the end that each key is free."""
@@ -71,8 +72,8 @@ class UniqueChecker:
         if is_new or before.get("campaign_id") != campaign:
             if not is_new and before["legs"] > 0:
                 self._broken(f"job {job_id} had started, and was given another payload")
-            asked = [] if is_new else self._requests[job_id]
-            self._requests[job_id] = [*asked, str(campaign)]
+            earlier = [] if is_new else self._requests[job_id]
+            self._requests[job_id] = [*earlier, str(campaign)]
             self._world.figures["unique jobs replaced"] += not is_new
         if before.get("held_by", "").startswith(_PREFIX) and after["status"] != "waiting":
             self._world.figures["unique jobs that followed"] += after["status"] != "cancelled"
@@ -101,13 +102,15 @@ class UniqueChecker:
             ids = " and ".join(row["id"] for row in holders)
             self._broken(f"the key {key} has two holders: {ids}")
         if len(followers) > 1:
-            self._broken(f"{len(followers)} jobs follow the one that has the key {key}")
+            self._broken(f"{len(followers)} jobs follow the holder of the key {key}")
         holder = holders[0]["created_key"] if holders else None
         if record.get("holder") != holder:
             self._broken(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
         follower = followers[0]["created_key"] if followers else None
         if record.get("follower") != follower:
-            self._broken(f"the record of {key} has {record.get('follower')} follow, not {follower}")
+            self._broken(
+                f"the record of {key} names {record.get('follower')} as follower, not {follower}"
+            )
 
 
 def _item(table: str, key: dict[str, dict[str, str]]) -> Row:

@@ -1,7 +1,7 @@
 """Record each write that a history makes to a job's row, with its verb and its writer.
 
-A record also has the row from before and after the write. `model/Replay.tla` checks whether the
-model allows each write.
+A record also has the row as it was before and after the write. `model/Replay.tla` checks whether
+the model allows each write.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +69,7 @@ class WriteRecorder:
     world: SimulatedLambda
     writes: dict[str, list[Write]] = field(default_factory=dict)
     _calls: list[_Call] = field(default_factory=list)
-    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of the current claims
+    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of claims in progress
     _rows: dict[str, Row] = field(default_factory=dict)
     # the holder of each slot, by key
     _holders: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -86,8 +86,8 @@ class WriteRecorder:
         with ExitStack() as stack:
             stack.enter_context(patch.object(self.world, "on_landed", landed))
             for name in ("write", "write_with"):
-                around = self._recording_call(getattr(conditional_write, name))
-                stack.enter_context(patch.object(conditional_write, name, around))
+                recording = self._recording_call(getattr(conditional_write, name))
+                stack.enter_context(patch.object(conditional_write, name, recording))
             stack.enter_context(patch.object(verbs, "claim", self._recording_entrance(verbs.claim)))
             yield
 
@@ -95,17 +95,21 @@ class WriteRecorder:
         """Wrap `claim` to record its entrance. In a queue with limits, the entrance has the row
         that was read before the claim."""
 
-        def called(*arguments: Any, entrance: verbs.Entrance | None = None, **more: Any) -> Any:
+        def recorded_claim(
+            *arguments: Any, entrance: verbs.Entrance | None = None, **more: Any
+        ) -> Any:
             self._entrances.append(entrance)
             try:
                 return claim(*arguments, entrance=entrance, **more)
             finally:
                 self._entrances.pop()
 
-        return called
+        return recorded_claim
 
     def _recording_call(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
-        def called(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
+        """Wrap a function of conditional_write to record its calls."""
+
+        def recorded_write(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
             entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
             read = job if entrance is None else entrance.row
             seen = {name: getattr(read, name) for name in _FIELDS}
@@ -115,7 +119,7 @@ class WriteRecorder:
             finally:
                 self._calls.pop()
 
-        return called
+        return recorded_write
 
     def _landed(self, operation: str, call: Row) -> None:
         written = [*_items(operation, call)]
@@ -149,21 +153,21 @@ class WriteRecorder:
         after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
         if after == before:
             return  # a transaction that botocore repeats lands only once
-        called = self._current_call(kind, before)
+        call = self._current_call(kind, before)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
             Write(
-                called.verb,
+                call.verb,
                 invocation.name,
                 id(invocation),
                 # The legacy worker's children get no event, so take the send id from the claimed
                 # row.
                 (invocation.message or after).get("send_id"),
-                called.seen,
+                call.seen,
                 before,
                 after,
-                called.now,
+                call.now,
                 SlotChanges(
                     took={slot for slot, old, new in holders if (old, new) == (None, job_id)},
                     gave={slot for slot, old, new in holders if (old, new) == (job_id, None)},
@@ -223,7 +227,7 @@ def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
     """Return a TLA+ module with the writes of these histories, for Replay's Rows and Histories.
 
     It defines `TheRows`, with each state of a row once, and `TheHistories`, with each
-    different life of a row (the sequence of its writes) once.
+    distinct life of a row (the sequence of its writes) once.
     """
     rows: dict[str, int] = {}
     lives = {
