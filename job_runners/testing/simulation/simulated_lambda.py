@@ -355,7 +355,7 @@ class SimulatedLambda:
             self._deliver_ready()
 
     def _deliver_ready(self) -> None:
-        """Deliver all events that are due by now, in order. This includes new ones that they cause."""
+        """Deliver all events that are due by now, in order, and due events that they cause."""
         until = self.time
         while ready := [event for event in self.events if event.at <= until]:
             self.events.remove(min(ready))
