@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from job_runners.client.models import (
         Child,
         FailedTask,
+        FollowUp,
         Job,
         JobCancelled,
         JobError,
@@ -87,6 +88,7 @@ _HOMES = {
     "models": (
         "Child",
         "FailedTask",
+        "FollowUp",
         "Job",
         "JobCancelled",
         "JobError",
@@ -112,6 +114,7 @@ __all__ = [
     "Dispatched",
     "FailedTask",
     "FailedTaskNotFound",
+    "FollowUp",
     "Holder",
     "IdempotencyConflict",
     "InsecureAddress",

@@ -102,6 +102,14 @@ class CampaignMissing(InvalidPayload):
         super().__init__(job_type, [{"field": "campaign_id", "why": why}])
 
 
+class InvalidFollowUp(JobRunnersError):
+    """A job type can't be the follow-up of a job. `field` is "on_end" or "on_failure"."""
+
+    def __init__(self, field: str, job_type: str, why: str) -> None:
+        super().__init__(f"{field}: the job type {job_type!r} can't be a follow-up: {why}")
+        self.problems = [{"field": field, "why": why}]
+
+
 class PayloadTooLarge(JobRunnersError):
     """A payload exceeds the limit of its kind of work. Sizes are bytes of JSON."""
 

@@ -16,7 +16,7 @@ from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.dispatch import CheckedJob, check_new_job
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import InvalidPayload, UnknownJobType
+from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 
 # The function times out after 29 s, and calls that have begun may take 5 s.
@@ -159,7 +159,7 @@ def _checked(data: BulkData, key: str, caller: Caller, send: Send | None) -> lis
         index = data.first_index + number
         try:
             found.append(_checked_job(fields, caller, send, key, index))
-        except (InvalidFields, UnknownJobType, InvalidPayload) as error:
+        except (InvalidFields, UnknownJobType, InvalidPayload, InvalidFollowUp) as error:
             wrong += [
                 {
                     "index": index,

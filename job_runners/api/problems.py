@@ -57,6 +57,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.UnknownJobType: Kind(422, "unknown-job-type", "Unknown job type"),
     errors.UnknownTask: Kind(422, "unknown-task", "Unknown task"),
     errors.InvalidPayload: Kind(422, "invalid-payload", "Invalid payload"),
+    errors.InvalidFollowUp: Kind(422, "invalid-follow-up", "Invalid follow-up"),
     errors.PayloadTooLarge: Kind(413, "too-large", "The request is too large"),
     errors.QueueFull: Kind(429, "queue-full", "The queue is full"),
     errors.QuotaReached: Kind(429, "quota-reached", "Too many unfinished jobs"),

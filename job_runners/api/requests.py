@@ -227,10 +227,21 @@ def _check_queue(data: JobData) -> None:
 
 
 def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
-    """Return a new job with the fields and the queue of an earlier one. Raises InvalidFields if a
-    field is no longer valid."""
+    """Return a new job with the fields, queue and follow-ups of an earlier one. Raises
+    InvalidFields if a field is no longer valid."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
+    fields |= _follow_ups_again(row)
     return checked(JobData, add_key(event, {**fields, "payload": payload}))
+
+
+def _follow_ups_again(row: JobRequest) -> dict[str, str]:
+    """Return the follow-ups of an earlier job by kind, without types that the code has lost."""
+    if row.on_end is None and row.on_failure is None:
+        return {}
+    from job_runners.store import follow_ups  # imported here because most jobs have none
+
+    named = follow_ups.named_by(row)
+    return {kind: job_type for kind, job_type in named.items() if job_type in registry().jobs}
 
 
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:

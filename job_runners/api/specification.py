@@ -14,7 +14,13 @@ SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 # Problems of requests that start a job, and of those that dispatch a new one.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
-DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached", "unique-conflict")
+DISPATCH_PROBLEMS = (
+    *RUN_PROBLEMS,
+    "invalid-follow-up",
+    "queue-full",
+    "quota-reached",
+    "unique-conflict",
+)
 # Problems of every request that has a caller.
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 

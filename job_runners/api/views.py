@@ -142,6 +142,28 @@ def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
     return error and {name: error.get(name) for name in ("kind", "message")}
 
 
+def _follow_up_type(row: JobRequest, kind: str) -> str | None:
+    """Return the job type of a job's follow-up, if it has one."""
+    if row.on_end is None and row.on_failure is None:
+        return None
+    from job_runners.store import follow_ups  # imported here because most jobs have none
+
+    return follow_ups.named_by(row).get(kind)
+
+
+def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
+    """Return the follow-ups that the job's last end has dispatched."""
+    if row.follow_ups_saved_at is None:
+        return []
+    from job_runners.store import follow_ups
+
+    types = follow_ups.named_by(row)
+    return [
+        {"kind": kind, "job_type": types[kind], "id": job_id}
+        for kind, job_id in follow_ups.saved_by(row).items()
+    ]
+
+
 def _logs_url(row: JobRequest) -> str | None:
     """Return the link to the job's log, or None if the caller may not see it."""
     return logs_url(row) if access.current_caller.get().sees_code else None
@@ -194,6 +216,18 @@ SUMMARY: Fields[JobRequest] = {
         {**nullable(ID), "description": "The job that dispatched this one"},
         lambda row: row.parent_id,
     ),
+    "follow_up_of": Field(
+        {**nullable(ID), "description": "The job whose end dispatched this one"},
+        lambda row: row.follow_up_of,
+    ),
+    "on_end": Field(
+        {**nullable(TEXT), "description": "The job type that is dispatched when the job ends"},
+        lambda row: _follow_up_type(row, "on_end"),
+    ),
+    "on_failure": Field(
+        {**nullable(TEXT), "description": "The job type that is dispatched when the job fails"},
+        lambda row: _follow_up_type(row, "on_failure"),
+    ),
 }
 
 # The error of an attempt that was retried.
@@ -215,6 +249,22 @@ WHOLE: Fields[_WholeJob] = {
             "first. After a manual retry, attempts count from 1 again",
         },
         lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
+    ),
+    "follow_ups": Field(
+        {
+            "type": "array",
+            "items": object_of(
+                {
+                    "kind": {"type": "string", "enum": ["on_end", "on_failure"]},
+                    "job_type": TEXT,
+                    "id": ID,
+                }
+            ),
+            "maxItems": 2,
+            "description": "The jobs that the job's last end has dispatched. They may have been "
+            "deleted since",
+        },
+        lambda job: _follow_ups(job.row),
     ),
     "unique_key": Field(
         {

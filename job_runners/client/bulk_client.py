@@ -17,7 +17,10 @@ _MOST_JOBS = 1_000  # in one request
 _MOST_BYTES = 2_000_000  # of one request's jobs; the API accepts 2.5 MB
 _NOT_REACHED = 503
 _FIELDS = frozenset(
-    {"job_type", "payload", "organization_id", "campaign_id", "queue_name", "run_at", "delay"}
+    {
+        *("job_type", "payload", "organization_id", "campaign_id", "queue_name", "run_at", "delay"),
+        *("on_end", "on_failure"),
+    }
 )
 
 
@@ -46,8 +49,8 @@ class BulkClient(BaseClient):
         """Dispatch any number of jobs, 1,000 with each request, and yield their results in order.
 
         Each job is a mapping with `job_type` and `payload`, and may have `campaign_id`,
-        `queue_name`, `run_at`, `delay` and `organization_id`. The jobs are dispatched while you
-        iterate over the results, and `jobs` may be a generator.
+        `queue_name`, `run_at`, `delay`, `on_end`, `on_failure` and `organization_id`. The jobs are
+        dispatched while you iterate over the results, and `jobs` may be a generator.
 
         A job's id depends on `idempotency_key` and on its position. So if your program is
         interrupted, run it again with the same key and the same jobs in the same order: no job is
@@ -139,6 +142,8 @@ def job_body(
     queue_name: str | None = None,
     run_at: datetime | str | None = None,
     delay: float | timedelta | None = None,
+    on_end: str | None = None,
+    on_failure: str | None = None,
 ) -> dict[str, Any]:
     """Return a job as the API accepts it. Raises ValueError for a time without a zone."""
     body = {
@@ -149,6 +154,8 @@ def job_body(
         "queue_name": queue_name,
         "run_at": _iso_time(run_at),
         "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
+        "on_end": on_end,
+        "on_failure": on_failure,
     }
     return {name: value for name, value in body.items() if value is not None}
 

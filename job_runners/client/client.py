@@ -57,6 +57,8 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
         queue_name: str | None = None,
         run_at: datetime | str | None = None,
         delay: float | timedelta | None = None,
+        on_end: str | None = None,
+        on_failure: str | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> Job:
@@ -67,13 +69,19 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
         Without a key, the client creates one, so that it can repeat the call itself. If the call
         fails, the error's `idempotency_key` is the key that was used.
 
+        `on_end` and `on_failure` name job types, which are dispatched when the job has ended or
+        failed.
+
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's rule refuses the
         request, this raises UniqueConflict with the existing job's `job_id`. With `traceparent` (in
         W3C's format), the job continues that trace, if the stack records traces.
         """
         organization = organization_id or self._organization
-        given = job_body(job_type, payload, organization, campaign_id, queue_name, run_at, delay)
+        given = job_body(
+            *(job_type, payload, organization, campaign_id, queue_name, run_at, delay),
+            *(on_end, on_failure),
+        )
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(

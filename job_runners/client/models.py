@@ -48,13 +48,21 @@ class WaitsFor(Value):
     until: datetime | None = None
 
 
+class FollowUp(Value):
+    """A job that the end of another job has dispatched. `kind` is `on_end` or `on_failure`."""
+
+    kind: str
+    job_type: str
+    id: str
+
+
 class Job(Value, kw_only=True):
     """A job at the time of the API's answer.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
-    `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
-    `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's JSON.
-    `retry_after` is the number of seconds after which to poll again.
+    `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
+    `notes` and `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's
+    JSON. `retry_after` is the number of seconds after which to poll again.
 
     After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
     `unique_outcome` is set if the job type is unique and another job for the same work existed:
@@ -92,6 +100,10 @@ class Job(Value, kw_only=True):
     requeued_by: str | None = None
     cancelled_by: str | None = None
     parent_id: str | None = None
+    follow_up_of: str | None = None
+    on_end: str | None = None
+    on_failure: str | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
     earlier_errors: tuple[JobError, ...] = ()
     notes: tuple[str, ...] = ()
     logs_url: str | None = None
@@ -142,6 +154,10 @@ class Job(Value, kw_only=True):
             waits_for=waits_for_of(value.get("waits_for")),
             earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
             notes=tuple(value.get("notes") or ()),
+            follow_ups=tuple(
+                FollowUp(each["kind"], each["job_type"], each["id"])
+                for each in value.get("follow_ups") or ()
+            ),
             retry_after=retry_after,
             replayed=replayed,
             unique_outcome=unique_outcome,
@@ -168,6 +184,7 @@ _PLAIN = tuple(
     and name
     not in (
         *("id", "job_type", "status", "error", "earlier_errors", "notes", "waits_for"),
+        "follow_ups",
         *("retry_after", "replayed", "unique_outcome", "raw"),
     )
 )

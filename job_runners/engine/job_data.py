@@ -81,6 +81,19 @@ class JobData(BaseModel):
         description="Within one organization, the same request under the same key is one job",
     )
 
+    on_end: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="The job type to dispatch when the job has ended; by default that of its type",
+    )
+    on_failure: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="The job type to dispatch when the job has failed; by default that of its type",
+    )
+
     @model_validator(mode="after")
     def _one_time(self) -> Self:
         if self.run_at is not None:

@@ -17,6 +17,7 @@ from job_runners import clock
 from job_runners.aws.errors import condition_failed
 from job_runners.errors import PreconditionFailed
 from job_runners.settings import settings
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite, retry_on_conflict, write_all
@@ -169,18 +170,18 @@ def waiting(
     ]
 
 
-def finished(status: Status) -> list[Action]:
+def finished(end: JobEnd) -> list[Action]:
     """Return the actions that end a job and remove its row from the due index.
 
     The claim token and send id stay, so that the row shows which run the outcome belongs to. That
     matters to a late message, and to the repetition of a write whose response was lost.
     """
-    now = clock.now()
+    retention = settings().retention_days * clock.DAY
     return [
-        JobRequest.status.set(status),
-        JobRequest.finished_at.set(now),
-        JobRequest.updated_at.set(now),
-        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
+        JobRequest.status.set(end.status),
+        JobRequest.finished_at.set(end.at),
+        JobRequest.updated_at.set(end.at),
+        JobRequest.expires_at.set((end.at + retention) // clock.SECOND),
         JobRequest.due_at.remove(),
         JobRequest.due_shard.remove(),
         JobRequest.lease_until.remove(),
@@ -227,13 +228,13 @@ def without_capacity() -> list[Action]:
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
-def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
+def failed(job: JobRequest, end: JobEnd) -> list[Action]:
     """Return the actions that end a job with an error and list it among the failed jobs."""
     return [
-        *finished(Status.FAILED),
-        JobRequest.error.set(error),
+        *finished(end),
+        JobRequest.error.set(end.error),
         JobRequest.failed_organization.set(job.organization_id),
-        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
+        JobRequest.failed_key.set(sort_key(end.at, job.id)),
     ]
 
 

@@ -2,7 +2,8 @@
 unique key.
 
 The write after which the job no longer needs them frees them too, in one transaction. If a second
-write did that, the slot or key would leak if the writer died between the two.
+write did that, the slot or key would leak if the writer died between the two. For the same reason,
+the write that ends a job saves its follow-ups.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from job_runners.store import conditional_write, lines, pauses
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -21,19 +23,24 @@ from job_runners.values import Value
 # How many times a job that ends looks up its follower to give it the key. The follower may change
 # between the read and the write. If every try fails, the key is free, because its job has ended.
 _FOLLOWER_TRIES = 5
-# One write may be refused for its slot, one for a key given up without a lookup, and one for each
-# lookup. The last write leaves the key alone.
-_MAX_WRITES = 1 + 1 + _FOLLOWER_TRIES + 1
+# One write may be refused for its slot, one for each of two follow-ups, one for a key given up
+# without a lookup, and one for each lookup. The last write leaves the key alone.
+_MAX_WRITES = 1 + 2 + 1 + _FOLLOWER_TRIES + 1
 
 
 class Release(Value):
-    """The holdings of a job that one write frees: the writes of their records."""
+    """The holdings of a job that one write frees: the writes of their records.
+
+    If that write ends the job, `end` says how, and `follow_ups` are the writes of its follow-ups.
+    """
 
     job: JobRequest
     slot: Sequence[RecordWrite] = ()
     entry: Sequence[RecordWrite] = ()
     key: Sequence[RecordWrite] = ()
     follower_tries: int = _FOLLOWER_TRIES
+    end: JobEnd | None = None
+    follow_ups: Sequence[RecordWrite] = ()
 
     @classmethod
     def nothing(cls, job: JobRequest) -> Self:
@@ -46,14 +53,21 @@ class Release(Value):
         return cls(job, free_slot_writes(job), drop_entry_writes(job))
 
     @classmethod
-    def everything(cls, job: JobRequest) -> Self:
-        """Return the release of a job that ends: its unique key too."""
-        return cls(job, free_slot_writes(job), drop_entry_writes(job), _give_up_key_writes(job))
+    def everything(cls, job: JobRequest, end: JobEnd) -> Self:
+        """Return the release of a job that ends: its unique key too. It saves the follow-ups."""
+        return cls(
+            job,
+            free_slot_writes(job),
+            drop_entry_writes(job),
+            _give_up_key_writes(job),
+            end=end,
+            follow_ups=_follow_up_writes(job, end),
+        )
 
     @property
     def writes(self) -> list[RecordWrite]:
-        """Return the writes that free the holdings."""
-        return [*self.slot, *self.entry, *self.key]
+        """Return the writes that free the holdings and save the follow-ups."""
+        return [*self.slot, *self.entry, *self.key, *self.follow_ups]
 
     @property
     def admitted_follower(self) -> JobRequest | None:
@@ -61,18 +75,26 @@ class Release(Value):
         changed = (each.record for each in self.key if each.how == "change")
         return next((one for one in changed if isinstance(one, JobRequest)), None)
 
+    @property
+    def saved_follow_ups(self) -> tuple[JobRequest, ...]:
+        """Return the follow-ups that the job's end saves."""
+        saved = (each.record for each in self.follow_ups)
+        return tuple(one for one in saved if isinstance(one, JobRequest))
+
     def without(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
         A refused slot belongs to another job by now. If the key was refused, the job may have a
-        follower, which is looked up.
+        follower, which is looked up. If a follow-up was refused, another row has its id, and the
+        job ends without it.
         """
+        follow_ups = [each for each in self.follow_ups if not _is_one_of(refused, each)]
         slot = [each for each in self.slot if not _is_one_of(refused, each)]
         key, tries = self.key, self.follower_tries
         if any(_is_one_of(refused, each) for each in key):
             key = _give_up_to_follower_writes(self.job) if tries else []
             tries -= 1
-        return self.__replace__(slot=slot, key=key, follower_tries=tries)
+        return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
 
 def write_freeing(
@@ -85,11 +107,16 @@ def write_freeing(
     release: Release,
     more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
-    """Change a row, and free the job's holdings in the same transaction.
+    """Change a row, and free the job's holdings in the same transaction. An end saves follow-ups.
 
     If the slot or key belongs to another job by now, the row changes without it. Raises RaceLost if
     one of `more_writes` was refused. For the rest see `conditional_write.write_with`.
     """
+    if release.follow_ups and release.end is not None:
+        from job_runners.store import follow_ups  # imported here because most jobs have none
+
+        actions = [*actions, *follow_ups.actions(job, release.end)]
+        condition &= follow_ups.condition(job)
     for _ in range(_MAX_WRITES):
         try:
             row = conditional_write.write_with(
@@ -106,6 +133,7 @@ def write_freeing(
             release = release.without(lost.refused)
         else:
             row.admitted_follower = release.admitted_follower
+            row.follow_ups = release.saved_follow_ups
             return row
     raise AssertionError("the last write frees nothing that can be refused")
 
@@ -141,6 +169,14 @@ def _give_up_key_writes(job: JobRequest) -> list[RecordWrite]:
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
     return uniqueness.give_up_writes(job)
+
+
+def _follow_up_writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
+    if job.on_end is None and job.on_failure is None:
+        return []
+    from job_runners.store import follow_ups
+
+    return follow_ups.writes(job, end)
 
 
 def _give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:

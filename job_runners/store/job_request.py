@@ -27,6 +27,7 @@ ROW_VERSION = 4  # the highest version that this code knows
 LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
 UNIQUE_VERSION = 3  # for a row that has a unique key, see job_runners.store.uniqueness
 WAITED_VERSION = 4  # for a row that has waited in its function, see job_runners.store.verbs.waits
+FOLLOW_UPS_VERSION = 4  # for a row that has follow-ups, see job_runners.store.follow_ups
 # The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
 FOLLOWS_PREFIX = "unique#"
 # The number of shards in each lane. Never lower it, because a row keeps its shard.
@@ -151,6 +152,7 @@ class JobRequest(Table):
     is_new: bool = False  # whether this request saved the row
     duplicate: DuplicateOutcome | None = None  # set if another job already had the unique key
     admitted_follower: "JobRequest | None" = None  # the follower that this job's end admitted
+    follow_ups: "tuple[JobRequest, ...]" = ()  # the follow-ups that this job's end saved
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -215,6 +217,13 @@ class JobRequest(Table):
     # Set when it is queued again by hand and will continue its work. If it is then replaced, it
     # starts from the beginning instead.
     resumes = nullable(BooleanAttribute())
+
+    # its follow-ups, see job_runners.store.follow_ups
+    on_end = JSONAttribute(null=True)
+    on_failure = JSONAttribute(null=True)
+    ends = nullable(Integer())  # how many of its ends had follow-ups
+    follow_ups_saved_at = nullable(Integer())  # the `finished_at` of the last such end
+    follow_up_of = nullable(UnicodeAttribute())  # the job whose end saved this one
 
     # when the timer must check it
     due_at = nullable(Integer())

@@ -13,6 +13,7 @@ from job_runners import clock
 from job_runners.aws import bucket
 from job_runners.aws.errors import condition_failed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import LIMITED_VERSION, UNIQUE_VERSION, JobRequest, Lane, Status
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
@@ -24,20 +25,22 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
+    end = JobEnd.now(Status.CANCELLED, job.error)
     return holdings.write_freeing(
         "cancel",
         job,
         [
-            *conditional_write.finished(Status.CANCELLED),
+            *conditional_write.finished(end),
             *_set_if_missing(JobRequest.cancelled_by, by),
         ],
         _same_owner(job)
         & conditional_write.as_read(job)
+        & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
-        release=holdings.Release.everything(job),
+        release=holdings.Release.everything(job, end),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from job_runners.work.app_settings import app_setting
     from job_runners.work.around import CurrentWork
     from job_runners.work.definitions import Job, Task
+    from job_runners.work.job_ended import JobEnded
     from job_runners.work.queues import Queue
     from job_runners.work.recurring import Each, Recurring
     from job_runners.work.retry import Retry
@@ -25,6 +26,7 @@ __all__ = [
     "DoNotRetry",
     "Each",
     "Job",
+    "JobEnded",
     "MissingObject",
     "ObjectChanged",
     "Queue",
@@ -43,6 +45,7 @@ _HOMES = {
     "DoNotRetry": "job_runners.errors",
     "Each": "job_runners.work.recurring",
     "Job": "job_runners.work.definitions",
+    "JobEnded": "job_runners.work.job_ended",
     "MissingObject": "job_runners.errors",
     "ObjectChanged": "job_runners.errors",
     "Queue": "job_runners.work.queues",

@@ -123,6 +123,8 @@ class Job(Definition):
     - `queue_name`: the job's queue. Callers may choose one of `queues` instead. Only services may
       choose another queue.
     - `unique`: don't run the same work twice at the same time: see `Unique`.
+    - `on_end`, `on_failure`: job types, which are dispatched when the job has ended, or has failed.
+      Their payload is a `JobEnded`.
     """
 
     function: "Callable[[RunningJob, Any], Any] | str"
@@ -133,6 +135,8 @@ class Job(Definition):
     needs_campaign: bool = False
     queues: tuple[str, ...] = ()
     unique: "Unique | None" = None
+    on_end: str | None = None
+    on_failure: str | None = None
 
     _takes = ("job", "payload")
 
@@ -145,6 +149,10 @@ class Job(Definition):
         for queue in self.queues:
             if not isinstance(queue, str) or not names.is_name(queue):
                 raise InvalidDefinition(f"Job(queues=): {queue!r} must be {names.RULE}")
+        for name in ("on_end", "on_failure"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise InvalidDefinition(f"Job({name}={value!r}): must be the name of a job type")
         for name in ("timeout", "max_legs", "start_within"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -165,6 +173,12 @@ class Job(Definition):
     def allowed_queues(self) -> tuple[str, ...]:
         """Return the queues that any caller may choose, the job's own first."""
         return tuple(dict.fromkeys((self.queue_name, *self.queues)))
+
+    @property
+    def follow_ups(self) -> dict[str, str]:
+        """Return the job types of its follow-ups, by kind: "on_end" or "on_failure"."""
+        found = {"on_end": self.on_end, "on_failure": self.on_failure}
+        return {kind: job_type for kind, job_type in found.items() if job_type is not None}
 
     def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
         """Run the function and return its result. Exceptions of the function pass through."""

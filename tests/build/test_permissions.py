@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+import follow_up_sample
 import unique_sample
 from api_events import Answer, call
 from every_route import SCHEDULE
@@ -253,6 +254,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     remove_what_uploads_left(stack, time)
     start_what_recurs(stack, time)
     use_unique_work(stack, time)
+    use_follow_ups(stack, time)
 
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
@@ -331,6 +333,29 @@ def use_unique_work(stack: Stack, time: MovableClock) -> None:
         stack.work()
         assert stack.api("GET", follows).json["status"] == "succeeded"
     replace_a_large_payload(stack, time)
+
+
+def use_follow_ups(stack: Stack, time: MovableClock) -> None:
+    """Jobs with follow-ups, which each function ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        note = follow_up_sample.JOBS["note_end"]
+        patch.setitem(cast(Any, registry().jobs), "note_end", note)
+        stack.work()  # what is left of before
+        follow_up_sample.told.clear()
+        script.reset()
+        stack.job(on_end="note_end")
+        stack.settle(stack.kill())
+        stack.work()
+        stack.api("POST", f"{stack.job(on_end='note_end')}/cancel")
+        stack.job(on_end="note_end")
+        stack.work()
+        stack.job(on_end="note_end")
+        stack.kill()
+        time.advance(17 * 60)
+        stack.tick()
+        stack.work()
+    told = [payload.status for _, payload in follow_up_sample.told]
+    assert told == ["failed", "cancelled", "succeeded", "failed"]
 
 
 def replace_a_large_payload(stack: Stack, time: MovableClock) -> None:

@@ -121,6 +121,17 @@ def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) ->
     assert OTHER in shown
 
 
+def test_a_job_is_shown_with_its_follow_ups(api: FakeApi) -> None:
+    saved = [{"kind": "on_end", "job_type": "update_crm", "id": OTHER}]
+    named = {"on_end": "update_crm", "on_failure": "page_the_team", "follow_ups": saved}
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded", **named))
+    shown = jobs("show", ID).stdout
+    assert f"on end        update_crm {OTHER}\n" in shown
+    assert "on failure    page_the_team\n" in shown
+    api.on("GET", f"/jobs/{OTHER}", 200, job("succeeded", id=OTHER, follow_up_of=ID))
+    assert f"follow-up of  {ID}\n" in jobs("show", OTHER).stdout
+
+
 def test_a_job_is_shown_with_its_children(api: FakeApi) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
     children = [

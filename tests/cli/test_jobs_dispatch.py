@@ -57,6 +57,7 @@ def test_every_option_reaches_the_request(api: FakeApi) -> None:
     done = jobs(
         *("dispatch", "import_contacts", "--campaign", "spring", "--queue", "imports"),
         *("--delay", "15m", "--idempotency-key", "may", "--organization", "acme"),
+        *("--on-end", "update_crm", "--on-failure", "page_the_team"),
     )
     assert done.exit_code == 0, done.output
     assert sent(api) == {
@@ -66,6 +67,8 @@ def test_every_option_reaches_the_request(api: FakeApi) -> None:
         "campaign_id": "spring",
         "queue_name": "imports",
         "delay": 900,
+        "on_end": "update_crm",
+        "on_failure": "page_the_team",
     }
     assert api.calls[0].headers["Idempotency-Key"] == "may"
 

@@ -187,6 +187,20 @@ def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashbo
     expect(page.get_by_role("heading", name="import_all")).to_be_visible()
 
 
+def test_a_job_and_its_follow_up_lead_to_each_other(page: Page, dashboard: str) -> None:
+    told, saved = "d" * 32, [{"kind": "on_end", "job_type": "update_crm", "id": "d" * 32}]
+    named = {"on_end": "update_crm", "on_failure": "page_the_team", "follow_ups": saved}
+    answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT, "job_type": "import_all", **named})
+    told_job = {**JOB, "id": told, "job_type": "update_crm", "follow_up_of": PARENT}
+    answer(page, f"/jobs/{told}", told_job)
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    expect(page.get_by_text("page_the_team")).to_be_visible()
+    page.get_by_role("link", name=told[:8]).click()
+    expect(page.get_by_role("heading", name="update_crm")).to_be_visible()
+    page.get_by_role("link", name=PARENT[:8]).click()
+    expect(page.get_by_role("heading", name="import_all")).to_be_visible()
+
+
 def test_two_children_that_are_one_job_stay_two_when_they_are_read_again(
     page: Page, dashboard: str
 ) -> None:

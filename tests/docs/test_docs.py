@@ -25,6 +25,7 @@ from job_runners.testing.inline import assert_dispatched, drain, inline, saved_o
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.work.definitions import Job
+from job_runners.work.job_ended import JobEnded, samples
 from job_runners.work.retry import Retry
 from job_runners.work.running_job import RunningJob
 from recording_job import RecordingJob, Stopped
@@ -119,6 +120,22 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     printed = capsys.readouterr().out
     assert f"begins job tally_letters {row.id} default 1 1" in printed
     assert "begins task note_letters" in printed
+
+
+def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_luck(job: RunningJob, payload: JobEnded) -> None:
+        raise ValueError("no luck")
+
+    (code,) = snippets("docs/guides/get_told.md")
+    guide = module("told_guide", code, monkeypatch)
+    failing = guide.JOBS["import_orders"].__replace__(function=no_luck)
+    monkeypatch.setitem(guide.JOBS, "import_orders", failing)
+    with saved_only(EXTENSIONS="told_guide"):
+        (payload,) = samples("on_failure", has_campaign=False)
+        get_job_runner().dispatch_job(JobData(job_type="import_orders", payload=payload))
+        job, told = sorted(drain(), key=lambda row: row.job_type)
+        text = f"import_orders {job.id} failed (ValueError: no luck)"
+        assert blobs.get(told.result, told.result_key) == text
 
 
 def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(

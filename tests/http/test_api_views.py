@@ -53,7 +53,7 @@ SHOWN = {
     "organization_id", "campaign_id", "queue_name", "attempt", "max_attempts", "legs",
     "created_at", "queued_at", "run_at", "waiting_since", "waits_for", "attempt_started_at",
     "started_at", "finished_at", "updated_at", "expires_at", "request_id", "parent_id",
-    "created_by", "requeued_by", "cancelled_by",
+    "created_by", "requeued_by", "cancelled_by", "follow_up_of", "on_end", "on_failure",
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_what_is_inside_is_not_shown() -> None:
     verbs.checkpoint(row, verbs.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
-    whole = {"payload", "result", "notes", "logs_url", "earlier_errors", "unique_key"}
+    whole = {"payload", "result", "notes", "logs_url", "earlier_errors", "unique_key", "follow_ups"}
     assert job.keys() == SHOWN | whole
     assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
     for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):

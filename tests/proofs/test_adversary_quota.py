@@ -29,7 +29,7 @@ def test_one_that_ends_and_is_still_counted_is_noticed(
     monkeypatch.setattr(
         conditional_write,
         "finished",
-        lambda status: [each for each in finished(status) if str(each) != stays],
+        lambda end: [each for each in finished(end) if str(each) != stays],
     )
     with pytest.raises(Violation, match="counted toward its quota: True"):
         play()

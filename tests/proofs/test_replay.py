@@ -12,7 +12,8 @@ import pytest
 
 from early_rescue import rescue_early
 from job_runners.store import conditional_write, holdings
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_end import JobEnd
+from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.history import stage
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
@@ -87,8 +88,8 @@ def test_an_end_that_leaves_its_row_due_is_noticed(
 ) -> None:
     finished = conditional_write.finished
 
-    def due(status: Status) -> list[Any]:
-        return [each for each in finished(status) if "due_at" not in str(each)]
+    def due(end: JobEnd) -> list[Any]:
+        return [each for each in finished(end) if "due_at" not in str(each)]
 
     monkeypatch.setattr(conditional_write, "finished", due)
     assert re.search('do \\|-> "(succeed|fail|stop|cancel|expire)"', words_about(0, tmp_path))

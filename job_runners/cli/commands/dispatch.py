@@ -43,6 +43,18 @@ _TOLERANCE = timedelta(seconds=10)
     help="Time to wait before the job may start, such as 90s or 15m.",
 )
 @click.option(
+    "--on-end",
+    metavar="JOB_TYPE",
+    shell_complete=names_of("jobs"),
+    help="Job type to dispatch when the job has ended (default: that of its type).",
+)
+@click.option(
+    "--on-failure",
+    metavar="JOB_TYPE",
+    shell_complete=names_of("jobs"),
+    help="Job type to dispatch when the job has failed (default: that of its type).",
+)
+@click.option(
     "--idempotency-key",
     metavar="KEY",
     help="Key that makes a repeated request return the same job.",
@@ -62,6 +74,8 @@ def command(
     queue: str | None,
     run_at: str | None,
     delay: float | None,
+    on_end: str | None,
+    on_failure: str | None,
     idempotency_key: str | None,
     watch: bool,
 ) -> Exit | None:
@@ -82,6 +96,8 @@ def command(
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,
+        "on_end": on_end,
+        "on_failure": on_failure,
     }
     given = {name: value for name, value in body.items() if value is not None}
     if file is not None:

@@ -78,12 +78,21 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
         ("parent", job.get("parent_id")),
+        ("follow-up of", job.get("follow_up_of")),
+        ("on end", _follow_up(job, "on_end")),
+        ("on failure", _follow_up(job, "on_failure")),
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
         ("canceled by", job.get("cancelled_by")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]
+
+
+def _follow_up(job: Job, kind: str) -> str | None:
+    """Return the job type of a follow-up, and its id if the job's end has dispatched it."""
+    ids = {each["kind"]: each["id"] for each in job.get("follow_ups") or []}
+    return " ".join(filter(None, (job.get(kind), ids.get(kind)))) or None
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:

@@ -203,6 +203,10 @@ function failure(job) {
       h("pre", { tabindex: 0, role: "region", "aria-label": "Traceback" }, traceback)));
 }
 
+function toJob(id) {
+  return h("a", { href: `#/job/${id}` }, h("code", {}, id.slice(0, 8)));
+}
+
 function facts(job) {
   const fact = (name, ...words) =>
     h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, ...words));
@@ -211,8 +215,11 @@ function facts(job) {
     fact("Legs", job.legs),
     fact("Queue", job.queue_name),
     fact("Organization", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
-    job.parent_id && fact("Parent",
-      h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
+    job.parent_id && fact("Parent", toJob(job.parent_id)),
+    job.follow_up_of && fact("Follow-up of", toJob(job.follow_up_of)),
+    ...[["on_end", "On end"], ["on_failure", "On failure"]].map(([kind, name]) =>
+      job[kind] && fact(name, job[kind], ...(job.follow_ups ?? [])
+        .filter((each) => each.kind === kind).flatMap(({ id }) => [" ", toJob(id)]))),
     job.campaign_id && fact("Campaign", job.campaign_id),
     job.unique && fact("Unique", job.unique),
     fact("Created", moment(job.created_at)),

@@ -10,7 +10,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import (
     Send,
     require_sender,
-    send_admitted_follower,
+    send_after_end,
     send_if_unclaimed,
 )
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
@@ -41,7 +41,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
             stopped = stop(row, by=context.recorded_author())
             telemetry.cancelled_by_owner(stopped)
-            send_admitted_follower(stopped, send)
+            send_after_end(stopped, send)
             return stopped
         except PreconditionFailed as refused:
             if refused.row is None:

@@ -80,8 +80,8 @@ def accept_job(
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
     shows how, and the writes from `writes_if_answered` are made instead of `more_writes`.
 
-    Raises UnknownJobType, InvalidPayload, CampaignMissing, QueueFull, QuotaReached or
-    UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, QueueFull, QuotaReached
+    or UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
     request used, and RunnerCannotResend if the job may have to be sent again and the runner can't
     do that.
     """
@@ -114,7 +114,7 @@ def check_new_job(
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` saves. This makes no call for the job.
 
-    Raises UnknownJobType, InvalidPayload, CampaignMissing and RunnerCannotResend.
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
@@ -270,6 +270,7 @@ def _new_job(
     job_type = job_data.job_type
     organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
     unique = job.unique
+    on_end, on_failure = _follow_ups(job, job_data, send)
     return verbs.NewJob(
         job_id=job_id,
         job_type=job_type,
@@ -285,10 +286,28 @@ def _new_job(
             unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
         ),
         request_id=context.request_id.get(),
+        on_end=on_end,
+        on_failure=on_failure,
         parent_id=parent_id,
         created_by=context.recorded_author(),
         counted=quota.is_on(),
         traceparent=tracing.current(),
+    )
+
+
+def _follow_ups(
+    job: Job, job_data: "JobData", send: Send | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the job's `on_end` and `on_failure` for its row: its own, or those of its type."""
+    on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
+    if on_end is None and on_failure is None:
+        return None, None
+    from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none
+
+    require_sender(send, job_data.job_type, "has follow-ups")
+    return (
+        follow_ups.to_store("on_end", on_end, job_data.campaign_id),
+        follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
     )
 
 

@@ -225,6 +225,8 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
         run_at=run_at if later else None,
         due_at=next_due_at(run_at, request.send) if later else None,
         first_run_at=first,
+        on_end=new_job.on_end,
+        on_failure=new_job.on_failure,
     )
 
 

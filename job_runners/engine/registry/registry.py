@@ -17,6 +17,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.errors import (
     CampaignMissing,
     InvalidDefinition,
+    InvalidFollowUp,
     InvalidPayload,
     InvalidSetting,
     PayloadTooLarge,
@@ -95,6 +96,7 @@ class Registry(Value):
             raise BrokenEntries(broken)
         self._check_queues()
         self._check_unique()
+        self._check_follow_ups()
         self._check_recurring()
 
     def _check_queues(self) -> None:
@@ -124,6 +126,15 @@ class Registry(Value):
         for name, job in self.jobs.items():
             if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
                 raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
+
+    def _check_follow_ups(self) -> None:
+        """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
+        for name, job in self.jobs.items():
+            try:
+                for kind, job_type in job.follow_ups.items():
+                    self.check_follow_up(kind, job_type, has_campaign=job.needs_campaign)
+            except InvalidFollowUp as error:
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {error}") from None
 
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
@@ -196,6 +207,26 @@ class Registry(Value):
         if self.job(name).needs_campaign and campaign_id is None:
             raise CampaignMissing(name)
         return model
+
+    def check_follow_up(self, kind: str, job_type: str, *, has_campaign: bool) -> Job:
+        """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
+
+        Raises InvalidFollowUp if a job with or without a campaign can't have this follow-up. Raises
+        EntryNotLoaded.
+        """
+        from job_runners.work import job_ended  # imported here because most jobs have none
+
+        try:
+            job = self.job(job_type)
+            for sample in job_ended.samples(kind, has_campaign=has_campaign):
+                self.job_payload(job_type, sample)
+        except (UnknownJobType, InvalidPayload) as error:
+            raise InvalidFollowUp(kind, job_type, str(error)) from None
+        if job.unique is not None:
+            raise InvalidFollowUp(kind, job_type, "It is unique, so an end could be dropped.")
+        if job.needs_campaign and not has_campaign:
+            raise InvalidFollowUp(kind, job_type, "It needs a campaign, and the job has none.")
+        return job
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch as its model.

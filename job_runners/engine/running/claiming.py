@@ -9,7 +9,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
 from job_runners.errors import PreconditionFailed, UnknownJobType
 from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest, new_id
@@ -87,7 +87,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
-            _release_if_claimed(message, token, invocation)
+            _release_if_claimed(message, token, invocation, send)
             admission.admit_waiting_for_message(message, None, send)
     return None
 
@@ -111,7 +111,9 @@ def _load_function(message: JobMessage) -> bool:
     return True
 
 
-def _release_if_claimed(message: JobMessage, token: str, invocation: Invocation) -> None:
+def _release_if_claimed(
+    message: JobMessage, token: str, invocation: Invocation, send: Send | None
+) -> None:
     """Release a job if its claim was written although the call failed.
 
     Otherwise the job would count as running without a worker. Its attempt would fail as interrupted
@@ -121,7 +123,9 @@ def _release_if_claimed(message: JobMessage, token: str, invocation: Invocation)
     def release() -> None:
         row = read(message.id)
         if row is not None and row.claim_token == token:
-            telemetry.released(verbs.release(row))
+            released = verbs.release(row)
+            telemetry.released(released)
+            send_after_end(released, send)  # it is canceled if its owner had asked for that
 
     try:
         retry_until(invocation.may_give_back_until, release)

@@ -13,7 +13,7 @@ from job_runners.engine.running import gates
 from job_runners.engine.running.claiming import Invocation
 from job_runners.engine.running.retrying import record_failed_attempt
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, send_admitted_follower, send_or_leave_due
+from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
 from job_runners.errors import LegsSpent, PreconditionFailed
 from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest
@@ -164,7 +164,7 @@ def record(leg: Leg, ending: Ending) -> None:
         ending.admit_waiting(leg)
     else:
         if row is not None:
-            send_admitted_follower(row, leg.send)
+            send_after_end(row, leg.send)
             if row.slot is None:
                 ending.admit_waiting(leg)
     if isinstance(ending, AttemptFailed):

@@ -13,7 +13,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
-from job_runners.engine.wire.sending import Send, send_admitted_follower
+from job_runners.engine.wire.sending import Send, send_after_end
 from job_runners.errors import (
     Interrupted,
     InvalidPayload,
@@ -88,7 +88,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         try:
             ended = record_failed_attempt(row, error, send)
             telemetry.settled(ended, error)
-            send_admitted_follower(ended, send)
+            send_after_end(ended, send)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
     _admit_waiting(message, row, send)

@@ -91,6 +91,11 @@ def accepted(row: JobRequest) -> None:
     tracing.accepted(row)
 
 
+def follow_up_saved(row: JobRequest) -> None:
+    """Log that the end of a job has saved a follow-up."""
+    log_line.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
+
+
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
     """Log how a request was answered because another job had its unique key."""
     fields = _job_fields(row) | log_line.caller_fields()

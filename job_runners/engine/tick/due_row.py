@@ -27,7 +27,7 @@ from job_runners.engine.tick.due_decision import (
 )
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import Send, send_admitted_follower
+from job_runners.engine.wire.sending import Send, send_after_end
 from job_runners.errors import Interrupted, JobRunnersError
 from job_runners.store import line_entries, pauses, verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
@@ -128,7 +128,7 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
     try:
         ended = record_failed_attempt(row, error, send, rescue=True)
         telemetry.settled(ended, error)
-        send_admitted_follower(ended, send)
+        send_after_end(ended, send)
     finally:  # even if the response was lost, the write may have freed the slot
         admission.admit_waiting_after(row, send)
     return Disposition.RESCUED
@@ -138,7 +138,7 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     try:
         ended = verbs.expire(row, error_record(error))
         telemetry.settled(ended, error)
-        send_admitted_follower(ended, send)
+        send_after_end(ended, send)
     finally:
         # A waiting row has no slot to free, and the jobs behind it have due times of their own.
         if row.status is not Status.WAITING:

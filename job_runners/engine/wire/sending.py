@@ -52,11 +52,14 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
         telemetry.left_due(row, error)
 
 
-def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
-    """Send the follower that was admitted when the job `ended`, if there is one."""
+def send_after_end(ended: JobRequest, send: Send | None) -> None:
+    """Send the jobs that may start because a job `ended`: the admitted follower, the follow-ups."""
     row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
+    for follow_up in ended.follow_ups:
+        telemetry.follow_up_saved(follow_up)
+        send_or_leave_due(follow_up, send)
 
 
 def next_due_at(run_at: int, send: Send | None) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 from job_runners.aws import clients
 from job_runners.settings import required
 from job_runners.store import conditional_write, holdings
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 
 
@@ -14,17 +15,19 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     The same transaction removes its slot, its waiting entry and its unique key. Raises
     PreconditionFailed if the row has changed since it was read.
     """
+    end = JobEnd.now(Status.FAILED, error)
     return holdings.write_freeing(
         "expire",
         job,
-        conditional_write.failed(job, error),
+        conditional_write.failed(job, end),
         conditional_write.as_read(job)
+        & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & (JobRequest.due_at == job.due_at)
         & JobRequest.status.is_in(
             Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
         already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
-        release=holdings.Release.everything(job),
+        release=holdings.Release.everything(job, end),
     )
 
 

@@ -9,6 +9,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.values import Value
 
@@ -24,16 +25,15 @@ class Checkpoint(Value):
 def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
     """End a running job whose function returned. A result too large for the row is stored first."""
     inline, key = blobs.put(job.result_folder, result)
+    end = JobEnd.now(Status.SUCCEEDED)
     actions = [
-        *conditional_write.finished(Status.SUCCEEDED),
+        *conditional_write.finished(end),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # of an earlier attempt
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
-    return _end_run(
-        "succeed", job, actions, conditional_write.owned_by_claim(job), Status.SUCCEEDED
-    )
+    return _end_job("succeed", job, end, actions, conditional_write.owned_by_claim(job))
 
 
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
@@ -43,12 +43,11 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     canceled. Pass `rescue` for a job whose claimer is gone. The write is then refused unless the
     lease is over and unchanged since it was read.
     """
+    end = JobEnd.now(Status.FAILED, error)
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _end_run(
-            "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
-        ),
+        lambda: _end_job("fail", job, end, conditional_write.failed(job, end), condition),
         error=error,
         rescue=rescue,
     )
@@ -65,13 +64,14 @@ def stop(
 
     Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
     """
+    end = JobEnd.now(Status.CANCELLED, error or job.error)
     actions = [
-        *conditional_write.finished(Status.CANCELLED),
+        *conditional_write.finished(end),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
     condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
-    return _end_run("stop", job, actions, condition, Status.CANCELLED)
+    return _end_job("stop", job, end, actions, condition)
 
 
 def retry(
@@ -110,7 +110,7 @@ def retry(
     )
     return write_or_stop(
         job,
-        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
+        lambda: _end_attempt("retry", job, actions, condition),
         error=error,
         reached=reached,
         rescue=rescue,
@@ -196,17 +196,29 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
     return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
 
 
-def _end_run(
-    verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
+def _end_job(
+    verb: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
 ) -> JobRequest:
-    freed = holdings.Release.everything(job) if to.finished else holdings.Release.all_but_key(job)
     return holdings.write_freeing(
         verb,
         job,
         actions,
         condition,
-        already_applied=_shows(to, job.claim_token),
-        release=freed,
+        already_applied=_shows(end.status, job.claim_token),
+        release=holdings.Release.everything(job, end),
+    )
+
+
+def _end_attempt(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition
+) -> JobRequest:
+    return holdings.write_freeing(
+        verb,
+        job,
+        actions,
+        condition,
+        already_applied=_shows(Status.RETRYABLE, job.claim_token),
+        release=holdings.Release.all_but_key(job),
     )
 
 

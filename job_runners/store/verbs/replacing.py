@@ -8,7 +8,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write, holdings
-from job_runners.store.job_request import JobRequest, Lane, Status, new_id
+from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Lane, Status, new_id
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.verbs.saving import drop_duplicate
@@ -30,6 +30,8 @@ class Wanted(Value):
     run_at: int | None
     due_at: int | None
     first_run_at: int
+    on_end: dict[str, Any] | None = None
+    on_failure: dict[str, Any] | None = None
 
 
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
@@ -55,6 +57,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
+        *_follow_up_actions(job, wanted),
         *_restart_actions(job),
     ]
     stays = job.follows is not None or _keeps_position(job, wanted)
@@ -85,6 +88,17 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     if row.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return row
+
+
+def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+    """Return the actions that give the job the follow-ups of the request."""
+    if (job.on_end, job.on_failure) == (wanted.on_end, wanted.on_failure):
+        return []
+    return [
+        set_or_remove(JobRequest.on_end, wanted.on_end),
+        set_or_remove(JobRequest.on_failure, wanted.on_failure),
+        *conditional_write.raise_version(job, FOLLOW_UPS_VERSION),
+    ]
 
 
 def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:

@@ -11,6 +11,7 @@ from job_runners.aws.errors import AWS_ERRORS, condition_failed
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write
 from job_runners.store.job_request import (
+    FOLLOW_UPS_VERSION,
     LIMITED_VERSION,
     UNIQUE_VERSION,
     JobRequest,
@@ -44,6 +45,9 @@ class NewJob(NamedTuple):
     queue_key: str | None = None  # the key of its line, if its queue has limits
     unique_key: str | None = None  # its key, if the work is unique
     counted: bool = False  # whether its organization's quota counts the job
+    # Its follow-ups, in the form of `follow_ups.stored_form`.
+    on_end: dict[str, Any] | None = None
+    on_failure: dict[str, Any] | None = None
     parent_id: str | None = None  # the job that dispatches it
     created_by: str | None = None  # its author, as "role:name"
     request_id: str | None = None
@@ -95,6 +99,8 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         payload_key=payload_key,
         request_id=new_job.request_id,
         request_hash=new_job.request_hash,
+        on_end=new_job.on_end,
+        on_failure=new_job.on_failure,
         parent_id=new_job.parent_id,
         created_by=new_job.created_by,
         traceparent=new_job.traceparent,
@@ -119,6 +125,8 @@ def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
 
 
 def _version(new_job: NewJob) -> int:
+    if new_job.on_end is not None or new_job.on_failure is not None:
+        return FOLLOW_UPS_VERSION
     if new_job.unique_key is not None:
         return UNIQUE_VERSION
     return LIMITED_VERSION if new_job.counted or new_job.queue_key is not None else 1

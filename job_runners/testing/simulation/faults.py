@@ -28,6 +28,7 @@ class Fault(StrEnum):
     SCHEDULES = "schedules"  # schedules, changed by operators
     WAITS = "waits"  # jobs that wait in their functions
     BULK = "bulk"  # many jobs with one request, which is repeated; many children with one call
+    FOLLOW_UPS = "follow-ups"  # jobs with follow-ups
 
 
 OFF: frozenset[Fault] = frozenset()
@@ -37,9 +38,9 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults of a seed's history, unless a command names others.
 
-    These are all faults, with five exceptions. Limits are in every fifth history, because they
+    These are all faults, with six exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits
-    are in every fourth, and bulk dispatches in every seventh.
+    are in every fourth, bulk dispatches in every seventh, and follow-ups in every third.
     """
     left_out = {
         Fault.LIMITS: seed % 5 != 0,
@@ -47,6 +48,7 @@ def of_seed(seed: int) -> frozenset[Fault]:
         Fault.UNIQUE: seed % 8 != 7,
         Fault.WAITS: seed % 4 != 2,
         Fault.BULK: seed % 7 != 3,
+        Fault.FOLLOW_UPS: seed % 3 != 2,
     }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}
 

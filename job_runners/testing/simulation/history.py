@@ -33,8 +33,17 @@ from job_runners.testing.simulation.operators import Operators
 from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 from job_runners.testing.simulation.schedule_people import CAMPAIGN
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
-from job_runners.testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
+from job_runners.testing.simulation.simulated_work import (
+    BALLAST,
+    CHILD,
+    FOLLOW_UPS,
+    JOBS,
+    TASKS,
+    Errand,
+    Steps,
+)
 from job_runners.testing.simulation.task_checker import TaskChecker
+from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
 from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver, Waits
 
@@ -118,6 +127,7 @@ class History:
         self.payloads: dict[str | None, list[Steps]] = {}
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
+        self._has_follow_ups = Fault.FOLLOW_UPS in faults
         self.recurs = Fault.SCHEDULES in faults
         self.has_bulk = Fault.BULK in faults
         self._waits = Fault.WAITS in faults
@@ -222,6 +232,7 @@ class History:
             ],
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
             **self._queue_fields(),
+            **self._follow_up_fields(),
         )
 
     def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
@@ -248,6 +259,13 @@ class History:
             "queue_name": (LIMITED, None)[self.choose("queue", 8) // 7],
             "organization_id": ("acme", "umbrella")[self.choose("organization", 2)],
         }
+
+    def _follow_up_fields(self) -> dict[str, Any]:
+        """Choose the follow-ups of a job."""
+        if not self._has_follow_ups:
+            return {}
+        types = (None, *FOLLOW_UPS)
+        return {kind: types[self.choose(kind, len(types))] for kind in ("on_end", "on_failure")}
 
     def _ask_again(self) -> None:
         """Repeat an earlier request that had an idempotency key.
@@ -462,6 +480,17 @@ class History:
         for key, child in found.items():
             self._check_is_one_job(f"the {key} of {job._row.work_id}", child)
 
+    def note_end(self, job: RunningJob, payload: JobEnded) -> None:
+        """Do the work of a follow-up in this history."""
+        self.checker.started(job.id, job.attempt, job.leg)
+        if self.checker.follow_ups:
+            self.checker.follow_ups.check_told(job.id, payload)
+        self.world.spend(5)
+        self._end_if_time_is_over(job)
+        self.people.perhaps_cancel(job.id)
+        self._perhaps_fail("a follow-up", 20, job.id)
+        self.checker.returned(job.id)
+
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task in this history."""
         task_id = self.world.stack[-1].message["id"]
@@ -496,7 +525,7 @@ class History:
         """Check that a job that succeeded took every step, and that its result is the one it
         returned."""
         runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
-        if row["status"] == "succeeded":
+        if row["status"] == "succeeded" and "follow_up_of" not in row:
             result = blobs.get(row.get("result"), row.get("result_key"))
             asked = [*self.payloads[row["campaign_id"]], CHILD]
             if result not in [payload.model_dump() for payload in asked]:

@@ -11,6 +11,7 @@ from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.follow_up_checker import FollowUpChecker
 from job_runners.testing.simulation.invocation import WELL, Invocation
 from job_runners.testing.simulation.line_checker import LineChecker
 from job_runners.testing.simulation.operators import Pauses
@@ -73,6 +74,8 @@ class InvariantChecker:
         )
         with_unique = Fault.UNIQUE in world.faults
         self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
+        with_follow_ups = Fault.FOLLOW_UPS in world.faults
+        self.follow_ups = FollowUpChecker(world, self.broken) if with_follow_ups else None
         self._time_to_live = TimeToLive(world, self.broken)
         world.expire_items = self._expire_items
         world.on_write = self.saw
@@ -167,6 +170,8 @@ class InvariantChecker:
             self.schedules.landed(operation, call)
         if self.unique:
             self.unique.landed(operation, call)
+        if self.follow_ups:
+            self.follow_ups.landed(operation, call)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
                 self._note_landed("PutItem", each["Put"])

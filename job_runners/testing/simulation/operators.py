@@ -137,7 +137,7 @@ class Operators:
 
     def _retry(self, row: JobRequest) -> None:
         payload = None
-        if self._world.fault(Fault.PAYLOADS, "another payload", 2):
+        if row.follow_up_of is None and self._world.fault(Fault.PAYLOADS, "another payload", 2):
             payload = self._another_payload(row)
         owner_actions.retry_again(row, self._send(), payload)
 

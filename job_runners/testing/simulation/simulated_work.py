@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
-from job_runners.work import Job, Retry, RunningJob, Task, Unique
+from job_runners.work import Job, JobEnded, Retry, RunningJob, Task, Unique
 
 # This text doesn't fit into a row, even compressed.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
@@ -45,6 +45,9 @@ class Scene(Protocol):
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task."""
 
+    def note_end(self, job: RunningJob, payload: JobEnded) -> None:
+        """Do the work of a follow-up."""
+
 
 def enter(scene: Scene) -> None:
     """Run all work in this history from now on."""
@@ -71,6 +74,11 @@ def run_errand_again(payload: Errand) -> None:
     _scene().run_errand(payload)
 
 
+def note_end(job: RunningJob, payload: JobEnded) -> None:
+    """Take a job's end under a hostile Lambda, which may make it fail."""
+    _scene().note_end(job, payload)
+
+
 JOBS = {
     "hostile_once": Job(take_steps, max_legs=5),
     "hostile_again": Job(
@@ -95,6 +103,17 @@ UNIQUE_JOBS = {
     ),
 }
 JOBS |= UNIQUE_JOBS
+# Follow-ups. Both name a follow-up themselves, but as follow-ups they have none.
+FOLLOW_UPS = {
+    "hostile_noted": Job(note_end, max_legs=5, on_end="hostile_noted_again"),
+    "hostile_noted_again": Job(
+        note_end,
+        max_legs=4,
+        retry=Retry(max_attempts=3, base=5, cap=1200),
+        on_failure="hostile_noted",
+    ),
+}
+JOBS |= FOLLOW_UPS
 
 
 TASKS = {

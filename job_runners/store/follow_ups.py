@@ -1,0 +1,149 @@
+"""The follow-ups of a job: other jobs, which the end of the job saves in its own transaction.
+
+A row stores its follow-ups when the job is dispatched, so the end of the job reads nothing else.
+A follow-up is an ordinary job, but has no follow-ups itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.settings import settings
+from job_runners.store import blobs, conditional_write
+from job_runners.store.job_end import JobEnd
+from job_runners.store.job_request import (
+    LIMITED_VERSION,
+    JobRequest,
+    Lane,
+    Status,
+    derived_id,
+    due_shard,
+    sort_key,
+)
+from job_runners.store.transactions import RecordWrite
+
+KINDS = ("on_end", "on_failure")
+_FORM = {"job_type", "queue_name", "max_attempts"}
+# Bytes of an error's message in a payload, so that the payload always fits into a row.
+_LONGEST_MESSAGE = 2000
+
+
+def stored_form(job_type: str, queue_name: str, max_attempts: int) -> dict[str, Any]:
+    """Return a follow-up in the form in which a row stores it."""
+    return {"job_type": job_type, "queue_name": queue_name, "max_attempts": max_attempts}
+
+
+def named_by(job: JobRequest) -> dict[str, str]:
+    """Return the job types of a row's follow-ups, by kind."""
+    return {kind: stored["job_type"] for kind, stored in _stored(job).items()}
+
+
+def saved_by(job: JobRequest) -> dict[str, str]:
+    """Return the ids of the follow-ups that a job's end has saved, by kind.
+
+    An end that an earlier version recorded has none.
+    """
+    if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
+        return {}
+    return {kind: _id_of(job, kind, job.ends or 0) for kind in _kinds(job, job.status)}
+
+
+def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
+    """Return the writes that save a job's follow-ups in the transaction of its end."""
+    kinds = _kinds(job, end.status)
+    if not kinds:
+        return []
+    payload = blobs.compressed(blobs.compact_json(_job_ended(job, end)))
+    ends = (job.ends or 0) + 1
+    rows = [
+        _row(job, stored, _id_of(job, kind, ends), payload)
+        for kind, stored in _stored(job).items()
+        if kind in kinds
+    ]
+    return [RecordWrite(row, "put", condition=JobRequest.id.does_not_exist()) for row in rows]
+
+
+def actions(job: JobRequest, end: JobEnd) -> list[Action]:
+    """Return the actions that count an end with follow-ups in the job's row."""
+    return [
+        JobRequest.ends.set((job.ends or 0) + 1),
+        JobRequest.follow_ups_saved_at.set(end.at),
+    ]
+
+
+def condition(job: JobRequest) -> Condition:
+    """Return the condition that no other end of the job was recorded since it was read.
+
+    The id of a follow-up contains the number of its end. Without this condition, an end with an old
+    number would save no follow-up.
+    """
+    return conditional_write.same(JobRequest.ends, job.ends)
+
+
+def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
+    """Return a row's follow-ups by kind, without those in a form that only newer code knows."""
+    found = {kind: getattr(job, kind) for kind in KINDS}
+    return {
+        kind: stored
+        for kind, stored in found.items()
+        if isinstance(stored, Mapping) and stored.keys() >= _FORM
+    }
+
+
+def _kinds(job: JobRequest, status: Status) -> list[str]:
+    """Return the kinds of follow-ups that an end with this status has."""
+    return [kind for kind in _stored(job) if kind == "on_end" or status is Status.FAILED]
+
+
+def _id_of(job: JobRequest, kind: str, ends: int) -> str:
+    return derived_id("follow-up", job.created_key, str(ends), kind)
+
+
+def _row(job: JobRequest, stored: Mapping[str, Any], job_id: str, payload: bytes) -> JobRequest:
+    now, counted = clock.now(), settings().max_unfinished_jobs > 0
+    return JobRequest(
+        id=job_id,
+        row_version=LIMITED_VERSION if counted else 1,
+        follow_up_of=job.id,
+        job_type=stored["job_type"],
+        queue_name=stored["queue_name"],
+        max_attempts=stored["max_attempts"],
+        organization_id=job.organization_id,
+        unfinished_organization=job.organization_id if counted else None,
+        campaign_id=job.campaign_id,
+        payload=payload,
+        request_id=job.request_id,
+        traceparent=job.traceparent,
+        status=Status.QUEUED,
+        due_at=now + conditional_write.GRACE,
+        due_shard=due_shard(job_id, Lane.QUEUED),
+        created_at=now,
+        created_key=sort_key(now, job_id),
+        queued_at=now,
+        updated_at=now,
+    )
+
+
+def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
+    """Return the payload of a follow-up. `job_runners.work.job_ended` has its model."""
+    return {
+        "job_id": job.id,
+        "job_type": job.job_type,
+        "status": str(end.status),
+        "error": end.error and _short(end.error),
+        "attempts": job.attempt,
+        "created_at": clock.iso(job.created_at),
+        "started_at": None if job.started_at is None else clock.iso(job.started_at),
+        "finished_at": clock.iso(end.at),
+        "organization_id": job.organization_id,
+        "campaign_id": job.campaign_id,
+    }
+
+
+def _short(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return an error without its traceback."""
+    message = str(error.get("message", "")).encode()[:_LONGEST_MESSAGE]
+    return {"kind": str(error.get("kind", "")), "message": message.decode(errors="ignore")}

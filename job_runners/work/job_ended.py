@@ -1,0 +1,55 @@
+"""The payload of follow-ups, the jobs that are dispatched when another job has ended."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+_SAMPLE: dict[str, Any] = {
+    "job_id": "0123456789abcdef0123456789abcdef",
+    "job_type": "import_contacts",
+    "error": None,
+    "attempts": 1,
+    "created_at": "2026-05-04T09:30:00.000Z",
+    "started_at": None,
+    "finished_at": "2026-05-04T09:31:00.000Z",
+    "organization_id": "default",
+}
+
+
+class EndError(BaseModel):
+    """The error of the last attempt. `kind` is the name of the error's class."""
+
+    kind: str
+    message: str
+
+
+class JobEnded(BaseModel):
+    """A job that has ended: the payload of its follow-ups.
+
+    A model with some of these fields can be the payload instead. `started_at` is when the job was
+    last started, or None if it never was. A job that succeeded has no error.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    job_id: str
+    job_type: str
+    status: Literal["succeeded", "failed", "cancelled"]
+    error: EndError | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime
+    organization_id: str
+    campaign_id: str | None
+
+
+def samples(kind: str, *, has_campaign: bool) -> list[dict[str, Any]]:
+    """Return payloads that a follow-up of this kind, "on_end" or "on_failure", must accept."""
+    sample = _SAMPLE | {"campaign_id": "spring" if has_campaign else None}
+    error = {"kind": "ValueError", "message": "no luck"}
+    failed = sample | {"status": "failed", "error": error}
+    if kind == "on_failure":
+        return [failed]
+    return [failed, *(sample | {"status": status} for status in ("succeeded", "cancelled"))]

@@ -1,0 +1,60 @@
+"""Jobs for tests with follow-ups, and the follow-ups, which note what they are told."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from job_runners.work import Job, JobEnded, Retry, RunningJob, Unique
+from sample_work import Sample, once
+from unique_sample import Lot, work
+
+told: list[tuple[str, JobEnded]] = []
+"""The type of each follow-up that ran, and its payload."""
+
+
+class Wish(BaseModel):
+    """A payload that no end of a job is."""
+
+    wish: str
+
+
+class CampaignEnded(BaseModel):
+    """An end of a job that has a campaign, with only the fields that matter."""
+
+    job_id: str
+    campaign_id: str
+
+
+def note_end(job: RunningJob, payload: JobEnded) -> None:
+    """Note an end."""
+    told.append(("note_end", payload))
+
+
+def note_failure(job: RunningJob, payload: JobEnded) -> None:
+    """Note a failure."""
+    told.append(("note_failure", payload))
+
+
+def note_campaign(job: RunningJob, payload: CampaignEnded) -> None:
+    """Take the end of a campaign's job."""
+
+
+def note_wish(job: RunningJob, payload: Wish) -> None:
+    """Take a payload that no end of a job is."""
+
+
+_BOTH: dict[str, Any] = {"on_end": "note_end", "on_failure": "note_failure"}
+JOBS = {
+    "note_end": Job(note_end, queue_name="notes", retry=Retry(max_attempts=5), on_end="note_end"),
+    "note_failure": Job(note_failure),
+    "note_campaign": Job(note_campaign, needs_campaign=True),
+    "note_wish": Job(note_wish),
+    "note_once": Job(note_end, unique=Unique(by=())),
+    "followed_once": Job(once, **_BOTH),
+    "followed_again": Job(once, retry=Retry(max_attempts=3, base=2, cap=60), **_BOTH),
+    "followed_failure": Job(once, on_failure="note_failure"),
+    "followed_unique": Job(
+        work, unique=Unique(by=("lot",), on_conflict="replace"), on_end="note_end"
+    ),
+}
+__all__ = ["JOBS", "Lot", "Sample", "told"]
