@@ -111,9 +111,7 @@ class LineChecker:
                 line, invocation
             ):
                 first = self._entries(line)[0]
-                self._broken(
-                    f"{invocation.name} left {first} waiting in {line}, which has capacity"
-                )
+                self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
         if invocation.name == "timer":
             self._check_swept(invocation)
 
@@ -131,7 +129,7 @@ class LineChecker:
             is_unchanged = self._last_write[line] < request_number
             if is_unchanged and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
-                self._broken(f"the sweep left {first} waiting in {line}, which has capacity")
+                self._broken(f"the sweep has left {first} waiting in {line} with capacity")
 
     def check_ended(self) -> None:
         """Check at the end that no slot is held and no job waits."""
@@ -285,7 +283,7 @@ class LineChecker:
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
         believed = [*self._believed_since(look)]
         if all(each.slots is not None and each.slots < held for each in believed):
-            self._broken(f"{held} jobs hold slots of {line}, which has only {believed[0].slots}")
+            self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
 
     def _check_payment(self, line: str, job_id: str) -> None:
         """Check that a start is paid for once, and no sooner than the rate allows."""

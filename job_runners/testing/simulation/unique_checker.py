@@ -102,7 +102,7 @@ class UniqueChecker:
             ids = " and ".join(row["id"] for row in holders)
             self._broken(f"the key {key} has two holders: {ids}")
         if len(followers) > 1:
-            self._broken(f"{len(followers)} jobs follow the holder of the key {key}")
+            self._broken(f"{len(followers)} jobs follow the one that has the key {key}")
         holder = holders[0]["created_key"] if holders else None
         if record.get("holder") != holder:
             self._broken(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
