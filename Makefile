@@ -1,14 +1,14 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
+.PHONY: help run demo test test-more test-changed test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 # Three processes for two cores, because tests on a local AWS wait a lot. Tests that share one stay
 # in one process. If a hanging test ends its process, no other one is started: the run names the
 # test and ends.
-PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --max-worker-restart 0
+PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 AWS := .venv-aws/bin
 # The organization's folder. APP names another folder; if APP is empty, there is none.
 APP_FOLDER := $(if $(filter undefined,$(origin APP)),$(wildcard app),$(APP))
@@ -17,7 +17,7 @@ export PYTHON
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (except with DEMO=0), and stay up
 	@$(PY) -m job_runners.local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
@@ -28,7 +28,14 @@ demo: dev aws ## Do the same, then stop; fail unless every count is right
 
 test: check tlc ## Run all checks and tests, including end to end
 	@$(PY) -m job_runners.building.app_tests
-	@$(PYTEST)
+	@$(PYTEST) -m "not more"
+
+test-more: check tlc ## Run the tests that make test leaves out, and those that do more here
+	@MORE=1 $(PYTEST) -m "more or sized"
+
+# Without the tests that take two seconds or more. BASE is the commit to compare with.
+test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
+	@$(PY) -m tools.changed_tests $(BASE)
 
 test-app: dev ## Check and test only your own work in app/, or in the folder APP
 	@$(PY) -m job_runners.building.build
@@ -64,20 +71,21 @@ format: dev ## Sort imports and format Python code
 
 test-fast: dev aws scan tlc ## Run all tests but those on the local AWS and in a browser
 	@$(PY) -m job_runners.building.app_tests
-	@$(PYTEST) -m "not e2e"
+	@$(PYTEST) -m "not e2e and not more"
 
 model: dev tlc ## Check the TLA+ models of the engine, and that they need each safeguard (needs Java)
 	@$(PY) -m tools.model
 
 # Tests that read CHAOS run the same checks with larger numbers.
-LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='test_*.py' '"CHAOS"' tests)
+LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='test_*.py' \
+	--regexp '"CHAOS"' --regexp 'by_size(' tests)
 chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m tools.model --level chaos
 	@$(PY) -m job_runners.testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
-	@$(PY) -m tools.mutants
+	@MORE=1 $(PY) -m tools.mutants
 
 bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25

@@ -31,6 +31,7 @@ pytest_plugins = [
     "traced",
     "hourly",
     "limited_queue",
+    "longest_first",
     "fake_account",
     "installed",
     "jobs_command",

@@ -208,6 +208,7 @@ def test_the_build_follows_samconfig(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.more
 def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path) -> None:
     """With an organisation's work in it, if there is any."""
     app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})

@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from job_runners.places import ROOT
 
 TEMPLATE = (ROOT / "template.yaml").read_text()
@@ -38,6 +40,7 @@ def skips() -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.more
 def test_every_finding_of_checkov_is_fixed_or_has_its_reason_beside_the_resource(
     tmp_path: Path,
 ) -> None:
@@ -55,6 +58,7 @@ def test_every_reason_is_a_sentence() -> None:
     assert [each for each in reasons if len(each.split()) < 5] == []
 
 
+@pytest.mark.more
 def test_cfn_lint_looks_at_the_template_at_its_finest_level(tmp_path: Path) -> None:
     once = TEMPLATE.replace("    DeletionPolicy: Delete\n", "", 1)
     assert "I3011" in make_template(tmp_path, once, scanned=True)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from jobs_command import FakeApi, jobs, problem
 
 FIRST = "/tasks/failed?limit=100"
@@ -33,9 +35,10 @@ def test_failed_tasks_are_listed_over_pages(api: FakeApi) -> None:
     assert only == failed(TASK)
 
 
-def test_that_none_has_failed_is_said(api: FakeApi) -> None:
+@pytest.mark.parametrize("words", [("tasks", "--failed"), ("redrive", "--tasks")])
+def test_that_none_has_failed_is_said(words: tuple[str, ...], api: FakeApi) -> None:
     api.on("GET", FIRST, 200, {"tasks": [], "cursor": None})
-    done = jobs("tasks", "--failed")
+    done = jobs(*words)
     assert (done.stdout, done.exit_code) == ("", 0)
     assert "No task has failed" in done.stderr
 
@@ -87,13 +90,6 @@ def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
     assert done.stdout == f"{TASK}  resent as {NEW['id']}\n"
     assert "1 failed task can't be resent" in done.stderr
     assert "KeepTaskPayloads" in done.stderr
-
-
-def test_that_there_is_nothing_to_send_again_is_said(api: FakeApi) -> None:
-    api.on("GET", FIRST, 200, {"tasks": [], "cursor": None})
-    done = jobs("redrive", "--tasks")
-    assert (done.stdout, done.exit_code) == ("", 0)
-    assert "No task has failed" in done.stderr
 
 
 def test_a_call_that_names_nothing_or_two_things_to_resend_is_refused(api: FakeApi) -> None:

@@ -10,7 +10,7 @@ from browser import Complaints
 from faked_answers import JOB, answer
 from local_stack import Local
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
 # --- who may look -------------------------------------------------------------------------------
 

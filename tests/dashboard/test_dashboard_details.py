@@ -13,7 +13,7 @@ from faked_answers import JOB, answer
 from job_runners.local.demo import follow
 from local_stack import Local
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
 PARENT = "b" * 32
 EARLIER = [

@@ -11,7 +11,7 @@ from dashboard_pages import serious
 from faked_answers import JOB, answer
 from job_runners.work import Unique
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
 WAITS = {"status": "queued", "error": None, "finished_at": None, "expires_at": None}
 KEPT_OUT = [

@@ -9,6 +9,7 @@ import pytest
 from job_runners.building.build import ROOT
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
     ("lines", "arguments"),
     [

@@ -43,6 +43,7 @@ def project(tmp_path: Path) -> Path:
     return copied
 
 
+@pytest.mark.more
 def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--quiet", "-n", "0", "-p", "no:cacheprovider"]

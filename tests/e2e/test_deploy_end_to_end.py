@@ -21,7 +21,7 @@ from job_runners.local.stack_api import stack_api
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.more]
 
 NAME = "ours"
 APP = """

@@ -18,7 +18,7 @@ from job_runners.cli.problem import Exit
 from local_stack import roomy_home
 
 # It starts a local AWS of its own: beside the one that most tests share, and not beside a third.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS, enforcing")]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.xdist_group("local AWS, enforcing")]
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 PATIENCE = 240  # seconds, for a command on a busy machine

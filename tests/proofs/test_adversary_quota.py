@@ -6,8 +6,11 @@ from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.history import play_seed, stage
 from job_runners.testing.simulation.invariant_checker import Violation
+from sizes import by_size
 
-HISTORIES = 30
+HISTORIES = by_size(10, 30)
+
+pytestmark = pytest.mark.sized
 
 
 def play() -> None:

@@ -29,6 +29,7 @@ def peak(what: str, rows: int) -> int:
     return int(done.stdout.split()[-1])
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("what", ["import", "assign", "export"])
 def test_five_times_the_rows_take_no_more_memory(
     what: str, record_property: Callable[[str, object], None]

@@ -18,31 +18,42 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from boto3 import Session
 
-template = yaml_parse(Path(sys.argv[1]).read_text())
-values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
-values |= json.loads(sys.argv[2])
-for resource in template["Resources"].values():
-    if resource["Type"] == "AWS::Serverless::Function":
-        resource["Properties"]["CodeUri"] = "s3://bucket/code"
-template["Globals"]["Function"].pop("CodeUri")
 session = Session(region_name="us-east-1")
-translator = Translator({}, Parser(), boto_session=session)
-print(json.dumps(translator.translate(template, values)))
+for line in sys.stdin:
+    path, overrides = json.loads(line)
+    template = yaml_parse(Path(path).read_text())
+    values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/code"
+    template["Globals"]["Function"].pop("CodeUri")
+    translator = Translator({}, Parser(), boto_session=session)
+    print(json.dumps(translator.translate(template, values | overrides)), flush=True)
 """
 
 Template = dict[str, Any]
 
 
 @cache
-def _expanded(path: Path, overrides: str) -> str:
-    shown = subprocess.run(
-        [ROOT / ".venv-aws/bin/python", "-c", _EXPAND, path, overrides],
-        capture_output=True,
+def _translator() -> "subprocess.Popen[str]":
+    """Return the process that expands templates: its imports take longer than its work."""
+    return subprocess.Popen(
+        [ROOT / ".venv-aws/bin/python", "-c", _EXPAND],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert shown.returncode == 0, shown.stderr
-    return shown.stdout
+
+
+@cache
+def _expanded(path: Path, overrides: str) -> str:
+    process = _translator()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(json.dumps([str(path), json.loads(overrides)]), file=process.stdin, flush=True)
+    shown = process.stdout.readline()
+    assert shown, f"{path} can't be expanded"
+    return shown
 
 
 def expanded(**overrides: str) -> Template:

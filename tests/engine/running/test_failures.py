@@ -162,18 +162,10 @@ def test_a_task_that_an_older_worker_did_not_know_is_sent_again_as_it_was(
     assert delayed(delay_queue) == 1
 
 
-def test_a_task_that_was_never_invoked_is_sent_again(delay_queue: str) -> None:
+@pytest.mark.parametrize("condition", ["EventAgeExceeded", "a condition that is new"])
+def test_a_task_that_was_never_invoked_is_sent_again(condition: str, delay_queue: str) -> None:
     body = json.loads(record(task_event("sample_note"), error=None))
-    body["requestContext"] |= {"condition": "EventAgeExceeded", "approximateInvokeCount": 0}
-    assert give(json.dumps(body)) == []
-    assert delayed(delay_queue) == 1
-
-
-def test_a_task_that_nothing_began_is_sent_again_whatever_lambda_calls_that(
-    delay_queue: str,
-) -> None:
-    body = json.loads(record(task_event("sample_note"), error=None))
-    body["requestContext"] |= {"condition": "Unheard of", "approximateInvokeCount": 0}
+    body["requestContext"] |= {"condition": condition, "approximateInvokeCount": 0}
     assert give(json.dumps(body)) == []
     assert delayed(delay_queue) == 1
 

@@ -71,6 +71,7 @@ def year(monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     telemetry.logger.setLevel("INFO")
 
 
+@pytest.mark.sized
 def test_a_year_brings_each_occurrence_once_through_both_changes_of_the_clock(year: Year) -> None:
     year.pass_by()
     # A time of the night that is skipped comes as the clock jumps; one that comes twice, once.
@@ -79,10 +80,10 @@ def test_a_year_brings_each_occurrence_once_through_both_changes_of_the_clock(ye
     assert year.started["nightly"] == nights
     # What comes whenever the clock shows it is skipped with its hour, and comes twice with it.
     shown = [local(day, 2, minute) for day in YEAR if day != SPRING for minute in (0, 30)]
-    again = [local(AUTUMN, 2, minute, fold=1) for minute in (0, 30)]
+    again = [local(AUTUMN, 2, minute, fold=1) for minute in (0, 30) if AUTUMN in YEAR]
     assert year.started["half hours"] == sorted(shown + again)
     weeks = year.started["weekly"]
-    assert len(weeks) == 52
-    assert {later - week for week, later in pairwise(weeks)} == {7 * clock.DAY}
+    assert len(weeks) == (len(YEAR) - 1) // 7
+    assert {later - week for week, later in pairwise(weeks)} <= {7 * clock.DAY}
     assert all(not item.get("skipped") and not item.get("failed") for item in year.items.values())
     assert len(year.table.rows) == sum(map(len, year.started.values()))
