@@ -8,8 +8,8 @@ what happened and what to do.
         Interrupted, TimedOut, LegsSpent, NeverStarted, ...  messages, the store, a job's end
         DoNotRetry, RetryAfter                               for job and task code to raise
 
-An error that only one package raises and handles is in that package's `job_runners/errors.py`:
-runners, work, campaigns, webhooks, api.
+An error that only one package raises and handles is in that package's own `errors.py`, for example
+job_runners/work/errors.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,7 +123,7 @@ class QueueFull(JobRunnersError):
     """A queue has as many waiting jobs as it may have, so it accepts no more. `retry_after` is in
     seconds."""
 
-    retry_after = 10  # waiting jobs are not counted more often than this
+    retry_after = 10  # waiting jobs are counted again only after this time
 
     def __init__(self, queue_name: str, most: int, number: int = 1) -> None:
         super().__init__(
@@ -139,7 +139,7 @@ class QueueFull(JobRunnersError):
 class QuotaReached(JobRunnersError):
     """An organization has as many unfinished jobs as it may have. `retry_after` is in seconds."""
 
-    retry_after = 10  # unfinished jobs are not counted more often than this
+    retry_after = 10  # unfinished jobs are counted again only after this time
 
     def __init__(self, organization_id: str, most: int, number: int = 1) -> None:
         super().__init__(
@@ -222,8 +222,8 @@ class SendFailed(JobRunnersError):
 
 
 class SendInDoubt(SendFailed):
-    """AWS didn't answer whether it accepted a task. Sending it again could run it twice, so its
-    caller decides."""
+    """AWS didn't answer whether it accepted a task. Sending the task again could run it twice, so
+    the caller decides."""
 
     def __init__(self, what: str, why: str) -> None:
         JobRunnersError.__init__(

@@ -1,8 +1,8 @@
 """Frozen values like those of `@dataclass(frozen=True)`, but faster to import.
 
 The module `dataclasses` imports `inspect` and compiles the methods of each class. That took a third
-of the client's import time and a fiftieth of a function's cold start. These classes share their
-methods instead. The functions `fields`, `asdict` and `replace` accept them as dataclasses.
+of the client's import time and a fiftieth of a function's cold start. Subclasses of Value share
+their methods instead. The functions `fields`, `asdict` and `replace` of `dataclasses` accept them.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def field(
 
 
 class _OfDataclass:
-    """An attribute of dataclasses that is computed at its first use."""
+    """An attribute that dataclasses have. It is computed only when it is read."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -60,17 +60,17 @@ def _as_dataclass(value: Any) -> type:
     """Return a dataclass with the same fields as a class of values."""
     import dataclasses
 
-    made = []
+    fields = []
     for name, each in value.__own_fields__.items():
-        given = {} if each.default is _REQUIRED else {"default": each.default}
+        default = {} if each.default is _REQUIRED else {"default": each.default}
         if each.default_factory is not None:
-            given = {"default_factory": each.default_factory}
-        named_only = name not in value.__match_args__
-        of_dataclass = dataclasses.field(
-            repr=each.repr, compare=each.compare, kw_only=named_only, **given
+            default = {"default_factory": each.default_factory}
+        keyword_only = name not in value.__match_args__
+        options = dataclasses.field(
+            repr=each.repr, compare=each.compare, kw_only=keyword_only, **default
         )
-        made.append((name, each.type, of_dataclass))
-    return dataclasses.make_dataclass(value.__name__, made, frozen=True)
+        fields.append((name, each.type, options))
+    return dataclasses.make_dataclass(value.__name__, fields, frozen=True)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

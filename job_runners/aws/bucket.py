@@ -60,7 +60,9 @@ def version(key: str) -> Version:
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
-    """Return the bytes of an object from `start` up to but not including `end`, at least one.
+    """Return the bytes of an object from `start` up to, but not including, `end`.
+
+    The range must have at least one byte.
 
     Raises ObjectChanged if the object no longer has this ETag, and MissingObject if it is gone.
     """
@@ -85,10 +87,13 @@ def delete_unchanged(key: str, etag: str) -> bool:
 
 
 def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
-    """Yield the objects whose keys begin with `folder`, in order, all after the key `after`."""
-    which = {"StartAfter": after} if after else {}
-    pages = clients.client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=name(), Prefix=folder, **which):
+    """Yield the objects whose keys begin with `folder`, in order of their keys.
+
+    With `after`, yield only those whose keys come after it.
+    """
+    start = {"StartAfter": after} if after else {}
+    paginator = clients.client("s3").get_paginator("list_objects_v2")
+    for page in paginator.paginate(Bucket=name(), Prefix=folder, **start):
         for each in page.get("Contents", []):
             modified_at = int(each["LastModified"].timestamp() * clock.SECOND)
             yield Listed(each["Key"], each["Size"], each["ETag"], modified_at)
@@ -96,8 +101,8 @@ def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
 
 def delete_all(folder: str) -> None:
     """Delete every object whose key begins with `folder`, which ends in a slash."""
-    pages = clients.client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
+    paginator = clients.client("s3").get_paginator("list_objects_v2")
+    for page in paginator.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
         keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
         if keys:  # one call can delete all keys of a page
             clients.client("s3").delete_objects(
@@ -105,9 +110,9 @@ def delete_all(folder: str) -> None:
             )
 
 
-def _get(key: str, **which: str) -> bytes:
+def _get(key: str, **options: str) -> bytes:
     try:
-        answer = clients.client("s3").get_object(Bucket=name(), Key=key, **which)
+        answer = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
     except ClientError as error:
         raise _error_for(error, key) from error
     data: bytes = answer["Body"].read()

@@ -22,12 +22,12 @@ _this_thread = threading.local()
 # A call that hangs must fail while there is still time to respond. botocore's own defaults (60 s,
 # five tries) outlast an API request. S3 may stream for longer, and a search of logs takes longer.
 _READ_SECONDS = 5.0
-_LONGER = {"s3": 30.0, "logs": 6.0}
+_READ_SECONDS_OF = {"s3": 30.0, "logs": 6.0}  # by service
 # botocore also retries after a timeout. That could text a person twice, or run a task twice.
 # job_runners.runners.lambda_async defines which messages may be repeated.
 _ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
 _POOL = 32
-_MAX_IDLE = clock.SECOND  # connections that are idle for longer aren't used again
+_MAX_IDLE = clock.SECOND  # a connection that has been idle for longer isn't used again
 
 
 def client(service: str) -> Any:
@@ -139,7 +139,7 @@ def forget() -> None:
 
 
 def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
-    """Raise an error that says where to list an operation that the client doesn't have.
+    """Raise an error for an operation that the client lacks. It says in which file to add it.
 
     A build includes only the operations that are called: see job_runners/building/botocore_data.py.
     """
@@ -163,11 +163,11 @@ def _refuse_to_repeat(**_: Any) -> bool | None:
 def _config(service: str) -> Config:
     return Config(
         connect_timeout=3.0,
-        read_timeout=_LONGER.get(service, _READ_SECONDS),
+        read_timeout=_READ_SECONDS_OF.get(service, _READ_SECONDS),
         max_pool_connections=_POOL,
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
-        # pynamodb builds the requests to DynamoDB, and job_runners.runners.lambda_async the only
-        # one to Lambda. Validating them again would cost time and find nothing.
+        # pynamodb builds the requests to DynamoDB. The only request to Lambda is built by
+        # `lambda_async`. Validating them would cost time and find nothing.
         parameter_validation=service not in ("dynamodb", "lambda"),
         # By default, botocore signs S3 URLs with version 2 in us-east-1, which KMS keys don't
         # accept.

@@ -45,9 +45,9 @@ class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
-    other fields are their new values. Admissions and starts have used the rate up to `tat` and
-    `started_tat`, in microseconds. `started_tat` is None for a job that is only admitted: its claim
-    counts the start (see `line_rates.count_start`).
+    other fields are their new values. Admissions have used the rate up to the time `tat`, and
+    starts up to `started_tat`, both in microseconds. `started_tat` is None for a job that is only
+    admitted: its claim counts the start (see `line_rates.count_start`).
     """
 
     group: str
@@ -110,9 +110,9 @@ class Line(Value):
     def grant(self, group: str, *, starts: bool = True) -> Grant | None:
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
-        Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot, but
-        no slot if as many jobs as the limit allows already have one. So new starts never exceed a
-        limit that was lowered.
+        Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot. If
+        as many jobs as the limit allows already have a slot, it gets none. So new starts never
+        exceed a limit that was lowered.
         """
         slot = self._free_slot()
         opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
@@ -142,8 +142,8 @@ class Line(Value):
     def start_opens_at(self, token: str | None = None) -> int:
         """Return when the rate allows an admitted job to start, in milliseconds since 1970.
 
-        The result is 0 if there is no rate, or if an earlier try of the claim with this token was
-        the last to count a start.
+        The result is 0 if there is no rate. It is also 0 if the last start was counted by an
+        earlier try of the claim with this token.
         """
         rate = self.limits.rate
         if rate is None or self.rate is None or (token and self.rate.started_by == token):
@@ -173,10 +173,10 @@ class Line(Value):
         limit = self.limits.slots
         if limit is None:
             return None
-        held = {slot.number for slot in self.held}
-        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
-        # The slots below `lowest` are held, so one more makes `lowest + above` slots.
-        above = sum(1 for number in held if number > lowest)
+        numbers = {slot.number for slot in self.held}
+        lowest = next(number for number in range(1, len(numbers) + 2) if number not in numbers)
+        # All slots below `lowest` are held. With this slot, `lowest + above` slots would be held.
+        above = sum(1 for number in numbers if number > lowest)
         if lowest + above > limit:
             return None
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
@@ -184,8 +184,8 @@ class Line(Value):
     def _admissions_until(self, rate: Rate) -> int:
         """Return the time up to which the admissions so far have used the rate, in microseconds.
 
-        It is at most one burst after the last admission, because an earlier rate may have been
-        slower.
+        The result is at most one burst after the last admission. The stored time may be later,
+        because it may come from an earlier, slower rate.
         """
         if self.rate is None:
             return 0
@@ -195,7 +195,7 @@ class Line(Value):
     def started_until(self, rate: Rate) -> int:
         """Return the time up to which the starts so far have used the rate, in microseconds.
 
-        It is at most one burst after the last start.
+        The result is at most one burst after the last start.
         """
         if self.rate is None:
             return 0

@@ -8,9 +8,9 @@ So row and record always agree, unless older code, which doesn't know keys, has 
 record whose job has ended therefore counts as free. The next job takes the record over, on
 condition that the record hasn't changed.
 
-The job that has the key is called the holder. Another job, the follower, may wait for the end of
-the holder. The record names both. The transaction that ends the holder admits the follower and
-gives it the key.
+The job that has the key is called the holder. One other job, the follower, may wait for the holder
+to end. The record names both. The transaction that ends the holder admits the follower and gives
+it the key.
 """
 
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def take_writes(key: str, job: JobRequest, old_record: KeyRecord | None) -> list
     """
     record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
     writes = [RecordWrite(record, "put", condition=_as_read(old_record))]
-    # Check that the old holder has ended. If it is the job itself, the write of its row does that.
+    # Check that the old holder has ended. If it is `job` itself, the write of its row checks that.
     if old_record is not None and job_id_of(old_record.holder) != job.id:
         # `!=` also holds if the row or its unique_key doesn't exist.
         has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
@@ -167,11 +167,11 @@ def give_up_writes(job: JobRequest) -> list[RecordWrite]:
 
 
 def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
-    """Return the writes by which a job gives up its key if it may have a follower.
+    """Return the writes by which a job that may have a follower gives up its key.
 
-    This function reads the record. It is for a job whose `give_up_writes` were refused. If there is
-    a follower, the writes admit it and give it the key. If the job doesn't have the key, there are
-    no writes.
+    Call this if the `give_up_writes` of the job were refused. It reads the record. If there is a
+    follower, the writes admit it and give it the key. If the job doesn't have the key, there are no
+    writes.
     """
     record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
@@ -212,9 +212,8 @@ def save_with_key(
         try:
             return save(key_writes)
         except RaceLost as lost:
-            others = [each for each in lost.refused if not any(each is one for one in key_writes)]
-            if others:
-                raise
+            if any(not any(each is one for one in key_writes) for each in lost.refused):
+                raise  # a write that has nothing to do with the key was refused
             if not tries_left:
                 raise overtaken("take_key", job.id) from lost
         except PynamoDBException as error:

@@ -1,10 +1,10 @@
 """Run an `async def` job or task in its own event loop, and end everything in it afterwards.
 
 A signal that ends a job from outside always reaches the function's main task, even if another task
-received it. The main task gets it as an exception if it was checkpointing, otherwise as asyncio's
-cancellation. Only `async def` jobs and tasks import this module, and asyncio with it.
+received it. If the main task was checkpointing, the signal is raised there. Otherwise, asyncio
+cancels the main task. Only `async def` jobs and tasks import this module, and asyncio with it.
 
-It avoids these traps of asyncio:
+The module avoids these traps of asyncio:
 
 - asyncio stores a BaseException of a task until the task is awaited, a TaskGroup wraps it, and a
   callback drops it.
@@ -29,7 +29,7 @@ from job_runners.work.running_job import RunningJob
 from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
 # Seconds that a function has to end after its time is over, before the loop is stopped. Remaining
-# tasks have the same number of seconds. Both fit into the time reserved for recording the outcome.
+# tasks then have the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _AGAIN = 0.1  # seconds between two rings of the alarm after the first
 _SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
@@ -170,13 +170,16 @@ class _Run:
 
     async def _end_all(self) -> None:
         """Cancel all tasks and close all asynchronous generators. Some may not end."""
-        await self._cancelled(asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)})
+        await self._await_end(asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)})
         closing = self._loop.create_task(self._loop.shutdown_asyncgens())
-        await self._cancelled({closing}, first=False)
+        await self._await_end({closing}, cancel=False)
 
-    async def _cancelled(self, tasks: set[asyncio.Task[Any]], *, first: bool = True) -> None:
-        """Wait up to _PATIENCE seconds for tasks to end, and report their errors."""
-        for task in tasks if first else ():
+    async def _await_end(self, tasks: set[asyncio.Task[Any]], *, cancel: bool = True) -> None:
+        """Wait up to _PATIENCE seconds for tasks to end, and report their errors.
+
+        With `cancel`, cancel them first.
+        """
+        for task in tasks if cancel else ():
             task.cancel()
         if not tasks:
             return
@@ -194,7 +197,7 @@ class _Run:
         self._loop.close()
         for task in left:
             coroutine = task.get_coro()
-            with suppress(RuntimeError):  # it suppresses this too
+            with suppress(RuntimeError):  # the coroutine suppressed its GeneratorExit too
                 if asyncio.iscoroutine(coroutine):
                     coroutine.close()
 
@@ -216,8 +219,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
-    """Log an exception that was never awaited, like asyncio, but not a signal such as the end of a
-    leg."""
+    """Log an exception that was never awaited, as asyncio does. Don't log a signal such as LegOver,
+    which isn't an error."""
     if not isinstance(about.get("exception"), _SIGNALS):
         loop.default_exception_handler(about)
 
@@ -225,7 +228,7 @@ def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
 def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
     """Return whether the loop is running code of the job, and not its own code or ours.
 
-    Code in C has no frame. With `of_c`, places where such code may be running count too.
+    Code in C has no frame. With `of_c`, the result is also True where such code may be running.
     """
     if of_c and rang_in.f_code is _RUNS_HANDLE:
         return True

@@ -4,7 +4,7 @@ The functions read no clock and no table, so that two timers compute the same ti
 cron expressions and the time zones are loaded at their first use.
 
 A cron expression means local times. In most zones the clock skips one hour of the year and repeats
-another. The rules for those hours are those of Debian's cron:
+another. For those hours, this module follows the rules of Debian's cron:
 
 - If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
   time happens at the moment the clock jumps, and a repeated time at its first occurrence.
@@ -96,9 +96,9 @@ def _advice(cron: str) -> str:
     another notation."""
     from job_runners.work import other_notations  # imported here because only this error needs it
 
-    words, here = other_notations.advice(cron)
-    if _is_expression(here):
-        return f"{words}: {here!r}"
+    words, equivalent = other_notations.advice(cron)
+    if _is_expression(equivalent):
+        return f"{words}: {equivalent!r}"
     return words or _EXAMPLE
 
 
@@ -171,7 +171,7 @@ def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     local = _next_local(cron, _local(zone, after))
     while local is not None:
         moment = _first_moment(zone, local)
-        if moment > after:  # otherwise the time was repeated or skipped, and has already happened
+        if moment > after:  # not if the clock has repeated or skipped this time by now
             return moment
         local = _next_local(cron, local)
     return None
@@ -192,8 +192,8 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     those soon after `after`, which may repeat times, and those shortly before the time found. The
     search skips the decades between them.
     """
-    asked = _local(zone, after)
-    found_local = _next_local(cron, asked)
+    searched_from = _local(zone, after)
+    found_local = _next_local(cron, searched_from)
     while found_local is not None:
         found = found_local.replace(tzinfo=UTC) - _offset(zone, after)
         is_far = found - after > 2 * _NEAR
@@ -201,8 +201,8 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
         if change is not None:
             after = change
             local = _local(zone, change) - _SECOND  # the change itself may match
-            if not asked <= local < found_local:  # otherwise the search would find the same time
-                asked, found_local = local, _next_local(cron, local)
+            if not searched_from <= local < found_local:  # else it would find the same time
+                searched_from, found_local = local, _next_local(cron, local)
         elif is_far:
             after = found_local.replace(tzinfo=UTC) - _NEAR  # before `found_local` in every zone
         else:
@@ -211,8 +211,8 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
 
 
 def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
-    """Return the first change of the zone's clock after `after` and up to `until`, or None. No
-    clock changes twice within a day."""
+    """Return the moment of the first change of the zone's clock after `after` and up to `until`,
+    or None. No clock changes twice within a day."""
     offset = _offset(zone, after)
     while after < until:
         changed = min(after + _DAY, until)
@@ -269,7 +269,7 @@ def _never(cron: str) -> InvalidOccurrences:
 
 
 def _ordinals(words: str) -> str:
-    """Correct cronsim's ordinals, such as "31th" to "31st"."""
+    """Return the words with cronsim's wrong ordinals corrected, for example "31th" to "31st"."""
     endings = {"1": "st", "2": "nd", "3": "rd"}
     return re.sub(r"\b([2-5])([1-3])th\b", lambda th: f"{th[1]}{th[2]}{endings[th[2]]}", words)
 

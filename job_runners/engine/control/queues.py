@@ -2,8 +2,8 @@
 
 A caller of one organization sees only that organization's jobs that have a slot or wait, and the
 keys that its jobs have used. Those keys are in a separate list (see `job_runners.store.used_keys`).
-In this module, `seen_by` is the caller's organization, or None for a service. A caller that may not
-see payloads sees no key that may be a payload's value.
+In this module, `seen_by` is the caller's organization, or None for a service. A caller that isn't
+allowed to see payloads sees no key that may be a payload's value.
 """
 
 from collections.abc import Iterator, Mapping
@@ -99,7 +99,7 @@ def describe(
     """Return a queue with a page of its keys that are in use.
 
     A page may be short, or even empty, and still have a cursor. Raises InvalidCursor. Raises
-    QueueNotFound, also for a queue that the caller may not know about.
+    QueueNotFound, also for a queue that the caller isn't allowed to see.
     """
     known = _Known.now()
     if seen_by is not None and name not in known.names(seen_by):
@@ -122,7 +122,7 @@ class _Known(NamedTuple):
         return cls(limits.current(fresh=True), pauses.current(fresh=True))
 
     def names(self, seen_by: str | None) -> set[str]:
-        """Return the names of the queues that the caller may know about."""
+        """Return the names of the queues that the caller is allowed to see."""
         known = registry()
         names = {job.queue_name for job in known.jobs.values()} | set(known.queues)
         if seen_by is not None:
@@ -187,8 +187,8 @@ class _Keys:
     def _keys_after(self, after: str, limit: int) -> list[str]:
         """Return the keys to examine that follow the key `after`.
 
-        They include only keys that the caller may know. Otherwise a cursor, or the length of a
-        page, would reveal other keys.
+        They include only keys that the caller is allowed to see. Otherwise a cursor, or the length
+        of a page, would reveal other keys.
         """
         if self._seen_by is None:
             return used_keys.used(self._name, limit, after)

@@ -81,8 +81,8 @@ def accept(request: UniqueRequest) -> JobRequest:
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    That is so if the request was answered this way before. It is also so if another job has the key
-    and the request would not create a follower of that job.
+    It is, if the request was answered this way before. It also is, if another job has the key and
+    the request would not create a follower of that job.
     """
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:
@@ -194,7 +194,7 @@ def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None)
     writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
     try:
         row = replacing.replace(existing, wanted, writes)
-    finally:  # even if the response was lost, the job's slot may be free
+    finally:  # the job's slot may be free now, even if the response was lost
         admission.admit_waiting_after(existing, request.send)
     row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(existing, row))
     return row
@@ -210,7 +210,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     first = existing.first_run_at or existing.created_at
     max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
     run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
-    later = run_at > clock.now()
+    is_delayed = run_at > clock.now()
     return Wanted(
         payload=new_job.payload,
         campaign_id=new_job.campaign_id,
@@ -222,8 +222,8 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
             request.payload,
         ),
         max_attempts=new_job.max_attempts,
-        run_at=run_at if later else None,
-        due_at=next_due_at(run_at, request.send) if later else None,
+        run_at=run_at if is_delayed else None,
+        due_at=next_due_at(run_at, request.send) if is_delayed else None,
         first_run_at=first,
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
@@ -252,8 +252,8 @@ def _writes_of_answer(
     job_id = request.new_job.job_id
     if job_id is None:
         return [*more_writes]
-    given = answers.answer_writes(job_id, row, outcome, request.new_job.request_hash, stale)
-    return [*more_writes, *given]
+    record = answers.answer_writes(job_id, row, outcome, request.new_job.request_hash, stale)
+    return [*more_writes, *record]
 
 
 # --- earlier answers ------------------------------------------------------------------------------
@@ -284,10 +284,10 @@ def _has_message(before: JobRequest, after: JobRequest) -> bool:
         return before.status is Status.QUEUED
     if after.status is not Status.SCHEDULED:
         return True
-    run_at, before_at = after.run_at or 0, before.run_at or 0
+    run_at, old_run_at = after.run_at or 0, before.run_at or 0
     if before.status is Status.SCHEDULED:
         # If the message of a scheduled job was sent, the job is due after its start time. Otherwise
         # it is due at its start time.
-        was_sent = (before.due_at or 0) > before_at
-        return was_sent and run_at >= before_at
+        was_sent = (before.due_at or 0) > old_run_at
+        return was_sent and run_at >= old_run_at
     return before.status is Status.QUEUED

@@ -129,7 +129,7 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
 
 
 class _AdmissionPass:
-    """One pass over one line. It ends at `until`; for `pace` see `WakeUps`."""
+    """One pass over one line. It ends at `until` at the latest. For `pace`, see `WakeUps`."""
 
     def __init__(
         self,
@@ -213,9 +213,9 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        Check the cached pauses first, and read them again only if they include the queue. A cached
-        pause may have just ended. If this pass stopped for such a pause, perhaps no other process
-        would check the line.
+        Check the cached pauses first, and read them again only if they include the queue. The
+        pause may have just ended. If this pass stopped for an ended pause, perhaps no other
+        process would check the line.
         """
         return all(
             pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
@@ -239,8 +239,8 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Only code of another version leaves such a slot behind. The slot that
-        was taken first is the most likely one, so a pass that isn't thorough checks only that.
+        Only code of another version leaves such a slot behind. The slot that was taken first is
+        the likeliest, so a pass that isn't thorough checks only that slot.
         """
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:

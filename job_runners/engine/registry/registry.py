@@ -1,6 +1,6 @@
-"""The registry: the tables of jobs, tasks, queues and schedules, both built-in and the app's own.
+"""The registry: the definitions of jobs, tasks, queues and schedules, built-in and the app's own.
 
-Names and rules are available immediately. For an entry of the form "package.module:function", the
+Names and options are available immediately. For an entry of the form "package.module:function", the
 function and payload model are imported at first use.
 """
 
@@ -40,7 +40,7 @@ _D = TypeVar("_D", Job, Task)
 _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 
-# The tables that a module of the app may define.
+# The tables of definitions that a module of the app may have.
 ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
@@ -81,8 +81,8 @@ class Registry(Value):
         Raises InvalidDefinition for a definition that doesn't fit the others.
         """
         broken = []
-        for kind, works in (("job", self.jobs), ("task", self.tasks)):
-            for name, work in works.items():
+        for kind, definitions in (("job", self.jobs), ("task", self.tasks)):
+            for name, work in definitions.items():
                 try:
                     work.load()
                 except EntryNotLoaded as error:
@@ -190,23 +190,23 @@ class Registry(Value):
         )
 
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a job to dispatch as its model.
+        """Return the payload of a job to dispatch, as an instance of its model.
 
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, also for a field that the
-        model lacks.
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only problem is
+        a field that the model lacks.
         """
         return self.job(name).validate_new(name, payload)
 
     def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
-        """Return the payload of a job to dispatch as its model, and check its campaign.
+        """Return what `new_job_payload` returns, and check that the job has the campaign it needs.
 
         Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
         `new_job_payload`.
         """
-        model = self.new_job_payload(name, payload)
+        checked = self.new_job_payload(name, payload)
         if self.job(name).needs_campaign and campaign_id is None:
             raise CampaignMissing(name)
-        return model
+        return checked
 
     def check_follow_up(self, kind: str, job_type: str, *, has_campaign: bool) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
@@ -229,15 +229,15 @@ class Registry(Value):
         return job
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a task to dispatch as its model.
+        """Return the payload of a task to dispatch, as an instance of its model.
 
-        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, also for a field that the
-        model lacks.
+        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, even if the only problem is a
+        field that the model lacks.
         """
         return self.task(name).validate_new(name, payload)
 
     def job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a job that a worker has received as its model.
+        """Return the payload of a job that a worker has received, as an instance of its model.
 
         Fields that the model lacks are dropped. Raises UnknownJobType, InvalidPayload or
         EntryNotLoaded.
@@ -245,7 +245,7 @@ class Registry(Value):
         return self.job(name).validate(name, payload)
 
     def task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a task that a worker has received as its model.
+        """Return the payload of a task that a worker has received, as an instance of its model.
 
         Fields that the model lacks are dropped. Raises UnknownTask, InvalidPayload or
         EntryNotLoaded.
@@ -253,9 +253,9 @@ class Registry(Value):
         return self.task(name).validate(name, payload)
 
 
-def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
+def _loaded(definitions: Mapping[str, _D]) -> dict[str, _D]:
     found = {}
-    for name, work in works.items():
+    for name, work in definitions.items():
         try:
             work.load()
         except EntryNotLoaded as error:
@@ -317,8 +317,8 @@ def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
 
 
 def _check_names(attribute: str, tables: "list[_Table]") -> None:
-    for module, its_attribute, entries in tables:
-        for name in entries if its_attribute == attribute else ():
+    for module, table_name, entries in tables:
+        for name in entries if table_name == attribute else ():
             if isinstance(name, str) and not names.is_name(name):
                 raise InvalidDefinition(f"{module}.{attribute}: {name!r} must be {names.RULE}")
 
@@ -329,9 +329,9 @@ _Table = tuple[str, str, Any]  # module, attribute, the table
 def _built_in(module: str, attribute: str, campaign_names: str) -> _Table:
     """Return a built-in table, without the texting campaign's entries if the campaign is off."""
     imported = import_module(module)
-    off = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
+    left_out = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
     entries = getattr(imported, attribute).items()
-    return module, attribute, {name: entry for name, entry in entries if name not in off}
+    return module, attribute, {name: entry for name, entry in entries if name not in left_out}
 
 
 def _extension(name: str) -> ModuleType:
@@ -358,8 +358,8 @@ def _around(tables: list[_Table]) -> tuple[Around, ...]:
 def _merge(kind: str, attribute: str, definition: type[_E], tables: list[_Table]) -> dict[str, _E]:
     merged: dict[str, _E] = {}
     origin: dict[str, str] = {}
-    for module, its_attribute, table in tables:
-        if its_attribute != attribute:
+    for module, table_name, table in tables:
+        if table_name != attribute:
             continue
         place = f"{module}.{attribute}"
         if not isinstance(table, Mapping):

@@ -41,7 +41,8 @@ _HANDLER_NOT_LOADED = (
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-# The event waited too long in Lambda's queue. It was never tried, because we allow no retries.
+# The event waited too long in Lambda's queue. It can't have waited there after a failed try,
+# because we allow no retries. So it was never tried.
 _TOO_OLD = "EventAgeExceeded"
 _RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished by then
 
@@ -50,7 +51,8 @@ def settle(record: object, send: Send) -> None:
     """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
 
     A job is settled only if it is running under this very message and its function may have run. If
-    another delivery of the message failed, the invocation that has the claim may still be running.
+    the record is about a delivery that began nothing, the job isn't settled. Another delivery of
+    the same message may have the claim, and its invocation may still be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
     read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If

@@ -1,4 +1,4 @@
-"""Manage schedules for callers and deploys: put, pause, resume, delete, run now and list them.
+"""Put, pause, resume, delete, list and run schedules, for callers and deploys.
 
 `job_runners/engine/schedules/due_schedule.py` starts their occurrences.
 """
@@ -64,7 +64,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
         before = schedule_store.read(organization_id, name)
         if before is None or before.is_deleted:
             is_new, in_code = True, is_declared(organization_id, name)
-        else:  # a schedule that the API created before the code declared that name stays the API's
+        else:  # the code may declare this name now, but the schedule stays the API's
             is_new, in_code = False, before.is_declared
         if in_code:
             raise _declared_error(organization_id, name)
@@ -84,7 +84,7 @@ def put_over(
     definition: Definition,
     origin: Origin,
 ) -> Schedule:
-    """Store a schedule in place of `before`. Raises ScheduleMoved."""
+    """Store a schedule in place of `before`, the schedule as it was read. Raises ScheduleMoved."""
     next_at, since = _next_of(before, definition, origin)
     return schedule_store.put(
         before,
@@ -232,7 +232,7 @@ def _next_of(
 def _starting_point(schedule: Schedule) -> int:
     """Return the time after which to look for the schedule's next occurrence.
 
-    That is now, or later if a process whose clock is ahead has already moved the schedule further.
+    That is now. It is later if a process whose clock is ahead has already moved the schedule on.
     """
     return max(clock.now(), schedule.last_at or 0)
 

@@ -20,8 +20,8 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.work.alarm import defer_alarm
 
-# In characters of a record's message; a longer line becomes several records. Lambda cuts log lines
-# at 256 KB, and JSON may need six bytes for a character.
+# Characters of a record's message. A longer line becomes several records. Lambda cuts log lines at
+# 256 KB, and JSON may need six bytes for a character.
 LONGEST = 32_000
 
 
@@ -47,7 +47,8 @@ class _UnfinishedLine(NamedTuple):
 class _Lines:
     """The unfinished lines of one job or task.
 
-    There is one for each stream and thread, because lines of two threads must not be mixed.
+    Each stream and thread has its own unfinished line, because lines of two threads must not be
+    mixed.
     """
 
     def __init__(self) -> None:
@@ -56,8 +57,8 @@ class _Lines:
     def write(self, stream: "_Stream", text: str, location: Location, *, structured: bool) -> None:
         """Write the lines that this text ends, and keep the rest as an unfinished line."""
         key = (stream, threading.get_ident(), structured)
-        begun = self._unfinished.pop(key, None)
-        *ended, rest = ((begun.text if begun else "") + text).split("\n")
+        unfinished = self._unfinished.pop(key, None)
+        *ended, rest = ((unfinished.text if unfinished else "") + text).split("\n")
         for line in ended:
             stream.write_line(line, location, structured=structured)
         if not structured:
@@ -71,10 +72,10 @@ class _Lines:
     def end(self) -> None:
         """Write the unfinished lines."""
         for key in list(self._unfinished):
-            begun = self._unfinished.pop(key, None)
-            if begun is not None:
+            unfinished = self._unfinished.pop(key, None)
+            if unfinished is not None:
                 stream, _, structured = key
-                stream.write_line(begun.text, begun.location, structured=structured)
+                stream.write_line(unfinished.text, unfinished.location, structured=structured)
 
 
 _lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
@@ -88,7 +89,8 @@ _thread = _ThreadState()
 
 
 class _Stream:
-    """Replaces sys.stdout or sys.stderr. Output that isn't from work passes through unchanged."""
+    """Replaces sys.stdout or sys.stderr. Output from outside a job or task passes through
+    unchanged."""
 
     def __init__(self, name: str, stream: TextIO, record: Record) -> None:
         self.name = name
@@ -183,9 +185,9 @@ def end_lines() -> None:
 
 
 def _without_overwritten(text: str) -> str:
-    """Return the part of a line that a terminal would show.
+    """Return the part of a line that a terminal would still show.
 
-    Progress bars use carriage returns to overwrite the part before them.
+    Progress bars print a carriage return to overwrite the line from its start.
     """
     return text[text.rfind("\r", 0, -1) + 1 :]
 

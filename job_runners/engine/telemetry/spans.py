@@ -15,7 +15,7 @@ from job_runners.settings import settings
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
-SYSTEM = "job_runners"  # the name of the source of spans and messages
+SYSTEM = "job_runners"  # the name of the tracer, and the value of `messaging.system`
 # The pattern of a `traceparent`. It is compiled at first use, because most processes don't need it.
 _FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
@@ -53,23 +53,24 @@ def start(
 ) -> Iterator["Span | None"]:
     """Yield a new span, which is the current one inside the block. Without traces, yield None.
 
-    The new span is a child of `parent`. Without a parent, it is a child of the current span, or the
-    first span of a new trace if `new_trace`. The current span may be in another trace, for example
-    because a layer created it. The new span then gets a link to it.
+    The new span is a child of `parent`. Without a parent, it is a child of the current span. With
+    `new_trace` and no parent, it is the first span of a new trace. The current span may be in
+    another trace, for example because a layer created it. The new span then gets a link to it.
     """
     api = trace_api()
     if api is None:
         yield None
         return
-    current, sender = api.get_current_span().get_span_context(), context_of(parent)
+    current, parent_context = api.get_current_span().get_span_context(), context_of(parent)
+    leaves_trace = parent_context.trace_id != current.trace_id if parent_context else new_trace
     links: list[Link] = []
-    if current.is_valid and (sender.trace_id != current.trace_id if sender else new_trace):
+    if current.is_valid and leaves_trace:
         links.append(api.Link(current))
     if (origin := context_of(linked_to)) is not None:
         links.append(api.Link(origin))
     context = None  # OpenTelemetry then uses the current one
-    if sender is not None:
-        context = api.set_span_in_context(api.NonRecordingSpan(sender))
+    if parent_context is not None:
+        context = api.set_span_in_context(api.NonRecordingSpan(parent_context))
     elif new_trace:
         context = api.set_span_in_context(api.INVALID_SPAN)
     with api.get_tracer(SYSTEM).start_as_current_span(

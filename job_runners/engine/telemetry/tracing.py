@@ -10,8 +10,8 @@ Spans are joined by `traceparent`, as defined by W3C's Trace Context:
   first leg to its dispatch, and each later leg or attempt to the previous one.
 - A row carries the `traceparent` of the span in which the job was dispatched. A message has no
   `traceparent` if its job waited for the timer, a pause or its line, or is a child of another job.
-  The leg that it starts begins its own trace, with a link to the dispatch. Otherwise a trace could
-  cover days, or thousands of jobs, and would be unreadable.
+  The leg that such a message starts begins its own trace, with a link to the dispatch. Otherwise a
+  trace could cover days, or thousands of jobs, and would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
 `job_runners.*`. They contain no payload and no result.
@@ -75,7 +75,8 @@ def current() -> str | None:
 def of_message_about(job_id: str) -> str | None:
     """Return the `traceparent` of the current span if that span is about this job, or None.
 
-    Another job's span may send the message too, but the message's work isn't part of it.
+    A message about this job may also be sent in another job's span, but its work isn't part of
+    that span.
     """
     work = _current_work.get()
     if work is None or work.id != job_id:
@@ -106,9 +107,9 @@ def invoked(invocation_id: str) -> None:
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
     """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
 
-    If another caller names a trace, the request's own trace only has a link to it. Such a caller
-    must control neither our trace id nor whether we record. An unverified request isn't traced: it
-    can start no work, and strangers could fill a trace.
+    If a caller that isn't trusted names a trace, the request's own trace only has a link to it.
+    Such a caller must control neither our trace id nor whether we record. An unverified request
+    isn't traced: it can start no work, and strangers could fill a trace.
     """
     if not verified:
         yield
@@ -204,8 +205,8 @@ def claimed(row: "JobRequest", wait: int) -> None:
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
     """Record how the current work ended. Only the first call has an effect.
 
-    Later calls are about other work. With a `job_id`, do nothing if the current work is another
-    job's.
+    Later calls are about other work. If `job_id` is given and the current work isn't that job's, do
+    nothing.
     """
     work = _current_work.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
@@ -220,8 +221,8 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 def settled(row: "JobRequest", why: Exception) -> None:
     """Record the outcome of a job whose worker could not record it.
 
-    If a failure record led to the outcome, the span of that record gets it. If the timer found the
-    job, the outcome gets its own span, with a link to the job's dispatch.
+    If a failure record led to the outcome, the record's span gets the outcome. If the timer found
+    the job, the outcome gets its own span, with a link to the job's dispatch.
     """
     work = _current_work.get()
     if work is not None:

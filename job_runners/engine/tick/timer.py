@@ -1,14 +1,13 @@
 """Run the timer once: start the due occurrences of schedules, and handle every due row.
 
-Each row stores the time at which the timer must look at it, unless something else happens to it
-first. It is then due because its message was lost, its worker died, or its start time came. The
-timer gives each row that it handles a later due time, or none. Most jobs finish before they are
-ever due.
+Each row stores its due time: the time at which the timer must look at it. Most jobs finish before
+they are ever due. A row becomes due because its message was lost, its worker died, or its start
+time came. The timer gives each row that it handles a later due time, or none.
 
 Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
-delay the others. Rows that the timer has to start, and leases that it watches, come first. Of the
-other rows, at most MAX_UNCLAIMED that the timer has sent may be unclaimed at a time: more messages
-wouldn't make a job start sooner.
+delay the others. Rows that the timer has to start, and leases that it watches, come first. For the
+other rows, the timer sends messages only while fewer than MAX_UNCLAIMED rows that it has sent are
+unclaimed. More messages wouldn't make a job start sooner.
 """
 
 import math
@@ -40,8 +39,8 @@ __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 # At most this many rows that the timer has sent again may be unclaimed at a time. Lambda keeps
 # their events, and with too few workers, more events would only wait in Lambda.
 MAX_UNCLAIMED = 1000
-# One run takes at most this many of the oldest rows of a lane, and as many of the newest. The rest
-# are still due at the next run.
+# One run takes this many rows from each end of a lane: the oldest and the newest. The rest are
+# still due at the next run.
 _MAX_ROWS_PER_END = 3000
 _T = TypeVar("_T")
 # A run ends after this many failed sends or AWS errors without a handled row in between.
@@ -51,8 +50,9 @@ _MAX_CONSECUTIVE_FAILURES = 3
 class TickResult:
     """The counts of one timer run, which its threads add to.
 
-    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of still
-    unclaimed rows that earlier runs had sent. `schedules` counts the outcomes of the due schedules.
+    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of rows that
+    earlier runs have sent and no worker has claimed. `schedules` counts the outcomes of the due
+    schedules.
     `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
     """
 
@@ -87,8 +87,8 @@ class TickResult:
         with self._lock:
             if is_broken:
                 self.counts[Disposition.BROKEN] += 1
-            is_of_aws = isinstance(error, AWS_ERRORS)
-            self.failures_in_a_row = self.failures_in_a_row + 1 if is_of_aws else 0
+            is_aws_error = isinstance(error, AWS_ERRORS)
+            self.failures_in_a_row = self.failures_in_a_row + 1 if is_aws_error else 0
 
 
 def tick(
@@ -168,7 +168,7 @@ class _TimerRun:
         """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
 
         These jobs come before due rows because they have waited longest. They get half of the time,
-        so that the rows get the other half. At most `limit` jobs of pauses are admitted.
+        so that the rows get the other half. At most `limit` jobs of ended pauses are admitted.
         """
         half = self._half_time()
         try:
@@ -196,8 +196,8 @@ class _TimerRun:
         """
         if self._is_over():
             return []
-        # A row that is due before this is newly queued. Backlog rows are due later, because they
-        # were postponed by at least `due_decision._MIN_RESEND_DELAY`.
+        # A newly queued row is due by this time. Backlog rows are due later, because they were
+        # postponed by at least `due_decision._MIN_RESEND_DELAY`.
         newest_due_at = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
         backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
@@ -259,8 +259,8 @@ class _TimerRun:
             work()
             return
         with ThreadPoolExecutor(self._threads, thread_name_prefix="timer") as pool:
-            for done in [pool.submit(work) for _ in range(self._threads)]:
-                done.result()
+            for future in [pool.submit(work) for _ in range(self._threads)]:
+                future.result()
 
     def _next(self, items: Iterator[_T]) -> _T | None:
         with self._lock:

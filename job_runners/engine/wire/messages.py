@@ -10,9 +10,8 @@ from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, new_id
 
 VERSION = 1
-# The version of a failed task that is sent again, because older code doesn't know under which
-# condition such a task may begin. It is also the version of a message about a queue, because older
-# code doesn't know that kind.
+# The version of messages that older code must refuse: a failed task that is sent again, because
+# that code doesn't know under which condition such a task may begin, and a message about a queue.
 _NEWER_VERSION = 2
 
 
@@ -71,9 +70,9 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Only for a failed task that is sent again: its former id, and an id of this message.
-    redrives: str | None = None
-    send_id: str | None = None
+    # Only for a failed task that is sent again.
+    redrives: str | None = None  # the id of the failed task
+    send_id: str | None = None  # an id of this message
 
     @property
     def title(self) -> str:
@@ -143,8 +142,8 @@ def encode(message: Message) -> bytes:
     if isinstance(message, QueueMessage):
         return compact_json({"v": _NEWER_VERSION, "kind": "queue", **fields})
     if isinstance(message, JobMessage):
-        in_queue = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
-        fields |= {name: value for name, value in in_queue.items() if value is not None}
+        queue_fields = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
+        fields |= {name: value for name, value in queue_fields.items() if value is not None}
         return compact_json({"v": VERSION, "kind": "job", **fields})
     version = VERSION if message.redrives is None else _NEWER_VERSION
     if message.redrives is None:

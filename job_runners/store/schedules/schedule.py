@@ -48,7 +48,7 @@ class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 class Definition(NamedTuple):
     """The job that a schedule dispatches, and when.
 
-    Of the occurrences that didn't start in time, at most `most_missed` are made up for.
+    At most `most_missed` of the occurrences that didn't start in time are started late.
     """
 
     job_type: str
@@ -67,7 +67,7 @@ class Definition(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return an id that differs between different definitions.
+        """Return an id of this definition. Two different definitions have different ids.
 
         A payload that can't be written as JSON is ignored, because it can't be stored either.
         """
@@ -93,7 +93,7 @@ class Schedule(Table):
 
     # the definition
     origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
-    fingerprint = nullable(UnicodeAttribute())  # the definition's, if the code declares it
+    fingerprint = nullable(UnicodeAttribute())  # of the definition, if the code declares it
     job_type = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     packed_payload = BinaryAttribute(legacy_encoding=False)
@@ -112,14 +112,14 @@ class Schedule(Table):
     # progress; an occurrence is identified by its time
     since = Integer(default=0)  # the timing applies to occurrences after this time
     next_at = nullable(Integer())  # the next occurrence to handle
-    waits = nullable(BooleanAttribute())  # set if next_at has come and waits for the job before it
+    waits = nullable(BooleanAttribute())  # set if next_at has come and waits for last_job_id to end
     last_at = nullable(Integer())  # the last occurrence that was handled; only moves forward
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
     last_skipped_at = nullable(Integer())
     last_skipped_why = nullable(UnicodeAttribute())
     last_failed_at = nullable(Integer())
-    last_error = JSONAttribute(null=True)  # kind and message
+    last_error = JSONAttribute(null=True)  # why last_failed_at failed: kind and message
     failing_since = nullable(Integer())  # when next_at was first tried
     retry_error = JSONAttribute(null=True)  # why next_at hasn't started yet
     # numbers of occurrences
