@@ -26,8 +26,8 @@ CACHES = {
 
 
 def register(*services: str) -> None:
-    """Register the hooks if this function starts from snapshots. The clients of these AWS services
-    become part of the snapshot."""
+    """Register the hooks if this function starts from snapshots. The snapshot then includes the
+    clients of these AWS services."""
     if not settings().starts_from_snapshot:
         return
     import snapshot_restore_py  # part of Lambda's runtime from Python 3.12 on
@@ -37,8 +37,8 @@ def register(*services: str) -> None:
 
 
 def before_snapshot(*services: str) -> None:
-    """Do now what a process otherwise does at its first events: build clients and models, and
-    import all jobs and tasks. Close connections, because none of them survives a restore."""
+    """Build clients and models, and import all jobs and tasks. Without a snapshot, a process does
+    this at its first events. Close connections, because none of them survives a restore."""
     get_job_runner()
     registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it

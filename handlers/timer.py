@@ -1,4 +1,4 @@
-"""The timer function: sends due jobs every minute, and messages of the delay queue."""
+"""The timer function: sends due jobs every minute, and the messages from the delay queue."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -41,8 +41,8 @@ _NAMES = {
 _MARGIN = 5 * clock.SECOND
 # Each row needs a read, a write and an Invoke, which mostly wait for AWS.
 _THREADS = 8
-# Longer than any send takes, even one that hangs until its timeout. No send starts with less time
-# left.
+# Longer than any send takes, even a send that hangs until its timeout. No send starts if less time
+# than this is left.
 _LONGEST_SEND = 20 * clock.SECOND
 # The field of an event that makes another invocation of this function start the due occurrences of
 # one shard's schedules. Older code ignores it and does a whole run, which starts them too.
@@ -67,9 +67,9 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
     """Send delayed messages until `until` (milliseconds since 1970).
 
-    A message that can't be sent, or can't be sent in time, goes back to the queue, and
-    eventually to the dead-letter queue. If Lambda interrupted this function, all messages would go
-    back, even those already sent.
+    A message that can't be sent, or can't be sent in time, goes back to the queue. If that happens
+    repeatedly, SQS moves it to the dead-letter queue. If Lambda interrupted this function, all
+    messages would go back, even those already sent.
     """
     failures = []
     for record in records:

@@ -9,12 +9,13 @@ import re
 
 LONGEST = 128  # characters
 
-# These patterns mean the same in Python, pydantic and JSON Schema.
+# These patterns have the same meaning in Python, pydantic and JSON Schema.
 UNFIT = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 NAME = rf"^[^#/{UNFIT}]+$"  # "#" and "/" join the parts of keys
 KEY = rf"^[^{UNFIT}]+$"  # for an idempotency key, which may contain "#" and "/": it is hashed
 
-DOTS = (".", "..")  # not allowed: in an HTTP path they mean a folder, so they never reach the API
+# These aren't allowed as names. In an HTTP path they mean a folder, so they never reach the API.
+DOTS = (".", "..")
 
 RULE = f"1 to {LONGEST} characters, not . or .., and without #, / and control characters"
 

@@ -24,7 +24,7 @@ def find_project() -> Path | None:
         return Path(named).resolve()
     try:
         here = Path.cwd()
-    except FileNotFoundError:  # it was removed
+    except FileNotFoundError:  # the current folder was removed
         return None
     for folder in (here, *here.parents):
         if (folder / _PROJECT_FILE).is_file():
@@ -41,12 +41,12 @@ def _cache() -> Path:
     return Path(base).expanduser() / "job-runners"
 
 
-# What can be made again. In a checkout, `make clean` removes it.
+# The folder for files that can be made again. In a checkout, `make clean` removes it.
 CACHE = ROOT / ".build" if IS_CHECKOUT else _cache()
 BUILD_CACHE = CACHE if IS_CHECKOUT else CACHE / "build"
 
-# What a person types in a checkout, and in a project.
-_TYPED = {
+# The commands that a person types in a project, by those in a checkout.
+_PROJECT_COMMANDS = {
     "make run": "jobs run",
     "make run DEMO=0": "jobs run",
     "make run KEEP=1": "jobs run --keep",
@@ -62,4 +62,4 @@ _TYPED = {
 
 def typed(command: str) -> str:
     """Return the command that applies here, given the one that applies in a checkout."""
-    return command if IS_CHECKOUT else _TYPED[command]
+    return command if IS_CHECKOUT else _PROJECT_COMMANDS[command]

@@ -54,7 +54,7 @@ def dispatch_job(job_data: "JobData") -> JobRequest:
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Send the task. Nothing stores it.
 
-    Raises SendFailed if it was not sent, and SendInDoubt if that is unknown.
+    Raises SendFailed if the task was not sent, and SendInDoubt if it is unknown whether it was.
     """
     from job_runners.engine.dispatch import dispatch
 
@@ -74,10 +74,12 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
     A second message about a job does no harm, because only one message can claim the job. A message
-    about a queue is only a hint. Of the messages of a resent failed task, only one can begin it.
+    about a queue is only a hint. If a failed task is sent again in several messages, only one of
+    them can begin the task.
 
     Any other task may be sent again only if AWS certainly didn't accept it: AWS answered and
-    refused it, or there was no connection. After a timeout it could run twice.
+    refused the task, or there was no connection. After a timeout, a second send could run the task
+    twice.
     """
     if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True
@@ -87,8 +89,8 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 def sender(function: str) -> Send:
     """Return a `send` to this worker function.
 
-    The worker passes the alias by which it was invoked. The template can't pass that alias to it
-    in a setting, because the reference would be circular.
+    The worker passes its own alias as `function`: the alias by which it was invoked. The template
+    can't give the worker that alias in a setting, because the reference would be circular.
     """
 
     def send_to_function(message: Message, delay: float = 0) -> None:

@@ -1,6 +1,6 @@
 """Renew the lease of a job that runs in a thread.
 
-Nothing stops a thread at its deadline. So its process renews the lease as long as the job runs.
+Nothing stops a thread at its deadline. So the process renews the lease for as long as the job runs.
 """
 
 import threading
@@ -17,7 +17,7 @@ from job_runners.store.queries import read
 
 @contextmanager
 def renewed(message: Message, deadline: int) -> Iterator[None]:
-    """Renew the lease of the message's job inside the block, from `deadline` (in ms since 1970) on.
+    """Renew the lease of the message's job inside the block, from its `deadline` (ms since 1970).
 
     Most jobs end before the deadline, so their leases need no renewal.
     """

@@ -2,7 +2,7 @@
 
 This process also does the timer's work. It starts the occurrences of schedules in a thread, because
 a job occupies the process while it runs. Each job runs in a child process that is killed at the
-deadline. So a lease that is over means the same as on Lambda: the claimer is gone.
+deadline. So an expired lease means the same as on Lambda: the worker that claimed the job is gone.
 """
 
 import multiprocessing
@@ -137,9 +137,9 @@ class _Tasks:
     def send(self, message: Message, delay: float = 0) -> None:
         """Run a task before returning, or keep it for `run_waiting` if it has a delay.
 
-        So a job waits for its tasks without a delay, and succeeds only after they have run. A
-        message about a job is ignored, because the process takes the job's next leg or attempt when
-        its row is due.
+        So a job waits until its tasks without a delay have run, and succeeds only then. A message
+        about a job is ignored, because the process takes the job's next leg or attempt when its row
+        is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)

@@ -29,7 +29,7 @@ from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
 from job_runners.store.job_request import JobRequest
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
-from job_runners.store.waiting import COUNTED, Waiting
+from job_runners.store.waiting import MAX_COUNTED, Waiting
 
 
 class PauseUse(NamedTuple):
@@ -148,8 +148,8 @@ WAITS_FOR = _nullable(
     "turn in this queue and key, the job with this id does the same work, or its function sleeps "
     "`until` a time under this name. Viewers don't see keys that are payload values",
 )
-_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
-_MORE: Schema = {"type": "boolean", "description": f"True if there are more than {COUNTED:,}"}
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
+_MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
 _OWN_JOBS_ONLY = "for a caller of one organization, only that organization's jobs"
 
 PAUSE: Fields[PauseUse] = {

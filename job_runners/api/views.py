@@ -33,7 +33,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
 from job_runners.store.children import Child
-from job_runners.store.earlier_errors import KEPT
+from job_runners.store.earlier_errors import MAX_KEPT
 from job_runners.store.failed_tasks import FailedTask
 from job_runners.store.job_request import JobRequest, Status
 
@@ -244,7 +244,7 @@ WHOLE: Fields[_WholeJob] = {
         {
             "type": "array",
             "items": object_of(properties(_EARLIER)),
-            "maxItems": KEPT,
+            "maxItems": MAX_KEPT,
             "description": "Shortened errors of the last attempts that were retried, oldest "
             "first. After a manual retry, attempts count from 1 again",
         },

@@ -12,7 +12,7 @@ from job_runners import clock
 # A call raises one of these if AWS refuses the request, or doesn't answer it.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
-# "Exception" at the end is left out, because the reasons of a canceled transaction don't have it.
+# These codes lack a final "Exception", because the reasons of a canceled transaction lack it too.
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -26,8 +26,7 @@ _THROTTLED = frozenset(
 )
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# After botocore has given up, `retry_until` waits between tries: the first and longest wait, in
-# seconds.
+# Seconds that `retry_until` waits between two tries, each of which botocore has given up.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")
@@ -43,12 +42,12 @@ def may_pass(error: BaseException | None) -> bool:
     if not isinstance(error, ClientError):
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    passing = {*_THROTTLED, *_IN_DOUBT, _CONFLICT}
-    return status >= 500 or status == 429 or bool(_codes(error) & passing)
+    temporary = {*_THROTTLED, *_IN_DOUBT, _CONFLICT}
+    return status >= 500 or status == 429 or bool(_codes(error) & temporary)
 
 
 def throttled(error: ClientError) -> bool:
-    """Return whether AWS refused the call only because there were too many, and did nothing."""
+    """Return whether AWS did nothing, because there were too many calls."""
     return bool(_codes(error) & _THROTTLED)
 
 

@@ -24,8 +24,8 @@ _REGISTER = {
     handlers.REGISTER_FIRST: "register_first",
     handlers.REGISTER_LAST: "register_last",
 }
-# The first parts of the services' former names, up to the first dot.
-_FORMER = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
+# The services' former names, each up to the first dot.
+_FORMER_NAMES = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
 
 
 class Session(botocore.session.Session):
@@ -63,13 +63,13 @@ class _Events(EventAliaser):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._present: set[str] = set()
+        self._unaliased: set[str] = set()  # events without a former name
 
     def _alias_event_name(self, event_name: str) -> str:
-        if event_name in self._present:
+        if event_name in self._unaliased:
             return event_name
-        if _FORMER.isdisjoint(event_name.split(".")):
-            self._present.add(event_name)
+        if _FORMER_NAMES.isdisjoint(event_name.split(".")):
+            self._unaliased.add(event_name)
             return event_name
         name: str = super()._alias_event_name(event_name)  # type: ignore[misc] # its stubs lack it
         return name
@@ -96,8 +96,8 @@ def _by_service() -> dict[str, list[Any]]:
     """
     found = defaultdict(list)
     for each in handlers.BUILTIN_HANDLERS:
-        event, *of = each[0].split(".")
+        event, *parts = each[0].split(".")
         if event != "docs":
-            name = of[0] if of else ""
+            name = parts[0] if parts else ""
             found[EVENT_ALIASES.get(name, name)].append(each)
     return found

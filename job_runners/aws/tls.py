@@ -54,7 +54,7 @@ class Trust:
         self._lock = threading.Lock()
 
     def read(self) -> None:
-        """Read the certificates, if that hasn't happened yet."""
+        """Read the certificates, unless they have been read."""
         if self._unread is None:
             return
         with self._lock:
@@ -100,7 +100,8 @@ def amazon() -> Trust:
 
 
 def _certificates(names: tuple[str, ...]) -> list[str]:
-    """Return these certificates from botocore's bundle, in which each has a label."""
+    """Return the certificates of these authorities from botocore's bundle, which labels each with
+    its authority's name."""
     text = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
     end = "-----END CERTIFICATE-----"
     found = []

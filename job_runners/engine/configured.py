@@ -1,4 +1,4 @@
-"""The runner that JOB_RUNNER names: what it exports, and where the engine gets it."""
+"""Load the runner that JOB_RUNNER names, and check that it exports the functions it must have."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -22,7 +22,8 @@ _EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 @runtime_checkable
 class JobRunner(Protocol):
-    """The functions of the module that JOB_RUNNER names. Callers never know which runner it is."""
+    """The functions of the module that JOB_RUNNER names. Callers use no others, so that they work
+    with every runner."""
 
     def fully_configured(self) -> bool:
         """Return whether this runner has everything it needs, or raise an error that names what is

@@ -43,7 +43,8 @@ Name = Annotated[
 class JobData(BaseModel):
     """A job to dispatch.
 
-    Creating one checks it. Its payload is checked against its job's model at dispatch.
+    Creating an instance checks all fields but the payload. The dispatch checks the payload against
+    the model of its job.
     """
 
     # Build the validator at first use, so that the start of a process doesn't wait for it.

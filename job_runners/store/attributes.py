@@ -72,7 +72,8 @@ class _Remove(RemoveAction):
 
 
 class _OfItem(attributes.Attribute[_T]):
-    """A top-level attribute, stored under its own name. Its operators are those of its path."""
+    """A top-level attribute, stored under its name in the class. Its operators are those of its
+    path."""
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         super().__set_name__(owner, name)

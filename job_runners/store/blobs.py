@@ -26,8 +26,8 @@ def canonical_json(value: Any) -> str:
 def compressed(text: bytes) -> bytes:
     """Compress a text for a row or an object. `zlib.decompress` reads it.
 
-    By default, zlib clears a quarter of a megabyte of memory for each text. Most payloads are
-    small. With a small window, compressing them costs a tenth of the time.
+    By default, zlib clears a quarter of a megabyte of memory for each text. With a small window,
+    compressing a small text takes a tenth of the time, and most payloads are small.
     """
     if len(text) > _SMALL:
         return zlib.compress(text)

@@ -15,10 +15,10 @@ def encode(mark: str, position: str) -> str:
 
 
 def decode(mark: str, cursor: str) -> str:
-    """Return the position that a cursor encodes. Raises InvalidCursor unless it is a cursor of this
-    list.
+    """Return the position that a cursor encodes. Raises InvalidCursor if the cursor doesn't have
+    this mark.
 
-    The list checks whether the position is valid.
+    The caller must check whether the position is valid.
     """
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()

@@ -1,14 +1,14 @@
-"""A job's earlier errors: those of its last few failed attempts that another attempt followed.
+"""A job's earlier errors: those of its last few failed attempts, without the last attempt's.
 
 DynamoDB bills the whole row for every write. So the row keeps only a short form of at most five
-errors, and the log has the rest. The row of a job that never failed doesn't have the attribute.
+errors, and the log has the rest. If no attempt has failed, the row lacks the attribute.
 """
 
 from typing import Any
 
 from job_runners.store.job_request import JobRequest, Status
 
-KEPT = 5
+MAX_KEPT = 5
 _MESSAGE_LIMIT = 150  # characters
 _KIND_LIMIT = 80
 
@@ -19,7 +19,7 @@ Errors = list[dict[str, Any]]
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
     """Return a job's earlier errors and the error of its current attempt, which failed at `at`."""
     newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
-    return [*_kept(job), newest][-KEPT:]
+    return [*_kept(job), newest][-MAX_KEPT:]
 
 
 def after_end(job: JobRequest) -> Errors:

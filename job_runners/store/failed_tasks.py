@@ -21,13 +21,13 @@ from job_runners.aws.errors import condition_held
 from job_runners.store import blobs
 from job_runners.store.table import Integer, Table, nullable
 
-KEPT = 7 * clock.DAY
+RETENTION = 7 * clock.DAY
 _PARTITION = "failed_tasks"
 _LONGEST = 1000  # characters of an error's message
 
 
 class FailedTask(Table):
-    """A task that failed and won't be tried again by itself."""
+    """A task that failed for good: it runs again only if it is sent again by hand."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -42,11 +42,11 @@ class FailedTask(Table):
     error_kind = UnicodeAttribute()
     error_message = UnicodeAttribute()
     request_id = nullable(UnicodeAttribute())
-    payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if it is kept
+    payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if payloads are kept
     expires_at = Integer()  # in seconds, for TTL
     # set only if the task is sent again
-    redriven_as = nullable(UnicodeAttribute())  # the id that it is sent under
-    redriven_at = nullable(Integer())  # when that was last requested
+    redriven_as = nullable(UnicodeAttribute())  # the id under which it is sent
+    redriven_at = nullable(Integer())  # when sending it again was last requested
     begun_by = nullable(UnicodeAttribute())  # the send_id of the message that began it
 
     @property
@@ -80,7 +80,7 @@ def keep(
         error_message=error_message[:_LONGEST],
         request_id=request_id,
         payload=None if payload is None else blobs.compact_json(payload),
-        expires_at=(clock.now() + KEPT) // clock.SECOND,
+        expires_at=(clock.now() + RETENTION) // clock.SECOND,
     )
     return condition_held(lambda: record.save(FailedTask.pk.does_not_exist()))
 
@@ -88,7 +88,7 @@ def keep(
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
     """Return at most `limit` records of failed tasks, the task that was dispatched last first.
 
-    With `before`, a task id, only tasks that were dispatched before that one are returned.
+    With `before`, a task id, return only tasks that were dispatched before that task.
     """
     found = FailedTask.query(
         _PARTITION,
@@ -111,13 +111,13 @@ def find(task_id: str) -> FailedTask | None:
 def redrive(task_id: str) -> str | None:
     """Record that a failed task is sent again, and keep its record for another week.
 
-    Return the id to send it under, which is the same each time. Return None if the task has begun
-    again, or if its record is gone.
+    Return the id under which to send it. Repeated calls return the same id. Return None if the task
+    has begun again, or if its record is gone.
     """
     actions: list[Action] = [
         FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
         FailedTask.redriven_at.set(clock.now()),
-        FailedTask.expires_at.set((clock.now() + KEPT) // clock.SECOND),
+        FailedTask.expires_at.set((clock.now() + RETENTION) // clock.SECOND),
     ]
     record = FailedTask(sk=task_id)
     is_open = condition_held(lambda: record.update(actions, _is_open()))

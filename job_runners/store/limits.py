@@ -1,4 +1,4 @@
-"""Changes to the limits of queues at run time, on top of the limits that the code declares.
+"""Changes to queues' limits at run time. Where there is none, the limits in the code apply.
 
 The coordination table has one item for each changed queue.
 
@@ -75,7 +75,7 @@ class Changed(Table):
 
 
 def current(*, fresh: bool = False) -> Mapping[str, Changed]:
-    """Return the changes by queue, read at most CACHED ago, or read now if `fresh`."""
+    """Return the changes by queue. They were read at most CACHED ago, or just now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
         found = Changed.query(_PARTITION, consistent_read=True)

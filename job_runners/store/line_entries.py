@@ -10,12 +10,14 @@ from job_runners.store.lines import Line, partition_key_of
 def next_entry(line: Line) -> LineItem | None:
     """Return the entry of the next job to admit, or None if no job waits.
 
-    The groups take turns, so this is the first entry after the group that was served last, or else
-    the first entry of the line. Within a group, jobs are in the order in which they were parked.
+    The groups take turns, so this is the first entry after those of the group that was served last.
+    If there is none, it is the first entry of the line. Within a group, jobs are in the order in
+    which they were parked.
     """
     if line.first is None:
         return None
-    after = f"{WAITING}{line.last_served}$"  # "$" sorts just after "#", so after that group
+    # "$" sorts just after "#", so this sorts after all entries of the group that was served last.
+    after = f"{WAITING}{line.last_served}$"
     later = LineItem.query(
         line.partition_key,
         LineItem.sk.between(after, f"{WAITING[:-1]}$"),
@@ -64,5 +66,5 @@ def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
 
 
 def drop_entry(entry: LineItem) -> None:
-    """Delete an entry whose job doesn't wait there, unless the entry has been replaced since."""
+    """Delete an entry whose job no longer waits, unless a newer entry has replaced it."""
     condition_held(lambda: entry.delete(LineItem.version == entry.version))

@@ -2,7 +2,7 @@
 
 | item | content |
 |---|---|
-| `rate` | when the rate allows the next start; when the last start was, and whose |
+| `rate` | when the rate allows the next start, and which job started last and when |
 | `slot#<number>` | which job holds the slot; a free slot has no holder |
 | `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
 """
@@ -36,31 +36,30 @@ class LineItem(Table):
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    # Of an entry: the organization of its job. Of a slot or the rate: that of the job that last
-    # got it.
+    # In an entry, the organization of its job. In a slot or the rate, that of the job that got it
+    # last.
     organization_id = nullable(UnicodeAttribute())
 
-    # Of a slot or the rate: when a job last got it; the number of that grant (each grant of a line
-    # gets a higher number than all before it); and the group of that job.
-    since = nullable(Integer())
-    turn = nullable(Integer())
-    group = nullable(UnicodeAttribute())
+    # In a slot or the rate, about the job that got it last.
+    since = nullable(Integer())  # when the job got it
+    turn = nullable(Integer())  # the number of that grant, higher than all earlier ones of the line
+    group = nullable(UnicodeAttribute())  # the job's group
 
-    # Of a slot: the id of the job that has it.
+    # In a slot, the id of the job that has it.
     holder = nullable(UnicodeAttribute())
 
-    # Of the rate: the time up to which admissions have used the rate, in microseconds. In the
+    # In the rate, the time up to which admissions have used the rate, in microseconds. In the
     # algorithm (GCRA), it is the theoretical arrival time of the next admission.
     tat = nullable(Integer())
-    # Of the rate: the same for starts, which may be long after the admission; the time of the last
-    # start; and its claim token, or the job's id if the claim itself took the grant.
-    started_tat = nullable(Integer())
-    started_at = nullable(Integer())
+    # In the rate, about starts, which may be long after the admissions.
+    started_tat = nullable(Integer())  # the time up to which starts have used the rate
+    started_at = nullable(Integer())  # the time of the last start
+    # The last start's claim token, or the job's id if the claim itself took the grant.
     started_by = nullable(UnicodeAttribute())
-    # Of the rate: when the message arrives that admits waiting jobs.
+    # In the rate, the line's mark: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
-    # Of an entry: a random id, so that an entry that was put again isn't taken for the old one.
+    # In an entry, a random id, so that an entry that was put again isn't taken for the old one.
     version = nullable(UnicodeAttribute())
 
     @property

@@ -20,8 +20,8 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
     """Count an admitted job's start against the rate of its line.
 
     Return False if another start was counted since the line was read. `token` is the claim's token.
-    An earlier try of the same claim may have counted its start and then failed. The job starts only
-    now, so that start is then moved to now.
+    An earlier try of the same claim may have counted its start and then failed. In that case, the
+    counted start is moved to now, because the job starts only now.
     """
     item, now = line.rate or LineItem(line.partition_key, RATE), clock.now()
     if item.started_by == token:
@@ -39,8 +39,8 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
 def mark_wake_up(line: Line, wake_at: int) -> bool:
     """Record when the message arrives that admits the waiting jobs.
 
-    Return False if, since the line was read, another process has recorded a wake-up or a job was
-    admitted under the rate.
+    Return False if another process has recorded a wake-up since the line was read, or has admitted
+    a job under the rate.
     """
     rate = line.rate
     if rate is None:
@@ -50,7 +50,7 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
-    """Undo `mark_wake_up`. Return False if the recorded wake-up is another one by now."""
+    """Undo `mark_wake_up`. Return False if a different wake-up is recorded by now."""
     item = LineItem(partition_key, RATE)
     same_mark = LineItem.wake_at == wake_at
     return condition_held(lambda: item.update([LineItem.wake_at.remove()], same_mark))

@@ -45,7 +45,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
 
 def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Ask a running job to stop. It does so at its next written checkpoint.
+    """Ask a running job to stop. It stops at its next written checkpoint.
 
     Raises PreconditionFailed if the job isn't running.
     """
@@ -70,21 +70,22 @@ def requeue(
 ) -> JobRequest:
     """Queue a failed or canceled job again, with a full number of attempts and legs.
 
-    Pass `counted` if its organization has a quota. Pass `unique_key` if the work is unique: the job
-    then takes that key again. The job resumes at its cursor. With another payload, it starts from
-    the beginning and ignores its earlier steps and children.
+    Pass `counted` if there is a quota of unfinished jobs. Pass `unique_key` if the work is unique:
+    the job then takes that key again. The job resumes at its cursor. With another payload, it
+    starts from the beginning and ignores its earlier steps and children.
 
-    Raises PreconditionFailed unless the job is failed or canceled and unchanged since it was read.
+    Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
+    since it was read.
     Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
     """
     # The bucket's lifecycle deletes an object some time after its last write. Write the payload
     # again, so that it outlives the row.
-    kept = blobs.get(job.payload, job.payload_key) if payload is None else payload
-    inline, key = blobs.put(f"payloads/{job.created_key}", kept)
+    new_payload = blobs.get(job.payload, job.payload_key) if payload is None else payload
+    inline, object_key = blobs.put(f"payloads/{job.created_key}", new_payload)
     actions = [
         *conditional_write.queued(job, Lane.QUEUED),
         *_reset_run(max_attempts),
-        set_or_remove(JobRequest.payload_key, key),
+        set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
         *_with_key(unique_key),
@@ -98,7 +99,7 @@ def requeue(
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += conditional_write.restarted(job)
-        actions.append(JobRequest.queue_key.remove())  # the next claim determines the key
+        actions.append(JobRequest.queue_key.remove())  # the next claim determines the queue key
 
     def write(more_writes: list[RecordWrite]) -> JobRequest:
         return conditional_write.write_with(
@@ -111,7 +112,7 @@ def requeue(
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
             # If another caller has queued it again, it may have another payload.
             already_applied=lambda row: (
-                not row.status.finished and (row.payload, row.payload_key) == (inline, key)
+                not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
             more_writes=more_writes,
         )
@@ -181,15 +182,15 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # Only version 0.1.0 writes to these folders. So if a job of this version gets the same id
-    # between the read and the deletes, it loses nothing.
+    # Only version 0.1.0 writes to these folders. So a newer job that gets the same id between the
+    # read and the deletes loses nothing.
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
-    """Return the action that records a caller, unless an earlier one is recorded."""
+    """Return the action that records a caller, unless an earlier caller is already recorded."""
     return [] if by is None else [attribute.set(attribute | by)]
 
 

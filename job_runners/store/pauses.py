@@ -2,8 +2,8 @@
 
 The pauses are in the coordination table. Each pause has an entry there for each job that it has
 parked. The entries are in the order of the jobs' creation, so that the jobs can continue in that
-order. A job's row and its entry change in one transaction. If an entry's job nevertheless doesn't
-wait for the pause, the process that reads the entry deletes it.
+order. A job's row and its entry change in one transaction. If a process nevertheless finds an entry
+whose job doesn't wait for the pause, it deletes the entry.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _ENTRY_LIFETIME = 40 * clock.DAY
 
 
 class Kind(StrEnum):
-    """The kind of thing that is paused."""
+    """Whether a job type or a queue is paused."""
 
     JOB_TYPE = "job_type"
     QUEUE = "queue"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 class State(StrEnum):
     """The state of a pause."""
 
-    PAUSED = "paused"  # its jobs don't start
+    PAUSED = "paused"  # jobs of its type or queue don't start
     RESUMING = "resuming"  # it has ended, and the jobs that it has parked are admitted in order
 
 
@@ -90,7 +90,8 @@ class Pauses(NamedTuple):
     all: tuple[Pause, ...] = ()
 
     def may_park(self, job_type: str) -> bool:
-        """Return whether a job of this type may have to wait. Its queue isn't known yet."""
+        """Return whether a job of this type may be paused. The result is also True if any queue is
+        paused, because the job's queue isn't known yet."""
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
@@ -115,7 +116,7 @@ class Pauses(NamedTuple):
 
 
 def current(*, fresh: bool = False) -> Pauses:
-    """Return all pauses, read at most CACHED ago, or read now if `fresh`."""
+    """Return all pauses. They were read at most CACHED ago, or just now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
         _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
@@ -169,7 +170,7 @@ def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
 
 
 def drop(entry: Parked) -> None:
-    """Delete the entry of a job that no longer waits, unless the entry has been replaced since."""
+    """Delete the entry of a job that no longer waits, unless a newer entry has replaced it."""
     condition_held(lambda: entry.delete(Parked.since == entry.since))
 
 

@@ -24,7 +24,7 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Read these jobs consistently, and return the ids of those that have no outcome yet."""
+    """Read these jobs consistently, and return the ids of those that haven't ended."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
@@ -85,8 +85,8 @@ def due(
 ) -> Iterator[JobRequest]:
     """Yield the id and due_at of the rows of a shard that are due by `until`, longest due first.
 
-    With `after`, only rows due later than that are returned. With `newest_first`, the order is
-    reversed. The rows are read `page` at a time, on demand.
+    With `after`, yield only rows whose due time is later than that. With `newest_first`, the order
+    is reversed. The rows are read `page` at a time, on demand.
     """
     return iter(
         JobRequest.due.query(
@@ -117,7 +117,7 @@ def count_unfinished(organization_id: str, limit: int) -> int:
 def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
     """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
 
-    `after` is a created_key: with it, only later rows are returned. The reads aren't consistent.
+    With `after`, a created_key, return only later rows. The reads aren't consistent.
     """
     later = JobRequest.created_key > after if after else None
     keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)

@@ -43,7 +43,7 @@ class Rate(Value):
     def interval(self) -> int:
         """Return the microseconds from one start to the next, rounded up.
 
-        So the rate is never exceeded.
+        Because of the rounding, the rate is never exceeded.
         """
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 

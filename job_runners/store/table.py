@@ -57,8 +57,8 @@ class Table(Model):
     ) -> int:
         """Count the items of a DynamoDB partition whose sort keys meet a condition, up to `limit`.
 
-        The read isn't consistent, so the latest changes may be missing. The `count` of pynamodb
-        itself requests all pages, because its limit applies only to each page.
+        The read isn't consistent, so the latest changes may be missing. pynamodb's own `count`
+        requests all pages, because its limit applies only to each page.
         """
         found, start = 0, None
         while found < limit:
@@ -174,6 +174,6 @@ def set_or_remove(attribute: Any, value: object) -> Action:
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """Make an attribute optional, also in its type, which pynamodb's `null=True` doesn't change."""
+    """Make an attribute optional. Unlike pynamodb's `null=True`, also make its type optional."""
     attribute.null = True
     return cast(Attribute[_T | None], attribute)

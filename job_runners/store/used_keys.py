@@ -51,11 +51,11 @@ def note_use(line: Line, organization_id: str) -> None:
     """
     _, queue_name, queue_key = line.partition_key.split("#")  # no name or key contains "#"
     today = lines.day_of(line.partition_key, clock.now())
-    noted_for = line.organizations_on(today)
-    if not noted_for:
+    organizations = line.organizations_on(today)
+    if not organizations:
         _note(f"keys#{queue_name}", queue_key, today)
     is_known = line.limits.per in (None, "organization_id")
-    if organization_id not in noted_for and not is_known:
+    if organization_id not in organizations and not is_known:
         _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
 
 
@@ -65,7 +65,10 @@ def forget_cache() -> None:
 
 
 def used(queue_name: str, limit: int, after: str = "") -> list[str]:
-    """Return at most `limit` keys that jobs have used in a queue, in order, all after `after`."""
+    """Return at most `limit` keys that jobs have used in a queue, in order.
+
+    All of them come after `after`.
+    """
     return _listed(f"keys#{queue_name}", "", limit, after)
 
 
@@ -100,8 +103,8 @@ def _note(partition: str, listed_as: str, today: int) -> None:
 def _listed(
     partition: str, queue_prefix: str, limit: int, after: str, prefix: str = ""
 ) -> list[str]:
-    # The range includes both ends. Keys have no control characters, so the range that begins with
-    # `after` plus "\0" excludes `after` and nothing else.
+    # The range includes both ends. Keys have no control characters, so if the range begins with
+    # `after` plus "\0", it leaves out only `after`.
     first, last = max(prefix, f"{after}\0"), prefix + _LAST
     if first > last:
         return []  # DynamoDB refuses such a range

@@ -13,11 +13,11 @@ from job_runners.store.line_items import WAITING, LineItem
 from job_runners.store.pauses import Parked
 from job_runners.values import Value
 
-COUNTED = 1000  # no more entries than this are counted
+MAX_COUNTED = 1000  # no more entries than this are counted
 
 
 class Waiting(Value):
-    """A number of waiting jobs, counted up to COUNTED. `more` is True if there are more.
+    """A number of waiting jobs, counted up to MAX_COUNTED. `more` is True if there are more.
 
     `oldest` is the earliest time at which one of them began to wait, in milliseconds since 1970. It
     is None if no job waits, or if it isn't determined.
@@ -33,9 +33,9 @@ def in_line(
 ) -> Waiting:
     """Count the jobs that wait in a line.
 
-    With `organization_id`, read the first COUNTED jobs of the line, and count only those of that
-    organization. If the line has a group for the organization, pass `group`, to read the first
-    COUNTED jobs of that group instead.
+    With `organization_id`, read the first MAX_COUNTED jobs of the line, and count only those of
+    that organization. If the line has a group for the organization, pass `group`, to read the first
+    MAX_COUNTED jobs of that group instead.
     """
     found = _read_first(
         LineItem,
@@ -45,24 +45,24 @@ def in_line(
     )
     since = [
         entry.waiting_since
-        for entry in found[:COUNTED]
+        for entry in found[:MAX_COUNTED]
         if organization_id in (None, entry.organization_id)
     ]
-    return _waiting(since, len(found) > COUNTED)
+    return _waiting(since, len(found) > MAX_COUNTED)
 
 
 def under_pause(pause: str) -> Waiting:
     """Count the jobs that a pause has parked. `pause` is their `held_by`."""
     found = _read_first(Parked, f"held#{pause}", None, ["since"])
-    return _waiting([entry.since for entry in found[:COUNTED]], len(found) > COUNTED)
+    return _waiting([entry.since for entry in found[:MAX_COUNTED]], len(found) > MAX_COUNTED)
 
 
 def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
     No job is ahead of a follower. In a line whose groups take turns, only jobs of the job's own
-    group count. With `organization_id`, read the first COUNTED jobs, and count only those of that
-    organization.
+    group count. With `organization_id`, read the first MAX_COUNTED jobs, and count only those of
+    that organization.
     """
     if job.follows is not None:
         return Waiting()
@@ -76,20 +76,20 @@ def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
             str(job.held_by),
             LineItem.sk.between(first, job.wait_key),
         )
-    limit = COUNTED + 2  # one more than COUNTED, and the entry of the job itself
+    limit = MAX_COUNTED + 2  # one more than MAX_COUNTED, and the entry of the job itself
     if organization_id is None:
         ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
-        return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
+        return Waiting(max(0, min(ahead, MAX_COUNTED)), ahead > MAX_COUNTED)
     found = list(
         model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
     )
-    own = [each.organization_id == organization_id for each in found[:-1][:COUNTED]]
+    own = [each.organization_id == organization_id for each in found[:-1][:MAX_COUNTED]]
     return Waiting(sum(own), len(found) == limit)
 
 
 def _read_first(model: Any, partition_key: str, condition: Any, attributes: list[str]) -> list[Any]:
     return list(
-        model.query(partition_key, condition, limit=COUNTED + 1, attributes_to_get=attributes)
+        model.query(partition_key, condition, limit=MAX_COUNTED + 1, attributes_to_get=attributes)
     )
 
 

@@ -25,10 +25,10 @@ FRESH = clock.MINUTE
 # While Parameter Store doesn't answer, cached values are used up to this age. A short outage must
 # not fail jobs, but a revoked secret must not work for hours.
 STALE = 15 * clock.MINUTE
-_AGAIN = 10 * clock.SECOND  # between two reads after a failure, or for a missing name
+_REREAD_DELAY = 10 * clock.SECOND  # between two reads after a failure, or for a missing name
 # The same for a missing name that would fail the job. It is shorter, because an operator who sees
 # that failure sets the name and retries the job.
-_AGAIN_BEFORE_FAILING = 1 * clock.SECOND
+_REREAD_DELAY_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -53,10 +53,10 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     """Return a setting or secret as it was at most a minute ago.
 
     The environment variable `APP_SETTING_<name>` comes first, then the value that
-    `jobs config set` wrote to Parameter Store. Without a value, returns `default`, or raises
-    AppSettingMissing if no default is given. Raises AppSettingsUnreadable if Parameter Store
-    doesn't answer and no read succeeded in the last 15 minutes, and InvalidDefinition for an
-    invalid name. Threads may call it: only one of them reads at a time.
+    `jobs config set` wrote to Parameter Store. If there is neither, return `default`. Raises
+    AppSettingMissing if there is no default either, and InvalidDefinition for an invalid name.
+    Raises AppSettingsUnreadable if Parameter Store doesn't answer and no read has succeeded in the
+    last 15 minutes. Several threads may call this: only one of them reads at a time.
     """
     if not _NAME.fullmatch(name):
         raise InvalidDefinition(
@@ -66,8 +66,8 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     value = app_setting_override(name)
     if value is None:
         path = settings().app_settings_path
-        again = _AGAIN_BEFORE_FAILING if default is _REQUIRED else _AGAIN
-        value = _kept.value(path, name, again) if path else None
+        max_age = _REREAD_DELAY_BEFORE_FAILING if default is _REQUIRED else _REREAD_DELAY
+        value = _kept.value(path, name, max_age) if path else None
     if value is not None:
         return value
     if default is _REQUIRED:
@@ -98,20 +98,20 @@ class _Kept:
         self._failed_at = 0
         self._failure = ""
 
-    def value(self, path: str, name: str, again: int) -> str | None:
-        """Return a value, or None if a read at most `again` milliseconds ago didn't find it."""
+    def value(self, path: str, name: str, max_age: int) -> str | None:
+        """Return a value, or None if a read at most `max_age` milliseconds ago didn't find it."""
         value = self._values(path, FRESH).get(name)
         # An operator may have set it since that read, for a job that needs it now.
-        return self._values(path, again).get(name) if value is None else value
+        return self._values(path, max_age).get(name) if value is None else value
 
-    def _values(self, path: str, age: int) -> Mapping[str, str]:
-        """Return all values, at most `age` milliseconds old if Parameter Store answers."""
+    def _values(self, path: str, max_age: int) -> Mapping[str, str]:
+        """Return all values, at most `max_age` milliseconds old if Parameter Store answers."""
         known = self._known()
         if known and self._lock.locked():
             return known.values
         with self._lock:
             known = self._known()  # another thread may have read in the meantime
-            if known and known.age < age:
+            if known and known.age < max_age:
                 return known.values
             if self._has_just_failed():
                 if known is None:
@@ -140,7 +140,7 @@ class _Kept:
         return read if read and read.age < STALE else None
 
     def _has_just_failed(self) -> bool:
-        return clock.now() - self._failed_at < _AGAIN
+        return clock.now() - self._failed_at < _REREAD_DELAY
 
 
 _kept = _Kept()

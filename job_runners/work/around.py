@@ -69,8 +69,8 @@ def run_inside(
 ) -> _T:
     """Call `call` inside the context managers, the first one outermost, and return its result.
 
-    Raises AroundFailed if a context manager can't be entered; then `call` isn't called. If one
-    fails on exit, only `report` is called with the failure. Exceptions of `call` pass through.
+    Raises AroundFailed, without calling `call`, if a context manager can't be entered. If one fails
+    on exit, this only calls `report` with the failure. Exceptions of `call` pass through.
     """
     entered: list[tuple[Around, AbstractContextManager[Any]]] = []
     try:
@@ -100,7 +100,7 @@ def _leave(
     error: BaseException | None,
     report: Report,
 ) -> None:
-    """Leave all context managers, even if one of them fails. They see the error, and can't suppress
+    """Leave all context managers, even if one of them fails. They see `error`, and can't suppress
     it."""
     how = (type(error), error, error.__traceback__) if error is not None else (None, None, None)
     while entered:

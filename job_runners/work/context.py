@@ -4,7 +4,7 @@ attempt."""
 from contextvars import ContextVar
 from typing import NamedTuple
 
-_KEPT = 80  # characters of a name in a row, which is billed on every write
+_LONGEST_NAME = 80  # characters; the row has the name, and is billed by its size on every write
 
 
 class Author(NamedTuple):
@@ -17,11 +17,11 @@ class Author(NamedTuple):
     @property
     def recorded(self) -> str:
         """Return the author as rows store it: the role and the name, without control characters.
-        Of an ARN, only the part after the account is stored."""
+        If the name is an ARN, only its part after the account is stored."""
         name = "".join(each for each in self.name if each.isprintable())
         if name.startswith("arn:"):
             name = name.split(":", 5)[-1]
-        return f"{self.role}:{name[:_KEPT]}"
+        return f"{self.role}:{name[:_LONGEST_NAME]}"
 
     @staticmethod
     def of_record(recorded: str | None) -> "Author | None":

@@ -28,7 +28,7 @@ def check_form(entry: str) -> None:
 
 
 class Place:
-    """A file and a line. Making the text is slow, so it is made only when an error needs it."""
+    """A file and a line. Their text is built only when an error needs it, because that is slow."""
 
     def __init__(self, file: str, line: int | None) -> None:
         self.file = file
@@ -40,11 +40,11 @@ class Place:
 
 
 def caller_outside(file: str) -> Place:
-    """Return the file and line of the innermost caller outside `file`: the place of an entry."""
+    """Return the file and line of the innermost caller outside `file`, which wrote an entry."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
-        # A dataclass's own __init__ is compiled from a text.
+        # The __init__ of a dataclass is compiled from text, in a file named "<string>".
         if place.file not in (file, values.__file__, "<string>"):
             break
     return place

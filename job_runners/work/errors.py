@@ -23,7 +23,7 @@ class CursorTooLarge(JobRunnersError):
 
 
 class StepNameTaken(DoNotRetry):
-    """A job used the name of a step or wait twice. The second would have got the first's result."""
+    """A job used the name of a step or wait twice. The second use would get the first's result."""
 
     def __init__(self, name: str, what: str = "step") -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class StepNameTaken(DoNotRetry):
 
 
 class WaitTooLong(DoNotRetry):
-    """A job would wait for longer than the items are kept that the wait relies on."""
+    """A job would wait for longer than the table keeps the items that the wait needs."""
 
     def __init__(self, name: str, seconds: float, days: int) -> None:
         super().__init__(
@@ -78,7 +78,7 @@ class InvalidFileName(DoNotRetry):
 
 
 class FileRefused(DoNotRetry):
-    """A job may not read or write the file with this `key`."""
+    """A job isn't allowed to read or write the file with this `key`."""
 
     def __init__(self, key: str, folders: Sequence[str]) -> None:
         allowed = ", ".join(f"{folder}/" for folder in folders)
@@ -119,8 +119,8 @@ class AppSettingsUnreadable(JobRunnersError):
 
 
 class InvalidOccurrences(JobRunnersError):
-    """The times of a schedule are invalid. `field` is cron, every, timezone or missed, and `why` is
-    a predicate or a clause for the message."""
+    """The times of a schedule are invalid. `field` is cron, every, timezone or missed. In the
+    message, `why` follows it, for example "must be a minute to 366 days"."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")

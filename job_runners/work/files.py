@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
 
-_LONGEST_NAME = 255  # bytes; with its folder a name stays below S3's limit of 1,024
+_LONGEST_NAME = 255  # bytes; a key of a folder and such a name stays below S3's limit of 1,024
 _READ_AHEAD = 1024 * 1024  # bytes
 
 
@@ -71,9 +71,9 @@ class JobFiles:
         """Open a file of any size for reading, like `open(path, "rb")`.
 
         The file is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
-        content. To read the same content in several legs, pass the `etag` of the first leg in the
-        later ones. If the file was replaced, this raises ObjectChanged, and so does every later
-        read. Raises FileRefused and MissingObject, as `read_file` does.
+        content. To read the same content in several legs, pass the `etag` that the first leg got.
+        If the file was replaced, this raises ObjectChanged, and so does every later read. Raises
+        FileRefused and MissingObject, as `read_file` does.
         """
         from job_runners.aws import bucket
         from job_runners.errors import ObjectChanged
@@ -94,8 +94,9 @@ class JobFiles:
         """Write or replace a whole file, and return its key.
 
         `key` must be the key of a result file or a work file of this job. Raises FileRefused for
-        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. Of an
-        iterable, at most 8 MiB and one more item are in memory. Readers never see a partial file.
+        any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. An
+        iterable may be long: at most 8 MiB and one more item are in memory at once. Readers never
+        see a partial file.
         """
         from job_runners.aws import multipart
 
@@ -178,9 +179,9 @@ class _Ranges(io.RawIOBase):
 
 
 def is_in(folder: str, key: str) -> bool:
-    """Return whether a key belongs to a file in or below a folder.
+    """Return whether a key names a file in or below a folder.
 
-    No part of its name may be empty, "." or "..".
+    The result is False if a part of the name is empty, "." or "..".
     """
     name = key.removeprefix(f"{folder}/")
     return name != key and {"", *names.DOTS}.isdisjoint(name.split("/")) and _is_utf_8(key)

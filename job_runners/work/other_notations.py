@@ -10,8 +10,8 @@ _DAY_OF_WEEK = re.compile(r"(?<![#/\d])[1-7](?!\d)")
 
 
 def advice(cron: str) -> tuple[str, str | None]:
-    """Return a hint for an expression in another notation, and the equivalent cron expression or
-    None. The hint is empty if the notation is unknown."""
+    """Return a hint for an expression in another notation, and the equivalent cron expression if
+    there is one. The hint is empty if the notation is unknown."""
     rate = _RATE.fullmatch(cron)
     if rate is not None:
         return f"Give every={int(rate[1]) * _UNITS[rate[2]]} instead, which is in seconds", None
@@ -29,5 +29,5 @@ def advice(cron: str) -> tuple[str, str | None]:
         return f"No {what} can be given here", None
     # Sunday is 1 in that notation, and 0 here.
     fields[4] = _DAY_OF_WEEK.sub(lambda day: str(int(day[0]) - 1), fields[4])
-    here = " ".join("*" if each == "?" else each for each in fields)
-    return f"Leave out the {what}, and write * for ?", here
+    equivalent = " ".join("*" if each == "?" else each for each in fields)
+    return f"Leave out the {what}, and write * for ?", equivalent

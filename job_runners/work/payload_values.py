@@ -1,6 +1,6 @@
 """Read the fields of payloads, and compare their values.
 
-Pydantic is half of a cold start, so it is imported only for a value that isn't plain JSON.
+Importing pydantic is half of a cold start, so this module imports it only when a value is compared.
 """
 
 import json
@@ -32,8 +32,8 @@ def fields_named(payload_model: "type[BaseModel]", name: str | None) -> list[str
 def plain(value: Any) -> Any:
     """Return a value as JSON. Equal values have the same JSON in every process.
 
-    So a set is sorted, one moment has the same text in every time zone, and 1.0 is 1. A secret is
-    its value, not stars. A decimal is its text, and True is not 1.
+    So sets are sorted, a moment has the same text in every time zone, and 1.0 becomes 1. A secret
+    becomes its value, not stars. A decimal becomes its text, and True stays distinct from 1.
     """
     from decimal import Decimal
 

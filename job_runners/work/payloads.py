@@ -1,6 +1,6 @@
 """Check payloads against their models.
 
-This module is separate from the definitions, so that code that only needs the rules of a job
+This module is separate from the definitions, so that code that only needs the options of a job
 doesn't import pydantic. That import is half of a cold start.
 """
 
@@ -14,7 +14,7 @@ from pydantic.config import ExtraValues
 from job_runners.errors import InvalidDefinition, InvalidPayload
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
-_LISTED_AT_MOST = 1000
+_MAX_LISTED = 1000
 
 
 def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
@@ -50,8 +50,8 @@ def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
     """Return a payload that was dispatched earlier as an instance of its model.
 
     Raises InvalidPayload with every wrong field. Unknown fields are ignored even if the model
-    forbids them. The API that accepted them may be newer than this worker, and that must not fail a
-    job in flight.
+    forbids them. The API that accepted them may be newer than this worker, and the jobs that it has
+    accepted must not fail because of that.
     """
     return _validated(name, lambda: _lenient(model, payload))
 
@@ -59,7 +59,7 @@ def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
     """Return pydantic's errors as fields and reasons, without values, which may be secret."""
     count = error.error_count()
-    if count > _LISTED_AT_MOST:
+    if count > _MAX_LISTED:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
     return [
         {

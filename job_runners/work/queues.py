@@ -40,7 +40,7 @@ class Queue(Value, kw_only=True):
       own slots and rate. All jobs without a value share the same slots and rate.
     - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
       oldest job starts first ("fair").
-    - `max_waiting`: the number of waiting jobs of one value at which dispatches are refused.
+    - `max_waiting`: if this many jobs with the same value are waiting, dispatches are refused.
     """
 
     slots: int | None = None
@@ -69,8 +69,8 @@ class Queue(Value, kw_only=True):
     def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
         """Return the job's key in the queue: the value of `per` as text.
 
-        `payload` is the payload's model, so that values that the model treats as equal have one
-        key. If the model doesn't accept the payload, it is JSON.
+        `payload` is an instance of the payload's model, so that values that the model treats as
+        equal have one key. If the model doesn't accept the payload, pass it as JSON values.
 
         The key is "*" if `per` isn't set, or if the payload lacks the field. It is also "*" if the
         value isn't a string, a whole number, true or false in JSON. A campaign's key starts with
@@ -91,7 +91,7 @@ class Queue(Value, kw_only=True):
                 return _value(_read(payload, field))
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return an error if `per` doesn't fit the payload, or None.
+        """Return an error message if `per` doesn't fit the payload, or None.
 
         `per` must not name a secret of the payload. If it names a field of the job itself, the
         payload must not have a field of that name.
@@ -121,7 +121,7 @@ class Queue(Value, kw_only=True):
 
 
 def _is_secret(annotation: object) -> bool:
-    """Return whether a field of this type may have one of pydantic's secrets."""
+    """Return whether a field of this type may contain one of pydantic's secrets."""
     from pydantic import Secret, SecretBytes, SecretStr
 
     kind = get_origin(annotation) or annotation

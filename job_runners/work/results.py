@@ -8,9 +8,9 @@ from job_runners.work.errors import ResultNotJson
 
 
 def as_json(result: Any) -> Any:
-    """Return the result as JSON, as a later read returns it. A pydantic model becomes its fields.
-    Raises ResultNotJson."""
-    from pydantic import BaseModel  # imported here because it is loaded with the job's module
+    """Return the result in the form in which a later read returns it: JSON values. A pydantic model
+    becomes its fields. Raises ResultNotJson."""
+    from pydantic import BaseModel  # costs nothing here: the job's module has already loaded it
 
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")

@@ -2,15 +2,14 @@
 
 from job_runners import clock
 
-# The time reserved for recording the outcome before the invocation ends, and for ending a leg. In a
-# short invocation, each is a tenth of its time.
-_MARGIN = 5 * clock.SECOND
-_LEG_RESERVE = 30 * clock.SECOND
+# In a short invocation, each of these is a tenth of the invocation's time.
+_MARGIN = 5 * clock.SECOND  # reserved for recording the outcome before the invocation ends
+_LEG_RESERVE = 30 * clock.SECOND  # reserved for ending a leg
 
 
 class TimeBudget:
-    """The time of one leg. `deadline` is the end of the invocation, and `timeout_at` the end of the
-    attempt's own timeout, if it has one. Times are milliseconds since 1970."""
+    """The time of one leg. `deadline` is when the invocation ends. `timeout_at` is when the
+    attempt's own timeout ends, if it has one. Times are milliseconds since 1970."""
 
     def __init__(self, *, deadline: int, timeout_at: int | None = None) -> None:
         now = clock.now()
@@ -18,10 +17,10 @@ class TimeBudget:
         self._leg_ends = deadline - min(_MARGIN, whole // 10)
         self._reserve = min(_LEG_RESERVE, whole // 10)
         self.ends = min(self._leg_ends, timeout_at) if timeout_at is not None else self._leg_ends
-        # Whether the attempt's own timeout ends it, and not the invocation.
+        # Whether the time ends with the attempt's own timeout, and not with the invocation.
         self.by_timeout = self.ends == timeout_at
-        self._stepped_at = now
-        self._longest_step = 0
+        self._checkpoint_at = now
+        self._longest_stretch = 0
 
     def left(self) -> float:
         """Return the seconds until the job is interrupted."""
@@ -30,9 +29,9 @@ class TimeBudget:
     def step(self) -> None:
         """Record that the job has reached its next checkpoint."""
         now = clock.now()
-        self._longest_step = max(self._longest_step, now - self._stepped_at)
-        self._stepped_at = now
+        self._longest_stretch = max(self._longest_stretch, now - self._checkpoint_at)
+        self._checkpoint_at = now
 
     def leg_over(self) -> bool:
         """Return whether the time may be too short for the work up to another checkpoint."""
-        return self._leg_ends - clock.now() < max(self._reserve, 2 * self._longest_step)
+        return self._leg_ends - clock.now() < max(self._reserve, 2 * self._longest_stretch)

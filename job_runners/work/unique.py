@@ -22,8 +22,9 @@ class Unique(Value, kw_only=True):
     """The rule that decides which jobs do the same work, and what happens to a second one.
 
     Two jobs do the same work if they have the same organization and type, and the same values of
-    all fields in `by`: "campaign_id", and fields of the payload. With `by=()` each organization has
-    one job. Values are compared as the payload's model has them, defaults included.
+    all fields in `by`: "campaign_id", and fields of the payload. With `by=()`, all jobs of this
+    type in one organization do the same work. Values are compared as the payload's model has them,
+    defaults included.
 
     A job has its key `until` it is "finished", with any outcome, or until it is "started" (its
     first claim). While it has the key, `on_conflict` decides what a dispatch of the same work does:
@@ -33,7 +34,7 @@ class Unique(Value, kw_only=True):
     - "replace": return the existing job, with the new payload and time if it hasn't started. The
       start moves to at most `at_most` seconds (default 30 days) after the first dispatch's start
       time. A job that has started is returned unchanged. With `then="again"`, another job follows
-      when the started job has ended. It has the payload and time of the latest dispatch until then.
+      when the started job has ended. That job has the payload and time of the latest dispatch.
     """
 
     by: tuple[str, ...]
@@ -80,8 +81,10 @@ class Unique(Value, kw_only=True):
         return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return an error with its fix if `by` names a field that the payload doesn't have, or None
-        if it is valid."""
+        """Return a message with an error and its fix, or None if `by` is valid.
+
+        `by` is invalid if it names a field that the payload doesn't have.
+        """
         fields = payload_model.model_fields
         if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):
             return (

@@ -137,7 +137,7 @@ def hold(queue_name: str, key: str, organization_id: str = "acme") -> None:
 
 
 def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> None:
-    monkeypatch.setattr(waiting, "COUNTED", 2)
+    monkeypatch.setattr(waiting, "MAX_COUNTED", 2)
     ids = [dispatched("sample_slots") for _ in range(5)]
 
     def look() -> Any:
@@ -475,7 +475,7 @@ def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
 def test_many_others_in_a_fair_queue_do_not_hide_its_own(
     crowded: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "COUNTED", 1)  # of "big" two wait, and were there first
+    monkeypatch.setattr(waiting, "MAX_COUNTED", 1)  # of "big" two wait, and were there first
     (key,) = crowded("small")["sample_fair"]["keys"]
     assert (key["waiting"], key["more_waiting"]) == (1, False)
 

@@ -26,8 +26,8 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
     """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
 
     The worker stops the job at the next written checkpoint, or when the leg or attempt ends. The
-    returned row is canceled, or records the request. If a canceled job had a slot, the
-    next job in its line gets the slot, and `send` sends that job.
+    returned row is canceled, or records the request. If a canceled job had a slot, the next job in
+    its line gets the slot, and `send` sends that job.
 
     Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """
@@ -48,7 +48,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
                 raise
             row, last = refused.row, refused
         finally:
-            if not running:  # even if the response was lost, the job's slot may be free
+            if not running:  # the job's slot may be free now, even if the response was lost
                 admission.admit_waiting_after(before, send)
     raise last
 
@@ -57,8 +57,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
 
     Raises WrongState, InvalidPayload, UnknownJobType, and MissingObject if its payload is gone.
-    Raises RunnerCannotResend if the runner can't send it, and PreconditionFailed if it changed in
-    the meantime. Raises UniqueConflict if it is unique and another job has taken its key.
+    Raises RunnerCannotResend if the runner can't send the job, and PreconditionFailed if the job
+    changed in the meantime. Raises UniqueConflict if another job has taken its unique key.
     """
     from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
@@ -99,7 +99,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
 def _waits_may_be_forgotten(row: JobRequest) -> bool:
     """Return whether the records of a job's waits could expire before it ends, if it were retried.
 
-    Their steps are kept for 300 days from the beginning of its work.
+    The table keeps them, like steps, for 300 days from the beginning of the job's work.
     """
     age = clock.now() - (row.begun_at or row.created_at)
     return row.row_version >= WAITED_VERSION and age > _RESUMABLE * clock.DAY
@@ -112,9 +112,9 @@ def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
     """
     if job.unique is None:
         return None
-    given = blobs.get(row.payload, row.payload_key) if payload is None else payload
-    model = registry().job_payload(row.job_type, given)
-    return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, model)
+    new_payload = blobs.get(row.payload, row.payload_key) if payload is None else payload
+    checked = registry().job_payload(row.job_type, new_payload)
+    return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, checked)
 
 
 def _has_payload(row: JobRequest, payload: Any) -> bool:

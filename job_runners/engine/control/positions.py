@@ -20,7 +20,7 @@ class WaitsFor(NamedTuple):
 
     `kind` is "job_type", "queue", "line", "job" or "time". `name` is the name of the job type or
     queue, the id of the other job, or the name of the wait. `key` is the key of the line, and None
-    for the other kinds. A wait of its function has lasted `since` a time, and ends at `until`.
+    for the other kinds. A wait in the job's own function began at `since` and ends at `until`.
     """
 
     kind: str
@@ -31,12 +31,12 @@ class WaitsFor(NamedTuple):
 
     @property
     def has_position(self) -> bool:
-        """Return whether other jobs may be ahead of it."""
+        """Return whether other jobs may be ahead of the job."""
         return self.until is None
 
 
 class Place(NamedTuple):
-    """The position of a job. `ahead` describes the jobs before it, or is None if it doesn't wait.
+    """The position of a job. `ahead` describes the jobs before it, and is None if it has none.
 
     `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
     organizations take turns in the line, or if the caller isn't allowed to know about the jobs of
@@ -93,7 +93,7 @@ def _keys_without_payload(row: JobRequest) -> set[str]:
 
 
 def place_of(row: JobRequest, seen_by: str | None) -> Place:
-    """Return the position of a job, as far as the caller may know it.
+    """Return the position of a job, as far as the caller is allowed to know it.
 
     `seen_by` is the caller's organization, or None for a service.
     """

@@ -1,8 +1,8 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
 A process counts a line at most every 10 seconds, and a job isn't counted before it is parked. So
-the jobs that are dispatched in those seconds may exceed `max_waiting`. Counting reads every entry
-of the line, so a line with a large `max_waiting` is counted less often.
+more jobs than `max_waiting` may wait, because of those that are dispatched in between. Counting
+reads every entry of the line, so a line with a large `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -17,7 +17,7 @@ _CACHED = QueueFull.retry_after * clock.SECOND
 _MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
 _MAX_CACHED = 1_000  # lines
 # By queue, key and max_waiting: when the line was counted, and the number of waiting jobs.
-_waiting: dict[tuple[str, str, int], tuple[int, int]] = {}
+_counts: dict[tuple[str, str, int], tuple[int, int]] = {}
 
 
 def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -> None:
@@ -28,19 +28,19 @@ def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -
 
 def forget_cache() -> None:
     """Count again at the next call. For tests."""
-    _waiting.clear()
+    _counts.clear()
 
 
 def _count(queue_name: str, key: str, max_waiting: int) -> int:
     """Return the number of jobs that wait in a line, counted up to `max_waiting`."""
     now = clock.now()
-    counted_at, waiting = _waiting.get((queue_name, key, max_waiting), (-clock.DAY, 0))
+    counted_at, waiting = _counts.get((queue_name, key, max_waiting), (-clock.DAY, 0))
     if 0 <= now - counted_at < _CACHED * max(1, max_waiting // _MAX_COUNTED):
         return waiting
-    if len(_waiting) >= _MAX_CACHED:
-        _waiting.clear()
+    if len(_counts) >= _MAX_CACHED:
+        _counts.clear()
     waiting = 0
     with suppress(*AWS_ERRORS):  # accept the job if the line can't be counted
         waiting = count_waiting(queue_name, key, max_waiting)
-    _waiting[queue_name, key, max_waiting] = (now, waiting)
+    _counts[queue_name, key, max_waiting] = (now, waiting)
     return waiting

@@ -2,7 +2,7 @@
 
 Unfinished jobs are counted in an index that DynamoDB updates with the rows, so the count can't
 drift. A process counts at most every 10 seconds, and adds the jobs that it has accepted since then.
-So the jobs that other processes accept in that time may exceed the quota.
+It doesn't see the jobs that other processes accept in that time, so these may exceed the quota.
 
 Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
 cancels and expires counted jobs without removing them from the index. So a process that finds an
@@ -24,7 +24,7 @@ _MAX_CACHED = 1_000  # organizations
 # By organization: when its jobs were counted, and their number plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
 # By organization: the sort key up to which the index was checked for finished rows.
-_checked: dict[str, str | None] = {}
+_checked_up_to: dict[str, str | None] = {}
 _lock = Lock()
 
 
@@ -34,7 +34,7 @@ def is_on() -> bool:
 
 
 def refuse_if_reached(organization_id: str, number: int = 1) -> None:
-    """Raise QuotaReached if the organization may not have this number of further jobs."""
+    """Raise QuotaReached if this number of further jobs would exceed the organization's quota."""
     quota = settings().max_unfinished_jobs
     if quota and _count(organization_id, quota) + number > quota:
         raise QuotaReached(organization_id, quota, number)
@@ -51,7 +51,7 @@ def note_accepted(organization_id: str) -> None:
 def forget_cache() -> None:
     """Count again at the next call. For tests."""
     _counts.clear()
-    _checked.clear()
+    _checked_up_to.clear()
 
 
 def _count(organization_id: str, quota: int) -> int:
@@ -62,7 +62,7 @@ def _count(organization_id: str, quota: int) -> int:
         return number
     if len(_counts) >= _MAX_CACHED:
         _counts.clear()
-        _checked.clear()
+        _checked_up_to.clear()
     number = 0
     with suppress(*AWS_ERRORS):  # accept the job if the jobs can't be counted
         number = count_unfinished(organization_id, quota)
@@ -74,9 +74,9 @@ def _count(organization_id: str, quota: int) -> int:
 
 def _uncount_finished(organization_id: str) -> None:
     """Remove finished jobs from the next page of the index, so that the next count is right."""
-    rows = counted_rows(organization_id, _checked.get(organization_id))
+    rows = counted_rows(organization_id, _checked_up_to.get(organization_id))
     for row in (row for row in rows if row.status.finished):
         with suppress(PreconditionFailed):  # the job was queued again
             verbs.uncount(row)
     at_end = len(rows) < PAGE_LIMIT
-    _checked[organization_id] = None if at_end else rows[-1].created_key
+    _checked_up_to[organization_id] = None if at_end else rows[-1].created_key

@@ -11,7 +11,7 @@ from job_runners.work.queues import WHOLE_QUEUE
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return the limits of a queue, or None if it has none.
 
-    The changes to them may have been read up to 10 s ago, unless `fresh`.
+    Changes to the limits are read now if `fresh`. Otherwise they may have been read up to 10 s ago.
     """
     return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
 
@@ -26,10 +26,10 @@ class LimitedLine(Value):
 def line_of(
     queue_name: str, organization_id: str, campaign_id: str | None, payload: object
 ) -> LimitedLine | None:
-    """Return the line of a job that isn't saved yet. `payload` is the model of its payload.
+    """Return the line of a job that isn't saved yet.
 
-    Return None if its queue has no limits, or if the limits can't be read. If they can't be read,
-    the job's first claim finds the line.
+    `payload` is its payload as an instance of its model. Return None if its queue has no limits, or
+    if the limits can't be read. If they can't be read, the job's first claim finds the line.
     """
     try:
         queue_limits = limits_of(queue_name)
@@ -49,8 +49,9 @@ def current_key(
 ) -> str | None:
     """Return the key of the line of a saved job that gets a new payload.
 
-    Return None if its queue has no limits. `payload` is the model of the new payload. `old_key` is
-    the key that the job had: if the limits can't be read, it shows whether there are any.
+    Return None if its queue has no limits. `payload` is the new payload as an instance of its
+    model. `old_key` is the key that the job had. If the limits can't be read, `old_key` shows
+    whether the queue has any.
     """
     try:
         has_limits = limits_of(queue_name) is not None

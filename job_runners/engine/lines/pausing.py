@@ -33,8 +33,8 @@ _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still park a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
 _KEEP_ENDED_FOR = verbs.SKEW + 6 * pauses.CACHED
-# A resume admits this many jobs itself, and the timer admits the rest. It is also how many entries
-# of an ended pause are read at a time.
+# A request that resumes admits this many jobs itself, and the timer admits the rest. This is also
+# the number of entries of an ended pause that are read at a time.
 _RESUME_BATCH = 25
 _RESUME_TIME = 10 * clock.SECOND  # how long a request that resumes may spend admitting jobs
 _MAX_PAUSES = 100  # every worker reads all pauses
@@ -77,13 +77,13 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
     Raises PreconditionFailed if another process changes the job first. Also raises it if the job's
-    type or queue may be paused, and the job couldn't start now even without the pause.
+    type or queue may be paused and the job couldn't start now in any case.
     """
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
     if row is None or row.status is Status.RUNNING:
-        return False  # the claim is refused, unless an earlier try of it has succeeded
+        return False  # the claim will be refused, unless an earlier try of this claim has succeeded
     if not could_start(row):
         # Refuse here instead of at the claim, which doesn't check for a pause. Before the claim is
         # written, another process may make the job startable.
@@ -98,13 +98,14 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
 def park(pause: Pause, row: JobRequest, *, send: Send | None) -> None:
     """Park a job under a pause. Its slot goes to the next job of its line.
 
-    A worker could claim the job now, or another pause has parked it. It isn't running.
+    Call this for a job that a worker could claim now, or that another pause has parked. The job
+    isn't running.
 
     Raises PreconditionFailed.
     """
     try:
         write_parked(pause, row)
-    finally:  # even if the response was lost, the job may be parked
+    finally:  # the job may be parked, even if the response was lost
         admit_waiting_after(row, send)
 
 
@@ -113,8 +114,8 @@ def write_parked(
 ) -> JobRequest:
     """Write and log that a job is parked under a pause, and return its row.
 
-    `checkpoint` is the last one that a running job reached. If its owner has asked it to stop, it
-    is canceled instead.
+    `checkpoint` is the last one that a running job reached. If the job's owner has asked it to
+    stop, the job is canceled instead.
 
     Raises PreconditionFailed.
     """
@@ -127,8 +128,8 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """Queue and send a job that a pause has parked, unless it is still paused.
 
     If another pause is active instead, park the job under that one. Return whether the job was
-    sent. Raises PreconditionFailed. Raises SendFailed if the job was
-    queued but not sent; the row then has a due time.
+    sent. Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the row
+    then has a due time.
     """
     active = pauses.current().on(row)
     if active is None:

@@ -2,7 +2,7 @@
 
 A job that ends admits the next job of its own line. But if no job of a line runs, no process would
 notice the line's new capacity. So the request that made the change admits the jobs under the first
-keys. Then the timer sweeps all keys: as many as it can in each run, and the others in the next run.
+keys. Then the timer sweeps all keys. It continues in the next run if one run isn't enough.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from job_runners.store.verbs import SKEW
 _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
 _BATCH = 1000  # the number of keys between two records of a sweep's progress
 # A worker that has not read the change yet may free a slot and admit no job. So the complete sweep
-# begins only after this time, when every process must have read the change.
+# begins this long after the change, when every process must have read it.
 KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]

@@ -198,7 +198,7 @@ class Registry(Value):
         return self.job(name).validate_new(name, payload)
 
     def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
-        """Return what `new_job_payload` returns, and check that the job has the campaign it needs.
+        """Return a payload as `new_job_payload` does, and check that the job has its campaign.
 
         Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
         `new_job_payload`.

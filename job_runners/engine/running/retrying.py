@@ -51,7 +51,7 @@ def record_failed_attempt(
 ) -> JobRequest:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
-    If the job's owner has asked it to stop, cancel it instead. `rescue` is for a job whose claimer
+    If the job's owner has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
     is gone. `reached` is the last checkpoint of the attempt, if known. Return the row as written.
 
     Raises PreconditionFailed if another process has changed the row.
@@ -93,8 +93,8 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
     One failure may be reported twice. Each report is logged and counted as `Failed`; `TasksFailed`
-    counts only the first. If AWS doesn't accept the record, the log line is the only record, and
-    the task still counts as failed for good.
+    counts only the first. If AWS doesn't accept the record, only the log line tells of the failure,
+    and the task still counts as failed for good.
     """
     # Imported here because most jobs and tasks don't need it.
     from job_runners.store import failed_tasks
@@ -135,7 +135,7 @@ def seconds_before_retry(
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return the record of an error for the row: its kind, message and the end of its traceback."""
+    """Return the error's record for the row: its kind, its message and the end of its traceback."""
     # `recorded_as` keeps the old name of a renamed class. Subclasses must not inherit it, so this
     # doesn't use getattr.
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
@@ -160,6 +160,6 @@ def _max_legs(row: JobRequest) -> float:
 
 def _retry_policy(row: JobRequest) -> Retry | None:
     known = registry().jobs.get(row.job_type)
-    # A newer deploy may have types that this one doesn't know. For them, the row's max_attempts
-    # limits the retries.
+    # A newer deploy may have types that this deploy doesn't have. For those types, the row's
+    # max_attempts limits the retries.
     return known.retry if known else Retry()

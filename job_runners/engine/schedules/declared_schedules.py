@@ -31,7 +31,7 @@ _Key = tuple[str, str]  # organization and name
 
 
 def sync(marks: list[Mark]) -> bool:
-    """Bring the table in line with the declared schedules. Return whether there are any schedules.
+    """Make the table match the declared schedules. Return whether there are any schedules.
 
     Usually there is nothing to do, and then this costs no request.
     """

@@ -1,6 +1,6 @@
 """Choose which occurrence of a schedule to start now, and which to skip.
 
-The choice depends only on the schedule's item and the time, so two timers choose the same.
+The choice depends only on the schedule's item and the time, so two timers make the same choice.
 
 Of the occurrences whose time has come, the latest `most_missed` are started, and the others are
 skipped. If `most_missed` is 0, only an occurrence that wasn't missed is started. An occurrence is
@@ -19,8 +19,8 @@ from job_runners.work.occurrences import When, next_after
 ON_TIME = 5 * clock.MINUTE
 MISSED = "it was missed: the timer could not start it in time"
 ONE_WAITS = "an earlier occurrence is already waiting"
-# At most this many occurrences are computed, beginning with the first. If there are more, only the
-# latest are added, and those in between aren't counted.
+# At most this many occurrences are computed, beginning with the earliest. If there are more, only
+# the latest are added, and those in between aren't counted.
 _MAX_COUNTED = 1_000
 
 
@@ -58,14 +58,14 @@ def with_skipped(step: Step, at: int, why: str) -> Step:
 
 
 def _step(when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str) -> Step:
-    """Return the step past the occurrences `done`, of which those in `skipped` aren't started."""
+    """Return the step that moves past the occurrences `done`. Those in `skipped` aren't started."""
     failed: tuple[int, ...] = ()
     # If the job of the first skipped occurrence was refused before, that occurrence failed: it
     # doesn't count as skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
         failed, skipped = (skipped[0],), skipped[1:]
-    note = Dropped(len(skipped), skipped[-1], why) if skipped else None
-    return Step(done[-1], _next(when, schedule, done[-1]), note, failed)
+    dropped = Dropped(len(skipped), skipped[-1], why) if skipped else None
+    return Step(done[-1], _next(when, schedule, done[-1]), dropped, failed)
 
 
 def _next(when: When, schedule: Schedule, after: int) -> int | None:
@@ -74,9 +74,9 @@ def _next(when: When, schedule: Schedule, after: int) -> int | None:
 
 
 def _due_occurrences(when: When, first: int, since: int, now: int, most_missed: int) -> list[int]:
-    """Return the occurrences from `first` on whose time has come, oldest first.
+    """Return `first` and the later occurrences whose time has come, oldest first.
 
-    Those between `first` and `since` aren't included, because they follow an earlier timing.
+    The times between `first` and `since` are left out, because an earlier timing applied then.
     """
     due, at = [first], max(first, since)
     while (found := next_after(when, at)) is not None and found <= now:

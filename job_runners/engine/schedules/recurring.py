@@ -1,7 +1,8 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
 If many schedules are due at once, the run asks other processes to handle some of the shards. At the
-end it handles those shards too, latest schedule first, in case no other process does.
+end it handles those shards too, in case no other process does. It begins with the schedules that
+became due last.
 """
 
 from collections import Counter
@@ -23,7 +24,7 @@ from job_runners.store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_MAX_KEYS_PER_SHARD = 3_000  # the number of due schedules that one run reads per shard
+_MAX_KEYS_PER_SHARD = 3_000  # the most due schedules that one run reads per shard
 _BATCH = 25  # the number of schedules that one call reads
 # One process starts about this many occurrences in a few seconds. If more are due, others help.
 _MAX_ALONE = 250
@@ -76,7 +77,8 @@ class _ShardRun:
     def _share(
         self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
     ) -> list[str]:
-        """If many schedules are due, ask other processes to handle all due shards but one.
+        """If many schedules are due, ask other processes to handle all shards with due schedules
+        but one.
 
         Return the shards that were handed over.
         """
@@ -93,8 +95,8 @@ class _ShardRun:
         return shared
 
     def _each_batch(self, keys: Iterable[Schedule]) -> None:
-        left = iter(keys)
-        self._map(self._process, [*iter(lambda: list(islice(left, _BATCH)), [])])
+        remaining = iter(keys)
+        self._map(self._process, [*iter(lambda: list(islice(remaining, _BATCH)), [])])
 
     def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         if self._threads == 1:

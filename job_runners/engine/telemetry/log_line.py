@@ -44,10 +44,10 @@ def write(
 def caller_fields() -> dict[str, Any]:
     """Return the log fields of the current caller.
 
-    They are its name and role, and its organization if the caller belongs to one.
+    They are the caller's name and role, and its organization if it belongs to one.
     """
     author = context.author.get()
     if author is None:
         return {}
-    bound = {"organization_id": author.organization_id} if author.organization_id else {}
-    return {"caller": author.name, "role": author.role, **bound}
+    organization = {"organization_id": author.organization_id} if author.organization_id else {}
+    return {"caller": author.name, "role": author.role, **organization}

@@ -13,11 +13,11 @@ from job_runners.settings import settings
 
 logger = Logger()
 
-# Libraries that log many messages below WARNING, which are only about the libraries themselves.
+# Libraries that log many messages below WARNING, which interest only their own developers.
 _LIBRARIES = (
     *("asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"),
 )
-_TESTS_OWN = "_pytest."  # handlers that show a test what was logged
+_PYTEST = "_pytest."  # its handlers show a test what was logged
 
 
 def set_up() -> None:
@@ -36,9 +36,9 @@ def set_up() -> None:
 def _take_standard_logging(root: logging.Logger) -> None:
     """Write records of Python's `logging` in the form of our own lines."""
     for handler in [*root.handlers]:
-        if not type(handler).__module__.startswith(_TESTS_OWN):
+        if not type(handler).__module__.startswith(_PYTEST):
             root.removeHandler(handler)
-    root.addHandler(_Ours())
+    root.addHandler(_OurHandler())
     root.setLevel(settings().log_level)
     for name in _LIBRARIES:
         library = logging.getLogger(name)
@@ -46,7 +46,7 @@ def _take_standard_logging(root: logging.Logger) -> None:
             library.setLevel(max(logging.WARNING, root.level))
 
 
-class _Ours(logging.Handler):
+class _OurHandler(logging.Handler):
     """Passes a record to our logger's handler, which writes it as JSON with the current fields."""
 
     def emit(self, record: logging.LogRecord) -> None:

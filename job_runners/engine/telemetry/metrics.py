@@ -1,4 +1,4 @@
-"""Write CloudWatch metrics in the embedded format: a line on standard output, which costs no call.
+"""Write CloudWatch metrics in the embedded format: lines on standard output, which cost no call.
 
 Metrics are written only on Lambda, because nothing reads such lines elsewhere.
 `job_runners.engine.telemetry.telemetry` decides which metrics an event counts in.

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-_OURS = "copies_context"  # an attribute of our replacements
+_MARK = "copies_context"  # an attribute that marks our replacements
 
 
 def copy_context_to_threads() -> None:
@@ -29,15 +29,15 @@ def copy_context_to_threads() -> None:
 
 def _replace(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
     original = getattr(owner, name)
-    if not hasattr(original, _OURS):
+    if not hasattr(original, _MARK):
         replacement = functools.wraps(original)(wrapper(original))
-        setattr(replacement, _OURS, True)
+        setattr(replacement, _MARK, True)
         setattr(owner, name, replacement)
 
 
 def _start_in_copy(original: Callable[..., None]) -> Callable[..., None]:
     def start(self: threading.Thread) -> None:
-        if getattr(self, "_context", None) is None:  # the caller hasn't chosen one (Python 3.14)
+        if getattr(self, "_context", None) is None:  # in Python 3.14, callers may choose a context
             self.run = functools.partial(copy_context().run, self.run)  # type: ignore[method-assign]
         original(self)
 

@@ -17,9 +17,9 @@ _ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")
 
 
 def begin_at_work(error: BaseException) -> None:
-    """Drop the frames before the work's own: ours, and those of the standard library.
+    """Drop the frames before the first one of the work's code: ours and the standard library's.
 
-    A traceback without a frame of the work's code keeps all its frames.
+    If the work's code has no frame in the traceback, keep all frames.
     """
     trace = error.__traceback__
     while trace is not None:

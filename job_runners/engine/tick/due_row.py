@@ -45,11 +45,12 @@ def process_due_row(
     until: int,
     ahead: int = 0,
 ) -> Disposition:
-    """Handle a row that is due by `until`, as its status requires. Return the action.
+    """Handle a row that is due by `until`, as its status requires. Return the outcome.
 
     `index_row` has only the attributes of the index. `until` may be `ahead` milliseconds in the
-    future: see `is_due`. A message about the row comes out of `budget`, which is None if there is
-    no limit, or if a message is already reserved for this row. `admissions` are those of this run.
+    future: see `is_due`. If a message about the row is sent, it counts against `budget`. That is
+    None if there is no limit, or if a message is already reserved for this row. `admissions` are
+    those of this run.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. Either way the row has a due time, so a later run handles it.
@@ -129,7 +130,7 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
         ended = record_failed_attempt(row, error, send, rescue=True)
         telemetry.settled(ended, error)
         send_after_end(ended, send)
-    finally:  # even if the response was lost, the write may have freed the slot
+    finally:  # the write may have freed the slot, even if the response was lost
         admission.admit_waiting_after(row, send)
     return Disposition.RESCUED
 
@@ -164,11 +165,11 @@ def _admit_follower(row: JobRequest, send: Send) -> Disposition:
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
-    # If the job has no entry in its line, for example because it was quarantined, add it again.
+    # If the job has no entry in its line, for example because it was quarantined, add the entry.
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
         verbs.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
     admissions.admit_waiting(row.queue_name, gates.line_key(row))
-    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was just admitted
+    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if the job was admitted
     return Disposition.PARKED

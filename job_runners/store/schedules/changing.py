@@ -74,15 +74,15 @@ def _definition(definition: Definition, origin: Origin) -> list[Action]:
 def stays_paused(before: Schedule, origin: Origin) -> bool:
     """Return whether a schedule that is put again keeps its pause.
 
-    A schedule of the code keeps its pause even after the code has omitted it for a while. A pause
-    doesn't carry over from a schedule of the code to a schedule of the API with the same name, or
-    the reverse.
+    A schedule that the code declares keeps its pause, even if deploys have omitted it for a while.
+    If a schedule of the API replaces one of the code with the same name, or the reverse, the pause
+    doesn't carry over.
     """
     return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
-    """Pause a schedule, so that no occurrence starts. Those during the pause aren't made up for.
+    """Pause a schedule, so that no occurrence starts. Occurrences during the pause are skipped.
 
     Raises ScheduleMoved.
     """

@@ -41,8 +41,9 @@ def start_write(
     The write is part of the transaction that saves the occurrence's job. If the work is unique and
     another job is doing it, pass that job's id as `job_id`.
 
-    The write is refused if the schedule has changed since it was read, or if `at` isn't after every
-    handled occurrence. If the response is lost, the `revision` shows whether the write succeeded.
+    The write is refused if the schedule has changed since it was read. It is also refused unless
+    `at` is later than all handled occurrences. If the response is lost, the `revision` shows
+    whether the write succeeded.
     """
     actions = [
         *_moves_on(schedule, step),
@@ -121,7 +122,7 @@ class _Key(Table):
 
 
 def _only_forward(at: int) -> Condition:
-    """Return the condition that `at` is after every handled occurrence."""
+    """Return the condition that `at` is later than all handled occurrences."""
     condition: Condition = Schedule.last_at.does_not_exist() | (Schedule.last_at < at)
     return condition
 

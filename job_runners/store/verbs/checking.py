@@ -49,7 +49,7 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
     `seen_due_at` is its due time as read from the index. The write is refused if the due time has
-    changed since. Raises the exceptions of DynamoDB's client, also for a refusal.
+    changed since. Raises the exceptions of DynamoDB's client, even if the write was just refused.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
@@ -75,5 +75,5 @@ def uncount(job: JobRequest) -> JobRequest:
         job,
         [JobRequest.unfinished_organization.remove()],
         JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: False,  # a repetition is harmless, so a refusal is final
+        already_applied=lambda row: False,  # a repetition of this write isn't refused
     )

@@ -19,7 +19,7 @@ class Wanted(Value):
     """The payload, the time and the options that a job gets instead of its own.
 
     `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at
-    `due_at` if no message starts it. `queue_key` is its key, if its queue has limits.
+    `due_at` if no message starts it. `queue_key` is its key in the queue, if the queue has limits.
     `first_run_at` is the start time that its first request asked for.
     """
 
@@ -48,10 +48,10 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     # and replacing the payload of one would delete that of the other. The id also shows which write
     # succeeded.
     write_id = new_id()
-    inline, key = blobs.put(f"payloads/{job.created_key}/{write_id}", wanted.payload)
+    inline, object_key = blobs.put(f"payloads/{job.created_key}/{write_id}", wanted.payload)
     actions = [
         JobRequest.replaced_by.set(write_id),
-        set_or_remove(JobRequest.payload_key, key),
+        set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
@@ -81,7 +81,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             more_writes=more_writes,
         )
     except (PreconditionFailed, RaceLost):
-        drop_duplicate(key)
+        drop_duplicate(object_key)
         raise
     # If the response was lost, the job may have been queued again by hand since, with its old
     # payload. In that case keep the old object.
