@@ -13,17 +13,17 @@ END_OF_TIME = 10**15  # later than every time in a sort key, which has 15 digits
 _PAGE = 1000  # keys per query
 
 
-def due_in(lane: Lane, horizon: int, most: int) -> list[JobRequest]:
-    """Return the rows of a lane that are due by `horizon`, oldest first, at most `most` per end.
+def due_in(lane: Lane, until: int, most: int) -> list[JobRequest]:
+    """Return the rows of a lane that are due by `until`, oldest first.
 
-    If there are more than `most`, oldest and newest rows alternate. A row that has just become due
-    then doesn't wait until a backlog is gone.
+    If there are more than `most`, return that many of the oldest and of the newest, alternating. A
+    row that has just become due then doesn't wait until a backlog is gone.
     """
     shards = due_shards(lane)
-    oldest = list(islice(merged(shards, horizon), most))
+    oldest = list(islice(merged(shards, until), most))
     if len(oldest) < most:
         return oldest
-    newest = islice(merged(shards, horizon, newest_first=True), most)
+    newest = islice(merged(shards, until, newest_first=True), most)
     both = chain.from_iterable(zip_longest(oldest, newest))
     return list({key.id: key for key in both if key is not None}.values())
 
@@ -45,7 +45,7 @@ def merged(
     def read(shard: str) -> Iterator[JobRequest]:
         try:
             yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
-        except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
+        except Exception as error:  # noqa: BLE001 - it may be throttled, and the others still answer
             telemetry.crashed(error)
             failed.append(error)
 
@@ -58,7 +58,7 @@ def merged(
 def count_unclaimed(most: int) -> int:
     """Count the rows that were sent again, are still unclaimed, and whose next check isn't due.
 
-    Of each shard, count at most `most`.
+    Count at most `most` rows in each shard.
     """
     found = 0
     for shard in due_shards(Lane.RESENT):

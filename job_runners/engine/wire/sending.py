@@ -12,8 +12,8 @@ from job_runners.errors import RunnerCannotResend, SendFailed
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest
 
-# The longest delay that a message of every runner supports (SQS), in seconds. If a job waits
-# longer, the timer starts it at its time.
+# The longest delay of a message, in seconds: the longest that SQS supports. A job that starts later
+# than that is started by the timer.
 LONGEST_DELAY = 900.0
 
 
@@ -43,7 +43,8 @@ def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
 
 
 def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
-    """Send the message that starts or continues a job. If that fails, its row is due anyway."""
+    """Send the message that starts or continues a job. If that fails, the timer sends one later,
+    because the row has a due time."""
     if send is None:
         return
     try:
@@ -65,8 +66,8 @@ def send_after_end(ended: JobRequest, send: Send | None) -> None:
 def next_due_at(run_at: int, send: Send | None) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 
-    If a message should start the job, that is GRACE later. Otherwise the timer starts the job
-    itself at `run_at`.
+    If a message is to start the job, the timer checks it GRACE after `run_at`. Otherwise the timer
+    starts the job itself at `run_at`.
     """
     by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
     return run_at + conditional_write.GRACE if by_message else run_at
