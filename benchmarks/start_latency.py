@@ -31,7 +31,7 @@ class Latency:
 
 def measure(live: LiveAws, dispatches: int) -> list[Latency]:
     """Dispatch this number of jobs. Invoke the bare function before each of them."""
-    functions = live.client("lambda")
+    lambda_client = live.client("lambda")
     function = live.create_function("empty", [])
     bare_notes, job_notes = Notes(live.folder, "empty"), Notes(live.folder, "jobs")
     found: dict[str, list[float]] = {"bare": [], "ours": []}
@@ -48,7 +48,7 @@ def measure(live: LiveAws, dispatches: int) -> list[Latency]:
         for number in range(dispatches + 1):  # the first, a cold start, is left out below
             sent_at = time.time()
             payload = f'{{"notes": "{bare_notes.path}"}}'.encode()
-            functions.invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+            lambda_client.invoke(FunctionName=function, InvocationType="Event", Payload=payload)
             found["bare"].append(bare_notes.wait_for(number + 1).at - sent_at)
             dispatcher.stdin.write("\n")
             dispatcher.stdin.flush()

@@ -69,12 +69,13 @@ def _put_and_invoke(put: dict[str, Any], message: dict[str, Any]) -> Callable[[]
 def _invoker(message: dict[str, Any]) -> Callable[..., object]:
     """Return a function that sends an event to the worker.
 
-    It reads the whole response, because an unread one would cost a new connection each time.
+    The function reads the whole response, because an unread response would cost a new connection
+    each time.
     """
-    functions = boto3.client("lambda")
+    lambda_client = boto3.client("lambda")
 
     def unit(job_id: str = message["id"]) -> None:
-        answer = functions.invoke(
+        answer = lambda_client.invoke(
             FunctionName=WORKER,
             InvocationType="Event",
             Payload=json.dumps({**message, "id": job_id}),

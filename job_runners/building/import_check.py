@@ -83,7 +83,7 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
 def _describe(error: BaseException, tree: str) -> dict[str, Any]:
     """Describe an error, and list the places in the tree that lead to it, the nearest last.
 
-    `own` means that Job Runners raised the error. Its text then names what is wrong. `declared`
+    `own` means that Job Runners raised the error, whose text then names what is wrong. `declared`
     means that Python refused the arguments of one of our definitions.
     """
     own = type(error).__module__.partition(".")[0] in _OURS

@@ -95,7 +95,7 @@ def _check_one_attempt(stack: Stack, functions: "LambdaClient") -> None:
 def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
     """Remove this event's records from the failures queue, and return their number.
 
-    Wait for the first record, and then one second for another.
+    Wait for the first record, and then for one more second, in case there is another record.
     """
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS

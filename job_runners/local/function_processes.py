@@ -38,8 +38,8 @@ _kill_workers = lambda_runtime.kill_workers
 def _end_after_their_calls(workers: Iterable[Any]) -> None:
     """End processes that get no more calls. A process that serves a call ends after it.
 
-    ministack would end them at once when a function's code is updated. On AWS an invocation
-    finishes on the version that it started on.
+    When a function's code is updated, ministack would end all of its processes at once. On AWS, an
+    invocation finishes on the version that it started on.
     """
     idle = []
     for worker in workers:

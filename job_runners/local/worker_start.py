@@ -17,7 +17,7 @@ def begin() -> tuple[IO[str], IO[str]]:
 
     Return the file of incoming calls and the file for their answers. The channel was standard input
     and output, which the function and its child processes use too. Their output could break an
-    answer or look like one. If they read their input, they would take the next call.
+    answer or look like one. If a child process read its input, it would take the next call.
     """
     devnull = os.open(os.devnull, os.O_RDONLY)
     calls = _take_over(0, "r", devnull)

@@ -18,8 +18,10 @@ from job_runners.testing.shipped_operations import every_row
 
 @dataclass(frozen=True)
 class SavedError:
-    """How an attempt failed. For an earlier attempt, the row keeps only a short text, without the
-    traceback."""
+    """The error of a failed attempt.
+
+    For an earlier attempt, the row keeps only a short text, without the traceback.
+    """
 
     kind: str
     message: str

@@ -37,7 +37,7 @@ class FewSteps(Steps):
 
 
 def take_few_steps(job: RunningJob, payload: FewSteps) -> dict[str, Any]:
-    """Take the steps of a payload that the other model accepts."""
+    """Take the steps of a payload that FewSteps accepts."""
     return simulated_work.take_steps(job, Steps(**payload.model_dump()))
 
 
