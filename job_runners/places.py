@@ -1,6 +1,7 @@
 """Where files are, in a checkout and in a project that has Job Runners installed."""
 
 import os
+import sys
 from pathlib import Path
 
 # The folder above the package `job_runners`: a checkout, or the site-packages of an environment.
@@ -45,21 +46,25 @@ def _cache() -> Path:
 CACHE = ROOT / ".build" if IS_CHECKOUT else _cache()
 BUILD_CACHE = CACHE if IS_CHECKOUT else CACHE / "build"
 
-# The commands that a person types in a project, by those in a checkout.
+# The name of the installed command. Shells have a command `jobs` of their own, so `jobs` works
+# only after `job-runners shell`. Messages repeat the name that the person typed.
+COMMAND_VARIABLE = "JOBS_COMMAND"
+_called = Path(sys.argv[0]).name if sys.argv else ""
+COMMAND = os.environ.get(COMMAND_VARIABLE) or (_called if _called == "jobs" else "job-runners")
+
+# The words after the command that do in a project what these do in a checkout.
 _PROJECT_COMMANDS = {
-    "make run": "jobs run",
-    "make run DEMO=0": "jobs run",
-    "make run KEEP=1": "jobs run --keep",
-    "make demo": "jobs run --demo",
-    "make test-app": "jobs test",
-    "make build": "jobs build",
-    "make deploy": "jobs deploy",
-    "make lock": "jobs lock",
-    "KEEP=1": "--keep",
-    "bin/jobs": "jobs",
+    "make run": "run",
+    "make run DEMO=0": "run",
+    "make run KEEP=1": "run --keep",
+    "make test-app": "test",
+    "make build": "build",
+    "make deploy": "deploy",
+    "make lock": "lock",
+    "bin/jobs": "",
 }
 
 
 def typed(command: str) -> str:
     """Return the command that applies here, given the one that applies in a checkout."""
-    return command if IS_CHECKOUT else _PROJECT_COMMANDS[command]
+    return command if IS_CHECKOUT else f"{COMMAND} {_PROJECT_COMMANDS[command]}".strip()

@@ -1,7 +1,7 @@
 """Deploy the app's own stack, if the app has a template, and then ours.
 
 This is the last step of make deploy. Usage, after `sam build`: python -m
-job_runners.building.deploy --region REGION --sam PATH. The template is app/template.yaml, or
+job_runners.building.deploy --region REGION [--sam PATH]. The template is app/template.yaml, or
 template.yaml in the folder that APP names.
 """
 
@@ -20,6 +20,7 @@ from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.app_stack import AppStack, handed_over, option, overrides
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge, check_size
+from job_runners.building.environments import tools_folder
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def main() -> int:
         prog="python -m job_runners.building.deploy", description=__doc__
     )
     arguments.add_argument("--region", required=True)
-    arguments.add_argument("--sam", type=Path, required=True)
+    arguments.add_argument("--sam", type=Path, default=tools_folder() / "sam")
     given = arguments.parse_args()
     try:
         Deploy(given.sam, given.region).run(app_template())

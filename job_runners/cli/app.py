@@ -49,8 +49,14 @@ COMMANDS = {
         "config": "Manage settings and secrets",
         "cost": "Estimate the monthly AWS cost",
     },
-    "Development": {
+    "Your own project": {
+        "init": "Create a project",
         "new": "Create a job from a template",
+        "test": "Check and test the project's jobs",
+        "run": "Run the project on a local AWS",
+        "lock": "Pin the packages that the jobs need",
+        "build": "Build the functions for AWS",
+        "deploy": "Build and deploy to AWS",
     },
     "Shell": {
         "shell": "Set up your shell",

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 from job_runners.building.app_stack import AppStack, handed_over
 from job_runners.building.build import ROOT, Target
+from job_runners.building.sam_folder import write_sam_folder
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import Credentials, session
@@ -36,7 +38,7 @@ def build(emulator: Emulator, home: Path) -> Path:
         "build",
         _BUILT_FUNCTION,
         "--template",
-        str(ROOT / "template.yaml"),
+        str(write_sam_folder() / "template.yaml"),
         "--build-in-source",
     ]
     arguments += ["--build-dir", str(built), "--parameter-overrides"]
@@ -132,6 +134,7 @@ def _sam(
     environment |= {
         "BUILD_FOR": "machine",  # read by the Makefile, which sam build calls
         "SAM_CLI_TELEMETRY": "0",
+        "JOBS_PYTHON": sys.executable,
         "SAM_CLI_POLL_DELAY": "0.3",
         "__SAM_CLI_APP_DIR": str(home / "sam"),
         "PATH": f"{tool('sam').parent}{os.pathsep}{environment['PATH']}",

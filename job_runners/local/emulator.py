@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from job_runners.cli.local_aws import REGION, ROOT
+from job_runners.building.environments import tools_folder
+from job_runners.cli.local_aws import REGION
 from job_runners.local.credentials import Credentials
 from job_runners.local.kept import Kept
 from job_runners.local.problem import LocalProblem
+from job_runners.places import typed
 
 PROCESS_FILE = "ministack.pid"
 CODE_FOLDER = "code"  # the code that functions run
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
-_TOOLS = ROOT / ".venv-aws" / "bin"
 # A shell script that runs a command, and ends its own process group as soon as our Python process
 # has ended in any way. The Python process holds the other end of the script's standard input.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
@@ -49,9 +50,11 @@ class Emulator:
 
 def tool(name: str) -> Path:
     """Return the path of a program in the environment with sam and ministack."""
-    path = _TOOLS / name
+    path = tools_folder() / name
     if not path.exists():
-        raise LocalProblem(f"{path} doesn't exist. Run this through make, which installs it.")
+        raise LocalProblem(
+            f"{path} doesn't exist. Run this through {typed('make run')}, which installs it."
+        )
     return path
 
 

@@ -11,21 +11,24 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-# The checkout is on the path only for the imports that follow. This process starts functions, which
-# must not import anything from the checkout.
-sys.path[0] = str(Path(__file__).resolve().parents[2])
-from job_runners.local.function_processes import share_code  # noqa: E402
-from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
-
+# Our package may be installed next to other versions of ministack's packages. So only the package
+# itself can be imported, and not what is next to it. The functions that this process starts don't
+# find it either.
 del sys.path[0]
-
+_package = ModuleType("job_runners")
+_package.__path__ = [str(Path(__file__).resolve().parents[1])]
+sys.modules["job_runners"] = _package
 from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack import app as ministack  # noqa: E402
 from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
 from ministack.services import lambda_svc  # noqa: E402
+
+from job_runners.local.function_processes import share_code  # noqa: E402
+from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
 

@@ -1,6 +1,6 @@
 """make run and make demo: start a local AWS, and run the demonstration up to its export.
 
-Usage: python -m job_runners.local.run [--demo | --empty] [--keep] [--listen ADDRESS]
+Usage: python -m job_runners.local.run [--demo | --campaign | --empty] [--keep] [--listen ADDRESS]
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from job_runners.building.app_folder import UnusableAppFolder
 from job_runners.building.deploy import app_template
+from job_runners.building.environments import ToolsNotInstalled, make_tools
 from job_runners.building.work_parameters import work_parameters
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
@@ -53,6 +54,9 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m job_runners.local.run", description=__doc__)
     mode = arguments.add_mutually_exclusive_group()
     mode.add_argument("--demo", action="store_true", help="stop after the export")
+    mode.add_argument(
+        "--campaign", action="store_true", help="deploy the texting campaign in any case"
+    )
     mode.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
         "--keep", action="store_true", help="keep data, and start with the data last kept"
@@ -61,15 +65,19 @@ def main() -> int:
         "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
     )
     given = arguments.parse_args()
-    for each in _END_SIGNALS:
-        signal.signal(each, _stop)
     steps = Steps()
     try:
+        make_tools()
+        for each in _END_SIGNALS:
+            signal.signal(each, _stop)
         addresses = [given.listen] if given.listen else bridge_addresses()
         kept = Kept(KEPT) if given.keep else None
         demonstrate = not given.empty and (kept is None or kept.is_empty)
-        return _run(steps, addresses, kept, demonstrate=demonstrate, stay=not given.demo)
-    except (LocalProblem, UnusableAppFolder) as problem:
+        parameters = work_parameters() | ({"TextingCampaign": "true"} if given.campaign else {})
+        return _run(
+            steps, addresses, kept, parameters, demonstrate=demonstrate, stay=not given.demo
+        )
+    except (LocalProblem, ToolsNotInstalled, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
         return 1
@@ -80,7 +88,13 @@ def main() -> int:
 
 
 def _run(
-    steps: Steps, addresses: list[str], kept: Kept | None, *, demonstrate: bool, stay: bool
+    steps: Steps,
+    addresses: list[str],
+    kept: Kept | None,
+    parameters: dict[str, str],
+    *,
+    demonstrate: bool,
+    stay: bool,
 ) -> int:
     sources = sources_now()  # read before the build, so that a save during the build is noticed
     if kept:
@@ -89,7 +103,7 @@ def _run(
         only_run() as home,
         local_stack(
             home,
-            work_parameters(),
+            parameters,
             say=steps.begin,
             addresses=addresses,
             app_template=app_template(),

@@ -13,13 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from job_runners.building.build import ROOT
+from job_runners.building.environments import tools_folder
 from job_runners.cli.local_aws import HOME, STACK_FILE
 from job_runners.cli.stack import Stack
 from job_runners.local import env_file
 from job_runners.local.emulator import PROCESS_FILE, stop_group
 from job_runners.local.problem import LocalProblem
+from job_runners.places import IS_CHECKOUT
 
+_KIND = "checkout" if IS_CHECKOUT else "project"
 KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that KEEP=1 keeps
 
 
@@ -65,9 +67,9 @@ def _already_up(home: Path) -> str:
     try:
         url = json.loads((home / STACK_FILE).read_text())["api_url"]
     except (FileNotFoundError, json.JSONDecodeError):
-        return "A local AWS of this checkout is starting, or stopping. Try again in a moment."
+        return f"A local AWS of this {_KIND} is starting, or stopping. Try again in a moment."
     return (
-        f"A local AWS of this checkout is already up at {url}. "
+        f"A local AWS of this {_KIND} is already up at {url}. "
         "Use that one, or stop it with Ctrl-C in its terminal."
     )
 
@@ -103,9 +105,9 @@ def _delete_in_background(home: Path) -> None:
 
 
 def _is_ours(process: int) -> bool:
-    """Return whether a process is this checkout's ministack, and not a later one with the same
+    """Return whether a process is our ministack, and not a later one with the same
     process id."""
     listing = subprocess.run(
         ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, check=False
     )
-    return str(ROOT / ".venv-aws") in listing.stdout
+    return str(tools_folder().parent) in listing.stdout

@@ -19,6 +19,9 @@ from job_runners.cli.stack import Stack
 from job_runners.local.demo import CAMPAIGN, ORGANIZATION, Imported
 from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
 from job_runners.local.run_checks import Check
+from job_runners.places import typed
+
+_JOBS = typed("bin/jobs")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -139,7 +142,7 @@ def suggest(
 
 Try, in another terminal
 {_after_demonstration(imported) if imported else _first_steps()}
-  bin/jobs doctor
+  {_JOBS} doctor
 
 After `. .local/env.sh` in that terminal, also try
 {_import_commands(stack) if stack.has_texting_campaign else ""}\
@@ -155,13 +158,13 @@ def _first_steps() -> str:
     app = find_app_folder()
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
-        return """\
-  bin/jobs new NAME    writes a job of your own; then start make run again
-  bin/jobs types"""
+        return f"""\
+  {_JOBS} new NAME    writes a job of your own; then start {typed("make run")} again
+  {_JOBS} types"""
     return f"""\
-  bin/jobs types {names[0]}
-  bin/jobs dispatch {names[0]} --watch FIELD=VALUE
-  bin/jobs logs ID"""
+  {_JOBS} types {names[0]}
+  {_JOBS} dispatch {names[0]} --watch FIELD=VALUE
+  {_JOBS} logs ID"""
 
 
 def _jobs_of(package: Path) -> list[str]:
@@ -173,15 +176,15 @@ def _import_commands(stack: Stack) -> str:
     return f"""\
   {_curl("s3")} -T FILE.csv \\
     {stack.endpoint_url}/{stack.bucket_name}/{key}
-  bin/jobs dispatch import_contacts --campaign mine --watch key={key}
+  {_JOBS} dispatch import_contacts --campaign mine --watch key={key}
 """
 
 
 def _after_demonstration(imported: str) -> str:
     return f"""\
-  bin/jobs list
-  bin/jobs show {imported[:8]}
-  bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch"""
+  {_JOBS} list
+  {_JOBS} show {imported[:8]}
+  {_JOBS} dispatch export_contacts --campaign {CAMPAIGN} --watch"""
 
 
 def _curl(service: str) -> str:

@@ -14,6 +14,7 @@ from job_runners import settings
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.build import LOCK
 from job_runners.building.function_files import SHIPPED
+from job_runners.building.sam_folder import template
 from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import credentials, session
@@ -65,7 +66,7 @@ def sources_now() -> Sources:
     """
     app = find_app_folder()
     packages = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
-    fixed = [ROOT / "template.yaml", LOCK]
+    fixed = [template(), LOCK]
     if app:
         fixed += [app.template, app.requirements, app.lock, app.config]
     # `jobs new` may create this folder while the stack is up.

@@ -3,18 +3,17 @@
 import json
 import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from job_runners.cli.local_aws import ROOT
+from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.places import IS_CHECKOUT, typed
 
 _GUIDE = "docs/guides/your_own_work.md"
 
@@ -27,8 +26,8 @@ _GUIDE = "docs/guides/your_own_work.md"
 def command(target: Target, name: str, package: str | None) -> None:
     """Create a working job with a test. NAME uses lowercase letters, digits and _.
 
-    Writes to app/, or to the folder in APP. Changes nothing that exists, except for one new line
-    in the job table.
+    Writes to the project; in a checkout, to app/ or the folder in APP. Changes nothing that
+    exists, except for one new line in the job table.
 
     \b
     jobs new sync_list
@@ -47,22 +46,10 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
     This command doesn't import the code behind the API, so it starts another process. It may also
     be installed without a checkout.
     """
-    if not (ROOT / "template.yaml").exists():
-        raise Problem(
-            "jobs new needs a checkout of Job Runners, and this command is installed without one.",
-            hint="Run bin/jobs new in a checkout.",
-        )
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "job_runners.building.new_job",
-        *(["--package", package] if package else []),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(  # noqa: S603 - this interpreter
-        [*command, "--", name], env=environment, capture_output=True, text=True, check=False
-    )
+    project_tools.require_project()
+    words = ["--package", package] if package else []
+    module = "job_runners.building.new_job"
+    done = project_tools.call(module, *words, "--", name, capture=True)
     if done.returncode != 0:
         raise Problem(done.stderr.strip())
     written: dict[str, Any] = json.loads(done.stdout)
@@ -81,16 +68,18 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
     app = os.environ.get("APP")
     prefix = f"APP={shlex.quote(app)} " if app else ""
     requirements = str(Path(written["table"]).parents[1] / "requirements.txt")
+    run = typed("make run DEMO=0")
+    jobs, lock = typed("bin/jobs"), typed("make lock")
     return "\n".join(
         [
             *lines,
             "",
-            f"Test it           {prefix}make test-app",
-            f"Run it            {prefix}make run DEMO=0       starts a local AWS until Ctrl-C",
+            f"Test it           {prefix}{typed('make test-app')}",
+            f"Run it            {prefix}{run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
-            f'                  bin/jobs dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Add a package     Write it to {_relative(requirements)}, then {prefix}make lock",
-            f"Read more         {_GUIDE}",
+            f'                  {jobs} dispatch {name} items:=\'["ada", "grace"]\' --watch',
+            f"Add a package     Write it to {_relative(requirements)}, then {prefix}{lock}",
+            *([f"Read more         {_GUIDE}"] if IS_CHECKOUT else []),
         ]
     )
 

@@ -1,0 +1,32 @@
+"""Run sam on a checkout or a project: python -m job_runners.building.sam build [arguments]"""
+
+import os
+import subprocess
+import sys
+
+from job_runners.building.environments import make_tools, tools_folder
+from job_runners.building.sam_folder import write_sam_folder
+from job_runners.errors import JobRunnersError
+from job_runners.places import ROOT
+
+
+def main() -> int:
+    """Prepare what sam needs, run it, and return its exit code."""
+    try:
+        make_tools()
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    write_sam_folder()
+    tools = tools_folder()
+    environment = {
+        "SAM_CLI_TELEMETRY": "0",
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+    command = [str(tools / "sam"), *sys.argv[1:]]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The folder that `sam build` reads: the template, and the Makefile that builds the functions.
+
+In a checkout, both are at the top. In a project, commands write them to .jobs/, so that they match
+the installed version. If the project has a template.yaml of its own, that one is copied.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from job_runners.places import DATA, IS_CHECKOUT, ROOT
+
+_MAKEFILE = """\
+# Written by the jobs command, for sam build.
+JOBS_PYTHON ?= {python}
+BUILD_FOR ?= samconfig
+build-%: FORCE
+\t@"$(JOBS_PYTHON)" -P -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
+FORCE: ;
+"""
+
+
+def template() -> Path:
+    """Return the template that is deployed."""
+    own = ROOT / "template.yaml"
+    return own if own.exists() else DATA / "template.yaml"
+
+
+def write_sam_folder() -> Path:
+    """Write the folder, except in a checkout. Return its path."""
+    if IS_CHECKOUT:
+        return ROOT
+    folder = ROOT / ".jobs"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(template(), folder / "template.yaml")
+    (folder / "Makefile").write_text(_MAKEFILE.format(python=sys.executable))
+    (folder / ".gitignore").write_text("*\n")
+    return folder

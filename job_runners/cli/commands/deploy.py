@@ -1,0 +1,23 @@
+"""jobs deploy: build and deploy to AWS."""
+
+import sys
+
+import click
+
+from job_runners.cli import project_tools
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.target import Target
+
+
+@jobs_command()
+def command(target: Target) -> None:  # noqa: ARG001
+    """Build and deploy to the AWS account of your credentials."""
+    project_tools.require_project()
+    region = project_tools.call("job_runners.local.account", capture=True)
+    click.echo(region.stderr, err=True, nl=False)
+    if region.returncode != 0:
+        sys.exit(region.returncode)
+    built = project_tools.call("job_runners.building.sam", "build")
+    if built.returncode != 0:
+        sys.exit(built.returncode)
+    project_tools.become("job_runners.building.deploy", "--region", region.stdout.strip())

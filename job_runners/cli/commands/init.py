@@ -1,0 +1,40 @@
+"""jobs init: create a project."""
+
+import json
+import os
+
+import click
+
+from job_runners.cli import project_tools
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.output import print_json
+from job_runners.cli.problem import Problem
+from job_runners.cli.target import Target
+from job_runners.places import COMMAND
+
+
+@jobs_command()
+@click.argument("folder")
+@click.option("--github", is_flag=True, help="Also write workflows that test and deploy.")
+def command(target: Target, folder: str, github: bool) -> None:
+    """Create a project in FOLDER, with a first job and its test."""
+    project_tools.require_app_extra()
+    words = ["--github"] if github else []
+    done = project_tools.call(
+        "job_runners.building.new_project", *words, "--", folder, capture=True
+    )
+    if done.returncode != 0:
+        raise Problem(done.stderr.strip())
+    written = json.loads(done.stdout)
+    if target.json:
+        print_json(written)
+        return
+    for file in written["files"]:
+        click.echo(f"Wrote  {os.path.relpath(file)}")
+    click.echo(
+        f"""
+Next
+  cd {folder}
+  {COMMAND} test      checks the job, and runs its test
+  {COMMAND} run       starts a local AWS with the job, until Ctrl-C"""
+    )

@@ -1,0 +1,20 @@
+"""jobs test: check the project's work, and run its tests."""
+
+import sys
+
+import click
+
+from job_runners.cli import project_tools
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.target import Target
+
+
+@jobs_command(context_settings={"ignore_unknown_options": True})
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa: ARG001
+    """Check that functions can import the project's work, then run its tests with pytest."""
+    project_tools.require_project()
+    checked = project_tools.call("job_runners.building.build")
+    if checked.returncode != 0:
+        sys.exit(checked.returncode)
+    project_tools.become("job_runners.building.app_tests", *pytest_arguments)

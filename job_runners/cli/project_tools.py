@@ -1,0 +1,69 @@
+"""Start the modules that build, run and deploy, from a command.
+
+Commands know only the HTTP API, so these modules run in processes of their own.
+"""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import NoReturn
+
+from job_runners.cli.problem import Problem
+from job_runners.places import CODE, COMMAND, COMMAND_VARIABLE, IS_CHECKOUT, PROJECT_VARIABLE, ROOT
+
+_NEEDED = ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml")  # the extra `app`
+
+
+def require_app_extra() -> None:
+    """Raise Problem if packages of the extra `app` are missing."""
+    missing = [each for each in _NEEDED if find_spec(each) is None]
+    if missing:
+        raise Problem(
+            f"This command needs {', '.join(missing)}, which this environment doesn't have.",
+            hint="Install Job Runners with its extra app: pip install 'job_runners-….whl[app]'",
+        )
+
+
+def require_project() -> None:
+    """Raise Problem if no checkout or project is here, or packages are missing."""
+    if not IS_CHECKOUT and not (ROOT / "samconfig.toml").is_file():
+        raise Problem(
+            f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",
+            hint=f"Change to your project's folder, or create a project with {COMMAND} init NAME.",
+        )
+    require_app_extra()
+
+
+def call(module: str, *words: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end. `capture` returns its output instead of showing it."""
+    return subprocess.run(  # noqa: S603 - this interpreter
+        _command(module, words),
+        env=_environment(),
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.PIPE if capture else None,
+        text=True,
+        check=False,
+    )
+
+
+def become(module: str, *words: str) -> NoReturn:
+    """Run a module instead of this command, so that signals reach it."""
+    sys.stdout.flush()
+    command = _command(module, words)
+    os.execve(command[0], command, _environment())  # noqa: S606 - this interpreter
+
+
+def _command(module: str, words: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-P", "-m", module, *words]
+
+
+def _environment() -> dict[str, str]:
+    if IS_CHECKOUT:
+        return {**os.environ, "PYTHONPATH": str(CODE)}
+    return {
+        "APP": str(ROOT),
+        **os.environ,
+        PROJECT_VARIABLE: str(ROOT),
+        COMMAND_VARIABLE: COMMAND,
+    }

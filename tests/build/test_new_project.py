@@ -1,0 +1,158 @@
+"""`jobs init`, and the commands of a project that is not in the checkout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from job_runners.places import CODE as ROOT
+
+FILES = {
+    *("pyproject.toml", "samconfig.toml", "README.md", ".gitignore", "requirements.txt"),
+    *("new_list/__init__.py", "new_list/first_job.py", "tests/test_first_job.py"),
+}
+WORKFLOWS = {".github/workflows/test.yml", ".github/workflows/deploy.yml"}
+
+
+def jobs(
+    folder: Path, *words: str, project: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as in a project, but with this checkout's code."""
+    return python(folder, "-m", "job_runners.cli", *words, project=project)
+
+
+def python(
+    folder: Path, *words: str, project: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    given = {name: value for name, value in os.environ.items() if name != "APP"}
+    if project is not None:
+        given |= {"JOBS_PROJECT": str(project), "JOBS_COMMAND": "jobs"}
+    return subprocess.run(
+        [sys.executable, "-P", *words],
+        cwd=folder,
+        env=given | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects")
+    done = jobs(folder, "init", "new-list", "--github", "--json")
+    assert done.returncode == 0, done.stderr
+    written = {str(Path(each).relative_to("new-list")) for each in _relative(done.stdout, folder)}
+    assert written == FILES | WORKFLOWS
+    return folder / "new-list"
+
+
+def _relative(output: str, folder: Path) -> list[str]:
+    return [os.path.relpath(folder / each, folder) for each in json.loads(output)["files"]]
+
+
+def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
+    config = tomllib.loads((project / "pyproject.toml").read_text())
+    assert config["project"]["name"] == "new-list"
+    assert config["project"]["dependencies"] == [f"job-runners[app] @ {ROOT.as_uri()}"]
+    sam = tomllib.loads((project / "samconfig.toml").read_text())["default"]
+    assert sam["global"]["parameters"]["stack_name"] == "new-list"
+    assert sam["deploy"]["parameters"]["s3_prefix"] == "new-list"
+    python_runtime = "PythonRuntime=python{}.{}".format(*sys.version_info)
+    assert python_runtime in sam["global"]["parameters"]["parameter_overrides"]
+    for name in WORKFLOWS:
+        text = (project / name).read_text()
+        assert yaml.safe_load(text)["jobs"]["test"]
+        for line in re.findall(r"uses: ([^.].*)", text):  # pinned as in our own workflows
+            assert any(line in each.read_text() for each in (ROOT / ".github").rglob("*.yml"))
+    assert "$" not in (project / "README.md").read_text().replace('"$(', "")
+
+
+def test_its_test_passes_and_notices_a_broken_job(project: Path) -> None:
+    def tested() -> subprocess.CompletedProcess[str]:
+        return python(project, "-m", "job_runners.building.app_tests", project=project)
+
+    done = tested()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    job = project / "new_list" / "first_job.py"
+    before = job.read_text()
+    job.write_text(before.replace('"items": done', '"items": 0'))
+    try:
+        assert "1 failed" in tested().stdout
+    finally:
+        job.write_text(before)
+
+
+def test_another_job_is_added_and_the_next_steps_fit_a_project(project: Path) -> None:
+    done = jobs(project, "new", "second_job", project=project)
+    assert done.returncode == 0, done.stderr
+    assert (project / "new_list" / "second_job.py").exists()
+    assert "jobs test" in done.stdout
+    assert "make" not in done.stdout
+    assert '"second_job": Job(' in (project / "new_list" / "__init__.py").read_text()
+
+
+def test_sam_finds_the_installed_template_and_how_to_build(project: Path) -> None:
+    code = (
+        "from job_runners.building.sam_folder import write_sam_folder\nprint(write_sam_folder())\n"
+    )
+    done = python(project, "-c", code, project=project)
+    folder = Path(done.stdout.strip())
+    assert folder == project / ".jobs"
+    assert (folder / "template.yaml").read_bytes() == (ROOT / "template.yaml").read_bytes()
+    dry_run = subprocess.run(
+        ["make", "-n", "build-ApiFunction", "ARTIFACTS_DIR=/built"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f'"{sys.executable}" -P -m job_runners.building.build "/built"' in dry_run.stdout
+    (project / "template.yaml").write_text("# the project's own\n")
+    python(project, "-c", code, project=project)
+    assert (folder / "template.yaml").read_text() == "# the project's own\n"
+    (project / "template.yaml").unlink()
+
+
+def test_init_changes_no_folder_that_has_files(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "setup.py").touch()
+    done = jobs(tmp_path, "init", "acme")
+    assert done.returncode == 1
+    assert "acme isn't empty" in done.stderr
+    assert [each.name for each in (tmp_path / "acme").iterdir()] == ["setup.py"]
+
+
+def test_init_refuses_a_package_that_python_cannot_import_as_the_projects(tmp_path: Path) -> None:
+    done = jobs(tmp_path, "init", "json")
+    assert done.returncode == 1
+    assert "the name json is taken" in done.stderr
+    assert not (tmp_path / "json").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "lock"])
+def test_outside_of_a_project_the_command_says_how_to_create_one(
+    tmp_path: Path, command: str
+) -> None:
+    done = jobs(tmp_path, command, project=tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path} is not in a project" in done.stderr
+    assert "jobs init NAME" in done.stderr
+
+
+def test_every_command_in_a_message_has_a_form_for_projects() -> None:
+    found = set()
+    for file in (ROOT / "job_runners").rglob("*.py"):
+        found |= set(re.findall(r"""\btyped\(["']([^"']+)["']\)""", file.read_text()))
+    code = f"from job_runners.places import typed\nprint([typed(each) for each in {found!r}])"
+    done = python(ROOT, "-c", code, project=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "make" not in done.stdout
