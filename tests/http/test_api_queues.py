@@ -151,6 +151,7 @@ def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> Non
 
 # --- a job's place in line ------------------------------------------------------------------------
 
+NO_TIMES = {"since": None, "until": None}  # only a job that sleeps has some
 NOWHERE = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
 
 
@@ -158,7 +159,7 @@ def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
     ids = [dispatched("sample_slots") for _ in range(3)]
     place = while_one_runs(worker, lambda: got(f"/jobs/{ids[2]}/place"))
     assert place == {
-        "waits_for": {"kind": "line", "name": "sample_slots", "key": "*"},
+        "waits_for": {"kind": "line", "name": "sample_slots", "key": "*"} | NO_TIMES,
         "ahead": 1,
         "more_ahead": False,
         "of_organization": False,
@@ -230,7 +231,7 @@ def test_a_paused_job_has_a_place_among_those_that_wait_for_the_same(worker: Fak
     ids = [dispatched("default") for _ in range(3)]
     worker.deliver()
     place = got(f"/jobs/{ids[2]}/place")
-    assert place["waits_for"] == {"kind": "queue", "name": "default", "key": None}
+    assert place["waits_for"] == {"kind": "queue", "name": "default", "key": None} | NO_TIMES
     assert (place["ahead"], place["more_ahead"]) == (2, False)
     assert got("/queues/default")["paused"]["waiting"] == 3
 
@@ -349,7 +350,7 @@ def test_a_viewer_is_not_told_by_what_of_its_payload_a_job_waits(
         forget()
         return seen
 
-    line = {"kind": "line", "name": queue_name}
+    line = {"kind": "line", "name": queue_name} | NO_TIMES
     ahead: dict[str, int | None] = {}
     assert while_one_runs(worker, look) == {
         "reader": [{**line, "key": key}] * 2,

@@ -132,6 +132,8 @@ def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> Non
                 "kind": "job",
                 "name": first.json["id"],
                 "key": None,
+                "since": None,
+                "until": None,
             }
             place = call("GET", f"/jobs/{found[0].json['id']}/place").json
             assert place["ahead"] == 0

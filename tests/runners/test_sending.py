@@ -41,7 +41,7 @@ def test_nobody_else_says_it() -> None:
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) == "RunnerCannotResend"
     }
-    assert makers == {"job_runners/engine/wire/sending.py"}
+    assert makers == {"job_runners/engine/wire/sending.py", "job_runners/work/waiting.py"}
 
 
 # --- a message about a job ------------------------------------------------------------------------
