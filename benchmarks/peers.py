@@ -68,7 +68,7 @@ class Peer:
             raise NotInstalled(lines[-1] if lines else f"exit code {done.returncode}")
 
     def unit(self, call: str, *arguments: str) -> Unit:
-        """Return the unit that `call`, a function of one of the peer's programs, measures."""
+        """Return the unit of work of `call`, a function in one of the peer's programs."""
         return Unit(call, arguments, self.interpreter, {"PYTHONPATH": str(PROGRAMS)})
 
 

@@ -1,7 +1,7 @@
 """Find the app's folder: the packages of your own jobs and tasks, and their requirements.
 
 The folder is `app/` in this checkout, or the one that the variable APP names. A relative path
-starts at the current folder. If APP is empty, there is no app's folder.
+starts at the current folder. If APP is empty, there is no such folder.
 """
 
 import keyword
@@ -23,7 +23,7 @@ __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_
 
 @dataclass(frozen=True)
 class AppFolder:
-    """A checked app's folder. Its path is absolute, and no other module has a package's name."""
+    """An app's folder that was checked. Its path is absolute, and its packages' names are free."""
 
     path: Path
     packages: tuple[str, ...]
@@ -36,7 +36,7 @@ class AppFolder:
 
     @property
     def shown_name(self) -> str:
-        """The folder's name in tracebacks: its path in this checkout, its last part, or nothing."""
+        """The folder's name in tracebacks: its path in the checkout, or just its name."""
         if not IS_CHECKOUT:  # a project's tracebacks start at its packages
             return ""
         inside = self.path.is_relative_to(ROOT)

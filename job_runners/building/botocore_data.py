@@ -130,7 +130,7 @@ def trim(data: Path, kept: Operations) -> None:
     prefixes = set()
     for service in [each for each in data.iterdir() if each.is_dir()]:
         if service.name in kept:
-            for version in _versions(service, newest_alone=kept[service.name] != ALL):
+            for version in _versions(service, newest_only=kept[service.name] != ALL):
                 prefixes.add(_trim_version(version, kept[service.name]))
         else:
             shutil.rmtree(service)
@@ -140,13 +140,13 @@ def trim(data: Path, kept: Operations) -> None:
     _write(data / "endpoints.json", endpoints)
 
 
-def _versions(service: Path, *, newest_alone: bool) -> list[Path]:
+def _versions(service: Path, *, newest_only: bool) -> list[Path]:
     """Remove the versions of a service's API that no client uses, and return the others.
 
-    `newest_alone` means that clients use only the newest version.
+    `newest_only` means that clients use only the newest version.
     """
     versions = sorted({file.parent for file in service.glob("*/service-2.json*")})
-    kept = versions[-1:] if newest_alone else versions
+    kept = versions[-1:] if newest_only else versions
     for version in service.iterdir():
         if version not in kept:
             shutil.rmtree(version)

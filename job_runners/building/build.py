@@ -57,7 +57,8 @@ def build(
     """
     check_python(target)
     if (app or extensions) and not target.native:
-        _check_once(app, extensions)  # this machine can't import from a tree for another one
+        # This machine can't import from another machine's tree, so check a tree built for this one.
+        _check_once(app, extensions)
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
     _add_sources(target, folder, app)
     if (app or extensions) and target.native:

@@ -157,9 +157,9 @@ class ImportChecker:
     def __init__(
         self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
     ) -> None:
-        """Prepare a checker with the environment `variables` of the functions.
+        """Prepare a checker. `variables` are the environment variables of the Lambda functions.
 
-        `requirements` is the file to name for a missing package.
+        If a package is missing, the message says to add it to the file `requirements`.
         """
         self._packages = packages
         self._variables = dict(variables)
@@ -217,5 +217,5 @@ class ImportChecker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # Ctrl-C reaches only this process
+            start_new_session=True,  # so that Ctrl-C doesn't reach the checker's process
         )

@@ -4,7 +4,7 @@
 |---|---|
 | `rate` | when the rate allows the next start, and which job started last and when |
 | `slot#<number>` | which job holds the slot; a free slot has no holder |
-| `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
+| `wait#<group>#<time><job id>` | a waiting job; each organization is a group, or all share one |
 """
 
 from pynamodb.attributes import UnicodeAttribute
@@ -36,13 +36,13 @@ class LineItem(Table):
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    # In an entry, the organization of its job. In a slot or the rate, that of the job that got it
-    # last.
+    # In an entry, the organization of its job. In a slot or the rate item, the organization of the
+    # job to which it was granted last.
     organization_id = nullable(UnicodeAttribute())
 
-    # In a slot or the rate, about the job that got it last.
-    since = nullable(Integer())  # when the job got it
-    turn = nullable(Integer())  # the number of that grant, higher than all earlier ones of the line
+    # In a slot or the rate item, about the job to which it was granted last.
+    since = nullable(Integer())  # when it was granted
+    turn = nullable(Integer())  # the number of that grant, which only grows within a line
     group = nullable(UnicodeAttribute())  # the job's group
 
     # In a slot, the id of the job that has it.
@@ -56,7 +56,8 @@ class LineItem(Table):
     started_at = nullable(Integer())  # the time of the last start
     # The last start's claim token, or the job's id if the claim itself took the grant.
     started_by = nullable(UnicodeAttribute())
-    # In the rate, the line's mark: see `job_runners.engine.lines.wake_ups`.
+    # In the rate item, the time for which a wake-up was sent, or until which an admission pass
+    # paces the line: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
     # In an entry, a random id, so that an entry that was put again isn't taken for the old one.

@@ -33,7 +33,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
             *conditional_write.finished(end),
             *_set_if_missing(JobRequest.cancelled_by, by),
         ],
-        _same_owner(job)
+        _same_organization(job)
         & conditional_write.as_read(job)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & JobRequest.status.is_in(
@@ -53,8 +53,8 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         "request_cancel",
         job,
         [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
-        _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        # If the job were still running, the write would not have been refused.
+        _same_organization(job) & (JobRequest.status == Status.RUNNING),
+        # This is only asked after a refusal, so the job no longer runs.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
@@ -92,7 +92,8 @@ def requeue(
     ]
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    # Code that doesn't know quotas or keys would count the job forever, or not give up its key.
+    # An older version that doesn't know quotas or keys would count the job forever, or not give up
+    # its key.
     version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
     actions += conditional_write.raise_version(job, version)
     if job.error:
@@ -106,7 +107,7 @@ def requeue(
             "requeue",
             job,
             actions,
-            _same_owner(job)
+            _same_organization(job)
             & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
@@ -138,8 +139,8 @@ def _reset_run(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by", "waits"),
             )
         ),
-        # Code that doesn't know slots ends a job and leaves the slot in its row. Another job may
-        # have that slot by now.
+        # An older version, which doesn't know slots, may have ended this job and left its slot in
+        # the row. Another job may have that slot by now.
         *conditional_write.without_capacity(),
         *conditional_write.no_longer_parked(),
     ]
@@ -165,7 +166,7 @@ def delete(job: JobRequest) -> None:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Another job may have got this id since the row was read: don't delete that one.
         same = JobRequest.created_key == job.created_key
-        retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
+        retry_on_conflict(lambda: job.delete(_same_organization(job) & same & finished))
     except DeleteError as error:
         if not condition_failed(error):
             raise
@@ -194,6 +195,6 @@ def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
     return [] if by is None else [attribute.set(attribute | by)]
 
 
-def _same_owner(job: JobRequest) -> Condition:
+def _same_organization(job: JobRequest) -> Condition:
     condition: Condition = JobRequest.organization_id == job.organization_id
     return condition

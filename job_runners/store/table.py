@@ -25,9 +25,9 @@ _T = TypeVar("_T")
 class Table(Model):
     """A model whose table is named by the environment variable in `table_setting`.
 
-    pynamodb would read the name at import. It would also build a session and a client for each
-    model class, each of which takes 75 to 200 ms. Here the name is read at first use, and all
-    models share one client.
+    pynamodb would read the name at import. For each model class, it would also build a session and
+    a client, which takes 75 to 200 ms. Here the name is read at first use, and all models share
+    one client.
     """
 
     table_setting: ClassVar[str]

@@ -46,7 +46,7 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-_NEAR = 2 * _DAY  # more than any zone's offset from UTC, and than any change of a clock
+_NEAR = 2 * _DAY  # longer than any zone's offset from UTC, and longer than any clock change
 _SECOND = timedelta(seconds=1)
 
 
@@ -167,11 +167,11 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
 
 
 def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after`, if each local time happens once."""
+    """Return the first moment after `after`, by the rule that each local time happens once."""
     local = _next_local(cron, _local(zone, after))
     while local is not None:
         moment = _first_moment(zone, local)
-        if moment > after:  # not if the clock has repeated or skipped this time by now
+        if moment > after:  # else this local time was repeated or skipped before `after`
             return moment
         local = _next_local(cron, local)
     return None
@@ -186,7 +186,7 @@ def _first_moment(zone: tzinfo, local: datetime) -> datetime:
 
 
 def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after` at which the zone's clock shows such a time.
+    """Return the first moment after `after` at which the zone's clock shows a matching time.
 
     Between two clock changes, local time is UTC plus a constant. Only two kinds of changes matter:
     those soon after `after`, which may repeat times, and those shortly before the time found. The
@@ -201,7 +201,8 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
         if change is not None:
             after = change
             local = _local(zone, change) - _SECOND  # the change itself may match
-            if not searched_from <= local < found_local:  # else it would find the same time
+            # Within that range, a new search would find `found_local` again.
+            if not searched_from <= local < found_local:
                 searched_from, found_local = local, _next_local(cron, local)
         elif is_far:
             after = found_local.replace(tzinfo=UTC) - _NEAR  # before `found_local` in every zone

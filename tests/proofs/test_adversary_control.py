@@ -91,7 +91,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner_verbs, "_same_owner", lambda job: anything())
+    monkeypatch.setattr(owner_verbs, "_same_organization", lambda job: anything())
     monkeypatch.setattr("job_runners.engine.control.owner_actions.delete", lambda row: row.delete())
     assert "was deleted while it was" in broken_promise()
 

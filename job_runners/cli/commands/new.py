@@ -43,8 +43,8 @@ def command(target: Target, name: str, package: str | None) -> None:
 def _write(name: str, package: str | None) -> dict[str, Any]:
     """Run the checkout's tool that writes the job, and return the tool's JSON output.
 
-    This command doesn't import the code behind the API, so it starts another process. It may also
-    be installed without a checkout.
+    Another process does it, because the command doesn't import the code behind the API. The
+    command may also be installed without that code. Then this raises Problem.
     """
     project_tools.require_project()
     words = ["--package", package] if package else []

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 
 class NewJob(NamedTuple):
-    """A job that is about to be saved. A field that JobRequest has too means the same."""
+    """A job that is about to be saved. Its fields mean the same as those of JobRequest."""
 
     job_type: str
     queue_name: str
     organization_id: str
     payload: Any
     max_attempts: int
-    # None for a random id. Otherwise the id is derived from the request, and a row may have it.
+    # None for a random id. Otherwise the id is derived from the request, and a row with this id may
+    # already exist.
     job_id: str | None = None
     campaign_id: str | None = None
     run_at: int | None = None  # if it is in the future, the job waits until then
