@@ -168,6 +168,13 @@ def record_pauses(this: Recorder) -> None:
     pauses.resume(Kind.QUEUE, "resumed")
 
 
+def record_follow_ups_and_sleeps(this: Recorder) -> None:
+    """Record ends with follow-ups, and a job that sleeps."""
+    follow_ups = {"on_end": "released_told", "on_failure": "released_told"}
+    this.run(this.dispatch("followed_up", "released_child", payload={"to": 1}, **follow_ups))
+    this.run(this.dispatch("sleeping", "released_sleeper"))
+
+
 def record_campaign(this: Recorder) -> None:
     """Record the texting campaign's jobs in the middle of their work, and its contacts in every
     state."""
@@ -215,6 +222,7 @@ def record(this: Recorder) -> dict[str, Any]:
     record_failed_tasks(this)
     record_unique(this)
     record_schedules(this)
+    record_follow_ups_and_sleeps(this)
     tasks: dict[str, Any] = {
         "released_note": {"to": 1},
         "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},

@@ -55,6 +55,23 @@ def child(job: RunningJob, payload: Count) -> dict[str, Any]:
     return {"to": payload.to}
 
 
+class Ended(BaseModel):
+    """What a follow-up is given."""
+
+    job_id: str
+
+
+def told(job: RunningJob, payload: Ended) -> dict[str, Any]:
+    """Do nothing, as a follow-up."""
+    return {"job": payload.job_id}
+
+
+def sleeper(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Sleep for an hour."""
+    job.sleep("nap", 3600)
+    return {"slept": True}
+
+
 def note(payload: Count) -> None:
     """Fail if told to."""
     if payload.fails:
@@ -71,5 +88,7 @@ JOBS = {
     "released_once": Job(once),
     "released_child": Job(child, retry=Retry(max_attempts=2)),
     "released_paused": Job(child, queue_name="released_queue"),
+    "released_told": Job(told),
+    "released_sleeper": Job(sleeper),
 }
 TASKS = {"released_note": Task(note, retry=Retry(max_attempts=3))}

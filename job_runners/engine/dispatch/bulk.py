@@ -103,8 +103,9 @@ class _Dispatching:
 
     def _dispatch(self, job: CheckedJob, number: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
+            traced = job._replace(new_job=job.new_job._replace(traceparent=tracing.current()))
             try:
-                row = retry_until(self._until, lambda: save_checked(job))
+                row = retry_until(self._until, lambda: save_checked(traced))
             except (IdempotencyConflict, UniqueConflict) as refused:
                 return Result(error=refused)
             except PreconditionFailed:  # other requests for the same work were faster each time
