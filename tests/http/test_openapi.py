@@ -58,6 +58,7 @@ UNSAID = re.compile(
     "|isn't allowed here, because all jobs"
     "|is required; send it in the header Idempotency-Key"
     "|The payload of "  # whose model may have rules of its own
+    "|The first problem is jobs\\.[0-9]+\\.payload\\."  # the same, in a bulk dispatch
     "|No job is named"
     "|set slots, rate or max_waiting"  # null is as good as not given
     "|The code declares no limits"
