@@ -99,7 +99,7 @@ def trimmed_copy(cache: Path, kept: Operations) -> Path:
     recipe = f"{botocore.__version__} {named} ".encode() + Path(__file__).read_bytes()
     copy = cache / f"botocore-{hashlib.sha256(recipe).hexdigest()[:16]}"
     if not copy.exists():
-        cache.mkdir(exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             made = Path(scratch) / "data"
             made.mkdir()
