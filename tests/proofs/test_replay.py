@@ -44,9 +44,10 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
         assert not_of_the_model(histories, tmp_path) is None
         lives = [writes for history in histories for writes in history.values()]
         verbs.update(write.verb for writes in lives for write in writes)
-    missing = VERBS - set(verbs)
     # No history has a row that can't be read, or a legacy worker that runs on.
-    assert missing <= {"set_aside", "renew"} or len(missing) <= by_size(6, 3, 0)
+    in_no_history = {"set_aside", "renew"}
+    rare = set() if HISTORIES >= 30 else {"release", "request_cancel", "stop"}
+    assert VERBS - set(verbs) <= in_no_history | rare
     record_property("figures", f"{HISTORIES} histories: {verbs.total():,} writes follow the model")
 
 
