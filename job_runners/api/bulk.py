@@ -14,7 +14,7 @@ from job_runners.api.json_schema import ID, NUMBER, TEXT, Fields, nullable, obje
 from job_runners.api.json_schema import Field as Shown
 from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.dispatch.dispatch import CheckedJob, check_new_job
+from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id

@@ -26,7 +26,7 @@ from job_runners.testing.simulation.history import History, figures_text, play_s
 from job_runners.testing.simulation.invariant_checker import Violation
 from job_runners.work import running_job
 
-HISTORIES = 100  # in a part: each has a bound of its own, and parts are played beside each other
+HISTORIES = 100  # in a part: each has a bound of its own, and parts are played at the same time
 PARTS = 5
 EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
 SEEDS = st.integers(0, 2**32)

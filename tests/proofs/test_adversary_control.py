@@ -8,7 +8,7 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
-from job_runners.engine.dispatch import dispatch
+from job_runners.engine.dispatch import checking
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import children
 from job_runners.store import conditional_write, owner_verbs, steps, verbs
@@ -75,7 +75,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "id_under_key", lambda *_: new_id())
+    monkeypatch.setattr(checking, "id_under_key", lambda *_: new_id())
     assert "is more than one job" in broken_promise()
 
 

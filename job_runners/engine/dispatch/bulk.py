@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.aws.errors import may_pass, retry_until
-from job_runners.engine.dispatch.dispatch import CheckedJob, refuse_if_too_many, save_checked
+from job_runners.engine.dispatch.checking import CheckedJob
+from job_runners.engine.dispatch.dispatch import refuse_if_too_many, save_checked
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import Send, send_if_unclaimed
@@ -103,9 +104,8 @@ class _Dispatching:
 
     def _dispatch(self, job: CheckedJob, number: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
-            traced = job._replace(new_job=job.new_job._replace(traceparent=tracing.current()))
             try:
-                row = retry_until(self._until, lambda: save_checked(traced))
+                row = retry_until(self._until, lambda: save_checked(job))
             except (IdempotencyConflict, UniqueConflict) as refused:
                 return Result(error=refused)
             except PreconditionFailed:  # other requests for the same work were faster each time

@@ -22,10 +22,10 @@ class Children:
         the child again. If the child's job type is unique, the id may be that of an existing job.
         """
         # Imported here because most jobs dispatch nothing.
-        from job_runners.engine.dispatch import dispatch
+        from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
-        data = dispatch.new_job_data(job_type, payload, parent.organization_id, parent.campaign_id)
+        data = checking.new_job_data(job_type, payload, parent.organization_id, parent.campaign_id)
         child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
@@ -40,7 +40,7 @@ class Children:
         Children that are not saved before `until` are left out. Raises the error of the first child
         that is refused, after the others are recorded.
         """
-        from job_runners.engine.dispatch import bulk, dispatch
+        from job_runners.engine.dispatch import bulk, checking
         from job_runners.store import steps
         from job_runners.store.children import step_name
 
@@ -54,8 +54,8 @@ class Children:
         new = [key for key in payloads if key not in ids]
         owner, campaign = parent.organization_id, parent.campaign_id
         jobs = [
-            dispatch.check_new_job(
-                dispatch.new_job_data(job_type, payloads[key], owner, campaign),
+            checking.check_new_job(
+                checking.new_job_data(job_type, payloads[key], owner, campaign),
                 send,
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,

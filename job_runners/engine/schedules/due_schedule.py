@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from job_runners import clock
 from job_runners.aws.errors import may_pass
-from job_runners.engine.dispatch import dispatch
+from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
 from job_runners.engine.telemetry import telemetry, tracing
@@ -192,7 +192,7 @@ class Starter:
         try:
             with tracing.dispatching(schedule.job_type):
                 return dispatch.accept_job(
-                    dispatch.new_job_data(
+                    checking.new_job_data(
                         schedule.job_type,
                         schedule.payload,
                         schedule.organization_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from job_runners import clock
 from job_runners.engine import configured
-from job_runners.engine.dispatch import dispatch
+from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import Send, send_if_unclaimed
@@ -161,7 +161,7 @@ def run_now(
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
     with tracing.dispatching(schedule.job_type):
         row = dispatch.accept_job(
-            dispatch.new_job_data(
+            checking.new_job_data(
                 schedule.job_type, schedule.payload, organization_id, schedule.campaign_id
             ),
             send=send,
@@ -198,8 +198,8 @@ def definition_of(recurring: "Recurring") -> Definition:
 
 def check(organization_id: str, definition: Definition) -> None:
     """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
-    dispatch.check_job(
-        dispatch.new_job_data(
+    checking.check_job(
+        checking.new_job_data(
             definition.job_type, definition.payload, organization_id, definition.campaign_id
         ),
         configured.sender(),

@@ -12,7 +12,7 @@ from job_runners import clock, runners
 from job_runners.aws import bucket
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.dispatch.dispatch import check_new_job
+from job_runners.engine.dispatch.checking import check_new_job
 from job_runners.engine.schedules import recurring
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer

@@ -1,6 +1,6 @@
 """Sweeps: which queues they go along, and what cuts one short.
 
-That they let on whoever waits is told in tests/engine/lines/test_line_keys.py.
+Tests of the jobs that they admit are in tests/engine/lines/test_line_keys.py.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,0 +1,165 @@
+"""Check a job that is to be dispatched. Nothing is saved, and no call is made for the job."""
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from job_runners import clock
+from job_runners.engine.dispatch import quota
+from job_runners.engine.lines.limits import LimitedLine, line_of
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.wire.sending import Send, next_due_at, require_sender
+from job_runners.store import verbs
+from job_runners.store.blobs import canonical_json
+from job_runners.store.job_request import id_under_key
+from job_runners.work import Job, Unique, context
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from job_runners.engine.job_data import JobData
+
+
+class CheckedJob(NamedTuple):
+    """A job that may be saved. `key` is the idempotency key of its request, if it has one."""
+
+    new_job: verbs.NewJob
+    payload: "BaseModel"
+    line: LimitedLine | None
+    rule: Unique | None
+    key: str | None
+    send: Send | None
+
+
+def check_new_job(
+    job_data: "JobData",
+    send: Send | None,
+    *,
+    job_id: str | None,
+    parent_id: str | None,
+    key: str | None,
+) -> CheckedJob:
+    """Check a job that `accept_job` or `bulk` saves. This makes no call for the job.
+
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
+    """
+    job = registry().job(job_data.job_type)
+    run_at = job_data.starts_at()
+    payload = _check(job, job_data, send, later=run_at > clock.now())
+    line = _line(job, job_data, payload, send)
+    if job_data.idempotency_key is not None:
+        job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
+    new_job = _new_job(
+        job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
+    )
+    if key is not None:
+        new_job = new_job._replace(request_hash=_hash(job_data))
+    return CheckedJob(new_job, payload, line, job.unique, key, send)
+
+
+def check_job(job_data: "JobData", send: Send | None) -> None:
+    """Check a job's type, payload and campaign, but no limits and no existing jobs.
+
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
+    """
+    _check(registry().job(job_data.job_type), job_data, send, later=False)
+
+
+def new_job_data(
+    job_type: str, payload: Any, organization_id: str, campaign_id: str | None
+) -> "JobData":
+    """Return the data of a job that a schedule or another job dispatches."""
+    # Imports pydantic, which most processes can skip.
+    from job_runners.engine.job_data import JobData
+
+    return JobData(
+        job_type=job_type,
+        payload=payload,
+        organization_id=organization_id,
+        campaign_id=campaign_id,
+    )
+
+
+def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
+    """Return the payload as its model. Raises the errors of `check_job`."""
+    payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
+    if job.retry or later:
+        need = "has a retry policy" if job.retry else "is scheduled to start later"
+        require_sender(send, job_data.job_type, need)
+    if job.unique is not None and job.unique.then is not None:
+        require_sender(send, job_data.job_type, "may have to wait for another job to end")
+    return payload
+
+
+def _line(
+    job: Job, job_data: "JobData", payload: "BaseModel", send: Send | None
+) -> LimitedLine | None:
+    """Return the job's line, or None if it has no line or its line isn't known yet.
+
+    Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
+    """
+    queue_name = job_data.queue_name or job.queue_name
+    line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
+    if line is not None:
+        require_sender(send, job_data.job_type, "is in a queue with limits")
+    return line
+
+
+def _new_job(
+    job: Job,
+    job_data: "JobData",
+    payload: "BaseModel",
+    line: LimitedLine | None,
+    *,
+    job_id: str | None,
+    parent_id: str | None,
+    run_at: int,
+    send: Send | None,
+) -> verbs.NewJob:
+    """Return the job to save."""
+    job_type = job_data.job_type
+    organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
+    unique = job.unique
+    on_end, on_failure = _follow_ups(job, job_data, send)
+    return verbs.NewJob(
+        job_id=job_id,
+        job_type=job_type,
+        queue_name=job_data.queue_name or job.queue_name,
+        queue_key=line.key if line else None,
+        organization_id=organization_id,
+        campaign_id=campaign_id,
+        payload=job_data.payload,
+        max_attempts=job.retry.max_attempts if job.retry else 1,
+        run_at=run_at,
+        due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
+        unique_key=(
+            unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
+        ),
+        request_id=context.request_id.get(),
+        on_end=on_end,
+        on_failure=on_failure,
+        parent_id=parent_id,
+        created_by=context.recorded_author(),
+        counted=quota.is_on(),
+    )
+
+
+def _follow_ups(
+    job: Job, job_data: "JobData", send: Send | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the job's `on_end` and `on_failure` for its row: its own, or those of its type."""
+    on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
+    if on_end is None and on_failure is None:
+        return None, None
+    from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none
+
+    require_sender(send, job_data.job_type, "has follow-ups")
+    return (
+        follow_ups.to_store("on_end", on_end, job_data.campaign_id),
+        follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
+    )
+
+
+def _hash(job_data: "JobData") -> str:
+    """Return a hash that identifies a request. The order of keys in its objects doesn't matter."""
+    fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    return sha256(canonical_json(fields).encode()).hexdigest()
