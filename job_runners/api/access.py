@@ -21,7 +21,7 @@ class Role(IntEnum):
     SERVICE = 4  # a program of the stack's owner: acts for any organization, sends tasks, pauses
 
 
-# Roles as a token's roles claim spells them. Other words in the claim are ignored.
+# Roles by their names in a token's roles claim. Other names in the claim are ignored.
 ROLES = {role.name.lower(): role for role in Role}
 
 _SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has no authorizer
@@ -29,7 +29,7 @@ _SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has
 
 class Caller(NamedTuple):
     """The caller of a request. `organization_id` is the only organization that it may act for, or
-    None for a service. `name` is the subject of its token, or the ARN that signed the request."""
+    None for a service. `name` is the subject of its token, or the ARN of the request's signer."""
 
     role: Role
     organization_id: str | None = None
@@ -61,8 +61,8 @@ class Caller(NamedTuple):
 
     def organization_for(self, named: Any) -> Any:
         """Return the organization that a request acts for: `named`, or the caller's by default.
-        The name is validated later, like any other field. Raises NotAllowed if the caller may not
-        act for it.
+        `named` is validated later, like any other field. Raises NotAllowed if the caller may not
+        act for that organization.
         """
         if self.is_service or named == self.organization_id:
             return named
@@ -77,7 +77,7 @@ current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CAL
 
 
 def caller(event: Mapping[str, Any]) -> Caller:
-    """Return the caller of a request. The setting `access_mode` decides how it is identified.
+    """Return the caller of a request. The setting `access_mode` decides how callers are identified.
 
     Raises NotAllowed for a token without a role or an organization, and for a request that no
     authorizer has verified.
@@ -87,8 +87,9 @@ def caller(event: Mapping[str, Any]) -> Caller:
         return _signer(authorizer)
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     role = _role(claims)
-    bound = None if role is Role.SERVICE else _organization(claims)
-    return Caller(role, bound, str(claims.get("sub") or claims.get("client_id") or "unknown"))
+    organization_id = None if role is Role.SERVICE else _organization(claims)
+    name = str(claims.get("sub") or claims.get("client_id") or "unknown")
+    return Caller(role, organization_id, name)
 
 
 def is_of_service(event: Mapping[str, Any]) -> bool:
@@ -99,11 +100,11 @@ def is_of_service(event: Mapping[str, Any]) -> bool:
         return False
 
 
-def require(caller: Caller, least: Role) -> None:
-    """Raise NotAllowed for a caller with a lower role than `least`."""
-    if caller.role < least:
+def require(caller: Caller, lowest: Role) -> None:
+    """Raise NotAllowed for a caller whose role is lower than `lowest`."""
+    if caller.role < lowest:
         role = caller.role.name.lower()
-        raise NotAllowed(f"{_ONLY_FOR[least]} Your token has the role {role}.")
+        raise NotAllowed(f"{_ONLY_FOR[lowest]} Your token has the role {role}.")
 
 
 # Only services may send tasks, because a task has no organization: the recipient of a text or a
@@ -155,7 +156,7 @@ def _claim_values(value: Any) -> list[str]:
 def _organization(claims: Mapping[str, Any]) -> str:
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # A list is refused: a caller of two organizations would have to name one in each request.
+    # A list is refused: a caller with two organizations would have to name one in each request.
     if not isinstance(organization_id, str) or not re.fullmatch(
         rf"[^#\[\]{names.UNFIT}]+", organization_id
     ):

@@ -74,7 +74,7 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """Return a header's value, or None. `name` is in lowercase; the header may be in any case."""
+    """Return the value of a header, or None. `name` is in lowercase, and matches any case."""
     for each, value in (event.get("headers") or {}).items():
         if each.lower() == name:
             return str(value)

@@ -17,7 +17,7 @@ def get_page(event: Mapping[str, Any]) -> Response:
     """Return the dashboard's page."""
     from job_runners.dashboard import files
 
-    return _response(event, files.page(), kept=False)
+    return _response(event, files.page(), immutable=False)
 
 
 def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
@@ -28,12 +28,12 @@ def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
     asset = files.find(name)
     if asset is None:
         raise PathNotFound
-    return _response(event, asset, kept=version == files.version())
+    return _response(event, asset, immutable=version == files.version())
 
 
-def _response(event: Mapping[str, Any], asset: "Asset", *, kept: bool) -> Response:
+def _response(event: Mapping[str, Any], asset: "Asset", *, immutable: bool) -> Response:
     request_headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    headers: dict[str, Any] = dict(asset.headers(kept=kept))
+    headers: dict[str, Any] = dict(asset.headers(immutable=immutable))
     if asset.etag in request_headers.get("if-none-match", ""):
         return Response(304, body="", headers=headers)
     body: str | bytes = asset.body.decode()

@@ -73,10 +73,10 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     if operation["parameters"]:
         yield "<table><thead><tr><th>Parameter</th><th>In</th><th>Value</th></tr></thead><tbody>"
         for each in operation["parameters"]:
-            star = " (required)" if each["required"] else ""
+            required = " (required)" if each["required"] else ""
             schema = _text(json.dumps(each["schema"]))
             value = f"{_prose(each.get('description', ''))} <code>{schema}</code>"
-            yield f"<tr><td><code>{_text(each['name'])}</code>{star}</td>"
+            yield f"<tr><td><code>{_text(each['name'])}</code>{required}</td>"
             yield f"<td>{each['in']}</td><td>{value}</td></tr>"
         yield "</tbody></table>"
     yield "<table><thead><tr><th>Status</th><th>Meaning</th><th>Content</th></tr></thead><tbody>"

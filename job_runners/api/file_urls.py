@@ -15,17 +15,17 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Add a `url` next to each `file` in the result whose value is the key of one of the
-    organization's own result files.
+    """Add a `url` next to each `file` in the result that names one of the organization's own result
+    files by its key.
 
-    Changes the result in place and returns it. A `url` that the job itself wrote next to a `file`
+    The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # The pattern requires a job's key after the organization. Without it, an organization's name
-    # could match the start of another organization's path. Version 0.1.0 wrote only the job's id
-    # there.
-    job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
-    own_file = re.compile(rf"results/{re.escape(organization_id)}/{job}/.+")
+    # The pattern requires a job's folder after the organization. Without it, an organization's name
+    # could match the start of another organization's path. The folder is named by the job's sort
+    # key, or by the job's id if version 0.1.0 wrote the file.
+    job_folder = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
+    own_file = re.compile(rf"results/{re.escape(organization_id)}/{job_folder}/.+")
     pending = [result]
     while pending:
         value = pending.pop()

@@ -15,16 +15,17 @@ from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
 LIMIT = 500  # lines
-_ROOM = 1_000_000  # total characters of all lines
+_MAX_TOTAL = 1_000_000  # characters of all lines together
 _LONGEST = 4_000  # characters of one text
-_CALLS = 10  # CloudWatch may return no lines and a token for the next call
+# The most calls of one search: CloudWatch may return no lines, only a token for the next call.
+_MAX_CALLS = 10
 _SECONDS = 8.0  # no new call starts after this time, because the caller is waiting
 # Margins before and after the job: clocks differ, and lines arrive late.
 _EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE
 _BEFORE_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is written
-# Fields of a log line that `more` leaves out: they have a field of their own in the response, are
-# the same in every line, or are meant for machines. `caller` is the service that dispatched the
-# job, which the job's organization may not see.
+# Fields of a log line that the response's field `more` leaves out: they have a response field of
+# their own, are the same in every line, or are meant for machines. `caller` is the service that
+# dispatched the job. The job's organization may not see it.
 _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
@@ -46,14 +47,14 @@ class Found:
 
 
 def read(row: JobRequest) -> Found:
-    """Return the lines of the job's invocations. If there are too many, return the lines of the
-    latest invocation only. Raises LogsNotReadable."""
+    """Return the lines of the job's invocations, or only those of its latest invocation if there
+    are too many. Raises LogsNotReadable."""
     start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
-    latest = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
+    latest_start = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
     search = _Search(row)
-    found = search.between(latest, end)
-    if found.complete and latest > start:
-        earlier = search.between(start, latest - 1)
+    found = search.between(latest_start, end)
+    if found.complete and latest_start > start:
+        earlier = search.between(start, latest_start - 1)
         found.complete = earlier.complete
         if earlier.complete:  # an incomplete list would have a gap that readers can't see
             found.lines = earlier.lines + found.lines
@@ -66,23 +67,23 @@ class _Search:
 
     def __init__(self, row: JobRequest) -> None:
         self._row = row
-        self._calls = _CALLS
+        self._calls_left = _MAX_CALLS
         self._deadline = time.monotonic() + _SECONDS
-        self._lines = LIMIT
-        self._room = _ROOM
+        self._lines_left = LIMIT
+        self._characters_left = _MAX_TOTAL
 
     def between(self, start: int, end: int) -> Found:
         """Return the job's lines between two times, up to the limits."""
         found, token = Found(), None
         while True:
-            if self._calls == 0 or time.monotonic() > self._deadline:
+            if self._calls_left == 0 or time.monotonic() > self._deadline:
                 found.complete = False
                 return found
             page = self._page(start, end, token)
             for line in self._lines_of_job(page["events"]):
-                self._lines -= 1
-                self._room -= len(json.dumps(line))
-                if self._lines < 0 or self._room < 0:
+                self._lines_left -= 1
+                self._characters_left -= len(json.dumps(line))
+                if self._lines_left < 0 or self._characters_left < 0:
                     found.complete = False
                     return found
                 found.lines.append(line)
@@ -91,7 +92,7 @@ class _Search:
                 return found
 
     def _page(self, start: int, end: int, token: str | None) -> Any:
-        self._calls -= 1
+        self._calls_left -= 1
         group = settings().worker_log_group
         if group is None:
             raise LogsNotReadable("WORKER_LOG_GROUP_NAME is not set")
@@ -113,13 +114,13 @@ class _Search:
         job's id in their text."""
         for event in events:
             fields = _fields(event["message"])
-            about = (fields.get("job_id"), fields.get("organization_id"))
-            if about == (self._row.id, self._row.organization_id):
+            owner = (fields.get("job_id"), fields.get("organization_id"))
+            if owner == (self._row.id, self._row.organization_id):
                 yield _line(event["timestamp"], fields)
 
 
 _REFUSALS = {
-    "AccessDeniedException": "its role may not read the worker's log (logs:FilterLogEvents)",
+    "AccessDeniedException": "the API's role may not read the worker's log (logs:FilterLogEvents)",
     "ResourceNotFoundException": "the worker's log group doesn't exist",
 }
 

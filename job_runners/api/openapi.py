@@ -27,14 +27,13 @@ from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
 from job_runners.work.definitions import Job, Task
 
-Works = dict[
-    str, tuple[str, Job | Task]
-]  # by schema name: the name of a job or task, and the job or task
+# For each schema name, the name of a job or task, and the job or task itself.
+Works = dict[str, tuple[str, Job | Task]]
 
 _NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
-_BASE: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
-_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
+_BASE_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
+_NAME_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
 _SECURITY: dict[str, Schema] = {
     "iam": {
         "type": "apiKey",
@@ -52,7 +51,11 @@ _SECURITY: dict[str, Schema] = {
         "operator or service",
     },
 }
-_GATEWAY = {401: "Missing or invalid token", 403: "", 429: "Too many requests; try again later"}
+_GATEWAY_ERRORS = {
+    401: "Missing or invalid token",
+    403: "",
+    429: "Too many requests; try again later",
+}
 
 
 def document(routes: Routes) -> dict[str, Any]:
@@ -116,20 +119,20 @@ def _security(role: Role | None) -> list[dict[str, list[str]]]:
 
 
 def _parameter(parameter: Schema) -> Schema:
-    must = parameter["name"] == ORGANIZATION and settings().access_mode == "iam"
-    return parameter | {"required": must or parameter["required"]}
+    is_required = parameter["name"] == ORGANIZATION and settings().access_mode == "iam"
+    return parameter | {"required": is_required or parameter["required"]}
 
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
     found = {str(status): _answer(each) for status, each in operation.answers.items()}
     if route.role is OPEN:
         return found
-    slugs: dict[int, list[str]] = {}
+    slugs_by_status: dict[int, list[str]] = {}
     for slug in sorted({*operation.problems, *ALWAYS}):
-        slugs.setdefault(problems.kinds()[slug].status, []).append(slug)
-    for status, names in sorted(slugs.items()):
-        found[str(status)] = _problems(names)
-    for status, description in _GATEWAY.items():
+        slugs_by_status.setdefault(problems.kinds()[slug].status, []).append(slug)
+    for status, slugs in sorted(slugs_by_status.items()):
+        found[str(status)] = _problems(slugs)
+    for status, description in _GATEWAY_ERRORS.items():
         if status != 401 or settings().access_mode == "jwt":
             response = found.setdefault(str(status), {"description": description, "content": {}})
             response["content"]["application/json"] = {"schema": ref("GatewayMessage")}
@@ -169,7 +172,7 @@ def _body_schemas() -> dict[str, Schema]:
     """Return the schemas of all request bodies, with one for each job and each task.
 
     The names of these schemas start with `job.`, `task.` or `payload.`, so that they can't clash
-    with the names of others.
+    with the names of other schemas.
     """
     known = registry().loaded()
     works: Works = {
@@ -203,8 +206,8 @@ def _fixed_body_schemas() -> dict[str, Schema]:
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
     """Return the schema of the body for one job or task. The payload is required if any of its
     fields is required."""
-    base = _BASE[type(work)].model_json_schema()
-    field = _FIELD[type(work)]
+    base = _BASE_MODEL[type(work)].model_json_schema()
+    field = _NAME_FIELD[type(work)]
     needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
     properties = {field: {"type": "string", "const": name}, "payload": payload}
     required = [field, *(["payload"] if needs_payload else [])]
@@ -236,13 +239,13 @@ def _without_nul(schema: Any) -> Any:
 
 
 def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
-    """Return the schema of a body for any job, or for any task. The name in the body selects one of
-    their schemas."""
+    """Return the schema of a body for any job, or for any task. The name of the job or task in the
+    body selects its schema."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
     mapping = {name: each["$ref"] for name, each in names.items()}
     return {
         "oneOf": list(names.values()),
-        "discriminator": {"propertyName": _FIELD[kind], "mapping": mapping},
+        "discriminator": {"propertyName": _NAME_FIELD[kind], "mapping": mapping},
     }
 
 

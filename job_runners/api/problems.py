@@ -1,5 +1,5 @@
-"""Turn errors into responses of the type application/problem+json (RFC 9457). They never have a
-traceback.
+"""Turn errors into responses of the type application/problem+json (RFC 9457). The responses never
+have a traceback.
 
 Only this module maps errors to HTTP statuses.
 """
@@ -44,11 +44,11 @@ _SERVER_PROBLEMS = {
     _UNEXPECTED: "Your request was valid. Find this request_id in the log.",
 }
 
-_MOVED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
+_CHANGED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
-# Details for callers if the error's own message is meant only for the log.
+# The `detail` of a problem if the error's own message is meant only for the log.
 _DETAILS = {
-    _MOVED: "Nothing was done, because the job changed. Fetch the job and retry.",
+    _CHANGED: "Nothing was done, because the job changed. Fetch the job and retry.",
     _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
     "Retry the job with a payload, or dispatch a new one.",
 }
@@ -76,7 +76,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
     errors.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
-    errors.PreconditionFailed: _MOVED,
+    errors.PreconditionFailed: _CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,
     errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
     FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
@@ -89,7 +89,7 @@ _KINDS: dict[type[BaseException], Kind] = {
 
 
 def kinds() -> dict[str, Kind]:
-    """Return every type of problem by its slug."""
+    """Return all types of problems, by slug."""
     refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
     found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
     return {each.slug: each for each in sorted(found)}
@@ -102,7 +102,7 @@ def answer(error: Exception) -> Response:
         listed = error.problems[: error.most_shown]
         return _problem(kind, str(error), listed, error.headers)
     kind = _kind(error)
-    if kind in _SERVER_PROBLEMS:  # log its message only: it may name tables
+    if kind in _SERVER_PROBLEMS:  # its message goes only to the log: it may name tables
         log.went_wrong(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
@@ -117,7 +117,7 @@ def answer(error: Exception) -> Response:
 
 
 def shown(error: Exception) -> dict[str, Any]:
-    """Return the problem of one job of a request for many."""
+    """Return the problem of one job in a request for many jobs."""
     kind = _kind(error)
     return {
         "type": TYPE + kind.slug,

@@ -12,12 +12,21 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25
-_KEY = "idempotency_key"
-_WHOSE = "organization_id"
-_LISTED = (_WHOSE, "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
-_PAGED = ("limit", "cursor")
-_LONGEST = 256  # characters of a value
-_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # a job's child has a long key
+_IDEMPOTENCY_KEY = "idempotency_key"
+_ORGANIZATION = "organization_id"
+_LIST_PARAMETERS = (
+    _ORGANIZATION,
+    "status",
+    "job_type",
+    "queue_name",
+    "search",
+    _IDEMPOTENCY_KEY,
+    "limit",
+    "cursor",
+)
+_PAGE_PARAMETERS = ("limit", "cursor")
+_LONGEST = 256  # characters of most values
+_LONGEST_OF = {_IDEMPOTENCY_KEY: 255, "cursor": 2048}  # the key of a job's child is long
 
 
 class ListQuery(NamedTuple):
@@ -41,13 +50,13 @@ class ListQuery(NamedTuple):
         )
 
 
-def _matches_start(row: JobRequest, beginning: str) -> bool:
-    """Return whether a job's id, its message or its error starts with this text. For an error,
-    either its kind or its message may start with the text."""
+def _matches_start(row: JobRequest, start: str) -> bool:
+    """Return whether a job's id, message or error starts with this text. An error matches if its
+    kind or its message starts with the text."""
     error = row.error or {}
     kind, message = str(error.get("kind", "")), str(error.get("message", ""))
     texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
-    return any(text.casefold().startswith(beginning) for text in texts)
+    return any(text.casefold().startswith(start) for text in texts)
 
 
 class PageQuery(NamedTuple):
@@ -58,22 +67,22 @@ class PageQuery(NamedTuple):
 
 
 def page_query(event: Mapping[str, Any]) -> PageQuery:
-    """Return the page that a request's query string selects. Raises InvalidQuery."""
-    given = _parameters(event, _PAGED)
+    """Return the checked parameters of a request for a page. Raises InvalidQuery."""
+    given = _parameters(event, _PAGE_PARAMETERS)
     return PageQuery(_limit(given.get("limit")), given.get("cursor"))
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
     """Return the organization that a request acts for. The query string may have no other
     parameter. Raises InvalidQuery, NotAllowed."""
-    return _named_organization(_parameters(event, (_WHOSE,)), caller)
+    return _named_organization(_parameters(event, (_ORGANIZATION,)), caller)
 
 
 def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
-    given = _parameters(event, (_WHOSE, *_PAGED))
-    part = PageQuery(_limit(given.get("limit")), given.get("cursor"))
-    return _named_organization(given, caller), part
+    given = _parameters(event, (_ORGANIZATION, *_PAGE_PARAMETERS))
+    page = PageQuery(_limit(given.get("limit")), given.get("cursor"))
+    return _named_organization(given, caller), page
 
 
 def whose(named: str | None, caller: Caller) -> str:
@@ -81,30 +90,32 @@ def whose(named: str | None, caller: Caller) -> str:
     InvalidQuery, NotAllowed."""
     organization_id: str | None = caller.organization_for(named)
     if organization_id is None:
-        raise InvalidQuery(_WHOSE, "is required")
+        raise InvalidQuery(_ORGANIZATION, "is required")
     return organization_id
 
 
 def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
-    organization_id = whose(given.get(_WHOSE), caller)
+    organization_id = whose(given.get(_ORGANIZATION), caller)
     if not names.is_name(organization_id):
-        raise InvalidQuery(_WHOSE, f"must be {names.RULE}")
+        raise InvalidQuery(_ORGANIZATION, f"must be {names.RULE}")
     return organization_id
 
 
 def list_query(event: Mapping[str, Any]) -> ListQuery:
-    """Return the list of jobs that a request's query string selects. Raises InvalidQuery."""
-    given = _parameters(event, _LISTED)
-    if _KEY in given:
-        for name in given.keys() - {_KEY, "organization_id"}:
-            raise InvalidQuery(name, f"can't be combined with {_KEY}, which names one job")
+    """Return the checked parameters of a request for a list of jobs. Raises InvalidQuery."""
+    given = _parameters(event, _LIST_PARAMETERS)
+    if _IDEMPOTENCY_KEY in given:
+        for name in given.keys() - {_IDEMPOTENCY_KEY, "organization_id"}:
+            raise InvalidQuery(
+                name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
+            )
     return ListQuery(
         organization_id=given.get("organization_id"),
         status=_status(given.get("status")),
         job_type=given.get("job_type"),
         queue_name=given.get("queue_name"),
         search=given.get("search"),
-        idempotency_key=given.get(_KEY),
+        idempotency_key=given.get(_IDEMPOTENCY_KEY),
         limit=_limit(given.get("limit")),
         cursor=given.get("cursor"),
     )
@@ -134,7 +145,11 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
 def _has_allowed_characters(name: str, value: str) -> bool:
     """Return whether a value has only allowed characters. An idempotency key may have a few more,
     the same as in a dispatch."""
-    return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()
+    return (
+        re.fullmatch(names.KEY, value) is not None
+        if name == _IDEMPOTENCY_KEY
+        else value.isprintable()
+    )
 
 
 def _status(value: str | None) -> Status | None:

@@ -40,9 +40,9 @@ class PauseUse(NamedTuple):
     waiting: Waiting | None
 
 
-def pause(paused: Pause, waiting: Waiting | None) -> dict[str, Any]:
-    """Return the view of a paused job type or queue."""
-    return values(PAUSE, PauseUse(paused, waiting))
+def pause(found: Pause, waiting: Waiting | None) -> dict[str, Any]:
+    """Return the view of the pause of a job type or queue."""
+    return values(PAUSE, PauseUse(found, waiting))
 
 
 def queue(use: QueueUse) -> dict[str, Any]:
@@ -57,10 +57,10 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
 
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return the view of a waiting job's position in line."""
-    seen = _without_hidden_values(found.waits_for, row)
-    if seen != found.waits_for:  # from the count, the caller could infer which jobs share a key
+    visible = _without_hidden_values(found.waits_for, row)
+    if visible != found.waits_for:  # the count would let the caller infer which jobs share a key
         found = found._replace(ahead=None)
-    return values(PLACE, found._replace(waits_for=seen))
+    return values(PLACE, found._replace(waits_for=visible))
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
@@ -105,7 +105,7 @@ def _in_words(limits: Limits) -> str:
     return ", ".join(filter(None, words))
 
 
-def _nullable(schema: Schema, description: str) -> Schema:
+def _described_or_null(schema: Schema, description: str) -> Schema:
     return {**schema, "type": [schema["type"], "null"], "description": description}
 
 
@@ -115,7 +115,7 @@ _RATE = object_of(
 LIMITS = object_of(
     {
         "slots": nullable(NUMBER),
-        "rate": _nullable(
+        "rate": _described_or_null(
             _RATE, "At most `count` starts per `seconds`, and at most `burst` of them at once"
         ),
         "per": {
@@ -131,7 +131,7 @@ LIMITS = object_of(
         "words": {**TEXT, "description": "The limits in words, such as `2 slots, per campaign_id`"},
     }
 )
-WAITS_FOR = _nullable(
+WAITS_FOR = _described_or_null(
     object_of(
         {
             "kind": {
@@ -208,11 +208,14 @@ QUEUE_KEY: Fields[KeyUse] = {
 QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT, lambda limits: limits.name),
     "limits": Field(
-        _nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
+        _described_or_null(
+            LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"
+        ),
         lambda limits: _limits(limits.current),
     ),
     "declared_limits": Field(
-        _nullable(LIMITS, "Limits declared in code"), lambda limits: _limits(limits.declared)
+        _described_or_null(LIMITS, "Limits declared in code"),
+        lambda limits: _limits(limits.declared),
     ),
     "changed_at": Field(
         {

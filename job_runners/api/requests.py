@@ -35,7 +35,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured fie
 LONGEST_KEY = 255  # characters of an idempotency key, the same as in JobData
 
 # The fields that a rerun copies from the finished job.
-_SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
+_COPIED = ("job_type", "organization_id", "campaign_id", "queue_name")
 
 
 class TaskData(BaseModel):
@@ -101,7 +101,7 @@ class LimitsData(BaseModel):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
-def _seconds(value: Any) -> Any:
+def _checked_seconds(value: Any) -> Any:
     """Refuse values that aren't an allowed number of seconds. pydantic would accept "60" and true.
     60.0 is accepted, because it equals 60 in JSON."""
     shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
@@ -110,7 +110,7 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-def _missed(value: Any) -> Any:
+def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
     most = occurrences.MOST_MISSED
@@ -120,9 +120,9 @@ def _missed(value: Any) -> Any:
 
 
 _Seconds = Annotated[
-    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_seconds)
+    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_checked_seconds)
 ]
-_Most = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
+_Count = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
 
 
 class ScheduleData(BaseModel):
@@ -151,7 +151,7 @@ class ScheduleData(BaseModel):
     timezone: str = Field(
         default="UTC", max_length=64, description="IANA name of the time zone of `cron`"
     )
-    missed: Annotated[Literal["skip", "one"] | _Most, BeforeValidator(_missed)] = Field(
+    missed: Annotated[Literal["skip", "one"] | _Count, BeforeValidator(_checked_missed)] = Field(
         default="one",
         description="Missed occurrences to start late: `skip` (none), `one` (the latest), or the "
         "number of the latest ones",
@@ -206,7 +206,8 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
 
 
 def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
-    """Return the job of these fields. Raises the errors of `job_data` about fields."""
+    """Return the job of these fields. Raises the errors of `job_data`, except those of reading the
+    body."""
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
@@ -217,8 +218,8 @@ def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
 
 
 def _check_queue(data: JobData) -> None:
-    """Raise InvalidFields for a queue that the job type doesn't allow. Another queue may have no
-    limits, or be reserved for more urgent jobs."""
+    """Raise InvalidFields for a queue that the job type doesn't allow, because that queue may have
+    no limits, or may be reserved for more urgent jobs."""
     allowed = registry().job(data.job_type).allowed_queues
     if data.queue_name is not None and data.queue_name not in allowed:
         quoted = ", ".join(map(repr, allowed))
@@ -229,7 +230,7 @@ def _check_queue(data: JobData) -> None:
 def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
     """Return a new job with the fields, queue and follow-ups of an earlier one. Raises
     InvalidFields if a field is no longer valid."""
-    fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
+    fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}
     fields |= _follow_ups_again(row)
     return checked(JobData, add_key(event, {**fields, "payload": payload}))
 
@@ -259,7 +260,7 @@ def key_of(event: Mapping[str, Any]) -> str | None:
 
 
 def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """Add the idempotency key of the header, if there is one, and return the fields."""
+    """Add the idempotency key from the request's header, if there is one, and return the fields."""
     key = _idempotency_key(event)
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
@@ -270,8 +271,8 @@ def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _idempotency_key(event: Mapping[str, Any]) -> str | None:
-    """Return the header's value without quotes. The IETF's draft requires quotes, as in a
-    structured field, but most clients omit them. Both forms are the same key."""
+    """Return the value of the header Idempotency-Key, without quotes. The IETF's draft requires
+    quotes, as in a structured field, but most clients omit them. Both forms mean the same key."""
     key = body.header(event, "idempotency-key")
     quoted = _QUOTED.fullmatch(key or "")
     return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key

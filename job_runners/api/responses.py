@@ -4,7 +4,8 @@ import base64
 import json
 from typing import Any
 
-# Bytes that a response has for large parts, such as payloads. A Lambda response has at most 6 MB.
+# Bytes that large parts, such as payloads, may take in a response. A Lambda response has at most
+# 6 MB.
 ROOM = 5_500_000
 
 

@@ -38,14 +38,14 @@ class Router:
     """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # By the number of parts of a path. Paths with parameters come last, so that "failed" in
-        # /tasks/failed isn't taken for a parameter's value.
+        # Routes by the number of parts of their paths. Paths with parameters come last, so that
+        # "failed" in /tasks/failed isn't taken for a parameter's value.
         self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
             parts = tuple(path.split("/"))
-            known = {method: _admitting(route) for method, route in methods.items()}
+            endpoints = {method: _admitting(route) for method, route in methods.items()}
             logged_as = path.translate(str.maketrans("<>", "{}"))
-            self._routes.setdefault(len(parts), []).append((parts, logged_as, known))
+            self._routes.setdefault(len(parts), []).append((parts, logged_as, endpoints))
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response to an event of an HTTP API, and log the request.
@@ -57,10 +57,10 @@ class Router:
         method = event["requestContext"]["http"]["method"]
         route = "none"
         try:
-            route, known, values = self._found(_path(event))
-            if method not in known:
-                raise MethodNotAllowed(frozenset(known))
-            response = known[method](event, **values)
+            route, endpoints, values = self._found(_path(event))
+            if method not in endpoints:
+                raise MethodNotAllowed(frozenset(endpoints))
+            response = endpoints[method](event, **values)
         except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
             response = problems.answer(error)
         # Browsers must not guess another content type.
@@ -71,13 +71,13 @@ class Router:
         return response.for_lambda()
 
     def _found(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
-        """Return the route of a path as the log shows it, its methods, and the parameters' values.
-        Raises PathNotFound."""
+        """Return the route of a path as the log shows it, its endpoints by method, and the values
+        of its parameters. Raises PathNotFound."""
         given = path.split("/")
-        for parts, logged_as, known in self._routes.get(len(given), ()):
+        for parts, logged_as, endpoints in self._routes.get(len(given), ()):
             values = _path_values(parts, given)
             if values is not None:
-                return logged_as, known, values
+                return logged_as, endpoints, values
         raise PathNotFound
 
 
@@ -97,8 +97,8 @@ def _path_values(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
 
 @contextmanager
 def about(event: Mapping[str, Any]) -> Iterator[None]:
-    """Set the id of this request for everything logged and dispatched inside, and reset the author
-    and the caller at the end."""
+    """In the block, give this request's id to everything that is logged and dispatched. At the end,
+    reset the author and the caller."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
     author_token = context.author.set(None)

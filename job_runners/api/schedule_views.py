@@ -41,15 +41,15 @@ class ScheduleUse(NamedTuple):
 
 def schedule(found: Schedule) -> dict[str, Any]:
     """Return the view of a schedule with its payload."""
-    return schedules([found])[0] | values(WHOLE, found) | values(COMING, _use(found, None))
+    return schedules([found])[0] | values(WHOLE, found) | values(NEXT_FEW, _use(found, None))
 
 
 def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
     """Return the views of a list of schedules, with one read for the jobs of their last
     occurrences.
 
-    Payloads are left out because they may be large. Of the coming occurrences, only the next is
-    included, because each further one takes a search.
+    Payloads are left out because they may be large. Only the next occurrence is included, because
+    finding each further one takes a search.
     """
     jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
     return [values(SCHEDULE, _use(each, jobs.get(each.last_job_id or ""))) for each in found]
@@ -70,7 +70,7 @@ def _in_words(use: ScheduleUse) -> str:
 
 
 def _next(use: ScheduleUse) -> list[str | None]:
-    """Return a list of the stored next occurrence, if there is one."""
+    """Return a list of one item, the stored next occurrence, or an empty list."""
     first = use.schedule.next_at
     return [] if first is None else [time_of(first)]
 
@@ -125,8 +125,8 @@ WHOLE: Fields[Schedule] = {
     ),
 }
 
-# The field that has more occurrences in the view of a single schedule than in a list of schedules.
-COMING: Fields[ScheduleUse] = {"next": Field({}, _next_few)}
+# The field `next` of a single schedule, which has more occurrences than that of a listed schedule.
+NEXT_FEW: Fields[ScheduleUse] = {"next": Field({}, _next_few)}
 
 SCHEDULE: Fields[ScheduleUse] = {
     "name": Field(TEXT, lambda use: use.schedule.name),

@@ -36,7 +36,7 @@ class Target:
     profile: str | None = None
     organization: str | None = None
     json: bool = False
-    patience: float = 35  # seconds to wait for the API's answer; API Gateway's timeout is 30
+    patience: float = 35  # seconds to wait for the API's answer, 5 more than API Gateway waits
     explicit: set[str] = field(default_factory=set)
     warns_if_outdated: bool = False  # whether to warn if the local AWS runs older code
 
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def organization_id(self) -> str | None:
-        """The organization to act for. None with a token, which names its own."""
+        """The organization to act for, or None for the one that the token names."""
         return self.organization or (None if self.token else "default")
 
     @cached_property
@@ -94,8 +94,8 @@ class Target:
     def _region(self) -> str:
         from botocore.exceptions import NoRegionError
 
-        named = self._api_session.get_config_variable("region")
-        region: str | None = named if self._uses_api_url else self.stack.region
+        configured = self._api_session.get_config_variable("region")
+        region: str | None = configured if self._uses_api_url else self.stack.region
         if region is None:
             raise NoRegionError
         return region
@@ -126,8 +126,8 @@ class Target:
     @property
     def _prefers_stack(self) -> bool:
         """Whether the command line names a stack, and only the environment names an API's URL."""
-        named = self.local or "stack_name" in self.explicit
-        return named and "api_url" not in self.explicit
+        names_stack = self.local or "stack_name" in self.explicit
+        return names_stack and "api_url" not in self.explicit
 
     @cached_property
     def stack(self) -> Stack:
@@ -135,7 +135,7 @@ class Target:
         running = local_aws.find()
         if running and self._selects(running):
             if self.warns_if_outdated and not self.json:
-                _note_outdated()
+                _warn_if_outdated()
             return running
         if self.local:
             raise Problem(
@@ -168,7 +168,7 @@ class Target:
 
     @cached_property
     def session(self) -> "Session":
-        """The session with the user's credentials and region, as in every AWS tool."""
+        """The session with the user's credentials and region, found as by every AWS tool."""
         # Use botocore: boto3 would double the import time, and nothing here needs it.
         from botocore.session import Session
 
@@ -180,7 +180,8 @@ class Target:
     @cached_property
     def stack_session(self) -> "Session":
         """The session with the credentials and region of the stack."""
-        if not self.stack.aws_access_key_id:  # on AWS, or found through AWS_ENDPOINT_URL
+        # Without such a key, the stack is on AWS, or was found through AWS_ENDPOINT_URL.
+        if not self.stack.aws_access_key_id:
             return self.session
         from botocore.session import Session
 
@@ -195,12 +196,12 @@ class Target:
         return self.stack_session.create_client(service, endpoint_url=endpoint)
 
 
-def _note_outdated() -> None:
-    outdated = local_aws.outdated()
-    if outdated:
+def _warn_if_outdated() -> None:
+    warning = local_aws.outdated()
+    if warning:
         import click
 
-        click.secho(outdated, fg="yellow", err=True)
+        click.secho(warning, fg="yellow", err=True)
 
 
 def _checked(url: str) -> str:

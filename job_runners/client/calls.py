@@ -1,4 +1,4 @@
-"""Make calls, and repeat them where that is safe: a few times, with increasing waits."""
+"""Make calls. If it is safe, repeat failed ones a few times, with increasing waits."""
 
 import time
 from collections.abc import Mapping
@@ -16,22 +16,28 @@ _UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
 class _Call(NamedTuple):
     """A call of the API.
 
-    If `not_done` is None, the call can safely be made twice. Otherwise it is repeated only if the
-    API has certainly not processed it. `not_done` has the slugs of the problems that mean this.
+    If `not_processed_slugs` is None, the call can safely be made twice. Otherwise it is repeated
+    only if the API has certainly not processed it. The slugs are those of the problems after which
+    that is certain.
     """
 
     method: str
     path: str
     body: Any = None
     headers: Mapping[str, str] | None = None
-    not_done: frozenset[str] | None = None
+    not_processed_slugs: frozenset[str] | None = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Return whether the call can safely be made twice."""
+        return self.not_processed_slugs is None
 
     def may_have_landed(self, error: ApiError | NoAnswer) -> bool:
         """Return whether the API may have processed the call despite the error."""
         if isinstance(error, NoAnswer):
             return error.may_have_landed
         # A 429 comes from API Gateway, which passed nothing to the API.
-        return error.status != 429 and error.slug not in (self.not_done or ())
+        return error.status != 429 and error.slug not in (self.not_processed_slugs or ())
 
 
 class Calls:
@@ -63,38 +69,38 @@ class Calls:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-        not_done: frozenset[str] = frozenset(),
+        not_processed_slugs: frozenset[str] = frozenset(),
     ) -> Answer:
         """Make a call that must not be processed twice.
 
-        It is repeated only if the API has certainly not processed it. `not_done` has the slugs of
-        the problems that mean this. Raises OutcomeUnknown if the outcome is unknown, otherwise
-        ApiError or NoAnswer.
+        It is repeated only if the API has certainly not processed it. That is certain after the
+        problems with one of `not_processed_slugs`. Raises OutcomeUnknown if the outcome is unknown,
+        otherwise ApiError or NoAnswer.
         """
-        return self._repeat(_Call(method, path, body, headers, not_done))
+        return self._repeat(_Call(method, path, body, headers, not_processed_slugs))
 
     def _repeat(self, call: _Call) -> Answer:
-        attempts, repeated, renewed = 0, False, False
+        attempts, may_have_landed_before, renewed = 0, False, False
         while True:
             attempts += 1
             answer = self._attempt(call)
             if isinstance(answer, Answer):
                 return answer
-            error, requested = answer, None
+            error, requested_wait = answer, None
             if isinstance(error, ApiError):
-                error.repeated, requested = repeated, error.retry_after
+                error.repeated, requested_wait = may_have_landed_before, error.retry_after
                 if not renewed and self._renew_credentials(error):
                     renewed = True
                     continue
                 if not isinstance(error, ApiBusy):
                     raise error
             if call.may_have_landed(error):
-                if call.not_done is not None:
+                if not call.is_repeatable:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
-                repeated = True
-            if attempts >= self._max_attempts or (requested or 0) > LONGEST_REQUESTED:
+                may_have_landed_before = True
+            if attempts >= self._max_attempts or (requested_wait or 0) > LONGEST_REQUESTED:
                 raise error
-            time.sleep(pause(attempts, requested))
+            time.sleep(pause(attempts, requested_wait))
 
     def _attempt(self, call: _Call) -> Answer | ApiError | NoAnswer:
         """Make one attempt, and return the answer or the error."""
@@ -104,7 +110,7 @@ class Calls:
                 call.path,
                 call.body,
                 headers=call.headers,
-                repeatable=call.not_done is None,
+                repeatable=call.is_repeatable,
             )
         except NoAnswer as error:
             return error
@@ -115,5 +121,5 @@ class Calls:
     def _renew_credentials(self, error: ApiError) -> bool:
         """If API Gateway refused the credentials, get new ones. Return whether they are
         different."""
-        by_gateway = error.status in (401, 403) and "status" not in error.body
-        return by_gateway and self.api.access.renew()
+        is_from_gateway = error.status in (401, 403) and "status" not in error.body
+        return is_from_gateway and self.api.access.renew()

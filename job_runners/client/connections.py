@@ -1,6 +1,6 @@
 """HTTP connections to one host, shared by all threads.
 
-A redirect isn't followed; it is returned like any other answer. A connection is used by one thread
+A redirect is returned like any other answer, and not followed. A connection is used by one thread
 at a time, and is kept for the next call. Before a call, the client checks that the server hasn't
 closed the connection. If the server closes it later, the call is repeated only if that is safe.
 """
@@ -20,11 +20,11 @@ from job_runners.client.errors import NoAnswer
 
 Body = bytes | Callable[[], BinaryIO] | None
 
-_MAX_IDLE = 10  # idle connections that are kept
-# Seconds for which an idle connection may be used again. Servers and routers keep it open for
-# longer.
-_IDLE = 50.0
-# The same for a call that must not be repeated. No server closes a connection this soon.
+_MAX_KEPT = 10  # idle connections
+# Seconds for which a connection may have been idle before a call. Servers and routers keep it open
+# for longer.
+_LONGEST_IDLE = 50.0
+# The same before a call that must not be repeated. No server closes a connection this soon.
 _FRESH = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
 # The errors of a call on a connection that the server has closed.
@@ -68,13 +68,14 @@ class _KeptConnection:
         # Seconds since 1970, because the monotonic clock of a frozen Lambda may stop.
         self.used_at = 0.0
 
-    def is_alive(self, longest: float) -> bool:
-        """Return whether the connection was used in the last `longest` seconds and is still open.
+    def is_alive(self, longest_idle: float) -> bool:
+        """Return whether the connection was used in the last `longest_idle` seconds and is still
+        open.
 
         An idle connection has something to read only if the server closed it.
         """
         idle = time.time() - self.used_at
-        return 0 <= idle <= longest and not _has_data(self.connection)
+        return 0 <= idle <= longest_idle and not _has_data(self.connection)
 
 
 class Connections:
@@ -85,7 +86,7 @@ class Connections:
         self._is_tls = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port
-        self._name = f"{parts.scheme}://{parts.netloc}"
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._timeout = timeout
         self._use_proxy = use_proxy
         self._idle: deque[_KeptConnection] = deque()
@@ -124,7 +125,7 @@ class Connections:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         while True:
-            kept = self._take(_IDLE if repeatable else _FRESH)
+            kept = self._take(_LONGEST_IDLE if repeatable else _FRESH)
             if kept is None:
                 return self._exchange(self._connect(), method, target, body, headers)
             try:
@@ -135,7 +136,7 @@ class Connections:
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 
-    def _take(self, longest: float) -> _KeptConnection | None:
+    def _take(self, longest_idle: float) -> _KeptConnection | None:
         """Return an idle connection that is alive, or None."""
         if os.getpid() != self._process:  # after a fork, the connections are the parent's
             self.close()
@@ -145,23 +146,23 @@ class Connections:
                 kept = self._idle.pop()
             except IndexError:
                 return None
-            if kept.is_alive(longest):
+            if kept.is_alive(longest_idle):
                 return kept
             kept.connection.close()
 
     def _connect(self) -> _KeptConnection:
         try:
-            connection = self._new()
+            connection = self._new_connection()
             connection.connect()
         except (OSError, HTTPException) as error:
             raise NoAnswer(
-                f"Can't reach {self._name}: {error}.",
+                f"Can't reach {self._origin}: {error}.",
                 "Check that this machine is online and that the address is right.",
                 may_have_landed=False,
             ) from error
         return _KeptConnection(connection)
 
-    def _new(self) -> HTTPConnection:
+    def _new_connection(self) -> HTTPConnection:
         timeout = min(_CONNECT_TIMEOUT, self._timeout)
         if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
@@ -202,13 +203,13 @@ class Connections:
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(
-                f"{self._name} didn't answer: {_reason(error)}.",
+                f"{self._origin} didn't answer: {_reason(error)}.",
                 "It may have processed the call.",
             ) from error
         except BaseException:  # such as Ctrl-C: the next call must not read this answer
             connection.close()
             raise
-        if response.will_close or len(self._idle) >= _MAX_IDLE:
+        if response.will_close or len(self._idle) >= _MAX_KEPT:
             connection.close()
         else:
             kept.used_at = time.time()

@@ -44,7 +44,7 @@ class FoundCredentials:
 
     def __call__(self) -> Credentials:
         """Return the current credentials."""
-        # Read them each time: the environment may change, and reading is cheap.
+        # Read the environment each time: it may change, and reading it is cheap.
         found = _from_environment()
         if found is not None:
             return found
@@ -127,10 +127,10 @@ class _Container:
             raise NoCredentials(f"The client doesn't request credentials from {url}.", hint)
         self._url = url
         self._cached: Credentials | None = None
-        self._expires = 0.0  # seconds since 1970
+        self._expires_at = 0.0  # seconds since 1970
 
     def __call__(self) -> Credentials:
-        left = self._expires - time.time()
+        left = self._expires_at - time.time()
         if self._cached is not None and left > _SOON:
             return self._cached
         try:
@@ -138,7 +138,7 @@ class _Container:
             self._cached = Credentials(
                 answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("Token")
             )
-            self._expires = _timestamp(answer["Expiration"])
+            self._expires_at = _timestamp(answer["Expiration"])
         except (OSError, ValueError, KeyError) as error:
             if self._cached is None or left <= 0:
                 raise NoCredentials(
@@ -173,7 +173,7 @@ class _Container:
 
 def _container_token() -> str | None:
     path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    if path:  # read it at every call, because it is rewritten while the process runs
+    if path:  # read it at every call, because its token is replaced while the process runs
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
             return file.read().strip()
     return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")

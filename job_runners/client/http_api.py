@@ -58,10 +58,11 @@ class HttpApi:
 
         A call that isn't `repeatable` doesn't reuse a connection that was idle for long.
         """
-        url, sent, data = self.url + path, {"Accept": "application/json", **(headers or {})}, None
+        url, data = self.url + path, None
+        all_headers = {"Accept": "application/json", **(headers or {})}
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
-            sent = {"Content-Type": "application/json", **sent}
+            all_headers = {"Content-Type": "application/json", **all_headers}
         if signed:
-            sent = self.access.headers(method, url, data, sent)
-        return self._connections.send(method, url, data, sent, repeatable=repeatable)
+            all_headers = self.access.headers(method, url, data, all_headers)
+        return self._connections.send(method, url, data, all_headers, repeatable=repeatable)

@@ -42,8 +42,8 @@ class QueueClient(BaseClient):
         The limits take effect within 10 seconds. A limit that you omit is reset to the one in code,
         even if an earlier call changed it. Only services may call this.
         """
-        rated = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
-        limits = {"slots": slots, "rate": rated, "max_waiting": max_waiting}
+        rate_fields = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
+        limits = {"slots": slots, "rate": rate_fields, "max_waiting": max_waiting}
         body = {key: value for key, value in limits.items() if value is not None}
         answer = self._api.call("PUT", f"/queues/{part(name)}", body)
         return Queue.of(self._object(answer))
@@ -53,7 +53,7 @@ class QueueClient(BaseClient):
         self._api.call("DELETE", f"/queues/{part(name)}")
 
     def place(self, job_id: str) -> Place:
-        """Return the reason for a job's wait and its position. Raises JobNotFound."""
+        """Return a waiting job's position, and the reason for its wait. Raises JobNotFound."""
         return Place.of(self._object(self._api.read(f"/jobs/{part(job_id)}/place")))
 
     def paused(self) -> tuple[Pause, ...]:

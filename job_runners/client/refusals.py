@@ -37,6 +37,7 @@ _HINTS = {
     "unknown-task": "List the tasks with Client.job_types() or `jobs types`.",
     "moved-meanwhile": "Fetch it again and retry.",
 }
+# By status, and by whether the call had a token.
 _DENIED = {
     (401, True): "The token may have expired, or have another issuer or audience.",
     (401, False): "This API accepts tokens, not signatures. Pass token=.",
@@ -77,29 +78,31 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
     slug = str(body.get("type", "")).removeprefix("urn:job-runners:")
     text = summary(body) or f"{url} answered {status}: {_excerpt(answer, body)}."
     if status < 400:
-        where = answer.headers.get("Location")
-        text = f"{url} answered with a redirect to {where}." if where else text
+        location = answer.headers.get("Location")
+        text = f"{url} answered with a redirect to {location}." if location else text
         hint = (
             "Check that this is the address of a Job Runners API. The client sends no credentials "
             "to a redirect."
         )
-        return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
-    kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
-    if kind is AccessDenied and "status" not in body:  # API Gateway gives no reason
+        return UnexpectedAnswer(text, hint, status=status, body=body, location=location)
+    error_class, hint = _error_class(status, slug, body), _HINTS.get(slug, "")
+    if error_class is AccessDenied and "status" not in body:  # API Gateway gives no reason
         hint = _DENIED[(status, with_token)]
-    elif kind is ApiBusy:
+    elif error_class is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
-    return kind(text, hint, status=status, body=body, retry_after=wait)
+    return error_class(text, hint, status=status, body=body, retry_after=wait)
 
 
 def refusal_of(problem: Mapping[str, Any]) -> ApiError:
-    """Return the exception for the problem of one job of a request for many."""
+    """Return the exception for the problem of one job in a request for many jobs."""
     slug = str(problem.get("type", "")).removeprefix("urn:job-runners:")
-    kind = _kind(problem["status"], slug, problem)
-    return kind(summary(problem), _HINTS.get(slug, ""), status=problem["status"], body=problem)
+    error_class = _error_class(problem["status"], slug, problem)
+    return error_class(
+        summary(problem), _HINTS.get(slug, ""), status=problem["status"], body=problem
+    )
 
 
-def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
+def _error_class(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
     if slug in _BY_SLUG:
         return _BY_SLUG[slug]
     if status in (401, 403):

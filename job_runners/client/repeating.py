@@ -2,9 +2,10 @@
 
 import os
 
-# The longest wait before the second attempt, in seconds. It doubles with each attempt, up to _MAX.
-_FIRST = 0.2
-_MAX = 10.0
+# The longest wait before the second attempt, in seconds. It doubles with each attempt, up to
+# _MAX_WAIT.
+_FIRST_WAIT = 0.2
+_MAX_WAIT = 10.0
 LONGEST_REQUESTED = 60.0  # seconds: the client gives up if the API asks for a longer wait
 
 
@@ -15,7 +16,7 @@ def pause(attempts: int, requested: float | None) -> float:
     than that. A random part keeps many clients from calling again at the same time.
     """
     share = int.from_bytes(os.urandom(4), "big") / 2**32
-    bound = min(_MAX, _FIRST * 2.0 ** (attempts - 1))
+    bound = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
     return share * bound if requested is None else requested + share * max(bound, requested / 4)
 
 

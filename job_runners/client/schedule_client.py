@@ -81,10 +81,11 @@ class ScheduleClient(BaseClient):
         try:
             self._api.call("DELETE", self._schedule_path(name, organization_id))
         except ScheduleNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
+            if not gone.repeated:  # otherwise an earlier attempt of this call deleted the schedule
                 raise
 
-    def _schedule_path(self, name: str, organization_id: str | None, more: str = "") -> str:
-        whose = organization_id or self._organization
-        query = f"?{urlencode({'organization_id': whose}, quote_via=quote)}" if whose else ""
-        return f"/schedules/{part(name)}{more}{query}"
+    def _schedule_path(self, name: str, organization_id: str | None, suffix: str = "") -> str:
+        organization = organization_id or self._organization
+        parameters = {"organization_id": organization}
+        query = f"?{urlencode(parameters, quote_via=quote)}" if organization else ""
+        return f"/schedules/{part(name)}{suffix}{query}"

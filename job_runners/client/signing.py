@@ -44,7 +44,8 @@ class Signer:
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
         """Return the call's headers with its signature."""
-        # Read all parts at once, at each call, because temporary credentials are renewed.
+        # Read the credentials at each call, because temporary ones are renewed. Their parts belong
+        # together, so read all of them at once.
         self._last = self._credentials()
         return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
 
@@ -67,7 +68,7 @@ class Bearer:
 
     def headers(
         self,
-        method: str,  # noqa: ARG002 - the same signature as in Signer
+        method: str,  # noqa: ARG002 - the same parameters as in Signer
         url: str,  # noqa: ARG002
         data: bytes | None,  # noqa: ARG002
         headers: Mapping[str, str],

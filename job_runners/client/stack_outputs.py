@@ -58,11 +58,11 @@ def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
 def _describe(name: str, url: str, region: str, credentials: Credentials, timeout: float) -> Answer:
     parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
     data = urlencode(parameters, quote_via=quote).encode()
-    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+    unsigned = {"Content-Type": "application/x-www-form-urlencoded"}
     with Connections(url, timeout) as connections:
         for attempt in range(1, _TRIES + 1):
             headers = sign(
-                "POST", f"{url}/", plain, sha256(data), credentials, region, "cloudformation"
+                "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
             )
             try:
                 answer = connections.send("POST", f"{url}/", data, headers)
@@ -97,7 +97,7 @@ def _raise_error(name: str, region: str, answer: Answer) -> NoReturn:
 def _parse_outputs(text: str) -> dict[str, str]:
     from xml.etree import ElementTree as Xml
 
-    root = Xml.fromstring(text)  # noqa: S314 - CloudFormation's, over TLS
+    root = Xml.fromstring(text)  # noqa: S314 - the text is CloudFormation's, over TLS
     pairs = root.iterfind(".//{*}Outputs/{*}member")
     return {
         each.findtext("{*}OutputKey", ""): each.findtext("{*}OutputValue", "") for each in pairs
@@ -109,7 +109,7 @@ def error_of(answer: Answer) -> tuple[str, str]:
     from xml.etree import ElementTree as Xml
 
     try:
-        root = Xml.fromstring(answer.text)  # noqa: S314 - an AWS service's, over TLS
+        root = Xml.fromstring(answer.text)  # noqa: S314 - the text is an AWS service's, over TLS
     except Xml.ParseError:
         return "", ""
     found = [

@@ -7,7 +7,7 @@ from job_runners.client.base_client import PAGE, BaseClient, part, traced
 from job_runners.client.errors import FailedTaskNotFound
 from job_runners.client.models import FailedTask
 
-_UNSENT = frozenset({"not-sent", "unavailable"})  # problems that mean that nothing was sent
+_UNSENT_SLUGS = frozenset({"not-sent", "unavailable"})  # problems after which nothing was sent
 
 
 class TaskClient(BaseClient):
@@ -23,13 +23,13 @@ class TaskClient(BaseClient):
         """Send a task and return its id. The task's log lines have the id, too.
 
         A task may be lost or delivered twice. If that matters, dispatch a job. The call is repeated
-        only if the task was certainly not sent. If that is unknown, this raises OutcomeUnknown: if
-        you send the task again, it may run twice. Return None if the API is too old to return an
-        id.
+        only if the task was certainly not sent. If that is unknown, OutcomeUnknown is raised: if
+        you send the task again, it may run twice. If the API is too old to return an id, the result
+        is None.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         answer = self._api.call_once(
-            "POST", "/tasks", body, headers=traced(traceparent), not_done=_UNSENT
+            "POST", "/tasks", body, headers=traced(traceparent), not_processed_slugs=_UNSENT_SLUGS
         )
         task_id: str | None = self._object(answer).get("id")
         return task_id
@@ -45,14 +45,16 @@ class TaskClient(BaseClient):
         """Resend a failed task with its payload, and return its new id.
 
         Return None if an earlier attempt of this call resent the task and the resent task has
-        already started. The task stays in `failed_tasks` until it starts, and starts once, even if
-        you call this several times. Raises FailedTaskNotFound, and Conflict if its payload wasn't
-        kept. Only services may call this.
+        already started. The failed task stays in `failed_tasks` until the resent one starts. The
+        resent task starts only once, even if you call this several times.
+
+        Raises FailedTaskNotFound, and Conflict if the task's payload wasn't kept. Only services may
+        call this.
         """
         try:
             answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
         except FailedTaskNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call sent it
+            if not gone.repeated:  # otherwise an earlier attempt of this call resent the task
                 raise
             return None
         new_id: str = self._object(answer)["id"]

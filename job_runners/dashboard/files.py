@@ -1,4 +1,4 @@
-"""Read and join the dashboard's files, and set their HTTP headers. They contain no data.
+"""Read and join the dashboard's files, which contain no data, and set their HTTP headers.
 
 A Lambda function serves them, so a browser loads only three files: the page, a style, and a script
 that joins all modules. The addresses of the style and the script change when a file changes, so
@@ -24,7 +24,7 @@ _TYPES = {
 }
 
 # The page may run only its own script and call only its own origin. It never parses data of jobs as
-# HTML. If it tried to by mistake, trusted types would block that.
+# HTML: trusted types would block even an attempt by mistake.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -48,13 +48,13 @@ SECURITY = {
     "Strict-Transport-Security": "max-age=31536000",
     "X-Content-Type-Options": "nosniff",
 }
-_FOR_LONG = "public, max-age=31536000, immutable"
+_KEEP = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"  # browsers may cache it, but must revalidate it before each use
 
 # All imports and exports of the modules have these two forms, so that joining needs only text
 # replacement.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
-# Browsers don't need comments. This matches whole lines and ends of lines.
+# Browsers don't need comments. The pattern matches comments on lines of their own and at line ends.
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
@@ -73,9 +73,13 @@ class Asset:
     content_type: str
     etag: str
 
-    def headers(self, *, kept: bool) -> dict[str, str]:
-        """Return the HTTP headers. `kept` is True if the address changes whenever the file does."""
-        caching = {"Cache-Control": _FOR_LONG if kept else _REVALIDATE, "ETag": self.etag}
+    def headers(self, *, immutable: bool) -> dict[str, str]:
+        """Return the HTTP headers.
+
+        `immutable` is True if the address changes whenever the file does, so that browsers may keep
+        the file.
+        """
+        caching = {"Cache-Control": _KEEP if immutable else _REVALIDATE, "ETag": self.etag}
         return {**SECURITY, **caching, "Vary": "Accept-Encoding"}
 
 
@@ -93,7 +97,7 @@ def find(name: str) -> Asset | None:
 
 @cache
 def version() -> str:
-    """Return the version in the addresses of all files but the page: a hash of these files."""
+    """Return the version in the addresses of all files except the page: a hash of the files."""
     digest = hashlib.sha256()
     for name, asset in sorted(_others().items()):
         digest.update(name.encode() + asset.body)

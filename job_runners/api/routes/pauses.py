@@ -45,11 +45,11 @@ def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Respo
     return no_content()
 
 
-def _view(paused: Pause, caller: Caller) -> dict[str, Any]:
+def _view(pause: Pause, caller: Caller) -> dict[str, Any]:
     """Return a pause as this caller may see it. Only services see the number of waiting jobs,
     because it includes jobs of all organizations."""
-    parked = waiting.under_pause(paused.sk) if caller.is_service else None
-    return queue_views.pause(paused, parked)
+    parked = waiting.under_pause(pause.sk) if caller.is_service else None
+    return queue_views.pause(pause, parked)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

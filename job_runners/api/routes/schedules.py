@@ -25,8 +25,8 @@ def list_schedules(event: Event, caller: Caller) -> Response:
     from job_runners.api import schedule_views
     from job_runners.engine.schedules import schedules
 
-    organization_id, part = organization_page_query(event, caller)
-    found, cursor = schedules.page(organization_id, limit=part.limit, cursor=part.cursor)
+    organization_id, page = organization_page_query(event, caller)
+    found, cursor = schedules.page(organization_id, limit=page.limit, cursor=page.cursor)
     listed = schedule_views.schedules(found)
     return respond(200, {"schedules": listed, "cursor": cursor})
 
@@ -37,7 +37,7 @@ def get_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.api import schedule_views
     from job_runners.engine.schedules import schedules
 
-    found = schedules.get(organization_query(event, caller), _known(name))
+    found = schedules.get(organization_query(event, caller), _checked_name(name))
     return respond(200, schedule_views.schedule(found))
 
 
@@ -60,7 +60,7 @@ def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Delete a schedule. Its jobs remain."""
     from job_runners.engine.schedules import schedules
 
-    schedules.delete(organization_query(event, caller), _known(name))
+    schedules.delete(organization_query(event, caller), _checked_name(name))
     return no_content()
 
 
@@ -71,7 +71,7 @@ def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.engine.schedules import schedules
 
     requests.no_fields(event)
-    found = schedules.pause(organization_query(event, caller), _known(name))
+    found = schedules.pause(organization_query(event, caller), _checked_name(name))
     return respond(200, schedule_views.schedule(found))
 
 
@@ -81,7 +81,7 @@ def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.engine.schedules import schedules
 
     try:
-        found = schedules.resume(organization_query(event, caller), _known(name))
+        found = schedules.resume(organization_query(event, caller), _checked_name(name))
     except InvalidOccurrences as error:
         why = f"{error.why}; replace the schedule with one in another time zone"
         raise InvalidFields([{"field": error.field, "why": why}]) from None
@@ -95,13 +95,13 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
 
     requests.no_fields(event)
     organization_id = organization_query(event, caller)
-    send = require_sender(runners.sender(), _known(name), "can't be run")
+    send = require_sender(runners.sender(), _checked_name(name), "can't be run")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
     return accepted(row, f"{path}/jobs")
 
 
-def _known(name: str) -> str:
+def _checked_name(name: str) -> str:
     """Return the name. Raises ScheduleNotFound if it isn't a valid name."""
     if not names.is_name(name):
         raise ScheduleNotFound(name)

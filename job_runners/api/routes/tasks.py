@@ -35,18 +35,18 @@ def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
     if query.cursor is not None and not _ID.fullmatch(query.cursor):
         raise InvalidCursor
     found = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
-    shown = _that_fit([views.failed_task(each) for each in found[: query.limit]])
+    shown = _first_that_fit([views.failed_task(each) for each in found[: query.limit]])
     cursor = shown[-1]["id"] if len(found) > len(shown) else None
     return respond(200, {"tasks": shown, "cursor": cursor})
 
 
-def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return as many of the first tasks, with their payloads, as fit into a response. Return at
-    least one."""
-    room = responses.ROOM
+def _first_that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first tasks, with their payloads: as many as fit into a response, but at least
+    one."""
+    bytes_left = responses.ROOM
     for index, task in enumerate(tasks):
-        room -= responses.size(task)
-        if room < 0 and index > 0:
+        bytes_left -= responses.size(task)
+        if bytes_left < 0 and index > 0:
             return tasks[:index]
     return tasks
 

@@ -6,7 +6,7 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 
 _TTL_ATTRIBUTE = "expires_at"
-_INDEXES = {
+_INDEXES_BY_TABLE = {
     "JobsTable": {
         "by_organization": ("organization_id", "created_key"),
         "due": ("due_shard", "due_at"),
@@ -19,7 +19,7 @@ _INDEXES = {
 
 def expiry(deployed: Deployed) -> Iterator[Issue]:
     """Check that the tables delete expired rows."""
-    for logical_id in _INDEXES:
+    for logical_id in _INDEXES_BY_TABLE:
         table = deployed.id(logical_id)
         answer = deployed.client("dynamodb").describe_time_to_live(TableName=table)
         ttl = answer["TimeToLiveDescription"]
@@ -34,12 +34,12 @@ def expiry(deployed: Deployed) -> Iterator[Issue]:
 
 
 def indexes(deployed: Deployed) -> Iterator[Issue]:
-    """Check the indexes, which lists and the timer read."""
-    for logical_id, wanted in _INDEXES.items():
+    """Check the indexes. The timer reads them, and so does every list of jobs."""
+    for logical_id, expected in _INDEXES_BY_TABLE.items():
         table = deployed.id(logical_id)
         described = deployed.client("dynamodb").describe_table(TableName=table)["Table"]
         found = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
-        for name, keys in wanted.items():
+        for name, keys in expected.items():
             if name not in found:
                 yield Issue(f"{table} has no index {name}.", "make deploy creates it again.")
                 continue
@@ -67,7 +67,7 @@ def protection(deployed: Deployed) -> Iterator[Issue]:
             Verdict.ADVICE,
         )
     contacts = ["ContactsTable"] if deployed.stack.has_texting_campaign else []
-    for logical_id in (*_INDEXES, *contacts):
+    for logical_id in (*_INDEXES_BY_TABLE, *contacts):
         table = deployed.id(logical_id)
         client = deployed.client("dynamodb")
         backups = client.describe_continuous_backups(TableName=table)
