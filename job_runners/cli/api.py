@@ -71,14 +71,14 @@ class Api:
                 show = f"jobs show --idempotency-key {shlex.quote(sent_key)}"
                 problem.hint = f"{problem.hint} To see whether it was saved: {show}".lstrip()
             raise
-        return self._with_headers(job), _outcome(job)
+        return self._with_header_fields(job), _outcome(job)
 
     def dispatch_many(
         self, jobs: Iterable[dict[str, Any]], key: str
     ) -> Iterator[tuple[int, Job | None, str | None]]:
         """Dispatch jobs. Yield the index of each, and the job or the reason why it conflicts."""
         for each in self._each(self._client.dispatch_many(jobs, idempotency_key=key)):
-            job = None if each.job is None else self._with_headers(each.job)
+            job = None if each.job is None else self._with_header_fields(each.job)
             yield each.index, job, None if each.error is None else plain(each.error.problem)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
@@ -130,7 +130,7 @@ class Api:
         """
         if not _ID_START.fullmatch(start):
             return start  # such as a whole id; the API checks it
-        found = _find_start(start, "jobs", islice(self.every(), _MAX_SEARCHED))
+        found = _find_by_start(start, "jobs", islice(self.every(), _MAX_SEARCHED))
         if found is None:
             raise NoMatchingId(
                 f"None of the newest {_MAX_SEARCHED} jobs of {self.owner} has an id that starts "
@@ -142,11 +142,11 @@ class Api:
     def find_task(self, start: str) -> str:
         """Return the id that starts with `start` among the tasks that failed in the last week.
 
-        In all other respects, it works like `find`.
+        In all other respects, this method works like `find`.
         """
         if not _ID_START.fullmatch(start):
             return start
-        found = _find_start(start, "failed tasks", self.failed_tasks())
+        found = _find_by_start(start, "failed tasks", self.failed_tasks())
         if found is None:
             raise NoMatchingId(
                 f"No task that failed in the last week has an id that starts with {start}.",
@@ -171,7 +171,7 @@ class Api:
     def rerun(self, job_id: str) -> Job:
         """Dispatch a copy of a finished job."""
         with self._problems():
-            return self._with_headers(self._client.rerun(job_id))
+            return self._with_header_fields(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job."""
@@ -249,7 +249,7 @@ class Api:
         """Dispatch the job of a schedule once, now. Return the job, and the outcome in words."""
         with self._problems():
             job = self._client.run_schedule(name)
-        return self._with_headers(job), _outcome(job)
+        return self._with_header_fields(job), _outcome(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return a waiting job's position."""
@@ -261,7 +261,7 @@ class Api:
         with self._problems():
             return self._displayable(self._client.job_types().raw)
 
-    def _with_headers(self, job: models.Job) -> Job:
+    def _with_header_fields(self, job: models.Job) -> Job:
         """Return a dispatched job, with the fields that the API sends in headers."""
         headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
         return self._value(job) | headers
@@ -294,7 +294,7 @@ class Api:
             raise Problem(str(error)) from error
 
 
-def _find_start(start: str, what: str, candidates: Iterable[dict[str, Any]]) -> str | None:
+def _find_by_start(start: str, what: str, candidates: Iterable[dict[str, Any]]) -> str | None:
     """Return the only id that starts with `start`, or None. Raises Problem if there are several."""
     found = [str(each["id"]) for each in candidates if each["id"].startswith(start)]
     if len(found) > 1:

@@ -129,8 +129,8 @@ class Jobs(SharedOptions, click.Group):
             code = super().main(args, **(extra | {"standalone_mode": False}))
         except Problem as problem:
             _exit_with(problem, as_json="--json" in given)
-        except click.ClickException as wrong:
-            wrong.show()
+        except click.ClickException as usage_error:
+            usage_error.show()
             sys.exit(Exit.USAGE)
         except (click.Abort, KeyboardInterrupt):
             click.echo("Stopped.", err=True)

@@ -47,7 +47,7 @@ class AppConfig:
         """Return all settings sorted by name, without decrypting secrets."""
         pages = self._ssm.get_paginator("get_parameters_by_path")
         found = [
-            _read(each)
+            _setting_of(each)
             for page in pages.paginate(Path=self._path, WithDecryption=False)
             for each in page["Parameters"]
         ]
@@ -107,7 +107,7 @@ def check_name(name: str) -> None:
     )
 
 
-def _read(parameter: Any) -> AppSetting:
+def _setting_of(parameter: Any) -> AppSetting:
     secret = parameter["Type"] == "SecureString"
     changed: datetime = parameter["LastModifiedDate"]
     return AppSetting(

@@ -18,16 +18,18 @@ MONTH_SECONDS = 30 * 24 * 3600
 # has the same maximum.
 LONGEST_LEG = 1800  # seconds
 _GB = 1e9
-_ROW = 900  # bytes of a typical row without its payload, including its outcome
-_INDEX_ENTRY = 200  # bytes of a row's entry in the index that lists an organization's jobs
+_ROW_BYTES = 900  # bytes of a typical row without its payload, including its outcome
+_INDEX_ENTRY_BYTES = 200  # bytes of a row's entry in the index that lists an organization's jobs
 _LONGEST_IN_ROW = 4096  # bytes: larger compressed payloads are in the bucket (store/blobs.py)
 _ERROR_KB = 1  # KB that the error of a failed attempt adds to a row
 _CHECK_AFTER = 60  # seconds: the timer checks a leg (a Lambda invocation) once if it takes longer
 _API_SECONDS = 0.03  # duration of a dispatch in the API's Lambda function, with 1 GB
 _OVERHEAD_SECONDS = 0.05  # per invocation of the worker, in addition to the work
 _LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's lines and metrics
-_TRACED = 0.05  # share of requests that X-Ray traces by default, after the first in each second
-_TIMER_RUNS = MONTH_SECONDS / 60
+_TRACED_SHARE = (
+    0.05  # share of requests that X-Ray traces by default, after the first in each second
+)
+_TIMER_RUNS = MONTH_SECONDS / 60  # per month
 _TIMER_SECONDS = 0.5  # duration of a timer run
 _TIMER_READS = 24  # read units of a timer run, which reads 48 shards at half a unit each
 _ALARMS = 13
@@ -35,21 +37,20 @@ _ALARMS = 13
 _METRICS = {"job type": 4, "stack": 4}
 # Additional write units of a job in a queue with these limits: if it starts at once, and if it
 # waits.
-_LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
-_RECORD = 2  # write units of a small item in a transaction: a unique key or an idempotency key
-_MOVE = 4  # write units to move a schedule to its next occurrence (a transaction and an index)
+_LIMIT_UNITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
+_RECORD_UNITS = 2  # to write a small item in a transaction: a unique key or an idempotency key
+_MOVE_UNITS = 4  # to move a schedule to its next occurrence (a transaction and an index)
 
 Limited = Literal["slots", "rate", "both"] | None
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices per unit in dollars: `of` has them by name. They are those of one region on one
-    date."""
+    """Prices per unit, in dollars, in one region on one date."""
 
     date: str
     region: str
-    of: dict[str, float]
+    by_name: dict[str, float]
 
     @staticmethod
     def load(path: Path = SHIPPED) -> "Prices":
@@ -87,9 +88,9 @@ class Workload:
 
     @property
     def row_kb(self) -> int:
-        """The write units of one write of a job's row."""
+        """The size of a job's row in KB, which is also the number of write units of one write."""
         in_row = self.payload_bytes if self.payload_bytes <= _LONGEST_IN_ROW else 0
-        return math.ceil((_ROW + in_row) / 1024)
+        return math.ceil((_ROW_BYTES + in_row) / 1024)
 
     @property
     def write_units(self) -> float:
@@ -103,9 +104,9 @@ class Workload:
         units += self.retried * (requeue + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
         units += row if self.unique or self.recurring else 0  # the row is saved in a transaction
-        units += _MOVE if self.recurring else 0
+        units += _MOVE_UNITS if self.recurring else 0
         units += self._unique_units
-        immediate, waited = _LIMITS[self.limited]
+        immediate, waited = _LIMIT_UNITS[self.limited]
         return units + immediate + (waited - immediate) * self.waiting
 
     @property
@@ -118,7 +119,7 @@ class Workload:
         # a queue with slots, the last write is a transaction anyway.
         adds_transaction = self.limited not in ("slots", "both")
         with_key = self.over_http  # requests also have an idempotency key
-        return (2 + with_key) * _RECORD + (self.row_kb if adds_transaction else 0)
+        return (2 + with_key) * _RECORD_UNITS + (self.row_kb if adds_transaction else 0)
 
     @property
     def timer_checks(self) -> float:
@@ -161,7 +162,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the bill: a quantity, and the name of its price in `Prices.of`."""
+    """One line of the bill: a quantity, and the name of its price in `Prices.by_name`."""
 
     what: str
     quantity: float
@@ -170,7 +171,7 @@ class Line:
 
     def dollars(self, prices: Prices) -> float:
         """Return the cost of the line."""
-        return self.quantity * prices.of[self.price]
+        return self.quantity * prices.by_name[self.price]
 
 
 def bill(work: Workload) -> list[Line]:
@@ -219,26 +220,28 @@ def _job_lines(work: Workload) -> Iterator[Line]:
         "object_get",
         "1 an invocation",
     )
-    kept = work.retention_days / 30
+    months_kept = work.retention_days / 30
     yield Line(
         "payloads kept, GB-months",
-        large * work.payload_bytes / _GB * kept,
+        large * work.payload_bytes / _GB * months_kept,
         "object_gb_month",
         f"{work.retention_days:g} days",
     )
     in_row = 0 if work.in_bucket else work.payload_bytes
-    rows = jobs * (_ROW + _INDEX_ENTRY + in_row) / _GB * kept
-    yield Line("rows kept, GB-months", rows, "table_gb_month", f"{work.retention_days:g} days")
-    yield Line("rows in backups, GB-months", rows, "backup_gb_month", "the same")
-    logged = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]
+    row_gb_months = jobs * (_ROW_BYTES + _INDEX_ENTRY_BYTES + in_row) / _GB * months_kept
+    yield Line(
+        "rows kept, GB-months", row_gb_months, "table_gb_month", f"{work.retention_days:g} days"
+    )
+    yield Line("rows in backups, GB-months", row_gb_months, "backup_gb_month", "the same")
+    log_bytes = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]
     yield Line(
         "logs and metrics, GB",
-        logged / _GB,
+        log_bytes / _GB,
         "log_gb",
         f"{_LOG_BYTES['API']} bytes a request, {_LOG_BYTES['worker']} an invocation",
     )
-    traced = _TRACED * (calls * 2 + jobs * work.invocations)
-    yield Line("traces", traced, "trace", f"{_TRACED:.0%} of requests and invocations")
+    traces = _TRACED_SHARE * (calls * 2 + jobs * work.invocations)
+    yield Line("traces", traces, "trace", f"{_TRACED_SHARE:.0%} of requests and invocations")
 
 
 def _stack_lines(work: Workload) -> Iterator[Line]:
@@ -251,10 +254,10 @@ def _stack_lines(work: Workload) -> Iterator[Line]:
         "timer, read units", _TIMER_RUNS * _TIMER_READS, "read_unit", f"{_TIMER_READS} a run"
     )
     yield Line("alarms", _ALARMS, "alarm_month", "each")
-    of_type, of_stack = _METRICS["job type"], _METRICS["stack"]
+    per_type, per_stack = _METRICS["job type"], _METRICS["stack"]
     yield Line(
         "metrics",
-        of_stack + of_type * work.types,
+        per_stack + per_type * work.types,
         "metric_month",
-        f"{of_stack} for the stack, {of_type} for each job type",
+        f"{per_stack} for the stack, {per_type} for each job type",
     )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def redrive(sqs: "SQSClient", queue_url: str) -> int:
     """Move the messages of a queue's dead-letter queue back to the queue. Return their number.
 
-    Each message is sent before it is deleted, so no message is lost if this is interrupted.
+    Each message is sent before it is deleted, so an interruption loses no message.
     """
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
     arn = json.loads(attributes["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"]

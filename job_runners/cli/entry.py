@@ -1,4 +1,7 @@
-"""The entry point of the installed `jobs` and `job-runners`. It names a package that is missing."""
+"""The entry point of the installed `jobs` and `job-runners`.
+
+If a package that they need is missing, the error names it.
+"""
 
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask for confirmation, unless `yes`. Raises UsageError if input isn't a terminal."""
+    """Ask for confirmation, unless `yes` is set. Raises UsageError if input isn't a terminal."""
     if yes:
         return
     require_terminal(question)
@@ -19,7 +19,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def require_terminal(question: str) -> None:
-    """Raise UsageError if input isn't a terminal, so that no question can be answered."""
+    """Raise UsageError if input isn't a terminal, because then no question can be answered."""
     if not can_ask():
         raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
 
@@ -30,15 +30,15 @@ def can_ask() -> bool:
 
 
 # A function that acts on the job or task with this id. It returns the JSON and the text to print.
-Do = Callable[[str], tuple[dict[str, object], str]]
+Action = Callable[[str], tuple[dict[str, object], str]]
 
 
-def for_each_job(target: Target, ids: Iterable[str], do: Do) -> Exit:
+def for_each_job(target: Target, ids: Iterable[str], do: Action) -> Exit:
     """Call `do` for each job and print its outcome. Each of `ids` may be the start of an id."""
     return for_each(target, ids, lambda start: do(target.api.find(start)))
 
 
-def for_each(target: Target, ids: Iterable[str], do: Do) -> Exit:
+def for_each(target: Target, ids: Iterable[str], do: Action) -> Exit:
     """Call `do` for each id and print its outcome.
 
     After a refusal, the loop continues. Any other error, such as missing access, ends it, because

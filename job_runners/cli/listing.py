@@ -1,4 +1,4 @@
-"""Print lists in one way: as JSON, as a table, or as a sentence if a list is empty."""
+"""Print the lists of all commands: as JSON, as a table, or as a sentence if a list is empty."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -38,7 +38,7 @@ class _Following:
             first=max(self.logs.first, newest - _LATE),
             last=int(time.time() * 1000) + _LATE,
         )
-        new = [each for each in logs.naming(self.work_id) if each.event_id not in self._seen]
+        new = [each for each in logs.lines_naming(self.work_id) if each.event_id not in self._seen]
         self._seen.update(each.event_id for each in new)
         self.lines += new
         return new
@@ -79,17 +79,17 @@ def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     """
     following = _Following(logs, work_id)
     messages = _JOB_ENDED if is_job else _TASK_ENDED
-    new_at = time.monotonic()
+    last_new_at = time.monotonic()
     while True:
         # The API has no status of a task, so only its last line shows that it has ended.
         ended_at = following.ended_at() if is_job else 0
         new = following.read_new()
         yield from new
         if new or not ended_at:
-            new_at = time.monotonic()
+            last_new_at = time.monotonic()
         if ended_at is not None and following.has_last_line(messages, ended_at):
             break
-        if time.monotonic() - new_at > _QUIET:
+        if time.monotonic() - last_new_at > _QUIET:
             break
         time.sleep(_PAUSE)
     yield from logs.reports(following.lines)

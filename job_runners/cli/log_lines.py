@@ -72,12 +72,14 @@ class Logs:
 
         A report has no job id. It is found by the trace id of the job's lines.
         """
-        found = self.naming(work_id)
+        found = self.lines_naming(work_id)
         return sorted(found + self.reports(found))
 
-    def naming(self, work_id: str) -> list[Line]:
+    def lines_naming(self, work_id: str) -> list[Line]:
         """Return every line that names the job or task."""
-        return sorted(line for name in self.groups for line in self._containing(name, work_id))
+        return sorted(
+            line for name in self.groups for line in self._lines_containing(name, work_id)
+        )
 
     def reports(self, lines: list[Line]) -> list[Line]:
         """Return Lambda's reports on the newest invocations that wrote these lines.
@@ -92,11 +94,11 @@ class Logs:
         return [
             line
             for trace, group in list(group_by_trace.items())[-_MAX_REPORTS:]
-            for line in self._containing(group, trace)
+            for line in self._lines_containing(group, trace)
             if line.is_report
         ]
 
-    def _containing(self, name: str, text: str) -> Iterator[Line]:
+    def _lines_containing(self, name: str, text: str) -> Iterator[Line]:
         pages = self.target.client("logs").get_paginator("filter_log_events")
         try:
             for page in pages.paginate(

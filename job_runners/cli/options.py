@@ -131,16 +131,16 @@ def shared_options(command: _C) -> _C:
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator that makes a function a command of `jobs`.
 
-    The command has the shared options. It calls the function with the Target as first argument.
+    The command has the shared options, and calls the function with the Target as first argument.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
-        def called(target: Target, *given: Any, **options: Any) -> Any:
+        def wrapper(target: Target, *given: Any, **options: Any) -> Any:
             target.warns_if_outdated = True  # False in shell completion, which shows no warning
             return function(target, *given, **options)
 
-        new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))
+        new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(wrapper))
         return shared_options(new_command)
 
     return decorate
@@ -168,11 +168,11 @@ def pausable(function: _F) -> _F:
     """
 
     @wraps(function)
-    def called(target: Target, *, job_type: str | None, queue: str | None) -> Any:
+    def wrapper(target: Target, *, job_type: str | None, queue: str | None) -> Any:
         require_one("a job type, or --queue NAME", job_type, queue)
         kind = "queue" if job_type is None else "job_type"
         return function(target, kind=kind, name=job_type or queue)
 
     argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))
     option = click.option("--queue", metavar="NAME", help="Name of a queue, instead of a job type.")
-    return cast(_F, argument(option(called)))
+    return cast(_F, argument(option(wrapper)))

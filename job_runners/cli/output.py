@@ -117,7 +117,7 @@ def status(value: str) -> str:
 
 
 def ago(iso: str | None) -> str:
-    """Return the distance from now in one unit, such as "5 min ago". In a pipe, return the time."""
+    """Return the distance from now, such as "5 min ago" or "in 2 h". In a pipe, return the time."""
     if iso is None:
         return ""
     if not _on_a_terminal():
@@ -155,9 +155,10 @@ def clock(iso: str | None) -> str:
     """Return a time in this machine's zone, with the date unless it is today."""
     if iso is None:
         return ""
-    moment = datetime.fromisoformat(iso).astimezone()
+    local_time = datetime.fromisoformat(iso).astimezone()
     today = datetime.now().astimezone().date()
-    return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
+    is_today = local_time.date() == today
+    return f"{local_time:%H:%M:%S}" if is_today else f"{local_time:%Y-%m-%d %H:%M:%S}"
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ _PAUSE = 5  # seconds between tries while the API doesn't answer
 
 
 @dataclass
-class Followed:
+class FollowedJobs:
     """The last known state of each job."""
 
     jobs: dict[str, Job | None] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Followed:
 
 
 def follow(
-    api: Api, followed: Followed, ids: Iterable[str], screen: Screen, timeout: float | None
+    api: Api, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
 ) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
@@ -49,11 +49,11 @@ def follow(
     deadline = None if timeout is None else time.monotonic() + timeout
     next_polls = [(0.0, job_id) for job_id in followed.jobs]
     while next_polls:
-        due, job_id = heapq.heappop(next_polls)
-        if deadline is not None and max(due, time.monotonic()) > deadline:
+        poll_at, job_id = heapq.heappop(next_polls)
+        if deadline is not None and max(poll_at, time.monotonic()) > deadline:
             time.sleep(max(0.0, deadline - time.monotonic()))
             return
-        time.sleep(max(0.0, due - time.monotonic()))
+        time.sleep(max(0.0, poll_at - time.monotonic()))
         seen = _get_patiently(api, job_id, screen)
         followed.jobs[job_id] = seen.job
         screen.show(seen.job)

@@ -160,7 +160,9 @@ def explain(error: BaseException) -> Problem | None:
             )
         case ClientError():
             return _explain_refusal(error)
-        case BotoCoreError() if not isinstance(error, ParamValidationError):  # which is a bug here
+        case BotoCoreError() if not isinstance(
+            error, ParamValidationError
+        ):  # that one is a bug here
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 

@@ -85,15 +85,15 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
         headers = {name: self.headers[name] for name in _FORWARDED if self.headers[name]}
-        signed = self.server.access.headers(self.command, url, data, headers)
+        signed_headers = self.server.access.headers(self.command, url, data, headers)
         try:
             answer = self.server.connections.send(
-                self.command, url, data, signed, repeatable=self.command == "GET"
+                self.command, url, data, signed_headers, repeatable=self.command == "GET"
             )
         except NoAnswer as error:
             return 502, *_problem(502, "No answer", error.problem)
         if 300 <= answer.status < 400 and answer.status != 304:
-            return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
+            return 502, *_problem(502, "No answer", _redirect_detail(self.server.api_url))
         return answer.status, answer.headers, answer.data
 
     def _refusal(self) -> str | None:
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing, because the API logs its calls."""
 
 
-def _redirects(api_url: str) -> str:
+def _redirect_detail(api_url: str) -> str:
     return f"The API at {api_url} answered with a redirect. The proxy doesn't follow redirects."
 
 

@@ -37,9 +37,9 @@ class Lines:
 
     def show(self, job: Job) -> None:
         """Print the job if it has changed."""
-        news = (job["status"], job["progress"], state(job))
-        if self._last.get(job["id"]) != news:
-            self._last[job["id"]] = news
+        shown_values = (job["status"], job["progress"], state(job))
+        if self._last.get(job["id"]) != shown_values:
+            self._last[job["id"]] = shown_values
             self._print(job)
 
     def note(self, text: str) -> None:

@@ -114,7 +114,7 @@ def test_every_price_is_of_a_line() -> None:
     everything = bill(Workload(jobs=1, seconds=90, payload_bytes=9000, retried=0.1))
     on_x86 = bill(Workload(jobs=1, seconds=1, architecture="x86_64"))
     used = {each.price for each in (*everything, *on_x86)}
-    assert used == set(Prices.load().of)
+    assert used == set(Prices.load().by_name)
 
 
 # --- docs/scale.md --------------------------------------------------------------------------------

@@ -6,15 +6,15 @@ from doctor_findings import findings
 from expanded_template import deployed, of_type
 from fake_account import Account
 from fake_stack import alarm
-from job_runners.cli.doctor.alarms import OF_A_CANARY, WHAT_TO_DO
+from job_runners.cli.doctor.alarms import CANARY_ALARM, WHAT_TO_DO
 from jobs_command import jobs
 
 
 def test_each_alarm_that_rings_is_told_with_what_it_is_about_and_what_to_do(
     account: Account,
 ) -> None:
-    account.resources[OF_A_CANARY] = ("AWS::CloudWatch::Alarm", f"alarm-{OF_A_CANARY}")
-    account.alarms[f"alarm-{OF_A_CANARY}"] = alarm(f"alarm-{OF_A_CANARY}")
+    account.resources[CANARY_ALARM] = ("AWS::CloudWatch::Alarm", f"alarm-{CANARY_ALARM}")
+    account.alarms[f"alarm-{CANARY_ALARM}"] = alarm(f"alarm-{CANARY_ALARM}")
     for each in account.alarms.values():
         each["StateValue"] = "ALARM"
     found = findings(code=1)
@@ -38,6 +38,6 @@ def test_doctor_knows_the_alarms_of_the_template() -> None:
     template = deployed(WorkerCanary="Canary10Percent5Minutes")
     assert of_type(template, "AWS::CloudWatch::Alarm").keys() == WHAT_TO_DO.keys()
     usual = of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
-    assert WHAT_TO_DO.keys() - usual == {OF_A_CANARY}
+    assert WHAT_TO_DO.keys() - usual == {CANARY_ALARM}
     named = set(re.findall(r"\{(\w+)\}", " ".join(WHAT_TO_DO.values())))
     assert named <= template["Resources"].keys()

@@ -43,7 +43,7 @@ UNSENT = {**BUSY, "type": "urn:job-runners:not-sent", "detail": "it did not leav
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for hardly anything between tries."""
-    monkeypatch.setattr(repeating, "_FIRST", 0.01)
+    monkeypatch.setattr(repeating, "_FIRST_WAIT", 0.01)
 
 
 def client(server: BadServer, **settings: Any) -> Client:

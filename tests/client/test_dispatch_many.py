@@ -26,7 +26,7 @@ from sample_work import script
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for hardly anything between tries."""
-    monkeypatch.setattr(repeating, "_FIRST", 0.01)
+    monkeypatch.setattr(repeating, "_FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def local(server: BadServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server be all of AWS."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setattr(repeating, "_FIRST", 0.01)
+    monkeypatch.setattr(repeating, "_FIRST_WAIT", 0.01)
 
 
 def described(**outputs: str) -> Any:

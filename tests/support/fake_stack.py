@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from job_runners.cli.doctor.alarms import OF_A_CANARY, WHAT_TO_DO
+from job_runners.cli.doctor.alarms import CANARY_ALARM, WHAT_TO_DO
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -46,7 +46,7 @@ RESOURCES = {
     **{
         name: ("AWS::CloudWatch::Alarm", f"alarm-{name}")
         for name in WHAT_TO_DO
-        if name != OF_A_CANARY
+        if name != CANARY_ALARM
     },
 }
 

@@ -39,7 +39,7 @@ def fully_configured() -> bool:
 
 
 def dispatch_job(job_data: JobData) -> JobRequest:
-    """Save the job, then send it. If it can't be sent now, it is due, and the timer sends it."""
+    """Save the job, then send it. If that fails, the job's row is due, and the timer sends it."""
 
     def send_for(message: Message, delay: float = 0) -> None:
         _send(message, delay, job_data.organization_id)
@@ -58,7 +58,7 @@ def send(message: Message, delay: float = 0) -> None:
     SQS supports delays up to 900 s. A task with a longer delay is delivered after 900 s. The timer
     sends a job with a longer delay.
     """
-    _send(message, delay, _whose(message))
+    _send(message, delay, _fair_turn_name(message))
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -70,20 +70,20 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     failed = []
     for record in event["Records"]:
         try:
-            _take(record, deadline)
+            _handle_record(record, deadline)
         except Exception as error:  # noqa: BLE001 - one failure must not repeat the other messages
             telemetry.left_for_later(error)
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
 
-def _take(record: Mapping[str, Any], deadline: int) -> None:
+def _handle_record(record: Mapping[str, Any], deadline: int) -> None:
     message = decode(record["body"])
-    if not isinstance(message, TaskMessage) or _is_to_run(message, record):
+    if not isinstance(message, TaskMessage) or _should_run(message, record):
         run(message, deadline=deadline, send=send)
 
 
-def _is_to_run(message: TaskMessage, record: Mapping[str, Any]) -> bool:
+def _should_run(message: TaskMessage, record: Mapping[str, Any]) -> bool:
     """Return whether this delivery of a task should run it.
 
     SQS delivers a message again if its worker didn't finish, even if the task's retry policy
@@ -139,7 +139,7 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
         raise SendInDoubt(message.title, str(error)) from error
 
 
-def _whose(message: Message) -> str:
+def _fair_turn_name(message: Message) -> str:
     """Return the name by which the message gets fair turns: the job's organization, or the task's
     name."""
     if isinstance(message, TaskMessage):

@@ -100,8 +100,8 @@ def _read_value(name: str, *, secret: bool) -> str:
     return value.removesuffix("\n").removesuffix("\r")
 
 
-def _print_done(target: Target, done: dict[str, str], text: str) -> None:
+def _print_done(target: Target, result: dict[str, str], text: str) -> None:
     if target.json:
-        output.print_json(done)
+        output.print_json(result)
     else:
         click.echo(text, err=True)

@@ -94,10 +94,10 @@ def command(target: Target, **given: Any) -> None:
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")
-    least_legs = math.ceil(given["seconds"] / LONGEST_LEG)
-    if given["legs"] < least_legs:
+    minimum_legs = math.ceil(given["seconds"] / LONGEST_LEG)
+    if given["legs"] < minimum_legs:
         raise click.UsageError(
-            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {least_legs} or more."
+            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {minimum_legs} or more."
         )
     prices = _prices(given["prices"])
     work = _workload(**given)
@@ -158,7 +158,7 @@ def _prices(path: Path | None) -> Prices:
 
 
 def _row(line: Line, prices: Prices) -> tuple[str, ...]:
-    price = f"{prices.of[line.price]:.10f}".rstrip("0").ljust(4, "0")
+    price = f"{prices.by_name[line.price]:.10f}".rstrip("0").ljust(4, "0")
     dollars = line.dollars(prices)
     return (line.what, f"{line.quantity:,.6g}", f"${price}", f"{dollars:,.2f}", line.formula)
 
@@ -174,7 +174,7 @@ def _as_json(work: Workload, lines: list[Line], prices: Prices, total: float) ->
             {
                 "what": line.what,
                 "quantity": line.quantity,
-                "price": prices.of[line.price],
+                "price": prices.by_name[line.price],
                 "dollars": line.dollars(prices),
                 "formula": line.formula,
             }

@@ -5,7 +5,7 @@ import sys
 import click
 
 from job_runners.cli import output
-from job_runners.cli.erasing.organization import NAMED, Found, Organization
+from job_runners.cli.erasing.organization import MAX_LISTED, Found, Organization
 from job_runners.cli.for_each_job import require_terminal
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
@@ -64,8 +64,8 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
 def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
     if not found.unfinished:
         return
-    listed_jobs = found.unfinished[:NAMED]
-    if len(found.unfinished) > NAMED:
+    listed_jobs = found.unfinished[:MAX_LISTED]
+    if len(found.unfinished) > MAX_LISTED:
         listed_jobs.append("and more")
     already_removed = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
     lines = "\n".join(f"  {each}" for each in listed_jobs)

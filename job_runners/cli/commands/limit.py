@@ -88,14 +88,14 @@ def command(
     requested = {each: value for each, value in requested.items() if value is not None}
     if bool(requested) == reset:
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
-    kept: dict[str, Any] = {}
+    kept_limits: dict[str, Any] = {}
     if reset:
         target.api.reset_queue(name)
         queue = target.api.queue(name)
     else:
         earlier = _changed_limits(target.api.queue(name))
-        kept = {each: value for each, value in earlier.items() if each not in requested}
-        queue = target.api.limit_queue(name, **kept, **requested)
+        kept_limits = {each: value for each, value in earlier.items() if each not in requested}
+        queue = target.api.limit_queue(name, **kept_limits, **requested)
         note_unknown_queue(target, name, "the limits apply only to jobs dispatched to it by name")
     if target.json:
         output.print_json(queue)
@@ -103,8 +103,8 @@ def command(
     verb = "Reset" if reset else "Limited"
     limits = limits_in_words(queue["limits"])
     click.echo(output.plain(f"{verb}: queue {name}, limits: {limits}, on {target.name}"))
-    if kept:
-        options = " and ".join(_OPTIONS[each] for each in kept)
+    if kept_limits:
+        options = " and ".join(_OPTIONS[each] for each in kept_limits)
         click.echo(f"Kept {options} from an earlier change. --reset drops all changes.", err=True)
 
 

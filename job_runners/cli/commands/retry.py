@@ -51,8 +51,8 @@ def command(
         if not job_ids and job_type:
             check_job_type(target, job_type)
         if job_ids:
-            what = f"{len(job_ids)} failed {job_type or ''} job{'s'[: len(job_ids) != 1]}"
-            what = " ".join(what.split())
+            type_and_space = f"{job_type} " if job_type else ""
+            what = f"{len(job_ids)} failed {type_and_space}job{'s'[: len(job_ids) != 1]}"
             confirm(f"Retry {what} of {target.api.owner}, on {target.name}?", yes=yes)
         elif not target.json:
             click.echo("No failed jobs.", err=True)

@@ -157,22 +157,22 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
-    job, word = target.api.run_schedule(name)
+    job, outcome = target.api.run_schedule(name)
     if target.json:
         output.print_json(job)
         return
     click.echo(job["id"])
     status = output.status(job["status"])
-    click.echo(f"{job['job_type']} {word}, {status}, on {target.name}", err=True)
+    click.echo(f"{job['job_type']} {outcome}, {status}, on {target.name}", err=True)
 
 
 for each in (list_schedules, show, put, pause, resume, delete, run):
     command.add_command(each)
 
 
-def _print_done(target: Target, done: dict[str, Any], text: str) -> None:
+def _print_done(target: Target, result: dict[str, Any], text: str) -> None:
     if target.json:
-        output.print_json(done)
+        output.print_json(result)
     else:
         click.echo(output.plain(f"{text}, on {target.name}"))
 

@@ -32,7 +32,7 @@ end
 
 # click's completion scripts call `jobs` by name, which would call the shell's own command. These
 # parts of them are replaced, so that they call the launcher by its path.
-_CALLS = {
+_REPLACEMENTS = {
     "bash_complete $1": "bash_complete {launcher}",
     "zsh_complete jobs": "zsh_complete {launcher}",
     "(( ! $+commands[jobs] )) && return 1": "",
@@ -61,7 +61,7 @@ def command(target: Target, shell: str) -> None:  # noqa: ARG001 - every command
     click.echo((_FISH if shell == "fish" else _FUNCTION).format(launcher=launcher))
     completion = get_completion_class(shell)
     source = completion(jobs, {}, "jobs", "_JOBS_COMPLETE").source() if completion else ""
-    for by_name, by_path in _CALLS.items():
+    for by_name, by_path in _REPLACEMENTS.items():
         source = source.replace(by_name, by_path.format(launcher=launcher))
     click.echo(source)
 

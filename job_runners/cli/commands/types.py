@@ -56,25 +56,27 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
         queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
         click.echo(click.style(f"{queue}, {attempts}", dim=True))
         if entry.get("unique"):  # missing in the response of an older API
-            click.echo(click.style(_unique(entry["unique"]), dim=True))
+            click.echo(click.style(_unique_in_words(entry["unique"]), dim=True))
 
 
-def _unique(rule: dict[str, Any]) -> str:
+def _unique_in_words(rule: dict[str, Any]) -> str:
     """Return the uniqueness rule of a job type in words."""
     per = " and ".join(rule["by"]) or "organization"
     until_started = rule["until"] == "started"
-    one = f"one unstarted job per {per}" if until_started else f"one job at a time per {per}"
+    rule_in_words = (
+        f"one unstarted job per {per}" if until_started else f"one job at a time per {per}"
+    )
     if rule["on_conflict"] == "return":
-        return f"{one}: another request returns the existing job"
+        return f"{rule_in_words}: another request returns the existing job"
     if rule["on_conflict"] == "refuse":
-        return f"{one}: another request is refused"
+        return f"{rule_in_words}: another request is refused"
     longest = rule["at_most"]
     delay = "" if longest is None else f" (delayed by {output.duration(longest)} at most)"
     once_started = (
         "one more job follows" if rule["then"] == "again" else "a request returns it unchanged"
     )
     then = "" if until_started else f"; once it has started, {once_started}"
-    return f"{one}: another request replaces its payload and time{delay}{then}"
+    return f"{rule_in_words}: another request replaces its payload and time{delay}{then}"
 
 
 def _print_fields(schema: dict[str, Any]) -> None:

@@ -40,10 +40,10 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
 
 def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow jobs until they finish, print the outcome and return the exit code."""
-    from job_runners.cli.polling import Followed, follow
+    from job_runners.cli.polling import FollowedJobs, follow
     from job_runners.cli.watching import screen
 
-    followed = Followed()
+    followed = FollowedJobs()
     try:
         with screen(ids, as_json=target.json) as shown:
             follow(target.api, followed, ids, shown, timeout)

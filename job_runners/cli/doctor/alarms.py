@@ -33,19 +33,19 @@ WHAT_TO_DO = {
     "TimerLateAlarm": "More jobs are due than workers can run. Raise WorkerReservedConcurrency or "
     "the account's limit.",
 }
-OF_A_CANARY = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
+CANARY_ALARM = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 
 
 def alarms(deployed: Deployed) -> Iterator[Issue]:
     """Check every alarm of this version, and every other alarm of the stack."""
-    names = deployed.of_type("AWS::CloudWatch::Alarm")
-    for logical_id in sorted(WHAT_TO_DO.keys() - {OF_A_CANARY} - names.keys()):
+    names_by_id = deployed.of_type("AWS::CloudWatch::Alarm")
+    for logical_id in sorted(WHAT_TO_DO.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
             "It may be from another version. make deploy updates it to this one.",
         )
-    found = _describe(deployed, list(names.values()))
-    for logical_id, name in names.items():
+    found = _describe(deployed, list(names_by_id.values()))
+    for logical_id, name in names_by_id.items():
         if name not in found:
             yield Issue(f"The alarm {name} was deleted.", "make deploy creates it again.")
         else:

@@ -12,18 +12,18 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 
 def retries(deployed: Deployed) -> Iterator[Issue]:
-    """Check that Lambda retries nothing. Job Runners retries itself, and if both did, a job could
-    run twice."""
+    """Check that Lambda retries nothing. Job Runners makes all retries. If Lambda made some too, a
+    job could run twice."""
     for logical_id, qualifier in ((deployed.runs_jobs_id, ALIAS), (TIMER, None)):
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
-        at = f" --qualifier {qualifier}" if qualifier else ""
+        flag = f" --qualifier {qualifier}" if qualifier else ""
         attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
         if attempts != 0:
             yield Issue(
-                f"Lambda retries failed events of {name}{at and ':' + ALIAS} {attempts} times, so "
-                "a job can run more often than its retry policy allows.",
-                f"{_UPDATE} {name}{at} --maximum-retry-attempts 0",
+                f"Lambda retries failed events of {name}{flag and ':' + ALIAS} {attempts} times, "
+                "so a job can run more often than its retry policy allows.",
+                f"{_UPDATE} {name}{flag} --maximum-retry-attempts 0",
             )
 
 
@@ -75,10 +75,10 @@ def reservation(deployed: Deployed) -> Iterator[Issue]:
 
 
 def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) -> dict[str, Any]:
-    at = {"Qualifier": qualifier} if qualifier else {}
+    arguments = {"Qualifier": qualifier} if qualifier else {}
     read = deployed.client("lambda").get_function_event_invoke_config
     try:
-        config: dict[str, Any] = read(FunctionName=deployed.id(logical_id), **at)
+        config: dict[str, Any] = read(FunctionName=deployed.id(logical_id), **arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise

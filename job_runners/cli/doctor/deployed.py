@@ -74,7 +74,7 @@ class Deployed:
         attributes: dict[str, str] = answer["Attributes"]
         return attributes
 
-    def dead_letters(self, url: str) -> str | None:
+    def dead_letter_queue(self, url: str) -> str | None:
         """Return the URL of a queue's dead-letter queue, if it has one."""
         policy = json.loads(self.queue(url).get("RedrivePolicy") or "{}")
         if "deadLetterTargetArn" not in policy:

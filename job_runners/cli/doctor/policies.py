@@ -41,12 +41,12 @@ def _documents(deployed: Deployed, role: str) -> Iterator[tuple[str, dict[str, A
             yield name, iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role):
         for each in page["AttachedPolicies"]:
-            by_aws = each["PolicyArn"].split(":")[4] == "aws"
-            if by_aws and each["PolicyName"] in _MANAGED:
+            is_from_aws = each["PolicyArn"].split(":")[4] == "aws"
+            if is_from_aws and each["PolicyName"] in _MANAGED:
                 continue
             version = iam.get_policy(PolicyArn=each["PolicyArn"])["Policy"]["DefaultVersionId"]
-            read = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
-            yield each["PolicyName"], read["PolicyVersion"]["Document"]
+            found = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
+            yield each["PolicyName"], found["PolicyVersion"]["Document"]
 
 
 def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
     if set(actions) <= _ANY_RESOURCE:
         return
     for resource in _list(statement.get("Resource", [])):
-        # arn:partition:service:region:account:what
+        # arn:partition:service:region:account:resource
         if resource.split(":", 5)[-1].startswith("*"):
             yield f"{', '.join(actions)} on {resource}"
 

@@ -13,7 +13,7 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
     weren't sent."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
-        dead = deployed.dead_letters(url)
+        dead = deployed.dead_letter_queue(url)
         if dead is None:
             yield Issue(
                 f"The {name} queue has no dead-letter queue, so messages that fail are lost.",

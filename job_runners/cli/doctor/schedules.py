@@ -55,7 +55,7 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     deploys = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
     if not deploys:
         return set(), 0
-    latest = max(deploys, key=lambda mark: int(mark["since"]["N"]))
+    latest = max(deploys, key=lambda deploy: int(deploy["since"]["N"]))
     declares = json.loads(latest["declares"]["S"])
     return {(organization, name) for organization, name in declares}, _seconds(latest["since"])
 

@@ -129,11 +129,11 @@ def _retention(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iter
         return  # nothing is ever deleted
     for rule in answer["Rules"]:
         prefix = rule.get("Prefix") or rule.get("Filter", {}).get("Prefix", "")
-        kept = rule.get("Expiration", {}).get("Days")
-        if rule["Status"] == "Enabled" and kept and kept < days + _WAITING_DAYS:
+        days_kept = rule.get("Expiration", {}).get("Days")
+        if rule["Status"] == "Enabled" and days_kept and days_kept < days + _WAITING_DAYS:
             yield Issue(
-                f"The bucket deletes {prefix or 'objects'} after {kept} days, but rows that need "
-                f"them live up to {days + _WAITING_DAYS} days (RETENTION_DAYS is {days}).",
+                f"The bucket deletes {prefix or 'objects'} after {days_kept} days, but rows that "
+                f"need them live up to {days + _WAITING_DAYS} days (RETENTION_DAYS is {days}).",
                 "Lower RetentionDays, or raise the days in the lifecycle rule.",
             )
 

@@ -31,8 +31,8 @@ def partition(
 
 def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
     """Delete items by their keys and return their number."""
-    left, deleted = iter(keys), 0
-    while batch := [{"DeleteRequest": {"Key": key}} for key in islice(left, _BATCH)]:
+    remaining, deleted = iter(keys), 0
+    while batch := [{"DeleteRequest": {"Key": key}} for key in islice(remaining, _BATCH)]:
         deleted += len(batch)
         _until_done(dynamodb.batch_write_item, {table: batch}, "UnprocessedItems")
     return deleted
@@ -51,16 +51,16 @@ def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) ->
     return [item for answer in answers for item in answer["Responses"].get(table, [])]
 
 
-def _until_done(call: Any, request: Any, unprocessed: str) -> list[Any]:
+def _until_done(call: Any, request: Any, unprocessed_field: str) -> list[Any]:
     """Call until DynamoDB leaves no item unprocessed, and return the answers.
 
-    `unprocessed` is the answer's field with the items that are left.
+    `unprocessed_field` is the answer's field with the items that are left.
     """
     answers = []
-    for tried in range(_TRIES):
+    for attempt in range(_TRIES):
         answers.append(call(RequestItems=request))
-        request = answers[-1].get(unprocessed)
+        request = answers[-1].get(unprocessed_field)
         if not request:
             return answers
-        time.sleep(0.1 * 2**tried)
+        time.sleep(0.1 * 2**attempt)
     raise TimeoutError("DynamoDB is too busy. Run the command again, and it will continue.")

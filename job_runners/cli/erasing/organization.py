@@ -22,7 +22,7 @@ from job_runners.cli.erasing.items import Item
 from job_runners.cli.stack import Stack
 
 FINISHED = ("succeeded", "failed", "cancelled")
-NAMED = 10  # unfinished jobs that a message lists
+MAX_LISTED = 10  # unfinished jobs that a message lists
 _THREADS = 10  # botocore's default number of connections
 _PAGE = 100  # rows that one call reads
 _MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
@@ -41,7 +41,7 @@ _ROW_ATTRIBUTES = (
 class Found:
     """The data found for an organization: its number of jobs, unfinished jobs and campaigns.
 
-    `unfinished` has up to NAMED jobs, or one more than NAMED if there are more.
+    `unfinished` has up to MAX_LISTED jobs, or one more than MAX_LISTED if there are more.
     """
 
     jobs: int = 0
@@ -110,10 +110,10 @@ class Organization:
                     if self.found.unfinished:
                         return
                     self._erase_contacts_and_lines(rows, pool)
-                    for steps, files, gone in pool.map(self._erase_job, rows):
+                    for steps, files, rows_deleted in pool.map(self._erase_job, rows):
                         self._removed["steps"] += steps
                         self._removed["file versions"] += files
-                        self._removed["jobs"] += gone
+                        self._removed["jobs"] += rows_deleted
                     progress(self._removed["jobs"])
             if not found:
                 return
@@ -141,13 +141,15 @@ class Organization:
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
         steps = sum(self._delete_partition(f"step#{each}") for each in work_ids)
-        # The last folder belongs to jobs that version 0.1.0 saved.
+        # Version 0.1.0 used the last of these folders.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
         files = sum(map(self._delete_files, folders))
         return steps, files, self._delete_row(job_id)
 
     def _delete_row(self, job_id: str) -> int:
-        """Delete a row, unless its job was retried in the meantime. The next pass finds that job.
+        """Delete a row, unless its job was retried in the meantime.
+
+        In that case, the next pass finds the job.
 
         Return the number of rows deleted.
         """
@@ -185,9 +187,9 @@ class Organization:
 
     def _note(self, row: Item) -> None:
         """Record a row's campaign, and its job if it is unfinished."""
-        if row["status"]["S"] not in FINISHED and len(self.found.unfinished) <= NAMED:
-            words = (row["id"]["S"], row["job_type"]["S"], row["status"]["S"])
-            self.found.unfinished.append(" ".join(words))
+        if row["status"]["S"] not in FINISHED and len(self.found.unfinished) <= MAX_LISTED:
+            parts = (row["id"]["S"], row["job_type"]["S"], row["status"]["S"])
+            self.found.unfinished.append(" ".join(parts))
         if "campaign_id" in row:
             self.found.campaigns.add(row["campaign_id"]["S"])
 
@@ -201,11 +203,11 @@ class Organization:
         table = self._stack.contacts_table_name
         if table:
             names = ("organization_campaign", "cell")
-            whose = f"{self.name}#{campaign}"
-            keys = items.partition(self._dynamodb, table, names[0], whose, names)
+            hash_key = f"{self.name}#{campaign}"
+            keys = items.partition(self._dynamodb, table, names[0], hash_key, names)
             self._removed["contacts"] += items.delete_all(self._dynamodb, table, keys)
-        listed = {"pk": {"S": f"campaigns#{self.name}"}, "sk": {"S": campaign}}
-        items.delete_all(self._dynamodb, self._stack.coordination_table_name, [listed])
+        record = {"pk": {"S": f"campaigns#{self.name}"}, "sk": {"S": campaign}}
+        items.delete_all(self._dynamodb, self._stack.coordination_table_name, [record])
 
     def _erase_line(self, line: tuple[str, str]) -> int:
         """Erase the organization's name from a line, or the whole line if it is the organization's
@@ -218,10 +220,10 @@ class Organization:
         is_its_own = key in self._own_keys and not in_use
         changed = 0
         for item in found:
-            whose = (item.get("organization_id"), item.get("group"))
+            names = (item.get("organization_id"), item.get("group"))
             if is_its_own:
                 changed += self._clear_unless_held(item, delete=True)
-            elif {"S": self.name} in whose:
+            elif {"S": self.name} in names:
                 changed += self._clear_unless_held(item, delete=False)
         if is_its_own:
             key_in_use = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}

@@ -1,4 +1,4 @@
-"""Assignments: an item per contact with its texter and the status of the first message.
+"""Assignments: an item for each contact, with its texter and the status of its first message.
 
 An import writes whole contacts, 25 at a time, and such a write can't have a condition. So the
 assignment is a separate item, which another import of the contact doesn't change. Its sort key
@@ -25,7 +25,7 @@ class MessageStatus(StrEnum):
     """The status of a contact's first message."""
 
     NEEDS_MESSAGE = "needs_message"  # assigned, and not texted yet
-    SENDING = "sending"  # on its way to SNS; it stays so if its worker was killed in the middle
+    SENDING = "sending"  # on its way to SNS, or its worker was killed on the way
     SENT = "sent"  # SNS accepted it
     REFUSED = "refused"  # SNS certainly did not accept it, and wouldn't later
     UNKNOWN = "unknown"  # SNS may have accepted it
@@ -44,7 +44,7 @@ def key(cell: str) -> str:
     return cell + _SUFFIX
 
 
-def owner(sort_key: str) -> str | None:
+def cell_of(sort_key: str) -> str | None:
     """Return the phone number whose assignment has this sort key, or None if the key is a
     contact's."""
     return sort_key.removesuffix(_SUFFIX) if sort_key.endswith(_SUFFIX) else None
@@ -57,7 +57,7 @@ def from_item(item: Item) -> Assignment:
 
 
 def assign(organization_campaign: str, cell: str, texter: str, run: str) -> Assignment | None:
-    """Assign a contact to a texter. If it is already assigned, return that assignment instead.
+    """Assign a contact to a texter. If the contact already has an assignment, return that one.
 
     The returned assignment may be our own: from an earlier try whose response was lost, or from
     another invocation of the same run.

@@ -38,7 +38,7 @@ def _pairs(
 ) -> Iterator[tuple[Any, Assignment | None]]:
     contact: Item | None = None  # the last contact, until the item after it is read
     for item in _items(organization_campaign, after, options):
-        cell = assignment.owner(item["cell"]["S"])
+        cell = assignment.cell_of(item["cell"]["S"])
         if cell is None:
             if contact is not None:
                 yield contact, None

@@ -52,8 +52,8 @@ class ThrottledWriter:
 
     def _write_with_backoff(self, write: Callable[[_T], _T | None], piece: _T) -> None:
         tries = 0
-        while left := _try_write(write, piece):
-            piece = left
+        while rest := _try_write(write, piece):
+            piece = rest
             tries += 1
             wait = _BACKOFF.delay(tries)
             if self._time_left() < wait + _RESERVE:

@@ -39,7 +39,7 @@ JOBS: dict[str, Job] = {
         # job may already have passed contacts that were imported later.
         unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
     ),
-    # If it dispatches a task again, that task doesn't send a second message.
+    # If another attempt dispatches a task again, that task doesn't send a second message.
     Jobs.SEND_FIRST_MESSAGES: Job(
         "job_runners.shipped.jobs.send_first_messages:send_first_messages",
         retry=Retry(max_attempts=5),
@@ -55,8 +55,8 @@ JOBS: dict[str, Job] = {
     Jobs.REMOVE_UPLOADS: Job(
         "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
     ),
-    # Receivers recognize a repeated delivery by its webhook-id. The job sets its waits itself; base
-    # and cap apply only after an interrupted attempt. It has one attempt more than it has waits.
+    # Receivers recognize a repeated delivery by its webhook-id. The job's function sets its waits;
+    # base and cap apply only after an interrupted attempt. There is one attempt more than waits.
     Jobs.POST_WEBHOOK: Job(
         "job_runners.shipped.jobs.post_webhook:post_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),

@@ -25,12 +25,12 @@ CHUNK = 1000
 # Each assignment is a conditional write, which a batch can't contain. This number of threads keeps
 # one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
 _THREADS = 8
-_COUNTING = 20  # the first pass's share of the progress, in percent
+_COUNTING_SHARE = 20  # percent of the progress that the first pass makes
 
 
 class _Choice(NamedTuple):
     cell: str
-    place: int  # the texter's place in the list
+    texter_index: int  # in the list of texters
 
 
 class Assigning:
@@ -43,13 +43,13 @@ class Assigning:
         self._job = job
         self._campaign = organization_campaign(job.organization_id, campaign_of(job))
         self._ids = list(texters)
-        self._places = {texter: place for place, texter in enumerate(self._ids)}
-        none = [0] * len(texters)
-        cursor = job.cursor or {"run": uuid.uuid4().hex, "kept": none, "dealt": none}
+        self._index_of = {texter: index for index, texter in enumerate(self._ids)}
+        zeros = [0] * len(texters)
+        cursor = job.cursor or {"run": uuid.uuid4().hex, "kept": zeros, "dealt": zeros}
         self._run = cursor["run"]
         self._quotas = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
-        self._last: str | None = cursor.get("last")
-        self._read, self._left = cursor.get("counts", (0, 0))
+        self._last_cell: str | None = cursor.get("last")
+        self._read_count, self._unassigned_count = cursor.get("counts", (0, 0))
         # The number of contacts, or None until the first pass has ended.
         self._contacts: int | None = cursor.get("contacts")
 
@@ -63,38 +63,38 @@ class Assigning:
         assigned = sum(self._quotas.dealt)
         counts = zip(self._ids, self._quotas.kept, self._quotas.dealt, strict=True)
         return {
-            "contacts": self._read,
+            "contacts": self._read_count,
             "assigned": assigned,
-            "kept": self._read - assigned - self._left,
-            "unassigned": self._left,
+            "kept": self._read_count - assigned - self._unassigned_count,
+            "unassigned": self._unassigned_count,
             "texters": {
                 texter: {"kept": kept, "assigned": dealt} for texter, kept, dealt in counts
             },
         }
 
     def _count(self) -> None:
-        for cell, found in contact_queries.assignments(self._campaign, self._last):
+        for cell, found in contact_queries.assignments(self._campaign, self._last_cell):
             if found is not None and found.run != self._run:
-                self._keep(found)
+                self._count_kept(found)
             self._advance(cell)
-            if self._read % CHUNK == 0:
+            if self._read_count % CHUNK == 0:
                 self._checkpoint()
-        self._contacts, self._read, self._last = self._read, 0, None
+        self._contacts, self._read_count, self._last_cell = self._read_count, 0, None
         self._checkpoint()
 
     def _deal(self, writer: ThrottledWriter) -> None:
         choices: list[_Choice] = []
-        for cell, found in contact_queries.assignments(self._campaign, self._last):
+        for cell, found in contact_queries.assignments(self._campaign, self._last_cell):
             if found is None:
-                place = self._quotas.deal()
-                if place is None:
-                    self._left += 1
+                index = self._quotas.deal()
+                if index is None:
+                    self._unassigned_count += 1
                 else:
-                    choices.append(_Choice(cell, place))
+                    choices.append(_Choice(cell, index))
             elif found.run == self._run:
-                self._quotas.dealt[self._places[found.texter]] += 1
+                self._quotas.dealt[self._index_of[found.texter]] += 1
             self._advance(cell)
-            if self._read % CHUNK == 0:
+            if self._read_count % CHUNK == 0:
                 self._assign(choices, writer)
                 self._checkpoint()
                 choices = []
@@ -106,41 +106,41 @@ class Assigning:
         already_assigned: list[tuple[_Choice, Assignment]] = []
 
         def write(choice: _Choice) -> None:
-            texter = self._ids[choice.place]
+            texter = self._ids[choice.texter_index]
             found = assignment.assign(self._campaign, choice.cell, texter, self._run)
             if found is not None:
                 already_assigned.append((choice, found))
 
         writer.each(write, choices)
         for choice, found in already_assigned:
-            self._quotas.take_back(choice.place)
+            self._quotas.take_back(choice.texter_index)
             if found.run == self._run:
-                self._quotas.dealt[self._places[found.texter]] += 1
+                self._quotas.dealt[self._index_of[found.texter]] += 1
             else:
-                self._keep(found)
+                self._count_kept(found)
 
-    def _keep(self, found: Assignment) -> None:
-        place = self._places.get(found.texter)
-        if place is not None:
-            self._quotas.kept[place] += 1
+    def _count_kept(self, found: Assignment) -> None:
+        index = self._index_of.get(found.texter)
+        if index is not None:
+            self._quotas.kept[index] += 1
 
     def _advance(self, cell: str) -> None:
-        self._last = cell
-        self._read += 1
+        self._last_cell = cell
+        self._read_count += 1
 
     def _checkpoint(self, *, durable: bool = False) -> None:
         cursor = {
             "run": self._run,
             "kept": self._quotas.kept,
             "dealt": self._quotas.dealt,
-            "last": self._last,
-            "counts": [self._read, self._left],
+            "last": self._last_cell,
+            "counts": [self._read_count, self._unassigned_count],
             "contacts": self._contacts,
         }
         if self._contacts is None:
-            message, progress = f"{self._read:,} contacts counted", 0.0
+            message, progress = f"{self._read_count:,} contacts counted", 0.0
         else:
-            done = self._read / max(1, self._contacts)
-            progress = _COUNTING + (100 - _COUNTING) * min(1.0, done)
+            done = self._read_count / max(1, self._contacts)
+            progress = _COUNTING_SHARE + (100 - _COUNTING_SHARE) * min(1.0, done)
             message = f"{sum(self._quotas.dealt):,} of {self._contacts:,} contacts assigned"
         self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)

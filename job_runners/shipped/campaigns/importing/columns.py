@@ -24,11 +24,12 @@ _SPELLINGS = {
 }
 _FIELD_OF = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings}
 MOST_COLUMNS = 1000
-_COMPARED = 50  # characters of a name that are compared with field names, because that is slow
+# Characters of a name that are compared with field names. More would be slow.
+_COMPARED_LENGTH = 50
 
 
 class Columns(NamedTuple):
-    """The places of a contact's fields in a file's rows, and the names of the other columns."""
+    """The indexes of a contact's fields in a file's rows, and the names of the other columns."""
 
     names: list[str]  # as written in the file
     first_name: int
@@ -48,40 +49,40 @@ def count_recognized(names: Sequence[str]) -> int:
 def columns(names: list[str]) -> Columns:
     """Find each field by its column's name, in at most MOST_COLUMNS. Raises MissingColumns."""
     plain = [_normalized(name) for name in names]
-    places = {
+    indexes = {
         field: next((plain.index(each) for each in spellings if each in plain), None)
         for field, spellings in _SPELLINGS.items()
     }
-    missing = [field for field in REQUIRED if places[field] is None]
+    missing = [field for field in REQUIRED if indexes[field] is None]
     if missing:
         raise _missing_columns(missing, names, plain)
-    custom = [place for place in range(len(names)) if place not in places.values()]
-    return Columns(names=names, custom=_unique_names(custom, names), **places)  # type: ignore[arg-type]
+    custom = [index for index in range(len(names)) if index not in indexes.values()]
+    return Columns(names=names, custom=_unique_names(custom, names), **indexes)  # type: ignore[arg-type]
 
 
 def _normalized(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _unique_names(places: list[int], names: list[str]) -> list[tuple[int, str]]:
-    """Return a unique name for each place.
+def _unique_names(indexes: list[int], names: list[str]) -> list[tuple[int, str]]:
+    """Return a unique name for each column.
 
-    It is the column's own name, or `column` and its number if it has none. If an earlier column has
-    the same name, a number is added.
+    This is the column's own name, or `column` and its number if it has none. If an earlier column
+    has the same name, a number is added.
     """
     taken: set[str] = set()
     counts: dict[str, int] = {}  # the last number of each name, because trying all is quadratic
-    named = []
-    for place in places:
-        own = names[place].strip() or f"column {place + 1}"
+    unique_names = []
+    for index in indexes:
+        own = names[index].strip() or f"column {index + 1}"
         name, count = own, counts.get(own, 1)
         while name in taken:
             count += 1
             name = f"{own} {count}"
         taken.add(name)
         counts[own] = count
-        named.append((place, name))
-    return named
+        unique_names.append((index, name))
+    return unique_names
 
 
 def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
@@ -94,7 +95,7 @@ def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> M
     known: dict[str, str] = {}
     if count_recognized(names):
         known = {
-            each[:_COMPARED]: name
+            each[:_COMPARED_LENGTH]: name
             for each, name in zip(plain, names, strict=True)
             if each not in _FIELD_OF
         }
@@ -105,5 +106,5 @@ def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> M
             for spelling in _SPELLINGS[field]
             for match in get_close_matches(spelling, known, n=1, cutoff=0.6)
         ]
-        nearest[field] = known[close[0]].strip()[:_COMPARED] if close else None
+        nearest[field] = known[close[0]].strip()[:_COMPARED_LENGTH] if close else None
     return MissingColumns(nearest, len(names), has_header=count_recognized(names) > 0)

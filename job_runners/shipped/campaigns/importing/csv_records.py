@@ -91,7 +91,7 @@ def _split(
         _check_length(match.end() - begin, position)
         raw, begin = match[0], match.end()
         after = Position(
-            read_to - len(buffer) + begin, position.row + 1, position.line + _lines(raw)
+            read_to - len(buffer) + begin, position.row + 1, position.line + _line_count(raw)
         )
         yield raw, position, after
         position = after
@@ -123,7 +123,7 @@ def _bom_length(start_of_file: bytes) -> int:
     return len(_BOM) if start_of_file.startswith(_BOM) else 0
 
 
-def _lines(raw: bytes) -> int:
+def _line_count(raw: bytes) -> int:
     return len(_LINE_END.findall(raw)) if b'"' in raw else 1
 
 

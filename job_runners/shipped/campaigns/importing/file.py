@@ -44,7 +44,8 @@ class ContactsFile:
             yield from records(Source(self.size, self._read), self._delimiter, start)
 
     def _header(self) -> tuple[str, Record]:
-        """Return the delimiter that finds the most known columns, and the first record with it."""
+        """Return the delimiter that yields the most known columns, and the first record that it
+        yields."""
         if not self.size:
             raise UnusableFile(self.key, "the file is empty")
         head = self._read(0, min(BLOCK, self.size))
@@ -53,7 +54,9 @@ class ContactsFile:
         headers = [(each, record) for each, record in first.items() if record is not None]
         if not headers:
             raise UnusableFile(self.key, "the file has no rows, not even a header")
-        return max(headers, key=lambda it: (count_recognized(it[1].fields), len(it[1].fields)))
+        return max(
+            headers, key=lambda pair: (count_recognized(pair[1].fields), len(pair[1].fields))
+        )
 
     def _read(self, start: int, end: int) -> bytes:
         self._file.seek(start)

@@ -18,7 +18,7 @@ from job_runners.work.running_job import RunningJob
 # One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
 # job checks whether it was canceled. A chunk of any file takes only seconds.
 CHUNK_ROWS = 1000
-CHUNK_BYTES = 256 * 1024  # bytes read, including empty rows; about as many are written
+CHUNK_BYTES = 256 * 1024  # to read, including empty rows; about the same number is written
 
 
 class Chunk(NamedTuple):
@@ -143,5 +143,5 @@ class ContactImport:
         self._rejected.add(row.start.row + 1, reason, row.fields)
 
 
-def _count(number: int, one: str) -> str:
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+def _count(number: int, singular: str) -> str:
+    return f"{number:,} {singular}" if number == 1 else f"{number:,} {singular}s"

@@ -39,5 +39,5 @@ class ContactWriter(ThrottledWriter):
     def _write_batch(self, puts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Send a batch, and return the items that DynamoDB did not accept."""
         answer = self._client.batch_write_item(RequestItems={self._table: puts})
-        refused: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(self._table, [])
-        return refused
+        unprocessed: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(self._table, [])
+        return unprocessed

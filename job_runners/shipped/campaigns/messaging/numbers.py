@@ -41,7 +41,7 @@ def why_not_allowed(cell: str) -> str | None:
 
 
 @cache
-def _check_countries(countries: tuple[str, ...]) -> frozenset[str]:
+def _checked_countries(countries: tuple[str, ...]) -> frozenset[str]:
     import phonenumbers
 
     for country in countries:
@@ -51,4 +51,4 @@ def _check_countries(countries: tuple[str, ...]) -> frozenset[str]:
 
 
 def _countries() -> frozenset[str]:
-    return _check_countries(settings().text_countries)
+    return _checked_countries(settings().text_countries)

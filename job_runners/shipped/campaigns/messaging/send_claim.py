@@ -29,14 +29,15 @@ class SendClaim:
     def set(self, texter: str, left_behind: Sequence[str] = ()) -> bool:
         """Set the mark, and return whether this delivery may send the message.
 
-        It may if the contact is assigned to the texter and no message was sent or is being sent.
+        It may send if the contact is assigned to the texter, and no message was sent or is being
+        sent.
         `left_behind` has the marks of attempts that have certainly sent nothing, but may have left
         their mark. Such a mark doesn't prevent sending.
         """
         ready = "message_status = :from"
-        left = {f":left{number}": mark for number, mark in enumerate(left_behind)}
-        if left:
-            ready = f"({ready} OR (message_status = :to AND mark IN ({', '.join(left)})))"
+        left_marks = {f":left{number}": mark for number, mark in enumerate(left_behind)}
+        if left_marks:
+            ready = f"({ready} OR (message_status = :to AND mark IN ({', '.join(left_marks)})))"
         found = self._write(
             "SET message_status = :to, mark = :mark",
             f"{ready} AND texter = :texter",
@@ -45,7 +46,7 @@ class SendClaim:
                 ":to": MessageStatus.SENDING,
                 ":texter": texter,
                 ":mark": self.id,
-                **left,
+                **left_marks,
             },
         )
         # The write is also refused if an earlier try has set our mark and its response was lost.
