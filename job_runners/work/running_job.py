@@ -39,15 +39,30 @@ _T = TypeVar("_T")
 class Dispatch(Protocol):
     """The calls with which a job dispatches more work, so that jobs don't depend on a runner."""
 
-    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
-        """Dispatch a child of this job and return its id."""
+    def job(
+        self,
+        parent: JobRequest,
+        job_type: str,
+        payload: Any,
+        key: str,
+        follow_ups: dict[str, str | None],
+    ) -> str:
+        """Dispatch a child of this job and return its id.
+
+        `follow_ups` are its own `on_end` and `on_failure`, if it has them.
+        """
 
     def jobs(
-        self, parent: JobRequest, job_type: str, payloads: Mapping[str, Any], until: int
+        self,
+        parent: JobRequest,
+        job_type: str,
+        payloads: Mapping[str, Any],
+        until: int,
+        follow_ups: dict[str, str | None],
     ) -> dict[str, str]:
         """Dispatch children of this job, with their payloads by key, and return their ids by key.
 
-        Children that are not saved before `until` are left out.
+        Children that are not saved before `until` are left out. `follow_ups` are those of each.
         """
 
     def task(self, task_name: str, payload: Any) -> None:
@@ -199,21 +214,31 @@ class RunningJob(JobFiles, JobWaits):
             raise
 
     def dispatch(
-        self, job_type: str, payload: "Mapping[str, Any] | BaseModel | None" = None, *, key: str
+        self,
+        job_type: str,
+        payload: "Mapping[str, Any] | BaseModel | None" = None,
+        *,
+        key: str,
+        on_end: str | None = None,
+        on_failure: str | None = None,
     ) -> str:
         """Dispatch another job for the same organization and campaign, and return its id.
 
         `key` names the child within this job. A leg or attempt that repeats the call dispatches no
-        second child, even if the payload differs or the child has ended. Raises UnknownJobType,
-        InvalidPayload, NameTooLong for a key of more than 1,018 bytes, and NameNotText for one that
-        UTF-8 can't encode.
+        second child, even if the payload differs or the child has ended. `on_end` and `on_failure`
+        name job types, which are dispatched when the child has ended or failed. They replace those
+        of its own type.
+
+        Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
+        1,018 bytes, and NameNotText for one that UTF-8 can't encode.
         """
         from job_runners.store import children  # imported here because most jobs have no children
 
-        asked = _plain(payload)
+        follow_ups = {"on_end": on_end, "on_failure": on_failure}
+        call = partial(self._dispatch.job, self._row, job_type, _plain(payload), key, follow_ups)
 
         def dispatch() -> str:
-            return self._keep_trying(lambda: self._dispatch.job(self._row, job_type, asked, key))
+            return self._keep_trying(call)
 
         child_id: str = self._once("key of the child", children.PREFIX, key, dispatch)
         return child_id
@@ -222,33 +247,39 @@ class RunningJob(JobFiles, JobWaits):
         self,
         job_type: str,
         children: "Iterable[tuple[str, Mapping[str, Any] | BaseModel | None]]",
+        *,
+        on_end: str | None = None,
+        on_failure: str | None = None,
     ) -> dict[str, str]:
         """Dispatch many jobs of one type, as `dispatch` does, and return their ids by key.
 
         `children` yields the key and the payload of each child, and may be a generator. They are
         dispatched in chunks of 1,000, many at once. If a payload is invalid, none of its chunk is
-        dispatched. Raises the errors of `dispatch`; the other children of the chunk stay
-        dispatched.
+        dispatched. Each child has the same `on_end` and `on_failure`. Raises the errors of
+        `dispatch`; the other children of the chunk stay dispatched.
         """
         from job_runners.store import children as stored_children
 
         ids: dict[str, str] = {}
+        follow_ups = {"on_end": on_end, "on_failure": on_failure}
         left = iter(children)
         while chunk := dict(islice(left, _CHUNK)):
             for key in chunk:
                 _check_name("key of the child", stored_children.PREFIX, key)
             payloads = {key: _plain(payload) for key, payload in chunk.items()}
-            ids |= self._dispatch_chunk(job_type, payloads)
+            ids |= self._dispatch_chunk(job_type, payloads, follow_ups)
             self.checkpoint()  # notices a cancel and the end of the time
         return ids
 
-    def _dispatch_chunk(self, job_type: str, payloads: dict[str, Any]) -> dict[str, str]:
+    def _dispatch_chunk(
+        self, job_type: str, payloads: dict[str, Any], follow_ups: dict[str, str | None]
+    ) -> dict[str, str]:
         ids: dict[str, str] = {}
         while left := {key: each for key, each in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
                 raise self._signal(TimeOver())
             until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
-            call = partial(self._dispatch.jobs, self._row, job_type, left, until)
+            call = partial(self._dispatch.jobs, self._row, job_type, left, until, follow_ups)
             ids |= self._keep_trying(call)
         return {key: ids[key] for key in payloads}
 

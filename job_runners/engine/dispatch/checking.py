@@ -65,17 +65,27 @@ def check_job(job_data: "JobData", send: Send | None) -> None:
 
 
 def new_job_data(
-    job_type: str, payload: Any, organization_id: str, campaign_id: str | None
+    job_type: str,
+    payload: Any,
+    organization_id: str,
+    campaign_id: str | None,
+    follow_ups: dict[str, str | None] | None = None,
 ) -> "JobData":
-    """Return the data of a job that a schedule or another job dispatches."""
+    """Return the data of a job that a schedule or another job dispatches.
+
+    `follow_ups` are its own `on_end` and `on_failure`, if it has them.
+    """
     # Imports pydantic, which most processes can skip.
     from job_runners.engine.job_data import JobData
 
+    named = follow_ups or {}
     return JobData(
         job_type=job_type,
         payload=payload,
         organization_id=organization_id,
         campaign_id=campaign_id,
+        on_end=named.get("on_end"),
+        on_failure=named.get("on_failure"),
     )
 
 

@@ -15,7 +15,14 @@ class Children:
     def __init__(self, send: Send | None) -> None:
         self._send = send
 
-    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+    def job(
+        self,
+        parent: JobRequest,
+        job_type: str,
+        payload: Any,
+        key: str,
+        follow_ups: dict[str, str | None],
+    ) -> str:
         """Save and send a child, and return its id.
 
         The id is derived from the parent and the key, so that retries of the parent don't dispatch
@@ -25,7 +32,8 @@ class Children:
         from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
-        data = checking.new_job_data(job_type, payload, parent.organization_id, parent.campaign_id)
+        owner, campaign = parent.organization_id, parent.campaign_id
+        data = checking.new_job_data(job_type, payload, owner, campaign, follow_ups)
         child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
@@ -33,7 +41,12 @@ class Children:
         return child.id
 
     def jobs(
-        self, parent: JobRequest, job_type: str, payloads: Mapping[str, Any], until: int
+        self,
+        parent: JobRequest,
+        job_type: str,
+        payloads: Mapping[str, Any],
+        until: int,
+        follow_ups: dict[str, str | None],
     ) -> dict[str, str]:
         """Save and send children, and return their ids by key.
 
@@ -55,7 +68,7 @@ class Children:
         owner, campaign = parent.organization_id, parent.campaign_id
         jobs = [
             checking.check_new_job(
-                checking.new_job_data(job_type, payloads[key], owner, campaign),
+                checking.new_job_data(job_type, payloads[key], owner, campaign, follow_ups),
                 send,
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,

@@ -22,7 +22,7 @@ from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
-from job_runners.work import job_ended
+from job_runners.work import RunningJob, job_ended
 from lost_answers import lose_next_answer
 from outage import Outage
 from sample_work import script
@@ -222,6 +222,27 @@ def test_a_child_has_those_of_its_type(bench: Bench) -> None:
     bench.deliver()
     (child,) = [row for row in moto_direct.rows("jobs") if row.get("parent_id") == parent.id]
     assert [each.job_type for each in rows_of(bench.read(child["id"]))] == ["note_failure"]
+
+
+def test_a_running_job_names_those_of_its_children(bench: Bench) -> None:
+    def dispatch_three(job: RunningJob, payload: object) -> None:
+        job.dispatch("sample_once", {"number": 2}, key="one", on_end="note_end")
+        others = [("two", {"number": 2}), ("three", {"number": 2})]
+        job.dispatch_many("followed_once", others, on_failure="note_failure")
+        with pytest.raises(InvalidFollowUp):
+            job.dispatch("sample_once", {}, key="four", on_end="note_wish")
+
+    script.job = dispatch_three
+    parent = bench.run(bench.dispatch("sample_once"))
+    script.job = no_luck
+    bench.deliver()
+    children = [row for row in moto_direct.rows("jobs") if row.get("parent_id") == parent.id]
+    told_of = {
+        row["job_type"]: {one.job_type for one in rows_of(bench.read(row["id"]))}
+        for row in children
+    }
+    assert len(children) == 3
+    assert told_of == {"sample_once": {"note_end"}, "followed_once": {"note_end", "note_failure"}}
 
 
 def test_a_job_without_them_for_its_outcome_ends_as_ever(bench: Bench) -> None:
