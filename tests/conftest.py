@@ -36,6 +36,7 @@ pytest_plugins = [
     "installed",
     "jobs_command",
     "log_lines",
+    "newcomers",
     "telemetry_lines",
     "local_stack",
     "iam_api",

@@ -26,15 +26,18 @@ _UV = (sys.executable, "-m", "uv", "pip")
 _MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own lock, of contents "
 
 
-def lock(app: AppFolder, target: Target) -> None:
+def lock(app: AppFolder, target: Target, *, keep: bool = False) -> None:
     """Write the app's lock. It can be installed for the target and on any other machine.
 
-    Raises UnusableAppFolder, which describes the conflict, if the requirements can't be resolved.
+    `keep` keeps the versions in the existing lock where possible. Raises UnusableAppFolder, which
+    describes the conflict, if the requirements can't be resolved.
     """
     with tempfile.TemporaryDirectory() as scratch:
         # First choose versions that have wheels for the target. Then resolve for any machine, with
         # the same versions.
         resolved, made = Path(scratch) / "resolved.txt", Path(scratch) / "made.txt"
+        if keep and app.lock.exists():
+            resolved.write_text(app.lock.read_text())  # uv prefers the versions in its output file
         on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
         _compile(app, [*on_target, "--output-file", str(resolved)])
         options = ["--universal", "--python-version", _lowest(target.python, this_python())]
@@ -43,6 +46,16 @@ def lock(app: AppFolder, target: Target) -> None:
         _compile(app, [*options, "--output-file", str(made)])
         text = f"{_MADE_FROM}{_digest(app)}\n{made.read_text()}"
     app.lock.write_text(text)
+
+
+def lock_again(app: AppFolder) -> bool:
+    """Update the app's lock if it is outdated, and return whether it was. Keep its versions."""
+    try:
+        locked(app)
+    except UnusableAppFolder:
+        lock(app, Target.from_samconfig(), keep=True)
+        return True
+    return False
 
 
 def locked(app: AppFolder | None) -> Path | None:

@@ -14,10 +14,10 @@ def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
     try:
         make_tools()
+        write_sam_folder()
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1
-    write_sam_folder()
     tools = tools_folder()
     environment = {
         "SAM_CLI_TELEMETRY": "0",

@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from job_runners.building import ejected
 from job_runners.places import DATA, IS_CHECKOUT, ROOT
 
 _MAKEFILE = """\
@@ -22,14 +23,18 @@ FORCE: ;
 
 def template() -> Path:
     """Return the template that is deployed."""
-    own = ROOT / "template.yaml"
-    return own if own.exists() else DATA / "template.yaml"
+    return ejected.OWN if ejected.OWN.exists() else DATA / "template.yaml"
 
 
 def write_sam_folder() -> Path:
-    """Write the folder, except in a checkout. Return its path."""
+    """Write the folder, except in a checkout. Return its path.
+
+    Raises UnusableAppFolder if the project's own template has a conflict of a merge.
+    """
     if IS_CHECKOUT:
         return ROOT
+    if warning := ejected.check():
+        print(warning, file=sys.stderr)
     folder = ROOT / ".jobs"
     folder.mkdir(exist_ok=True)
     shutil.copyfile(template(), folder / "template.yaml")

@@ -57,6 +57,8 @@ COMMANDS = {
         "lock": "Pin the packages that the jobs need",
         "build": "Build the functions for AWS",
         "deploy": "Build and deploy to AWS",
+        "upgrade": "Change the version of Job Runners",
+        "eject": "Copy the template into the project",
     },
     "Shell": {
         "shell": "Set up your shell",

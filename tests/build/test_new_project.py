@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from in_project import jobs, python
 from job_runners.places import CODE as ROOT
 
 FILES = {
@@ -18,30 +19,6 @@ FILES = {
     *("new_list/__init__.py", "new_list/first_job.py", "tests/test_first_job.py"),
 }
 WORKFLOWS = {".github/workflows/test.yml", ".github/workflows/deploy.yml"}
-
-
-def jobs(
-    folder: Path, *words: str, project: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command as in a project, but with this checkout's code."""
-    return python(folder, "-m", "job_runners.cli", *words, project=project)
-
-
-def python(
-    folder: Path, *words: str, project: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    given = {name: value for name, value in os.environ.items() if name != "APP"}
-    if project is not None:
-        given |= {"JOBS_PROJECT": str(project), "JOBS_COMMAND": "jobs"}
-    return subprocess.run(
-        [sys.executable, "-P", *words],
-        cwd=folder,
-        env=given | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +115,7 @@ def test_init_refuses_a_package_that_python_cannot_import_as_the_projects(tmp_pa
     assert not (tmp_path / "json").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "lock"])
+@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "lock", "eject", "upgrade"])
 def test_outside_of_a_project_the_command_says_how_to_create_one(
     tmp_path: Path, command: str
 ) -> None:

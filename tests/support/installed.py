@@ -16,6 +16,13 @@ def pip(*words: str, python: Path | str = sys.executable) -> None:
     subprocess.run([*command, "--python", str(python), *words], cwd=ROOT, check=True, timeout=120)
 
 
+def build_wheel(source: Path, folder: Path) -> Path:
+    """Return the wheel, built from a source distribution or its tree."""
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source))
+    [built] = folder.glob("*.whl")
+    return built
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the wheel, built from the source distribution, which is built from this checkout."""
@@ -28,9 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     [source] = folder.glob("*.tar.gz")
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source))
-    [built] = folder.glob("*.whl")
-    return built
+    return build_wheel(source, folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,32 @@
+"""jobs eject: give the project its own template."""
+
+import json
+
+import click
+
+from job_runners.cli import project_tools
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.output import print_json
+from job_runners.cli.problem import Problem
+from job_runners.cli.target import Target
+
+
+@jobs_command()
+def command(target: Target) -> None:
+    """Copy the template into the project, so that you can change it.
+
+    First see whether a parameter of the template is enough. Upgrades merge the changes of each
+    version into your copy.
+    """
+    project_tools.require_project()
+    done = project_tools.call("job_runners.building.ejected", capture=True)
+    if done.returncode != 0:
+        raise Problem(done.stderr.strip())
+    written = json.loads(done.stdout)
+    if target.json:
+        print_json(written)
+        return
+    click.echo(
+        f"Wrote template.yaml, of Job Runners {written['version']}, and .template.base.yaml.\n"
+        "Change template.yaml, and commit both files. Upgrades merge with .template.base.yaml."
+    )

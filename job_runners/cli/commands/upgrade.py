@@ -1,0 +1,25 @@
+"""jobs upgrade: change the project's version of Job Runners."""
+
+import click
+
+from job_runners.cli import project_tools
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.target import Target
+
+
+@jobs_command()
+@click.argument("version", required=False)
+def command(target: Target, version: str | None) -> None:  # noqa: ARG001
+    """Change the project's version of Job Runners, up or down.
+
+    VERSION is a version, or the path or address of a wheel. Pins it in pyproject.toml, installs it,
+    updates requirements.lock, and merges your own template. Without VERSION, takes the newest
+    version in the package index, or continues an upgrade that was interrupted.
+
+    \b
+    jobs upgrade 0.4.0
+    jobs upgrade ../job_runners-0.4.0-py3-none-any.whl
+    """
+    project_tools.require_project()
+    words = [version] if version else []
+    project_tools.become("job_runners.building.upgrade", *words)

@@ -1,0 +1,192 @@
+"""`jobs upgrade` and `jobs eject`: a project changes its version of Job Runners."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from in_project import jobs, python
+from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.pinned import Pinned, read_pinned, requirement_of
+from job_runners.places import CODE
+from newcomers import NEXT, Newcomer
+
+BASE_LINE = "# Upgrades need this file: the unchanged template of Job Runners 0.0.9\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the files of a new project with its own template."""
+    folder = tmp_path_factory.mktemp("projects")
+    assert jobs(folder, "init", "acme-lists").returncode == 0
+    project = folder / "acme-lists"
+    done = jobs(project, "eject", project=project)
+    assert done.returncode == 0, done.stderr
+    assert (project / "template.yaml").read_bytes() == (CODE / "template.yaml").read_bytes()
+    files = (each for each in project.rglob("*") if each.is_file())
+    return {str(each.relative_to(project)): each.read_text() for each in files}
+
+
+@pytest.fixture
+def project(made: dict[str, str], tmp_path: Path) -> Path:
+    for name, text in made.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def came_from(project: Path, old_line: str) -> None:
+    """Change the project so that it was made from a template with another line at line 2."""
+    lines = (CODE / "template.yaml").read_text().splitlines(keepends=True)
+    lines[1] = old_line
+    (project / ".template.base.yaml").write_text(BASE_LINE + "".join(lines))
+    (project / "template.yaml").write_text("".join(lines) + "# my own line\n")
+
+
+def test_the_template_is_merged_once(project: Path) -> None:
+    came_from(project, "# an old line\n")
+    done = jobs(project, "upgrade", project=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "merged with the template of this version" in done.stdout
+    merged = (project / "template.yaml").read_text()
+    assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
+    assert "has no changes to merge" in jobs(project, "upgrade", project=project).stdout
+
+
+def test_a_conflict_keeps_both_sides_and_stops_builds_until_it_is_resolved(project: Path) -> None:
+    came_from(project, "# an old line\n")
+    own = project / "template.yaml"
+    own.write_text(own.read_text().replace("# an old line", "# my changed line"))
+    done = jobs(project, "upgrade", project=project)
+    assert done.returncode == 1
+    assert "merged, with conflicts in line 2." in done.stdout
+    conflict = own.read_text()
+    assert "<<<<<<< yours\n# my changed line\n||||||| Job Runners 0.0.9\n# an old line" in conflict
+    for words in (("upgrade",), ("upgrade", "9.9.9")):
+        refused = jobs(project, *words, project=project)
+        assert refused.returncode == 1
+        assert "template.yaml:2: an upgrade left a conflict here" in refused.stderr
+    assert own.read_text() == conflict
+    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
+    assert "left a conflict here" in python(project, "-c", code, project=project).stderr
+    own.write_text((CODE / "template.yaml").read_text().replace("\n", "\n# both\n", 1))
+    assert jobs(project, "upgrade", project=project).returncode == 0
+
+
+def test_a_build_warns_about_a_template_of_another_version(project: Path) -> None:
+    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
+    assert python(project, "-c", code, project=project).stderr == ""
+    came_from(project, "# an old line\n")
+    said = python(project, "-c", code, project=project).stderr
+    assert "made from the template of Job Runners 0.0.9" in said
+    assert "run jobs upgrade" in said
+
+
+def test_a_template_without_its_base_is_left_alone(project: Path) -> None:
+    (project / ".template.base.yaml").unlink()
+    done = jobs(project, "upgrade", project=project)
+    assert done.returncode == 1
+    assert ".template.base.yaml is missing" in done.stdout
+    assert (project / "template.yaml").read_text() == (CODE / "template.yaml").read_text()
+
+
+def test_eject_overwrites_no_template(project: Path) -> None:
+    (project / "template.yaml").write_text("# mine\n")
+    done = jobs(project, "eject", project=project)
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
+    assert (project / "template.yaml").read_text() == "# mine\n"
+
+
+def test_a_version_that_cannot_be_installed_changes_nothing(project: Path) -> None:
+    before = {each: each.read_bytes() for each in project.rglob("*") if each.is_file()}
+    done = jobs(project, "upgrade", "9.9.9", project=project, UV_OFFLINE="1", UV_CACHE_DIR="cache")
+    assert done.returncode == 1
+    assert "job-runners[app]==9.9.9 can't be installed, so nothing has changed" in done.stderr
+    assert "Without a network, connect and repeat the command." in done.stderr
+    assert {each: each.read_bytes() for each in before} == before
+
+
+def test_a_step_that_fails_is_listed_and_can_be_repeated(project: Path) -> None:
+    (project / "requirements.txt").write_text("no-such-package-anywhere\n")
+    (project / "requirements.lock").write_text("# outdated\n")
+    config = project / "samconfig.toml"
+    changed = config.read_text().replace('"TextingCampaign=false"', '"WorkerColor=blue"')
+    config.write_text(changed)
+    came_from(project, "# an old line\n")
+    done = jobs(project, "upgrade", project=project, UV_OFFLINE="1", UV_CACHE_DIR="cache")
+    assert done.returncode == 1
+    assert "requirements.txt can't be resolved" in done.stdout
+    assert "sets WorkerColor, which the template of this version doesn't have" in done.stdout
+    assert "merged with the template of this version" in done.stdout
+    assert "Fix what is listed above, then run jobs upgrade again" in done.stdout
+    assert (project / "requirements.lock").read_text() == "# outdated\n"
+    assert config.read_text() == changed
+
+
+FILE = "file:///wheels/job_runners-0.3.0-py3-none-any.whl#sha256=ab"
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted", "result"),
+    [
+        ('"job-runners[app]==0.3.0"', "0.4.0", '"job-runners[app]==0.4.0"'),
+        (f'"job-runners[app] @ {FILE}"', "0.4.0rc1", '"job-runners[app]==0.4.0rc1"'),
+        ("'job_runners[app,x]~=0.3'", "0.4.0", "'job-runners[app,x]==0.4.0'"),
+        (
+            "\"job-runners==0.3 ; os_name == 'posix'\"",
+            "https://a.example/x.whl",
+            "\"job-runners[app] @ https://a.example/x.whl ; os_name == 'posix'\"",
+        ),
+    ],
+)
+def test_only_the_requirement_changes(tmp_path: Path, line: str, wanted: str, result: str) -> None:
+    text = '# mine\n[project]\nname = "job-runners-tool"\ndependencies = ["a>1", {}, "b"] # as is\n'
+    (tmp_path / "pyproject.toml").write_text(text.format(line))
+    pinned = read_pinned(tmp_path)
+    changed = pinned.replaced(requirement_of(wanted, pinned))
+    assert changed == text.format(result)
+    tomllib.loads(changed)
+
+
+def test_what_is_wanted_must_be_a_version_or_a_wheel() -> None:
+    pinned = Pinned(Path("pyproject.toml"), "", "job-runners[app]==0.3.0")
+    for wanted in ("newest", "../nothing.whl", "0.4.0 --index-url x", "-e"):
+        with pytest.raises(UnusableAppFolder):
+            requirement_of(wanted, pinned)
+
+
+@pytest.mark.more
+def test_a_project_goes_to_the_next_version_and_back(
+    newcomer: Newcomer, wheel: Path, next_wheel: Path
+) -> None:
+    newcomer.jobs("init", "acme-lists")
+    project = newcomer.inside("acme-lists")
+    first = pin(project)
+    project.jobs("eject")
+    own = project.folder / "template.yaml"
+    ours = own.read_text()
+    own.write_text(ours + "# my own line\n")
+    samconfig = (project.folder / "samconfig.toml").read_bytes()
+
+    said = project.jobs("upgrade", str(next_wheel))
+    assert NEXT in project.jobs("--version")
+    assert pin(project).startswith(f"job-runners[app] @ {next_wheel.as_uri()}#sha256=")
+    assert f"{NEXT}: Drink more water. It is healthy." in said
+    assert "Not this one" not in said
+    new_line = "\n# A new line of the next version\n"
+    assert own.read_text() == ours.replace("\n", new_line, 1) + "# my own line\n"
+    assert f"upgrade {wheel}" in said
+
+    said = project.jobs("upgrade", str(wheel))
+    assert NEXT not in project.jobs("--version")
+    assert pin(project) == first
+    assert own.read_text() == ours + "# my own line\n"
+    assert "This version is older" in said
+    assert (project.folder / "samconfig.toml").read_bytes() == samconfig
+
+
+def pin(person: Newcomer) -> str:
+    config = tomllib.loads((person.folder / "pyproject.toml").read_text())
+    [requirement] = config["project"]["dependencies"]
+    return str(requirement)
