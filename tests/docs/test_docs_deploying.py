@@ -1,4 +1,4 @@
-"""What docs/deploying.md says of the template's parameters, held against the template."""
+"""The page about deploying, compared with the template and the build."""
 
 import re
 
@@ -7,22 +7,6 @@ from job_runners.building.build import ROOT
 from job_runners.building.target import Target
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
-
-
-def rows() -> list[list[str]]:
-    """Return the cells of the table of parameters."""
-    table = PAGE.partition("\n| parameter |")[2].partition("\n\n")[0]
-    return [row.strip("|").split("|") for row in table.splitlines()[2:]]
-
-
-def test_the_parameters_of_the_page_are_the_templates_with_their_defaults() -> None:
-    parameters = expanded()["Parameters"]
-    for names, defaults, _ in rows():
-        named = re.findall(r"`(\w+)`", names)
-        assert named
-        said = [each.split()[0].strip("` ") for each in defaults.split(",") if each.strip()]
-        given = [str(parameters[name]["Default"]) for name in named]
-        assert said == [each for each in given if each], named
 
 
 def test_the_page_tells_how_many_ways_a_canary_has() -> None:

@@ -1,4 +1,4 @@
-"""What the README says of adding a job, done word for word in a copy of the project."""
+"""The page about a built-in job: its steps, word for word, in a copy of the project."""
 
 import re
 import shutil
@@ -11,14 +11,14 @@ import pytest
 from job_runners.building.table_entry import with_entry
 from job_runners.places import ROOT
 
-# That look at every job there is, or at what the README shows.
+# Tests that look at every job, or at the jobs that pages show.
 TESTS = ("engine/registry/test_registry.py", "docs/test_docs.py", "docs/test_imports.py")
 
 
 def add_the_job(project: Path) -> None:
-    """Write the file, the name and the entry that the README shows to where it says."""
-    section = (ROOT / "README.md").read_text().split("## Add a job")[1].split("\n## ")[0]
-    job, tables = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    """Write the file, the name and the entry that the page shows to where it says."""
+    page = (ROOT / "docs/contributing/built_in_jobs.md").read_text()
+    job, tables = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     path, source = job.removeprefix("# ").split("\n", 1)
     (project / path).write_text(source)
     name, imported, _, entry = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.more
-def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
+def test_the_job_of_the_page_breaks_no_test(project: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--quiet", "-n", "0", "-p", "no:cacheprovider"]
         + [f"tests/{name}" for name in TESTS],
@@ -56,7 +56,7 @@ def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
 
 
-def test_who_adds_the_job_of_the_readme_breaks_no_rule(project: Path) -> None:
+def test_the_job_of_the_page_breaks_no_rule(project: Path) -> None:
     for command in ("check", "format --check"):
         run = subprocess.run(
             [
