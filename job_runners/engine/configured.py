@@ -48,7 +48,7 @@ class JobRunner(Protocol):
 def get_job_runner() -> JobRunner:
     """Return the runner that JOB_RUNNER names, ready for use.
 
-    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, each with the missing part. Call
+    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, which say what is wrong. Call
     this at the start of a process, so that a process that can't work never takes work.
     """
     name = settings().job_runner
@@ -72,6 +72,5 @@ def get_job_runner() -> JobRunner:
 
 
 def sender() -> "Send | None":
-    """Return the function with which the runner sends a message without saving, or None if it has
-    none."""
+    """Return the runner's function that only sends a message, or None if it has none."""
     return cast("Send | None", getattr(get_job_runner(), "send", None))

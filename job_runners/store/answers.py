@@ -1,9 +1,9 @@
 """The answers to requests that created no job of their own.
 
 Some jobs have an id that is derived from their request: children, occurrences of schedules, and
-jobs with an idempotency key. If the work is unique and another job already had its key, no row gets
-that id. Instead, a record under the id names that other job as the answer to the request. The same
-request then gets the same answer, until the other job is gone.
+jobs with an idempotency key. If the job is unique and another job already has its unique key, no
+job is saved under that id. Instead, a record under the id names that other job as the answer. The
+same request then gets the same answer, until the other job is gone.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from job_runners.store.table import Enumerated, Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite
 
 # The longest life of the job that an answer names. The waits in its function end within 150 days
-# after it was saved. It may wait for 30 days after that, and 30 more for a deploy that knows its
-# type. The timer checks it once a day, so each of these two may take a day longer.
+# after it was saved. Then it may be parked for 30 days, and wait 30 more for a deploy that has its
+# job type. The timer may check it only once a day, so add a day to each 30.
 _LONGEST_LIFE = 212  # days
 
 
@@ -70,7 +70,7 @@ def answer_writes(
 ) -> list[RecordWrite]:
     """Return the writes that store an answer.
 
-    They are refused if the request has got an answer or a job in the meantime. They replace a
+    They are refused if the request has received an answer or a job in the meantime. They replace a
     `stale` answer, whose job is gone.
     """
     answer = Answer(
@@ -96,9 +96,9 @@ def _missing_or(stale: Answer | None) -> Condition:
 
 
 def _lifetime() -> int:
-    """Return how long an answer is kept, in milliseconds: until the row that it names is gone.
+    """Return how long to keep an answer, in milliseconds: as long as its row may exist.
 
-    It isn't kept longer, because there may be a hundred answers a second.
+    It isn't kept longer, because a hundred answers a second add up.
     """
     return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
 

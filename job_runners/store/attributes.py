@@ -1,4 +1,4 @@
-"""pynamodb attributes that build expressions in half the time.
+"""pynamodb attributes that build expressions in half the usual time.
 
 The writes of a claim and an outcome use thirty attributes. At each use, pynamodb builds the
 attribute's path and parses it with a regular expression. Here, an attribute builds its path once.

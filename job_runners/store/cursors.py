@@ -1,7 +1,7 @@
 """Cursors: positions in a list, encoded as text that fits in a URL.
 
-Each list has its own mark, and refuses the cursors of other lists. The server adds the
-organization, so no cursor reaches another organization's list.
+Each list has its own mark, and refuses the cursors of other lists. A cursor names no
+organization, because the server adds it. So no cursor reaches another organization's list.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""A job's earlier errors: those of its last few failed attempts, without the last attempt's.
+"""A job's earlier errors: those of the last few failed attempts before its current or last one.
 
 DynamoDB bills the whole row for every write. So the row keeps only a short form of at most five
-errors, and the log has the rest. If no attempt has failed, the row lacks the attribute.
+errors, and the log has the rest. If there are none, the row lacks the attribute.
 """
 
 from typing import Any

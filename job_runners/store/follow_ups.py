@@ -44,7 +44,7 @@ def named_by(job: JobRequest) -> dict[str, str]:
 def saved_by(job: JobRequest) -> dict[str, str]:
     """Return the ids of the follow-ups that a job's end has saved, by kind.
 
-    An end that an earlier version recorded has none.
+    An end that older code recorded has saved none.
     """
     if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
         return {}
@@ -67,7 +67,7 @@ def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
 
 
 def actions(job: JobRequest, end: JobEnd) -> list[Action]:
-    """Return the actions that count an end with follow-ups in the job's row."""
+    """Return the actions that record, in the job's row, an end that saves follow-ups."""
     return [
         JobRequest.ends.set((job.ends or 0) + 1),
         JobRequest.follow_ups_saved_at.set(end.at),
@@ -77,8 +77,8 @@ def actions(job: JobRequest, end: JobEnd) -> list[Action]:
 def condition(job: JobRequest) -> Condition:
     """Return the condition that no other end of the job was recorded since it was read.
 
-    The id of a follow-up contains the number of its end. Without this condition, an end with an old
-    number would save no follow-up.
+    A follow-up's id contains how many times the job has ended. With an outdated number, that id
+    would already be taken, so the end would save no follow-up.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 

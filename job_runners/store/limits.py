@@ -2,8 +2,8 @@
 
 The coordination table has one item for each changed queue.
 
-After the limits of a queue were raised or its pause ended, a sweep admits the waiting jobs in each
-line of the queue, key by key. The queue's item also stores the position of its sweep.
+After a queue's limits are raised or its pause ends, a sweep admits the waiting jobs in each line of
+the queue, key by key. The queue's item also stores the position of its sweep.
 """
 
 from collections.abc import Mapping

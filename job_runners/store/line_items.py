@@ -17,7 +17,7 @@ from job_runners.store.job_request import job_id_of
 from job_runners.store.table import Integer, Table, nullable
 
 MILLISECOND = 1000  # in microseconds, the unit of `tat`
-# If an item hasn't been written for this long, its key is no longer in use.
+# An item that hasn't been written for this long expires. Its queue key then counts as unused.
 LIFETIME = 40 * clock.DAY
 RATE = "rate"
 SLOT = "slot#"
@@ -48,16 +48,16 @@ class LineItem(Table):
     # In a slot, the id of the job that has it.
     holder = nullable(UnicodeAttribute())
 
-    # In the rate, the time up to which admissions have used the rate, in microseconds. In the
-    # algorithm (GCRA), it is the theoretical arrival time of the next admission.
+    # In the rate item, the end of the last interval that an admission took, in microseconds: see
+    # `Rate.with_one_more`. In the algorithm (GCRA), it is the next theoretical arrival time.
     tat = nullable(Integer())
-    # In the rate, about starts, which may be long after the admissions.
-    started_tat = nullable(Integer())  # the time up to which starts have used the rate
+    # In the rate item, about starts, which may come long after the admissions.
+    started_tat = nullable(Integer())  # as `tat`, but for starts
     started_at = nullable(Integer())  # the time of the last start
-    # The last start's claim token, or the job's id if the claim itself took the grant.
+    # The claim token of the last start, or the job's id if it started without being admitted first.
     started_by = nullable(UnicodeAttribute())
-    # In the rate item, the time for which a wake-up was sent, or until which an admission pass
-    # paces the line: see `job_runners.engine.lines.wake_ups`.
+    # In the rate item, when the wake-up that was sent will arrive, or when the admission pass that
+    # paces the line will end: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
     # In an entry, a random id, so that an entry that was put again isn't taken for the old one.
@@ -108,6 +108,6 @@ def same_turn(item: LineItem) -> Condition:
 def new_expiry(used_until: int) -> int:
     """Return when an item expires, in seconds since 1970.
 
-    `used_until` is the time up to which its rate is used, in microseconds since 1970.
+    `used_until` is the end of the last interval taken in its rate, in microseconds since 1970.
     """
     return (max(clock.now(), used_until // MILLISECOND) + LIFETIME) // clock.SECOND

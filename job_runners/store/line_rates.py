@@ -37,7 +37,7 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
 
 
 def mark_wake_up(line: Line, wake_at: int) -> bool:
-    """Record when the message arrives that admits the waiting jobs.
+    """Record when a wake-up will arrive, or when the pass that paces the line will end.
 
     Return False if another process has recorded a wake-up since the line was read, or has admitted
     a job under the rate.

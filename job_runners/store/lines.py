@@ -32,8 +32,8 @@ from job_runners.store.line_items import (
 from job_runners.store.rate import Rate
 from job_runners.values import Value
 
-# If a slot was taken longer ago than this, its holder's row must name it. Clocks of two machines
-# differ by less.
+# A slot taken longer ago than this is stray if its holder's row doesn't name it. The clocks of any
+# two machines differ by less.
 _SETTLED = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
 # arrive. The claim then waits until the start is allowed. Without this lead, the time that each
@@ -45,9 +45,9 @@ class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
-    other fields are their new values. Admissions have used the rate up to the time `tat`, and
-    starts up to `started_tat`, both in microseconds. `started_tat` is None for a job that is only
-    admitted: its claim counts the start (see `line_rates.count_start`).
+    other fields are their new values. `tat` and `started_tat` are the ends of the intervals that
+    the admission and the start take, in microseconds: see `Rate.with_one_more`. `started_tat` is
+    None for a job that is only admitted: its claim counts the start (`line_rates.count_start`).
     """
 
     group: str
@@ -92,7 +92,7 @@ class Line(Value):
     first: LineItem | None = None  # the first entry, by group and then by time
 
     def organizations_on(self, day: int) -> set[str | None]:
-        """Return the organizations whose jobs got a slot or a start on a day.
+        """Return the organizations whose jobs got a slot or a start on this day.
 
         Items show only the last job that got each of them, so some organizations may be missing.
         """
@@ -182,10 +182,10 @@ class Line(Value):
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
     def _admissions_until(self, rate: Rate) -> int:
-        """Return the time up to which the admissions so far have used the rate, in microseconds.
+        """Return the end of the last interval that an admission took, in microseconds.
 
-        The result is at most one burst after the last admission. The stored time may be later,
-        because it may come from an earlier, slower rate.
+        The result is at most `burst` intervals after the last admission. The stored time may be
+        later, because it may come from an earlier, slower rate.
         """
         if self.rate is None:
             return 0
@@ -193,9 +193,9 @@ class Line(Value):
         return min(self.rate.tat or 0, last + rate.burst * rate.interval)
 
     def started_until(self, rate: Rate) -> int:
-        """Return the time up to which the starts so far have used the rate, in microseconds.
+        """Return the end of the last interval that a start took, in microseconds.
 
-        The result is at most one burst after the last start.
+        The result is at most `burst` intervals after the last start.
         """
         if self.rate is None:
             return 0

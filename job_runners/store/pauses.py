@@ -90,8 +90,10 @@ class Pauses(NamedTuple):
     all: tuple[Pause, ...] = ()
 
     def may_park(self, job_type: str) -> bool:
-        """Return whether a job of this type may be paused. The result is also True if any queue is
-        paused, because the job's queue isn't known yet."""
+        """Return whether a pause may apply to a job of this type.
+
+        The result is also True if any queue is paused, because the job's queue isn't known yet.
+        """
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:

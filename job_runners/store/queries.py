@@ -55,7 +55,7 @@ def page(
 ) -> Page:
     """Return a page of an organization's jobs, newest first.
 
-    If `status` is FAILED, the jobs that failed last come first. A page without a filter costs one
+    If `status` is FAILED, the most recent failures come first. A page without a filter costs one
     Query and one BatchGetItem, however many jobs there are. A page with a filter examines at most
     MAX_EXAMINED rows. It can be short or even empty, and still have a cursor. Raises InvalidCursor.
     """

@@ -1,4 +1,4 @@
-"""The rate of a queue. It is in `store`, below `work`, because stored limits have rates too."""
+"""The rate of a queue. It is in `store`, not in `work`, because stored limits have rates too."""
 
 import math
 from typing import Final
@@ -7,8 +7,8 @@ from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
 
 LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
-# A caller can't store a shorter period, in seconds. Clocks count milliseconds, and DynamoDB refuses
-# numbers as small as 1E-131.
+# The shortest period, in seconds, that an API caller can store. Clocks count milliseconds, and
+# DynamoDB refuses numbers as small as 1E-131.
 SHORTEST_STORED: Final = 0.001
 MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 
@@ -34,7 +34,7 @@ class Rate(Value):
                 )
         seconds = self.seconds
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= LONGEST_PERIOD:  # NaN is neither
+        if not number or not 0 < seconds <= LONGEST_PERIOD:  # also refuses NaN
             raise InvalidDefinition(
                 f"Rate(seconds={seconds!r}): must be above 0, at most {LONGEST_PERIOD:,} (a day)"
             )
@@ -48,16 +48,17 @@ class Rate(Value):
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
     def with_one_more(self, used_until: int, now: int) -> int:
-        """Return the time up to which the rate is used after one more start.
+        """Return the end of the interval that one more start takes.
 
-        `used_until` is that time before the start. All times are in microseconds since 1970.
+        Each start takes one interval. The next one begins at `used_until`, the end of the last
+        interval taken, or at `now` if that is later. Times are in microseconds since 1970.
         """
         return max(used_until, now) + self.interval
 
     def opens_at(self, used_until: int) -> int:
         """Return when the next start is allowed, in milliseconds since 1970.
 
-        `used_until` is the time up to which the rate is used, in microseconds since 1970.
+        `used_until` is the end of the last interval taken, in microseconds since 1970.
         """
         return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
 

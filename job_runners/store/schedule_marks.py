@@ -1,4 +1,4 @@
-"""Marks, which record whether there are any schedules, and which deploys are active.
+"""Marks: one records that schedules exist, the others which deploys are active.
 
 They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
 a timer run only reads that partition, and finds nothing.

@@ -62,7 +62,7 @@ class NotWritten(Exception):
 
 
 class RaceLost(NotWritten):
-    """A record of a transaction has changed since it was read. `refused` are the refused writes."""
+    """A record of a transaction has changed since it was read. `refused` has the refused writes."""
 
     def __init__(self, refused: Sequence[RecordWrite] = ()) -> None:
         super().__init__("another process changed the record first")

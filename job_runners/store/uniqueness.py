@@ -1,4 +1,4 @@
-"""The keys of unique work. The coordination table has one record for each key, which names its job.
+"""The keys of unique work. For each, a record in the coordination table names the job that has it.
 
 A row names the key that it has or waits for (`unique_key`). The transaction that saves or requeues
 the row puts the record. The transaction that ends the job deletes the record. If the job has its
@@ -239,7 +239,7 @@ def overtaken(verb: str, job_id: str) -> PreconditionFailed:
 
 
 def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
-    """Admit the follower of a job that ended without doing so. The follower gets the key.
+    """Admit the follower of a job that ended without admitting it. The follower gets the key.
 
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """

@@ -8,9 +8,9 @@
 A caller of one organization sees only that organization's list. So no order, count or cursor can
 depend on another organization's keys.
 
-The first job that starts under a key each day notes the key. When a key's day begins depends on the
-key. If the write fails, it isn't repeated, so that the start neither waits nor fails. The next
-start that finds the key missing notes it. A list may therefore lack a key.
+The first job that starts under a key each day notes the key. Each key's day begins at its own time.
+If the write fails, it isn't repeated, so that the start neither waits nor fails. A later start
+notes the key, usually the next day. Until then, the list lacks the key.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ class UsedKey(Table):
 
 
 def note_use(line: Line, organization_id: str) -> None:
-    """Note a line's key if a job of this organization is the first to use it today.
+    """Note a line's key in each list for which this is the key's first use today.
 
     The organization's own list leaves out the keys that are known anyway: the key of a queue that
     has only one key, and the organization's own id.
@@ -94,7 +94,7 @@ def _note(partition: str, listed_as: str, today: int) -> None:
         with clients.tried_once():
             UsedKey(partition, listed_as, expires_at=expires_at).save()
     except AWS_ERRORS:
-        return  # the next start that finds the key missing notes it
+        return  # a later start notes it, usually the next day
     if len(_remembered) >= _MAX_REMEMBERED:
         _remembered.clear()
     _remembered[partition, listed_as] = today

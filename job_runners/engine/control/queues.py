@@ -1,7 +1,7 @@
 """Describe the queues for callers: in the HTTP API, the `jobs` command and the dashboard.
 
-A caller of one organization sees only that organization's jobs that have a slot or wait, and the
-keys that its jobs have used. Those keys are in a separate list (see `job_runners.store.used_keys`).
+A caller of one organization sees only the slot holders and waiting jobs of that organization, and
+only the keys that its jobs have used: a separate list (see `job_runners.store.used_keys`).
 In this module, `seen_by` is the caller's organization, or None for a service. A caller that isn't
 allowed to see payloads sees no key that may be a payload's value.
 """
@@ -56,8 +56,8 @@ class KeyUse(NamedTuple):
 class QueueUse(NamedTuple):
     """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
 
-    `pause` is the pause of the queue, if it is paused. `parked` describes the jobs that the pause
-    has parked. It is None if the caller may not see them.
+    `pause` is None if the queue isn't paused. `parked` describes the jobs that the pause has
+    parked. It is None if there is no pause, or if the caller isn't allowed to see the jobs.
     """
 
     limits: QueueLimits
@@ -73,9 +73,9 @@ class QueueUse(NamedTuple):
 def list_queues(
     seen_by: str | None, *, limit: int, cursor: str | None = None, sees_payloads: bool = True
 ) -> tuple[list[QueueUse], str | None]:
-    """Return queues by name, each with its first keys in use, and a cursor if more queues follow.
+    """Return queues sorted by name, each with a few keys in use, and a cursor if more follow.
 
-    The queues are those that this code's job types use or that it declares. A service also gets
+    The queues are those that this code declares or that its job types use. A service also gets
     queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()

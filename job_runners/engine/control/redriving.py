@@ -1,6 +1,7 @@
-"""Send a failed task again, under a new id. Only one of its new messages may begin the task.
+"""Send a failed task again, under a new id.
 
-So a caller that got no response can repeat the request, and two callers at once do no harm.
+Repeated requests may send several messages, but the task starts from only one of them. So a caller
+that got no response can repeat the request, and two callers at once do no harm.
 """
 
 import json
@@ -28,9 +29,9 @@ _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that begins a tas
 def redrive(task_id: str) -> TaskMessage:
     """Send a failed task again, from its first attempt. Return the message.
 
-    The task's record stays until a worker begins the task. Before anything is sent, this raises
-    FailedTaskNotFound, PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend. If the
-    send fails, it raises MaybeNotRedriven.
+    The task's record stays until a worker begins the task. Raises FailedTaskNotFound,
+    PayloadNotKept, UnknownTask, InvalidPayload or RunnerCannotResend before anything is sent, and
+    MaybeNotRedriven if the send fails.
     """
     from job_runners.store import failed_tasks  # imported here because other work doesn't need it
 

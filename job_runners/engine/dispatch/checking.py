@@ -1,4 +1,4 @@
-"""Check a job that is to be dispatched. Nothing is saved, and no call is made for the job."""
+"""Check a job that is to be dispatched. Nothing is saved, and AWS is called only to fill caches."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +38,7 @@ def check_new_job(
     parent_id: str | None,
     key: str | None,
 ) -> CheckedJob:
-    """Check a job that `accept_job` or `bulk` saves. This makes no call for the job.
+    """Check a job that `accept_job` or `bulk` is about to save.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
     """
@@ -57,7 +57,7 @@ def check_new_job(
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
-    """Check a job's type, payload and campaign, but no limits and no existing jobs.
+    """Check a job's type, payload and campaign, without regard to limits or existing jobs.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
     """

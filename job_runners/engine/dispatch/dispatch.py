@@ -38,8 +38,8 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     """Accept a job, send it, and return the row as it was saved.
 
     If the job can't be sent now, the timer sends it later. A runner may use another runner's
-    `dispatch_job`, and `send` then belongs to that other runner. So the runner that JOB_RUNNER
-    names decides whether the job can be sent again, not `send`.
+    `dispatch_job`, and `send` then belongs to that other runner. So whether the job can
+    be sent again depends on the runner that JOB_RUNNER names, not on `send`.
     """
     with tracing.dispatching(job_data.job_type):
         row = accept_job(job_data, send=configured.sender())
@@ -94,7 +94,7 @@ def save_checked(
     more_writes: Sequence[RecordWrite] = (),
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
-    """Save a checked job, and return its row. Raises the errors of `accept_job` for saved jobs."""
+    """Save a checked job, and return its row. Raises what `accept_job` raises while saving."""
     # The job belongs to the current span, not to the one in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
     row = _save(checked._replace(new_job=new_job), more_writes, writes_if_answered)
@@ -180,8 +180,9 @@ def _refuse_number(jobs: Sequence[CheckedJob]) -> None:
 
 
 def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
-    """Return whether the answer is the request's own job, or another job that has its unique key.
+    """Return whether an existing job answers the request.
 
+    That is the job that the same request created before, or another job that has the unique key.
     Return False if the request would create a follower of that other job, because that is a new
     job.
     """
@@ -217,7 +218,7 @@ def _save(
 
 def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
-    # A job with which this request has just been answered doesn't have the hash of this request.
+    # A job that has only now become this request's answer doesn't have the hash of this request.
     has_hash_of_key = row.duplicate is None or row.duplicate.before
     if key is not None and has_hash_of_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

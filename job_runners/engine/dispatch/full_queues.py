@@ -21,7 +21,7 @@ _counts: dict[tuple[str, str, int], tuple[int, int]] = {}
 
 
 def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -> None:
-    """Raise QueueFull if this number of jobs would exceed the `max_waiting` of the line."""
+    """Raise QueueFull if `number` more jobs would exceed the `max_waiting` of the line."""
     if _count(queue_name, key, limits.max_waiting) + number > limits.max_waiting:
         raise QueueFull(queue_name, limits.max_waiting, number)
 

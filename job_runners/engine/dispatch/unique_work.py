@@ -29,7 +29,7 @@ from job_runners.work.definitions import LONGEST_WAIT
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TRIES = 6  # how often a request is tried if other requests keep changing the key first
+_TRIES = 6  # how many times a request is tried if other requests keep changing the key first
 # The time until the timer's next check of a follower is as long as the follower has waited so far,
 # within these two bounds. Normally the end of the job that it follows admits it, so the check is
 # only a safeguard.
@@ -81,8 +81,8 @@ def accept(request: UniqueRequest) -> JobRequest:
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    It is, if the request was answered this way before. It also is, if another job has the key and
-    the request would not create a follower of that job.
+    That is so if the request was answered this way before. It is also so if another job has the key
+    and the request would not create a follower of that job.
     """
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:

@@ -91,7 +91,7 @@ def admit_waiting_for_message(
 
 
 class LineAdmissions:
-    """Admits the waiting jobs of each line at most once in a timer run, whose threads share it."""
+    """Admits each line's waiting jobs at most once in a timer run. The run's threads share it."""
 
     def __init__(self, send: Send, until: int) -> None:
         self._send = send
@@ -163,7 +163,7 @@ class _AdmissionPass:
                 return
 
     def _try_step(self) -> NextStep:
-        """Take the next step. If it ends the pass, first remove the mark of this pass."""
+        """Take the next step. Before the pass ends, remove its mark (see `WakeUps`)."""
         try:
             next_step = self._step()
             return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step

@@ -12,7 +12,7 @@ An occurrence is one of a schedule's times. `last_at` is the last occurrence tha
 only moves forward.
 
 A deleted schedule leaves a stub, which has no definition but keeps the last occurrence and its job.
-So a schedule that is put again repeats no occurrence, even if its machine's clock is behind. Nor
+So a schedule that is put again repeats no occurrence, even on a machine whose clock is behind. Nor
 does it overlap the job of the last occurrence.
 
 | file | content |

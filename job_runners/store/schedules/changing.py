@@ -75,7 +75,7 @@ def stays_paused(before: Schedule, origin: Origin) -> bool:
     """Return whether a schedule that is put again keeps its pause.
 
     A schedule that the code declares keeps its pause, even if deploys have omitted it for a while.
-    If a schedule of the API replaces one of the code with the same name, or the reverse, the pause
+    If a schedule put through the API replaces one that the code declares, or the reverse, the pause
     doesn't carry over.
     """
     return before.paused_at is not None and before.origin == origin
@@ -113,8 +113,8 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 def delete(schedule: Schedule) -> None:
     """Reduce a schedule to its stub. Raises ScheduleMoved.
 
-    The stub keeps the last occurrence, and the id of its job, which may still run. If the code
-    declared the schedule, the stub also keeps its pause.
+    The stub keeps the last occurrence, and the id of its job, which may still be running. If the
+    code declared the schedule, the stub also keeps its pause.
     """
     now = clock.now()
     definition_fields = (

@@ -19,7 +19,7 @@ def read(organization_id: str, name: str) -> Schedule | None:
 
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
-    """Return the schedules and stubs of (organization, name) pairs that exist, in that order."""
+    """Return the schedules and stubs that exist for these keys, in the order of the keys."""
     wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
     found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
     return [found[key] for key in wanted if key in found]

@@ -122,7 +122,7 @@ class Schedule(Table):
     last_error = JSONAttribute(null=True)  # why last_failed_at failed: kind and message
     failing_since = nullable(Integer())  # when next_at was first tried
     retry_error = JSONAttribute(null=True)  # why next_at hasn't started yet
-    # numbers of occurrences
+    # counts of occurrences
     started = Integer(default=0)
     skipped = Integer(default=0)
     failed = Integer(default=0)

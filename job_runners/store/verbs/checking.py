@@ -49,7 +49,7 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
     `seen_due_at` is its due time as read from the index. The write is refused if the due time has
-    changed since. Raises the exceptions of DynamoDB's client, even if the write was just refused.
+    changed since. Raises the exceptions of DynamoDB's client, also for a refused write.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),

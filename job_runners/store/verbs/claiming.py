@@ -18,7 +18,7 @@ from job_runners.store.verbs.checking import postpone
 from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions
 from job_runners.store.verbs.parking import grant_changes, set_starts_under_rate
 
-# The clocks of two machines may differ by this much, so a lease outlives its invocation by it.
+# Two machines' clocks may differ by this much, so a lease ends this long after its invocation.
 SKEW = clock.MINUTE
 # If a row has been due for longer than this (two timer runs), the timer can't keep up.
 _OVERDUE = 2 * clock.MINUTE
@@ -29,7 +29,7 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 class Entrance(NamedTuple):
     """How to claim a job whose row was read before.
 
-    If its queue has limits, `queue_key` is the job's own, and `grant` is the capacity that it gets.
+    If its queue has limits, `queue_key` is the job's key, and `grant` is the capacity that it gets.
     `grant` is None if the row shows that the job was admitted. `gives_up_unique_key` is True if the
     job has its unique key only until it starts.
     """
