@@ -13,8 +13,8 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
-# No warning is shown if the job starts earlier than requested by less than this, because a slow
-# response can cause such a difference.
+# Warn only if the job starts earlier than requested by more than this. A slow response can cause a
+# smaller difference.
 _TOLERANCE = timedelta(seconds=10)
 
 

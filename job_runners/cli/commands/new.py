@@ -41,10 +41,10 @@ def command(target: Target, name: str, package: str | None) -> None:
 
 
 def _write(name: str, package: str | None) -> dict[str, Any]:
-    """Run the checkout's tool that writes the job, and return the tool's JSON output.
+    """Write the job in another process, and return that process's JSON output.
 
-    Another process does it, because the command doesn't import the code behind the API. The
-    command may also be installed without that code. Then this raises Problem.
+    The command itself doesn't import the code behind the API, and may be installed without it. Then
+    this raises Problem.
     """
     project_tools.require_project()
     words = ["--package", package] if package else []

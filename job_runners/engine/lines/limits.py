@@ -75,7 +75,7 @@ def merged(queue_name: str, changed: Changed | None) -> Limits | None:
 
 
 def declared_limits(queue_name: str) -> Limits | None:
-    """Return the limits that the code declares for a queue, or None if it doesn't declare it."""
+    """Return the limits that the code declares for a queue, or None if the queue isn't declared."""
     queue = registry().queues.get(queue_name)
     if queue is None:
         return None

@@ -33,10 +33,10 @@ _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still park a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
 _KEEP_ENDED_FOR = verbs.SKEW + 6 * pauses.CACHED
-# A request that resumes admits this many jobs itself, and the timer admits the rest. This is also
-# the number of entries of an ended pause that are read at a time.
+# The request that ends a pause admits this many jobs itself, and the timer admits the rest. This is
+# also how many entries of an ended pause are read at a time.
 _RESUME_BATCH = 25
-_RESUME_TIME = 10 * clock.SECOND  # how long a request that resumes may spend admitting jobs
+_RESUME_TIME = 10 * clock.SECOND  # how long that request may spend admitting jobs
 _MAX_PAUSES = 100  # every worker reads all pauses
 
 
@@ -77,7 +77,7 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
     Raises PreconditionFailed if another process changes the job first. Also raises it if the job's
-    type or queue may be paused and the job couldn't start now in any case.
+    type or queue may be paused and the job couldn't start now even without a pause.
     """
     if not pauses.current().may_park(message.job_type):
         return False

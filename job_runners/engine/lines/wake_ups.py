@@ -1,11 +1,11 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-The line's mark (`wake_at` of its rate item) is the time at which a wake-up that is under way will
-arrive, or at which a pass that paces the line will end. Because of the mark, not every waiting job
-sends a wake-up. A pass paces the line if a wake-up started it and the rate opens soon: it admits
-job after job in its own process.
+A pass that a wake-up started paces the line if the rate opens soon: it admits job after job in its
+own process. The line's mark (`wake_at` of its rate item) is when the wake-up that is under way will
+arrive, or when the pass that paces the line will end. Because of the mark, the waiting jobs don't
+need a wake-up each.
 
-The job that waits first is due a minute after its wake-up should arrive. If the wake-up is lost, or
+The first waiting job is due a minute after its wake-up should arrive. If the wake-up is lost, or
 its sender is killed, the timer finds this one row, and no others.
 """
 
@@ -25,9 +25,9 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.queries import read
 
-# A pass that a wake-up started waits in its process if the rate opens within SHORT_WAIT, because
-# messages have delays of whole seconds and clocks differ. After LONGEST_PACE it sends another
-# wake-up.
+# If the rate opens within SHORT_WAIT, a pass started by a wake-up waits in its process. A message
+# would be less exact: its delay is in whole seconds, and clocks differ. After LONGEST_PACE, the
+# pass sends another wake-up.
 SHORT_WAIT = 2 * clock.SECOND
 LONGEST_PACE = clock.MINUTE
 # A wake-up counts as lost this long after it should have arrived.
@@ -64,8 +64,8 @@ class WakeUps:
 
         The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
         wake-up arrives when the rate opens, or after the longest delay that a message may have.
-        `entry` is the entry of the job that waits first. Raises PreconditionFailed if the row of
-        that job changes.
+        `entry` is the entry of the first waiting job. Raises PreconditionFailed if the row of that
+        job changes.
         """
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
@@ -121,7 +121,7 @@ class WakeUps:
         return NextStep.READ_AGAIN if was_there else NextStep.END
 
     def _is_pacing(self, line: Line) -> bool:
-        """Return whether the line's mark is that of this pass, so that others rely on this pass."""
+        """Return whether the line's mark belongs to this pass. If so, others rely on this pass."""
         return self._own_mark is not None and self._own_mark == _mark(line)
 
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
@@ -133,11 +133,11 @@ class WakeUps:
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
-        # If a start was granted after the wake-up should have arrived, it has arrived.
+        # A start that was granted since `wake_at` shows that the wake-up has arrived.
         has_arrived = rate.wake_at <= (rate.since or 0)
         latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
-        # A thorough pass doesn't wait for an overdue wake-up. If a wake-up started the pass, it is
-        # thorough and doesn't wait for that one either, which may arrive up to `pace` early.
+        # A thorough pass doesn't wait for an overdue wake-up. A pass started by a wake-up is
+        # thorough. It doesn't wait for its own wake-up, which may arrive up to `pace` early.
         tolerance = -self._pace if self._thorough else _LOST_AFTER
         is_lost = clock.now() >= rate.wake_at + tolerance
         return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
@@ -208,9 +208,8 @@ def _next_wake_up(opens_at: int) -> int:
 def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """Make the first waiting job due within a minute after the wake-up arrives.
 
-    It may still be due at another time, for example because the job before it, which was due in
-    that minute, has been canceled. If the entry's job no longer waits, drop the entry and return
-    False.
+    Until now it may have another due time, for example because the job that was due in that minute
+    has been canceled. If the entry's job no longer waits, drop the entry and return False.
     """
     row = _waiting_row(line, entry)
     if row is None:

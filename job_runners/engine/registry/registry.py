@@ -211,8 +211,8 @@ class Registry(Value):
     def check_follow_up(self, kind: str, job_type: str, *, has_campaign: bool) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
 
-        Raises InvalidFollowUp if a job with or without a campaign can't have this follow-up. Raises
-        EntryNotLoaded.
+        `has_campaign` is whether the job that it follows has a campaign. Raises InvalidFollowUp if
+        that job can't have this follow-up. Raises EntryNotLoaded.
         """
         from job_runners.work import job_ended  # imported here because most jobs have none
 

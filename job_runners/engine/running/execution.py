@@ -84,8 +84,8 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """Run a task's function. If it fails and has a retry policy, send it again.
 
     Raises if the task is unknown, can't be loaded, begun or sent again, or if its payload is
-    refused. Lambda then keeps the event, so the task isn't lost. A newer deploy may know it, for
-    example.
+    refused. Lambda then keeps the event, so the task isn't lost: for example, a newer deploy may
+    define it.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -119,7 +119,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     with telemetry.claimed(row):
         leg = _begin(row, invocation, send)
         payload = _read_payload(leg)
-        # No name refers to the ending of a call: an error that it has would refer to this frame.
+        # No variable holds the ending of a call: its error would refer back to this frame.
         record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
 
 
@@ -145,8 +145,8 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 def _read_payload(leg: Leg) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
-    Most errors only release the job, to be tried later; the attempt fails if they last too long. An
-    error that a later try would meet too fails the attempt at once.
+    Most errors only release the job, which is tried again later; the attempt fails if they last too
+    long. An error that a later try would repeat fails the attempt at once.
     """
     try:
         stored = retry_until(

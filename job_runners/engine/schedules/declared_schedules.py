@@ -5,8 +5,7 @@ processes are replaced one by one. So each deploy records its presence and its d
 mark, at its first timer run and every few minutes after that. The deploy that came last defines the
 schedules.
 
-A schedule is removed when no present deploy declares it. A deploy that doesn't declare a schedule
-must not remove it while another one declares it.
+A schedule is removed only when no present deploy declares it.
 """
 
 import json

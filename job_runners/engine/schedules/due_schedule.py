@@ -1,4 +1,4 @@
-"""Handle one due schedule: start every occurrence whose time has come exactly once, or skip it.
+"""Handle one due schedule: start or skip each occurrence whose time has come, exactly once.
 
 The id of an occurrence's job is derived from the organization, the schedule's name and the time.
 One transaction saves the job and moves the schedule to its next occurrence. So a process that is
@@ -32,7 +32,7 @@ from job_runners.work import context
 
 STILL_RUNS = "the previous occurrence's job had not finished"
 TAKEN = "its job is unique, and another job was doing the same work"
-_RECHECK_DELAY = clock.MINUTE  # how long after a check a waiting or refused occurrence is rechecked
+_RECHECK_DELAY = clock.MINUTE  # from one check of a waiting or refused occurrence to the next
 _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
 # queue or quota may have capacity again.
@@ -85,8 +85,8 @@ class Starter:
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start the due occurrences of one schedule. An error doesn't delay other schedules.
 
-        `unfinished` has the ids of jobs that haven't ended. The ids of jobs that this starts are
-        added.
+        `unfinished` has the ids of jobs that haven't ended. This adds the ids of the jobs that it
+        starts.
         """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
@@ -178,8 +178,10 @@ class Starter:
         return schedule_store.read(schedule.organization_id, schedule.name)
 
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
-        """Save the job, or find the existing one that answers the occurrence, and move the schedule
-        on. Do both or neither."""
+        """Save the occurrence's job and move the schedule on. Do both or neither.
+
+        If an existing job answers the occurrence, return that job instead of saving one.
+        """
 
         def writes_if_answered(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:

@@ -1,8 +1,8 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
 If many schedules are due at once, the run asks other processes to handle some of the shards. At the
-end it handles those shards too, in case no other process does. It begins with the schedules that
-became due last.
+end it handles those shards too, in case no other process does. In those, it begins with the
+schedules that became due last.
 """
 
 from collections import Counter
@@ -77,8 +77,7 @@ class _ShardRun:
     def _share(
         self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
     ) -> list[str]:
-        """If many schedules are due, ask other processes to handle all shards with due schedules
-        but one.
+        """If many schedules are due, ask other processes to handle all but one of their shards.
 
         Return the shards that were handed over.
         """

@@ -21,8 +21,8 @@ def fields(given: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         output.end_lines()
-        # Powertools removes keys from the current dictionary. A thread that the work has started
-        # may still use the same dictionary, so the first call makes a new one.
+        # Powertools removes keys from the current dictionary, which a thread that the work started
+        # may still use. So the first of these calls replaces the dictionary with a copy.
         logger.thread_safe_append_keys()
         logger.thread_safe_remove_keys(given)
 

@@ -20,8 +20,8 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.work.alarm import defer_alarm
 
-# Characters of a record's message. A longer line becomes several records. Lambda cuts log lines at
-# 256 KB, and JSON may need six bytes for a character.
+# The most characters of a record's message. A longer line becomes several records, because Lambda
+# cuts log lines at 256 KB, and JSON may need six bytes for a character.
 LONGEST = 32_000
 
 

@@ -9,7 +9,7 @@ from job_runners.store.job_request import JobRequest
 
 
 class MessageBudget:
-    """The number of messages that one timer run may still send. Its threads share it.
+    """The number of messages that one timer run may still send. The run's threads share it.
 
     At most `max_unclaimed` rows that the timer has sent again may be unclaimed at a time. Before
     the first message, the run counts the rows that earlier runs sent. After that, it counts only
@@ -24,7 +24,7 @@ class MessageBudget:
 
     @property
     def unclaimed(self) -> int:
-        """Return how many rows that earlier runs sent are still unclaimed.
+        """Return how many of the rows that earlier runs sent are still unclaimed.
 
         The result is 0 if they were not counted.
         """

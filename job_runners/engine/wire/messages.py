@@ -10,8 +10,8 @@ from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, new_id
 
 VERSION = 1
-# The version of messages that older code must refuse: a failed task that is sent again, because
-# that code doesn't know under which condition such a task may begin, and a message about a queue.
+# The version of messages that older code must refuse: those about a queue, and a failed task that
+# is sent again. Older code doesn't know when such a task may begin.
 _NEWER_VERSION = 2
 
 

@@ -12,8 +12,8 @@ from job_runners.errors import RunnerCannotResend, SendFailed
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest
 
-# The longest delay of a message, in seconds: the longest that SQS supports. A job that starts later
-# than that is started by the timer.
+# The longest delay of a message, in seconds: SQS's limit. The timer starts the jobs that must wait
+# longer.
 LONGEST_DELAY = 900.0
 
 
@@ -54,7 +54,7 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
 
 
 def send_after_end(ended: JobRequest, send: Send | None) -> None:
-    """Send the jobs that may start because a job `ended`: the admitted follower, the follow-ups."""
+    """Send the jobs that may start because a job ended: its admitted follower, its follow-ups."""
     row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
