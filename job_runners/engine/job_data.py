@@ -96,7 +96,7 @@ class JobData(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_time(self) -> Self:
+    def _at_most_one_start(self) -> Self:
         if self.run_at is not None:
             if self.delay is not None:
                 raise ValueError("give run_at or delay, not both")

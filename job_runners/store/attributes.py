@@ -71,7 +71,7 @@ class _Remove(RemoveAction):
         return path.serialize(names, values)
 
 
-class _OfItem(attributes.Attribute[_T]):
+class _TopLevel(attributes.Attribute[_T]):
     """A top-level attribute, stored under its name in the class. Its operators are those of its
     path."""
 
@@ -125,7 +125,7 @@ class _OfItem(attributes.Attribute[_T]):
 
 
 if TYPE_CHECKING:  # type checkers see pynamodb's own types
-    from pynamodb.attributes import Attribute as OfItem
+    from pynamodb.attributes import Attribute as TopLevelAttribute
     from pynamodb.attributes import (
         BinaryAttribute,
         BooleanAttribute,
@@ -133,19 +133,25 @@ if TYPE_CHECKING:  # type checkers see pynamodb's own types
         UnicodeAttribute,
     )
 else:
-    OfItem = _OfItem
+    TopLevelAttribute = _TopLevel
 
-    class BinaryAttribute(_OfItem, attributes.BinaryAttribute):
+    class BinaryAttribute(_TopLevel, attributes.BinaryAttribute):
         """Bytes."""
 
-    class BooleanAttribute(_OfItem, attributes.BooleanAttribute):
+    class BooleanAttribute(_TopLevel, attributes.BooleanAttribute):
         """True or False."""
 
-    class JSONAttribute(_OfItem, attributes.JSONAttribute):
+    class JSONAttribute(_TopLevel, attributes.JSONAttribute):
         """A JSON value, stored as text."""
 
-    class UnicodeAttribute(_OfItem, attributes.UnicodeAttribute):
+    class UnicodeAttribute(_TopLevel, attributes.UnicodeAttribute):
         """Text."""
 
 
-__all__ = ["BinaryAttribute", "BooleanAttribute", "JSONAttribute", "OfItem", "UnicodeAttribute"]
+__all__ = [
+    "BinaryAttribute",
+    "BooleanAttribute",
+    "JSONAttribute",
+    "TopLevelAttribute",
+    "UnicodeAttribute",
+]

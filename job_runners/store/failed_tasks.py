@@ -23,7 +23,7 @@ from job_runners.store.table import Integer, Table, nullable
 
 RETENTION = 7 * clock.DAY
 _PARTITION = "failed_tasks"
-_LONGEST = 1000  # characters of an error's message
+_LONGEST_MESSAGE = 1000  # characters of an error's message
 
 
 class FailedTask(Table):
@@ -77,7 +77,7 @@ def keep(
         failed_at=clock.now(),
         attempt=attempt,
         error_kind=error_kind,
-        error_message=error_message[:_LONGEST],
+        error_message=error_message[:_LONGEST_MESSAGE],
         request_id=request_id,
         payload=None if payload is None else blobs.compact_json(payload),
         expires_at=(clock.now() + RETENTION) // clock.SECOND,

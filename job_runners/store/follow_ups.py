@@ -26,7 +26,7 @@ from job_runners.store.job_request import (
 from job_runners.store.transactions import RecordWrite
 
 KINDS = ("on_end", "on_failure")
-_FORM = {"job_type", "queue_name", "max_attempts"}
+_REQUIRED_KEYS = {"job_type", "queue_name", "max_attempts"}
 # Bytes of an error's message in a payload, so that the payload always fits into a row.
 _LONGEST_MESSAGE = 2000
 
@@ -89,7 +89,7 @@ def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
     return {
         kind: stored
         for kind, stored in found.items()
-        if isinstance(stored, Mapping) and stored.keys() >= _FORM
+        if isinstance(stored, Mapping) and stored.keys() >= _REQUIRED_KEYS
     }
 
 

@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     max_waiting: int = 10_000
 
 
-class Changed(Table):
+class LimitChange(Table):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
     class Meta:
@@ -74,11 +74,11 @@ class Changed(Table):
         return self.slots is None and self.rate_count is None and self.max_waiting is None
 
 
-def current(*, fresh: bool = False) -> Mapping[str, Changed]:
+def current(*, fresh: bool = False) -> Mapping[str, LimitChange]:
     """Return the changes by queue. They were read at most CACHED ago, or just now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
-        found = Changed.query(_PARTITION, consistent_read=True)
+        found = LimitChange.query(_PARTITION, consistent_read=True)
         _cache.changed = MappingProxyType({each.queue_name: each for each in found})
         _cache.read_at = now
     return _cache.changed
@@ -97,7 +97,7 @@ def put(
     max_waiting: int | None = None,
     by: str | None = None,
     sweep: bool = False,
-) -> Changed:
+) -> LimitChange:
     """Store the changes to a queue's limits, in place of all earlier ones.
 
     If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one
@@ -106,13 +106,13 @@ def put(
     return _update(
         queue_name,
         [
-            set_or_remove(Changed.slots, slots),
-            set_or_remove(Changed.rate_count, rate and rate.count),
-            set_or_remove(Changed.rate_seconds, rate and rate.seconds),
-            set_or_remove(Changed.rate_burst, rate and rate.burst),
-            set_or_remove(Changed.max_waiting, max_waiting),
-            set_or_remove(Changed.changed_by, by),
-            Changed.changed_at.set(clock.now()),
+            set_or_remove(LimitChange.slots, slots),
+            set_or_remove(LimitChange.rate_count, rate and rate.count),
+            set_or_remove(LimitChange.rate_seconds, rate and rate.seconds),
+            set_or_remove(LimitChange.rate_burst, rate and rate.burst),
+            set_or_remove(LimitChange.max_waiting, max_waiting),
+            set_or_remove(LimitChange.changed_by, by),
+            LimitChange.changed_at.set(clock.now()),
             *(_sweep_from_the_start() if sweep else []),
         ],
     )
@@ -123,45 +123,45 @@ def reset(queue_name: str, *, by: str | None = None) -> None:
     put(queue_name, by=by, sweep=True)
 
 
-def ask_for_sweep(queue_name: str) -> Changed:
+def ask_for_sweep(queue_name: str) -> LimitChange:
     """Start a sweep of a queue, or restart it."""
     return _update(queue_name, _sweep_from_the_start())
 
 
-def note_swept(read: Changed, up_to: str | None) -> bool:
+def note_swept(read: LimitChange, up_to: str | None) -> bool:
     """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
 
     If the item has changed since it was `read`, record nothing and return False: another process
     may have continued or restarted the sweep.
     """
-    as_read = Changed.sweep_from == read.sweep_from
-    as_read &= Changed.sweep_asked_at == read.sweep_asked_at
-    as_read &= Changed.changed_at == read.changed_at
+    as_read = LimitChange.sweep_from == read.sweep_from
+    as_read &= LimitChange.sweep_asked_at == read.sweep_asked_at
+    as_read &= LimitChange.changed_at == read.changed_at
     _cache.read_at = 0
     if up_to is None and read.changes_nothing:
         return condition_held(lambda: read.delete(as_read))
     actions: list[Action] = (
-        [Changed.sweep_from.remove(), Changed.sweep_asked_at.remove()]
+        [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
         if up_to is None
-        else [Changed.sweep_from.set(up_to)]
+        else [LimitChange.sweep_from.set(up_to)]
     )
     return condition_held(lambda: read.update(actions, as_read))
 
 
 class _Cache:
-    changed: Mapping[str, Changed] = MappingProxyType({})
+    changed: Mapping[str, LimitChange] = MappingProxyType({})
     read_at = 0
 
 
 _cache = _Cache()
 
 
-def _update(queue_name: str, actions: list[Action]) -> Changed:
-    changed = Changed(_PARTITION, queue_name)
+def _update(queue_name: str, actions: list[Action]) -> LimitChange:
+    changed = LimitChange(_PARTITION, queue_name)
     changed.update(actions)
     _cache.read_at = 0
     return changed
 
 
 def _sweep_from_the_start() -> list[Action]:
-    return [Changed.sweep_from.set(""), Changed.sweep_asked_at.set(clock.now())]
+    return [LimitChange.sweep_from.set(""), LimitChange.sweep_asked_at.set(clock.now())]

@@ -16,7 +16,7 @@ from pynamodb.models import Model
 
 from job_runners.aws import clients
 from job_runners.settings import required
-from job_runners.store.attributes import OfItem
+from job_runners.store.attributes import TopLevelAttribute
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
@@ -139,7 +139,7 @@ class _DirectConnection(Connection):
         return self._make_api_call(operation_name, operation_kwargs)
 
 
-class Integer(OfItem[int]):
+class Integer(TopLevelAttribute[int]):
     """A whole number. pynamodb's own number attribute is typed as float."""
 
     attr_type = NUMBER
@@ -151,7 +151,7 @@ class Integer(OfItem[int]):
         return int(value)
 
 
-class Enumerated(OfItem[_S]):
+class Enumerated(TopLevelAttribute[_S]):
     """A member of a StrEnum, stored as its value."""
 
     attr_type = STRING

@@ -160,7 +160,7 @@ def a_sweep_that_is_cut_off(history: ScriptedHistory) -> None:
     history.world.tick()
 
 
-def note_and_sweep(changed: limits.Changed, *others: Any) -> None:
+def note_and_sweep(changed: limits.LimitChange, *others: Any) -> None:
     """Note that a sweep is over, then do it."""
     limits.note_swept(changed, None)
     SWEEP(changed, *others)

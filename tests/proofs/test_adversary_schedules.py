@@ -99,7 +99,7 @@ def test_it_notices_when_those_that_came_meanwhile_are_not_counted(
 
     def silently(schedule: Schedule) -> Choice | None:
         choice = choose(schedule)
-        return choice and choice._replace(step=choice.step._replace(dropped=None))
+        return choice and choice._replace(step=choice.step._replace(skips=None))
 
     monkeypatch.setattr(due_schedule, "choose", silently)
     assert "some are lost" in noticed()

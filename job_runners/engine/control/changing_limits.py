@@ -9,7 +9,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import NothingLimited, TooManyLimited
 from job_runners.store import limits
-from job_runners.store.limits import Changed, Limits
+from job_runners.store.limits import LimitChange, Limits
 from job_runners.store.rate import Rate
 from job_runners.work import context
 
@@ -22,10 +22,10 @@ class QueueLimits(NamedTuple):
     name: str
     current: Limits | None
     declared: Limits | None
-    changed: Changed | None
+    changed: LimitChange | None
 
     @classmethod
-    def of(cls, name: str, changed: Changed | None) -> "QueueLimits":
+    def of(cls, name: str, changed: LimitChange | None) -> "QueueLimits":
         """Return the limits of a queue with this change applied."""
         if changed is not None and changed.changes_nothing:
             changed = None
@@ -50,21 +50,21 @@ def set_limits(
         raise TooManyLimited(limits.MAX_CHANGED)
     if not slots and not rate and declared_limits(name) is None:
         raise NothingLimited(name)
-    new = Changed(sk=name, slots=slots, max_waiting=max_waiting)
+    new = LimitChange(sk=name, slots=slots, max_waiting=max_waiting)
     if rate is not None:
         new.rate_count, new.rate_seconds = rate.count, rate.seconds
         new.rate_burst = rate.burst
-    is_wider = _is_wider(merged(name, new), before)
+    allows_more = _allows_more(merged(name, new), before)
     changed = limits.put(
         name,
         slots=slots,
         rate=rate,
         max_waiting=max_waiting,
         by=context.recorded_author(),
-        sweep=is_wider,
+        sweep=allows_more,
     )
     telemetry.limits_changed(name, slots, rate, max_waiting)
-    if is_wider:
+    if allows_more:
         sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
     return QueueLimits.of(name, changed)
 
@@ -79,7 +79,7 @@ def reset_limits(name: str, send: Send) -> None:
     sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
 
 
-def _is_wider(after: Limits | None, before: Limits | None) -> bool:
+def _allows_more(after: Limits | None, before: Limits | None) -> bool:
     """Return whether a job that had to wait before may start now."""
     if before is None or after is None:
         return False

@@ -16,7 +16,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.errors import InvalidCursor, QueueNotFound
 from job_runners.names import LONGEST
 from job_runners.store import cursors, limits, lines, pauses, used_keys, waiting
-from job_runners.store.limits import Changed, Limits
+from job_runners.store.limits import LimitChange, Limits
 from job_runners.store.lines import Line
 from job_runners.store.pauses import Kind, Pause
 from job_runners.store.waiting import Waiting
@@ -82,7 +82,7 @@ def list_queues(
     after = _position_of(cursor, LONGEST)
     names = [name for name in sorted(known.names(seen_by)) if name > after]
     found = [
-        _use(known, name, _Sight(seen_by, sees_payloads), limit=SHOWN_KEYS)
+        _queue_use(known, name, _Viewer(seen_by, sees_payloads), limit=SHOWN_KEYS)
         for name in names[:limit]
     ]
     return found, cursors.encode(_MARK, names[limit - 1]) if len(names) > limit else None
@@ -104,8 +104,8 @@ def describe(
     known = _Known.now()
     if seen_by is not None and name not in known.names(seen_by):
         raise QueueNotFound(name)
-    sight = _Sight(seen_by, sees_payloads)
-    return _use(known, name, sight, limit=limit, after=_position_of(cursor, LONGEST_KEY))
+    viewer = _Viewer(seen_by, sees_payloads)
+    return _queue_use(known, name, viewer, limit=limit, after=_position_of(cursor, LONGEST_KEY))
 
 
 # --- read -----------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def describe(
 class _Known(NamedTuple):
     """The changed limits and the pauses, read at the same time."""
 
-    changed: Mapping[str, Changed]
+    changed: Mapping[str, LimitChange]
     pauses: pauses.Pauses
 
     @classmethod
@@ -136,28 +136,30 @@ class _Known(NamedTuple):
         return QueueLimits.of(name, self.changed.get(name))
 
 
-class _Sight(NamedTuple):
+class _Viewer(NamedTuple):
     """The caller's organization (None for a service), and whether the caller may see payloads."""
 
     seen_by: str | None
     sees_payloads: bool
 
 
-def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = "") -> QueueUse:
+def _queue_use(
+    known: _Known, name: str, viewer: _Viewer, *, limit: int, after: str = ""
+) -> QueueUse:
     queue_limits = known.limits(name)
     pause = known.pauses.find(Kind.QUEUE, name)
-    parked = waiting.under_pause(pause.sk) if pause and sight.seen_by is None else None
-    keys, cursor = _Keys(name, queue_limits.current, sight).page(limit, after)
+    parked = waiting.under_pause(pause.sk) if pause and viewer.seen_by is None else None
+    keys, cursor = _Keys(name, queue_limits.current, viewer).page(limit, after)
     return QueueUse(queue_limits, pause, parked, keys, cursor)
 
 
 class _Keys:
     """The keys of a queue that the caller may see."""
 
-    def __init__(self, name: str, current_limits: Limits | None, sight: _Sight) -> None:
+    def __init__(self, name: str, current_limits: Limits | None, viewer: _Viewer) -> None:
         self._name = name
         self._limits = current_limits
-        self._seen_by, self._sees_payloads = sight
+        self._seen_by, self._sees_payloads = viewer
         self._per = current_limits.per if current_limits else None
 
     def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
@@ -198,8 +200,8 @@ class _Keys:
             return used_keys.used_by(self._seen_by, self._name, limit, after)
         if self._per != "campaign_id":
             return []  # the keys are values of a payload, or were before `per` was changed
-        campaigns = key_of(self._name, self._seen_by, None, {})
-        return used_keys.used_by(self._seen_by, self._name, limit, after, campaigns)
+        campaign_prefix = key_of(self._name, self._seen_by, None, {})
+        return used_keys.used_by(self._seen_by, self._name, limit, after, campaign_prefix)
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)

@@ -112,10 +112,10 @@ def refuse_if_too_many(
     `map` that may use threads.
     """
     try:
-        _refuse_number(jobs)
+        _refuse_if_no_room(jobs)
     except (QueueFull, QuotaReached):
         found = each(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
-        _refuse_number([job for job, exists in zip(jobs, found, strict=True) if not exists])
+        _refuse_if_no_room([job for job, exists in zip(jobs, found, strict=True) if not exists])
 
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
@@ -168,7 +168,7 @@ def noting_the_task() -> Iterator[AcceptedTask]:
 # --- the stages of accept_job --------------------------------------------------------------------
 
 
-def _refuse_number(jobs: Sequence[CheckedJob]) -> None:
+def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
     """Raise QueueFull or QuotaReached if this number of new jobs is too high."""
     lines = Counter((job.new_job.queue_name, job.line) for job in jobs)
     for (queue_name, line), number in lines.items():

@@ -196,7 +196,7 @@ def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None)
         row = replacing.replace(existing, wanted, writes)
     finally:  # the job's slot may be free now, even if the response was lost
         admission.admit_waiting_after(existing, request.send)
-    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(existing, row))
+    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_needs_no_message(existing, row))
     return row
 
 
@@ -273,7 +273,7 @@ def _saved_before(row: JobRequest) -> JobRequest:
     return row
 
 
-def _has_message(before: JobRequest, after: JobRequest) -> bool:
+def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether a message about the job with the new payload is under way, or none is needed.
 
     `before` and `after` are the job's row before and after the payload was replaced. If a message

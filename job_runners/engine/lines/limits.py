@@ -3,7 +3,7 @@
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.registry.registry import registry
 from job_runners.store import limits
-from job_runners.store.limits import Changed, Limits
+from job_runners.store.limits import LimitChange, Limits
 from job_runners.values import Value
 from job_runners.work.queues import WHOLE_QUEUE
 
@@ -60,7 +60,7 @@ def current_key(
     return key_of(queue_name, organization_id, campaign_id, payload) if has_limits else None
 
 
-def merged(queue_name: str, changed: Changed | None) -> Limits | None:
+def merged(queue_name: str, changed: LimitChange | None) -> Limits | None:
     """Return the limits that the code declares for a queue, with this change applied."""
     declared = declared_limits(queue_name)
     if changed is None:

@@ -12,7 +12,7 @@ from job_runners.engine.lines.admission import admit_waiting
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import limits, pauses, used_keys
-from job_runners.store.limits import Changed
+from job_runners.store.limits import LimitChange
 from job_runners.store.verbs import SKEW
 
 _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
@@ -47,7 +47,7 @@ def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
             telemetry.crashed(error)
 
 
-def _sweep(changed: Changed, send: Send, call_each: CallEach, until: int) -> None:
+def _sweep(changed: LimitChange, send: Send, call_each: CallEach, until: int) -> None:
     def admit(key: str) -> None:
         admit_waiting(changed.queue_name, key, send, until=until)
 

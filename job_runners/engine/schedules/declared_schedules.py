@@ -56,7 +56,7 @@ _last_checks: dict[str, int] = {}  # when this process last checked a deploy's d
 
 def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None:
     now = clock.now()
-    deploy = _name_of(declared)
+    deploy = _deploy_id(declared)
     mine = deploys.get(deploy)
     if mine is None or now - mine.seen_at >= PRESENCE_INTERVAL:
         since = now if mine is None else mine.since
@@ -75,7 +75,7 @@ def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None
         schedule_marks.forget_deploy(mine)  # no deploy declares a schedule any more
 
 
-def _name_of(declared: Mapping[_Key, Definition]) -> str:
+def _deploy_id(declared: Mapping[_Key, Definition]) -> str:
     """Return a deploy's id, which depends only on its declarations."""
     parts = sorted((*key, definition.fingerprint) for key, definition in declared.items())
     return derived_id("deploy", json.dumps(parts))

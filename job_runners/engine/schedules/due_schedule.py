@@ -140,7 +140,7 @@ class Starter:
         """Move the schedule by a step that starts nothing."""
         moved = schedule_store.move_on(schedule, step)
         telemetry.occurrences_skipped(schedule, step)
-        self.note(Outcome.SKIPPED if step.dropped else Outcome.MOVED)
+        self.note(Outcome.SKIPPED if step.skips else Outcome.MOVED)
         return moved
 
     def _start(
@@ -231,7 +231,7 @@ def _only_before(step: Step, at: int) -> Step:
 
     Occurrences after `at` whose time has come are skipped when `at` starts.
     """
-    return step if step.last_at == at else step._replace(dropped=None, failed=())
+    return step if step.last_at == at else step._replace(skips=None, failed=())
 
 
 class _Sender:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.engine.schedules.schedules import when_of
-from job_runners.store.schedules import Dropped, Schedule, Step
+from job_runners.store.schedules import Schedule, Skipped, Step
 from job_runners.work.occurrences import When, next_after
 
 # An occurrence that starts within this time wasn't missed. A timer run may be slow, or be cut off.
@@ -53,8 +53,8 @@ def choose(schedule: Schedule) -> Choice | None:
 
 def with_skipped(step: Step, at: int, why: str) -> Step:
     """Return the step with the occurrence `at` skipped too, for this reason."""
-    number = step.dropped.number if step.dropped else 0
-    return step._replace(dropped=Dropped(number + 1, at, why))
+    number = step.skips.number if step.skips else 0
+    return step._replace(skips=Skipped(number + 1, at, why))
 
 
 def _step(when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str) -> Step:
@@ -64,8 +64,8 @@ def _step(when: When, schedule: Schedule, done: list[int], *, skipped: list[int]
     # doesn't count as skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
         failed, skipped = (skipped[0],), skipped[1:]
-    dropped = Dropped(len(skipped), skipped[-1], why) if skipped else None
-    return Step(done[-1], _next(when, schedule, done[-1]), dropped, failed)
+    skips = Skipped(len(skipped), skipped[-1], why) if skipped else None
+    return Step(done[-1], _next(when, schedule, done[-1]), skips, failed)
 
 
 def _next(when: When, schedule: Schedule, after: int) -> int | None:

@@ -350,16 +350,16 @@ def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: 
 
 def occurrences_skipped(schedule: "Schedule", step: "Step") -> None:
     """Log and count a step's skipped occurrences, and count those that failed, if there are any."""
-    if step.dropped is not None:
+    if step.skips is not None:
         log_line.write(
             logger.warning,
             "occurrences left out",
             **_schedule_fields(schedule),
-            number=step.dropped.number,
-            last=clock.iso(step.dropped.last_at),
-            why=step.dropped.why,
+            number=step.skips.number,
+            last=clock.iso(step.skips.last_at),
+            why=step.skips.why,
         )
-        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=step.dropped.number)
+        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=step.skips.number)
     if step.failed:
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(step.failed))
 

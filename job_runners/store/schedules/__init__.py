@@ -26,7 +26,7 @@ does it overlap the job of the last occurrence.
 
 from job_runners.store.schedules.changing import delete, pause, put, resume, stays_paused
 from job_runners.store.schedules.moving_on import (
-    Dropped,
+    Skipped,
     Step,
     move_on,
     note_failing,
@@ -50,10 +50,10 @@ from job_runners.store.schedules.writing import ScheduleMoved
 __all__ = [
     "VERSION",
     "Definition",
-    "Dropped",
     "Origin",
     "Schedule",
     "ScheduleMoved",
+    "Skipped",
     "Step",
     "check_payload",
     "count",

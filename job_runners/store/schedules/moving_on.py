@@ -13,7 +13,7 @@ from job_runners.store.table import Integer, Table, nullable, set_or_remove
 from job_runners.store.transactions import RecordWrite
 
 
-class Dropped(NamedTuple):
+class Skipped(NamedTuple):
     """Occurrences that are skipped: their number, the last of them, and the reason."""
 
     number: int
@@ -24,12 +24,12 @@ class Dropped(NamedTuple):
 class Step(NamedTuple):
     """A schedule's progress: occurrences up to `last_at` are handled, and `next_at` comes next.
 
-    The occurrences in `dropped` were skipped, and those in `failed` could not be started.
+    The occurrences in `skips` were skipped, and those in `failed` could not be started.
     """
 
     last_at: int
     next_at: int | None
-    dropped: Dropped | None = None
+    skips: Skipped | None = None
     failed: tuple[int, ...] = ()
 
 
@@ -46,7 +46,7 @@ def start_write(
     whether the write succeeded.
     """
     actions = [
-        *_moves_on(schedule, step),
+        *_move_on_actions(schedule, step),
         Schedule.revision.set(revision),
         Schedule.last_started_at.set(at),
         Schedule.last_job_id.set(job_id or schedule.job_id(at)),
@@ -62,13 +62,13 @@ def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
     occurrence's answer (see `job_runners.store.answers`). It is refused if the schedule has changed
     since it was read.
     """
-    actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
+    actions = [*_move_on_actions(schedule, step), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
 
 
 def move_on(schedule: Schedule, step: Step) -> Schedule:
     """Apply `step` without starting an occurrence. Raises ScheduleMoved."""
-    return writing.write(schedule, _moves_on(schedule, step), writing.as_read(schedule))
+    return writing.write(schedule, _move_on_actions(schedule, step), writing.as_read(schedule))
 
 
 def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
@@ -77,7 +77,7 @@ def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
     The timer checks the schedule again at `until`. `step` has the earlier occurrences that are
     skipped or have failed. Raises ScheduleMoved.
     """
-    actions = [*writing.set_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
+    actions = [*writing.set_next(schedule, at, until, waits=True), *_count_actions(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
 
@@ -94,7 +94,7 @@ def note_failing(
         *writing.due(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
-        *_not_started(schedule, step),
+        *_count_actions(schedule, step),
     ]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
@@ -127,22 +127,22 @@ def _only_forward(at: int) -> Condition:
     return condition
 
 
-def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
+def _move_on_actions(schedule: Schedule, step: Step) -> list[Action]:
     return [
         Schedule.last_at.set(step.last_at),
         *writing.set_next(schedule, step.next_at, step.next_at),
-        *_not_started(schedule, step),
+        *_count_actions(schedule, step),
     ]
 
 
-def _not_started(schedule: Schedule, step: Step) -> list[Action]:
+def _count_actions(schedule: Schedule, step: Step) -> list[Action]:
     """Return the actions that count the occurrences that were skipped or failed."""
     actions: list[Action] = []
-    if step.dropped is not None:
+    if step.skips is not None:
         actions += [
-            Schedule.skipped.set(schedule.skipped + step.dropped.number),
-            Schedule.last_skipped_at.set(step.dropped.last_at),
-            Schedule.last_skipped_why.set(step.dropped.why),
+            Schedule.skipped.set(schedule.skipped + step.skips.number),
+            Schedule.last_skipped_at.set(step.skips.last_at),
+            Schedule.last_skipped_why.set(step.skips.why),
         ]
     if step.failed:
         actions += [

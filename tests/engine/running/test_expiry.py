@@ -50,7 +50,7 @@ KEPT: dict[str, float | None] = {
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
-    *("Pause", "Changed", "Answer"),
+    *("Pause", "LimitChange", "Answer"),
 }
 
 
