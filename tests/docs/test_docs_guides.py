@@ -1,0 +1,211 @@
+"""The jobs and callers that the how-to pages show, run."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import sample_work
+from api_server import ApiServer
+from job_runners import Client
+from job_runners.client import stack_outputs
+from job_runners.places import ROOT
+from job_runners.testing.job_runner import InlineRunner, inline_runner
+from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
+from job_runners.work import Job
+
+
+def snippets(name: str) -> list[str]:
+    page = (ROOT / "docs/guides" / f"{name}.md").read_text()
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, made)
+    exec(compile(code, name, "exec"), made.__dict__)
+    return made
+
+
+def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any:
+    return assert_succeeded(job_runner.run(job_type, payload))
+
+
+@pytest.mark.parametrize(
+    ("page", "job_type", "payload", "result"),
+    [
+        ("do_something_once", "settle_order", {"order_id": 7, "cents": 100}, "receipt of"),
+        ("long_work", "archive_pages", {"last_page": 3}, "{'pages': 3}"),
+        ("call_a_limited_api", "pull_account", {"account": "a7"}, "a7 is up to date"),
+        ("migrate_from_celery", "sync_account", {"account_id": 17}, "'pages': 3"),
+        ("migrate_from_zappa", "make_pie", {"pie_id": 17}, "pie 17"),
+    ],
+)
+def test_the_job_of_a_page_succeeds(
+    page: str,
+    job_type: str,
+    payload: dict[str, Any],
+    result: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module("shown", snippets(page)[0], monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        assert result in str(run(job_runner, job_type, payload))
+
+
+def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    module("shown", snippets("do_something_once")[0], monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.run("settle_order", {"order_id": 7, "cents": 0})
+        assert "nothing to charge" in assert_failed(job).message
+        assert job.attempt == 1
+
+
+def test_a_limited_api_sets_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    module("shown", snippets("call_a_limited_api")[0], monkeypatch)
+    clock = MovableClock()
+    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.run("pull_account", {"account": "a7"})
+        assert_succeeded(job)
+        assert job.attempt == 2
+        assert clock.moved >= 29_000  # some of the 30 s passed by themselves
+
+
+# --- callers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
+    """Let every stack be found, with the jobs of the pages."""
+    found = stack_outputs.Outputs(api_server.url, "bucket")
+    monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    jobs = {
+        **module("celery_jobs", snippets("migrate_from_celery")[0], monkeypatch).JOBS,
+        **module("zappa_jobs", snippets("migrate_from_zappa")[0], monkeypatch).JOBS,
+        "count_letters": sample_work.JOBS["sample_once"],
+    }
+    for name, job in jobs.items():
+        monkeypatch.setitem(sample_work.JOBS, name, job)
+    return api_server
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
+        return pool.submit(function, *arguments).result()
+
+
+@pytest.mark.parametrize("page", ["migrate_from_celery", "migrate_from_zappa"])
+def test_the_caller_of_a_migrated_task_dispatches_it(
+    page: str, stack: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    call(exec, compile(snippets(page)[1], page, "exec"), names)
+    assert names["job"].status in ("queued", "scheduled")
+    if page == "migrate_from_zappa":
+        assert capsys.readouterr().out.endswith("pie 17\n")
+
+
+SCHEMA = """
+CREATE TABLE orders (id INTEGER PRIMARY KEY, words TEXT NOT NULL CHECK (words <> ''));
+CREATE TABLE outbox (key TEXT PRIMARY KEY, payload TEXT NOT NULL);
+"""
+
+
+class Words(sample_work.Sample):
+    """The payload of the pages' job."""
+
+    words: list[str]
+
+
+def count(job: Any, payload: Words) -> int:
+    return len(payload.words)
+
+
+@pytest.fixture
+def database(tmp_path: Any) -> str:
+    path = str(tmp_path / "orders.db")
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript(SCHEMA)
+    return path
+
+
+@pytest.mark.parametrize(("number", "name"), [(1, "place_order"), (2, "place_order_safely")])
+def test_an_order_is_dispatched_once_after_its_commit(
+    number: int, name: str, stack: ApiServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count))
+    page = module("page", snippets("dispatch_after_a_commit")[number], monkeypatch)
+
+    def orders() -> list[str]:
+        with closing(sqlite3.connect(database)) as connection:
+            place(connection)
+        return [job.id for job in Client().list()]
+
+    def place(connection: sqlite3.Connection) -> None:
+        getattr(page, name)(connection, "one two")
+        with pytest.raises(sqlite3.IntegrityError):
+            getattr(page, name)(connection, "")
+        if number == 2:
+            rows = [("order-1", '{"words": ["one", "two"]}')]
+            connection.executemany("INSERT INTO outbox VALUES (?, ?)", rows)
+            connection.commit()
+            page.send_outbox(connection)  # the process was killed before it deleted the row
+            assert connection.execute("SELECT * FROM outbox").fetchall() == []
+
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    assert len(call(orders)) == 1
+
+
+DJANGO = """
+import sys
+from django.conf import settings
+database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+settings.configure(DATABASES={"default": database})
+import django
+django.setup()
+from django.db import connection, transaction
+import job_runners
+made = []
+class Client:
+    def __init__(self, stack): pass
+    def dispatch(self, job_type, payload, idempotency_key):
+        assert not connection.in_atomic_block
+        made.append(f"{job_type} {payload} {idempotency_key}")
+job_runners.Client = Client
+exec(compile(sys.stdin.read(), "page", "exec"))
+class Order:
+    words = ["one"]
+    def save(self):
+        self.pk = 17
+place_order(Order())
+try:
+    with transaction.atomic():
+        place_order(Order())
+        raise KeyError
+except KeyError:
+    pass
+print(made)
+"""
+
+
+def test_django_dispatches_after_the_commit_and_not_after_a_rollback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DJANGO],
+        input=snippets("dispatch_after_a_commit")[0],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[\"count_letters {'words': ['one']} order-17\"]\n"

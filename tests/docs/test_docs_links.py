@@ -1,0 +1,46 @@
+"""Every link within the pages leads to a file, and to a heading of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from job_runners.places import ROOT
+
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "*/README.md", "examples/*/README.md")
+    for path in ROOT.glob(pattern)
+    if not path.relative_to(ROOT).as_posix().startswith("app/")
+)
+
+
+def _text(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.replace("`", "").replace("*", ""))
+    return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+
+
+def _anchors(page: Path) -> set[str]:
+    return {_anchor(each) for each in re.findall(r"^#+ (.*)$", _text(page), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _text(page)):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            continue
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_a_heading_with_code_and_punctuation_has_the_anchor_of_github() -> None:
+    assert _anchor("What `job.step` can't do, and [why](why.md)") == "what-jobstep-cant-do-and-why"
