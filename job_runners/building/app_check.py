@@ -17,8 +17,9 @@ from typing import Any
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
 from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
+from job_runners.building.old_names import MOVED, renamed
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import typed
+from job_runners.places import COMMAND, typed
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -29,8 +30,6 @@ _MISTAKES = frozenset(
         *("AttributeError", "TypeError", "IndexError", "ZeroDivisionError", "RecursionError"),
     }
 )
-# Modules of version 0.2 that an app imports, which are now in the package job_runners.
-_MOVED = frozenset({"clock", "errors", "runners", "settings", "store", "testing", "work"})
 # Settings that every function has on AWS. The template's own settings are left out, because a
 # module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
@@ -166,8 +165,11 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
     kind, missing = problem["kind"], problem["missing"]
     if missing and places.is_own(missing.replace(".", "/")):
         return "Your package has no such module: correct the import, or add the file"
-    if missing in _MOVED:
-        return f"Since version 0.3 it is job_runners.{missing}"
+    if missing in MOVED:
+        return (
+            f"Since version 0.3 it is {renamed(missing)}. To rewrite all such imports, run "
+            f"{COMMAND} adopt"
+        )
     if missing:
         requirements = places.requirements or "the requirements"
         return f"Add the package with {missing} to {requirements}, then run {typed('make lock')}"

@@ -1,10 +1,11 @@
 """Pin the requirements of the app's code, and install them for its tests.
 
-Usage: python -m job_runners.building.app_requirements lock|install
+Usage: python -m job_runners.building.app_requirements lock|update|install
 
 `lock` resolves the app's requirements.txt together with our own requirements. It writes the
-versions and hashes of the additional packages to requirements.lock in the same folder. `install`
-installs these packages into this environment, or removes them if the app's folder is gone.
+versions and hashes of the additional packages to requirements.lock in the same folder. `update`
+does this only if the lock is outdated, and keeps its versions where possible. `install` installs
+these packages into this environment, or removes them if the app's folder is gone.
 """
 
 import argparse
@@ -143,12 +144,15 @@ def _lowest(*versions: str) -> str:
 def main() -> int:
     """Run the command line, and return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m job_runners.building.app_requirements")
-    arguments.add_argument("what", choices=["lock", "install"])
+    arguments.add_argument("what", choices=["lock", "update", "install"])
     given = arguments.parse_args()
     try:
         app = find_app_folder()
         if given.what == "install":
             install(app)
+        elif given.what == "update":
+            if app is not None:
+                lock_again(app)
         elif app is not None and _has_requirements(app):
             lock(app, Target.from_samconfig())
             print(f"Wrote {app.lock}")

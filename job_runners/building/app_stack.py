@@ -14,6 +14,7 @@ import yaml
 
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
+_CONFIG = "samconfig.toml"
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
 
@@ -42,10 +43,10 @@ class AppStack:
     ) -> dict[str, str]:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
-        `artifacts` are sam's options for where to upload the build. sam also reads a samconfig.toml
-        in the template's folder.
+        `artifacts` are sam's options for where to upload the build. sam also reads samconfig.toml
+        in the template's folder, or own.samconfig.toml if the template is own.template.yaml.
         """
-        config = self.template.with_name("samconfig.toml")
+        config = self.template.with_name(self.template.name.replace("template.yaml", _CONFIG))
         given = ["--config-file", str(config)] if config.exists() else []
         sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *given])
         given += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]

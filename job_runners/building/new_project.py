@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from string import Template
@@ -25,7 +26,7 @@ _FILES = {
     "README.md": "readme.in",
     ".gitignore": "gitignore.in",
 }
-_WORKFLOWS = {
+WORKFLOWS = {
     ".github/workflows/test.yml": "test.yml.in",
     ".github/workflows/deploy.yml": "deploy.yml.in",
 }
@@ -35,21 +36,40 @@ _HARMLESS = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})
 
 def new_project(folder: Path, *, github: bool) -> list[Path]:
     """Write the project, and return its files. Raises UnusableAppFolder, and then writes none."""
-    name = _name(folder)
+    name = project_name(folder)
     package = name.replace("-", "_")
     if (why := why_not_a_package(package)) is not None:
         raise UnusableAppFolder(f"The project's package can't be {package}: {why}")
+    check_empty(folder)
+    facts = project_facts(folder, [package])
+    files = {**_FILES, **(WORKFLOWS if github else {})}
+    written = [write_file(folder / path, source, facts) for path, source in files.items()]
+    return written + _first_job(folder, package)
+
+
+def check_empty(folder: Path) -> None:
+    """Raise UnusableAppFolder if the folder has files that a new project doesn't expect."""
     if folder.exists() and {each.name for each in folder.iterdir()} - _HARMLESS:
         raise UnusableAppFolder(f"{folder} isn't empty. Choose a new or an empty folder")
-    facts = {"name": name, "package": package, "python": this_python(), "requirement": pin()}
-    written = []
-    for path, source in {**_FILES, **(_WORKFLOWS if github else {})}.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        text = (_TEMPLATES / source).read_text(encoding="utf-8")
-        file.write_text(Template(text).substitute(facts), encoding="utf-8")
-        written.append(file)
-    return written + _first_job(folder, package)
+
+
+def project_facts(folder: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Return the values of the placeholders in a project's files."""
+    return {
+        "name": project_name(folder),
+        "package": packages[0],
+        "packages": ", ".join(f'"{each}"' for each in packages),
+        "python": this_python(),
+        "requirement": pin(),
+    }
+
+
+def write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
+    """Write one of a project's files, and return it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = (_TEMPLATES / source).read_text(encoding="utf-8")
+    file.write_text(Template(text).substitute(facts), encoding="utf-8")
+    return file
 
 
 def pin() -> str:
@@ -70,7 +90,8 @@ def pin() -> str:
     return f"job-runners[app] @ {origin['url']}{fragment}"
 
 
-def _name(folder: Path) -> str:
+def project_name(folder: Path) -> str:
+    """Return the name of the project in a folder."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     return name if name[:1].isalpha() else f"jobs-{name}".strip("-")
 

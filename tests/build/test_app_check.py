@@ -146,7 +146,8 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work.retry import Retry\n"},
             "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'work'. "
-            "Since version 0.3 it is job_runners.work",
+            "Since version 0.3 it is job_runners.work. To rewrite all such imports, run "
+            "job-runners adopt",
         ),
         (
             {
