@@ -130,7 +130,7 @@ def _run_one(message: Message) -> None:
     try:
         with renewed(message, deadline):
             run(message, deadline=deadline, send=send)
-    except Exception as error:  # noqa: BLE001 - Lambda would record the failed event here
+    except Exception as error:  # noqa: BLE001 - on Lambda, the event would fail here
         telemetry.crashed(error)
 
 

@@ -1,7 +1,7 @@
 """Estimate the monthly AWS cost of jobs: the usage of each service times its price.
 
-A test compares the numbers of requests and units with those of jobs that really run. The caller
-passes the numbers that depend on the work, most importantly its duration.
+A test compares the estimated requests and units with those of real jobs. The caller passes the
+numbers that depend on the work, most importantly its duration.
 """
 
 import math

@@ -6,7 +6,7 @@ from job_runners.cli.stack import Stack
 from job_runners.places import ROOT as ROOT
 
 STACK_FILE = "stack.json"  # in the folder HOME
-OUTDATED_FILE = "outdated.txt"  # in the folder HOME: says which saved changes aren't active
+OUTDATED_FILE = "outdated.txt"  # in HOME: says which changes the local AWS doesn't run yet
 
 REGION = "us-east-1"
 
@@ -34,7 +34,7 @@ def endpoint_url() -> str | None:
 
 
 def outdated() -> str | None:
-    """Return the line about saved changes that aren't active yet, or None."""
+    """Return the line about changes that the local AWS doesn't run yet, or None."""
     try:
         return (HOME / OUTDATED_FILE).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:

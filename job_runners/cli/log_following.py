@@ -11,8 +11,8 @@ from job_runners.cli.problem import Exit, Problem
 
 _PAUSE = 2.0  # seconds between two polls
 _PATIENCE = 300.0  # seconds without an answer from the API before giving up
-_LATE = 60_000  # milliseconds by which a line may arrive later than other lines of the same time
-# Seconds without a new line after which `follow` no longer waits for an ended job's last line.
+_LATE = 60_000  # milliseconds: a line may arrive this long after others of the same time
+# Seconds without a new line that `follow` waits for the last line of an ended job.
 _QUIET = 10.0
 # The last line about a job, or about a task, has one of these messages.
 _JOB_ENDED = frozenset({"succeeded", "failed", "cancelled", "settled", "cancel"})

@@ -17,7 +17,7 @@ from job_runners.cli.target import Target
 _EARLIER, _LATER = 60, 300
 _NO_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
 _WORKER = "Worker"
-_MAX_REPORTS = 10  # Lambda's reports on the newest invocations that are shown
+_MAX_REPORTS = 10  # show at most this many of Lambda's reports, for the newest invocations
 
 
 @dataclass(frozen=True, order=True)

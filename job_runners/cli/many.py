@@ -40,16 +40,18 @@ def _payload(line: str, number: int) -> dict[str, Any]:
     return value
 
 
-def dispatch_lines(target: Target, file: str, same: dict[str, Any], key: str | None) -> Exit | None:
-    """Dispatch a job for each line, and print their ids in order. `same` has their other fields.
+def dispatch_lines(
+    target: Target, file: str, shared_fields: dict[str, Any], key: str | None
+) -> Exit | None:
+    """Dispatch a job for each line, and print their ids in order.
 
-    The progress goes to standard error. If the command stops early, it prints the command that
-    continues.
+    All jobs have `shared_fields`. The progress goes to standard error. If the
+    command stops early, it prints the command that continues.
     """
     payloads = read_lines(file)
     sent_key, done = key or new_key(), 0
     conflicts = 0
-    jobs = ({**same, "payload": payload} for payload in payloads)
+    jobs = ({**shared_fields, "payload": payload} for payload in payloads)
     try:
         for index, job, error in target.api.dispatch_many(jobs, sent_key):
             if target.json:
@@ -63,7 +65,7 @@ def dispatch_lines(target: Target, file: str, same: dict[str, Any], key: str | N
             if done % _STEP == 0:
                 click.echo(f"{done:,} of {len(payloads):,} dispatched", err=True)
     except (KeyboardInterrupt, Problem):
-        again = f"jobs dispatch {same['job_type']} --from {shlex.quote(file)}"
+        again = f"jobs dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
         click.echo(
             f"{done:,} of {len(payloads):,} dispatched. To continue, run the command again with "
             f"the same options and this key: {again} --idempotency-key {shlex.quote(sent_key)}",

@@ -36,7 +36,7 @@ def print_json_line(value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON, with characters that control a terminal escaped."""
+    """Return a value as JSON, and escape characters that could control the terminal."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return "".join(each if each.isprintable() or each == "\n" else _escape(each) for each in text)
 
@@ -53,7 +53,7 @@ def console() -> "Console":
 
 
 def plain(text: str) -> str:
-    """Return a text with characters that control a terminal replaced.
+    """Return a text in which characters that could control the terminal are replaced.
 
     Jobs carry text from untrusted sources.
     """
@@ -61,7 +61,7 @@ def plain(text: str) -> str:
 
 
 def tame(value: Any, depth: int = 20) -> Any:
-    """Return a JSON value with characters that control a terminal replaced in all its texts.
+    """Return a JSON value with `plain` applied to all its texts.
 
     Values nested deeper than `depth` belong to a payload or result, which `as_json` escapes.
     """
@@ -100,7 +100,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _columns(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
-    """Return a row as padded, colored cells. Padding comes first: color codes have no width."""
+    """Return a row as text. Cells are padded, then colored, because `ljust` counts color codes."""
     padded = [
         click.style(plain(each).ljust(width), fg=STATUS_COLORS.get(each))
         for each, width in zip(row[:-1], widths, strict=False)

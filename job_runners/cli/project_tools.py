@@ -1,4 +1,4 @@
-"""Start the modules that build, run and deploy, from a command.
+"""Let a command start the modules that build, run and deploy.
 
 Commands know only the HTTP API, so these modules run in processes of their own.
 """
@@ -26,7 +26,7 @@ def require_app_extra() -> None:
 
 
 def require_project() -> None:
-    """Raise Problem if no checkout or project is here, or packages are missing."""
+    """Raise Problem outside a checkout or project, or if packages are missing."""
     if not IS_CHECKOUT and not (ROOT / "samconfig.toml").is_file():
         raise Problem(
             f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",

@@ -162,7 +162,7 @@ def explain(error: BaseException) -> Problem | None:
             return _explain_refusal(error)
         case BotoCoreError() if not isinstance(
             error, ParamValidationError
-        ):  # that one is a bug here
+        ):  # that error is a bug in this command
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 

@@ -105,13 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(secret_path, self.server.root.encode()):
             return "The address is incomplete. Use the whole address that the command printed."
         if not self.path.isascii():
-            return "The address has characters that aren't ASCII. Encode them, such as %C3%A9."
+            return (
+                "The address has characters that aren't ASCII. Encode them, for example as %C3%A9."
+            )
         length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
             return "A body needs a Content-Length header."
         if len(length) > len(str(_MAX_BODY)) or int(length) > _MAX_BODY:
             return f"The body is too large. The limit is {_MAX_BODY:,} bytes."
-        if self.command == "GET" and self._is_open:
+        if self.command == "GET" and self._is_dashboard_file:
             return None
         origin = self.headers.get("Origin", f"http://{host}")
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     @property
-    def _is_open(self) -> bool:
+    def _is_dashboard_file(self) -> bool:
         """Whether the path is one of the dashboard's files. They contain no data, so any page may
         link to them."""
         path = self._path.partition("?")[0]

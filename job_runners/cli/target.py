@@ -168,7 +168,7 @@ class Target:
 
     @cached_property
     def session(self) -> "Session":
-        """The session with the user's credentials and region, found as by every AWS tool."""
+        """The session with the user's credentials and region, found where AWS tools find them."""
         # Use botocore: boto3 would double the import time, and nothing here needs it.
         from botocore.session import Session
 
@@ -180,7 +180,7 @@ class Target:
     @cached_property
     def stack_session(self) -> "Session":
         """The session with the credentials and region of the stack."""
-        # Without such a key, the stack is on AWS, or was found through AWS_ENDPOINT_URL.
+        # A stack without its own key is on AWS, or was found through AWS_ENDPOINT_URL.
         if not self.stack.aws_access_key_id:
             return self.session
         from botocore.session import Session

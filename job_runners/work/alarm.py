@@ -21,14 +21,14 @@ _AGAIN = 1.0
 # Functions that acquire or release a lock. An exception after the lock is acquired, and before its
 # `with` block begins, leaves the lock held forever. If that happened to a lock of the import
 # system, no other thread of the process could import again.
-_OF_LOCKS = frozenset(
+_LOCK_FUNCTIONS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
-_SOON = 0.005  # seconds
+_SOON = 0.005  # seconds until the alarm rings again after it met such a function
 # Seconds. A function that acquires or releases a lock takes microseconds. A function that takes
-# this long either has one of these names by chance, such as a job's own `acquire`, or is still
-# waiting for the lock.
+# this long either has a name in _LOCK_FUNCTIONS by chance, such as a job's own `acquire`, or is
+# still waiting for the lock.
 _LONGEST_WAIT = 1.0
 
 
@@ -125,7 +125,7 @@ def _end(frame: FrameType | None) -> None:
 
 
 def _takes_a_lock(code: CodeType) -> bool:
-    return code.co_name in _OF_LOCKS or code.co_filename.startswith(_IMPORT_SYSTEM)
+    return code.co_name in _LOCK_FUNCTIONS or code.co_filename.startswith(_IMPORT_SYSTEM)
 
 
 def _may_wait() -> bool:

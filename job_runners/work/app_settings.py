@@ -67,7 +67,7 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     if value is None:
         path = settings().app_settings_path
         max_age = _REREAD_DELAY_BEFORE_FAILING if default is _REQUIRED else _REREAD_DELAY
-        value = _kept.value(path, name, max_age) if path else None
+        value = _cache.value(path, name, max_age) if path else None
     if value is not None:
         return value
     if default is _REQUIRED:
@@ -88,7 +88,7 @@ class _Read:
         return clock.now() - self.at
 
 
-class _Kept:
+class _Cache:
     """The cached result of the last read. One thread reads at a time. The others use the cache, or
     wait if it is empty."""
 
@@ -143,13 +143,13 @@ class _Kept:
         return clock.now() - self._failed_at < _REREAD_DELAY
 
 
-_kept = _Kept()
+_cache = _Cache()
 
 
 def forget() -> None:
     """Clear the cache, for tests."""
-    global _kept
-    _kept = _Kept()
+    global _cache
+    _cache = _Cache()
 
 
 def _read(path: str) -> dict[str, str]:

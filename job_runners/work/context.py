@@ -8,7 +8,7 @@ _LONGEST_NAME = 80  # characters; the row has the name, and is billed by its siz
 
 
 class Author(NamedTuple):
-    """The caller of a request. `name` is the subject of a token, or the ARN that signed."""
+    """The caller of a request. `name` is the token's subject, or the ARN of the signer."""
 
     role: str
     name: str

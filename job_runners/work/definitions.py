@@ -36,7 +36,7 @@ class Definition(Value):
         if isinstance(self.function, str):
             entries.check_form(self.function)
         else:
-            self.load()  # so that a function with wrong parameters fails where it is defined
+            self.load()  # so that wrong parameters fail here, at the definition
 
     @property
     def written_at(self) -> entries.Place:
@@ -47,8 +47,8 @@ class Definition(Value):
     def load(self) -> None:
         """Import the function's module if the function is given by name, and check the function.
 
-        If the function can't be imported or has wrong parameters, raises EntryNotLoaded if the
-        function is given by name, and otherwise InvalidDefinition.
+        For a function that can't be imported or has wrong parameters, raises EntryNotLoaded if it
+        is given by name, and InvalidDefinition otherwise.
         """
         if self.payload_model and self.is_async:
             # Now, because later the alarm may interrupt the import.
@@ -68,7 +68,8 @@ class Definition(Value):
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
         """Return the pydantic model of its payload. Raises the same errors as `load`."""
-        # It imports pydantic, which the rules alone don't need.
+        # Imported here because it imports pydantic, which code that only reads the rules of a job
+        # doesn't need.
         from job_runners.work import payloads
 
         try:
@@ -94,7 +95,7 @@ class Definition(Value):
     @cached_property
     def is_async(self) -> bool:
         """Return whether the function is `async def`. Raises the same errors as `load`."""
-        import inspect  # imported here because the rules alone don't need it
+        import inspect  # imported here because a job's rules can be read without it
 
         return inspect.iscoroutinefunction(self.call)
 
@@ -117,14 +118,14 @@ class Job(Definition):
     - `timeout`: seconds that one attempt may take, over all its legs. With None, an attempt has no
       limit as long as it keeps checkpointing.
     - `max_legs`: the largest number of legs (Lambda invocations) over all attempts.
-    - `start_within`: a job fails as never started if no worker starts it within these seconds of
-      being queued.
+    - `start_within`: a job fails with NeverStarted if no worker starts it within this many seconds
+      of being queued.
     - `needs_campaign`: refuse the job without a `campaign_id`.
     - `queue_name`: the job's queue. Callers may choose one of `queues` instead. Only services may
       choose another queue.
     - `unique`: don't run the same work twice at the same time: see `Unique`.
-    - `on_end`, `on_failure`: job types, which are dispatched when the job has ended, or has failed.
-      Their payload is a `JobEnded`.
+    - `on_end`, `on_failure`: job types to dispatch when the job has ended, or has failed. Their
+      payload is a `JobEnded`.
     """
 
     function: "Callable[[RunningJob, Any], Any] | str"

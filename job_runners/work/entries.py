@@ -40,7 +40,7 @@ class Place:
 
 
 def caller_outside(file: str) -> Place:
-    """Return where an entry is written: the file and line of the caller nearest outside `file`."""
+    """Return where an entry is written: the file and line of the nearest caller outside `file`."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)

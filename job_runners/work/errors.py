@@ -38,7 +38,7 @@ class WaitTooLong(DoNotRetry):
 
     def __init__(self, name: str, seconds: float, days: int) -> None:
         super().__init__(
-            f"The wait {name[:60]!r} of {seconds:,g} s is too long. It may take {days} days. "
+            f"The wait {name[:60]!r} of {seconds:,g} s is too long. At most {days} days are left. "
             "A wait lasts at most 90 days, and ends within 150 days after the job began. "
             "Dispatch another job for what comes later."
         )

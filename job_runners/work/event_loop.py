@@ -6,7 +6,7 @@ cancels the main task. Only `async def` jobs and tasks import this module, and a
 
 The module avoids these traps of asyncio:
 
-- asyncio stores a BaseException of a task until the task is awaited, a TaskGroup wraps it, and a
+- asyncio keeps a task's BaseException until the task is awaited. A TaskGroup wraps it, and a
   callback drops it.
 - A BaseException in the loop's own code leaves the loop in the middle of a run.
 - `asyncio.run` waits forever for a thread, or for a task that suppresses its cancellation.
@@ -28,12 +28,12 @@ from job_runners.work.alarm import answered_by, in_main_thread
 from job_runners.work.running_job import RunningJob
 from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
-# Seconds that a function has to end after its time is over, before the loop is stopped. Remaining
-# tasks then have the same time. Both fit into the time reserved for recording the outcome.
+# When a function's time is over, it gets this many seconds to end before the loop is stopped.
+# Remaining tasks then get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _AGAIN = 0.1  # seconds between two rings of the alarm after the first
 _SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
-_RUNS_HANDLE = asyncio.Handle._run.__code__
+_HANDLE_RUN_CODE = asyncio.Handle._run.__code__
 
 _Work = Coroutine[Any, Any, Any]
 _logger = logging.getLogger("job_runners.work.event_loop")
@@ -113,8 +113,8 @@ class _Run:
     # --- signals from outside ---------------------------------------------------------------------
 
     def _end(self, signal: BaseException) -> None:
-        """End the function with this signal, which a call of the job is about to raise in any task
-        or thread."""
+        """End the function with a signal that a call of the job is about to raise in this task or
+        thread."""
         if self._is_over:
             return
         self._signal = self._signal or signal
@@ -191,7 +191,7 @@ class _Run:
                 self._loop.call_exception_handler(about | {"exception": error})
 
     def _abandon(self, left: set[asyncio.Task[Any]]) -> None:
-        """Close the loop under tasks that don't end when they are canceled."""
+        """Close the loop, although some tasks didn't end when they were canceled."""
         for task in left:
             _logger.error("a task that swallows its cancellation was given up: %r", task)
         self._loop.close()
@@ -230,11 +230,11 @@ def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
 
     Code in C has no frame. With `of_c`, the result is also True where such code may be running.
     """
-    if of_c and rang_in.f_code is _RUNS_HANDLE:
+    if of_c and rang_in.f_code is _HANDLE_RUN_CODE:
         return True
     called: FrameType | None = None
     frame: FrameType | None = rang_in
-    while frame is not None and frame.f_code is not _RUNS_HANDLE:
+    while frame is not None and frame.f_code is not _HANDLE_RUN_CODE:
         called, frame = frame, frame.f_back
     return (
         frame is not None

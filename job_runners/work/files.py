@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
 
-_LONGEST_NAME = 255  # bytes; a key of a folder and such a name stays below S3's limit of 1,024
+_LONGEST_NAME = 255  # bytes; with any folder before it, a key stays below S3's limit of 1,024
 _READ_AHEAD = 1024 * 1024  # bytes
 
 
@@ -45,8 +45,8 @@ class JobFiles:
     def result_file(self, name: str) -> str:
         """Return the key of a result file, such as `job.result_file("photo.jpg")`.
 
-        Result files belong to the job's organization and are deleted with the job. If a result has
-        such a key as its `file` (`{"file": key}`), it is shown with a URL of the file. A name may
+        Result files belong to the job's organization and are deleted with the job. A result
+        with the key as its `file` (`{"file": key}`) is shown with a URL of the file. A name may
         have folders, such as "pages/1.png". Raises InvalidFileName.
         """
         return _key(self.result_folder, name)

@@ -27,8 +27,8 @@ class EndError(BaseModel):
 class JobEnded(BaseModel):
     """A job that has ended: the payload of its follow-ups.
 
-    A model with some of these fields can be the payload instead. `started_at` is when the job was
-    last started, or None if it never was. A job that succeeded has no error.
+    A follow-up can also take its own model with only some of these fields. `started_at` is when the
+    job was last started, or None if it never was. A job that succeeded has no error.
     """
 
     model_config = ConfigDict(defer_build=True)

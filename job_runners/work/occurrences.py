@@ -36,7 +36,7 @@ SHOWN: Final = 5  # number of next occurrences that a schedule shows
 _FIELDS: Mapping[str, str] = {
     "minute": "0 to 59",
     "hour": "0 to 23",
-    "day-of-month": "1 to 31, L for the last, or LW for the last that is no Saturday or Sunday",
+    "day-of-month": "1 to 31, L for the last, or LW for the last weekday",
     "month": "1 to 12, or JAN to DEC",
     "day-of-week": "0 to 7, where 0 and 7 are Sunday, SUN to SAT, 5L for the last Friday, or 5#2 "
     "for the second",
@@ -92,8 +92,7 @@ def check_form(when: When) -> None:
 
 
 def _advice(cron: str) -> str:
-    """Return an example of a cron expression: the equivalent of the given one, if that is in
-    another notation."""
+    """Return advice on an invalid cron expression, such as its equivalent in this notation."""
     from job_runners.work import other_notations  # imported here because only this error needs it
 
     words, equivalent = other_notations.advice(cron)

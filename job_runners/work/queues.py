@@ -73,8 +73,8 @@ class Queue(Value, kw_only=True):
         equal have one key. If the model doesn't accept the payload, pass it as JSON values.
 
         The key is "*" if `per` isn't set, or if the payload lacks the field. It is also "*" if the
-        value isn't a string, a whole number, true or false in JSON. A campaign's key starts with
-        its organization. A value that is long, or has characters that a key can't have, is hashed.
+        value's JSON isn't a string, a whole number, true or false. A campaign's key starts with its
+        organization. A value that is long, or has characters that a key can't have, is hashed.
         """
         match self.per:
             case None:

@@ -8,8 +8,8 @@ from job_runners.work.errors import ResultNotJson
 
 
 def as_json(result: Any) -> Any:
-    """Return the result in the form in which a later read returns it: JSON values. A pydantic model
-    becomes its fields. Raises ResultNotJson."""
+    """Return the result as a later read returns it: as JSON values. A pydantic model becomes its
+    fields. Raises ResultNotJson."""
     from pydantic import BaseModel  # costs nothing here: the job's module has already loaded it
 
     if isinstance(result, BaseModel):

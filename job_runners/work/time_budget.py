@@ -33,5 +33,5 @@ class TimeBudget:
         self._checkpoint_at = now
 
     def leg_over(self) -> bool:
-        """Return whether the time may be too short for the work up to another checkpoint."""
+        """Return whether the leg may lack the time to reach another checkpoint."""
         return self._leg_ends - clock.now() < max(self._reserve, 2 * self._longest_stretch)

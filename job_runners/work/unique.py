@@ -23,16 +23,17 @@ class Unique(Value, kw_only=True):
 
     Two jobs do the same work if they have the same organization and type, and the same values of
     all fields in `by`: "campaign_id", and fields of the payload. With `by=()`, all jobs of this
-    type in one organization do the same work. Values are compared as the payload's model has them,
-    defaults included.
+    type in one organization do the same work. Values are compared after the payload's model has
+    parsed them and filled in defaults.
 
-    A job has its key `until` it is "finished", with any outcome, or until it is "started" (its
-    first claim). While it has the key, `on_conflict` decides what a dispatch of the same work does:
+    `until` says how long a job holds the key of its work: until it has "finished", with any
+    outcome, or has "started" (its first claim). While a job holds the key, `on_conflict` decides
+    what a dispatch of the same work does:
 
     - "return": return the existing job.
     - "refuse": raise UniqueConflict (409 over HTTP), which names the existing job.
     - "replace": return the existing job, with the new payload and time if it hasn't started. The
-      start moves to at most `at_most` seconds (default 30 days) after the first dispatch's start
+      new start is at most `at_most` seconds (default 30 days) after the first dispatch's start
       time. A job that has started is returned unchanged. With `then="again"`, another job follows
       when the started job has ended. That job has the payload and time of the latest dispatch.
     """
@@ -83,7 +84,8 @@ class Unique(Value, kw_only=True):
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
         """Return a message with an error and its fix, or None if `by` is valid.
 
-        `by` is invalid if it names a field that the payload doesn't have.
+        `by` is invalid if it names a field that the payload lacks. It is also invalid if it names
+        campaign_id, and the payload has a field of that name too.
         """
         fields = payload_model.model_fields
         if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):

@@ -72,7 +72,7 @@ def command(
     Limits apply to each key separately. A key is one value of the field by which the queue is
     divided (`per` in the code), such as an organization.
 
-    A change takes up to 10 seconds. Limits that you omit keep the values that an earlier
+    A change takes effect within 10 seconds. Limits that you omit keep the values that an earlier
     `jobs limit` has set, or otherwise those in the code. Running jobs continue.
 
     \b

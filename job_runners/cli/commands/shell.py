@@ -30,8 +30,8 @@ function jobs
 end
 """
 
-# click's completion scripts call `jobs` by name, which would call the shell's own command. These
-# parts of them are replaced, so that they call the launcher by its path.
+# click's completion scripts call `jobs` by name, which would run the shell's own command. These
+# replacements make the scripts call the launcher by its path.
 _REPLACEMENTS = {
     "bash_complete $1": "bash_complete {launcher}",
     "zsh_complete jobs": "zsh_complete {launcher}",
@@ -74,6 +74,6 @@ def _quoted(path: str, shell: str) -> str:
 
 
 def _launcher() -> str:
-    """Return the path of the script that starts the command, in the checkout or as installed."""
+    """Return the path of the script that starts `jobs`: the checkout's or the installed one."""
     in_checkout = ROOT / "bin" / "jobs"
     return str(in_checkout if in_checkout.exists() else Path(sys.argv[0]).absolute())

@@ -19,7 +19,7 @@ from job_runners.cli.target import Target
     default=25,
     help="Number of tasks to show (default 25).",
 )
-def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - as help says
+def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - failed is ignored
     """List the tasks that failed permanently in the last week, most recently dispatched first.
 
     \b

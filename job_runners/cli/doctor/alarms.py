@@ -9,8 +9,8 @@ from job_runners.cli.doctor.deployed import Deployed
 
 _MAX_NAMES = 100  # names that one call accepts
 _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
-_RECURSION = "The check recursion shows how to allow it. The timer resends dropped messages."
-_DEAD_LETTERS = "The check dead letters shows what to do."
+_RECURSION = "The recursion check shows how to allow it. The timer resends dropped messages."
+_DEAD_LETTERS = "The dead letters check shows what to do."
 
 # Advice for each alarm by its name in the template. {Name} stands for the physical id of that
 # resource.
@@ -29,7 +29,7 @@ WHAT_TO_DO = {
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
     "TimerErrorsAlarm": _LOG % "TimerLogGroup",
-    "TimerSilentAlarm": "The check timer shows what to do.",
+    "TimerSilentAlarm": "The timer check shows what to do.",
     "TimerLateAlarm": "More jobs are due than workers can run. Raise WorkerReservedConcurrency or "
     "the account's limit.",
 }

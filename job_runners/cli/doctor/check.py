@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check, and how to fix it."""
+    """One result of a check, and how to fix the problem."""
 
     check: str
     verdict: Verdict
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Issue:
-    """A problem or an observation that the function of a check yields. It becomes a Finding."""
+    """A problem or an observation that a check's function yields. It becomes a Finding."""
 
     what: str
     fix: str

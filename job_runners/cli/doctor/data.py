@@ -34,7 +34,7 @@ def expiry(deployed: Deployed) -> Iterator[Issue]:
 
 
 def indexes(deployed: Deployed) -> Iterator[Issue]:
-    """Check the indexes. The timer reads them, and so does every list of jobs."""
+    """Check the indexes. The timer and every request that lists jobs read them."""
     for logical_id, expected in _INDEXES_BY_TABLE.items():
         table = deployed.id(logical_id)
         described = deployed.client("dynamodb").describe_table(TableName=table)["Table"]

@@ -56,7 +56,7 @@ class Deployed:
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function. The worker's is the one of its alias."""
+        """The configuration of each function. For the worker, it is that of its alias."""
         read = self.client("lambda").get_function_configuration
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}

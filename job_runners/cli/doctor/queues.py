@@ -1,4 +1,4 @@
-"""Check that the SQS queues have no dead letters, and that their functions read them."""
+"""Check that the SQS queues have no dead letters, and that functions read the queues."""
 
 from collections.abc import Iterator
 

@@ -73,5 +73,5 @@ def _read(deployed: Deployed, pk: str, *names: str) -> Iterator[Item]:
 
 
 def _seconds(at: dict[str, str] | None) -> float:
-    """Return the time in an attribute in seconds, or 0 if the item has no such attribute."""
+    """Return an attribute's time in seconds, or 0 if the item lacks the attribute."""
     return int(at["N"]) / 1000 if at else 0

@@ -11,12 +11,12 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 _OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they return no data
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
-_WAITING_DAYS = 31  # days that a job may wait before it starts; its retention is added to them
+_WAITING_DAYS = 31  # days that a job may wait before it starts, on top of its retention
 _DEPLOY = "make deploy gives all functions the same settings."
 
 
 def settings(deployed: Deployed) -> Iterator[Issue]:
-    """Check for environment variables that differ or contradict each other or the stack."""
+    """Check that the functions' environment variables agree with each other and the stack."""
     variables = {
         name: each.get("Environment", {}).get("Variables", {})
         for name, each in deployed.functions.items()

@@ -12,7 +12,7 @@ _RECENTLY = 5 * 60  # seconds; the timer runs every 60 seconds
 
 
 def timer(deployed: Deployed) -> Iterator[Issue]:
-    """Check the timer, which retries, rescues dead jobs and resends lost messages."""
+    """Check the timer, which sends retries, rescues dead jobs and resends lost messages."""
     for rule in deployed.of_type("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
             yield Issue(

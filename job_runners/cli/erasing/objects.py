@@ -7,7 +7,7 @@ from job_runners.cli.problem import Problem
 
 
 def delete_versions(s3: Any, bucket: str, folder: str) -> int:
-    """Delete all versions and delete markers below a folder. Return their number.
+    """Delete all versions and S3's delete markers below a folder. Return their number.
 
     The folder must end in a slash.
     """
@@ -15,7 +15,7 @@ def delete_versions(s3: Any, bucket: str, folder: str) -> int:
     pages = s3.get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=bucket, Prefix=folder):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if found:  # a page holds no more than one call can delete
+        if found:  # one call can delete a whole page
             objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             for error in answer.get("Errors", []):

@@ -223,7 +223,9 @@ class Registry(Value):
         except (UnknownJobType, InvalidPayload) as error:
             raise InvalidFollowUp(kind, job_type, str(error)) from None
         if job.unique is not None:
-            raise InvalidFollowUp(kind, job_type, "It is unique, so an end could be dropped.")
+            raise InvalidFollowUp(
+                kind, job_type, "It is unique, so a follow-up could be dropped as a duplicate."
+            )
         if job.needs_campaign and not has_campaign:
             raise InvalidFollowUp(kind, job_type, "It needs a campaign, and the job has none.")
         return job

@@ -22,7 +22,7 @@ from job_runners.work.alarm import defer_alarm
 
 # The most characters of a record's message. A longer line becomes several records, because Lambda
 # cuts log lines at 256 KB, and JSON may need six bytes for a character.
-LONGEST = 32_000
+LONGEST_MESSAGE = 32_000
 
 
 class Location(NamedTuple):
@@ -63,9 +63,9 @@ class _Lines:
             stream.write_line(line, location, structured=structured)
         if not structured:
             rest = _without_overwritten(rest)
-            while len(rest) > LONGEST:
-                stream.write_line(rest[:LONGEST], location, structured=False)
-                rest = rest[LONGEST:]
+            while len(rest) > LONGEST_MESSAGE:
+                stream.write_line(rest[:LONGEST_MESSAGE], location, structured=False)
+                rest = rest[LONGEST_MESSAGE:]
         if rest:
             self._unfinished[key] = _UnfinishedLine(rest, location)
 
@@ -134,8 +134,8 @@ class _Stream:
         line = _without_overwritten(line.removesuffix("\r"))
         _thread.recording = True  # a log handler may print its own errors, which pass unchanged
         try:
-            for start in range(0, len(line) or 1, LONGEST):
-                self._record(line[start : start + LONGEST], self.name, location)
+            for start in range(0, len(line) or 1, LONGEST_MESSAGE):
+                self._record(line[start : start + LONGEST_MESSAGE], self.name, location)
         finally:
             _thread.recording = False
 

@@ -95,11 +95,11 @@ def test_after_a_restore_nothing_is_known_from_before(
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now)  # the snapshot's clock, as far as it can tell
     pauses.current()
-    pauses_read, kept = pauses._cache.read_at, app_settings._kept
+    pauses_read, kept = pauses._cache.read_at, app_settings._cache
     assert pauses_read
     snapshot.after_restore()
     assert pauses._cache.read_at == limits._cache.read_at == 0
-    assert app_settings._kept is not kept
+    assert app_settings._cache is not kept
 
 
 def test_two_copies_of_a_snapshot_draw_other_numbers(aws: None) -> None:
