@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-more test-changed test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-changed test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -30,7 +30,7 @@ test: check tlc ## Run all checks and tests, including end to end
 	@$(PY) -m job_runners.building.app_tests
 	@$(PYTEST) -m "not more"
 
-test-more: check tlc ## Run the tests that make test leaves out, and those that do more here
+test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "more or sized"
 
 # Without the tests that take two seconds or more. BASE is the commit to compare with.
@@ -97,6 +97,10 @@ wheel: dev ## Build the wheel of the client, the command and the engine, into di
 		--wheel-dir $(WHEELS) .
 	@chmod 644 $(WHEELS)/job_runners-*.whl # pip makes it readable only to its owner
 
+SITE ?= dist/site
+docs: dev sphinx ## Build the documentation site, into dist/site; fail on a broken link (needs no network)
+	@APP= $(PY) -m tools.site $(SITE)
+
 SBOM ?= dist/sbom.cdx.json
 sbom: dev scan ## List the packages that are deployed, with versions, hashes and licenses: CycloneDX, in dist/
 	@.venv-scan/bin/python -m tools.sbom "$(SBOM)"
@@ -125,7 +129,7 @@ redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 lock: environment ## Pin the newest versions that app/requirements.txt allows (without app/: the project's own)
 	@if [ -n "$(APP_FOLDER)" ]; then \
 		$(PY) -m job_runners.building.app_requirements lock && $(PY) -m job_runners.building.app_requirements install; \
-	else for name in runtime dev aws scan model; do \
+	else for name in runtime dev aws scan model docs; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
@@ -141,7 +145,7 @@ lock-peers: environment ## Pin the newest versions of the peers in make bench
 	done
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan .venv-model .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # Also installs the requirements of the organization's own work, if there are or were any.
@@ -164,6 +168,10 @@ scan: dev
 tlc: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-model requirements/model.txt
+
+sphinx: dev
+	@PYTHON=$$(sed -n 2p .venv/made-from) \
+		sh tools/make_environment.sh .venv-docs requirements/docs.txt
 
 # sam build runs this once for each function. The target is that of samconfig.toml, or this machine.
 BUILD_FOR ?= samconfig

@@ -149,6 +149,40 @@ def test_a_release_is_tagged_after_the_tests() -> None:
     assert commands(release["jobs"]["tag"]) == [".ci/tag_release"]
 
 
+def test_the_site_of_main_is_published_and_that_of_a_branch_only_built() -> None:
+    docs = workflow("docs")["jobs"]
+    assert docs["build"]["if"] == "github.ref != 'refs/heads/main'"
+    assert commands(docs["build"]) == ["make docs"]
+    assert docs["publish"]["if"] == "github.ref == 'refs/heads/main'"
+    assert commands(docs["publish"]) == ["make docs", ".ci/publish_docs"]
+
+
+def test_the_published_branch_has_the_files_of_the_site(tmp_path: Path) -> None:
+    remote = tmp_path / "acme" / "jobs"
+    subprocess.run(["git", "init", "--quiet", "--bare", remote], check=True)
+    (tmp_path / ".ci").mkdir()
+    script = tmp_path / ".ci/publish_docs"
+    script.write_text((ROOT / ".ci/publish_docs").read_text())
+    static = tmp_path / "dist/site/_static"
+    static.mkdir(parents=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "GH_TOKEN": "t",
+        "GITHUB_SHA": "a1b2",
+        "GITHUB_SERVER_URL": f"file://{tmp_path}",
+        "GITHUB_REPOSITORY": "acme/jobs",
+    }
+    for text in ("old", "new"):
+        (static / "page.css").write_text(text)
+        subprocess.run(["sh", script], env=environment, check=True, timeout=30)
+    git = ["git", "--git-dir", str(remote)]
+    listed = [*git, "ls-tree", "-r", "--name-only", "gh-pages"]
+    assert subprocess.check_output(listed, text=True).split() == [".nojekyll", "_static/page.css"]
+    shown = subprocess.check_output([*git, "show", "gh-pages:_static/page.css"], text=True)
+    assert shown == "new"
+
+
 def test_what_was_deployed_is_kept_as_a_bill_of_materials() -> None:
     (kept,) = [
         step["with"]
@@ -171,13 +205,14 @@ def test_a_deploy_compiles_with_the_python_of_the_functions() -> None:
     assert f"PythonRuntime=python{setup['python-version']}" in overrides
 
 
-def test_workflows_may_read_a_release_sets_a_tag_and_the_deploy_alone_takes_a_role() -> None:
+def test_workflows_read_and_only_three_jobs_may_do_more() -> None:
     assert WORKFLOWS
     for path in WORKFLOWS:
         assert read(path)["permissions"] == {"contents": "read"}, path.name
     permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
     assert permissions == {
         "deploy.deploy": {"contents": "read", "id-token": "write"},
+        "docs.publish": {"contents": "write"},
         "release.tag": {"contents": "write"},
     }
     (role,) = [

@@ -1,0 +1,108 @@
+"""The site: its pages and sections, its generated references, and a build without a warning."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from job_runners import Client, __version__
+from job_runners.api.routes.table import ROUTES
+from job_runners.cli.app import COMMANDS
+from job_runners.places import ROOT
+from job_runners.work import RunningJob
+from tools.site import commands, http_api, pages, python_api
+
+
+def test_every_page_is_in_one_section() -> None:
+    listed = [page for section in pages.sections().values() for page in section]
+    assert len(listed) == len(set(listed))
+    docs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert docs <= set(listed)
+
+
+def test_a_link_to_code_leads_to_the_repository_or_nowhere(tmp_path: Path) -> None:
+    for repository, shown in ((None, "MIT license"), ("https://x.test", "(https://x.test/blob/")):
+        pages.write(tmp_path / "pages", repository)
+        front = (tmp_path / "pages/index.md").read_text()
+        assert shown in front
+        assert "](LICENSE)" not in front
+
+
+def test_the_python_reference_has_every_method_of_the_client_and_of_a_job() -> None:
+    page = python_api.page()
+    for owner in (Client, RunningJob):
+        for name in vars(owner):
+            if not name.startswith("_") and name != "reached":
+                assert f"#### {owner.__name__}.{name}\n" in page
+    assert "queue_name: str = 'default'" in page
+    assert "| `JobFailed` |" in page
+
+
+def test_the_command_reference_has_the_help_of_every_command() -> None:
+    page = commands.page()
+    for names in COMMANDS.values():
+        for name in names:
+            assert f"\n## jobs {name}\n" in page
+    assert "\n### jobs schedules put\n" in page
+
+
+def test_the_http_reference_has_every_route_with_its_role_and_fields() -> None:
+    page = http_api.page()
+    for path, methods in ROUTES.items():
+        for method, route in methods.items():
+            shown = path.translate(str.maketrans("<>", "{}"))
+            assert (f"### {method} {shown}\n" in page) == (route.operation is not None)
+    dispatch = page.partition("### POST /jobs\n")[2].partition("### ")[0]
+    assert "Role: operator." in dispatch
+    assert "| `queue_name` |" in dispatch
+    assert "`unique-conflict`" in dispatch
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the site. `make test-more` makes Sphinx's environment."""
+    out = tmp_path_factory.mktemp("docs") / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.site", out],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return out
+
+
+@pytest.mark.more
+def test_the_site_has_pages_a_search_and_files_for_programs(built: Path) -> None:
+    for page in ("index", "search", "docs/queues", "docs/reference/python"):
+        text = (built / f"{page}.html").read_text()
+        assert f"Job Runners {__version__}" in text
+        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]*)"', text)
+        assert loaded == []
+    assert "idempotency" in (built / "searchindex.js").read_text()
+    assert json.loads((built / "openapi.json").read_text())["openapi"] == "3.1.0"
+    for link in re.findall(r"\]\((.*)\)", (built / "llms.txt").read_text()):
+        assert (built / link).is_file()
+
+
+@pytest.mark.more
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    source = tmp_path / "pages"
+    pages.write(source)
+    for page in source.rglob("*.md"):
+        if page.name != "index.md" or page.parent != source:
+            page.unlink()
+    (source / "index.md").write_text("# Page\n\n[gone](docs/gone.md), [heading](#gone)\n")
+    done = subprocess.run(
+        [ROOT / ".venv-docs/bin/sphinx-build", "--quiet", "-W", "--keep-going", source, tmp_path],
+        env={"SITE_VERSION": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("xref_missing") == 2

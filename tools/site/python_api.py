@@ -1,0 +1,163 @@
+"""The reference of the Python API, from signatures and docstrings."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_WIDTH = 88  # of a signature on one line
+# Callers get these, and don't create them.
+_GIVEN = ("RunningJob", "InlineRunner", "Hostile", "SavedJobs", "SavedJob")
+# Methods that only Job Runners calls.
+_INTERNAL = ("of", "reached")
+# Each part of the page: a heading, the module to import from, and its names.
+_PARTS = (
+    ("For the author of a job", "job_runners.work", None),
+    ("Dispatch in the process of the engine", "job_runners.runners", None),
+    ("The client", "job_runners", None),
+    (
+        "Tests: fixtures",
+        "job_runners.testing.plugin",
+        ("job_runner", "saved_jobs", "movable_clock"),
+    ),
+    ("Tests: the fixture job_runner", "job_runners.testing.job_runner", ("InlineRunner",)),
+    ("Tests: the fixture movable_clock", "job_runners.testing.movable_clock", ("MovableClock",)),
+    (
+        "Tests: saved jobs",
+        "job_runners.testing.saved_jobs",
+        ("SavedJobs", "SavedJob", "assert_succeeded", "assert_failed"),
+    ),
+    ("Tests: files", "job_runners.testing.files", ("upload", "read_file")),
+    ("Tests: hostile", "job_runners.testing.hostile", ("Hostile",)),
+    ("Tests: without pytest", "job_runners.testing.inline", ("inline", "saved_only", "drain")),
+)
+
+
+def page() -> str:
+    """Return the page's Markdown."""
+    return "\n".join(line for part in _PARTS for line in _part(*part)) + "\n"
+
+
+def _part(heading: str, module: str, names: tuple[str, ...] | None) -> Iterator[str]:
+    found = importlib.import_module(module)
+    listed = names or tuple(found.__all__)
+    yield f"## {heading}\n\nImport from `{module}`.\n"
+    errors = []
+    for name in sorted(listed, key=str.lower):
+        value = getattr(found, name)
+        if inspect.isclass(value) and issubclass(value, BaseException):
+            errors.append((name, value))
+        elif inspect.isclass(value) or callable(value):
+            yield from _entry(name, value)
+    if errors:
+        yield "### Errors\n\n| Error | Meaning |\n|---|---|"
+        yield from (f"| `{name}` | {_cell(value)} |" for name, value in errors)
+        yield ""
+
+
+def _entry(name: str, value: Any) -> Iterator[str]:
+    """Yield a class with its public methods and properties, or a function."""
+    if not inspect.isclass(value):
+        yield from _described(f"### {name}", name, getattr(value, "__wrapped__", value))
+        return
+    if name in _GIVEN:
+        yield f"### {name}\n\n{_doc(value)}\n"
+    else:
+        yield from _described(f"### {name}", name, value)
+    if (
+        value.__module__.startswith(("job_runners.work", "job_runners.store"))
+        and name not in _GIVEN
+    ):
+        return  # its methods are the engine's
+    for member, attribute in inspect.getmembers_static(value):
+        if not _is_ours(member, value):
+            continue
+        heading = f"#### {name}.{member}"
+        if isinstance(attribute, property):
+            yield f"{heading}\n\n{_doc(attribute)}\n"
+        elif callable(getattr(value, member)):
+            yield from _described(heading, f"{name}.{member}", getattr(value, member))
+
+
+def _is_ours(member: str, owner: type) -> bool:
+    """Return whether a class of ours defines this public member, with a docstring."""
+    ours = [each for each in owner.__mro__ if each.__module__.startswith("job_runners")]
+    defined = any(member in vars(each) for each in ours)
+    is_public = not member.startswith("_") and member not in _INTERNAL
+    return is_public and defined and bool(inspect.getdoc(getattr(owner, member)))
+
+
+def _described(heading: str, name: str, value: Any) -> Iterator[str]:
+    yield f"{heading}\n\n```python\n{name}{_signature(value)}\n```\n\n{_doc(value)}\n"
+
+
+class _Annotation:
+    """Shows the text of an annotation without quotes and modules."""
+
+    def __init__(self, annotation: Any) -> None:
+        shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        self.text = re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)", r"\1", shown)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class _Default:
+    """Shows a default that has no short text as an ellipsis."""
+
+    def __init__(self, default: Any) -> None:
+        text = repr(default)
+        self.text = "..." if text.startswith("<") else text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _signature(value: Any) -> str:
+    try:
+        signature = inspect.signature(value)
+    except ValueError:
+        return "(...)"
+    empty = inspect.Parameter.empty
+    parameters = [
+        each.replace(
+            annotation=empty if each.annotation is empty else _Annotation(each.annotation),
+            default=empty if each.default is empty else _Default(each.default),
+        )
+        for each in signature.parameters.values()
+        if each.name != "self"
+    ]
+    answer = signature.return_annotation
+    shown = signature.replace(
+        parameters=parameters,
+        return_annotation=empty if answer in (empty, None, "None") else _Annotation(answer),
+    )
+    text = str(shown)
+    if len(text) <= _WIDTH:
+        return text
+    lines = [str(shown.replace(parameters=[each]))[1:].rpartition(")")[0] for each in parameters]
+    inner = "".join(f"    {line},\n" for line in _without_end(lines))
+    return f"(\n{inner}){text.rpartition(')')[2] if '->' in text else ''}"
+
+
+def _without_end(lines: list[str]) -> Iterator[str]:
+    """Yield the lines, with one star before the first keyword-only parameter."""
+    starred = False
+    for line in lines:
+        if line.startswith("*, "):
+            if not starred:
+                yield "*"
+            starred = True
+            yield line.removeprefix("*, ")
+        else:
+            yield line
+
+
+def _doc(value: Any) -> str:
+    return inspect.getdoc(value) or ""
+
+
+def _cell(value: Any) -> str:
+    first, *_ = _doc(value).split("\n\n")
+    return " ".join(first.split()).replace("|", "\\|")
