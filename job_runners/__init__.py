@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         Conflict,
         FailedTaskNotFound,
+        FailureNotFound,
         IdempotencyConflict,
         InsecureAddress,
         InvalidRequest,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         UploadRefused,
         WrongState,
     )
+    from job_runners.client.failure_models import Failure
     from job_runners.client.models import (
         Child,
         FailedTask,
@@ -69,6 +71,7 @@ _HOMES = {
         "ConfigurationError",
         "Conflict",
         "FailedTaskNotFound",
+        "FailureNotFound",
         "IdempotencyConflict",
         "InsecureAddress",
         "InvalidRequest",
@@ -85,6 +88,7 @@ _HOMES = {
         "UploadRefused",
         "WrongState",
     ),
+    "failure_models": ("Failure",),
     "models": (
         "Child",
         "FailedTask",
@@ -114,6 +118,8 @@ __all__ = [
     "Dispatched",
     "FailedTask",
     "FailedTaskNotFound",
+    "Failure",
+    "FailureNotFound",
     "FollowUp",
     "Holder",
     "IdempotencyConflict",

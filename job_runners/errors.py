@@ -384,6 +384,16 @@ class QueueNotFound(JobRunnersError):
         self.name = name
 
 
+class FailureNotFound(JobRunnersError):
+    """An organization has no failure group with this id."""
+
+    def __init__(self, failure_id: str) -> None:
+        super().__init__(
+            f"There is no failure {failure_id!r}, or its jobs have expired. "
+            "List the failures with `jobs failures` or GET /failures."
+        )
+
+
 class ScheduleNotFound(JobRunnersError):
     """An organization has no schedule of this name. If `is_declared`, this version of the code
     declares it, and the timer hasn't stored it yet."""

@@ -27,6 +27,8 @@ APP_TESTS = "tests"
 # A file that a build puts next to this one. Each line names a package of the organization's folder
 # by the path that it was copied from, such as `app/acme`.
 APP_PACKAGES_FILE = "app_packages.txt"
+# A file that a build puts there too: a hash of the code in the build.
+BUILD_ID_FILE = "build_id.txt"
 
 
 class Settings(Value, kw_only=True):
@@ -122,6 +124,16 @@ class Settings(Value, kw_only=True):
 def settings() -> Settings:
     """Return the settings of this process. The first call reads them."""
     return Settings.from_environment()
+
+
+@cache
+def build_id() -> str | None:
+    """Return a hash of the deployed code, or None in a checkout."""
+    try:
+        found = (Path(__file__).parent.parent / BUILD_ID_FILE).read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return found or None
 
 
 @cache

@@ -11,7 +11,7 @@ from job_runners.api.access import Role
 from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
-from job_runners.api.requests import LimitsData, RetryData, ScheduleData, TaskData
+from job_runners.api.requests import FailureData, LimitsData, RetryData, ScheduleData, TaskData
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
 from job_runners.api.specification import (
@@ -195,7 +195,13 @@ def _body_schemas() -> dict[str, Schema]:
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
-        [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE), (BulkData, _MODE)],
+        [
+            (FailureData, _MODE),
+            (RetryData, _MODE),
+            (LimitsData, _MODE),
+            (ScheduleData, _MODE),
+            (BulkData, _MODE),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Schema] = shapes["$defs"]

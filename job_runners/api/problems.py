@@ -71,6 +71,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
     errors.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
     errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
+    errors.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
     errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
     errors.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
     errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),

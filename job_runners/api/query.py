@@ -20,6 +20,7 @@ _LIST_PARAMETERS = (
     "job_type",
     "queue_name",
     "search",
+    "failure",
     _IDEMPOTENCY_KEY,
     "limit",
     "cursor",
@@ -37,6 +38,7 @@ class ListQuery(NamedTuple):
     job_type: str | None
     queue_name: str | None
     search: str | None
+    failure: str | None  # the id of a failure group, whose jobs are all failed
     idempotency_key: str | None  # excludes all parameters except organization_id
     limit: int
     cursor: str | None
@@ -109,12 +111,16 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
             raise InvalidQuery(
                 name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
             )
+    status = _status(given.get("status"))
+    if "failure" in given and status not in (None, Status.FAILED):
+        raise InvalidQuery("status", "must be failed if failure is given")
     return ListQuery(
         organization_id=given.get("organization_id"),
-        status=_status(given.get("status")),
+        status=Status.FAILED if "failure" in given else status,
         job_type=given.get("job_type"),
         queue_name=given.get("queue_name"),
         search=given.get("search"),
+        failure=given.get("failure"),
         idempotency_key=given.get(_IDEMPOTENCY_KEY),
         limit=_limit(given.get("limit")),
         cursor=given.get("cursor"),

@@ -125,6 +125,21 @@ _Seconds = Annotated[
 _Count = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
 
 
+class FailureData(BaseModel):
+    """A change of a failure group. Omitted fields don't change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
+    )
+
+    note: str | None = Field(
+        default=None, max_length=500, description="A text for people; null removes it"
+    )
+    resolved: bool = Field(
+        default=False, strict=True, description="Whether the cause of the failure is fixed"
+    )
+
+
 class ScheduleData(BaseModel):
     """A job to dispatch by schedule: at the times of `cron`, or every `every` seconds. Its payload
     must match the job's model."""
@@ -288,6 +303,15 @@ def no_fields(event: Mapping[str, Any]) -> None:
     """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     checked(NoFields, body.read_optional_object(event))
+
+
+def failure_data(event: Mapping[str, Any]) -> FailureData:
+    """Return the change of a failure group. Raises UnreadableBody, PayloadTooLarge,
+    InvalidFields."""
+    data = checked(FailureData, body.read_object(event))
+    if not data.model_fields_set:
+        raise InvalidFields([{"field": "note", "why": "set note or resolved"}])
+    return data
 
 
 def limits_data(event: Mapping[str, Any]) -> LimitsData:

@@ -1,6 +1,6 @@
 """The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
-from job_runners.api import bulk, queue_views, schedule_views, views
+from job_runners.api import bulk, failure_views, queue_views, schedule_views, views
 from job_runners.api.json_schema import (
     ID,
     NUMBER,
@@ -91,6 +91,16 @@ SCHEMAS: Schema = {
     ),
     "FailedTasks": object_of({"tasks": list_of("FailedTask"), "cursor": nullable(TEXT)}),
     "FailedTask": object_of(properties(views.FAILED_TASK)),
+    "Failures": object_of(
+        {
+            "failures": list_of("Failure"),
+            "complete": {
+                "type": "boolean",
+                "description": "False if there are more failures than one response can have",
+            },
+        }
+    ),
+    "Failure": object_of(properties(failure_views.FAILURE)),
     "Paused": object_of({"paused": list_of("Pause")}),
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),

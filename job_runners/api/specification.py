@@ -52,7 +52,13 @@ def _query(name: str, schema: Schema, description: str = "", *, required: bool =
 
 
 # Path parameters by name.
-PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "task_id": ID, "kind": KIND, "name": NAME}
+PATH_PARAMETERS: dict[str, Schema] = {
+    "job_id": ID,
+    "task_id": ID,
+    "kind": KIND,
+    "name": NAME,
+    "failure_id": ID,
+}
 
 HEADERS: dict[str, Schema] = {
     "Location": {"description": "The path of the job", "schema": {"type": "string"}},
@@ -96,6 +102,7 @@ JOB_LIST_PARAMETERS = (
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
+    _query("failure", ID, "Only the failed jobs of this failure group; see GET /failures"),
     _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(
         "idempotency_key",

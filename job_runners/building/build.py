@@ -29,7 +29,7 @@ from job_runners.building.target import ROOT, Target
 from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, CODE
-from job_runners.settings import APP_PACKAGES_FILE
+from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
 __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
 
@@ -91,6 +91,9 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             raise DoesNotCompile(first_mistake(source)) from None
     packages = "".join(f"{app.shown_name}/{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
+    (folder / BUILD_ID_FILE).write_text(
+        f"{_build_id(folder, [*ours, *(app.sources if app else ())], app)}\n"
+    )
     check_operations(
         ours.values(), OPERATIONS, "OPERATIONS in job_runners/building/botocore_data.py"
     )
@@ -98,6 +101,20 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
         check_operations(
             app.sources.values(), with_ours(app.operations), f"services in {app.config}"
         )
+
+
+def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
+    """Return a hash of the sources in a tree, and of the locks of its dependencies."""
+    digest = hashlib.sha256()
+    for lock in (LOCK, app and app.lock):
+        digest.update(lock.read_bytes() if lock and lock.exists() else b"\0")
+    for name in sorted(names):
+        source = folder / name
+        found = source.rglob("*") if source.is_dir() else [source]
+        for path in sorted(each for each in found if each.is_file() and each.suffix != ".pyc"):
+            place = path.relative_to(folder).as_posix()
+            digest.update(f"{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def _add_entry_points(target: Target, folder: Path) -> None:

@@ -178,6 +178,33 @@ class Api:
         with self._problems():
             self._client.delete(job_id)
 
+    def failures(self) -> list[dict[str, Any]]:
+        """Return the organization's failure groups, last seen first."""
+        with self._problems():
+            return [self._displayable(each.raw) for each in self._client.failures()]
+
+    def find_failure(self, start: str) -> dict[str, Any]:
+        """Return the failure group whose id starts with `start`. Raises NoMatchingId, Problem."""
+        groups = {each["id"]: each for each in self.failures()}
+        found = _find_by_start(start, "failures", groups.values())
+        if found is None:
+            raise NoMatchingId(
+                f"No failure of {self.owner} has an id that starts with {start}.",
+                hint="List the failures with jobs failures, or pass another --organization.",
+            )
+        return groups[found]
+
+    def note_failure(self, failure_id: str, note: str | None) -> dict[str, Any]:
+        """Set or remove the note of a failure group, and return the group."""
+        with self._problems():
+            return self._displayable(self._client.note_failure(failure_id, note).raw)
+
+    def resolve_failure(self, failure_id: str, *, resolved: bool) -> dict[str, Any]:
+        """Mark a failure group as resolved, or not, and return the group."""
+        with self._problems():
+            changed = self._client.resolve_failure(failure_id, resolved=resolved)
+            return self._displayable(changed.raw)
+
     def paused(self) -> list[dict[str, Any]]:
         """Return the paused job types and queues."""
         with self._problems():

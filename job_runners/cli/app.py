@@ -28,6 +28,7 @@ COMMANDS = {
         "watch": "Follow jobs until they finish",
         "cancel": "Cancel jobs",
         "retry": "Retry failed or canceled jobs",
+        "failures": "List and fix what keeps failing",
         "rerun": "Dispatch a copy of a finished job",
         "delete": "Delete finished jobs",
     },

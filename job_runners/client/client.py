@@ -14,6 +14,7 @@ from job_runners.client.base_client import PAGE, part, traced
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Answer
 from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, JobNotFound, NoAnswer
+from job_runners.client.failure_client import FailureClient
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
 from job_runners.client.queue_client import QueueClient
 from job_runners.client.refusals import retry_after
@@ -25,7 +26,7 @@ _PATIENCE = 300.0  # seconds without an answer before `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
 
 
-class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
+class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient):
     """A client for the API of one stack.
 
     Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
@@ -155,12 +156,14 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
         job_type: str | None = None,
         queue_name: str | None = None,
         search: str | None = None,
+        failure: str | None = None,
         organization_id: str | None = None,
         page_size: int = PAGE,
     ) -> Iterator[Job]:
         """Yield the organization's jobs, newest first, without payload and result.
 
         Pages are read as you iterate. `search` is the start of an id, a message or an error.
+        `failure` is the id of a failure group, whose failed jobs are listed.
         """
         parameters = {
             "organization_id": organization_id or self._organization,
@@ -170,6 +173,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient):
             "job_type": job_type,
             "queue_name": queue_name,
             "search": search,
+            "failure": failure,
         }
         return self._pages("/jobs", "jobs", parameters, Job.of)
 

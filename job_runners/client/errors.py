@@ -7,7 +7,7 @@ JobRunnersError
         OutcomeUnknown        it is unknown whether a task or a retry was processed
     ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
-        JobNotFound  FailedTaskNotFound  QueueNotFound  ScheduleNotFound
+        JobNotFound  FailedTaskNotFound  FailureNotFound  QueueNotFound  ScheduleNotFound
             IdempotencyConflict, UniqueConflict, WrongState: subclasses of Conflict
     UploadRefused             S3 refused a file
     JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
@@ -126,6 +126,10 @@ class FailedTaskNotFound(ApiError):
 
 class QueueNotFound(ApiError):
     """The queue doesn't exist, or isn't visible to this caller."""
+
+
+class FailureNotFound(ApiError):
+    """The organization has no failure group with this id, or the jobs of the group have expired."""
 
 
 class ScheduleNotFound(ApiError):

@@ -10,6 +10,7 @@ from job_runners.client.errors import (
     ApiError,
     Conflict,
     FailedTaskNotFound,
+    FailureNotFound,
     IdempotencyConflict,
     InvalidRequest,
     JobNotFound,
@@ -28,6 +29,7 @@ _BY_SLUG: dict[str, type[ApiError]] = {
     "wrong-state": WrongState,
     "job-not-found": JobNotFound,
     "failed-task-not-found": FailedTaskNotFound,
+    "failure-not-found": FailureNotFound,
     "queue-not-found": QueueNotFound,
     "schedule-not-found": ScheduleNotFound,
 }

@@ -12,6 +12,7 @@ from job_runners.building.app_folder import app_path
 from job_runners.building.work_parameters import work_variables
 from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import failure_groups
 from job_runners.runners import get_job_runner
 from job_runners.store import limits, pauses, used_keys
 from job_runners.testing import moto_direct
@@ -98,6 +99,7 @@ def forget() -> None:
     quota.forget_cache()
     used_keys.forget_cache()
     app_settings.forget()
+    failure_groups.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()
 

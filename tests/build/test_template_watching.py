@@ -185,6 +185,7 @@ def test_a_stack_may_do_without_the_dashboard() -> None:
         ("RecursiveInvocationsDropped", "FailuresFunction"),
         ("Errors", "TimerFunction"),
         ("TasksFailed", "AWS::StackName"),
+        ("NewFailures", "AWS::StackName"),
         ("TimerLag", "AWS::StackName"),
         ("ApproximateNumberOfMessagesVisible", "FailuresDeadLetterQueue"),
         ("ApproximateNumberOfMessagesVisible", "DelayDeadLetterQueue"),

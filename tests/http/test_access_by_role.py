@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
-from every_route import EVERY_ROUTE, FAILED_TASK, SCHEDULE, Asked, Entry
+from every_route import EVERY_ROUTE, FAILED_TASK, FAILURE, SCHEDULE, Asked, Entry
 from job_runners.api.routes.table import ROUTES
 from job_runners.aws import bucket
 from job_runners.settings import forget
 from job_runners.shipped.campaigns.contact import Contact
-from job_runners.store import failed_tasks, queries, schedules
+from job_runners.store import failed_tasks, failure_groups, queries, schedules
+from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.shipped_operations import every_row
 from sample_work import script
@@ -43,6 +44,9 @@ def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             "PUT", f"/schedules/nightly?organization_id={name}", SCHEDULE
         ).parts()
         assert call(method, path, claims={"roles": "service"}, **parts).status == 201
+    for name in made if "/failures" in entry.takes.path else ():
+        (group,) = _groups(name)
+        group.update([FailureGroup.id.set(FAILURE)])
     script.reset()
     failed_tasks.keep(
         FAILED_TASK,
@@ -73,8 +77,13 @@ def everything() -> list[dict[str, Any]]:
     """Return every row and schedule there is, and how many tasks ran."""
     rows = sorted(every_row(JobRequest), key=lambda row: row.id)
     kept = [each for name in ("ours", "theirs") for each in schedules.page(name, limit=9)[0]]
-    found = [each.attribute_values for each in (*rows, *kept)]
+    groups = [each for name in ("ours", "theirs") for each in _groups(name)]
+    found = [each.attribute_values for each in (*rows, *kept, *groups)]
     return [*found, {"tasks": len(script.tasks_run)}]
+
+
+def _groups(organization_id: str) -> list[FailureGroup]:
+    return failure_groups.of_organization(organization_id).groups
 
 
 def refused(answer: Answer, status: int = 403) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
+FAILURE = "8" * 32  # the failure group of both organisations
 JOB = {"job_type": "sample_once"}
 SCHEDULE: dict[str, Any] = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
 
@@ -92,6 +93,18 @@ EVERY_ROUTE = {
     ),
     ("/queues/<name>", "PUT"): Entry("service", Asked("PUT", "/queues/default", {"slots": 3})),
     ("/queues/<name>", "DELETE"): Entry("service", Asked("DELETE", "/queues/default")),
+    ("/failures", "GET"): Entry(
+        "viewer",
+        Asked("GET", "/failures?organization_id=ours"),
+        reaching=((Asked("GET", "/failures?organization_id=theirs"), 403),),
+    ),
+    ("/failures/<failure_id>", "PUT"): Entry(
+        "operator",
+        Asked("PUT", f"/failures/{FAILURE}?organization_id=ours", {"resolved": True}),
+        reaching=(
+            (Asked("PUT", f"/failures/{FAILURE}?organization_id=theirs", {"resolved": True}), 403),
+        ),
+    ),
     ("/paused", "GET"): Entry("viewer", Asked("GET", "/paused")),
     ("/paused/<kind>/<name>", "PUT"): Entry("service", Asked("PUT", "/paused/queue/default")),
     ("/paused/<kind>/<name>", "DELETE"): Entry("service", Asked("DELETE", "/paused/queue/default")),

@@ -1,7 +1,7 @@
 """The endpoints of jobs: dispatch, list, read, cancel, retry, rerun and delete."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,11 +9,11 @@ from job_runners import runners
 from job_runners.api import job_logs, queue_views, requests, views
 from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
-from job_runners.api.query import list_query, page_query, whose
+from job_runners.api.query import ListQuery, list_query, page_query, whose
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import owner_actions, positions
 from job_runners.engine.registry.registry import registry
-from job_runners.errors import JobNotFound, PreconditionFailed, WrongState
+from job_runners.errors import FailureNotFound, JobNotFound, PreconditionFailed, WrongState
 from job_runners.store import blobs, children, queries
 from job_runners.store.job_request import JobRequest, id_under_key
 
@@ -54,10 +54,23 @@ def list_jobs(event: Event, caller: Caller) -> Response:
         limit=query.limit,
         cursor=query.cursor,
         status=query.status,
-        matches=query.matches,
+        matches=_filter(query, organization_id),
     )
     jobs = [views.summary(row) for row in page.jobs]
     return respond(200, {"jobs": jobs, "cursor": page.cursor})
+
+
+def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bool]:
+    """Return the filter of a list. Raises FailureNotFound."""
+    if query.failure is None:
+        return query.matches
+    from job_runners.store import failure_groups  # imported here because few requests need it
+
+    group = failure_groups.find(organization_id, query.failure)
+    if group is None:
+        raise FailureNotFound(query.failure)
+    key = group.sk
+    return lambda row: query.matches(row) and failure_groups.fingerprint_of(row).key == key
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:

@@ -8,7 +8,7 @@ from job_runners.api import dashboard_files
 from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route, Routes
-from job_runners.api.routes import job_types, jobs, pauses, queues, schedules, tasks
+from job_runners.api.routes import failures, job_types, jobs, pauses, queues, schedules, tasks
 from job_runners.api.specification import (
     ACCEPTED,
     BODY_PROBLEMS,
@@ -116,7 +116,7 @@ ROUTES: Routes = {
             Operation(
                 "list_jobs",
                 {200: Answer("A page of jobs, newest first", "JobPage")},
-                ("invalid-query", "invalid-cursor"),
+                ("invalid-query", "invalid-cursor", "failure-not-found"),
                 parameters=JOB_LIST_PARAMETERS,
             ),
         ),
@@ -251,6 +251,31 @@ ROUTES: Routes = {
                 ),
                 body="RetryData",
                 needs_body=False,
+            ),
+        )
+    },
+    "/failures": {
+        "GET": Route(
+            failures.list_failures,
+            Role.VIEWER,
+            Operation(
+                "list_failures",
+                {200: Answer("The failure groups, last seen first", "Failures")},
+                ("invalid-query",),
+                parameters=WHOSE,
+            ),
+        )
+    },
+    "/failures/<failure_id>": {
+        "PUT": Route(
+            failures.put_failure,
+            Role.OPERATOR,
+            Operation(
+                "change_failure",
+                {200: Answer("The failure group", "Failure")},
+                (*BODY_PROBLEMS, "invalid-query", "failure-not-found"),
+                body="FailureData",
+                parameters=WHOSE,
             ),
         )
     },

@@ -40,6 +40,12 @@ STATUSES = (
     help="Show only jobs whose id, message or error starts with this text.",
 )
 @click.option(
+    "--failure",
+    "failure_id",
+    metavar="ID",
+    help="Show only the failed jobs of this failure; see jobs failures.",
+)
+@click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
 )
 @click.option("--all", "every", is_flag=True, help="Show all jobs.")
@@ -49,6 +55,7 @@ def command(
     job_type: str | None,
     queue: str | None,
     search: str | None,
+    failure_id: str | None,
     limit: int,
     every: bool,
 ) -> None:
@@ -58,7 +65,10 @@ def command(
     pipe, each job is a line of tab-separated fields: full id, type, status, progress, time and
     message.
     """
-    found = target.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
+    failure = target.api.find_failure(failure_id)["id"] if failure_id else None
+    found = target.api.every(
+        status=status, job_type=job_type, queue_name=queue, search=search, failure=failure
+    )
     jobs = list(found if every else islice(found, limit))
     if not jobs and job_type:
         check_job_type(target, job_type)

@@ -25,6 +25,7 @@ WHAT_TO_DO = {
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
     "TasksFailedAlarm": "jobs tasks lists the failed tasks with their errors.",
+    "NewFailuresAlarm": "jobs failures lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,

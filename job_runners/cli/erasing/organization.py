@@ -29,7 +29,7 @@ _MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
-    "queue records",
+    *("queue records", "failures"),
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
@@ -93,6 +93,7 @@ class Organization:
         for campaign in sorted(self.found.campaigns):
             self._erase_contacts(campaign)
         self._removed["queue records"] += self._delete_partition(f"keys_of#{self.name}")
+        self._removed["failures"] += self._delete_partition(f"failures#{self.name}")
         self._erase_schedules()  # again, because a timer run may have written one in between
         return self._removed
 

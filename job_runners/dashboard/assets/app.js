@@ -2,6 +2,7 @@
 
 import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
+import { failedGroupsView } from "./failed_groups_view.js";
 import { failedTasksView } from "./failed_tasks_view.js";
 import { failedView } from "./failed_view.js";
 import { refreshAges } from "./format.js";
@@ -43,7 +44,7 @@ function show() {
 function failed(root, route) {
   const [kind] = route.rest;
   if (kind === undefined) return failedView(root, route);
-  return (kind === "tasks" ? failedTasksView : nothingHere)(root, route);
+  return ({ groups: failedGroupsView, tasks: failedTasksView }[kind] ?? nothingHere)(root, route);
 }
 
 function nothingHere(root) {

@@ -18,8 +18,8 @@ export class BulkRetry {
     this.element = h("section", { class: "bulk", "aria-label": "Retrying", hidden: true });
   }
 
-  /** Retry these jobs after a question. */
-  async run(jobs) {
+  /** Retry these jobs after a question. With `rate`, retry at most that many jobs per second. */
+  async run(jobs, rate = null) {
     if (this.running || !jobs.length) return;
     const words = "Each job continues from its last checkpoint. Work after that is repeated.";
     const title = jobs.length === 1 ? "Retry this job?" : `Retry these ${jobs.length} jobs?`;
@@ -28,8 +28,14 @@ export class BulkRetry {
     this.#stopped = false;
     const state = { total: jobs.length, queued: 0, refused: [] };
     const left = [...jobs];
+    const began = Date.now();
     const work = async () => {
-      while (left.length && !this.#stopped) await this.#one(left.shift(), state);
+      while (left.length && !this.#stopped) {
+        const number = jobs.length - left.length;
+        const job = left.shift();
+        if (rate) await passed(began + 1000 * number / rate);
+        if (!this.#stopped) await this.#one(job, state);
+      }
     };
     this.#show(state);
     await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -69,6 +75,8 @@ export class BulkRetry {
         h("li", {}, h("a", { href: `#/job/${job.id}` }, job.job_type), ` ${reason}`))));
   }
 }
+
+const passed = (time) => new Promise((resolve) => setTimeout(resolve, time - Date.now()));
 
 async function retried(job, tries = TRIES) {
   try {

@@ -1,9 +1,9 @@
-// The tabs of the two pages of failures: jobs and tasks.
+// The tabs of the three pages of failures: groups, jobs and tasks.
 
 import { h } from "./dom.js";
 import { to } from "./route.js";
 
-const KINDS = { jobs: ["failed", "Jobs"], tasks: ["failed/tasks", "Tasks"] };
+const KINDS = { groups: ["failed/groups", "Groups"], jobs: ["failed", "Jobs"], tasks: ["failed/tasks", "Tasks"] };
 
 export function failedTabs(shown) {
   return h("nav", { class: "tabs", "aria-label": "Kind of work" },

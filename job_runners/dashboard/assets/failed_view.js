@@ -27,7 +27,7 @@ export function failedView(root) {
     const { filters } = here();
     const query = {
       status: "failed", organization_id: organization(), job_type: filters.type,
-      queue_name: filters.queue, search: filters.search, cursor: filters.cursor, limit: ROWS,
+      queue_name: filters.queue, search: filters.search, failure: filters.failure, cursor: filters.cursor, limit: ROWS,
     };
     const { data, retryAfter } = await get("jobs", query, signal);
     ({ jobs, cursor } = data);
@@ -39,7 +39,7 @@ export function failedView(root) {
   const shown = () => jobs.filter((job) => !here().filters.why || why(job) === here().filters.why);
 
   function show() {
-    fill(list, reasons(jobs), shown().length ? [summary(shown(), bulk), table(shown())] : empty(cursor),
+    fill(list, oneGroup(), reasons(jobs), shown().length ? [summary(shown(), bulk), table(shown())] : empty(cursor),
       pages(cursor));
   }
 
@@ -72,6 +72,13 @@ export function failedView(root) {
 }
 
 const why = (job) => `${job.job_type}: ${job.error?.kind ?? "unknown"}`;
+
+/** A note that only the jobs of one group are shown. */
+function oneGroup() {
+  const { filters } = here();
+  return filters.failure && h("p", { class: "note", "data-key": "group" },
+    "Only the jobs of one group are shown. ", h("a", { href: to("failed", { org: filters.org }) }, "Show all failed jobs"));
+}
 
 /** Filters by kind of failure, the most frequent first. */
 function reasons(jobs) {
@@ -122,7 +129,7 @@ function row(job) {
 
 function empty(cursor) {
   const { filters } = here();
-  const narrowed = filters.type || filters.queue || filters.search || filters.why;
+  const narrowed = filters.failure || filters.type || filters.queue || filters.search || filters.why;
   if (cursor) return h("p", { class: "empty", "data-key": "empty" }, "No matches so far.");
   if (narrowed) {
     return h("p", { class: "empty", "data-key": "empty" }, "No matching failed jobs. ",

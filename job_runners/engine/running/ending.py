@@ -11,7 +11,7 @@ from job_runners.engine.lines import admission, pausing
 from job_runners.engine.lines.limits import LimitedLine
 from job_runners.engine.running import gates
 from job_runners.engine.running.claiming import Invocation
-from job_runners.engine.running.retrying import record_failed_attempt
+from job_runners.engine.running.retrying import count_failure, record_failed_attempt
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
 from job_runners.errors import LegsSpent, PreconditionFailed
@@ -167,6 +167,7 @@ def record(leg: Leg, ending: Ending) -> None:
             send_after_end(row, leg.send)
             if row.slot is None:
                 ending.admit_waiting(leg)
+            count_failure(row)
     if isinstance(ending, AttemptFailed):
         reraise_interrupt(ending.error)
 

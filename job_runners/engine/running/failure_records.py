@@ -10,7 +10,11 @@ from job_runners.engine.control.redriving import may_begin
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.errors import CannotBegin
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
+from job_runners.engine.running.retrying import (
+    count_failure,
+    record_failed_attempt,
+    record_failed_task,
+)
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
 from job_runners.engine.wire.sending import Send, send_after_end
@@ -83,7 +87,7 @@ def settle(record: object, send: Send) -> None:
 
 
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
-    row = read(message.id)
+    row, ended = read(message.id), None
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
         telemetry.not_settled("gone" if row is None else row.state)
     else:
@@ -94,6 +98,8 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
     _admit_waiting(message, row, send)
+    if ended is not None:
+        count_failure(ended)
 
 
 def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:

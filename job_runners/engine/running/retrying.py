@@ -22,7 +22,7 @@ from job_runners.errors import (
 from job_runners.names import without_surrogates
 from job_runners.settings import settings
 from job_runners.store import verbs
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.work.definitions import LONGEST_WAIT
 from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
@@ -38,6 +38,7 @@ _NON_RETRYABLE = (
 # How many characters of an error the row stores. Each write of the row is billed by its size.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
+_FRAME_LIMIT = 200
 _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
 
 
@@ -71,6 +72,17 @@ def record_failed_attempt(
     if not row.status.finished:
         send_or_leave_due(row, send, delay)
     return row
+
+
+def count_failure(ended: JobRequest) -> None:
+    """Count a job that has failed in its failure group. Call this last, after its end is recorded.
+
+    A job that hasn't failed costs nothing.
+    """
+    if ended.status is Status.FAILED:
+        from job_runners.engine.running import failure_groups  # imported here: most jobs succeed
+
+        failure_groups.note(ended)
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
@@ -135,15 +147,19 @@ def seconds_before_retry(
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return the error's record for the row: its kind, its message and the end of its traceback."""
+    """Return the error's record for the row: its kind, its message and the end of its traceback.
+
+    If the work's own code raised it, the record also has the `frame` that raised it.
+    """
     # `recorded_as` keeps the old name of a renamed class. Subclasses must not inherit it, so this
     # doesn't use getattr.
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
+    frame = tracebacks.work_frame(error)
     return {
         "kind": kind,
         "message": without_surrogates(_text_of(error)[:_MESSAGE_LIMIT]) or kind,
         "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
-    }
+    } | ({} if frame is None else {"frame": without_surrogates(frame[:_FRAME_LIMIT])})
 
 
 def _text_of(error: BaseException) -> str:

@@ -231,6 +231,31 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
         metrics.emit("job_type", row.job_type, Retried=1)
 
 
+def failure_is_new(row: JobRequest, group_id: str) -> None:
+    """Log and count a job that failed as no job of its organization has before.
+
+    An alarm watches this metric.
+    """
+    log_line.write(logger.error, "new failure", **_job_fields(row), failure_id=group_id)
+    metrics.emit_total(NewFailures=1)
+
+
+def failure_regressed(row: JobRequest, group_id: str) -> None:
+    """Log and count a job that failed as others had, although that was marked as resolved.
+
+    The metric is that of new failures, so that the same alarm goes off.
+    """
+    log_line.write(
+        logger.error, "resolved failure is back", **_job_fields(row), failure_id=group_id
+    )
+    metrics.emit_total(NewFailures=1)
+
+
+def failure_not_counted(why: BaseException) -> None:
+    """Log that a failed job could not be counted in its failure group."""
+    log_line.write(logger.warning, "failure not counted", why=str(why))
+
+
 def claim_lost(why: BaseException) -> None:
     """Log that another process has changed the row, so this invocation's outcome is dropped."""
     log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))

@@ -13,6 +13,7 @@ from job_runners.settings import settings
 _CALLERS = tuple(
     f"job_runners.{package}." for package in ("engine", "handlers", "runners", "testing", "work")
 )
+_SHIPPED = "job_runners.shipped"
 _ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")
 
 
@@ -29,6 +30,41 @@ def begin_at_work(error: BaseException) -> None:
             error.__traceback__ = trace
             return
         trace = trace.tb_next
+
+
+def work_frame(error: BaseException) -> str | None:
+    """Return the innermost function of the work's own code in an error's traceback.
+
+    It is written as module:function, without a line, so that it stays the same when other lines of
+    the file change. The work's own code is the package of the first frame, and the packages of the
+    organization. Call `begin_at_work` first. Return None if the work's code has no frame.
+    """
+    own: set[str] = set()
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        package = _own_package(module)
+        if package is not None:
+            own = own or {package, *map(_top, settings().app_packages)}
+            if package in own:
+                found = f"{module}:{trace.tb_frame.f_code.co_qualname}"
+        trace = trace.tb_next
+    return found
+
+
+def _own_package(module: str) -> str | None:
+    """Return the package of a module, or None if the module is ours or the standard library's.
+
+    The built-in jobs are work like any other.
+    """
+    top = _top(module)
+    if top == "job_runners":
+        return _SHIPPED if f"{module}.".startswith(f"{_SHIPPED}.") else None
+    return None if top in sys.stdlib_module_names else top
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def formatted(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
-from job_runners.engine.running.retrying import error_record, record_failed_attempt
+from job_runners.engine.running.retrying import count_failure, error_record, record_failed_attempt
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick.due_decision import (
     Action,
@@ -132,6 +132,7 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
         send_after_end(ended, send)
     finally:  # the write may have freed the slot, even if the response was lost
         admission.admit_waiting_after(row, send)
+    count_failure(ended)
     return Disposition.RESCUED
 
 
@@ -144,6 +145,7 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
         # A waiting row has no slot to free, and the jobs behind it have due times of their own.
         if row.status is not Status.WAITING:
             admission.admit_waiting_after(row, send)
+    count_failure(ended)
     return Disposition.EXPIRED
 
 

@@ -10,6 +10,7 @@ from job_runners.store.pauses import CACHED
 from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
+from job_runners.testing.simulation.failure_checker import FailureChecker
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.follow_up_checker import FollowUpChecker
 from job_runners.testing.simulation.invocation import WELL, Invocation
@@ -76,6 +77,7 @@ class InvariantChecker:
         self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
         with_follow_ups = Fault.FOLLOW_UPS in world.faults
         self.follow_ups = FollowUpChecker(world, self.broken) if with_follow_ups else None
+        self._failures = FailureChecker(world, self.broken)
         self._time_to_live = TimeToLive(world, self.broken)
         world.expire_items = self._expire_items
         world.on_write = self.saw
@@ -159,11 +161,14 @@ class InvariantChecker:
         self._check_row(after)
         if before is not None:
             self._check_change(invocation, before, after)
+            if after["status"] == "failed" != before["status"]:
+                self._failures.failed(after)
             if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
                 self._check_failed(invocation, after)
 
     def _note_landed(self, operation: str, call: Row) -> None:
         """Note a call that has landed. The world passes updates of jobs' rows to `saw` as well."""
+        self._failures.landed(operation, call, self.rows)
         if self._lines:
             self._lines.landed(operation, call)
         if self.schedules:

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
+from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import job_request, limits, pauses, used_keys
 from job_runners.store.schedules import schedule
@@ -73,4 +74,5 @@ def sweep(*more_tables: str) -> None:
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
     full_queues.forget_cache()
     used_keys.forget_cache()
+    failure_groups.forget()
     moto_direct.empty("bucket")

@@ -8,6 +8,7 @@ from job_runners import clock
 from job_runners.store.job_request import job_id_of
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
+from job_runners.testing.simulation.failure_checker import group_key
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.definitions import LONGEST_WAIT
 
@@ -95,10 +96,28 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _use_by_unfinished(
                 row for row in jobs.values() if row["created_key"] == created_key
             )
+        case "failures":
+            return _use_of_failures(item, name, jobs, now)
         case "answer":
             return _use_of_answer(item, jobs, now)
     may_expire = kind == "failed_tasks" or "deleted_at" in item
     return None if may_expire else _Use("it isn't marked as deleted")
+
+
+def _use_of_failures(
+    group: Row, organization_id: str, jobs: dict[str, Row], now: int
+) -> _Use | None:
+    """Return the use of a failure group: it lists the failed jobs that it has counted.
+
+    It may not have counted a job that failed after its last write.
+    """
+    for row in jobs.values():
+        is_failed = row["status"] == "failed" and row["organization_id"] == organization_id
+        is_listed = is_failed and row["expires_at"] * clock.SECOND > now
+        is_counted = is_listed and row["finished_at"] <= group["last_seen_at"]
+        if is_counted and group_key(row) == group["sk"]:
+            return _Use(f"the failed job {row['id']} is in it")
+    return None
 
 
 def _parked_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:

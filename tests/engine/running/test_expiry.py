@@ -43,6 +43,7 @@ KEPT: dict[str, float | None] = {
     "step": LIVES,
     "answer": LIVES,
     "failed_tasks": 7,
+    "failures": 30 + 7,  # it lists failed jobs, which are kept for 30 days (RETENTION_DAYS)
     "stub": UNUSED,
     "schedules": None,
     "paused": None,
@@ -50,7 +51,7 @@ KEPT: dict[str, float | None] = {
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
-    *("Pause", "LimitChange", "Answer"),
+    *("Pause", "LimitChange", "Answer", "FailureGroup"),
 }
 
 
@@ -78,6 +79,8 @@ def one_of_each(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "paused")
     bench.run(bench.dispatch(queue_name="paused"))
     script.job = lambda job, payload: job.step("charge", lambda: 1)
+    bench.run(bench.dispatch("sample_once"))
+    script.job = lambda job, payload: 1 / 0
     bench.run(bench.dispatch("sample_once"))
     for key in ("the first", "the second"):
         bench.dispatch("unique_return", payload={"lot": "a"}, idempotency_key=key)

@@ -1,0 +1,66 @@
+"""Show failure groups to callers."""
+
+from job_runners import clock
+from job_runners.api import access
+from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
+from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.store.failure_groups import FailureGroup
+
+_NEW_FOR = clock.DAY  # how long a group counts as new
+
+
+def _state(group: FailureGroup) -> str:
+    if group.resolved_at is not None:
+        return "resolved"
+    if group.regressed_at is not None:
+        return "regressed"
+    return "new" if clock.now() - group.first_seen_at < _NEW_FOR else "known"
+
+
+def _code(value: str | None) -> str | None:
+    """Return a fact about the code, or None if the caller may not see it."""
+    return value if access.current_caller.get().sees_code else None
+
+
+FAILURE: Fields[FailureGroup] = {
+    "id": Field(ID, lambda group: group.id),
+    "job_type": Field(TEXT, lambda group: group.job_type),
+    "error_kind": Field(TEXT, lambda group: group.error_kind),
+    "frame": Field(
+        {
+            **nullable(TEXT),
+            "description": "The innermost function of your own code, as `module:function`. Only "
+            "operators and services see it",
+        },
+        lambda group: _code(group.frame),
+    ),
+    "state": Field(
+        {
+            "type": "string",
+            "enum": ["new", "known", "resolved", "regressed"],
+            "description": "`new` for a day. `regressed` if it failed again after it was resolved",
+        },
+        _state,
+    ),
+    "failures": Field(
+        {**NUMBER, "description": "The approximate number of failures"},
+        lambda group: group.failures,
+    ),
+    "first_seen_at": Field(TIME, lambda group: time_of(group.first_seen_at)),
+    "last_seen_at": Field(TIME, lambda group: time_of(group.last_seen_at)),
+    "first_build": Field(
+        {
+            **nullable(TEXT),
+            "description": "A hash of the build that saw the first failure. Only operators and "
+            "services see it",
+        },
+        lambda group: _code(group.first_build),
+    ),
+    "sample_job_id": Field(
+        {**ID, "description": "A recent job"}, lambda group: group.sample_job_id
+    ),
+    "note": Field(nullable(TEXT), lambda group: group.note),
+    "resolved_at": Field(nullable(TIME), lambda group: time_of(group.resolved_at)),
+    "resolved_by": Field(AUTHOR, lambda group: author(group.resolved_by)),
+    "regressed_at": Field(nullable(TIME), lambda group: time_of(group.regressed_at)),
+}

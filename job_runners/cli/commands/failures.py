@@ -1,0 +1,117 @@
+"""jobs failures: list the failure groups of an organization, and retry or resolve them."""
+
+import time
+from typing import Any
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.for_each_job import confirm, for_each
+from job_runners.cli.listing import print_list
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import group as jobs_group
+from job_runners.cli.problem import Exit
+from job_runners.cli.target import Target
+
+_HEADINGS = ("ID", "TYPE", "ERROR", "IN", "FAILURES", "STATE", "LAST SEEN", "NOTE")
+_NO_FAILURES = "No job of {} has failed."
+
+
+@jobs_group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List what fails: jobs of one type, with one kind of error, in one function. Counts are
+    approximate. To list the jobs of a failure, use jobs list --failure."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_failures)
+
+
+@jobs_command(name="list")
+def list_failures(target: Target) -> None:
+    """List failures, last seen first."""
+    if_empty = _NO_FAILURES.format(target.api.owner)
+    found = target.api.failures()
+    print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)
+
+
+@jobs_command()
+@click.argument("failure_id")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5,
+    help="Number of jobs to retry per second (default 5).",
+)
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def retry(target: Target, failure_id: str, rate: float, yes: bool) -> Exit:
+    """Retry all failed jobs of a failure from their last saved checkpoints."""
+    group = target.api.find_failure(failure_id)
+    ids = [each["id"] for each in target.api.every(failure=group["id"])]
+    if not ids:
+        if not target.json:
+            click.echo("The failure has no failed jobs now.", err=True)
+        return Exit.DONE
+    what = f"{len(ids)} failed job{'s'[: len(ids) != 1]} ({group['job_type']})"
+    confirm(f"Retry {what} of {target.api.owner}, on {target.name}?", yes=yes)
+    began, number = time.monotonic(), 0
+
+    def retry_one(job_id: str) -> tuple[dict[str, object], str]:
+        nonlocal number
+        time.sleep(max(0, began + number / rate - time.monotonic()))
+        number += 1
+        job = target.api.retry(job_id)
+        return job, output.status(job["status"])
+
+    return for_each(target, ids, retry_one)
+
+
+@jobs_command()
+@click.argument("failure_id")
+def resolve(target: Target, failure_id: str) -> None:
+    """Mark a failure as resolved. If it comes back, it is listed as regressed."""
+    _print(target, _resolved(target, failure_id, resolved=True))
+
+
+@jobs_command()
+@click.argument("failure_id")
+def reopen(target: Target, failure_id: str) -> None:
+    """Mark a failure as not resolved."""
+    _print(target, _resolved(target, failure_id, resolved=False))
+
+
+@jobs_command()
+@click.argument("failure_id")
+@click.argument("text")
+def note(target: Target, failure_id: str, text: str) -> None:
+    """Set the note of a failure. Pass "" to remove it."""
+    group = target.api.find_failure(failure_id)
+    _print(target, target.api.note_failure(group["id"], text or None))
+
+
+for _each in (list_failures, retry, resolve, reopen, note):
+    command.add_command(_each)
+
+
+def _resolved(target: Target, failure_id: str, *, resolved: bool) -> dict[str, Any]:
+    group = target.api.find_failure(failure_id)
+    return target.api.resolve_failure(group["id"], resolved=resolved)
+
+
+def _print(target: Target, group: dict[str, Any]) -> None:
+    if target.json:
+        output.print_json(group)
+    else:
+        click.echo(f"{output.short(group['id'])}  {group['state']}")
+
+
+def _row(group: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        output.short(group["id"]),
+        group["job_type"],
+        group["error_kind"],
+        group["frame"] or "",
+        f"about {group['failures']:,}",
+        group["state"],
+        output.when(group["last_seen_at"]),
+        group["note"] or "",
+    )

@@ -1,0 +1,162 @@
+"""The failure groups of an organization: its failed jobs, grouped by what failed.
+
+A group has the jobs of one type that failed with one kind of error in one function of the work's
+own code. Each group is an item of the coordination table. Its count is approximate, because it is
+written without a transaction, and at most once a second by each process.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.settings import build_id, settings
+from job_runners.store.job_request import JobRequest
+from job_runners.store.table import Integer, Table, nullable, set_or_remove
+
+# How much longer than its last job a group is kept. A group outlives its jobs, which are found by
+# it, although its item may be older than the last of them by the time between two writes.
+_SLACK = 7 * clock.DAY
+MOST_LISTED = 500  # groups of one organization
+LONGEST_NOTE = 500  # characters
+_LONGEST = 200  # characters of a kind of error, and of a frame
+
+
+class FailureGroup(Table):
+    """A group of failed jobs. `id` is random, so that it tells nothing about the frame."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
+    sk = UnicodeAttribute(range_key=True)  # the fingerprint
+    id = UnicodeAttribute()
+    job_type = UnicodeAttribute()
+    error_kind = UnicodeAttribute()
+    frame = nullable(UnicodeAttribute())  # the function that failed, as module:function
+    first_seen_at = Integer()
+    last_seen_at = Integer()
+    failures = Integer()  # approximate
+    first_build = UnicodeAttribute()  # the build whose code saw it first
+    sample_job_id = UnicodeAttribute()  # the job that failed last
+    note = nullable(UnicodeAttribute())
+    # set by an operator, until the group fails again
+    resolved_at = nullable(Integer())
+    resolved_by = nullable(UnicodeAttribute())  # as "role:name"
+    regressed_at = nullable(Integer())  # when it failed again after it was resolved
+    expires_at = Integer()  # in seconds, for TTL
+
+
+class Fingerprint(NamedTuple):
+    """What the jobs of one group have in common."""
+
+    job_type: str
+    error_kind: str
+    frame: str | None
+
+    @property
+    def key(self) -> str:
+        """Return the fingerprint as a short text."""
+        return sha256(json.dumps(self).encode()).hexdigest()[:32]
+
+
+class Groups(NamedTuple):
+    """The groups of an organization, last seen first. `complete` is False if some are left out."""
+
+    groups: list[FailureGroup]
+    complete: bool
+
+
+def fingerprint_of(job: JobRequest) -> Fingerprint:
+    """Return the fingerprint of a failed job. Earlier versions stored no frame."""
+    error: Mapping[str, Any] = job.error or {}
+    frame = error.get("frame")
+    kind = str(error.get("kind", ""))[:_LONGEST]
+    return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_LONGEST])
+
+
+def add(job: JobRequest, number: int, group_id: str) -> FailureGroup:
+    """Count `number` failures in the group of a failed job, and return it.
+
+    If the group is new, it gets the id `group_id`.
+    """
+    fingerprint, now = fingerprint_of(job), clock.now()
+    group = FailureGroup(_partition(job.organization_id), fingerprint.key)
+    build = build_id() or "unknown"
+    actions: list[Action] = [
+        FailureGroup.id.set(FailureGroup.id | group_id),
+        FailureGroup.first_seen_at.set(FailureGroup.first_seen_at | now),
+        FailureGroup.first_build.set(FailureGroup.first_build | build),
+        FailureGroup.job_type.set(fingerprint.job_type),
+        FailureGroup.error_kind.set(fingerprint.error_kind),
+        set_or_remove(FailureGroup.frame, fingerprint.frame),
+        FailureGroup.last_seen_at.set(now),
+        FailureGroup.sample_job_id.set(job.id),
+        FailureGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
+        FailureGroup.failures.add(number),
+    ]
+    group.update(actions)
+    return group
+
+
+def mark_regressed(group: FailureGroup) -> bool:
+    """Mark a resolved group as regressed. Return False if another process has changed it."""
+    actions: list[Action] = [
+        FailureGroup.regressed_at.set(clock.now()),
+        FailureGroup.resolved_at.remove(),
+        FailureGroup.resolved_by.remove(),
+    ]
+    as_read = FailureGroup.resolved_at == group.resolved_at
+    return condition_held(lambda: group.update(actions, as_read))
+
+
+def of_organization(organization_id: str) -> Groups:
+    """Return the groups of an organization, at most MOST_LISTED."""
+    alive = FailureGroup.expires_at > clock.now() // clock.SECOND
+    query = FailureGroup.query(
+        _partition(organization_id), filter_condition=alive, limit=MOST_LISTED + 1
+    )
+    found = list(query)
+    newest_first = sorted(found[:MOST_LISTED], key=lambda each: each.last_seen_at, reverse=True)
+    return Groups(newest_first, len(found) <= MOST_LISTED)
+
+
+def find(organization_id: str, group_id: str) -> FailureGroup | None:
+    """Return the group with this id, or None."""
+    groups = of_organization(organization_id).groups
+    return next((each for each in groups if each.id == group_id), None)
+
+
+def change(
+    group: FailureGroup,
+    given: Mapping[str, Any],
+    *,
+    by: str | None,
+) -> bool:
+    """Change a group's `note`, and mark it as `resolved` or not. Return False if it is gone."""
+    actions: list[Action] = []
+    if "note" in given:
+        actions.append(set_or_remove(FailureGroup.note, given["note"] or None))
+    resolved = given.get("resolved")
+    if resolved is not None:
+        actions.append(set_or_remove(FailureGroup.resolved_at, clock.now() if resolved else None))
+        actions.append(set_or_remove(FailureGroup.resolved_by, by if resolved else None))
+        actions.append(FailureGroup.regressed_at.remove())
+    if not actions:
+        return True
+    return condition_held(lambda: group.update(actions, FailureGroup.id == group.id))
+
+
+def _partition(organization_id: str) -> str:
+    return f"failures#{organization_id}"
+
+
+def _lifetime() -> int:
+    return settings().retention_days * clock.DAY + _SLACK
