@@ -21,7 +21,7 @@ help: ## Show this list
 
 run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (except with DEMO=0), and stay up
 	@$(PY) -m job_runners.local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
-		$(if $(LISTEN),--listen $(LISTEN))
+		$(if $(filter 1,$(QUIET)),--quiet) $(if $(LISTEN),--listen $(LISTEN))
 
 demo: dev aws ## Do the same, then stop; fail unless every count is right
 	@$(PY) -m job_runners.local.run --demo

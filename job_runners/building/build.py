@@ -89,8 +89,8 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             compile_sources(target, folder, folder / name)
         except DoesNotCompile:
             raise DoesNotCompile(first_mistake(source)) from None
-    packages = "".join(f"{app.shown_name}/{name}\n" for name in app.packages) if app else ""
-    (folder / APP_PACKAGES_FILE).write_text(packages)
+    packages = [f"{app.shown_name}/{name}".lstrip("/") for name in app.packages] if app else []
+    (folder / APP_PACKAGES_FILE).write_text("".join(f"{each}\n" for each in packages))
     (folder / BUILD_ID_FILE).write_text(
         f"{_build_id(folder, [*ours, *(app.sources if app else ())], app)}\n"
     )

@@ -4,6 +4,7 @@ Only ministack's process uses this module. It replaces parts of ministack that h
 raises an error if these parts look different in another version of ministack.
 """
 
+import contextlib
 import hashlib
 import logging
 import threading
@@ -15,6 +16,8 @@ from typing import Any
 from ministack.core import lambda_runtime
 
 from job_runners.local import function_code, worker_start
+from job_runners.local.function_lines import LineWriter
+from job_runners.local.live_log import LiveLog, written
 
 _CHECK_SECONDS = 0.1  # seconds between two checks for new code
 _log = logging.getLogger("lambda_runtime")
@@ -23,10 +26,14 @@ _CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
 
-def share_code(folder: Path) -> None:
-    """Make each process of a Python function run a shared tree in `folder`."""
+def share_code(folder: Path, lines: LineWriter) -> None:
+    """Make each process of a Python function run a shared tree in `folder`.
+
+    Each line that such a process logs is also written to `lines`.
+    """
     lambda_runtime._PYTHON_WORKER_SCRIPT = start_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     SharingWorker.folder = folder
+    SharingWorker.lines = lines
     lambda_runtime.Worker = SharingWorker
     lambda_runtime.kill_workers = _end_after_their_calls
     threading.Thread(target=_keep_renewing, daemon=True).start()
@@ -84,6 +91,7 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
     """A function's process. It is replaced by a new one when the active code changes."""
 
     folder: Path  # the folder of all code
+    lines: LineWriter
 
     def __init__(self, name: str, config: dict[str, Any], code_zip: bytes) -> None:
         super().__init__(name, config, code_zip)
@@ -98,7 +106,10 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
         """Serve a call, with a new process if this one does not run the active code."""
         with self._lock:
             self._end_if_old()
-        return super().invoke(*arguments, **named)
+        answer = super().invoke(*arguments, **named)
+        if self._python:
+            written(answer.get("log", ""))
+        return answer
 
     def renew(self) -> None:
         """Replace the process if it runs old code and serves no call."""
@@ -122,6 +133,18 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
         process.terminate()
         threading.Thread(target=process.wait, daemon=True).start()
         return True
+
+    def _read_stderr(self) -> None:
+        """Log the lines of the process as it prints them. ministack runs this in a thread."""
+        if not self._python:
+            super()._read_stderr()
+            return
+        log, queue = LiveLog(self.config, self.lines), self._stderr_queue
+        with contextlib.suppress(Exception):  # as ministack does: the pipe may be closed
+            for line in self._proc.stderr:
+                with contextlib.suppress(Exception):  # the process would block on a full pipe
+                    log.write(line.rstrip("\n"))
+                queue.put(line.rstrip("\n"))
 
     def _spawn(self) -> None:
         if self._python:

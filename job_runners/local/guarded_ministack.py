@@ -27,8 +27,10 @@ from ministack import app as ministack  # noqa: E402
 from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
 from ministack.services import lambda_svc  # noqa: E402
 
+from job_runners.local.function_lines import LINES_FILE, LineWriter  # noqa: E402
 from job_runners.local.function_processes import share_code  # noqa: E402
 from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
+from job_runners.local.live_log import write_no_line_twice  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
 
@@ -95,7 +97,8 @@ def main() -> None:
     port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
     hide_credentials_of_roles()
     take_concurrency_as_a_number()
-    share_code(Path(code))
+    write_no_line_twice()
+    share_code(Path(code), LineWriter(Path(code).with_name(LINES_FILE)))
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
     config.keep_alive_timeout = 75  # the same as ministack's

@@ -1,6 +1,9 @@
 """make run and make demo: start a local AWS, and run the demonstration up to its export.
 
-Usage: python -m job_runners.local.run [--demo | --campaign | --empty] [--keep] [--listen ADDRESS]
+While it stays up, it shows what jobs do.
+
+Usage: python -m job_runners.local.run [--demo | --campaign | --empty] [--keep] [--quiet]
+           [--listen ADDRESS]
 """
 
 import argparse
@@ -22,6 +25,8 @@ from job_runners.cli.stack import Stack
 from job_runners.local.containers import bridge_addresses
 from job_runners.local.demo import run_import, upload_few, upload_sample
 from job_runners.local.deploy import BUILT
+from job_runners.local.function_lines import LINES_FILE
+from job_runners.local.job_stream import JobStream, following
 from job_runners.local.kept import Kept
 from job_runners.local.local_stack import local_stack
 from job_runners.local.pipeline import run_pipeline
@@ -32,7 +37,6 @@ from job_runners.local.screen import (
     Steps,
     console,
     import_bar,
-    show_code,
     show_kept,
     show_outcome,
     show_size,
@@ -62,6 +66,9 @@ def main() -> int:
         "--keep", action="store_true", help="keep data, and start with the data last kept"
     )
     arguments.add_argument(
+        "--quiet", action="store_true", help="of what jobs do, show only their failures"
+    )
+    arguments.add_argument(
         "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
     )
     given = arguments.parse_args()
@@ -74,8 +81,9 @@ def main() -> int:
         kept = Kept(KEPT) if given.keep else None
         demonstrate = not given.empty and (kept is None or kept.is_empty)
         parameters = work_parameters() | ({"TextingCampaign": "true"} if given.campaign else {})
+        stream = JobStream(console, quiet=given.quiet)
         return _run(
-            steps, addresses, kept, parameters, demonstrate=demonstrate, stay=not given.demo
+            steps, stream, addresses, kept, parameters, demonstrate=demonstrate, stay=not given.demo
         )
     except (LocalProblem, ToolsNotInstalled, UnusableAppFolder) as problem:
         steps.end()
@@ -89,6 +97,7 @@ def main() -> int:
 
 def _run(
     steps: Steps,
+    stream: JobStream,
     addresses: list[str],
     kept: Kept | None,
     parameters: dict[str, str],
@@ -99,31 +108,47 @@ def _run(
     sources = sources_now()  # read before the build, so that a save during the build is noticed
     if kept:
         show_kept(kept)
-    with (
-        only_run() as home,
-        local_stack(
-            home,
-            parameters,
-            say=steps.begin,
-            addresses=addresses,
-            app_template=app_template(),
-            kept=kept,
-        ) as stack,
-        announced(stack, home),
-    ):
-        steps.end()
-        tick(stack)
-        show_size(home / BUILT)
-        with watching(stack, home, sources, show_code) if stay else nullcontext():
-            # Without the texting campaign there is no demonstration. Only `make demo` reports that.
-            demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
-            outcome = _demonstrate(stack, home, steps) if demonstrate else None
-            if stay:
-                with signing_proxy(stack.api_url, signer(stack)) as dashboard:
+    with only_run() as home:
+        (home / LINES_FILE).touch()  # so that ministack writes the lines of functions to it
+        with (
+            local_stack(
+                home,
+                parameters,
+                say=steps.begin,
+                addresses=addresses,
+                app_template=app_template(),
+                kept=kept,
+            ) as stack,
+            announced(stack, home),
+        ):
+            steps.end()
+            tick(stack)
+            show_size(home / BUILT)
+            with watching(stack, home, sources, stream.note) if stay else nullcontext():
+                # Only `make demo` reports that there is no texting campaign to demonstrate.
+                demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
+                outcome = _demonstrate(stack, home, steps) if demonstrate else None
+                if stay:
                     job_id = outcome.job_id if outcome else None
-                    suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
-                    _wait_until_stopped()
-        return 0 if outcome is None or outcome.right else 1
+                    _stay_up(stack, home, stream, job_id, addresses, keeps=kept is not None)
+            return 0 if outcome is None or outcome.right else 1
+
+
+def _stay_up(
+    stack: Stack,
+    home: Path,
+    stream: JobStream,
+    job_id: str | None,
+    addresses: list[str],
+    *,
+    keeps: bool,
+) -> NoReturn:
+    with (
+        signing_proxy(stack.api_url, signer(stack)) as dashboard,
+        following(home / LINES_FILE, stream),
+    ):
+        suggest(stack, job_id, dashboard, addresses, keeps=keeps)
+        _wait_until_stopped()
 
 
 class _Outcome(NamedTuple):

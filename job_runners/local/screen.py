@@ -90,11 +90,6 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
         console.print(f"  [green]All {len(checks)} counts are correct[/green]")
 
 
-def show_code(news: str) -> None:
-    """Show that saved code was reloaded, or why it wasn't."""
-    console.print(f"  {news}", markup=False)
-
-
 def show_size(tree: Path) -> None:
     """Warn if the code is so large that AWS may refuse it."""
     try:

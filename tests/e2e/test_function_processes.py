@@ -20,6 +20,7 @@ from job_runners.building.build import Target
 from job_runners.local.credentials import session
 from job_runners.local.emulator import CODE_FOLDER, emulator
 from job_runners.local.function_code import activate
+from job_runners.local.function_lines import LINES_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]
 
@@ -64,7 +65,13 @@ class Functions:
     """An emulator with functions of the tests' own."""
 
     client: Any
+    logs: Any
     code: Path
+
+    @property
+    def lines(self) -> Path:
+        """The file of all lines."""
+        return self.code.with_name(LINES_FILE)
 
     def create(self, name: str, source: str) -> str:
         """Create a function of one file, and return the hash of its code."""
@@ -110,9 +117,13 @@ def _zip_of(source: str) -> bytes:
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     """Yield an emulator without our stack."""
     home = tmp_path_factory.mktemp("emulator")
+    (home / LINES_FILE).touch()
     with emulator(home) as running:
-        client = session(running.credentials).client("lambda", endpoint_url=running.endpoint_url)
-        yield Functions(client, home / CODE_FOLDER)
+        client, logs = (
+            session(running.credentials).client(name, endpoint_url=running.endpoint_url)
+            for name in ("lambda", "logs")
+        )
+        yield Functions(client, logs, home / CODE_FOLDER)
 
 
 def test_nothing_that_a_function_prints_or_starts_can_forge_or_break_an_answer(
@@ -129,6 +140,28 @@ def test_what_a_function_prints_is_in_its_log(functions: Functions) -> None:
     functions.call("printing", None)
     answer = functions.client.invoke(FunctionName="printing", LogType="Tail", Payload=b"null")
     assert "from a program" in base64.b64decode(answer["LogResult"]).decode()
+
+
+def test_a_line_is_in_the_log_once_and_before_the_call_ends(
+    functions: Functions, tmp_path: Path
+) -> None:
+    functions.create(
+        "telling", VERSION.format(version="told").replace("    if", "    print('said')\n    if", 1)
+    )
+
+    def said() -> int:
+        with suppress(functions.logs.exceptions.ResourceNotFoundException):
+            found = functions.logs.filter_log_events(logGroupName="/aws/lambda/telling")["events"]
+            return [event["message"].strip() for event in found].count("said")
+        return 0
+
+    with running_call(functions, "telling", tmp_path / "go"):
+        give_up = time.monotonic() + 60
+        while not said():
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+    assert said() == 1
+    assert ["telling", "said"] in map(json.loads, functions.lines.read_text().splitlines())
 
 
 def test_processes_share_their_code_and_nothing_that_they_write(functions: Functions) -> None:

@@ -52,8 +52,16 @@ def test_a_changed_job_of_a_new_project_runs_on_the_local_aws(
     dispatch = ("dispatch", "first_job", 'items:=["ada"]', "--watch")
     with running(inside, log):
         assert "succeeded" in inside.jobs(*dispatch)
+        _wait(lambda: "  succeeded " in log.read_text(), 10)
+        assert "first_job" in log.read_text()
+        assert "\n  | At ada\n" in log.read_text()
         job = project / "acme_lists" / "first_job.py"
         job.write_text(job.read_text().replace('message=f"{done} done"', 'message="changed"'))
         _wait(lambda: "Reloaded: acme_lists" in log.read_text(), 30)
         assert "changed" in inside.jobs(*dispatch)
+        job.write_text(job.read_text().replace("done = job.cursor or 0", "raise ValueError"))
+        _wait(lambda: log.read_text().count("Reloaded: acme_lists") == 2, 30)
+        inside.jobs(*dispatch[:-1])
+        _wait(lambda: "failed, retries " in log.read_text(), 30)
+        assert '  |   File "acme_lists/first_job.py", line ' in log.read_text()
     assert not (project / ".local").exists()

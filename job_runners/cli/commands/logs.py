@@ -48,8 +48,8 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     Each line has time, function, level (or stream), attempt and leg (1/2). With --json, print the
     raw lines, one object each.
 
-    Logs are kept for 30 days and arrive a few seconds late. The local AWS writes an invocation's
-    lines when it ends, and has no Lambda reports."""
+    Logs are kept for 30 days and arrive a few seconds late. On the local AWS, they arrive at once,
+    and there are no reports from Lambda."""
     from job_runners.cli import log_following
     from job_runners.cli.log_lines import Logs
 
