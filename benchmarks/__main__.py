@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> int:
-    """Measure, and write the page. Return 1 if a bound is exceeded or a part of ours has failed."""
+    """Measure, and write the page. Return 1 if a bound is exceeded or one of our parts failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds of fresh processes")
     parser.add_argument("--units", type=int, default=60, help="dispatches per measurement")

@@ -53,7 +53,7 @@ class Cost:
     instructions_share: float | None
 
     def is_above(self, bound: float) -> bool:
-        """Return whether the share of CPU exceeds a bound, and that of instructions if counted."""
+        """Return whether the cost exceeds a bound, as `exceeds` defines it."""
         return exceeds(bound, self.cpu_share, self.instructions_share)
 
 

@@ -44,8 +44,8 @@ _THREADS = 8
 # Longer than any send takes, even a send that hangs until its timeout. No send starts if less time
 # than this is left.
 _LONGEST_SEND = 20 * clock.SECOND
-# The field of an event that makes another invocation of this function start the due occurrences of
-# one shard's schedules. Older code ignores it and does a whole run, which starts them too.
+# An event with this field makes an invocation start only the due occurrences of one shard's
+# schedules. Older code ignores the field and does a whole run, which starts them too.
 _SHARD = "start_occurrences_of"
 
 

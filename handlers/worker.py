@@ -22,8 +22,10 @@ log_setup.set_up()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
-    """Run the job or task of an event. An event that can't be handled raises, and Lambda records it
-    as a failure."""
+    """Run the job or task of an event.
+
+    Raises an error for an event that can't be handled. Lambda then records the failure.
+    """
     tracing.invoked(context.aws_request_id)
     clients.drop_idle_connections()  # they may have been closed since the last invocation
     handle_batch = (

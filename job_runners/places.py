@@ -52,7 +52,7 @@ COMMAND_VARIABLE = "JOBS_COMMAND"
 _called = Path(sys.argv[0]).name if sys.argv else ""
 COMMAND = os.environ.get(COMMAND_VARIABLE) or (_called if _called == "jobs" else "job-runners")
 
-# The words after the command that do in a project what these do in a checkout.
+# For each command in a checkout, the arguments of COMMAND that do the same in a project.
 _PROJECT_COMMANDS = {
     "make run": "run",
     "make run DEMO=0": "run",

@@ -94,7 +94,7 @@ def missing() -> str | None:
 
 
 def check(module: Path, config: Config, *, seconds: float, large: bool = False) -> Outcome:
-    """Check every state of a module. A `large` check uses both cores and much memory.
+    """Check every state of a module. A `large` check uses two cores and more memory.
 
     Raises TlcFailed if TLC fails or takes longer than `seconds`.
     """

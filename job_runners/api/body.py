@@ -19,8 +19,8 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge.
 
     The content type isn't checked, because `curl -d` labels every body as a form. That is safe: a
-    browser doesn't add a signature or a bearer token by itself, so no foreign page can send a
-    form. The content type only selects the error for a body that isn't JSON.
+    browser doesn't add a signature or a bearer token by itself, so a form on another site has no
+    access. The content type only selects the error for a body that isn't JSON.
     """
     return _object(event, _text(_bytes(event)))
 

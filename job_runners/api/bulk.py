@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Outcome, derived_id
 # The function times out after 29 s, and calls that have begun may take 5 s.
 SECONDS = 22
 _LAST_INDEX = 10**9
-_SHOWN_CHARACTERS = 200  # of an earlier job's error and message, of which there may be 1,000
+_SHOWN_CHARACTERS = 200  # of an error or message; a response may have 1,000 of each
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -66,7 +66,7 @@ def _short(text: str | None) -> str | None:
 
 
 def _job(row: JobRequest | None) -> dict[str, Any] | None:
-    """Return the view of a job, with a short error and message: the response has 1,000 jobs."""
+    """Return the view of a job, with a short error and message, as there may be 1,000 jobs."""
     if row is None:
         return None
     shown = views.summary(row)
@@ -128,7 +128,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     """Return the response to a request for many jobs.
 
     Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
-    job. Then nothing was saved.
+    job. In both cases, nothing was saved.
     """
     until = clock.now() + SECONDS * clock.SECOND
     data, key = _data(event)

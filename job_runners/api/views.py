@@ -152,7 +152,7 @@ def _follow_up_type(row: JobRequest, kind: str) -> str | None:
 
 
 def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
-    """Return the follow-ups that the job's last end has dispatched."""
+    """Return the follow-ups that were dispatched when the job last ended."""
     if row.follow_ups_saved_at is None:
         return []
     from job_runners.store import follow_ups

@@ -139,7 +139,7 @@ def forget() -> None:
 
 
 def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
-    """Raise an error for an operation that the client lacks. It says in which file to add it.
+    """Raise an error for an operation that the client lacks. The error says where to add it.
 
     A build includes only the operations that are called: see job_runners/building/botocore_data.py.
     """

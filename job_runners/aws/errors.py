@@ -26,7 +26,7 @@ _THROTTLED = frozenset(
 )
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# Seconds that `retry_until` waits between two tries, each of which botocore has given up.
+# Seconds that `retry_until` waits before it repeats a call that botocore has given up.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")

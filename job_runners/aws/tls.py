@@ -14,8 +14,8 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
-# A client needs one of these authorities (https://www.amazontrust.com/repository), here with their
-# names in botocore's bundle.
+# The authorities that sign AWS endpoints (https://www.amazontrust.com/repository), with their names
+# in botocore's bundle.
 _AMAZON = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",

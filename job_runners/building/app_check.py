@@ -106,7 +106,7 @@ class Places:
         self._sources = sources
         self.requirements = requirements
         packages = "|".join(map(re.escape, self._sources)) or "(?!)"
-        # Error messages name a file of the tree by a relative path, or by one below these folders.
+        # Error messages name a file by its path in the tree, or by that path below these folders.
         roots = "|".join(
             re.escape(f"{root}/") for root in (TASK_ROOT, str(tree), os.path.relpath(tree))
         )
@@ -122,7 +122,7 @@ class Places:
         return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
     def rewritten(self, text: str) -> str:
-        """Replace the paths of files in the tree by the paths of their sources."""
+        """Replace the paths of files in the tree with the paths of their sources."""
         return self._path.sub(lambda found: self.source(found[1]), text)
 
     def entry_named_in(self, text: str) -> str | None:

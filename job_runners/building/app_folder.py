@@ -23,7 +23,7 @@ __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_
 
 @dataclass(frozen=True)
 class AppFolder:
-    """An app's folder that was checked. Its path is absolute, and its packages' names are free."""
+    """An app's folder, checked: its path is absolute, and no package's name is taken."""
 
     path: Path
     packages: tuple[str, ...]

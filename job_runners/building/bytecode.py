@@ -43,8 +43,8 @@ def check_python(target: Target) -> None:
 def compile_sources(target: Target, tree: Path, path: Path) -> None:
     """Compile a file or a folder of a tree. Raises NoPythonForTarget or DoesNotCompile.
 
-    The bytecode is unchecked, because zipping changes the file times that checked bytecode
-    compares.
+    The bytecode is unchecked. Otherwise, Python would compare it with file times, which zipping
+    changes.
     """
     if target.python == this_python():
         compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file

@@ -25,7 +25,7 @@ from job_runners.building.environments import tools_folder
 
 @dataclass(frozen=True)
 class Deploy:
-    """The files of a deploy. `built` is our built template; `app_folder` has the app's build."""
+    """The files of a deploy: `built` is our built template, and `app_folder` the app's build."""
 
     sam: Path
     region: str
@@ -34,7 +34,7 @@ class Deploy:
     app_folder: Path = ROOT / ".aws-sam" / "app"
 
     def run(self, app_template: Path | None) -> None:
-        """Deploy the stack of this template, if there is one, then ours.
+        """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
 
         Raises CalledProcessError if sam fails (sam has printed the reason), and CodeTooLarge.
         """

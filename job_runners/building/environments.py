@@ -1,7 +1,8 @@
-"""The environment with sam and ministack. They need other versions of packages than a project.
+"""The virtual environment of sam and ministack, whose package versions differ from a project's.
 
-In a checkout it is .venv-aws, which make creates. All projects of a user share one in the user's
-cache. Its name has a hash of the lock and of the interpreter.
+In a checkout of Job Runners it is .venv-aws, which make creates. If Job Runners is installed
+instead, all of a user's projects share one in the user's cache. Its name has a hash of the pinned
+requirements and of the interpreter.
 """
 
 import fcntl

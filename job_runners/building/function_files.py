@@ -21,7 +21,7 @@ SHIPPED = (
     "job_runners/values.py",
     "job_runners/work",
 )
-# The entry points that the template names, such as handlers.worker.handler. These names stay: a
+# The entry points that the template names, such as handlers.worker.handler. Don't rename them: a
 # deploy changes code and names in two calls, and a new name would fail between them.
 HANDLERS = ("api", "worker", "timer", "failures")
 

@@ -35,7 +35,7 @@ _HARMLESS = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})
 
 
 def new_project(folder: Path, *, github: bool) -> list[Path]:
-    """Write the project, and return its files. Raises UnusableAppFolder, and then writes none."""
+    """Write the project, and return its files. Raises UnusableAppFolder."""
     name = project_name(folder)
     package = name.replace("-", "_")
     if (why := why_not_a_package(package)) is not None:
@@ -75,8 +75,8 @@ def write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
 def pin() -> str:
     """Return the requirement of the installed Job Runners, with the extra `app`.
 
-    It names the file or address that this version was installed from, if it wasn't installed from
-    a package index (PEP 610).
+    If this version wasn't installed from a package index, the requirement names the file or address
+    that it was installed from (PEP 610).
     """
     try:
         text = distribution("job-runners").read_text("direct_url.json")

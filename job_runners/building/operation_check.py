@@ -91,7 +91,7 @@ def _service_of(call: ast.Call) -> str | None:
 
 
 def _names_in(call: ast.Call) -> Set[str]:
-    """Return the name of the called method, and arguments that may name a method (paginators)."""
+    """Return the name of the called method, and arguments that may name one (get_paginator's)."""
     texts = {each.value for each in call.args if isinstance(each, ast.Constant)}
     with_underscore = {each for each in texts if isinstance(each, str) and "_" in each}
     return with_underscore | {_name_of(call.func)}

@@ -29,7 +29,7 @@ def template() -> Path:
 def write_sam_folder() -> Path:
     """Write the folder, except in a checkout. Return its path.
 
-    Raises UnusableAppFolder if the project's own template has a conflict of a merge.
+    Raises UnusableAppFolder if the project's own template has an unresolved merge conflict.
     """
     if IS_CHECKOUT:
         return ROOT

@@ -70,7 +70,7 @@ def _insert(source: str, table: ast.Dict, entry: str) -> str:
         value_end = _offset(encoded, last.end_lineno or 0, last.end_col_offset or 0)
         if not _has_comma(encoded[value_end:end]):
             before = before[:value_end] + b"," + before[value_end:]
-    # Put the entry just before the brace: below any comment, and after anything on its line.
+    # Put the entry just before the brace: below any comment, after anything else on that line.
     beginning = before.rstrip(b" \t")
     line_break = b"" if beginning.endswith(b"\n") else b"\n"
     return (beginning + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()

@@ -21,7 +21,7 @@ _VARIABLES = {
     "TextCountries": "TEXT_COUNTRIES",
     "TextNumberTypes": "TEXT_NUMBER_TYPES",
 }
-# Parameters that only the local stack needs as well. Tests and builds don't need them.
+# Parameters that the local stack also needs, but tests and builds don't.
 _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout")
 
 

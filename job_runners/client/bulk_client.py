@@ -27,8 +27,8 @@ _FIELDS = frozenset(
 class Dispatched(Value):
     """The result of one job of `dispatch_many`.
 
-    `index` is the job's position, counted from 0. Either `job` is set, or `error`: UniqueConflict
-    and IdempotencyConflict have the existing job's `job_id`.
+    `index` is the job's position, counted from 0. Either `job` or `error` is set. The errors
+    UniqueConflict and IdempotencyConflict have the existing job's `job_id`.
     """
 
     index: int
@@ -57,9 +57,9 @@ class BulkClient(BaseClient):
         dispatched twice. Without a key, the client creates one. An error's `idempotency_key` is the
         key that was used.
 
-        Requests are repeated as those of `dispatch`. If jobs of one request are invalid, none of
-        that request is dispatched, and InvalidRequest names each of them. Earlier requests stay
-        dispatched.
+        Requests are repeated like those of `dispatch`. If any job of a request is invalid, none of
+        its jobs is dispatched, and InvalidRequest names each invalid one. The jobs of earlier
+        requests stay dispatched.
         """
         key = idempotency_key or new_key()
         organization = organization_id or self._organization

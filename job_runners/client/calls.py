@@ -17,8 +17,7 @@ class _Call(NamedTuple):
     """A call of the API.
 
     If `not_processed_slugs` is None, the call can safely be made twice. Otherwise it is repeated
-    only if the API has certainly not processed it. The slugs are those of the problems after which
-    that is certain.
+    only if the API has certainly not processed it. The slugs name the problems that prove this.
     """
 
     method: str
@@ -73,8 +72,8 @@ class Calls:
     ) -> Answer:
         """Make a call that must not be processed twice.
 
-        It is repeated only if the API has certainly not processed it. That is certain after the
-        problems with one of `not_processed_slugs`. Raises OutcomeUnknown if the outcome is unknown,
+        It is repeated only if the API has certainly not processed it. A problem with one of
+        `not_processed_slugs` proves this. Raises OutcomeUnknown if the outcome is unknown,
         otherwise ApiError or NoAnswer.
         """
         return self._repeat(_Call(method, path, body, headers, not_processed_slugs))

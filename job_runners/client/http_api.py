@@ -56,7 +56,7 @@ class HttpApi:
     ) -> Answer:
         """Make one call. Raises NoAnswer.
 
-        A call that isn't `repeatable` doesn't reuse a connection that was idle for long.
+        A call that isn't `repeatable` doesn't reuse a connection that was idle for a long time.
         """
         url, data = self.url + path, None
         all_headers = {"Accept": "application/json", **(headers or {})}

@@ -11,7 +11,7 @@ class QueueClient(BaseClient):
     """The calls about queues. Use Client instead."""
 
     def queues(self, *, page_size: int = PAGE) -> Iterator[Queue]:
-        """Yield the queues by name, each with its limits and the first of its keys in use.
+        """Yield the queues by name, each with its limits and the first few of its keys in use.
 
         A caller of one organization gets the queues in the stack's code, and only its own jobs and
         keys.
@@ -19,8 +19,10 @@ class QueueClient(BaseClient):
         return self._pages("/queues", "queues", {"limit": page_size}, Queue.of)
 
     def queue(self, name: str) -> Queue:
-        """Return a queue with the first of its keys in use. For all keys, use `queue_keys`. Raises
-        QueueNotFound."""
+        """Return a queue with the first page of its keys in use.
+
+        For all keys, use `queue_keys`. Raises QueueNotFound.
+        """
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
     def queue_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[QueueKey]:

@@ -52,8 +52,9 @@ class Holder(Value):
 
 
 class QueueKey(Value):
-    """The usage of a key of a queue. "*" is the key of a queue without `per`, and of jobs without
-    such a value.
+    """The usage of a key of a queue.
+
+    The key is "*" if the queue has no `per`, and for jobs that have no value for it.
 
     `more_waiting` is True if more jobs wait than the 1,000 that are counted. The rate allows no
     start until `next_start_at`.

@@ -28,9 +28,9 @@ class Schedule(Value, kw_only=True):
     schedule of origin `code` that isn't declared belongs to another version, and is removed 15
     minutes after that version is gone.
 
-    `next` has the next occurrences: only the first in a list, and none while paused. `last` is the
-    last started occurrence. `last_skipped_at` and `last_failed_at` are the due times of the last
-    occurrence that was skipped and of the last that could not be started.
+    `next` has the next occurrences: in a list, only the first one; while paused, none. `last` is
+    the last started occurrence. `last_skipped_at` and `last_failed_at` are the due times of the
+    last occurrence that was skipped and of the last that could not be started.
 
     If `retrying` is True, the next occurrence is due, failed to start, and is retried. `error` is
     then the error of that occurrence. Otherwise it is the error of the last occurrence that failed

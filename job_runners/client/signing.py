@@ -78,7 +78,7 @@ class Bearer:
         return {**headers, "Authorization": f"Bearer {self._last}"}
 
     def renew(self) -> bool:
-        """Return whether the function now returns another token than the refused one."""
+        """Return whether the function now returns a token other than the refused one."""
         return not isinstance(self._token, str) and self._token() != self._last
 
 

@@ -45,7 +45,7 @@ def find_outputs(name: str, region: str, credentials: Credentials, timeout: floa
 
 
 def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
-    """Return the URL of a stack's API. Raises KeyError.
+    """Return the URL of a stack's API. Raises KeyError for a missing output.
 
     `endpoint_url` is the URL of the local AWS if the stack is there, otherwise empty. On a local
     AWS, the host in the output ApiUrl doesn't exist.

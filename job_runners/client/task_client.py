@@ -1,4 +1,4 @@
-"""The client's calls about tasks, which are not tracked."""
+"""The client's calls about tasks. Unlike jobs, tasks aren't tracked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,9 +44,9 @@ class TaskClient(BaseClient):
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task with its payload, and return its new id.
 
-        Return None if an earlier attempt of this call resent the task and the resent task has
-        already started. The failed task stays in `failed_tasks` until the resent one starts. The
-        resent task starts only once, even if you call this several times.
+        Return None if the client had to repeat the request, the first one resent the task, and the
+        resent task has started. The failed task stays in `failed_tasks` until the resent one
+        starts. The resent task starts only once, even if you call this several times.
 
         Raises FailedTaskNotFound, and Conflict if the task's payload wasn't kept. Only services may
         call this.

@@ -23,8 +23,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# The page may run only its own script and call only its own origin. It never parses data of jobs as
-# HTML: trusted types would block even an attempt by mistake.
+# The page may run only its own script and call only its own origin. It never parses job data as
+# HTML: trusted types would block even an accidental attempt.
 _POLICY = "; ".join(
     (
         "default-src 'none'",

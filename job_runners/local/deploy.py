@@ -28,7 +28,7 @@ _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 
 
 def build(emulator: Emulator, home: Path) -> Path:
-    """Build for this machine into `home`. Return the folder of the built template.
+    """Build the functions for this machine. Return the folder of the built template, in `home`.
 
     All functions run the same code, so it is built, zipped and stored only once. sam would do this
     again for each function, which would take most of the time of a local deploy.
@@ -59,7 +59,7 @@ def _store(s3: Any, tree: Path) -> str:
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         for path in sorted(path for path in tree.rglob("*") if path.is_file()):
-            # Entries have no time, so that equal trees give equal zips.
+            # Entries get no modification time, so that equal trees give equal zips.
             entry = zipfile.ZipInfo(str(path.relative_to(tree)))
             entry.external_attr = path.stat().st_mode << 16
             archive.writestr(entry, path.read_bytes())

@@ -1,4 +1,7 @@
-"""Start and stop ministack, which stands in for AWS. It runs behind the guard, on its own port."""
+"""Start and stop ministack, which stands in for AWS.
+
+ministack runs in a process of its own, behind a guard that checks each request (guard.py).
+"""
 
 import contextlib
 import os
@@ -49,7 +52,7 @@ class Emulator:
 
 
 def tool(name: str) -> Path:
-    """Return the path of a program in the environment with sam and ministack."""
+    """Return the path of a program in the virtual environment that has sam and ministack."""
     path = tools_folder() / name
     if not path.exists():
         raise LocalProblem(

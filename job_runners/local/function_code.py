@@ -2,7 +2,7 @@
 
 ministack would unpack a function's zip once for each of its processes: 2,500 files and 44 MB. Here
 it is unpacked once, into a folder named by its hash, and each process has links to that folder.
-`activate` replaces the tree by a newer one. A process finishes its call with the code that it
+`activate` replaces the tree with a newer one. A process finishes its call with the code that it
 started with. The next call gets a process with the new tree.
 
 Both ministack's process and `make run`, which creates new trees, use this module.

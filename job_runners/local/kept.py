@@ -70,8 +70,7 @@ class Kept:
 
     @property
     def lost_since(self) -> str | None:
-        """The time since which changes are lost, because the last run, which started then, was
-        killed. None if it wasn't killed."""
+        """The time since which changes are lost because a run was killed, or None."""
         with contextlib.suppress(FileNotFoundError):
             return self._mark.read_text()
         return None

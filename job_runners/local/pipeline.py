@@ -1,6 +1,6 @@
 """Run the rest of the demonstration, and check its counts: assign, text and export the contacts.
 
-It assigns and texts a few contacts first. Then it assigns the others, and exports all.
+It assigns and texts a few contacts first. Then it assigns the others, and exports all contacts.
 """
 
 import csv

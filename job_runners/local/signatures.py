@@ -1,7 +1,8 @@
 """Check AWS signatures (version 4), in a header or in a presigned URL, as AWS does.
 
-The local AWS chooses the called service by headers, so each header that it reads for that must be
-signed. Otherwise a person with a presigned URL of one file could use it to call any service.
+The local AWS decides from the headers which service a request is for, so every header that it uses
+for this must be signed. Otherwise a person with a presigned URL of one file could use it to call
+any service.
 """
 
 import hashlib
@@ -56,8 +57,10 @@ class _Signature:
 
 
 def is_signed(authorization: str, query: str) -> bool:
-    """Return whether a request with this Authorization header, or "", claims to be signed in any
-    way."""
+    """Return whether a request claims to be signed, in its header or in its query.
+
+    `authorization` is "" if the request has no Authorization header.
+    """
     return authorization.startswith(("AWS4-", "AWS ")) or "Signature=" in query
 
 
@@ -67,7 +70,7 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
 
 
 class Body(NamedTuple):
-    """The body that belongs to a checked head.
+    """What remains to be checked once the body of a request is read.
 
     `is_signature_checked` is True if the head has the hash of the body, or needs none. Otherwise
     the signature can be checked only together with the body.
@@ -187,7 +190,7 @@ def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> by
 
 
 def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
-    """Return the hash of the body that the head gives, or None if the head gives none."""
+    """Return the value that the head gives as the body's hash, or None."""
     if given.presigned and _is_for_file(scope):
         return "UNSIGNED-PAYLOAD"
     return request.headers.get("x-amz-content-sha256") or None

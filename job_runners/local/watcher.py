@@ -77,7 +77,8 @@ def sources_now() -> Sources:
 class Watcher:
     """Checks the sources five times a second, and reloads saved code. Messages go to `say`.
 
-    A file lists saved changes that are not active, so that the jobs command can report them too.
+    It writes the saved changes that aren't running to a file, so that the jobs command can report
+    them too.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Watcher:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Watch until `stop`."""
+        """Watch until `stop` is called."""
         with contextlib.suppress(BrokenCode):
             self._checker.check(self._trees.deployed)  # so that the check of the first save is fast
         seen: dict[str, tuple[int, int]] = {}
@@ -158,7 +159,7 @@ class Watcher:
         self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
     def _update_outdated_file(self) -> None:
-        """Update the file that lists saved changes that are not active."""
+        """Update the file that lists the saved changes that aren't running."""
         changed = [
             shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
         ]

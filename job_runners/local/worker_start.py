@@ -1,4 +1,4 @@
-"""Start the process of a function, before ministack's own script.
+"""Run first in a Lambda function's process, ahead of ministack's own script.
 
 The text of this file is put in front of that script, so it can't import our modules. The process
 starts in a folder of its own, with a file that contains the path of the tree of code to run.

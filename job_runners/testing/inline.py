@@ -17,7 +17,7 @@ from job_runners.testing.shipped_operations import every_row
 
 @contextmanager
 def inline(**environment: str) -> Iterator[None]:
-    """Run jobs and tasks where they are dispatched, on an AWS in this process."""
+    """Run jobs and tasks where they are dispatched, on a simulated AWS in this process."""
     with mocked_aws(own_settings() | environment):
         yield
 
@@ -49,12 +49,12 @@ def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
 
 
 def result_of(row: JobRequest) -> Any:
-    """Return the result of a row's job, as JSON has it, or None if the job has not succeeded."""
+    """Return the result of a row's job as a JSON value, or None if the job has not succeeded."""
     return blobs.get(row.result, row.result_key)
 
 
 def drain(*, seconds: float = 900) -> list[JobRequest]:
-    """Run every saved job to its outcome, with its legs and retries, and return their rows.
+    """Run all saved jobs to their outcomes, with all legs and retries, and return their rows.
 
     The clock moves forward instead of waiting. Each invocation has `seconds`.
     """

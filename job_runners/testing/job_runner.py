@@ -76,7 +76,7 @@ class InlineRunner:
 
 
 def plain_payload(payload: Payload) -> dict[str, Any]:
-    """Return a payload as JSON has it."""
+    """Return a payload as a JSON value."""
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")
     return dict(payload or {})
@@ -86,7 +86,7 @@ def plain_payload(payload: Payload) -> dict[str, Any]:
 def inline_runner(
     movable_clock: MovableClock, environment: Mapping[str, str] | None = None
 ) -> Iterator[InlineRunner]:
-    """Yield a runner on an AWS in this process, with these additional settings."""
+    """Yield a runner on a simulated AWS in this process, with these additional settings."""
     messages = HeldMessages(movable_clock)
     added = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
     with mocked_aws(added), movable_clock.in_use(), quiet_log():

@@ -64,8 +64,10 @@ def movable_clock() -> "MovableClock":
 def job_runner(
     movable_clock: "MovableClock", job_settings: Mapping[str, str]
 ) -> Iterator["InlineRunner"]:
-    """Yield a runner that dispatches jobs and tasks and runs them to their end, on an AWS in this
-    process."""
+    """Yield a runner that dispatches jobs and tasks, and runs them to their end.
+
+    It uses a simulated AWS in this process.
+    """
     from job_runners.testing.job_runner import inline_runner
 
     with inline_runner(movable_clock, job_settings) as runner:
@@ -73,7 +75,7 @@ def job_runner(
 
 
 @pytest.fixture
-def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - its AWS
+def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - provides the AWS
     """Return the saved jobs as values, including those that the code under test dispatched."""
     from job_runners.testing.saved_jobs import SavedJobs
 
@@ -81,7 +83,7 @@ def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - its
 
 
 @pytest.fixture
-def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - its AWS
+def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - provides the AWS
     """Return a runner that plays a job once for each thing that can go wrong, and reports what
     happened."""
     from job_runners.testing.hostile import Hostile

@@ -21,7 +21,7 @@ from job_runners.store.table import Table
 
 _M = TypeVar("_M", bound=Table)
 
-# For tests of an organization's work without its folder.
+# The operations of work that tests run although it isn't in the app's folder.
 more_operations: dict[str, Set[str]] = {}
 
 _shipped: dict[str, Session] = {}

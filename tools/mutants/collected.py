@@ -55,7 +55,7 @@ class Collected:
         return {"failed": self.first_failure(dict.fromkeys(names)), "tests": recorder.tests}
 
     def first_failure(self, tests: Mapping[str, float | None]) -> str | None:
-        """Run tests in this order until one fails, and return it.
+        """Run tests in this order until one fails, and return its name.
 
         Each test has its limit in seconds, or None. A test that exceeds its limit ends the process.
         """

@@ -36,7 +36,7 @@ class Mutation:
 def replaced(
     root: Path, file: str, *, find: str, replace: str, function: str, what: str
 ) -> Mutation:
-    """Return the mutation that replaces one text by another. Raises DoesNotApply."""
+    """Return the mutation that replaces one text with another. Raises DoesNotApply."""
     path = root / file
     if not path.is_file():
         raise DoesNotApply(f"{file} doesn't exist, for: {what}")

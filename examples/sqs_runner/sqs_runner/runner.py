@@ -64,7 +64,7 @@ def send(message: Message, delay: float = 0) -> None:
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Handle the messages of an event from the queue, which the worker passes to its runner.
 
-    A message that fails is delivered again, and finally goes to the dead letters.
+    A message that fails is delivered again, and finally goes to the dead-letter queue.
     """
     deadline = clock.now() + context.get_remaining_time_in_millis()
     failed = []
@@ -140,8 +140,7 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
 
 
 def _fair_turn_name(message: Message) -> str:
-    """Return the name by which the message gets fair turns: the job's organization, or the task's
-    name."""
+    """Return the name under which a message takes turns: its job's organization, or its task."""
     if isinstance(message, TaskMessage):
         return message.name
     try:

@@ -59,8 +59,8 @@ def from_item(item: Item) -> Assignment:
 def assign(organization_campaign: str, cell: str, texter: str, run: str) -> Assignment | None:
     """Assign a contact to a texter. If the contact already has an assignment, return that one.
 
-    The returned assignment may be our own: from an earlier try whose response was lost, or from
-    another invocation of the same run.
+    The returned assignment may belong to `run` itself: an earlier try whose response was lost, or
+    another invocation of the same run, made it.
     """
     try:
         clients.client("dynamodb").put_item(

@@ -11,9 +11,9 @@ CONTENT_TYPE = "text/csv; charset=utf-8"
 _BEGINNINGS = r"=+\-@\uff1d\uff0b\uff0d\uff20"
 _FORMULA = re.compile(rf"[{_BEGINNINGS}\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
-# Some spreadsheets split a value at semicolons (in languages whose lists use them) or at tabs (if
-# they are set as the separator), unless the value starts with a quote. Others ignore quotes and
-# split at line ends. The text after the split is then a cell of its own.
+# Unless a value starts with a quote, some spreadsheets split it at semicolons (in locales where
+# they separate lists) or at tabs (if set as the separator). Others ignore quotes and split at line
+# ends. The text after the split is then a cell of its own.
 _INNER_FORMULA = re.compile(
     rf"(?<=[;\t\r\n])([\" ]*+)(?=[{_BEGINNINGS}])(?!{_NUMBER.pattern}(?:[;\t\r\n]|\Z))"
 )

@@ -44,7 +44,7 @@ class NeededFiles:
         """Add the files that have become needed since the last call.
 
         Since then, schedules may have been created and jobs dispatched. Also, a job that waits or
-        can be retried may have got another payload, no matter when it was dispatched.
+        can be retried may have received a new payload, no matter when it was dispatched.
         """
         since, self._seen_until = self._seen_until - _LAG, clock.now()
         # Schedules are read before jobs: in between, a schedule may dispatch its last job and end.
@@ -60,7 +60,7 @@ class NeededFiles:
     def _add_job(self, row: JobRequest) -> None:
         """Add the files of a job if it is new, or has changed since it was last added.
 
-        A job that has succeeded can't get another payload.
+        A job that has succeeded can't receive a new payload.
         """
         if row.status is Status.SUCCEEDED:
             self._open.pop(row.id, None)

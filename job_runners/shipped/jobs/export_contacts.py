@@ -76,8 +76,7 @@ class _Export:
             self._report()
             self._complete()
         except Exception:
-            # A later attempt would continue the upload. Without one, its parts would only cost
-            # money.
+            # If no later attempt will continue the upload, its parts would only cost money.
             if self._upload is not None and self._job.last_attempt:
                 self._upload.abort()
             raise

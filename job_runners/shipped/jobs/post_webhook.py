@@ -17,7 +17,7 @@ from job_runners.shipped.webhooks.posting import (
 from job_runners.work import DoNotRetry, RetryAfter, RunningJob
 
 # The waits after each attempt but the last: the example schedule of the Standard Webhooks
-# specification, 75 hours in all. The job's entry allows one attempt more than there are waits.
+# specification, 75 hours in all. The job's entry allows one more attempt than there are waits.
 _WAITS = (
     *(5 * SECOND, 5 * MINUTE, 30 * MINUTE),
     *(2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),

@@ -56,7 +56,7 @@ JOBS: dict[str, Job] = {
         "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
     ),
     # Receivers recognize a repeated delivery by its webhook-id. The job's function sets its waits;
-    # base and cap apply only after an interrupted attempt. There is one attempt more than waits.
+    # base and cap apply only after an interrupted attempt. There is one more attempt than waits.
     Jobs.POST_WEBHOOK: Job(
         "job_runners.shipped.jobs.post_webhook:post_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
@@ -75,7 +75,7 @@ QUEUES: dict[str, Queue] = {
 CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})
 
 # Schedules: see docs/recurring.md. None is built in. For example, remove_uploads deletes uploaded
-# files, so you decide for which organization it runs, and at which age:
+# files, so you decide for which organization it runs, and how old the files must be:
 #
 #     "nightly_tidying": Recurring("remove_uploads", cron="0 3 * * *", organization_id="acme")
 RECURRING: "dict[str, Recurring]" = {}

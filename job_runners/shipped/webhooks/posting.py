@@ -49,7 +49,7 @@ class Webhook(BaseModel):
 
     @property
     def host(self) -> str:
-        """The host, which errors name instead of the URL, because a path may be secret."""
+        """The host. Errors name it instead of the URL, whose path may be secret."""
         return parse(self.url).host
 
 

@@ -1,7 +1,8 @@
 """Resolve a host to an address on the public internet, and refuse all other addresses.
 
-Callers choose a webhook's host. It must not resolve to an address that only this function can
-reach: its own runtime on loopback, the cloud's metadata service, or a private network.
+Callers choose a webhook's host. It must not resolve to an address that this Lambda function can
+reach but the internet can't: its own runtime on loopback, the cloud's metadata service, or a
+private network.
 """
 
 import ipaddress

@@ -9,7 +9,7 @@ from job_runners.errors import DoNotRetry
 from job_runners.settings import required
 from job_runners.shipped.webhooks.signature import secret_keys
 
-_MAX_AGE = 60.0  # seconds; a rotated secret is used after this time at the latest
+_MAX_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
 _keys: dict[str, tuple[float, list[bytes]]] = {}
 

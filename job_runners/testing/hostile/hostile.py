@@ -55,8 +55,8 @@ class Hostile:
         plays.
 
         The job is killed before and after each call to AWS, at each checkpoint, and after each
-        recorded effect. Its messages are lost, or delivered twice, even while it runs. Answers of
-        AWS are lost, or AWS refuses all calls for a minute. The job runs out of time. Or it
+        recorded effect. Its messages are lost, or delivered twice, even while it runs. AWS's
+        answers are lost, or AWS refuses all calls for a minute. The job runs out of time. Or it
         freezes, and resumes after another worker has taken over.
 
         Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
@@ -64,8 +64,8 @@ class Hostile:
         and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
         JobData. After `seconds` of real time, no more plays start.
 
-        Raises AssertionError if the undisturbed job does not succeed, UnknownJobType,
-        InvalidPayload, and ValueError if `only` names no mishap of this job.
+        Raises UnknownJobType, InvalidPayload, AssertionError if the undisturbed job does not
+        succeed, and ValueError if `only` names no mishap of this job.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         registry().new_job_payload(job_type, data.payload)
@@ -86,7 +86,7 @@ class Hostile:
 
 
 class _Stage:
-    """A job, and the recorder or the test's own list of its effects."""
+    """A job to play, and where its effects are recorded: in `recorder` or the test's own list."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Stage:
 
         Raises AssertionError if the job doesn't succeed undisturbed.
         """
-        self.play(NONE, pace=0)  # only creates the clients, whose calls the next plays count
+        self.play(NONE, pace=0)  # creates the clients, so that the next plays intercept their calls
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]

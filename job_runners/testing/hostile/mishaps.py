@@ -19,8 +19,10 @@ SENT = "an event"
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment that a job reaches in every play, up to the mishap. `number` counts the moments of
-    the same kind."""
+    """A moment in a job. All plays reach the same moments until the mishap.
+
+    `number` counts the moments of the same kind.
+    """
 
     kind: str
     number: int  # from 1

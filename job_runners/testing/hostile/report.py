@@ -13,7 +13,10 @@ _CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
 
 @dataclass(frozen=True)
 class Play:
-    """One play: its mishap, the job as it ended, and its effects. `only=mishap` plays it again."""
+    """One play: its mishap, the job as it ended, and its effects.
+
+    `hostile.run(…, only=mishap)` plays it again.
+    """
 
     mishap: str
     job: SavedJob
@@ -69,7 +72,7 @@ class Report:
 
     @property
     def done_twice(self) -> list[Any]:
-        """The effects that occurred more often in a play than undisturbed, each listed once."""
+        """The effects that a play had more often than the undisturbed one, each listed once."""
         found: dict[str, Any] = {}
         for play in self.plays:
             for effect in _more(play, self.undisturbed):
@@ -155,7 +158,7 @@ def _findings(play: Play, undisturbed: Play) -> list[str]:
 
 
 def _more(play: Play, undisturbed: Play) -> list[Any]:
-    """Return the effects that occurred more often than undisturbed, each listed once."""
+    """Return the effects that a play had more often than the undisturbed one, each once."""
     more = _counted(play) - _counted(undisturbed)
     return list({repr(each): each for each in play.effects if repr(each) in more}.values())
 

@@ -1,4 +1,4 @@
-"""Track the limits that an invocation may use for the queue, and when it must use changed ones."""
+"""Track which limits an invocation may use for the limited queue, and when it must use new ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

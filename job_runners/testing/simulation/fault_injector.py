@@ -129,8 +129,10 @@ class FaultInjector:
                 caller.refused_at = self._world.time
 
     def _refusal_before(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return a response that refuses a call before it lands, or None. May raise botocore's
-        error."""
+        """Return a response that refuses a call before it lands, or None.
+
+        May raise a botocore error instead.
+        """
         world = self._world
         if (fault := self._refusal_by_fault(event_name, request)) is not None:
             return fault
@@ -152,7 +154,7 @@ class FaultInjector:
     def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
         """Return the response with which one of the world's faults refuses a call, or None.
 
-        May raise botocore's error instead.
+        May raise a botocore error instead.
         """
         world = self._world
         _, service, operation = event_name.split(".")
@@ -291,8 +293,8 @@ def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would take
-    a tenth of the time."""
+    """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would use
+    a tenth of the total time."""
     return None if ".s3." in event_name else UNSIGNED
 
 

@@ -1,4 +1,4 @@
-"""Watch every write to a schedule, and every job that one starts, and report broken promises."""
+"""Watch every write to a schedule, and each job that it starts, and report broken promises."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -44,7 +44,7 @@ class Storms:
     def refusal_status(self, service: str) -> int | None:
         """Return the HTTP status with which this service refuses a call now, or None if it works.
 
-        Raises botocore's error if the service does not answer at all.
+        Raises a botocore error if the service does not answer at all.
         """
         storm = self._storms.get(service)
         if storm is None:
@@ -60,7 +60,10 @@ class Storms:
         raise self.network_error(service, storm.kind)
 
     def network_error(self, service: str, kind: str) -> Exception:
-        """Let the timeout of a call pass, if it has one, and return the error that it then gets."""
+        """Return the error that a call raises if it fails in this way.
+
+        If the failure is a timeout, let the time pass first.
+        """
         url = f"https://{service}.us-east-1.amazonaws.com"
         match kind:
             case "can't be reached":

@@ -15,7 +15,7 @@ class TaskChecker:
     ) -> None:
         self._max_attempts = max_attempts  # by name
         self._broken = broken
-        self.accepted: set[str] = set()  # tasks whose send left the API
+        self.accepted: set[str] = set()  # tasks that the API has sent
         self.dropped: set[str] = set()  # tasks that lost an event or a failure record
         self.done: Counter[str] = Counter()
         # By task: the failures that were logged. The log is the only trace of them.

@@ -25,7 +25,7 @@ CHUNK = 1000
 # Each assignment is a conditional write, which a batch can't contain. This number of threads keeps
 # one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
 _THREADS = 8
-_COUNTING_SHARE = 20  # percent of the progress that the first pass makes
+_COUNTING_SHARE = 20  # the first pass's share of the progress, in percent
 
 
 class _Choice(NamedTuple):

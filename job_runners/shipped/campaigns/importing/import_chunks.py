@@ -12,8 +12,9 @@ _LARGE = 4 * 1024 * 1024
 class Segments:
     """Findings about successive ranges of a file, as objects that are named by their ranges.
 
-    The findings in a range depend only on the file. An invocation that was taken for dead and its
-    successor may split the file differently, but they never write different bytes under one name.
+    The findings in a range depend only on the file. If an invocation was wrongly taken for dead,
+    its successor may split the file differently. But the two never write different bytes under one
+    name.
     This class deletes nothing, so an older cursor still finds the objects that it lists.
     """
 

@@ -7,7 +7,7 @@ from job_runners.shipped.campaigns.contact import Contact
 from job_runners.shipped.campaigns.importing.columns import Columns
 from job_runners.shipped.campaigns.importing.csv_records import Record
 
-# A little less than DynamoDB's limit for an item, because its count may be higher than ours.
+# A little less than DynamoDB's limit for an item.
 _LARGEST_ITEM = 400_000  # bytes
 # A row and a header of this many bytes together always fit, although the item may be several times
 # as large.

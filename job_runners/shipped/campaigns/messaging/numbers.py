@@ -17,8 +17,8 @@ _NO_COUNTRY = "001"  # the code in phonenumbers
 def why_not_allowed(cell: str) -> str | None:
     """Return why this number (E.164) must not be texted, or None if it may be texted.
 
-    The words follow "the number", and reveal only its country and type. Both come from the
-    numbering plans in the installed version of phonenumbers.
+    The returned words follow "the number", and reveal only its country and type. Both come from
+    the numbering plans in the installed version of phonenumbers.
     """
     # Imported here because the import takes 20 ms. The API imports every task's module for its
     # payload, but never calls this function.

@@ -29,10 +29,9 @@ class SendClaim:
     def set(self, texter: str, left_behind: Sequence[str] = ()) -> bool:
         """Set the mark, and return whether this delivery may send the message.
 
-        It may send if the contact is assigned to the texter, and no message was sent or is being
-        sent.
-        `left_behind` has the marks of attempts that have certainly sent nothing, but may have left
-        their mark. Such a mark doesn't prevent sending.
+        It may if the contact is assigned to the texter, and no message was sent or is being sent.
+        `left_behind` has the marks of attempts that certainly sent nothing but may have set them.
+        Such a mark doesn't prevent sending.
         """
         ready = "message_status = :from"
         left_marks = {f":left{number}": mark for number, mark in enumerate(left_behind)}
@@ -53,7 +52,7 @@ class SendClaim:
         return found is None or found.get("mark") == {"S": self.id}
 
     def end(self, status: MessageStatus) -> None:
-        """Record the outcome. NEEDS_MESSAGE removes the mark, so that another delivery may send."""
+        """Record the outcome. NEEDS_MESSAGE ends the claim, so that another delivery may send."""
         # A refusal means that an earlier try has recorded the outcome and its response was lost.
         self._write(
             "SET message_status = :to",

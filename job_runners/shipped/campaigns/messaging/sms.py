@@ -32,8 +32,8 @@ def send(cell: str, text: str) -> None:
     - TextRefused: SNS did not accept it and won't later, or the number must not be texted.
     - SmsOutcomeUnknown: after a timeout or a failure inside SNS, the outcome is unknown.
 
-    The errors contain no text from SNS or botocore, and don't have exceptions of botocore as a
-    cause. Such texts may contain the phone number, and errors are logged and stored.
+    The errors contain no wording from SNS or botocore, and have no botocore exception as a cause.
+    These may contain the phone number, and errors are logged and stored.
     """
     kind = {"DataType": "String", "StringValue": "Transactional"}
     if why := why_not_allowed(cell):
