@@ -38,7 +38,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=True)
     verified = bool(event["requestContext"].get("authorizer"))
-    trusted = settings().traces and access.is_of_service(event)
+    trusted = settings().traces and access.is_from_service(event)
     headers = event.get("headers", {})
     with router.about(event), tracing.request(headers, verified=verified, trusted=trusted):
         return app.answer(event)

@@ -58,7 +58,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
         return send_delayed(event["Records"], send, until=until)
     if _SHARD in event:
-        recurring.start_due(send, until=_ends(context), threads=_THREADS, only=[event[_SHARD]])
+        recurring.start_due(send, until=_end_time(context), threads=_THREADS, only=[event[_SHARD]])
     else:
         tick(context, send)
     return None
@@ -88,7 +88,7 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
     """Process due rows until this invocation's time is over, and count the outcomes."""
-    result = timer.tick(send, until=_ends(context), threads=_THREADS, share=_share(context))
+    result = timer.tick(send, until=_end_time(context), threads=_THREADS, share=_share(context))
     _add_metrics(result)
     _log(result)
 
@@ -107,7 +107,7 @@ def _log(result: TickResult) -> None:
     telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
 
 
-def _ends(context: "LambdaContext") -> int:
+def _end_time(context: "LambdaContext") -> int:
     return clock.now() + context.get_remaining_time_in_millis() - _MARGIN
 
 

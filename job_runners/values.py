@@ -42,7 +42,7 @@ def field(
     return _Field(default, default_factory, repr, compare)
 
 
-class _OfDataclass:
+class _DataclassAttribute:
     """An attribute that dataclasses have. It is computed only when it is read."""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -82,9 +82,9 @@ class Value:
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, Any]]
     else:
-        __dataclass_fields__ = _OfDataclass()
-        __dataclass_params__ = _OfDataclass()
-        __signature__ = _OfDataclass()
+        __dataclass_fields__ = _DataclassAttribute()
+        __dataclass_params__ = _DataclassAttribute()
+        __signature__ = _DataclassAttribute()
 
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
         cls.__own_fields__ = dict(cls.__own_fields__)

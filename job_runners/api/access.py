@@ -46,7 +46,7 @@ class Caller(NamedTuple):
         return self.role >= Role.READER
 
     @property
-    def sees_code(self) -> bool:
+    def sees_tracebacks(self) -> bool:
         """Return whether the caller sees the tracebacks of jobs and the links to their logs."""
         return self.role >= Role.OPERATOR
 
@@ -92,7 +92,7 @@ def caller(event: Mapping[str, Any]) -> Caller:
     return Caller(role, organization_id, name)
 
 
-def is_of_service(event: Mapping[str, Any]) -> bool:
+def is_from_service(event: Mapping[str, Any]) -> bool:
     """Return whether the caller of a request is a service."""
     try:
         return caller(event).is_service

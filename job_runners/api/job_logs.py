@@ -26,7 +26,7 @@ _BEFORE_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is wr
 # Fields of a log line that the response's field `more` leaves out: they have a response field of
 # their own, are the same in every line, or are meant for machines. `caller` is the service that
 # dispatched the job. The job's organization may not see it.
-_NOT_MORE = frozenset(
+_LEFT_OUT = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
         *("job_id", "job_type", "organization_id", "request_id", "caller", "role"),
@@ -142,7 +142,7 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
         "attempt": _number(fields.get("attempt")),
         "leg": _number(fields.get("leg")),
         "exception": None if exception is None else _text(exception),
-        "more": {name: _text(each) for name, each in fields.items() if name not in _NOT_MORE},
+        "more": {name: _text(each) for name, each in fields.items() if name not in _LEFT_OUT},
     }
 
 

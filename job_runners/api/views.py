@@ -60,7 +60,7 @@ def whole(row: JobRequest) -> dict[str, Any]:
     be shown is null, and `notes` says why."""
     job = _with_contents(row)
     shown = summary(row) | values(WHOLE, job)
-    return shown | {"error": row.error} if access.current_caller.get().sees_code else shown
+    return shown | {"error": row.error} if access.current_caller.get().sees_tracebacks else shown
 
 
 def child(dispatched: Child) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     payload, _ = _read_if_it_fits(
         "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
     )
-    is_to_start = not (row.status.finished or row.status is Status.RUNNING)
-    if is_to_start and payload is not None:
+    has_yet_to_start = not (row.status.finished or row.status is Status.RUNNING)
+    if has_yet_to_start and payload is not None:
         notes += _why_not_started(row, payload)
     return _WholeJob(row, payload, result, notes)
 
@@ -166,7 +166,7 @@ def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
 
 def _logs_url(row: JobRequest) -> str | None:
     """Return the link to the job's log, or None if the caller may not see it."""
-    return logs_url(row) if access.current_caller.get().sees_code else None
+    return logs_url(row) if access.current_caller.get().sees_tracebacks else None
 
 
 _ERROR: Schema = {

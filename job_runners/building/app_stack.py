@@ -54,7 +54,7 @@ class AppStack:
         given += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
         if OUR_STACK_NAME in parameters(self.template):
             already_set = overrides(tomllib.loads(config.read_text())) if config.exists() else []
-            given += option([f"{OUR_STACK_NAME}={self.our_name}", *already_set])
+            given += overrides_option([f"{OUR_STACK_NAME}={self.our_name}", *already_set])
         sam(["deploy", *given])
         (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
@@ -93,6 +93,6 @@ def overrides(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def option(given: Sequence[str]) -> list[str]:
+def overrides_option(given: Sequence[str]) -> list[str]:
     """Return sam's option for parameters, which overrides those of the configuration file."""
     return ["--parameter-overrides", *given] if given else []

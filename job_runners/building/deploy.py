@@ -17,7 +17,7 @@ from pathlib import Path
 import boto3
 
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.building.app_stack import AppStack, handed_over, option, overrides
+from job_runners.building.app_stack import AppStack, handed_over, overrides, overrides_option
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.environments import tools_folder
@@ -44,7 +44,7 @@ class Deploy:
                 break  # all functions have the same code
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
-        self._run(["deploy", *arguments, *option(given)])
+        self._run(["deploy", *arguments, *overrides_option(given)])
 
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.

@@ -17,7 +17,7 @@ from pathlib import Path
 from job_runners.errors import JobRunnersError
 from job_runners.places import CACHE, DATA, IS_CHECKOUT, ROOT
 
-_LOCK = DATA / "requirements" / "aws.txt"
+_REQUIREMENTS = DATA / "requirements" / "aws.txt"
 _MADE = "made"  # a file that is written last
 
 
@@ -29,7 +29,7 @@ def tools_folder() -> Path:
     """Return the folder of the environment's programs, which may not exist yet."""
     if IS_CHECKOUT:
         return ROOT / ".venv-aws" / "bin"
-    recipe = hashlib.sha256(_LOCK.read_bytes())
+    recipe = hashlib.sha256(_REQUIREMENTS.read_bytes())
     recipe.update(f"{sys.base_prefix} {sys.version}".encode())
     return CACHE / f"aws-{recipe.hexdigest()[:16]}" / "bin"
 
@@ -54,7 +54,7 @@ def _make(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=False, symlinks=True)
     command = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--require-hashes"]
-    command += ["--python", str(folder / "bin" / "python"), "--requirement", str(_LOCK)]
+    command += ["--python", str(folder / "bin" / "python"), "--requirement", str(_REQUIREMENTS)]
     if subprocess.run(command, check=False).returncode != 0:
         raise ToolsNotInstalled(
             "sam and the local AWS can't be installed. The output above says why. Without a "

@@ -24,13 +24,13 @@ _RECORD_SECONDS = 300  # seconds to wait for a record: a process may start slowl
 
 def settle(stack: Stack) -> None:
     """Restore the deployed stack's lost settings after a deploy, and test that they work."""
-    make_good(stack)
+    restore_settings(stack)
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     with _paused_reader(functions, stack.failures_function_name):
         _check_one_attempt(stack, functions)
 
 
-def make_good(stack: Stack) -> None:
+def restore_settings(stack: Stack) -> None:
     """Restore the deployed stack's lost settings."""
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")

@@ -69,7 +69,7 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
     check_head(request, secret_of).check(request.body)
 
 
-class Body(NamedTuple):
+class BodyCheck(NamedTuple):
     """What remains to be checked once the body of a request is read.
 
     `is_signature_checked` is True if the head has the hash of the body, or needs none. Otherwise
@@ -81,7 +81,7 @@ class Body(NamedTuple):
     """Raise Refused unless this is the body that was signed."""
 
 
-def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body:
+def check_head(request: Request, secret_of: Callable[[str], str | None]) -> BodyCheck:
     """Check everything that can be checked before the body is read. Raises Refused."""
     given = _parse(request)
     key, _, scope = given.credential.partition("/")
@@ -103,9 +103,9 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
 
     named = _named_hash(request, given, scope)
     if named is None:
-        return Body(False, lambda body: check_signature(hashlib.sha256(body).hexdigest()))
+        return BodyCheck(False, lambda body: check_signature(hashlib.sha256(body).hexdigest()))
     check_signature(named)
-    return Body(True, partial(_check_body, request))
+    return BodyCheck(True, partial(_check_body, request))
 
 
 def _check_headers(request: Request, given: _Signature, scope: str) -> None:

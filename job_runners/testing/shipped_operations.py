@@ -24,7 +24,7 @@ _M = TypeVar("_M", bound=Table)
 # The operations of work that tests run although it isn't in the app's folder.
 more_operations: dict[str, Set[str]] = {}
 
-_shipped: dict[str, Session] = {}
+_sessions: dict[str, Session] = {}
 
 
 def use_shipped_operations() -> None:
@@ -36,12 +36,12 @@ def use_shipped_operations() -> None:
     app = find_app_folder()
     named = with_ours({**more_operations, **(app.operations if app else {})})
     folder = str(trimmed_copy(CACHE, named))
-    if folder not in _shipped:
+    if folder not in _sessions:
         session = Session()
         loader = Loader(extra_search_paths=[folder], include_default_search_paths=False)
         session.register_component("data_loader", loader)
-        _shipped[folder] = session
-    clients.use_session(_shipped[folder])
+        _sessions[folder] = session
+    clients.use_session(_sessions[folder])
 
 
 @cache

@@ -10,7 +10,7 @@ import pytest
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
 from job_runners.local.demo import follow
-from job_runners.local.emulator_fixes import make_good
+from job_runners.local.emulator_fixes import restore_settings
 from local_stack import Enforcing
 
 pytestmark = pytest.mark.e2e
@@ -47,7 +47,7 @@ def update(stack: Stack, runner: str) -> Stack:
     (after,) = cloudformation.describe_stacks(StackName=stack.name)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in after["Outputs"]}
     changed = replace(stack, worker_function_arn=outputs["WorkerFunctionArn"])
-    make_good(changed)
+    restore_settings(changed)
     return changed
 
 

@@ -16,7 +16,7 @@ from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
 from job_runners.local.deploy import build, deploy
 from job_runners.local.emulator import Emulator
-from job_runners.local.emulator_fixes import make_good
+from job_runners.local.emulator_fixes import restore_settings
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local
 from released_code import TEMPLATE, unpack
@@ -78,7 +78,7 @@ class DeployedVersions:
             shutil.rmtree(path.parent / "__pycache__", ignore_errors=path.parent != tree)
         shutil.copy(template, folder / TEMPLATE)
         stack = deploy(self.running, self.home, folder, parameters or {})
-        make_good(stack)
+        restore_settings(stack)
         self.local = Local(stack, tree)
 
     # --- its jobs ---

@@ -12,11 +12,11 @@ from job_runners.api.routes import failures, job_types, jobs, pauses, queues, sc
 from job_runners.api.specification import (
     ACCEPTED,
     BODY_PROBLEMS,
+    CHANGE_PROBLEMS,
     DISPATCH_PROBLEMS,
     IDEMPOTENCY_KEY,
     JOB_LIST_PARAMETERS,
     JOB_PROBLEMS,
-    MOVE_PROBLEMS,
     PAGE_PARAMETERS,
     POLLED,
     REPEATED,
@@ -160,7 +160,7 @@ ROUTES: Routes = {
         "DELETE": Route(
             jobs.delete_job,
             Role.OPERATOR,
-            Operation("delete_job", {204: Answer("Deleted")}, MOVE_PROBLEMS),
+            Operation("delete_job", {204: Answer("Deleted")}, CHANGE_PROBLEMS),
         ),
     },
     "/jobs/<job_id>/place": {
@@ -231,7 +231,7 @@ ROUTES: Routes = {
                         "Still running: it stops at its next checkpoint", "JobSummary", POLLED
                     ),
                 },
-                MOVE_PROBLEMS,
+                CHANGE_PROBLEMS,
             ),
         )
     },
@@ -244,7 +244,7 @@ ROUTES: Routes = {
                 {202: Answer("Queued again", "JobSummary", POLLED)},
                 (
                     *BODY_PROBLEMS,
-                    *MOVE_PROBLEMS,
+                    *CHANGE_PROBLEMS,
                     *RUN_PROBLEMS,
                     "payload-gone",
                     "unique-conflict",

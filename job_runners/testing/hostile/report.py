@@ -124,8 +124,8 @@ class Report:
                 "action must not happen twice, do it in a job.step, and give it an idempotency "
                 "key, such as f'{job.id}/{name}'."
             )
-        of_messages = ("every message was delivered twice", "message ")
-        if any(play.mishap.startswith(of_messages) for play in wrong):
+        message_mishaps = ("every message was delivered twice", "message ")
+        if any(play.mishap.startswith(message_mishaps) for play in wrong):
             lines.append(
                 "A task exists only as a message, which may be lost or delivered twice. If its "
                 "work must be done exactly once, dispatch a job (job.dispatch), or give it an "

@@ -18,7 +18,7 @@ from job_runners.store.conditional_write import GRACE
 
 _RunFunction = Callable[[str, Any, Callable[[Any, Any], Any], float], object]
 
-_LIVES = 900.0  # seconds that the process may run
+_LIFETIME = 900.0  # seconds that the process may run
 
 
 def look(run_function: _RunFunction, job_seconds: float) -> None:
@@ -33,7 +33,7 @@ def look(run_function: _RunFunction, job_seconds: float) -> None:
     def take(_body: Any, _context: Any) -> None:
         timer.take_next(run_in_child, ahead=GRACE, page=legacy_worker._ROWS_PER_PAGE)
 
-    run_function("timer", None, take, _LIVES)
+    run_function("timer", None, take, _LIFETIME)
 
 
 def _child(body: Any, context: Any) -> None:
