@@ -19,7 +19,7 @@ def _state(group: FailureGroup) -> str:
 
 def _code(value: str | None) -> str | None:
     """Return a fact about the code, or None if the caller may not see it."""
-    return value if access.current_caller.get().sees_code else None
+    return value if access.current_caller.get().sees_tracebacks else None
 
 
 FAILURE: Fields[FailureGroup] = {
