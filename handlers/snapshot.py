@@ -17,6 +17,7 @@ CACHES = {
     "job_runners.engine.schedules.declared_schedules": "forget",
     "job_runners.engine.dispatch.full_queues": "forget_cache",
     "job_runners.engine.dispatch.quota": "forget_cache",
+    "job_runners.engine.running.failure_groups": "forget",
     "job_runners.store.limits": "forget_cache",
     "job_runners.store.pauses": "forget_cache",
     "job_runners.store.used_keys": "forget_cache",

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from moto import mock_aws
-
 from job_runners import settings
 from job_runners.aws import clients
 from job_runners.building.app_folder import app_path
@@ -16,7 +14,7 @@ from job_runners.engine.running import failure_groups
 from job_runners.runners import get_job_runner
 from job_runners.store import limits, pauses, used_keys
 from job_runners.testing import moto_direct
-from job_runners.testing.fast_moto import fast_moto
+from job_runners.testing.fast_moto import fast_moto, mocked
 from job_runners.testing.shipped_operations import use_shipped_operations
 from job_runners.work import app_settings
 
@@ -62,7 +60,7 @@ def own_settings() -> dict[str, str]:
 @contextmanager
 def on_moto() -> Iterator[None]:
     """Create the tables and the bucket on moto, under the current settings."""
-    with mock_aws(), fast_moto():
+    with mocked(), fast_moto():
         use_shipped_operations()
         create_tables()
         create_bucket()

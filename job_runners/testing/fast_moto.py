@@ -3,7 +3,8 @@ else.
 
 Moto's own handlers answer, and its own code evaluates conditions. This module skips the slow parts
 that decide nothing: the HTTP layer, the parse trees of updates, and the copy of whole tables before
-a transaction. tests/testing/test_fast_moto.py compares each answer with moto's own.
+a transaction. job_runners/testing/fast_items.py makes items and conditions faster.
+tests/testing/test_fast_moto.py compares each answer with moto's own.
 
 A query whose lower bound is above its upper bound is refused, as in DynamoDB. Moto returns an empty
 result.
@@ -20,12 +21,14 @@ from unittest.mock import patch
 
 from botocore import xform_name
 from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto.core import models
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 
+from job_runners.testing.fast_items import REPLACEMENTS, is_small
 from job_runners.testing.moto_direct import ACCOUNT, REGION, refuse_reversed_bounds
 
 _OPERATIONS = {
@@ -44,6 +47,25 @@ _TRANSACT = DynamoDBBackend.transact_write_items
 
 
 @contextmanager
+def mocked() -> Iterator[None]:
+    """Do what moto's mock_aws does, with its patterns for the library `requests` made only once.
+
+    They are 1,300, and moto makes them again for each test. AWS itself is new and empty.
+    """
+    known = models.responses_mock.registered()
+    with (
+        patch.object(models, "RESPONSES_METHODS", [] if known else models.RESPONSES_METHODS),
+        patch.object(models, "reset_responses_mock", _keep_patterns),
+        models.MockAWS(),
+    ):
+        yield
+
+
+def _keep_patterns(mock: Any) -> None:
+    mock.calls.reset()
+
+
+@contextmanager
 def fast_moto() -> Iterator[None]:
     """Answer DynamoDB's calls the fast way in this block."""
     with ExitStack() as stack:
@@ -52,6 +74,7 @@ def fast_moto() -> Iterator[None]:
             (DynamoHandler, "query", _query),
             (DynamoDBBackend, "update_item", _update),
             (DynamoDBBackend, "transact_write_items", _transact),
+            *REPLACEMENTS,
         ):
             stack.enter_context(patch.object(owner, name, quick))
         yield
@@ -147,15 +170,10 @@ def _plan_write(tables: Any, key: Item, how: str, call: Item) -> Callable[[], An
     if how == "ConditionCheck":
         return lambda: None
     if how == "Put":
-        item = call["Item"] if _is_small(call["Item"]) else None
+        item = call["Item"] if is_small(call["Item"]) else None
     else:
         item = _updated(current, key, call["UpdateExpression"], *given)
     return partial(tables.put_item, name, item) if item else None
-
-
-def _is_small(item: Item) -> bool:
-    """Return whether an item is far below the size limit, which moto enforces."""
-    return sum(map(len, map(str, item.values()))) < 100_000
 
 
 def _key(tables: Any, how: str, call: Item) -> Item:
@@ -189,4 +207,4 @@ def _updated(current: Any, key: Item, update: str, names: Item, values: Item) ->
         item[names[name]] = new
     for name in removed:
         item.pop(name, None)
-    return item if _is_small(item) else None
+    return item if is_small(item) else None

@@ -7,12 +7,13 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import create_tables
+from job_runners.testing.aws import create_tables, on_moto
 from job_runners.testing.fast_moto import Item, fast_moto
 
 _KEYS: list[Item] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk in "ab" for sk in "xyz"]
@@ -182,3 +183,37 @@ def test_a_query_between_reversed_bounds_is_refused_as_dynamodb_does(aws: None, 
     status, answer = found("y", "x")
     assert status == 400
     assert "requires upper bound to be greater than or equal to lower bound" in str(answer)
+
+
+def test_what_one_block_leaves_no_later_one_sees(environment: None) -> None:
+    def leave_and_list(name: str) -> tuple[list[str], list[str], list[str], int]:
+        with on_moto():
+            before = _seen()
+            boto3.client("dynamodb").put_item(TableName="jobs", Item={"id": {"S": name}})
+            boto3.client("s3").put_object(Bucket="bucket", Key=name, Body=b"left")
+            boto3.client("s3").create_bucket(Bucket=name)
+            boto3.client("sqs").create_queue(QueueName=name)
+        return before
+
+    assert leave_and_list("one") == ([], [], ["bucket"], 0)
+    assert leave_and_list("two") == ([], [], ["bucket"], 0)
+
+
+def _seen() -> tuple[list[str], list[str], list[str], int]:
+    """Return the rows, the objects, the buckets, and the number of queues."""
+    s3 = boto3.client("s3")
+    return (
+        [row["id"] for row in moto_direct.rows("jobs")],
+        [each["Key"] for each in s3.list_objects_v2(Bucket="bucket").get("Contents", [])],
+        [each["Name"] for each in s3.list_buckets()["Buckets"]],
+        len(boto3.client("sqs").list_queues().get("QueueUrls", [])),
+    )
+
+
+def test_no_block_lets_requests_go_to_aws_itself(environment: None) -> None:
+    for _ in range(2):
+        with on_moto():
+            boto3.client("s3").put_object(Bucket="bucket", Key="a b", Body=b"here")
+            asked = {"Bucket": "bucket", "Key": "a b"}
+            url = boto3.client("s3").generate_presigned_url("get_object", Params=asked)
+            assert requests.get(url, timeout=5).content == b"here"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
+from botocore.signers import RequestSigner
 from pydantic import BaseModel
 
 from job_runners import clock, settings
@@ -17,6 +18,7 @@ from job_runners.building.function_files import SHIPPED
 from job_runners.engine.registry.registry import registry
 from job_runners.handlers import snapshot
 from job_runners.store import limits, pauses
+from job_runners.testing.fast_items import SIGN
 from job_runners.work import app_settings
 
 
@@ -77,6 +79,7 @@ def test_after_a_restore_clients_sign_with_the_credentials_of_then(
     def note(request: AWSPreparedRequest, **_: Any) -> None:
         signed.append(str(request.headers["Authorization"]))
 
+    monkeypatch.setattr(RequestSigner, "handler", SIGN)
     clients.renew_credentials()
     made = clients.client("dynamodb")
     made.meta.events.register_first("before-send", note)
