@@ -1,0 +1,91 @@
+"""The reference pages about errors and limits, compared with the code."""
+
+import inspect
+import re
+
+import pytest
+
+from job_runners import errors, names
+from job_runners.api import body, problems
+from job_runners.api.job_logs import LIMIT as LOG_LINES
+from job_runners.api.requests import LONGEST_KEY
+from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch.dispatch import TASK_PAYLOAD_LIMIT
+from job_runners.engine.running.wait_endings import MOST_WAITS
+from job_runners.engine.schedules.schedules import MAX_SCHEDULES
+from job_runners.places import ROOT
+from job_runners.store import children, limits, queries, steps
+from job_runners.work import errors as work_errors
+from job_runners.work.definitions import Job
+from job_runners.work.queues import Queue
+
+REFERENCE = ROOT / "docs/reference"
+ERRORS = (REFERENCE / "errors.md").read_text()
+LIMITS = (REFERENCE / "limits.md").read_text()
+# Errors that no job has as its kind: of the configuration, of a schedule, of a write.
+_OF_NO_JOB = {"InvalidOccurrences"}
+_ENDINGS = ("Interrupted", "TimedOut", "LegsSpent", "NeverStarted", "InvalidPayload")
+
+
+def _names(heading: str) -> set[str]:
+    section = ERRORS.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)}
+
+
+def test_every_kind_of_a_failed_job_has_its_cause_and_cure() -> None:
+    own = [each for _, each in inspect.getmembers(work_errors, inspect.isclass)]
+    defined = {each.__name__ for each in own if each.__module__ == work_errors.__name__}
+    recorded = {errors.PauseExpired.recorded_as, errors.JobTypeRemoved.recorded_as, *_ENDINGS}
+    assert (defined - _OF_NO_JOB) | recorded <= _names("Kinds of a failed job")
+
+
+def test_every_kind_of_the_page_is_one_of_the_code() -> None:
+    known = {
+        vars(each).get("recorded_as", name)
+        for module in (errors, work_errors)
+        for name, each in inspect.getmembers(module, inspect.isclass)
+    }
+    assert _names("Kinds of a failed job") <= known
+
+
+def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
+    assert _names("Problems of a request") <= problems.kinds().keys()
+    section = ERRORS.partition("\n## Problems of a request\n")[2]
+    for cells, statuses in re.findall(r"^\| (`.*?) \| ([\d, ]+) \|", section, re.MULTILINE):
+        slugs = re.findall(r"`([\w-]+)`", cells)
+        assert {str(problems.kinds()[each].status) for each in slugs} == set(statuses.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("what", "limit"),
+    [
+        ("payload of a job: the body of a request", f"{body.LIMIT / 1024 / 1024} MB"),
+        ("payload of a task", f"{TASK_PAYLOAD_LIMIT // 1024} KB"),
+        (
+            "invocations (*legs*) of a job",
+            str(inspect.signature(Job).parameters["max_legs"].default),
+        ),
+        ("number of waits of a job", f"{MOST_WAITS:,}"),
+        ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),
+        ("key of a child", f"{steps.LONGEST_NAME - len(children.PREFIX):,} bytes"),
+        (
+            "names of jobs, tasks, queues, organizations and campaigns",
+            f"{names.LONGEST} characters",
+        ),
+        ("jobs in one request", f"{bulk.MOST:,}"),
+        ("jobs in one page of a list", str(queries.PAGE_LIMIT)),
+        ("jobs that a filtered list examines for a page", str(queries.MAX_EXAMINED)),
+        ("idempotency key", f"{LONGEST_KEY} characters"),
+        ("log lines of a job, over the API", str(LOG_LINES)),
+        (
+            "waiting jobs of a line",
+            f"{inspect.signature(Queue).parameters['max_waiting'].default:,}",
+        ),
+        ("queues with limits that were changed at run time", str(limits.MAX_CHANGED)),
+        ("schedules of an organization, created over HTTP", f"{MAX_SCHEDULES:,}"),
+    ],
+)
+def test_a_limit_of_the_page_is_that_of_the_code(what: str, limit: str) -> None:
+    (shown,) = re.findall(rf"^\| {re.escape(what)} \| (.+?) \|", LIMITS, re.MULTILINE)
+    assert shown == limit
