@@ -172,6 +172,53 @@ class RunnerCannotResend(JobRunnersError):
         )
 
 
+class SignalRefused(JobRunnersError):
+    """A signal can't be stored for its job."""
+
+
+class SignalConflict(SignalRefused):
+    """The signal has come before, with another value."""
+
+    def __init__(self, job_id: str, name: str) -> None:
+        super().__init__(
+            f"Job {job_id} has got another value of the signal {name!r} before. "
+            "Only the first value counts."
+        )
+
+
+class SignalTooLate(SignalRefused):
+    """The job has ended without the signal, or its wait for the signal is over."""
+
+    def __init__(self, job_id: str, name: str, why: str) -> None:
+        super().__init__(f"The signal {name!r} comes too late, because job {job_id} {why}.")
+
+
+class TooManySignals(SignalRefused):
+    """The job has as many signals as it may have."""
+
+    def __init__(self, job_id: str, most: int) -> None:
+        super().__init__(f"Job {job_id} has got {most:,} signals, which is the limit.")
+
+
+class SignalTooLarge(SignalRefused):
+    """The value of a signal is too large."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The value has {size:,} bytes of JSON. The limit is {limit:,}. "
+            "Put the data into the bucket or a table, and send its key."
+        )
+
+
+class SignalBusy(JobRunnersError):
+    """The job changed before each try to store a signal."""
+
+    retry_after = 1  # seconds
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} kept changing. Send the signal again.")
+
+
 class JobNotFound(JobRunnersError):
     """No job has this id, or it has expired, or it belongs to another organization."""
 

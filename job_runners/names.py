@@ -22,6 +22,12 @@ RULE = f"1 to {LONGEST} characters, not . or .., and without #, / and control ch
 _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
 
+def check_signal_name(text: str) -> None:
+    """Raise ValueError if the text isn't a valid name of a signal."""
+    if not is_name(text):
+        raise ValueError(f"{text[:LONGEST]!r} isn't the name of a signal. Use {RULE}.")
+
+
 def without_surrogates(text: str) -> str:
     """Return the text with "?" in place of each lone surrogate.
 

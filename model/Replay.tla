@@ -70,6 +70,9 @@ Allowed ==
     [] write.do = "expire"     -> write.who = "timer" /\ ExpireOk(row, Seen) /\ HasRead /\ Leaves(Expire(row))
     [] write.do = "park"       -> /\ ParkOk(row, Seen) /\ HasRead /\ (row.st = "running" => HasClaim)
                                   /\ Leaves(Park(row, After.in, After.since)) /\ After.in # "-"
+    [] write.do = "wait"       -> write.who = "worker" /\ MayEnd(WaitOk(row, Seen.tok), FALSE) /\ Leaves(Wait(row, After.since))
+    [] write.do = "signal"     -> /\ SignalOk(row, Seen) /\ HasRead
+                                  /\ Leaves(row) \/ (row.in = "signal" /\ Leaves(Admit(row, 0)))
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
     [] write.do = "cancel"     -> write.who = "api" /\ CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
     [] write.do = "request_cancel" -> write.who = "api" /\ RequestCancelOk(row) /\ Leaves(RequestCancel(row))

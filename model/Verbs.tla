@@ -20,7 +20,7 @@ Without(safeguard) == Broken = safeguard
 (*   due    whether it has a due_at, so that the timer checks it               *)
 (*   can    cancel_requested                                                   *)
 (*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
-(*   in     where it waits: "pause", "line", "-"    since  waiting_since       *)
+(*   in     "pause", "line", "signal", or "-"    since  waiting_since       *)
 (*   key    whether it has a queue_key: its queue has, or has had, limits      *)
 (*   made   the number of its saving, which created_key identifies             *)
 (*   run    the number of its saving or requeue, which finished_at identifies  *)
@@ -105,6 +105,11 @@ Park(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.sin
                                               !.due = TRUE, !.key = @ \/ in = "line"]
 AdmitOk(r, seen)    == r.st = "waiting" /\ AsRead(r, seen) /\ r.since = seen.since
 Admit(r, slot)      == [NotParked(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in = "line")]
+
+(* A running job waits for a signal. A signal that comes admits the job if it waits for that signal. *)
+WaitOk(r, t)        == Owned(r, t) /\ NotCancelled(r)
+Wait(r, since)      == Park(r, "signal", since)
+SignalOk(r, seen)   == r.st \notin Over /\ r.st = seen.st /\ r.tok = seen.tok /\ r.in = seen.in
 
 PostponeOk(r, seen) == AsRead(r, seen) /\ r.due
 ExpireOk(r, seen)   ==

@@ -11,7 +11,14 @@ from job_runners.api.access import Role
 from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
-from job_runners.api.requests import FailureData, LimitsData, RetryData, ScheduleData, TaskData
+from job_runners.api.requests import (
+    FailureData,
+    LimitsData,
+    RetryData,
+    ScheduleData,
+    SignalData,
+    TaskData,
+)
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
 from job_runners.api.specification import (
@@ -192,16 +199,13 @@ def _body_schemas() -> dict[str, Schema]:
     return bodies | {"NewJob": _any_of_kind(Job, works), "Task": _any_of_kind(Task, works)}
 
 
+_FIXED_BODIES = (FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData)
+
+
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
-        [
-            (FailureData, _MODE),
-            (RetryData, _MODE),
-            (LimitsData, _MODE),
-            (ScheduleData, _MODE),
-            (BulkData, _MODE),
-        ],
+        [(each, _MODE) for each in _FIXED_BODIES],
         ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Schema] = shapes["$defs"]

@@ -79,6 +79,11 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
     errors.PreconditionFailed: _CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,
+    errors.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
+    errors.SignalTooLate: Kind(410, "signal-too-late", "The job doesn't take the signal any more"),
+    errors.TooManySignals: Kind(409, "too-many-signals", "The job has too many signals"),
+    errors.SignalTooLarge: Kind(413, "too-large", "The request is too large"),
+    errors.SignalBusy: Kind(503, "signal-busy", "The job kept changing"),
     errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
     FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
@@ -87,6 +92,9 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.NotReached: Kind(503, "not-reached", "The job was not reached"),
     errors.SendInDoubt: _IN_DOUBT,
 }
+
+
+_RETRIED = errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy | errors.SignalBusy
 
 
 def kinds() -> dict[str, Kind]:
@@ -109,7 +117,7 @@ def answer(error: Exception) -> Response:
         return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
     detail = _DETAILS.get(kind) or str(error)
     headers, members = {}, {}
-    if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):
+    if isinstance(error, _RETRIED):
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
         members = {"job_id": error.job_id}

@@ -136,17 +136,25 @@ WAITS_FOR = _described_or_null(
         {
             "kind": {
                 "type": "string",
-                "enum": [*KIND["enum"], positions.LINE, positions.JOB, positions.TIME],
+                "enum": [
+                    *KIND["enum"],
+                    positions.LINE,
+                    positions.JOB,
+                    positions.TIME,
+                    positions.SIGNAL,
+                ],
             },
             "name": TEXT,
             "key": nullable(TEXT),
             "since": nullable(TIME),
             "until": nullable(TIME),
+            "names": {"type": ["array", "null"], "items": TEXT},
         }
     ),
     "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
-    "turn in this queue and key, the job with this id does the same work, or its function sleeps "
-    "`until` a time under this name. Viewers don't see keys that are payload values",
+    "turn in this queue and key, the job with this id does the same work, its function sleeps "
+    "`until` a time under this name, or its function waits for any of the signals `names`. Viewers "
+    "don't see keys that are payload values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}

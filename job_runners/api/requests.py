@@ -58,6 +58,14 @@ class RetryData(BaseModel):
     )
 
 
+class SignalData(BaseModel):
+    """The value of a signal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    value: Any = Field(description="Any JSON of at most 100 KB. The job's `wait_for` returns it")
+
+
 class NoFields(BaseModel):
     """An empty object."""
 
@@ -297,6 +305,11 @@ def retry_data(event: Mapping[str, Any]) -> RetryData:
     """Return the retry of a request, whose body is optional. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return checked(RetryData, body.read_optional_object(event))
+
+
+def signal_data(event: Mapping[str, Any]) -> SignalData:
+    """Return the signal of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    return checked(SignalData, body.read_object(event))
 
 
 def no_fields(event: Mapping[str, Any]) -> None:

@@ -163,6 +163,11 @@ class Api:
         with self._problems():
             return self._value(self._client.cancel(job_id))
 
+    def signal(self, job_id: str, name: str, value: Any) -> Job:
+        """Send a signal to a job."""
+        with self._problems():
+            return self._value(self._client.signal(job_id, name, value))
+
     def retry(self, job_id: str, payload: dict[str, Any] | None = None) -> Job:
         """Retry a failed or canceled job."""
         with self._problems():

@@ -27,6 +27,7 @@ COMMANDS = {
         "show": "Show one job",
         "watch": "Follow jobs until they finish",
         "cancel": "Cancel jobs",
+        "signal": "Send a job the signal that it waits for",
         "retry": "Retry failed or canceled jobs",
         "failures": "List and fix what keeps failing",
         "rerun": "Dispatch a copy of a finished job",

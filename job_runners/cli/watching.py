@@ -138,6 +138,9 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         return f"the end of job {found['name']}"
     if found["kind"] == "time":
         return f"the end of its sleep {found['name']}, at {output.clock(found['until'])}"
+    if found["kind"] == "signal":
+        names = " or ".join(found["names"])
+        return f"the signal {names}, until {output.clock(found['until'])} (jobs signal)"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     # A viewer doesn't get keys that come from payloads.

@@ -228,6 +228,16 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
         """
         return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
 
+    def signal(self, job_id: str, name: str, value: Any = None) -> Job:
+        """Send a signal to a job, whose function may wait for it. The value is any JSON.
+
+        The first value of a name counts, so you can repeat the call. Raises SignalConflict if the
+        job has got another value before. Raises SignalTooLate if the job has ended without the
+        signal, or no longer waits for it.
+        """
+        path = f"{_path(job_id)}/signals/{part(name)}"
+        return self._job(self._api.call("PUT", path, {"value": value}))
+
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
         """Retry a failed or canceled job from its last checkpoint. With `payload`, start over.
 

@@ -8,7 +8,7 @@ JobRunnersError
     ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
         JobNotFound  FailedTaskNotFound  FailureNotFound  QueueNotFound  ScheduleNotFound
-            IdempotencyConflict, UniqueConflict, WrongState: subclasses of Conflict
+            IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file
     JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
     JobUnfinished             `wait` has timed out; also a TimeoutError
@@ -158,6 +158,14 @@ class UniqueConflict(_ConflictWithJob):
 
 class WrongState(Conflict):
     """The job's status doesn't allow this call. For example, only a failed job can be retried."""
+
+
+class SignalConflict(Conflict):
+    """The job has got another value of this signal before. Only the first one counts."""
+
+
+class SignalTooLate(ApiError):
+    """The job has ended without this signal, or it no longer waits for the signal."""
 
 
 class ApiBusy(ApiError):

@@ -38,7 +38,9 @@ class WaitsFor(Value):
     from the payload and the caller is a viewer.
     - `job`: the job with the id `name` does the same work and must end first.
     - `time`: the job sleeps in its function, under this `name`, since the time `since` and until
-    `until`. Both are None for the other kinds.
+    `until`.
+    - `signal`: the job waits in its function for any of the signals `names`, since the time `since`
+    and at most until `until`. For the other kinds, these are None and empty.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class WaitsFor(Value):
     key: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    names: tuple[str, ...] = ()
 
 
 class FollowUp(Value):
@@ -335,7 +338,8 @@ def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
     if not value:
         return None
     since, until = time_of(value.get("since")), time_of(value.get("until"))
-    return WaitsFor(value["kind"], value["name"], value.get("key"), since, until)
+    names = tuple(value.get("names") or ())
+    return WaitsFor(value["kind"], value["name"], value.get("key"), since, until, names)
 
 
 def time_of(iso: str | None) -> datetime | None:

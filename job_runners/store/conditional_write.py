@@ -149,12 +149,17 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
 
 
 def waiting(
-    job: JobRequest, held_by: str, wait_key: str | None, since: int, due_at: int
+    job: JobRequest,
+    held_by: str,
+    wait_key: str | None,
+    since: int,
+    due_at: int,
+    lane: Lane = Lane.PARKED,
 ) -> list[Action]:
-    """Return the actions that park a row under a pause or in a line.
+    """Return the actions that park a row under a pause, in a line or until a signal comes.
 
-    `held_by` is that pause or line. `wait_key` is the sort key of the row's entry in the line, and
-    None for a pause. `since` is when the row was parked.
+    `held_by` is that pause, line or signal. `wait_key` is the sort key of the row's entry in the
+    line, and None elsewhere. `since` is when the row was parked.
     """
     now = clock.now()
     key = JobRequest.wait_key
@@ -164,7 +169,7 @@ def waiting(
         JobRequest.held_by.set(held_by),
         key.set(wait_key) if wait_key else key.remove(),
         *without_capacity(),
-        *due(job, due_at, Lane.PARKED),
+        *due(job, due_at, lane),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
     ]
@@ -208,6 +213,7 @@ def restarted(job: JobRequest) -> list[Action]:
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.begun_at.set(clock.now()),
+        JobRequest.signals.remove(),
         JobRequest.cursor.remove(),
         JobRequest.progress.set(0),
     ]

@@ -30,6 +30,8 @@ WAITED_VERSION = 4  # for a row that has waited in its function, see job_runners
 FOLLOW_UPS_VERSION = 4  # for a row that has follow-ups, see job_runners.store.follow_ups
 # The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
 FOLLOWS_PREFIX = "unique#"
+# The prefix of the `held_by` of a job that waits for a signal. The name of its wait comes after it.
+SIGNAL_PREFIX = "signal#"
 # The number of shards in each lane. Never lower it, because a row keeps its shard.
 DUE_SHARDS = 8
 
@@ -38,7 +40,8 @@ class Status(StrEnum):
     """The state of a job."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    WAITING = "waiting"  # parked: under a pause, in a line, or until the job that it follows ends
+    # Parked: under a pause, in a line, until the job that it follows ends, or until a signal comes.
+    WAITING = "waiting"
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
@@ -83,6 +86,7 @@ class Lane(StrEnum):
     PROMPT = ""  # start it, or check its lease; the only lane before version 0.2
     QUEUED = "queued-"  # check whether its message arrived, or send it again from the backlog
     RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
+    WAITS = "waits-"  # continue it, because no signal has come; version 0.2 doesn't read this lane
     PARKED = "parked-"  # check whether it still waits: for a resume, capacity, a job or a deploy
 
 
@@ -196,6 +200,7 @@ class JobRequest(Table):
 
     # its waits, see job_runners.store.verbs.waits
     waits = nullable(Integer())  # how many of its legs ended in a wait; they don't count as legs
+    signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
     waits_for = JSONAttribute(null=True)  # the last wait: read it with `verbs.waits.current`
     # When its work_id began, if it began with another payload than the job's first one.
     begun_at = nullable(Integer())
@@ -230,7 +235,7 @@ class JobRequest(Table):
     due_shard = nullable(UnicodeAttribute())  # its lane, then the number of its shard
 
     restarts = nullable(Integer())  # how many times its work began again with another payload
-    held_by = nullable(UnicodeAttribute())  # the pause, line or job that it waits for
+    held_by = nullable(UnicodeAttribute())  # the pause, line, job or signal that it waits for
 
     # times
     created_at = Integer()
@@ -291,6 +296,11 @@ class JobRequest(Table):
         if not (self.held_by or "").startswith(FOLLOWS_PREFIX):
             return None
         return str(self.held_by).removeprefix(FOLLOWS_PREFIX)
+
+    @property
+    def awaits_signal(self) -> bool:
+        """Return whether it waits for a signal in its function."""
+        return self.status is Status.WAITING and (self.held_by or "").startswith(SIGNAL_PREFIX)
 
     @property
     def has_begun(self) -> bool:

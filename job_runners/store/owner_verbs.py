@@ -14,7 +14,14 @@ from job_runners.aws import bucket
 from job_runners.aws.errors import condition_failed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
 from job_runners.store.job_end import JobEnd
-from job_runners.store.job_request import LIMITED_VERSION, UNIQUE_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import (
+    LIMITED_VERSION,
+    UNIQUE_VERSION,
+    WAITED_VERSION,
+    JobRequest,
+    Lane,
+    Status,
+)
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, retry_on_conflict
@@ -175,6 +182,10 @@ def delete(job: JobRequest) -> None:
             raise conditional_write.refused("delete", job.id, row) from error
     # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
     steps.delete(job)
+    if job.row_version >= WAITED_VERSION:
+        from job_runners.store import signals  # imported here because most jobs have no signals
+
+        signals.delete(job)
     if bucket.configured():
         _delete_objects(job)
 

@@ -19,7 +19,7 @@ from job_runners.store.table import Integer, Table, nullable
 # The bucket keeps a job's partial/ objects for the same time. It is longer than a job may rely on a
 # step: a wait ends within 150 days after the job's work began (`job_runners.work.waiting`), and the
 # job may then wait for a pause and for a deploy, fail, and be retried until its row expires.
-_LIFETIME = 300 * clock.DAY
+LIFETIME = 300 * clock.DAY
 LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 
 
@@ -56,13 +56,18 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 
     If the step was done before, keep the earlier result and return that step.
     """
-    inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
-    expires_at = (clock.now() + _LIFETIME) // clock.SECOND
-    partition = _partition(job.work_id)
-    step = Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
+    step = new(job, name, result)
     if condition_held(lambda: step.save(Step.pk.does_not_exist())):
         return step
     return find(job, name) or step
+
+
+def new(job: JobRequest, name: str, result: Any) -> Step:
+    """Return the record that a step is done, to be stored. A large result becomes an object now."""
+    inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
+    expires_at = (clock.now() + LIFETIME) // clock.SECOND
+    partition = _partition(job.work_id)
+    return Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
 
 
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:

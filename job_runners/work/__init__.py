@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from job_runners.work.app_settings import app_setting
     from job_runners.work.around import CurrentWork
     from job_runners.work.definitions import Job, Task
+    from job_runners.work.errors import WaitTimedOut
     from job_runners.work.job_ended import JobEnded
     from job_runners.work.queues import Queue
     from job_runners.work.recurring import Each, Recurring
@@ -37,6 +38,7 @@ __all__ = [
     "RunningJob",
     "Task",
     "Unique",
+    "WaitTimedOut",
     "app_setting",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "RunningJob": "job_runners.work.running_job",
     "Task": "job_runners.work.definitions",
     "Unique": "job_runners.work.unique",
+    "WaitTimedOut": "job_runners.work.errors",
     "app_setting": "job_runners.work.app_settings",
 }
 

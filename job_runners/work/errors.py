@@ -45,6 +45,21 @@ class WaitTooLong(DoNotRetry):
         self.name = name
 
 
+class WaitTimedOut(DoNotRetry):
+    """No signal came in the time of a wait. Each later leg and attempt gets the same error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The signal {name!r} didn't come in time.")
+        self.name = name
+
+
+class TooManyNames(DoNotRetry):
+    """A job waits for no signal, or for too many at once."""
+
+    def __init__(self, count: int, most: int) -> None:
+        super().__init__(f"A wait has 1 to {most} different names of signals, not {count}.")
+
+
 class WaitsSpent(DoNotRetry):
     """A job waited too often."""
 

@@ -68,6 +68,9 @@ class Dispatch(Protocol):
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
 
+    def signal(self, sender: JobRequest, job_id: str, name: str, value: Any) -> None:
+        """Send a signal to another job of the sender's organization."""
+
 
 class RunningJob(JobFiles, JobWaits):
     """The first argument of a job's function.
@@ -291,6 +294,14 @@ class RunningJob(JobFiles, JobWaits):
         the task could not be sent."""
         with defer_alarm():
             self._dispatch.task(task_name, _plain(payload))
+
+    def signal(self, job_id: str, name: str, value: Any = None) -> None:
+        """Send a signal to another job of the same organization, which may wait for it.
+
+        The first value of a name counts, so a repetition does nothing. Raises SignalConflict,
+        SignalTooLate, TooManySignals, SignalTooLarge and JobNotFound.
+        """
+        self._keep_trying(lambda: self._dispatch.signal(self._row, job_id, name, value))
 
     def _reach(self, cursor: Any, progress: float | None, message: str | None) -> None:
         if cursor is not None:

@@ -5,15 +5,19 @@ isn't over, the job waits again.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from job_runners import clock
 from job_runners.errors import RunnerCannotResend
-from job_runners.store import verbs
-from job_runners.work.errors import StepNameTaken, WaitTooLong
-from job_runners.work.signals import Waits
+from job_runners.names import check_signal_name
+from job_runners.store import signals, steps, verbs
+from job_runners.store.signals import Signal
+from job_runners.store.transactions import RaceLost
+from job_runners.store.verbs import waits
+from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
+from job_runners.work.signals import ClaimLost, Waits
 
 # The functions take a RunningJob. It isn't imported, because it imports the module of its waits.
 _Job = Any
@@ -21,6 +25,7 @@ _Job = Any
 # A wait must end before the items expire that it relies on: see docs/control.md.
 LONGEST = 90 * clock.DAY  # milliseconds
 _LATEST = 150 * clock.DAY  # after the job's work began
+_MOST_NAMES = 20  # signals of one wait
 
 
 class Asleep(Waits):
@@ -29,6 +34,16 @@ class Asleep(Waits):
     def __init__(self, name: str, until: int) -> None:
         super().__init__(name)
         self.name = name
+        self.until = until
+
+
+class AwaitsSignal(Waits):
+    """The job waits for any of these signals until a time, in milliseconds since 1970."""
+
+    def __init__(self, name: str, names: list[str], until: int) -> None:
+        super().__init__(name)
+        self.name = name
+        self.names = names
         self.until = until
 
 
@@ -53,6 +68,75 @@ def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
         raise job._signal(Asleep(name, until))
     if left > 0:  # a worker may start the leg a little early
         clock.sleep(left / clock.SECOND)
+
+
+def wait_for(job: _Job, name: str, timeout: float) -> Any:
+    """Return the value of a signal. Raises WaitTimedOut."""
+    check_signal_name(name)
+    _take_name(job, f"wait {name}", name)
+    found: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
+    if found is None:
+        until: int = job._once(
+            "name of the wait", "wait ", name, lambda: _end_of(job, name, timeout)
+        )
+        if clock.now() < until:
+            _await(job, name, [name], until)
+        _record_timeout(job, signals.timed_out(job._row, name))
+        found = job._keep_trying(lambda: signals.find(job._row, name))
+    if found is None or found.timed_out:
+        raise WaitTimedOut(name)
+    return job._keep_trying(lambda: found.result)
+
+
+def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
+    """Return the name and the value of the first of these signals. Raises WaitTimedOut."""
+    for name in (label, *names):
+        check_signal_name(name)
+    if not 1 <= len(set(names)) <= _MOST_NAMES:
+        raise TooManyNames(len(set(names)), _MOST_NAMES)
+    _take_name(job, f"any {label}", label)
+    recorded = job._keep_trying(lambda: steps.find(job._row, f"any {label}"))
+    winner = _first_of(job, names, timeout, label) if recorded is None else recorded.result
+    if winner is None:
+        raise WaitTimedOut(label)
+    come: Signal = job._keep_trying(lambda: signals.find(job._row, winner))
+    return winner, job._keep_trying(lambda: come.result)
+
+
+def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
+    """Record and return the first of these signals that has come, or None if the time is over.
+
+    The record comes before the return, so that each leg continues with the same signal.
+    """
+    found: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
+    come = [name for name in names if name in found and not found[name].timed_out]
+    if not come:
+        until: int = job._once(
+            "label of the wait", "wait-any ", label, lambda: _end_of(job, label, timeout)
+        )
+        can_come = [name for name in dict.fromkeys(names) if name not in found]
+        if can_come and clock.now() < until:
+            _await(job, label, can_come, until)
+        _record_timeout(job, steps.new(job._row, f"any {label}", None))
+    winner: str | None = job._once("label of the wait", "any ", label, lambda: come[0])
+    return winner
+
+
+def _await(job: _Job, name: str, names: list[str], until: int) -> None:
+    _need_next_leg(job)
+    raise job._signal(AwaitsSignal(name, names, until))
+
+
+def _record_timeout(job: _Job, record: Signal | steps.Step) -> None:
+    """Record that a wait's time is over, unless its answer is there. Raises ClaimLost.
+
+    The record needs this job's claim, so that a leg that was overtaken doesn't write it.
+    """
+    try:
+        job._keep_trying(lambda: waits.record_timeout(job._row, record))
+    except RaceLost as lost:
+        if not any(each.record is record for each in lost.refused):
+            raise job._signal(ClaimLost(str(lost))) from lost
 
 
 def _end_of(job: _Job, name: str, seconds: float) -> int:

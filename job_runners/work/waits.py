@@ -1,6 +1,8 @@
 """The calls with which a job waits. A wait ends the job's leg, so it uses no worker and no slot."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 # The functions import `job_runners.work.waiting` when they run, because most jobs don't wait.
 
@@ -32,3 +34,26 @@ class JobWaits:
         from job_runners.work import waiting
 
         waiting.sleep_until(self, name, time)
+
+    def wait_for(self, name: str, *, timeout: float) -> Any:
+        """Return the value of the signal `name`, and wait until it comes.
+
+        A signal is a value that a person, another system or another job sends to this job, such as
+        an approval. Only the first value of a name counts, and each leg and attempt gets it. It may
+        come before the wait. `timeout` is in seconds, at most 90 days, and counts from the first
+        call. If no signal comes in that time, raises WaitTimedOut, also in later legs and attempts.
+        From then on, the signal is refused. For the rest see `sleep`.
+        """
+        from job_runners.work import waiting
+
+        return waiting.wait_for(self, name, timeout)
+
+    def wait_for_any(self, names: Sequence[str], *, timeout: float, label: str) -> tuple[str, Any]:
+        """Return the name and the value of the first of up to 20 signals, and wait until it comes.
+
+        `label` names the wait. If several signals have come, the first in the order of `names`
+        counts. After a timeout, other signals aren't refused. For the rest see `wait_for`.
+        """
+        from job_runners.work import waiting
+
+        return waiting.wait_for_any(self, names, timeout, label)

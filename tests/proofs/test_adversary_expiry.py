@@ -137,7 +137,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_rate, lines, "new_expiry", lambda _: (clock.now() + LIFETIME) // 1000, "'rate'"),
     (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
     (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),
-    (a_step, steps, "_LIFETIME", clock.DAY, "step#"),
+    (a_step, steps, "LIFETIME", clock.DAY, "step#"),
     (a_schedule_put_again, schedules, "put", and_keeps_expiring, "schedules#"),
 ]
 

@@ -45,7 +45,14 @@ def _on_a_job(method: str, verb: str, least: str, job: str = "failed") -> Entry:
     return Entry(least, Asked(method, f"/jobs/{{ours}}{verb}"), job, ((theirs, 404),))
 
 
+_SIGNAL = {"value": {"ok": True}}
 EVERY_ROUTE = {
+    ("/jobs/<job_id>/signals/<name>", "PUT"): Entry(
+        "operator",
+        Asked("PUT", "/jobs/{ours}/signals/approval", _SIGNAL),
+        "queued",
+        ((Asked("PUT", "/jobs/{theirs}/signals/approval", _SIGNAL), 404),),
+    ),
     ("/", "GET"): Entry(None, Asked("GET", "/")),
     ("/assets/<version>/<name>", "GET"): Entry(None, Asked("GET", "/assets/1/app.js")),
     ("/tasks", "POST"): Entry("service", Asked("POST", "/tasks", {"task_name": "sample_note"})),

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from job_runners import runners
+from job_runners import names, runners
 from job_runners.api import job_logs, queue_views, requests, views
 from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
 from job_runners.api.query import ListQuery, list_query, page_query, whose
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import owner_actions, positions
@@ -133,6 +134,19 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     copy = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
     path = event["requestContext"]["http"]["path"]
     return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
+
+
+def put_signal(event: Event, caller: Caller, job_id: str, name: str) -> Response:
+    """Send a signal to a job, whose function may wait for it. The first value of a name counts. The
+    signal may come before the wait."""
+    from job_runners.engine.control import signaling  # imported here because few requests need it
+
+    row = _job_of(caller, job_id)
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must have {names.RULE}"}])
+    data = requests.signal_data(event)
+    row = signaling.signal(row, name, data.value, runners.sender())
+    return respond(200, views.summary(row), views.retry_after(row))
 
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:

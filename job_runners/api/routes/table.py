@@ -279,6 +279,25 @@ ROUTES: Routes = {
             ),
         )
     },
+    "/jobs/<job_id>/signals/<name>": {
+        "PUT": Route(
+            jobs.put_signal,
+            Role.OPERATOR,
+            Operation(
+                "signal_job",
+                {200: Answer("Stored now, or before with the same value", "JobSummary", POLLED)},
+                (
+                    *BODY_PROBLEMS,
+                    *JOB_PROBLEMS,
+                    "signal-conflict",
+                    "signal-too-late",
+                    "too-many-signals",
+                    "signal-busy",
+                ),
+                body="SignalData",
+            ),
+        )
+    },
     "/paused": {
         "GET": Route(
             pauses.get_paused,

@@ -159,7 +159,7 @@ async function uniqueness(job) {
 }
 
 /** The reason why a job waits, and the number of jobs ahead of it. */
-function waits({ waits_for: { kind, name, key, until }, ahead, more_ahead: more, of_organization: own }) {
+function waits({ waits_for: { kind, name, key, until, names }, ahead, more_ahead: more, of_organization: own }) {
   if (kind === "job") {
     return h("p", { class: "waits", "data-key": "waits" },
       "Waiting for job ", h("a", { href: `#/job/${name}` }, h("code", {}, name)),
@@ -167,6 +167,10 @@ function waits({ waits_for: { kind, name, key, until }, ahead, more_ahead: more,
   }
   if (kind === "time") {
     return h("p", { class: "waits", "data-key": "waits" }, "Sleeping until ", coming(until), ` (${name}).`);
+  }
+  if (kind === "signal") {
+    return h("p", { class: "waits", "data-key": "waits" },
+      `Waiting for signal ${names.join(" or ")}. The wait ends `, coming(until), ".");
   }
   const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },

@@ -12,15 +12,17 @@ from job_runners.work.queues import WHOLE_QUEUE, Queue
 LINE = "line"
 JOB = "job"
 TIME = "time"
+SIGNAL = "signal"
 
 
 class WaitsFor(NamedTuple):
     """The cause of a job's wait: a pause, its turn in a line, another job with its unique key, or a
     wait in its own function.
 
-    `kind` is "job_type", "queue", "line", "job" or "time". `name` is the name of the job type or
-    queue, the id of the other job, or the name of the wait. `key` is the key of the line, and None
-    for the other kinds. A wait in the job's own function began at `since` and ends at `until`.
+    `kind` is "job_type", "queue", "line", "job", "time" or "signal". `name` is the name of the job
+    type or queue, the id of the other job, or the name of the wait. `key` is the key of the line,
+    and None for the other kinds. A wait in the job's own function began at `since` and ends at
+    `until`. For a signal, `names` are the signals, any of which ends the wait.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class WaitsFor(NamedTuple):
     key: str | None = None
     since: int | None = None
     until: int | None = None
+    names: list[str] | None = None
 
     @property
     def has_position(self) -> bool:
@@ -72,7 +75,8 @@ def _own_wait(row: JobRequest) -> WaitsFor | None:
     wait = waits.current(row)
     if wait is None:
         return None
-    return WaitsFor(wait.kind, wait.name, None, wait.since, wait.until)
+    names = wait.names if wait.kind == waits.SIGNAL else None
+    return WaitsFor(wait.kind, wait.name, None, wait.since, wait.until, names)
 
 
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:

@@ -5,8 +5,10 @@ from typing import Any
 
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
-from job_runners.errors import NotReached
+from job_runners.errors import JobNotFound, NotReached
+from job_runners.names import check_signal_name
 from job_runners.store.job_request import JobRequest, derived_id
+from job_runners.work.results import as_json
 
 
 class Children:
@@ -97,6 +99,17 @@ class Children:
     @staticmethod
     def _child_id(parent: JobRequest, key: str) -> str:
         return derived_id("child", parent.organization_id, parent.work_id, key)
+
+    def signal(self, sender: JobRequest, job_id: str, name: str, value: Any) -> None:
+        """Send a signal to another job of the sender's organization."""
+        from job_runners.engine.control import signaling
+        from job_runners.store import queries
+
+        check_signal_name(name)
+        row = queries.read(job_id)
+        if row is None or row.organization_id != sender.organization_id:
+            raise JobNotFound(job_id)
+        signaling.signal(row, name, as_json(value), self._send)
 
     def _sender(self, name: str) -> Send:
         return require_sender(self._send, name, "is dispatched by a job")

@@ -8,10 +8,11 @@ from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
 from job_runners.store.job_request import JobRequest
+from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import waits
 from job_runners.work.errors import WaitsSpent
 from job_runners.work.signals import Waits
-from job_runners.work.waiting import Asleep
+from job_runners.work.waiting import Asleep, AwaitsSignal
 
 MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
 
@@ -36,10 +37,32 @@ class Slept(Ending):
         return row
 
 
+class Waited(Ending):
+    """The job waits for a signal."""
+
+    name: str
+    names: list[str]
+    until: int
+
+    def write(self, leg: Leg) -> JobRequest:
+        reached = leg.running.reached
+        try:
+            row = waits.wait(leg.row, self.name, self.names, until=self.until, reached=reached)
+            telemetry.waits(row)
+        except RaceLost:  # a signal has just come
+            row = waits.continue_at_once(leg.row, reached)
+            telemetry.leg_over(row)
+            if not row.status.finished:
+                send_or_leave_due(row, leg.send)
+        return row
+
+
 def ending_of(leg: Leg, signal: Waits) -> Ending:
     """Return the ending of a leg whose job waits."""
     if (leg.row.waits or 0) >= MOST_WAITS:
         return AttemptFailed(WaitsSpent(MOST_WAITS))
     if isinstance(signal, Asleep):
         return Slept(signal.name, signal.until)
+    if isinstance(signal, AwaitsSignal):
+        return Waited(signal.name, signal.names, signal.until)
     raise AssertionError(f"unknown wait: {signal!r}")

@@ -297,6 +297,12 @@ def cancelled_by_owner(row: JobRequest) -> None:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
+def signaled(row: JobRequest, name: str) -> None:
+    """Log that a signal has come for a job."""
+    fields = _job_fields(row) | log_line.caller_fields()
+    log_line.write(logger.info, "signal", signal=name, **fields)
+
+
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job was queued again."""
     log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.caller_fields())

@@ -59,6 +59,7 @@ class Action(Enum):
     ADMIT_FOLLOWER = "admit it if the job that it follows has ended"
     ADMIT_FROM_PAUSE = "admit it if its pause has ended"
     ADMIT_LINE = "admit the waiting jobs of its line"
+    ADMIT_UNSIGNALED = "admit it, because the signal that it waits for hasn't come in time"
 
 
 class Postpone(Value):
@@ -131,6 +132,11 @@ def _decide_running(row: JobRequest, facts: Facts) -> Decision:
 
 def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
     """Admit a parked job that should have been admitted, or fail one that has waited too long."""
+    if row.awaits_signal:
+        until = (row.waits_for or {}).get("until", 0)
+        if facts.now < until:
+            return Postpone(Disposition.PARKED, until, Lane.WAITS)
+        return Action.ADMIT_UNSIGNALED
     if facts.now - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
         return Expire(_waited_too_long(row))
     if row.follows is not None:

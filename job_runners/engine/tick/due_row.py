@@ -106,11 +106,22 @@ def _apply(
             return _park_in_line(row, limits, admissions)
         case Action.ADMIT_LINE:
             return _admit_line(row, admissions)
-        case Action.ADMIT_FROM_PAUSE:
-            is_admitted = pausing.admit_or_keep(row, send)
+        case Action():
+            is_admitted = _admit_alone(decision, row, send)
             return Disposition.ADMITTED if is_admitted else Disposition.PARKED
-        case Action.ADMIT_FOLLOWER:
-            return _admit_follower(row, send)
+
+
+def _admit_alone(action: Action, row: JobRequest, send: Send) -> bool:
+    """Admit a parked job that isn't in a line, if it may continue. Return whether it may."""
+    if action is Action.ADMIT_FOLLOWER:
+        # Imported here because most timer runs don't need it.
+        from job_runners.engine.dispatch import unique_work
+
+        return unique_work.admit_if_holder_ended(row, send)
+    if action is Action.ADMIT_FROM_PAUSE:
+        return pausing.admit_or_keep(row, send)
+    send(JobMessage.about(verbs.admit(row)))
+    return True
 
 
 def _send(
@@ -156,14 +167,6 @@ def _park_in_line(row: JobRequest, limits: Limits, admissions: LineAdmissions) -
     finally:
         admissions.admit_waiting(row.queue_name, key)
     return Disposition.PARKED
-
-
-def _admit_follower(row: JobRequest, send: Send) -> Disposition:
-    # Imported here because most timer runs don't need it.
-    from job_runners.engine.dispatch import unique_work
-
-    is_admitted = unique_work.admit_if_holder_ended(row, send)
-    return Disposition.ADMITTED if is_admitted else Disposition.PARKED
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:

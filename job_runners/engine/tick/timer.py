@@ -103,6 +103,7 @@ def tick(
     with timer_run.starting_occurrences(share):
         timer_run.admit_parked(limit=_MAX_ROWS_PER_END)
         timer_run.process_lane(Lane.PROMPT, budget)
+        timer_run.process_lane(Lane.WAITS, budget)
         timer_run.process_lane(Lane.RESENT, budget)
         backlog = timer_run.take_backlog(budget)
         timer_run.process_lane(Lane.QUEUED, budget)

@@ -1,6 +1,6 @@
 """The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -117,17 +117,19 @@ def retry(
     )
 
 
-def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
+def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> JobRequest:
     """Queue a running job whose invocation is nearly over, so that it continues in another leg.
 
-    The attempt stays the same, and the job keeps its capacity. If the job's owner has asked it to
-    stop, it is stopped instead: the returned row is then canceled.
+    `more` are further changes of the row. The attempt stays the same, and the job keeps its
+    capacity. If the job's owner has asked it to stop, it is stopped instead: the returned row is
+    then canceled.
     """
     actions = [
         *conditional_write.queued(job, Lane.PROMPT),
         *checkpoint_actions(reached),
         *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
+        *more,
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(

@@ -130,24 +130,11 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
     another job got that capacity in the meantime.
     """
-    now = clock.now()
-    waited = max(0, now - (job.waiting_since or now))
     slot_actions, takes = grant_changes(job, grant)
-    actions = [
-        *conditional_write.queued_as_before(job, Lane.PROMPT),
-        JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
-        *conditional_write.no_longer_parked(),
-        *slot_actions,
-    ]
-    if job.attempt_started_at is not None:
-        actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
-    if grant is not None:
-        actions.append(JobRequest.admitted_at.set(now))
-        actions += set_starts_under_rate(job, grant)
     return conditional_write.write_with(
         "admit",
         job,
-        actions,
+        [*admit_actions(job, grant), *slot_actions],
         conditional_write.as_read(job)
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
@@ -156,6 +143,23 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         ),
         more_writes=[*holdings.drop_entry_writes(job), *takes],
     )
+
+
+def admit_actions(job: JobRequest, grant: Grant | None = None) -> list[Action]:
+    """Return the actions that queue a parked job again, without those that name its slot."""
+    now = clock.now()
+    waited = max(0, now - (job.waiting_since or now))
+    actions = [
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
+        *conditional_write.no_longer_parked(),
+    ]
+    if job.attempt_started_at is not None:
+        actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
+    if grant is not None:
+        actions.append(JobRequest.admitted_at.set(now))
+        actions += set_starts_under_rate(job, grant)
+    return actions
 
 
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:

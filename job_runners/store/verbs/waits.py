@@ -9,31 +9,41 @@ from typing import Any
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, holdings
-from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
-from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions, write_or_stop
+from job_runners.store import conditional_write, holdings, signals
+from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
+from job_runners.store.signals import Signal
+from job_runners.store.steps import Step
+from job_runners.store.transactions import RecordWrite, write_all
+from job_runners.store.verbs.ending import (
+    Checkpoint,
+    checkpoint_actions,
+    end_leg,
+    write_or_stop,
+)
+from job_runners.store.verbs.parking import admit_actions
 from job_runners.values import Value
 
 TIME = "time"
+SIGNAL = "signal"
 
 
 class Wait(Value):
-    """What a job waits for, in its function. Times are milliseconds since 1970."""
+    """What a job waits for, in its function: a time, or any signal of these `names`.
+
+    `name` is what the function calls the wait. Times are milliseconds since 1970.
+    """
 
     kind: str
+    name: str
     names: list[str]
     since: int
     until: int
-
-    @property
-    def name(self) -> str:
-        """Return its name, for people."""
-        return self.names[0]
 
     def stored(self) -> dict[str, Any]:
         """Return the wait as the row keeps it."""
         return {
             "kind": self.kind,
+            "name": self.name,
             "names": self.names,
             "since": self.since,
             "until": self.until,
@@ -42,12 +52,15 @@ class Wait(Value):
 
 def current(row: JobRequest) -> Wait | None:
     """Return the wait of a job in its function, or None if it doesn't wait there."""
-    stored = row.waits_for
-    if not stored:
+    if not row.waits_for:
         return None
-    wait = Wait(stored["kind"], stored["names"], stored["since"], stored["until"])
-    sleeps = row.status is Status.SCHEDULED and wait.kind == TIME and row.run_at == wait.until
-    return wait if sleeps else None
+    stored = row.waits_for
+    wait = Wait(stored["kind"], stored["name"], stored["names"], stored["since"], stored["until"])
+    if wait.kind == SIGNAL:
+        is_waiting = row.awaits_signal
+    else:
+        is_waiting = row.status is Status.SCHEDULED and row.run_at == wait.until
+    return wait if is_waiting else None
 
 
 def sleep(
@@ -64,35 +77,117 @@ def sleep(
         *conditional_write.scheduled(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.without_capacity(),
-        *_waited(job, Wait(TIME, [name], now, until)),
-        *checkpoint_actions(reached),
+        JobRequest.waits_for.set(Wait(TIME, name, [], now, until).stored()),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
+    return _end_leg_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
+
+
+def wait(
+    job: JobRequest, name: str, names: list[str], *, until: int, reached: Checkpoint
+) -> JobRequest:
+    """End a leg of a running job that waits for a signal, until a time.
+
+    The same transaction checks that no signal of these `names` has come. So a signal either
+    prevents the wait, or finds a row that waits for it. For the rest see `sleep`.
+
+    Raises RaceLost if a signal has come.
+    """
+    now = clock.now()
+    held_by = f"{SIGNAL_PREFIX}{name}"
+    actions = [
+        *conditional_write.waiting(job, held_by, None, now, until, Lane.WAITS),
+        JobRequest.waits_for.set(Wait(SIGNAL, name, names, now, until).stored()),
+    ]
+    checks = signals.none_check(job, names)
+    return _end_leg_in_wait("wait", job, actions, Status.WAITING, reached, checks)
+
+
+def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
+    """End a leg of a running job whose signal has come before it could wait. It continues now."""
+    return end_leg(job, reached, _counted(job))
+
+
+def _end_leg_in_wait(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    status: Status,
+    reached: Checkpoint,
+    checks: list[RecordWrite] | None = None,
+) -> JobRequest:
+    actions = [*actions, *_counted(job), *checkpoint_actions(reached)]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
         lambda: holdings.write_freeing(
-            "sleep",
+            verb,
             job,
             actions,
             condition,
-            already_applied=lambda row: (
-                row.status is Status.SCHEDULED and row.claim_token == job.claim_token
-            ),
+            already_applied=lambda row: row.status is status and row.claim_token == job.claim_token,
             release=holdings.Release.all_but_key(job),
+            more_writes=checks or [],
         ),
         reached=reached,
     )
 
 
-def _waited(job: JobRequest, wait: Wait) -> list[Action]:
-    """Return the actions that record a wait. The leg that it ends doesn't count as a leg.
+def _counted(job: JobRequest) -> list[Action]:
+    """Return the actions that count a wait. The leg that it ends doesn't count as a leg.
 
     Code that doesn't know waits would count the leg, so it must not claim the row.
     """
     return [
         JobRequest.waits.set((job.waits or 0) + 1),
-        JobRequest.waits_for.set(wait.stored()),
         *conditional_write.raise_version(job, WAITED_VERSION),
     ]
+
+
+def signal(job: JobRequest, sent: Signal) -> JobRequest:
+    """Store a signal for a job that hasn't ended, and admit the job if it waits for that signal.
+
+    Both are one transaction, on the condition that the row's state is as read. So no signal comes
+    between a job's look at its signals and its wait. Raises PreconditionFailed, and RaceLost if the
+    signal has come already.
+    """
+    awaited = current(job)
+    actions = [
+        JobRequest.signals.add(1),
+        *conditional_write.raise_version(job, WAITED_VERSION),
+    ]
+    if awaited is not None and sent.sk in awaited.names:
+        actions += admit_actions(job)
+    same = conditional_write.same
+    condition = (
+        (JobRequest.created_key == job.created_key)
+        & same(JobRequest.restarts, job.restarts)
+        & (JobRequest.status == job.status)
+        & same(JobRequest.claim_token, job.claim_token)
+        & same(JobRequest.held_by, job.held_by)
+        & (JobRequest.signals.does_not_exist() | (JobRequest.signals < signals.MOST))
+    )
+    return conditional_write.write_with(
+        "signal",
+        job,
+        actions,
+        condition,
+        already_applied=lambda row: False,  # the caller then finds the signal
+        more_writes=[sent.put()],
+    )
+
+
+def record_timeout(job: JobRequest, record: Signal | Step) -> None:
+    """Store that a wait has ended without a signal, if the job still runs under its claim.
+
+    A record that is there stays. Raises RaceLost if it is there, or if the claim is lost.
+    """
+    write_all(
+        [
+            RecordWrite(record, "put", condition=type(record).pk.does_not_exist()),
+            RecordWrite(
+                JobRequest(id=job.id), "check", condition=conditional_write.owned_by_claim(job)
+            ),
+        ]
+    )

@@ -32,6 +32,7 @@ from job_runners.testing.simulation.invariant_checker import FINISHED, Invariant
 from job_runners.testing.simulation.operators import Operators
 from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 from job_runners.testing.simulation.schedule_people import CAMPAIGN
+from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from job_runners.testing.simulation.simulated_work import (
     BALLAST,
@@ -43,6 +44,7 @@ from job_runners.testing.simulation.simulated_work import (
     Steps,
 )
 from job_runners.testing.simulation.task_checker import TaskChecker
+from job_runners.work.errors import WaitTimedOut
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
 from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver, Waits
@@ -125,6 +127,7 @@ class History:
         # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
         # campaign.
         self.payloads: dict[str | None, list[Steps]] = {}
+        self.signals = SignalChecker(self.world, self.checker.broken)
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self._has_follow_ups = Fault.FOLLOW_UPS in faults
@@ -133,7 +136,12 @@ class History:
         self._waits = Fault.WAITS in faults
         schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
         self.people = Operators(
-            self.world, self._ask_again, self._another_payload, self.dispatch, schedule_payloads
+            self.world,
+            self._ask_again,
+            self._another_payload,
+            self.dispatch,
+            schedule_payloads,
+            self.signals,
         )
         # The steps taken, by the job, the number of its restarts, and its payload.
         self.done: dict[tuple[str, int, str], list[int]] = {}
@@ -216,6 +224,7 @@ class History:
             checkpoints=self.choose("checkpoints", 4) < 3,
             named=self.choose("named steps", 3) == 2,
             turns=self._has_limits and self.choose("turns", 6) == 5,
+            awaits=("", "", "one", "any")[self._waits and self.choose("awaits", 4)],
             sleeps=self._waits and (0, 0, 1, 40, 2000)[self.choose("sleeps", 5)],
         )
         campaign = str(len(self.payloads))
@@ -393,7 +402,7 @@ class History:
             # This can't wait until the end of the history. By then a job of the other type may have
             # the same id.
             # Without checkpoints, each leg begins at the first step.
-            repeats = payload.sleeps and not payload.checkpoints
+            repeats = (payload.sleeps or payload.awaits) and not payload.checkpoints
             if step in done and job.attempt == 1 and job.last_attempt and not repeats:
                 self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
             done.append(step)
@@ -402,6 +411,8 @@ class History:
                 checkpoint = job.next_turn if payload.turns else job.checkpoint
                 with self._perhaps_ends_leg(job):
                     checkpoint(step + 1, progress=100 * step / payload.steps)
+            if payload.awaits:
+                self._await_signal(job, step, payload.awaits)
             if payload.sleeps:
                 self._sleep(job, str(step), payload.sleeps)
         self.checker.returned(job.id)
@@ -429,6 +440,27 @@ class History:
         if early > _MAX_CLOCK_DIFFERENCE:
             self.checker.broken(f"job {job.id} woke {early} ms too early from sleep {name}")
         self.world.figures["sleeps"] += 1
+
+    def _await_signal(self, job: RunningJob, step: int, how: str) -> None:
+        """Wait for a signal, and check that each leg gets the same answer."""
+        first, second = f"a{step % 3}", f"b{step % 3}"
+        wait = f"{first} {how}" if step < 3 else ""
+        if not wait:
+            return
+        timeout = 600.0
+        try:
+            with self._perhaps_ends_leg(job):
+                if how == "any":
+                    names = [first, second]
+                    answer: object = job.wait_for_any(names, timeout=timeout, label=first)
+                else:
+                    answer = job.wait_for(first, timeout=timeout)
+        except WaitTimedOut:
+            answer = None
+        except (*AWS_ERRORS, JobRunnersError):
+            self.checker.excused(job.id)
+            raise
+        self.signals.got(job, first, wait, answer)
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
         """End the job as the alarm would. The alarm itself is off, because it counts real time."""

@@ -20,6 +20,7 @@ from job_runners.testing import moto_direct
 from job_runners.testing.simulation.declared_queues import LIMITED, RATES, SLOTS
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.schedule_people import SchedulePeople
+from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.testing.simulation.simulated_work import Steps
 
@@ -43,7 +44,9 @@ class Operators:
         another_payload: Callable[[JobRequest], dict[str, Any]],
         ask_for_the_same: Callable[[], None],
         recurring: list[Steps],
+        signals: SignalChecker,
     ) -> None:
+        self._signals = signals
         self.schedules = SchedulePeople(world, recurring, self._request, self._send)
         self._world = world
         self._ask_again = ask_again
@@ -65,6 +68,8 @@ class Operators:
             actions.append(self._ask_again)
         if Fault.SCHEDULES in self._world.faults:
             actions += self.schedules.actions()
+        if Fault.WAITS in self._world.faults:
+            actions += [self._signal] * 3
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
@@ -134,6 +139,16 @@ class Operators:
 
     def _cancel(self, row: JobRequest) -> None:
         owner_actions.cancel(row, self._send())
+
+    def _signal(self) -> None:
+        """Send a signal to a job that may wait for it. One in four has another value."""
+        number = self._world.chance("which signal", 6)
+        name, value = ("a", "b")[number // 3] + str(number % 3), self._world.chance("value", 4) // 3
+        self._act_on_a_job(
+            "signals",
+            lambda row: self._signals.send(row, name, value, self._send()),
+            tuple(Status),
+        )
 
     def _retry(self, row: JobRequest) -> None:
         payload = None

@@ -24,6 +24,7 @@ class Steps(BaseModel):
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # the job calls next_turn after each step
     sleeps: float = Field(default=0, ge=0)  # seconds for which the job sleeps after each step
+    awaits: str = ""  # the job waits for a signal after each step: "one", "any", or not at all
     lot: str = ""  # the key of unique work
 
 

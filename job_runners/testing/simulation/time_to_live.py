@@ -91,7 +91,7 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{item['sk']}", name)
         case "unique":
             return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
-        case "step":
+        case "step" | "signal":
             created_key = name.partition("/")[0]
             return _use_by_unfinished(
                 row for row in jobs.values() if row["created_key"] == created_key

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from job_runners import clock
 from job_runners.store import conditional_write, verbs
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import SIGNAL_PREFIX, JobRequest
 from job_runners.store.lines import is_line
 from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing import moto_direct
@@ -284,12 +284,20 @@ def _row(row: Row, numbered: dict[str, Numbered]) -> str:
         can=bool(row.get("cancel_requested")),
         slot=row.get("slot") or 0,
         adm=row.get("admitted_at") is not None,
-        **{"in": ("line" if is_line(held_by) else "pause") if held_by else "-"},
+        **{"in": _where(held_by)},
         since=numbered["time"](row.get("waiting_since")),
         key=row.get("queue_key") is not None,
         made=numbered["made"](row.get("created_key")),
         run=numbered["run"](row.get("finished_at")),  # the time of its end identifies a run
     )
+
+
+def _where(held_by: str | None) -> str:
+    if held_by is None:
+        return "-"
+    if held_by.startswith(SIGNAL_PREFIX):
+        return "signal"
+    return "line" if is_line(held_by) else "pause"
 
 
 def _record(**fields: object) -> str:

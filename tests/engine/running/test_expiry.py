@@ -9,7 +9,7 @@ import pytest
 from bench import Bench
 from hourly import put
 from job_runners import clock, store
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.schedules import schedules
 from job_runners.store import failed_tasks, limits
@@ -41,6 +41,7 @@ KEPT: dict[str, float | None] = {
     "keys_of": UNUSED,
     "unique": PROMISED,
     "step": LIVES,
+    "signal": LIVES,
     "answer": LIVES,
     "failed_tasks": 7,
     "failures": 30 + 7,  # it lists failed jobs, which are kept for 30 days (RETENTION_DAYS)
@@ -51,7 +52,7 @@ KEPT: dict[str, float | None] = {
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
-    *("Pause", "LimitChange", "Answer", "FailureGroup"),
+    *("Pause", "LimitChange", "Answer", "FailureGroup", "Signal"),
 }
 
 
@@ -80,6 +81,7 @@ def one_of_each(bench: Bench) -> None:
     bench.run(bench.dispatch(queue_name="paused"))
     script.job = lambda job, payload: job.step("charge", lambda: 1)
     bench.run(bench.dispatch("sample_once"))
+    signaling.signal(bench.dispatch("sample_once"), "approval", 1, bench.send)
     script.job = lambda job, payload: 1 / 0
     bench.run(bench.dispatch("sample_once"))
     for key in ("the first", "the second"):

@@ -1,0 +1,79 @@
+"""Send a signal to a job, which may wait for it in its function."""
+
+from typing import Any
+
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.errors import (
+    JobNotFound,
+    PreconditionFailed,
+    SignalBusy,
+    SignalConflict,
+    SignalTooLarge,
+    SignalTooLate,
+    TooManySignals,
+)
+from job_runners.store import blobs, queries, signals
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.transactions import RaceLost
+from job_runners.store.verbs import waits
+from job_runners.work import context
+
+_TRIES = 5
+
+
+def signal(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequest:
+    """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
+
+    If the job has got the same value before, do nothing. Raises SignalConflict if it has got
+    another one, and SignalTooLate if it has ended, or no longer waits for the signal. Raises
+    SignalTooLarge, TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
+    """
+    size = len(blobs.compact_json(value))
+    if size > signals.LARGEST_VALUE:
+        raise SignalTooLarge(size, signals.LARGEST_VALUE)
+    for is_again in (False, *[True] * (_TRIES - 1)):
+        current = _read_again(row) if is_again else row
+        found = signals.find(current, name)
+        if found is not None:
+            _check_is_same(current, found, value)
+            if is_again and current.status is Status.QUEUED:  # this request may have admitted it
+                send_or_leave_due(current, send)
+            return current
+        _check_may_come(current, name)
+        try:
+            return _store(current, name, value, send)
+        except (PreconditionFailed, RaceLost) as lost:
+            telemetry.race_lost(lost)
+    raise SignalBusy(row.id)
+
+
+def _store(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequest:
+    was_waiting = row.awaits_signal
+    sent = signals.new(row, name, value, by=context.recorded_author())
+    changed = waits.signal(row, sent)
+    telemetry.signaled(changed, name)
+    if was_waiting and changed.status is Status.QUEUED:
+        send_or_leave_due(changed, send)
+    return changed
+
+
+def _read_again(row: JobRequest) -> JobRequest:
+    current = queries.read(row.id)
+    if current is None or current.organization_id != row.organization_id:
+        raise JobNotFound(row.id)
+    return current
+
+
+def _check_is_same(row: JobRequest, found: signals.Signal, value: Any) -> None:
+    if found.timed_out:
+        raise SignalTooLate(row.id, found.sk, "no longer waits for it")
+    if blobs.canonical_json(found.result) != blobs.canonical_json(value):
+        raise SignalConflict(row.id, found.sk)
+
+
+def _check_may_come(row: JobRequest, name: str) -> None:
+    if row.status.finished:
+        raise SignalTooLate(row.id, name, f"is {row.status}")
+    if (row.signals or 0) >= signals.MOST:
+        raise TooManySignals(row.id, signals.MOST)

@@ -1,0 +1,55 @@
+"""Check the promises of waits: a signal that was accepted is what its job gets, in every leg."""
+
+from collections.abc import Callable
+
+from job_runners.engine.control import signaling
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import SignalConflict, SignalTooLate
+from job_runners.store.job_request import JobRequest
+from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.work.running_job import RunningJob
+
+_Key = tuple[str, str]  # the work_id of a job, and the name of a signal or a wait
+
+
+class SignalChecker:
+    """The signals that the API has accepted in a history, and the answers that jobs have got."""
+
+    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+        self._world = world
+        self._broken = broken
+        self._accepted: dict[_Key, int] = {}  # the values that were answered with 200
+        self._sent: dict[_Key, set[int]] = {}  # all values, answered or not
+        self._answers: dict[_Key, object] = {}  # by wait
+
+    def send(self, row: JobRequest, name: str, value: int, send: Send) -> None:
+        """Send a signal to a job. Note it if the API accepts it."""
+        key = (row.work_id, name)
+        self._sent.setdefault(key, set()).add(value)
+        try:
+            current = signaling.signal(row, name, value, send)
+        except (SignalConflict, SignalTooLate):
+            if self._accepted.get(key) == value:
+                self._broken(f"signal {key} of {value} was accepted before, and is refused now")
+            raise
+        key = (current.work_id, name)  # the job may have got another payload in the meantime
+        self._sent.setdefault(key, set()).add(value)
+        if self._accepted.setdefault(key, value) != value:
+            self._broken(f"signal {key} was accepted with two values")
+        self._world.figures["signals accepted"] += 1
+
+    def got(self, job: RunningJob, name: str, wait: str, answer: object) -> None:
+        """Check the answer of a wait, None for a timeout: it was sent, and each leg gets it."""
+        work_id = job._row.work_id
+        if self._answers.setdefault((work_id, wait), answer) != answer:
+            self._broken(f"wait {wait} of job {job.id} was answered twice: {answer}")
+        self._world.figures["waits timed out" if answer is None else "waits signaled"] += 1
+        value = answer
+        if isinstance(answer, tuple):
+            name, value = answer
+        elif answer is None and wait.endswith("any"):
+            return  # the signals may come later
+        if value is not None and value not in self._sent.get((work_id, name), set()):
+            self._broken(f"job {job.id} got {answer}, which was not sent")
+        if self._accepted.get((work_id, name), value) != value:
+            self._broken(f"job {job.id} got {answer}, and another value was accepted")
