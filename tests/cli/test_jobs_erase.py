@@ -24,7 +24,7 @@ from job_runners.store import limits, owner_verbs, queries, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.shipped_operations import full_client
-from job_runners.work import Recurring
+from job_runners.work import Recurring, WaitTimedOut
 from jobs_command import jobs
 from sample_work import script
 
@@ -52,6 +52,8 @@ def live(bench: Bench, organization_id: str, **fields: Any) -> JobRequest:
 
     def work(job: Any, payload: object) -> object:
         job.step("a step", lambda: LARGE)
+        with pytest.raises(WaitTimedOut):
+            job.wait_for("approval", timeout=0)
         bucket.put_bytes(f"results/{organization_id}/{job.id}/list.csv", b"people")
         return LARGE
 
@@ -84,7 +86,7 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     assert everything("acme")
     done = erase("--campaign", "spring", "--yes")
     assert done.exit_code == 0, done.output
-    assert "Erased acme from stack job-runners: jobs 3, steps 3, file versions 18," in done.stdout
+    assert "Erased acme from stack job-runners: jobs 3, steps 6, signals 3, " in done.stdout
     for what in ("acme", *(row.created_key for row in rows), *(row.id for row in rows)):
         assert everything(what) == []
     assert everything("other") == before
@@ -327,7 +329,7 @@ def test_for_a_program_it_is_json(bench: Bench) -> None:
     found = json.loads(erase("--yes", "--json").stdout)
     assert found["organization_id"] == "acme"
     assert found["removed"]["jobs"] == 1
-    assert found["removed"]["steps"] == 1
+    assert found["removed"]["steps"] == 2
     assert found["removed"]["file versions"] == 6
 
 

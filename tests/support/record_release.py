@@ -23,7 +23,7 @@ from contacts_table import keep  # noqa: E402
 from job_runners import clock  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
 from job_runners.building.function_files import SHIPPED  # noqa: E402
-from job_runners.engine.control import owner_actions  # noqa: E402
+from job_runners.engine.control import owner_actions, signaling  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
 from job_runners.engine.lines import pausing  # noqa: E402
 from job_runners.engine.running import execution  # noqa: E402
@@ -168,11 +168,14 @@ def record_pauses(this: Recorder) -> None:
     pauses.resume(Kind.QUEUE, "resumed")
 
 
-def record_follow_ups_and_sleeps(this: Recorder) -> None:
-    """Record ends with follow-ups, and a job that sleeps."""
+def record_follow_ups_and_waits(this: Recorder) -> None:
+    """Record ends with follow-ups, a job that sleeps, and jobs that wait for a signal."""
     follow_ups = {"on_end": "released_told", "on_failure": "released_told"}
     this.run(this.dispatch("followed_up", "released_child", payload={"to": 1}, **follow_ups))
     this.run(this.dispatch("sleeping", "released_sleeper"))
+    this.run(this.dispatch("waiting_signal", "released_waiter"))
+    signaled = this.run(this.dispatch("signaled", "released_waiter"))
+    signaling.signal(signaled, "approval", NOISE, this.send)
 
 
 def record_campaign(this: Recorder) -> None:
@@ -222,7 +225,7 @@ def record(this: Recorder) -> dict[str, Any]:
     record_failed_tasks(this)
     record_unique(this)
     record_schedules(this)
-    record_follow_ups_and_sleeps(this)
+    record_follow_ups_and_waits(this)
     tasks: dict[str, Any] = {
         "released_note": {"to": 1},
         "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},

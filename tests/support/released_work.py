@@ -72,6 +72,11 @@ def sleeper(job: RunningJob, payload: Count) -> dict[str, Any]:
     return {"slept": True}
 
 
+def waiter(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Wait for a signal for an hour."""
+    return {"approval": len(job.wait_for("approval", timeout=3600))}
+
+
 def note(payload: Count) -> None:
     """Fail if told to."""
     if payload.fails:
@@ -90,5 +95,6 @@ JOBS = {
     "released_paused": Job(child, queue_name="released_queue"),
     "released_told": Job(told),
     "released_sleeper": Job(sleeper),
+    "released_waiter": Job(waiter),
 }
 TASKS = {"released_note": Task(note, retry=Retry(max_attempts=3))}

@@ -3,10 +3,10 @@
     python run_release.py CODE STATE MINUTES
 
 CODE is the unpacked code of the release (released_code.py). STATE is a folder as record_release.py
-writes it. The messages in it are delivered, the timer ticks for so many minutes, all by the
-release's handlers, and the folder then has what is stored after that. It writes, as JSON, what
-the worker refused, and why. Nothing of the checkout is imported but what is beside this
-file and says so.
+writes it. The messages in it are delivered, its requests are answered, the timer ticks for so many
+minutes, all by the release's handlers, and the folder then has what is stored after that. It
+writes, as JSON, what the worker refused, and why. Nothing of the checkout is imported but what is
+beside this file and says so.
 """
 
 import json
@@ -104,6 +104,8 @@ def main() -> None:
         ):
             stack.sent = [(json.loads(each["body"]), 0) for each in stored["messages"]]
             stack.deliver()
+            for request in stored.get("requests", []):
+                import_module("handlers.api").handler(request, Context())
             stack.pass_time(MINUTES)
         after = {
             "time": stack.now,

@@ -1,8 +1,8 @@
 """Find and erase all data of one organization in a stack.
 
-A job's row is deleted last: after its files, its steps, the contacts of its campaign and the
-records of its line (its queue and key). All of these are found through the row, so a run can
-continue an earlier one that was interrupted.
+A job's row is deleted last: after its files, its steps, its signals, the contacts of its campaign
+and the records of its line (its queue and key). All of these are found through the row, so a run
+can continue an earlier one that was interrupted.
 """
 
 import re
@@ -28,13 +28,14 @@ _PAGE = 100  # rows that one call reads
 _MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
-    *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
+    *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads", "contacts"),
     *("queue records", "failures"),
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
-    *("campaign_id", "queue_name", "queue_key", "restarts"),
+    *("campaign_id", "queue_name", "queue_key", "restarts", "row_version"),
 )
+_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals
 
 
 @dataclass
@@ -111,10 +112,8 @@ class Organization:
                     if self.found.unfinished:
                         return
                     self._erase_contacts_and_lines(rows, pool)
-                    for steps, files, rows_deleted in pool.map(self._erase_job, rows):
-                        self._removed["steps"] += steps
-                        self._removed["file versions"] += files
-                        self._removed["jobs"] += rows_deleted
+                    for removed in pool.map(self._erase_job, rows):
+                        self._removed.update(removed)
                     progress(self._removed["jobs"])
             if not found:
                 return
@@ -136,16 +135,18 @@ class Organization:
                 lines |= {(queue_name, row["queue_key"]["S"]), *own}
         self._removed["queue records"] += sum(pool.map(self._erase_line, sorted(lines)))
 
-    def _erase_job(self, row: Item) -> tuple[int, int, int]:
-        """Erase a job. Return the numbers of steps, files and rows that were deleted."""
+    def _erase_job(self, row: Item) -> dict[str, int]:
+        """Erase a job. Return the numbers of its items, files and rows that were deleted."""
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
-        steps = sum(self._delete_partition(f"step#{each}") for each in work_ids)
+        removed = {"steps": sum(self._delete_partition(f"step#{each}") for each in work_ids)}
+        if int(row.get("row_version", {"N": "1"})["N"]) >= _WAITED_VERSION:
+            removed["signals"] = sum(self._delete_partition(f"signal#{each}") for each in work_ids)
         # Version 0.1.0 used the last of these folders.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
-        files = sum(map(self._delete_files, folders))
-        return steps, files, self._delete_row(job_id)
+        removed["file versions"] = sum(map(self._delete_files, folders))
+        return removed | {"jobs": self._delete_row(job_id)}
 
     def _delete_row(self, job_id: str) -> int:
         """Delete a row, unless its job was retried in the meantime.

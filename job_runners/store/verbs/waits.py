@@ -183,11 +183,12 @@ def record_timeout(job: JobRequest, record: Signal | Step) -> None:
 
     A record that is there stays. Raises RaceLost if it is there, or if the claim is lost.
     """
+    # A job is deleted with its signals only if its row has this version.
+    raised = conditional_write.raise_version(job, WAITED_VERSION)
+    row, claimed = JobRequest(id=job.id), conditional_write.owned_by_claim(job)
     write_all(
         [
             RecordWrite(record, "put", condition=type(record).pk.does_not_exist()),
-            RecordWrite(
-                JobRequest(id=job.id), "check", condition=conditional_write.owned_by_claim(job)
-            ),
+            RecordWrite(row, "change" if raised else "check", raised, claimed),
         ]
     )

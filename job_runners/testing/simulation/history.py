@@ -32,7 +32,6 @@ from job_runners.testing.simulation.invariant_checker import FINISHED, Invariant
 from job_runners.testing.simulation.operators import Operators
 from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 from job_runners.testing.simulation.schedule_people import CAMPAIGN
-from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from job_runners.testing.simulation.simulated_work import (
     BALLAST,
@@ -127,7 +126,7 @@ class History:
         # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
         # campaign.
         self.payloads: dict[str | None, list[Steps]] = {}
-        self.signals = SignalChecker(self.world, self.checker.broken)
+        self.signals = self.checker.signals
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self._has_follow_ups = Fault.FOLLOW_UPS in faults
@@ -352,7 +351,8 @@ class History:
 
     def end(self) -> Counter[str]:
         """Let the world rest until every job has ended. Return the figures. Raises Violation."""
-        self.world.rest(self._unfinished, first=self._end_pauses_and_schedules)
+        answer = self.people.perhaps_answer if self._waits else lambda: None
+        self.world.rest(self._unfinished, self._end_pauses_and_schedules, answer)
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()
@@ -392,6 +392,8 @@ class History:
         key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
         for step in range(job.cursor or 0, payload.steps):
+            if payload.awaits and step < 3:
+                self._await_signal(job, step, payload.awaits)
             self.world.spend(payload.seconds)
             self._end_if_time_is_over(job)
             self.people.perhaps_cancel(job.id)
@@ -411,8 +413,6 @@ class History:
                 checkpoint = job.next_turn if payload.turns else job.checkpoint
                 with self._perhaps_ends_leg(job):
                     checkpoint(step + 1, progress=100 * step / payload.steps)
-            if payload.awaits:
-                self._await_signal(job, step, payload.awaits)
             if payload.sleeps:
                 self._sleep(job, str(step), payload.sleeps)
         self.checker.returned(job.id)
@@ -443,11 +443,8 @@ class History:
 
     def _await_signal(self, job: RunningJob, step: int, how: str) -> None:
         """Wait for a signal, and check that each leg gets the same answer."""
-        first, second = f"a{step % 3}", f"b{step % 3}"
-        wait = f"{first} {how}" if step < 3 else ""
-        if not wait:
-            return
-        timeout = 600.0
+        first, second = f"a{step}", f"b{step}"
+        timeout = (600.0, 40_000.0)[step % 2]
         try:
             with self._perhaps_ends_leg(job):
                 if how == "any":
@@ -460,7 +457,7 @@ class History:
         except (*AWS_ERRORS, JobRunnersError):
             self.checker.excused(job.id)
             raise
-        self.signals.got(job, first, wait, answer)
+        self.signals.got(job, first, f"{first} {how}", answer)
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
         """End the job as the alarm would. The alarm itself is off, because it counts real time."""

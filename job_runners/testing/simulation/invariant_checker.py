@@ -17,6 +17,7 @@ from job_runners.testing.simulation.invocation import WELL, Invocation
 from job_runners.testing.simulation.line_checker import LineChecker
 from job_runners.testing.simulation.operators import Pauses
 from job_runners.testing.simulation.schedule_checker import ScheduleChecker
+from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.testing.simulation.time_to_live import TimeToLive
 from job_runners.testing.simulation.unique_checker import UniqueChecker
@@ -78,6 +79,7 @@ class InvariantChecker:
         with_follow_ups = Fault.FOLLOW_UPS in world.faults
         self.follow_ups = FollowUpChecker(world, self.broken) if with_follow_ups else None
         self._failures = FailureChecker(world, self.broken)
+        self.signals = SignalChecker(world, self.broken)
         self._time_to_live = TimeToLive(world, self.broken)
         world.expire_items = self._expire_items
         world.on_write = self.saw
@@ -169,14 +171,11 @@ class InvariantChecker:
     def _note_landed(self, operation: str, call: Row) -> None:
         """Note a call that has landed. The world passes updates of jobs' rows to `saw` as well."""
         self._failures.landed(operation, call, self.rows)
-        if self._lines:
-            self._lines.landed(operation, call)
-        if self.schedules:
-            self.schedules.landed(operation, call)
-        if self.unique:
-            self.unique.landed(operation, call)
-        if self.follow_ups:
-            self.follow_ups.landed(operation, call)
+        for checker in (self._lines, self.schedules, self.unique, self.follow_ups):
+            if checker:
+                checker.landed(operation, call)
+        if Fault.WAITS in self._world.faults:
+            self.signals.landed(operation)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
                 self._note_landed("PutItem", each["Put"])

@@ -52,6 +52,8 @@ class LineChecker:
         # By line: the timer run that processed a job waiting there.
         self._seen_by_timer: dict[str, Invocation] = {}
         self._last_write: dict[str, int] = {}  # by line: the last write of one of its items
+        # By line: the write that listed its key for sweeps. It is lost if AWS fails at that moment.
+        self._listed: dict[str, int] = {}
         self._has_read_payload = False  # whether the writer read a payload to find the job's line
         world.on_query = self.looked
 
@@ -82,6 +84,9 @@ class LineChecker:
             row and not row.get("queue_key") for row in before_rows.values()
         )
         for key, before in before_items.items():
+            if key[0].startswith("keys#") and not before:
+                line = f"line#{key[0].removeprefix('keys#')}#{key[1]}"
+                self._listed[line] = self._world.writes_landed
             if key[0].startswith("line#"):
                 self._last_write[key[0]] = self._world.writes_landed
                 self._check_item(key, before, rows)
@@ -119,15 +124,16 @@ class LineChecker:
         """Check that the first timer run after a sweep leaves no job waiting while there is
         capacity.
 
-        It checks only capacity that was there when the sweep was requested. The promise holds even
-        if the process that began the sweep was killed.
+        It checks only capacity that was there when the sweep was requested, and lines whose key was
+        listed then. The promise holds even if the process that began the sweep was killed.
         """
         request_number = self._limits.sweep_required_of(invocation)
         if request_number is None:
             return
         for line in {line for line, sk in self._items if sk.startswith("wait#")}:
             is_unchanged = self._last_write[line] < request_number
-            if is_unchanged and self._has_known_capacity(line, invocation):
+            is_listed = self._listed.get(line, request_number) < request_number
+            if is_unchanged and is_listed and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
                 self._broken(f"the sweep has left {first} waiting in {line} with capacity")
 

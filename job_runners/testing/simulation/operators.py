@@ -69,7 +69,7 @@ class Operators:
         if Fault.SCHEDULES in self._world.faults:
             actions += self.schedules.actions()
         if Fault.WAITS in self._world.faults:
-            actions += [self._signal] * 3
+            actions += [self._signal, *[self.perhaps_answer] * 3]
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
@@ -141,14 +141,22 @@ class Operators:
         owner_actions.cancel(row, self._send())
 
     def _signal(self) -> None:
-        """Send a signal to a job that may wait for it. One in four has another value."""
+        """Send a signal to any job."""
         number = self._world.chance("which signal", 6)
-        name, value = ("a", "b")[number // 3] + str(number % 3), self._world.chance("value", 4) // 3
-        self._act_on_a_job(
-            "signals",
-            lambda row: self._signals.send(row, name, value, self._send()),
-            tuple(Status),
-        )
+        send = self._sending(("a", "b")[number // 3] + str(number % 3))
+        self._act_on_a_job("signals", send, tuple(Status))
+
+    def perhaps_answer(self) -> None:
+        """Send a signal to a job that waits for it, or do nothing."""
+        waits = sorted(self._signals.awaited())
+        if waits and self._world.choose("an answer", 4):  # also while the world rests
+            job_id, name = waits[self._world.choose("which wait", len(waits))]
+            self._request(lambda: self._act_on(job_id, "signals", self._sending(name)))
+
+    def _sending(self, name: str) -> Callable[[JobRequest], None]:
+        """Return a function that sends a job this signal. One in four has another value."""
+        value = self._world.chance("value", 4) // 3
+        return lambda row: self._signals.send(row, name, value, self._send())
 
     def _retry(self, row: JobRequest) -> None:
         payload = None

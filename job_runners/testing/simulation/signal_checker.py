@@ -1,11 +1,13 @@
 """Check the promises of waits: a signal that was accepted is what its job gets, in every leg."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 
 from job_runners.engine.control import signaling
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import SignalConflict, SignalTooLate
 from job_runners.store.job_request import JobRequest
+from job_runners.testing import moto_direct
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.running_job import RunningJob
 
@@ -37,6 +39,25 @@ class SignalChecker:
         if self._accepted.setdefault(key, value) != value:
             self._broken(f"signal {key} was accepted with two values")
         self._world.figures["signals accepted"] += 1
+
+    def awaited(self) -> Iterator[tuple[str, str]]:
+        """Yield the id of each job that waits for a signal, with each name that it waits for."""
+        for row in moto_direct.rows("jobs"):
+            # Code of 0.2.0 doesn't remove `waits_for`.
+            if row["status"] == "waiting" and str(row.get("held_by")).startswith("signal#"):
+                for name in json.loads(row["waits_for"])["names"]:
+                    yield row["id"], name
+
+    def landed(self, operation: str) -> None:
+        """Check, after a transaction, that no job waits for a signal that has come."""
+        if operation != "TransactWriteItems":
+            return
+        for job_id, name in self.awaited():
+            row = moto_direct.row("jobs", {"id": {"S": job_id}})
+            restarts = row.get("restarts")
+            pk = f"signal#{row['created_key']}" + (f"/{restarts}" if restarts else "")
+            if moto_direct.stored("coordination", {"pk": {"S": pk}, "sk": {"S": name}}):
+                self._broken(f"job {job_id} waits for signal {name}, which has come")
 
     def got(self, job: RunningJob, name: str, wait: str, answer: object) -> None:
         """Check the answer of a wait, None for a timeout: it was sent, and each leg gets it."""

@@ -151,12 +151,16 @@ class SimulatedLambda:
         self._invoke("timer", {"source": "aws.events"}, job_runners.handlers.timer.handler, 60)
 
     def rest(
-        self, unfinished: Callable[[], list[int]], first: Callable[[], None] = lambda: None
+        self,
+        unfinished: Callable[[], list[int]],
+        first: Callable[[], None] = lambda: None,
+        each_round: Callable[[], None] = lambda: None,
     ) -> None:
         """Stop all faults, and deliver events and run the timer until every job is finished.
 
         It stops after 200 rounds, because then the jobs will never finish. `unfinished` returns
-        the due times of unfinished rows. `first` runs after the faults have stopped.
+        the due times of unfinished rows. `first` runs after the faults have stopped, and
+        `each_round` before each round.
         """
         minutes_without_worker = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
@@ -166,6 +170,7 @@ class SimulatedLambda:
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
         for _ in range(200):
+            each_round()
             awaited = unfinished() + [event.at for event in self.events]
             if not awaited:
                 return

@@ -369,10 +369,14 @@ def test_a_job_signals_another_one_of_its_organization(bench: Bench) -> None:
     assert got == []  # another function of the script got it
 
 
-def test_a_deleted_job_leaves_no_signals(bench: Bench) -> None:
-    row, _ = waiting(bench)
-    signaling.signal(row, "approval", 1, bench.send)
-    bench.deliver()
+@pytest.mark.parametrize("timeout", [0, HOUR])
+def test_a_deleted_job_leaves_no_signals(bench: Bench, timeout: float) -> None:
+    script.job, _ = waits_for(timeout=timeout)
+    row = bench.run(bench.dispatch("sample_once"))
+    if timeout:
+        signaling.signal(row, "approval", 1, bench.send)
+        bench.deliver()
+    assert [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
     owner_actions.delete(bench.read(row))
     assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
 
