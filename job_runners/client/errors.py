@@ -6,7 +6,7 @@ JobRunnersError
     NoAnswer                  the API was unreachable, or didn't answer in time
         OutcomeUnknown        it is unknown whether a task or a retry was processed
     ApiError                  the API answered with an error
-        InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
+        InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer  SignalTooLate
         JobNotFound  FailedTaskNotFound  FailureNotFound  QueueNotFound  ScheduleNotFound
             IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file

@@ -46,7 +46,7 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
         verbs.update(write.verb for writes in lives for write in writes)
     # No history has a row that can't be read, or a legacy worker that runs on.
     in_no_history = {"set_aside", "renew"}
-    rare = set() if HISTORIES >= 30 else {"release", "request_cancel", "stop"}
+    rare = set() if HISTORIES >= 30 else {"release", "request_cancel", "requeue", "stop"}
     assert VERBS - set(verbs) <= in_no_history | rare
     record_property("figures", f"{HISTORIES} histories: {verbs.total():,} writes follow the model")
 
@@ -103,12 +103,14 @@ def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rescue_early(monkeypatch)
-    assert 'who |-> "timer"' in words_about(5, tmp_path)
+    assert 'who |-> "timer"' in words_about(16, tmp_path)
 
 
 def words_about(seed: int, folder: Path, faults: frozenset[Fault] = WITHOUT_LIMITS) -> str:
-    """Return TLC's words about a write of this seed's history that is not of the model: the last
-    state alone. The seed is one that noticed when the test was written."""
-    words = not_of_the_model(recorded([seed], faults), folder)
-    assert words is not None, "the model has every write"
-    return words.rpartition("\nState ")[2] or words
+    """Return TLC's words about a write that is not of the model: the last state alone. The seed is
+    one that noticed when the test was written; another history may since be the first that does."""
+    for each in range(seed, seed + 20):
+        words = not_of_the_model(recorded([each], faults), folder)
+        if words is not None:
+            return words.rpartition("\nState ")[2] or words
+    raise AssertionError("the model has every write")
