@@ -14,7 +14,7 @@ from job_runners.engine.dispatch.dispatch import TASK_PAYLOAD_LIMIT
 from job_runners.engine.running.wait_endings import MOST_WAITS
 from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
-from job_runners.store import children, limits, queries, steps
+from job_runners.store import children, limits, queries, signals, steps
 from job_runners.work import errors as work_errors
 from job_runners.work.definitions import Job
 from job_runners.work.queues import Queue
@@ -67,6 +67,8 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             str(inspect.signature(Job).parameters["max_legs"].default),
         ),
         ("number of waits of a job", f"{MOST_WAITS:,}"),
+        ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
+        ("signals of a job", f"{signals.MOST:,}"),
         ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),
         ("key of a child", f"{steps.LONGEST_NAME - len(children.PREFIX):,} bytes"),
         (
