@@ -23,6 +23,7 @@ from job_runners.testing.simulation.history import play_seed, stage
 from job_runners.testing.simulation.simulated_queue import SimulatedQueue
 from job_runners.work import RunningJob
 from sample_work import Sample, script
+from sizes import by_size
 
 
 @pytest.fixture
@@ -169,9 +170,11 @@ def test_a_send_that_fails_is_told_as_lambda_async_tells_it(queue: FakeQueue) ->
     assert not isinstance(failed.value, SendInDoubt)
 
 
+@pytest.mark.sized
 def test_nothing_is_lost_or_doubled_under_a_queue_that_does_its_worst() -> None:
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/work"
     with stage(JOB_RUNNER="sqs_runner.runner", WORK_QUEUE_URL=url):
-        total = sum((play_seed(seed, world=SimulatedQueue) for seed in range(60)), start=Counter())
+        seeds = range(by_size(15, 60))
+        total = sum((play_seed(seed, world=SimulatedQueue) for seed in seeds), start=Counter())
     assert (total["lost"], total["doubled"], total["tasks lost"]) == (0, 0, 0)
     assert min(total["kills"], total["succeeded"]) > 10

@@ -13,12 +13,13 @@ from job_runners.aws import bucket
 from job_runners.shipped.campaigns.importing import csv_records, import_state
 from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
+from sizes import by_size
 
-pytestmark = pytest.mark.usefixtures("aws")
+pytestmark = [pytest.mark.sized, pytest.mark.usefixtures("aws")]
 
 fresh = count()
 on_one_moto = settings(
-    max_examples=15,
+    max_examples=by_size(5, 15),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

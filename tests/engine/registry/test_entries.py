@@ -26,6 +26,7 @@ from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.history import play_seed, stage
 from job_runners.work import Job, Task
 from job_runners.work.errors import EntryNotLoaded
+from sizes import by_size
 
 MISSING = "import no_such_distribution\n" + GOOD
 
@@ -281,8 +282,9 @@ def test_the_api_refuses_what_it_can_not_check_and_lists_the_rest(
     assert not registry().jobs["letters"].__dict__.get("call")
 
 
+@pytest.mark.sized
 def test_nothing_is_lost_when_workers_can_not_load_the_work() -> None:
     faults = frozenset({Fault.DEPLOYS})
     with stage():
-        for seed in range(40):
+        for seed in range(by_size(10, 40)):
             play_seed(seed, faults)

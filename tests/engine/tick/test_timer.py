@@ -16,7 +16,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import JobRunnersError, SendFailed
-from job_runners.store import conditional_write, queries, verbs
+from job_runners.store import conditional_write, job_request, queries, verbs
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, due_shards
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -108,7 +108,10 @@ def test_looks_at_an_unclaimed_row_double_up_to_an_hour(time: Clock, post: Post)
     assert gaps == [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_a_day_of_backlog_is_sent_in_proportion_to_its_jobs(time: Clock, post: Post) -> None:
+def test_a_day_of_backlog_is_sent_in_proportion_to_its_jobs(
+    time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_request, "DUE_SHARDS", 2)  # 144 ticks ask each
     jobs = [job_rows.saved() for _ in range(5)]
     for _ in range(24 * 6):
         time.pass_(10 * clock.MINUTE)
