@@ -67,13 +67,21 @@ def build(
 
 def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
     """Build a temporary tree for this machine, and raise the same errors as `build`."""
-    target = Target.this_machine()
-    kept = _dependencies(target, app)
+    CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        for entry in kept.iterdir():  # copying instead would take most of a build's time
-            (Path(scratch) / entry.name).symlink_to(entry)
-        _add_sources(target, Path(scratch), app)
+        link(Path(scratch), app)
         check_imports(Path(scratch), app, extensions)
+
+
+def link(folder: Path, app: AppFolder | None) -> None:
+    """Fill `folder` with links to the dependencies for this machine, and with the sources.
+
+    To copy the dependencies would take most of a build's time.
+    """
+    target = Target.this_machine()
+    for entry in _dependencies(target, app).iterdir():
+        (folder / entry.name).symlink_to(entry)
+    _add_sources(target, folder, app)
 
 
 def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:

@@ -23,6 +23,8 @@ from py_compile import PycInvalidationMode
 from typing import Any
 
 from job_runners.building.app_check import IMPORT_CHECK, Places, described
+from job_runners.building.app_folder import AppFolder
+from job_runners.building.build import link
 from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.local.problem import LocalProblem
@@ -116,6 +118,18 @@ class Trees:
                 self._copies[name, digests[name]] = tree / name
         return tree
 
+    def rebuilt(
+        self, packages: Packages, digests: dict[str, str], app: AppFolder | None
+    ) -> "Trees":
+        """Return trees with the app's current requirements and with these packages.
+
+        Raises JobRunnersError if the requirements or the code can't be built.
+        """
+        tree = self.folder / f"changed-{next(self._numbers)}"
+        tree.mkdir()
+        link(tree, app)
+        return Trees(self.folder, packages, tree, digests, self._numbers)
+
     def _copy(self, name: str, tree: Path) -> None:
         source, into = self.packages.sources[name], tree / name
         if source.is_dir():
@@ -165,19 +179,29 @@ class ImportChecker:
         self._variables = dict(variables)
         self._requirements = requirements
         self._process: subprocess.Popen[str] | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def check(self, tree: Path) -> None:
         """Raise BrokenCode if a module can't be imported, or if a table such as JOBS is wrong."""
         with self._lock:
+            if self._is_closed:
+                raise BrokenCode("The check was stopped.")
             problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
         if problem is not None:
             raise BrokenCode(
                 described(problem, Places(tree, self._packages.sources, self._requirements))
             )
 
+    def restart(self, packages: Packages) -> None:
+        """Check other packages from now on, in a process that has imported nothing."""
+        with self._lock:
+            self._end()
+            self._packages = packages
+
     def close(self) -> None:
-        """End the process, and a check that runs in another thread."""
+        """End the process, and a check that runs in another thread. Further checks fail."""
+        self._is_closed = True
         self._kill()
         with self._lock:
             self._end()

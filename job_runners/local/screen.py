@@ -154,7 +154,7 @@ def _first_steps() -> str:
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
         return f"""\
-  {_JOBS} new NAME    writes a job of your own; then start {typed("make run")} again
+  {_JOBS} new NAME    writes a job of your own, which is loaded at once
   {_JOBS} types"""
     return f"""\
   {_JOBS} types {names[0]}

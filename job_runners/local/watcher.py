@@ -7,16 +7,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from job_runners import settings
-from job_runners.building.app_folder import find_app_folder
+from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
+from job_runners.building.app_requirements import locked
 from job_runners.building.build import LOCK
 from job_runners.building.function_files import SHIPPED
 from job_runners.building.sam_folder import template
 from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
+from job_runners.errors import JobRunnersError
 from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
@@ -34,13 +36,25 @@ class Sources:
     packages: Packages
     digests: dict[str, str]  # hashes of the packages
     fixed: dict[Path, str]  # hashes of files whose changes take effect only at the next start
+    built: dict[Path, str]  # hashes of the files that decide which dependencies are built
     app_folder: Path | None = None  # the app's folder, which may not exist yet
 
     @staticmethod
-    def now(packages: Packages, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
+    def now(
+        packages: Packages,
+        fixed: Sequence[Path],
+        app_folder: Path | None = None,
+        built: Sequence[Path] = (),
+    ) -> "Sources":
         """Return the current sources."""
-        hashes = {path: _digest(path) for path in fixed}
-        return Sources(packages, packages.digests(), hashes, app_folder)
+        hashes, built_hashes = ({each: _digest(each) for each in paths} for paths in (fixed, built))
+        return Sources(packages, packages.digests(), hashes, built_hashes, app_folder)
+
+    def to_build(self) -> dict[Path, str]:
+        """Return the files and new packages that need a build, with hashes of the files."""
+        hashes = {path: _digest(path) for path in self.built}
+        changed = {path: each for path, each in hashes.items() if each != self.built[path]}
+        return changed | dict.fromkeys(self.new_packages(), "")
 
     def new_packages(self) -> list[Path]:
         """Return the packages of the app's folder that did not exist at the start."""
@@ -52,7 +66,8 @@ class Sources:
         """Return the time and size of every file, which are cheap to read."""
         seen = {}
         new = [package / "__init__.py" for package in self.new_packages()]
-        for path in (*(path for _, path in self.packages.files()), *self.fixed, *new):
+        code = [path for _, path in self.packages.files()]
+        for path in (*code, *self.fixed, *self.built, *new):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 seen[str(path)] = (found.st_mtime_ns, found.st_size)
@@ -66,12 +81,11 @@ def sources_now() -> Sources:
     """
     app = find_app_folder()
     packages = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
-    fixed = [template(), LOCK]
-    if app:
-        fixed += [app.template, app.requirements, app.lock, app.config]
+    fixed = [template(), LOCK, *([app.template] if app else [])]
+    built = [app.requirements, app.lock, app.config] if app else []
     # `jobs new` may create this folder while the stack is up.
     possible = None if "APP" in os.environ or not IS_CHECKOUT else ROOT / "app"
-    return Sources.now(Packages(packages), fixed, app.path if app else possible)
+    return Sources.now(Packages(packages), fixed, app.path if app else possible, built)
 
 
 class Watcher:
@@ -89,9 +103,11 @@ class Watcher:
         checker: ImportChecker,
         zip_digests: Collection[str],
         say: Callable[[str], None],
+        read_sources: Callable[[], Sources] = sources_now,
     ) -> None:
         """Prepare a watcher. `zip_digests` are the hashes of the zips from which the functions were
         deployed."""
+        self._read_sources = read_sources
         self._home = home
         self._sources = sources
         self._trees = trees
@@ -101,6 +117,8 @@ class Watcher:
         self._active = sources.digests
         self._broken = ""
         self._tried = sources.digests
+        self._tried_to_build: dict[Path, str] = {}
+        self._not_built = ""
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -132,10 +150,45 @@ class Watcher:
             digests = self._sources.packages.digests()
         except FileNotFoundError:  # removed since it was listed: the next look handles it
             return
-        if digests != self._tried:
-            self._tried = digests
-            self._reload(digests)
+        to_build = self._sources.to_build()
+        if (digests, to_build) != (self._tried, self._tried_to_build):
+            changed, self._tried = digests != self._tried, digests
+            self._tried_to_build = to_build
+            if self._can_build(to_build):
+                self._rebuild(to_build)
+            elif changed:
+                self._reload(digests)
         self._update_outdated_file()
+
+    def _can_build(self, changed: Collection[Path]) -> bool:
+        """Return whether a build is needed and possible. If it isn't possible, note the reason."""
+        self._not_built = ""
+        try:
+            if changed:
+                locked(find_app_folder())
+        except UnusableAppFolder as problem:
+            self._not_built = str(problem)
+        return bool(changed) and not self._not_built
+
+    def _rebuild(self, changed: Collection[Path]) -> None:
+        """Build again with the current requirements and packages, and make this the active code."""
+        began = time.monotonic()
+        try:
+            app, sources = find_app_folder(), self._read_sources()
+            if app and app.lock in changed:
+                self._say(f"Installing the packages in {shown(app.lock)}")
+            trees = self._trees.rebuilt(sources.packages, sources.digests, app)
+            self._checker.restart(sources.packages)
+            self._checker.check(trees.deployed)
+        except (BrokenCode, JobRunnersError) as problem:
+            self._checker.restart(self._sources.packages)
+            self._report(str(problem))
+            return
+        self._trees = trees
+        self._sources = replace(sources, fixed=sources.fixed | self._sources.fixed)
+        self._tried, self._tried_to_build = sources.digests, {}
+        names = sorted(shown(path) for path in changed if path.exists())
+        self._activate(trees.deployed, sources.digests, names, began)
 
     def _reload(self, digests: dict[str, str]) -> None:
         if digests == self._active:
@@ -148,11 +201,18 @@ class Watcher:
             tree = self._trees.create(digests)
             self._checker.check(tree)
         except BrokenCode as broken:
-            if self._stop.is_set():
-                return
-            self._broken = str(broken)
-            self._say(f"{broken}\n  The previous code stays active.")
+            self._report(str(broken))
             return
+        self._activate(tree, digests, names, began)
+
+    def _report(self, problem: str) -> None:
+        if not self._stop.is_set():
+            self._broken = problem.partition("\n")[0]
+            self._say(f"{problem}\n  The previous code stays active.")
+
+    def _activate(
+        self, tree: Path, digests: dict[str, str], names: Sequence[str], began: float
+    ) -> None:
         for digest in self._zip_digests:
             activate(self._home / CODE_FOLDER, digest, tree)
         self._active, self._broken = digests, ""
@@ -166,13 +226,11 @@ class Watcher:
         lines = []
         if self._broken:
             lines.append(f"The saved code is not active: {self._broken}")
+        if self._not_built:
+            lines.append(f"The saved requirements are not active: {self._not_built}")
         if changed:
             has = "have" if len(changed) > 1 else "has"
             lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_AGAIN}")
-        packages = [shown(package) for package in self._sources.new_packages()]
-        if packages:
-            are_new = "are new packages" if len(packages) > 1 else "is a new package"
-            lines.append(f"{' and '.join(packages)} {are_new}. {_AGAIN}")
         text = "; ".join(lines)
         file = self._home / OUTDATED_FILE
         before = file.read_text() if file.exists() else ""

@@ -231,12 +231,14 @@ def test_a_token_that_may_not_list_children_sees_the_job_all_the_same(
     answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "running"}, Retry_After="1")
     refusal = {"title": "No", "detail": "only readers may do this"}
     asked = answer(page, f"/jobs/{JOB['id']}/children", refusal, 403)
+    asked_for_log = answer(page, f"/jobs/{JOB['id']}/logs", refusal, 403)
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_text("live", exact=True)).to_be_visible()
     with page.expect_response(re.compile(f"/jobs/{JOB['id']}$")):
         pass
     expect(page.get_by_role("alert")).to_have_count(0)
     assert len(asked) == 1
+    assert len(asked_for_log) == 1
 
 
 # --- the log --------------------------------------------------------------------------------------
@@ -261,6 +263,22 @@ def test_a_job_shows_what_it_has_logged(page: Page, dashboard: str, failed: str)
     expect(lines).to_contain_text("ERROR failed")
     expect(lines).to_contain_text("Attempt 1, leg 1")
     expect(lines).to_contain_text("Traceback (most recent call last)")
+
+
+def test_the_log_of_a_running_job_grows_by_itself(page: Page, dashboard: str) -> None:
+    running = {**JOB, "status": "running", "finished_at": None, "error": None}
+    answer(page, f"/jobs/{JOB['id']}", running, Retry_After="1")
+    both: Any = LOG["lines"]
+    first, last = both
+    answer(page, f"/jobs/{JOB['id']}/logs", {"lines": [first], "complete": True})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    lines = page.get_by_role("region", name="Logs").get_by_role("group")
+    expect(lines).to_contain_text("INFO claimed")
+    asked = answer(page, f"/jobs/{JOB['id']}/logs", {"lines": [first, last], "complete": True})
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    expect(lines).to_contain_text("ERROR failed")
+    expect(page.get_by_text("live", exact=True)).to_be_hidden(timeout=15_000)
+    assert len(asked) <= 2  # no more than that, once it has ended
 
 
 def test_of_a_log_that_is_too_long_it_is_said_that_there_is_more(

@@ -10,6 +10,8 @@ from threading import Thread
 import pytest
 
 from fake_stack import OUTPUTS
+from job_runners.building.app_folder import read_app_folder
+from job_runners.building.app_requirements import lock
 from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli import local_aws
@@ -197,19 +199,72 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
     assert checkout.outdated == ""
 
 
-def test_a_new_package_asks_for_another_start(checkout: Checkout) -> None:
+@pytest.fixture
+def app(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of an app that doesn't exist yet."""
+    folder = checkout.root / "app"
+    monkeypatch.setenv("APP", str(folder))
+
+    def read_sources() -> Sources:
+        names = {each.name: each for each in folder.iterdir() if (each / "__init__.py").exists()}
+        ours = {name: checkout.root / name for name in SHIPPED}
+        built = [folder / "requirements.txt", folder / "requirements.lock"]
+        fixed = [checkout.root / "template.yaml"]
+        return Sources.now(Packages({**ours, **names}), fixed, folder, built)
+
+    monkeypatch.setattr(checkout.watcher, "_read_sources", read_sources)
+    return folder
+
+
+def test_a_new_package_is_active_without_another_start(checkout: Checkout, app: Path) -> None:
     seen = checkout.watcher._sources.stat()
-    (checkout.root / "app" / "acme").mkdir(parents=True)
+    (app / "acme").mkdir(parents=True)
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     assert checkout.watcher._sources.stat() != seen  # so that `run` has a look at it
-    assert checkout.said == [checkout.outdated]
-    assert (
-        "app/acme is a new package. To apply this, press Ctrl-C and start `make run` again"
-        in checkout.outdated
-    )
+    assert checkout.said[-1].startswith("Reloaded: app/acme (")
+    assert (checkout.running / "acme" / "__init__.py").read_text() == "JOBS = {}"
     checkout.save("template.yaml", "Resources: {}")
-    assert len(checkout.said) == 2
-    assert "template.yaml has changed" in checkout.said[1]
+    assert "template.yaml has changed" in checkout.said[-1]
+    checkout.save("app/acme/__init__.py", "JOBS = dict()")
+    assert checkout.said[-1].startswith("Reloaded: acme (")
+
+
+def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: Path) -> None:
+    (app / "acme").mkdir(parents=True)
+    checkout.save("app/acme/__init__.py", "JOBS = {}")
+    checkout.save("app/requirements.txt", "iniconfig\n")
+    assert "requirements.lock is missing. To create it, run make lock" in checkout.outdated
+    checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
+    assert "Add the package with iniconfig" in checkout.outdated
+    checkout.save("app/acme/__init__.py", "JOBS = {} # as long as it isn't installed")
+    assert checkout.said[-1].startswith("Reloaded: acme (")
+    lock(read_app_folder(app), Target.this_machine())
+    checkout.watcher.look()
+    assert "Installing the packages in app/requirements.lock" in checkout.said
+    assert checkout.said[-1].startswith("Reloaded: app/requirements.lock, app/requirements.txt (")
+    assert (checkout.running / "iniconfig").is_dir()
+    assert checkout.outdated == ""
+    checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
+    assert checkout.said[-1].startswith("Reloaded: acme (")
+
+
+def test_requirements_that_can_t_be_installed_leave_the_code_active(
+    checkout: Checkout, app: Path
+) -> None:
+    (app / "acme").mkdir(parents=True)
+    checkout.save("app/acme/__init__.py", "JOBS = {}")
+    before = checkout.running
+    (app / "requirements.txt").write_text("iniconfig\n")
+    found = read_app_folder(app)
+    lock(found, Target.this_machine())
+    found.lock.write_text(found.lock.read_text().replace("sha256:", "sha256:00"))
+    checkout.watcher.look()
+    assert checkout.running == before
+    assert "can't be installed for this machine" in checkout.outdated
+    assert "stays active" in checkout.said[-1]
+    said = len(checkout.said)
+    checkout.watcher.look()
+    assert len(checkout.said) == said
 
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:

@@ -46,8 +46,8 @@ JOB = {
 
 
 def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
-    """Answer calls of this path so; the calls made. A job has no children, and no place in line,
-    unless a test says so."""
+    """Answer calls of this path so; the calls made. A job has no children, no place in line,
+    and as long as it runs no log, unless a test says so."""
     calls: list[Request] = []
 
     def fulfill(route: Route) -> None:
@@ -62,6 +62,8 @@ def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str)
     if re.fullmatch("/jobs/[0-9a-f]{32}", path):
         _answer_at(page, f"{path}/children", {"children": [], "cursor": None})
         _answer_at(page, f"{path}/place", {"waits_for": None, "ahead": None})
+        if isinstance(value, dict) and value.get("status") == "running":
+            _answer_at(page, f"{path}/logs", {"lines": [], "complete": True})
     return calls
 
 

@@ -15,6 +15,8 @@ import { timeline } from "./timeline.js";
 const SECONDS = 2; // if the API sends no Retry-After
 const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job
 const MOST_CHILDREN = 100;
+const LOG_SECONDS = 3; // between two reads of the log of a running job
+const LAST_LINES_SECONDS = 6; // after its end, because lines may arrive late
 
 export function jobView(root, { rest: [id] }) {
   document.title = "Job · Job Runners";
@@ -26,6 +28,10 @@ export function jobView(root, { rest: [id] }) {
   let children = null;
   let childrenAt = 0;
   let log = null; // "reading", {lines, complete} or {problem}
+  let logAt = 0; // the time of the last read of the log
+  let logOf = null; // the job's `updated_at` then
+  let follows = false; // whether the page reads the log again by itself
+  let refused = false; // whether the API refuses to show the log
 
   async function read(signal) {
     try {
@@ -35,7 +41,12 @@ export function jobView(root, { rest: [id] }) {
       job.unique = job.unique_key && await uniqueness(job);
       show();
       await readChildren(signal);
-      return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
+      if (job.status === "running") follows = !refused;
+      const isLast = logOf === job.updated_at;
+      if (follows) await followLog(signal);
+      if (!FINISHED.has(job.status)) return retryAfter ?? SECONDS;
+      if (isLast) follows = false;
+      return follows ? LAST_LINES_SECONDS : null;
     } catch (problem) {
       if (problem.status !== 404) throw problem;
       fill(body, gone(id));
@@ -68,6 +79,21 @@ export function jobView(root, { rest: [id] }) {
     }
   }
 
+  async function followLog(signal) {
+    const over = FINISHED.has(job.status);
+    if (job.status !== "running" && !over && logOf === job.updated_at) return;
+    if (!over && Date.now() - logAt < LOG_SECONDS * 1000) return;
+    [logAt, logOf] = [Date.now(), job.updated_at];
+    try {
+      log = (await get(`jobs/${encodeURIComponent(id)}/logs`, {}, signal)).data;
+      show();
+    } catch (problem) {
+      if (problem.status === undefined || problem.status === 401) throw problem;
+      refused = !problem.passes; // such as for a token whose role may not read it
+      follows = !refused;
+    }
+  }
+
   async function readLogs() {
     log = "reading";
     show();
@@ -82,7 +108,11 @@ export function jobView(root, { rest: [id] }) {
 
   function show() {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
+    const before = body.querySelector(".lines");
+    const atEnd = !before || before.scrollHeight - before.scrollTop - before.clientHeight < 30;
     fill(body, page(job, { whole, place, children, log }));
+    const after = body.querySelector(".lines");
+    if (follows && atEnd && after) after.scrollTop = after.scrollHeight;
   }
 
   async function then(done) {
