@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
+from job_runners.building.install_problems import described
 from job_runners.building.target import Target, this_python
 from job_runners.errors import JobRunnersError
 from job_runners.places import DATA, IS_CHECKOUT, ROOT, typed
@@ -40,11 +41,11 @@ def lock(app: AppFolder, target: Target, *, keep: bool = False) -> None:
         if keep and app.lock.exists():
             resolved.write_text(app.lock.read_text())  # uv prefers the versions in its output file
         on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
-        _compile(app, [*on_target, "--output-file", str(resolved)])
+        _compile(app, target, [*on_target, "--output-file", str(resolved)])
         options = ["--universal", "--python-version", _lowest(target.python, this_python())]
         options += ["--constraint", str(resolved), "--generate-hashes"]
         options += [word for name in _our_names() for word in ("--no-emit-package", name)]
-        _compile(app, [*options, "--output-file", str(made)])
+        _compile(app, target, [*options, "--output-file", str(made)])
         text = f"{_MADE_FROM}{_digest(app)}\n{made.read_text()}"
     app.lock.write_text(text)
 
@@ -106,7 +107,7 @@ def _has_requirements(app: AppFolder) -> bool:
     return any(line.strip() and not line.strip().startswith("#") for line in lines)
 
 
-def _compile(app: AppFolder, options: list[str]) -> None:
+def _compile(app: AppFolder, target: Target, options: list[str]) -> None:
     # Run uv in the app's folder, so that references to other files are relative and the lock has no
     # path of this machine.
     arguments = ["compile", app.requirements.name, "--constraint", str(OUR_LOCK), *options]
@@ -116,14 +117,16 @@ def _compile(app: AppFolder, options: list[str]) -> None:
         f"{app.requirements} can't be resolved together with the requirements of Job Runners, "
         f"which are in {OUR_LOCK}"
     )
-    _run_uv(arguments, problem, folder=app.path)
+    _run_uv(arguments, problem, target.described, folder=app.path)
 
 
-def _run_uv(arguments: list[str], problem: str, folder: Path = ROOT) -> None:
+def _run_uv(
+    arguments: list[str], problem: str, platform: str = "this machine", folder: Path = ROOT
+) -> None:
     command = [*_UV, arguments[0], "--quiet", *arguments[1:]]
     done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise UnusableAppFolder(f"{problem}:\n{done.stderr.strip()}")
+        raise UnusableAppFolder(f"{problem}:\n{described(done.stderr, platform)}")
 
 
 def _our_names() -> list[str]:

@@ -23,6 +23,7 @@ from job_runners.building.bytecode import (
     first_mistake,
 )
 from job_runners.building.function_files import HANDLERS, SHIPPED
+from job_runners.building.install_problems import described
 from job_runners.building.operation_check import check_operations
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
@@ -193,10 +194,9 @@ def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
         command += ["--implementation", "cp", "--python-version", target.python]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        where = "this machine" if target.native else target.architecture
         raise DependenciesNotInstalled(
-            f"{app_lock or LOCK} can't be installed for {where}, Python {target.python}:\n"
-            f"{done.stderr.strip()}"
+            f"{app_lock or LOCK} can't be installed for {target.described}:\n"
+            f"{described(done.stderr, target.described)}"
         )
 
 

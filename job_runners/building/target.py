@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
 __all__ = ["ROOT", "Target", "this_python"]
@@ -15,6 +16,10 @@ _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 _AMAZON_LINUX_2 = 26  # Python 3.11
 _AMAZON_LINUX_2023 = 34  # Python 3.12 and later
 _MANYLINUX2014 = 17
+
+
+class UnusableTarget(JobRunnersError):
+    """samconfig.toml doesn't name a target."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,32 @@ class Target:
 
     @staticmethod
     def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
-        """Return the target of `sam deploy`, from the configuration file that it also reads."""
-        config = tomllib.loads(path.read_text())
-        overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
-        given = dict(each.split("=", 1) for each in overrides)
+        """Return the target of `sam deploy`, from the configuration file that it also reads.
+
+        Raises UnusableTarget if the file doesn't say it.
+        """
+        try:
+            config = tomllib.loads(path.read_text(encoding="utf-8"))
+            overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
+        except tomllib.TOMLDecodeError as error:
+            raise UnusableTarget(f"{path} is not TOML: {error}") from None
+        except KeyError:
+            overrides = []
+        given = dict(each.partition("=")[::2] for each in overrides)
+        missing = [name for name in ("Architecture", "PythonRuntime") if not given.get(name)]
+        if missing:
+            raise UnusableTarget(
+                f"{path} doesn't set {' and '.join(missing)}, which a build needs. In "
+                "[default.global.parameters], set parameter_overrides = "
+                f'["Architecture=arm64", "PythonRuntime=python{this_python()}"]'
+            )
         return Target(given["Architecture"], given["PythonRuntime"])
+
+    @property
+    def described(self) -> str:
+        """The target in words."""
+        where = "this machine" if self.native else f"Lambda on {self.architecture}"
+        return f"{where}, Python {self.python}"
 
     @property
     def parameter_overrides(self) -> list[str]:

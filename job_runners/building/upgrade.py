@@ -14,6 +14,7 @@ from tomllib import loads
 from job_runners import __version__
 from job_runners.building import ejected
 from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.install_problems import described
 from job_runners.building.new_project import pin
 from job_runners.building.pinned import Pinned, read_pinned, requirement_of
 from job_runners.places import COMMAND, IS_CHECKOUT, ROOT
@@ -50,8 +51,8 @@ def _newest(pinned: Pinned) -> str:
     )
     if done.returncode != 0:
         raise UnusableAppFolder(
-            f"The newest version can't be found. Pass the version, or connect to the network:\n"
-            f"{done.stderr.strip()}"
+            f"The newest version can't be found. You can also pass a version:\n"
+            f"{described(done.stderr, 'this machine')}"
         )
     return requirement_of(done.stdout.strip().rpartition("==")[2], pinned)
 
@@ -70,8 +71,8 @@ def _install(pinned: Pinned, requirement: str) -> None:
     if done.returncode != 0:
         pinned.file.write_text(pinned.text, encoding="utf-8")
         raise UnusableAppFolder(
-            f"{requirement} can't be installed, so nothing has changed. Without a network, connect "
-            f"and repeat the command. uv says:\n{done.stderr.strip()}"
+            f"{requirement} can't be installed, so nothing has changed:\n"
+            f"{described(done.stderr, 'this machine')}"
         )
 
 

@@ -9,6 +9,8 @@ import sys
 from importlib.util import find_spec
 from typing import NoReturn
 
+import click
+
 from job_runners.cli.problem import Problem
 from job_runners.places import CODE, COMMAND, COMMAND_VARIABLE, IS_CHECKOUT, PROJECT_VARIABLE, ROOT
 
@@ -45,6 +47,11 @@ def call(module: str, *words: str, capture: bool = False) -> subprocess.Complete
         text=True,
         check=False,
     )
+
+
+def end(code: int) -> NoReturn:
+    """End the command with this exit code. SystemExit would end it with 0."""
+    raise click.exceptions.Exit(code)
 
 
 def become(module: str, *words: str) -> NoReturn:

@@ -13,13 +13,12 @@ from app_of_0_2 import FILES, checkout_of_0_2
 from in_project import jobs, python
 from job_runners.building.old_names import Rewritten
 from job_runners.building.old_settings import rewritten_samconfig
-from job_runners.building.target import this_python
 from job_runners.places import CODE
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkout_of_0_2(tmp_path_factory.mktemp("job-runners"), this_python())
+    return checkout_of_0_2(tmp_path_factory.mktemp("job-runners"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,7 +47,7 @@ def test_the_folder_is_one_that_0_2_0_can_import(checkout: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.stdout == "['count', 'sync_list']\n", done.stderr
+    assert done.stdout == "['count', 'letter', 'sync_list']\n", done.stderr
 
 
 @pytest.mark.more  # pytest in a process of its own, with moto

@@ -99,6 +99,18 @@ def test_sam_finds_the_installed_template_and_how_to_build(project: Path) -> Non
     (project / "template.yaml").unlink()
 
 
+@pytest.mark.parametrize("command", ["test", "lock"])
+def test_a_check_that_fails_fails_the_command(project: Path, command: str) -> None:
+    config = project / "app.toml"
+    config.write_text('services = ["no-such-service"]\n')
+    try:
+        done = jobs(project, command, project=project)
+    finally:
+        config.unlink()
+    assert done.returncode == 1
+    assert "AWS has no service 'no-such-service'" in done.stderr
+
+
 def test_init_changes_no_folder_that_has_files(tmp_path: Path) -> None:
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / "setup.py").touch()

@@ -100,10 +100,18 @@ def test_eject_overwrites_no_template(project: Path) -> None:
 
 def test_a_version_that_cannot_be_installed_changes_nothing(project: Path) -> None:
     before = {each: each.read_bytes() for each in project.rglob("*") if each.is_file()}
-    done = jobs(project, "upgrade", "9.9.9", project=project, UV_OFFLINE="1", UV_CACHE_DIR="cache")
+    no_network = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    done = jobs(
+        project,
+        "upgrade",
+        "9.9.9",
+        project=project,
+        UV_CACHE_DIR=str(project / "cache"),
+        **no_network,
+    )
     assert done.returncode == 1
     assert "job-runners[app]==9.9.9 can't be installed, so nothing has changed" in done.stderr
-    assert "Without a network, connect and repeat the command." in done.stderr
+    assert "Connect to the network, and repeat the command." in done.stderr
     assert {each: each.read_bytes() for each in before} == before
 
 

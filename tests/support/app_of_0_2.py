@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from job_runners.building.target import Target
 from released_code import unpack
 
 FILES = {
@@ -15,6 +16,7 @@ from work import (
 JOBS = {
     "sync_list": Job("acme.sync_list:sync_list", retry=Retry(max_attempts=3), queue_name="lists"),
     "count": Job("acme.more:count"),
+    "letter": Job("acme.letters:letter", retry=Retry(max_attempts=3, base=3600, cap=3600)),
 }
 QUEUES = {"lists": Queue(slots=2)}
 """,
@@ -52,6 +54,31 @@ def count(job: rj.RunningJob, payload: Nothing) -> int:
     """Return a number."""
     assert work.errors
     return 7
+''',
+    "acme/letters.py": '''\
+"""Says which version runs it, once a file is there."""
+
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+from work import RunningJob
+
+try:
+    from job_runners import __version__
+except ImportError:  # the functions of 0.2.0 don't have this package
+    __version__ = "old"
+
+
+class Letter(BaseModel):
+    wait_for: str = ""
+
+
+def letter(job: RunningJob, payload: Letter) -> dict[str, str]:
+    """Wait for the file, and return the version."""
+    while payload.wait_for and not Path(payload.wait_for).exists():
+        time.sleep(0.02)
+    return {"by": __version__}
 ''',
     "acme/runner.py": '''\
 """A runner of its own."""
@@ -116,10 +143,10 @@ SAMCONFIG = """\
 version = 0.1
 
 [default.global.parameters]
-stack_name = "lists-prod"
+stack_name = "{stack}"
 parameter_overrides = [
-    "Architecture=x86_64", "PythonRuntime=python{python}", # as ever
-    "JobRunner=runners.lambda_async", "Extensions=acme.extra", "TextingCampaign=false",
+    "Architecture={architecture}", "PythonRuntime={python_runtime}", # as ever
+    "JobRunner=runners.lambda_async", "Extensions=acme.extra", "WorkerTimeout=600",
 ]
 
 [default.build.parameters]
@@ -133,10 +160,14 @@ region = "eu-west-1"
 """
 
 
-def checkout_of_0_2(folder: Path, python: str) -> Path:
+def checkout_of_0_2(folder: Path, stack: str = "lists-prod") -> Path:
     """Write what matters of a checkout of 0.2.0, with the folder app, and return the checkout."""
     unpack("0.2.0", folder)
-    (folder / "samconfig.toml").write_text(SAMCONFIG.format(python=python))
+    target = Target.this_machine()
+    config = SAMCONFIG.format(
+        stack=stack, architecture=target.architecture, python_runtime=target.python_runtime
+    )
+    (folder / "samconfig.toml").write_text(config)
     for name, text in FILES.items():
         file = folder / "app" / name
         file.parent.mkdir(parents=True, exist_ok=True)

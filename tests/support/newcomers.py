@@ -57,6 +57,11 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
+    """Return a person with the wheel."""
+    return new_newcomer(wheel, tmp_path)
+
+
+def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
     """Install the wheel next to the packages of its extra, and give it what it would download.
 
     uv finds these packages by copies of their metadata, so that it can never remove the originals.
@@ -96,6 +101,7 @@ def next_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(source) as archive:
         archive.extractall(folder, filter="data")
     [tree] = [each for each in folder.iterdir() if each.is_dir()]
+    (tree / "PKG-INFO").unlink()  # it would decide the version
     _edit(tree / "job_runners" / "__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
     _edit(tree / "template.yaml", r"\A(.*\n)", r"\1# A new line of the next version\n")
     changes = f"# Changes\n\n## {NEXT} (2027-01-01)\n\n- **Drink more water.** It is\n  healthy.\n"

@@ -1,7 +1,5 @@
 """jobs deploy: build and deploy to AWS."""
 
-import sys
-
 import click
 
 from job_runners.cli import project_tools
@@ -16,8 +14,8 @@ def command(target: Target) -> None:  # noqa: ARG001
     region = project_tools.call("job_runners.local.account", capture=True)
     click.echo(region.stderr, err=True, nl=False)
     if region.returncode != 0:
-        sys.exit(region.returncode)
+        project_tools.end(region.returncode)
     built = project_tools.call("job_runners.building.sam", "build")
     if built.returncode != 0:
-        sys.exit(built.returncode)
+        project_tools.end(built.returncode)
     project_tools.become("job_runners.building.deploy", "--region", region.stdout.strip())

@@ -1,7 +1,5 @@
 """jobs lock: pin and install the packages that the project's work needs."""
 
-import sys
-
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
@@ -13,5 +11,5 @@ def command(target: Target) -> None:  # noqa: ARG001
     project_tools.require_project()
     pinned = project_tools.call("job_runners.building.app_requirements", "lock")
     if pinned.returncode != 0:
-        sys.exit(pinned.returncode)
+        project_tools.end(pinned.returncode)
     project_tools.become("job_runners.building.app_requirements", "install")

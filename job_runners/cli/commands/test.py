@@ -1,7 +1,5 @@
 """jobs test: check the project's work, and run its tests."""
 
-import sys
-
 import click
 
 from job_runners.cli import project_tools
@@ -16,5 +14,5 @@ def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa:
     project_tools.require_project()
     checked = project_tools.call("job_runners.building.build")
     if checked.returncode != 0:
-        sys.exit(checked.returncode)
+        project_tools.end(checked.returncode)
     project_tools.become("job_runners.building.app_tests", *pytest_arguments)

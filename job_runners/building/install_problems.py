@@ -1,0 +1,31 @@
+"""Add advice to the output of uv and pip when they can't install packages."""
+
+import re
+
+_NO_NETWORK = re.compile(
+    r"dns error|client error \(Connect\)|network was disabled|NewConnectionError|"
+    r"ConnectTimeoutError|Network is unreachable|operation timed out|ReadTimeoutError",
+    re.IGNORECASE,
+)
+_NO_WHEEL = re.compile(r"no wheels with a matching|no usable wheels|has no wheels")
+
+
+def described(output: str, platform: str) -> str:
+    """Return the output of uv or pip with advice. `platform` describes the packages' target."""
+    text = "\n".join(each for each in output.splitlines() if "Retrying (" not in each).strip()
+    advice = _advice(output, platform)
+    return f"{text}\n{advice}" if advice else text
+
+
+def _advice(output: str, platform: str) -> str:
+    if _NO_NETWORK.search(output):
+        return (
+            "The package index can't be reached. Connect to the network, and repeat the command. "
+            "Packages that were installed before need no network"
+        )
+    if _NO_WHEEL.search(output) or "No matching distribution" in output:
+        return (
+            f"The package has no wheel for {platform}, and a build can't compile it. Choose "
+            "another version or another package"
+        )
+    return ""

@@ -1,0 +1,119 @@
+"""What stops a command in a project: each error says what happened, where, and how to go on."""
+
+import fcntl
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from in_project import jobs, python
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects")
+    assert jobs(folder, "init", "acme-lists").returncode == 0
+    return folder / "acme-lists"
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    for file in made.rglob("*"):
+        if file.is_file():
+            copy = tmp_path / file.relative_to(made)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def wheel_for_a_mac(folder: Path) -> None:
+    """Write a wheel of the package onlymac."""
+    folder.mkdir()
+    name = "onlymac-1.0-cp313-cp313-macosx_11_0_arm64.whl"
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        metadata = "Metadata-Version: 2.1\nName: onlymac\nVersion: 1.0\n"
+        archive.writestr("onlymac-1.0.dist-info/METADATA", metadata)
+        wheel = "Wheel-Version: 1.0\nGenerator: x\nTag: cp313-cp313-macosx_11_0_arm64\n"
+        archive.writestr("onlymac-1.0.dist-info/WHEEL", wheel)
+        archive.writestr("onlymac-1.0.dist-info/RECORD", "")
+
+
+def test_a_package_without_a_wheel_for_lambda(project: Path) -> None:
+    wheel_for_a_mac(project / "wheels")
+    text = "--no-index\n--find-links wheels\nonlymac\n"
+    (project / "requirements.txt").write_text(text)
+    done = jobs(project, "lock", project=project)
+    assert done.returncode == 1
+    assert f"{project}/requirements.txt can't be resolved" in done.stderr
+    assert "onlymac==1.0 has no wheels with a matching platform tag" in done.stderr
+    assert "The package has no wheel for Lambda on arm64, Python 3." in done.stderr
+    assert "Choose another version or another package" in done.stderr
+    assert not (project / "requirements.lock").exists()
+
+
+def test_a_lock_without_a_network(project: Path) -> None:
+    (project / "requirements.txt").write_text("iniconfig\n")
+    given = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(project / "cache")}
+    done = jobs(project, "lock", project=project, **given)
+    assert done.returncode == 1
+    assert "Connect to the network, and repeat the command" in done.stderr
+
+
+def test_the_tools_without_a_network(project: Path) -> None:
+    given = {"UV_OFFLINE": "1", "XDG_CACHE_HOME": str(project / "cache")}
+    given["UV_CACHE_DIR"] = str(project / "cache")
+    done = jobs(project, "build", project=project, **given)
+    assert done.returncode == 1
+    assert "sam and the local AWS can't be installed" in done.stderr
+    assert "Without a network, connect once: later runs work offline." in done.stderr
+
+
+def test_a_python_that_this_machine_lacks(project: Path) -> None:
+    config = project / "samconfig.toml"
+    text = config.read_text()
+    config.write_text(text.replace("PythonRuntime=python3.", "PythonRuntime=python3.9"))
+    words = ("-m", "job_runners.building.build", str(project / "built"), "--for", "samconfig")
+    done = python(project, *words, project=project)
+    assert done.returncode == 1
+    assert "(PythonRuntime in samconfig.toml)" in done.stderr
+    assert "or set PythonRuntime=python3." in done.stderr
+    assert not (project / "built").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("PythonRuntime=", "Python=", "doesn't set PythonRuntime, which a build needs"),
+        ("parameter_overrides", "overrides", "doesn't set Architecture and PythonRuntime"),
+        ("version = 0.1", "version 0.1", "samconfig.toml is not TOML"),
+    ],
+)
+def test_a_samconfig_without_what_a_build_needs(
+    project: Path, old: str, new: str, said: str
+) -> None:
+    config = project / "samconfig.toml"
+    config.write_text(config.read_text().replace(old, new))
+    (project / "requirements.txt").write_text("iniconfig\n")
+    done = jobs(project, "lock", project=project)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_another_run_of_the_same_project(project: Path) -> None:
+    given = {"XDG_CACHE_HOME": str(project / "cache")}
+    code = (
+        "from job_runners.building.environments import tools_folder\n"
+        "folder = tools_folder().parent\nfolder.mkdir(parents=True)\n(folder / 'made').touch()"
+    )
+    assert python(project, "-c", code, project=project, **given).returncode == 0
+    folder = os.open(project, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        done = jobs(project, "run", project=project, **given)
+    finally:
+        os.close(folder)
+    assert done.returncode == 1
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "A local AWS of this project is starting, or stopping." in said
