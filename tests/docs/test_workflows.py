@@ -183,6 +183,82 @@ def test_the_published_branch_has_the_files_of_the_site(tmp_path: Path) -> None:
     assert shown == "new"
 
 
+FAKE_PYTHON = """#!/bin/sh
+echo "python $*" | head -1 >> calls
+"""
+ADDRESS = "https://github.com/acme/job-runners"
+
+
+@pytest.mark.parametrize(
+    ("heading", "address", "said", "is_published"),
+    [
+        (RELEASED, ADDRESS, "", True),
+        (f"## Unreleased\n\n{RELEASED}", ADDRESS, "nothing is published", False),
+        (RELEASED, ADDRESS.replace("acme", "OWNER"), "Replace OWNER", False),
+    ],
+)
+def test_a_release_is_built_from_its_source_distribution_and_published(
+    tmp_path: Path, heading: str, address: str, said: str, is_published: bool
+) -> None:
+    for name, text in {
+        ".ci/publish_release": (ROOT / ".ci/publish_release").read_text(),
+        "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
+        "CHANGELOG.md": f"# Changes\n\n{heading}\n",
+        "pyproject.toml": f'Repository = "{address}"\n',
+        "bin/make": '#!/bin/sh\necho "make $*" >> calls\n',
+        ".venv/bin/python": FAKE_PYTHON,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for program in ("bin/make", ".venv/bin/python"):
+        (tmp_path / program).chmod(0o755)
+    done = subprocess.run(
+        ["sh", tmp_path / ".ci/publish_release"],
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert said in done.stdout + done.stderr
+    assert (done.returncode == 0) == (address == ADDRESS)
+    calls = tmp_path / "calls"
+    called = calls.read_text().splitlines() if calls.exists() else []
+    if not is_published:
+        assert called == []
+        return
+    source = "dist/job_runners-0.3.0.tar.gz"
+    make, sdist, wheel, check, publish = called
+    assert (make, sdist) == ("make dev", "python -m hatchling build -t sdist -d dist")
+    assert wheel.endswith(f"--wheel-dir dist {source}")
+    assert check.startswith("python -I -S -c")
+    assert publish.startswith(
+        "python -m uv publish --trusted-publishing always --check-url https://"
+    )
+    assert publish.endswith(f" {source} dist/job_runners-0.3.0-py3-none-any.whl")
+
+
+def test_a_release_is_published_after_its_tag_where_that_is_switched_on() -> None:
+    publish = workflow("release")["jobs"]["publish"]
+    assert publish["needs"] == "tag"
+    assert publish["if"] == "vars.PUBLISH_TO_PYPI == 'true'"
+    assert publish["environment"] == "pypi"
+    assert commands(publish) == [".ci/publish_release"]
+
+
+def test_the_address_of_the_repository_is_in_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    address = project["urls"]["Repository"].removeprefix("https://")
+    names = subprocess.run(
+        ["git", "grep", "--files-with-matches", "--fixed-strings", address],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    assert names in (["pyproject.toml"], [])  # a copy of the checkout has no git
+
+
 def test_what_was_deployed_is_kept_as_a_bill_of_materials() -> None:
     (kept,) = [
         step["with"]
@@ -213,6 +289,7 @@ def test_workflows_read_and_only_three_jobs_may_do_more() -> None:
     assert permissions == {
         "deploy.deploy": {"contents": "read", "id-token": "write"},
         "docs.publish": {"contents": "write"},
+        "release.publish": {"contents": "read", "id-token": "write"},
         "release.tag": {"contents": "write"},
     }
     (role,) = [
