@@ -25,7 +25,7 @@ OUR_LOCK = DATA / "requirements" / "runtime.txt"
 _OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
 _UV = (sys.executable, "-m", "uv", "pip")
 # The first line of each lock, followed by a digest. With another text, all locks are outdated.
-_MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own lock, of contents "
+_MADE_FROM = "# Made from requirements.txt and the lock of Job Runners, of contents "
 
 
 def lock(app: AppFolder, target: Target, *, keep: bool = False) -> None:

@@ -21,8 +21,8 @@ def main() -> None:
             raise
         sys.exit(
             f"The command needs {package}, which isn't installed. (The client works without it.)\n"
-            "Install the wheel that make wheel builds with its extra cli:\n"
-            "  pipx install 'dist/job_runners-….whl[cli]'\n"
+            "Install the wheel with its extra cli:\n"
+            "  pipx install 'PATH/job_runners-….whl[cli]'\n"
             "Or install it next to your own packages:\n"
-            "  pip install 'dist/job_runners-….whl[cli]'"
+            "  pip install 'PATH/job_runners-….whl[cli]'"
         )

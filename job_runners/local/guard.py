@@ -29,7 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH = "/_ministack/health"
 NAMES = ("127.0.0.1", "localhost", "host.docker.internal")
 
-_ADVICE = "Each run has its own credentials, which make run writes to .local/env.sh."
+_ADVICE = "Each run of the local AWS has its own credentials, in .local/env.sh."
 _ACCESS_DENIED = "AccessDenied"
 _READS = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})

@@ -101,7 +101,7 @@ def _text(error: BaseException) -> str:
 def _advice(error: BaseException, missing: str | None) -> str:
     if missing:
         return (
-            f"Add the package that provides {missing} to requirements.txt and run make lock, or "
+            f"Add the package that provides {missing} to requirements.txt and update the lock, or "
             "add the missing file"
         )
     if isinstance(error, SyntaxError | ImportError | NameError):

@@ -1,5 +1,6 @@
 """`jobs init`, and the commands of a project that is not in the checkout."""
 
+import ast
 import json
 import os
 import re
@@ -145,3 +146,37 @@ def test_every_command_in_a_message_has_a_form_for_projects() -> None:
     done = python(ROOT, "-c", code, project=ROOT)
     assert done.returncode == 0, done.stderr
     assert "make" not in done.stdout
+
+
+def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
+    """Only docstrings, comments and arguments of typed() do. doctor replaces them at the end."""
+    found = []
+    for file in sorted((ROOT / "job_runners").rglob("*.py")):
+        if {"testing", "project", "doctor", "places.py"} & set(file.relative_to(ROOT).parts):
+            continue
+        tree = ast.parse(file.read_text())
+        known = {id(each) for node in ast.walk(tree) for each in _not_shown(node)}
+        found += [
+            f"{file.relative_to(ROOT)}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in known
+            and re.search(rf"\bmake ({TARGETS})\b|\bbin/jobs\b", node.value)
+        ]
+    assert "\n".join(found) == ""
+
+
+TARGETS = "run|deploy|build|lock|clean|test|test-app|check|wheel|redrive|demo"
+
+
+def _not_shown(node: ast.AST) -> list[ast.expr]:
+    """Return the strings in a node that a project's user doesn't read."""
+    match node:
+        case ast.Expr(value=ast.Constant() as text):
+            return [text]
+        case ast.Call(func=ast.Name(id="typed"), args=arguments):
+            return arguments
+        case ast.IfExp(test=ast.Name(id="IS_CHECKOUT"), body=text):
+            return [text]
+    return []

@@ -179,7 +179,7 @@ def test_it_asks_for_no_other_package_and_brings_no_engine(python: Path) -> None
 def test_the_command_says_what_to_install(python: Path, name: str) -> None:
     done = run(python.parent / name, "list")
     assert done.returncode == 1
-    assert "pipx install 'dist/job_runners-….whl[cli]'" in done.stderr
+    assert "pipx install 'PATH/job_runners-….whl[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

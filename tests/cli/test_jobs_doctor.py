@@ -329,6 +329,17 @@ def test_what_is_wrong_is_found_and_how_to_fix_it_is_said(
     assert any(fix in each["fix"] for each in found), found
 
 
+def test_in_a_project_the_fix_is_the_projects_command(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("job_runners.cli.doctor.checks.typed", lambda _: "jobs deploy")
+    for change in ("something was never deployed", "one function has another runtime"):
+        BROKEN[change][2](account)
+    fixes = [each["fix"] for each in findings(code=1)]
+    assert len(fixes) >= 2
+    assert all("jobs deploy" in each and "make" not in each for each in fixes), fixes
+
+
 @pytest.mark.parametrize(
     ("check", "change"),
     [

@@ -1,13 +1,16 @@
 """Run all checks in the order of the report."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
 from job_runners.cli.doctor import alarms, calls, data, policies, queues, schedules, settings, timer
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
+from job_runners.places import typed
 
+_DEPLOY = "make deploy"
 _IGNORED = "the local AWS stores this setting but ignores it"
 _DROPPED = "the local AWS drops this setting from the template"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -68,7 +71,9 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
         found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
     except ClientError as error:
         found = [_refusal(check, error)]
-    yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
+    for each in found or [Finding(check.name, Verdict.OK, check.ok_message)]:
+        # The checks name the command of a checkout.
+        yield replace(each, fix=each.fix.replace(_DEPLOY, typed(_DEPLOY)))
 
 
 def _refusal(check: Check, error: ClientError) -> Finding:
