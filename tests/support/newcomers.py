@@ -46,8 +46,8 @@ class Newcomer:
             check=False,
         )
 
-    def jobs(self, *words: str) -> str:
-        done = self.run(*words)
+    def jobs(self, *words: str, timeout: float = 200) -> str:
+        done = self.run(*words, timeout=timeout)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
