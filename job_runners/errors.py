@@ -172,6 +172,17 @@ class RunnerCannotResend(JobRunnersError):
         )
 
 
+class GroupExpired(JobRunnersError):
+    """A job has waited for its group for as long as the rows of the members are certainly kept."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__(
+            f"After {days} days, some members of the group had not ended. Rows of members that "
+            "ended are deleted soon. Raise RetentionDays if groups take this long, or cancel "
+            "members that can't end."
+        )
+
+
 class SignalRefused(JobRunnersError):
     """A signal can't be stored for its job."""
 

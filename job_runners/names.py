@@ -24,8 +24,13 @@ _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
 def check_signal_name(text: str) -> None:
     """Raise ValueError if the text isn't a valid name of a signal."""
+    check_name(text, "a signal")
+
+
+def check_name(text: str, of: str) -> None:
+    """Raise ValueError if the text isn't a valid name `of` something."""
     if not is_name(text):
-        raise ValueError(f"{text[:LONGEST]!r} isn't the name of a signal. Use {RULE}.")
+        raise ValueError(f"{text[:LONGEST]!r} isn't the name of {of}. Use {RULE}.")
 
 
 def without_surrogates(text: str) -> str:

@@ -73,8 +73,12 @@ Allowed ==
     [] write.do = "wait"       -> write.who = "worker" /\ MayEnd(WaitOk(row, Seen.tok), FALSE) /\ Leaves(Wait(row, After.since))
     [] write.do = "signal"     -> /\ SignalOk(row, Seen) /\ HasRead
                                   /\ Leaves(row) \/ (row.in = "signal" /\ Leaves(Admit(row, 0)))
+    [] write.do = "begin_gather" -> write.who = "worker" /\ CheckpointOk(row, Seen.tok) /\ HasClaim /\ Leaves(row)
+    [] write.do = "gather"     -> write.who = "worker" /\ MayEnd(GatherOk(row, Seen.tok), FALSE) /\ Leaves(Gather(row, After.since))
+    [] write.do = "finish_group" -> FinishGroupOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, 0))
+    [] write.do = "wait_again" -> write.who = "api" /\ row.st \notin Over /\ Leaves(row)
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
-    [] write.do = "cancel"     -> write.who = "api" /\ CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
+    [] write.do = "cancel"     -> CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
     [] write.do = "request_cancel" -> write.who = "api" /\ RequestCancelOk(row) /\ Leaves(RequestCancel(row))
     [] write.do = "requeue"    -> write.who = "api" /\ RequeueOk(row, Seen, write.expired) /\ HasRead
                                   /\ Leaves([Requeue(row) EXCEPT !.key = @ /\ After.key])

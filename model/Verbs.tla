@@ -20,7 +20,7 @@ Without(safeguard) == Broken = safeguard
 (*   due    whether it has a due_at, so that the timer checks it               *)
 (*   can    cancel_requested                                                   *)
 (*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
-(*   in     "pause", "line", "signal", or "-"    since  waiting_since       *)
+(*   in     "pause", "line", "signal", "group", or "-"    since  waiting_since *)
 (*   key    whether it has a queue_key: its queue has, or has had, limits      *)
 (*   made   the number of its saving, which created_key identifies             *)
 (*   run    the number of its saving or requeue, which finished_at identifies  *)
@@ -110,6 +110,12 @@ Admit(r, slot)      == [NotParked(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in
 WaitOk(r, t)        == Owned(r, t) /\ NotCancelled(r)
 Wait(r, since)      == Park(r, "signal", since)
 SignalOk(r, seen)   == r.st \notin Over /\ r.st = seen.st /\ r.tok = seen.tok /\ r.in = seen.in
+
+(* A running job waits for its group. It continues when no marker of a member is left, if it still   *)
+(* waits under the claim that was read before the markers.                                           *)
+GatherOk(r, t)      == Owned(r, t) /\ NotCancelled(r)
+Gather(r, since)    == Park(r, "group", since)
+FinishGroupOk(r, seen) == r.st = "waiting" /\ r.in = "group" /\ r.tok = seen.tok
 
 PostponeOk(r, seen) == AsRead(r, seen) /\ r.due
 ExpireOk(r, seen)   ==

@@ -142,6 +142,7 @@ WAITS_FOR = _described_or_null(
                     positions.JOB,
                     positions.TIME,
                     positions.SIGNAL,
+                    positions.GROUP,
                 ],
             },
             "name": TEXT,
@@ -153,8 +154,9 @@ WAITS_FOR = _described_or_null(
     ),
     "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
     "turn in this queue and key, the job with this id does the same work, its function sleeps "
-    "`until` a time under this name, or its function waits for any of the signals `names`. Viewers "
-    "don't see keys that are payload values",
+    "`until` a time under this name, its function waits for any of the signals `names`, or its "
+    "function waits for the members of its group with this name. Viewers don't see keys that are "
+    "payload values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}

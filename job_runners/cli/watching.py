@@ -141,6 +141,8 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
     if found["kind"] == "signal":
         names = " or ".join(found["names"])
         return f"the signal {names}, until {output.clock(found['until'])} (jobs signal)"
+    if found["kind"] == "group":
+        return f"the jobs of its group {found['name']}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     # A viewer doesn't get keys that come from payloads.

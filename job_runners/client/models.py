@@ -40,7 +40,11 @@ class WaitsFor(Value):
     - `time`: the job sleeps in its function, under this `name`, since the time `since` and until
     `until`.
     - `signal`: the job waits in its function for any of the signals `names`, since the time `since`
-    and at most until `until`. For the other kinds, these are None and empty.
+    and at most until `until`.
+    - `group`: the job waits in its function for all jobs of its group `name`. It began to dispatch
+    them at `since`, and fails if some have not ended at `until`.
+
+    For the other kinds, `since` and `until` are None, and `names` is empty.
     """
 
     kind: str

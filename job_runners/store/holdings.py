@@ -149,7 +149,8 @@ def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
 
 def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes the entry of a parked row, if it has one."""
-    if job.held_by is None or job.follows is not None or job.awaits_signal:
+    has_none = job.follows is not None or job.awaits_signal or job.awaits_group
+    if job.held_by is None or has_none:
         return []
     entry: Model
     if job.wait_key is not None:

@@ -32,6 +32,8 @@ FOLLOW_UPS_VERSION = 4  # for a row that has follow-ups, see job_runners.store.f
 FOLLOWS_PREFIX = "unique#"
 # The prefix of the `held_by` of a job that waits for a signal. The name of its wait comes after it.
 SIGNAL_PREFIX = "signal#"
+# The prefix of the `held_by` of a job that waits for its group. The group's id comes after it.
+GROUP_PREFIX = "group#"
 # The number of shards in each lane. Never lower it, because a row keeps its shard.
 DUE_SHARDS = 8
 
@@ -40,7 +42,7 @@ class Status(StrEnum):
     """The state of a job."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    # Parked: under a pause, in a line, until the job that it follows ends, or until a signal comes.
+    # Parked: under a pause, in a line, or until a job, a signal or its group allows it to continue.
     WAITING = "waiting"
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
@@ -205,6 +207,16 @@ class JobRequest(Table):
     # When its work_id began, if it began with another payload than the job's first one.
     begun_at = nullable(Integer())
 
+    # its own groups, see job_runners.store.groups
+    gathers = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
+    gathered = nullable(UnicodeAttribute())  # the id of the last group whose end it has seen
+    gather_epoch = nullable(Integer())  # how often a member was retried in time; never reset
+
+    # the group of its parent that it is in
+    group_of = nullable(UnicodeAttribute())  # the group's name
+    member_of = nullable(UnicodeAttribute())  # the group's id and the shard of its marker
+    member_mark = nullable(UnicodeAttribute())  # the marker that is deleted after its end
+
     # its capacity in its queue, see job_runners.store.lines
     slot = nullable(Integer())  # the number of its slot
     # When it was admitted, or last queued with the capacity that it had. A claim removes it.
@@ -235,7 +247,7 @@ class JobRequest(Table):
     due_shard = nullable(UnicodeAttribute())  # its lane, then the number of its shard
 
     restarts = nullable(Integer())  # how many times its work began again with another payload
-    held_by = nullable(UnicodeAttribute())  # the pause, line, job or signal that it waits for
+    held_by = nullable(UnicodeAttribute())  # the pause, line, job, signal or group it waits for
 
     # times
     created_at = Integer()
@@ -301,6 +313,11 @@ class JobRequest(Table):
     def awaits_signal(self) -> bool:
         """Return whether it waits for a signal in its function."""
         return self.status is Status.WAITING and (self.held_by or "").startswith(SIGNAL_PREFIX)
+
+    @property
+    def awaits_group(self) -> bool:
+        """Return whether it waits for the members of its group."""
+        return self.status is Status.WAITING and (self.held_by or "").startswith(GROUP_PREFIX)
 
     @property
     def has_begun(self) -> bool:

@@ -3,6 +3,7 @@
 Each is refused if the row belongs to a different organization than when it was read.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pynamodb.exceptions import DeleteError
@@ -74,15 +75,18 @@ def requeue(
     by: str | None = None,
     counted: bool = False,
     unique_key: str | None = None,
+    mark: str | None = None,
+    more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
     """Queue a failed or canceled job again, with a full number of attempts and legs.
 
     Pass `counted` if there is a quota of unfinished jobs. Pass `unique_key` if the work is unique:
     the job then takes that key again. The job resumes at its cursor. With another payload, it
-    starts from the beginning and ignores its earlier steps and children.
+    starts from the beginning and ignores its earlier steps and children. `mark` is that of its new
+    marker, if it is in a group, and `more_writes` are part of the same transaction.
 
     Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
-    since it was read.
+    since it was read. Raises RaceLost if one of `more_writes` is refused.
     Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
     """
     # The bucket's lifecycle deletes an object some time after its last write. Write the payload
@@ -97,6 +101,8 @@ def requeue(
         set_or_remove(JobRequest.requeued_by, by),
         *_with_key(unique_key),
     ]
+    if mark is not None:
+        actions.append(JobRequest.member_mark.set(mark))
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
     # An older version that doesn't know quotas or keys would count the job forever, or not give up
@@ -109,7 +115,7 @@ def requeue(
         actions += conditional_write.restarted(job)
         actions.append(JobRequest.queue_key.remove())  # the next claim determines the queue key
 
-    def write(more_writes: list[RecordWrite]) -> JobRequest:
+    def write(key_writes: list[RecordWrite]) -> JobRequest:
         return conditional_write.write_with(
             "requeue",
             job,
@@ -122,7 +128,7 @@ def requeue(
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
-            more_writes=more_writes,
+            more_writes=[*more_writes, *key_writes],
         )
 
     if unique_key is None:
@@ -181,11 +187,12 @@ def delete(job: JobRequest) -> None:
         if row is not None and row.created_key == job.created_key:
             raise conditional_write.refused("delete", job.id, row) from error
     # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
-    steps.delete(job)
     if job.row_version >= WAITED_VERSION:
-        from job_runners.store import signals  # imported here because most jobs have no signals
+        from job_runners.store import groups, signals  # imported here because most jobs don't wait
 
+        groups.delete(job)  # before the steps, which name the groups
         signals.delete(job)
+    steps.delete(job)
     if bucket.configured():
         _delete_objects(job)
 

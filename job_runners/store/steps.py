@@ -81,6 +81,12 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
     return list(Step.query(partition, matches, limit=limit, last_evaluated_key=start))
 
 
+def of_all_work(job: JobRequest, prefix: str) -> list[Step]:
+    """Return the job's steps whose names begin with a prefix, with all its earlier payloads too."""
+    starts = Step.sk.startswith(prefix)
+    return [each for one in map(_partition, job.work_ids) for each in Step.query(one, starts)]
+
+
 def delete(job: JobRequest) -> None:
     """Delete all steps of a job, including those of its work with earlier payloads."""
     keys = ["pk", "sk", "expires_at"]

@@ -6,6 +6,7 @@ are converted to JSON and back. The clock moves forward to the next due time.
 
 import heapq
 import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from job_runners.runners.base import JobData
 
 _PATIENCE = 1000  # messages that may run before NeverEnds is raised
+_PER_MEMBER = 2  # and this number more for each member of a group
 _LEG = 900.0  # seconds that an invocation has
 
 
@@ -33,6 +35,17 @@ class NeverEnds(AssertionError):
             f"{_PATIENCE} messages were not enough. Does a job or a task dispatch itself forever?"
             f"{jobs or ' All jobs are finished, so it must be a task.'}"
         )
+
+
+def _rounds() -> Iterator[int]:
+    """Yield until patience ends. It ends later if there are groups with many members."""
+    count, most = 0, _PATIENCE
+    while count < most:
+        yield count
+        count += 1
+        if count == most:
+            members = [row for row in every_row(JobRequest) if row.member_of is not None]
+            most = _PATIENCE + _PER_MEMBER * len(members)
 
 
 class HeldMessages:
@@ -54,7 +67,7 @@ class HeldMessages:
         Whenever nothing is ready, move the clock to the next due time. Each invocation has
         `seconds`.
         """
-        for _ in range(_PATIENCE):
+        for _ in _rounds():
             if self._run_ready(seconds):
                 continue
             awaited = self._awaited()
@@ -67,7 +80,7 @@ class HeldMessages:
 
     def run_due(self, *, seconds: float = _LEG) -> None:
         """Run what is due by now, and leave the rest. The clock doesn't move. Raises NeverEnds."""
-        for _ in range(_PATIENCE):
+        for _ in _rounds():
             if not self._run_ready(seconds):
                 self._tick()
                 if not self._is_ready():

@@ -234,7 +234,7 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
     if call.get("IndexName") == "due":
         return _query_due(call)
     assert "IndexName" not in call
-    is_in = _range_of(call)
+    is_in = selects(call)
     found = [
         _attributes(item)
         for item in _stored_items(call["TableName"])
@@ -254,7 +254,7 @@ _RANGE = re.compile(
 )
 
 
-def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
+def selects(call: dict[str, Any]) -> Callable[[str, str], bool]:
     """Return a function that takes an item's two keys and returns whether the query selects it."""
     condition = _RANGE.fullmatch(call["KeyConditionExpression"])
     assert condition, call["KeyConditionExpression"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from job_runners.work.around import CurrentWork
     from job_runners.work.definitions import Job, Task
     from job_runners.work.errors import WaitTimedOut
+    from job_runners.work.gathering import GroupResults, Member, MemberResult
     from job_runners.work.job_ended import JobEnded
     from job_runners.work.queues import Queue
     from job_runners.work.recurring import Each, Recurring
@@ -26,8 +27,11 @@ __all__ = [
     "CurrentWork",
     "DoNotRetry",
     "Each",
+    "GroupResults",
     "Job",
     "JobEnded",
+    "Member",
+    "MemberResult",
     "MissingObject",
     "ObjectChanged",
     "Queue",
@@ -46,8 +50,11 @@ _HOMES = {
     "CurrentWork": "job_runners.work.around",
     "DoNotRetry": "job_runners.errors",
     "Each": "job_runners.work.recurring",
+    "GroupResults": "job_runners.work.gathering",
     "Job": "job_runners.work.definitions",
     "JobEnded": "job_runners.work.job_ended",
+    "Member": "job_runners.work.gathering",
+    "MemberResult": "job_runners.work.gathering",
     "MissingObject": "job_runners.errors",
     "ObjectChanged": "job_runners.errors",
     "Queue": "job_runners.work.queues",

@@ -70,6 +70,35 @@ class WaitsSpent(DoNotRetry):
         )
 
 
+class GatherChanged(DoNotRetry):
+    """The members of a group aren't those of an earlier leg, although not all were dispatched."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The members of the group {name!r} are not those that an earlier leg began to "
+            "dispatch. Yield the same keys in the same order in each leg, for example from a step."
+        )
+        self.name = name
+
+
+class DuplicateMember(DoNotRetry):
+    """Two members of a group have the same key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Two members of the group have the key {key!r}. Give each its own key.")
+        self.key = key
+
+
+class TooManyMembers(DoNotRetry):
+    """A group has too many members."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"A group has at most {most:,} members. Give each member more to do, "
+            "or dispatch members that gather themselves."
+        )
+
+
 class NameTooLong(DoNotRetry):
     """The name of a step or the key of a child is too long for the table."""
 

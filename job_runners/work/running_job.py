@@ -23,6 +23,8 @@ from job_runners.work.waits import JobWaits
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from job_runners.store.groups import Group
+
 # The gaps between written checkpoints. They are short at first, so that a short job shows progress.
 # Then they grow, but a job that calls `checkpoint` often has at most 5 s of unsaved work.
 _FIRST_GAP = 250  # milliseconds; each write doubles it, also the first, which happens at once
@@ -64,6 +66,17 @@ class Dispatch(Protocol):
 
         Children that are not saved before `until` are left out. `follow_ups` are those of each.
         """
+
+    def check_members(
+        self, parent: JobRequest, group: "Group", name: str, members: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Check members of a group, and return the jobs to save, by key."""
+
+    def members_with_row(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that were saved before."""
+
+    def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
+        """Save and send checked members. Return the keys of those reached before `until`."""
 
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""

@@ -13,6 +13,7 @@ from job_runners import clock
 from job_runners.errors import RunnerCannotResend
 from job_runners.names import check_signal_name
 from job_runners.store import signals, steps, verbs
+from job_runners.store.groups import Group
 from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import waits
@@ -45,6 +46,17 @@ class AwaitsSignal(Waits):
         self.name = name
         self.names = names
         self.until = until
+
+
+class AwaitsGroup(Waits):
+    """The job waits for its group, whose members it began to dispatch at `since`."""
+
+    def __init__(self, name: str, group: Group, since: int, stop_after: int | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.group = group
+        self.since = since
+        self.stop_after = stop_after
 
 
 def sleep(job: _Job, name: str, seconds: float) -> None:

@@ -1,10 +1,13 @@
 """The calls with which a job waits. A wait ends the job's leg, so it uses no worker and no slot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# The functions import `job_runners.work.waiting` when they run, because most jobs don't wait.
+if TYPE_CHECKING:
+    from job_runners.work.gathering import GroupResults, Member
+
+# The functions import their modules when they run, because most jobs don't wait.
 
 
 class JobWaits:
@@ -57,3 +60,20 @@ class JobWaits:
         from job_runners.work import waiting
 
         return waiting.wait_for_any(self, names, timeout, label)
+
+    def gather(
+        self, name: str, members: "Iterable[Member]", *, stop_after_failures: int | None = None
+    ) -> "GroupResults":
+        """Dispatch up to 100,000 jobs, wait until all have ended, and return their results.
+
+        The results are in the order of the members, also those of members that failed or were
+        canceled. `members` may be a generator. Its keys and their order must be the same in each
+        leg, until all members are dispatched. With `stop_after_failures`, members that have not
+        started are canceled after that number of failures. For the rest see `sleep`.
+
+        Raises InvalidPayload for an invalid payload, before the chunk of 1,000 members that has it
+        is dispatched. Raises GatherChanged, DuplicateMember and TooManyMembers.
+        """
+        from job_runners.work import gathering
+
+        return gathering.gather(self, name, members, stop_after_failures)

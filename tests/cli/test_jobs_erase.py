@@ -10,6 +10,7 @@ from click.testing import Result
 
 from bench import Bench
 from fake_stack import OUTPUTS, REGION
+from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.aws import bucket, clients
 from job_runners.cli import local_aws
@@ -223,6 +224,18 @@ def test_contacts_and_lines_do_not_outlive_the_rows_that_lead_to_them(
     assert done.exit_code == 0, done.output
     assert everything("acme") == []
     assert len(everything("other#")) == 2
+
+
+def test_the_records_of_groups_go_too(bench: Bench) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.fails = {1}
+    gathering.start()
+    bench.deliver()
+    assert items("chunk#")
+    assert items("failed#")
+    done = erase("--yes")
+    assert "group records 3" in done.stdout
+    assert items("") == []
 
 
 def test_a_job_that_is_retried_meanwhile_stays_and_is_named(

@@ -16,6 +16,7 @@ from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
 from job_runners.store import children, limits, queries, signals, steps
 from job_runners.work import errors as work_errors
+from job_runners.work import gathering
 from job_runners.work.definitions import Job
 from job_runners.work.queues import Queue
 
@@ -67,6 +68,9 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             str(inspect.signature(Job).parameters["max_legs"].default),
         ),
         ("number of waits of a job", f"{MOST_WAITS:,}"),
+        ("members of a group", f"{gathering.MOST:,}"),
+        ("dispatch of members", f"{gathering._ROWS_PER_SECOND} a second for each group"),
+        ("key of a member", f"{gathering._LONGEST_KEY} bytes"),
         ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
         ("signals of a job", f"{signals.MOST:,}"),
         ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),

@@ -34,7 +34,7 @@ from job_runners.runners.base import JobData  # noqa: E402
 from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
 from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
-from job_runners.store import pauses, queries, verbs  # noqa: E402
+from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
 from job_runners.store.job_request import JobRequest  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
@@ -169,13 +169,30 @@ def record_pauses(this: Recorder) -> None:
 
 
 def record_follow_ups_and_waits(this: Recorder) -> None:
-    """Record ends with follow-ups, a job that sleeps, and jobs that wait for a signal."""
+    """Record ends with follow-ups, and jobs that sleep or wait for a signal."""
     follow_ups = {"on_end": "released_told", "on_failure": "released_told"}
     this.run(this.dispatch("followed_up", "released_child", payload={"to": 1}, **follow_ups))
     this.run(this.dispatch("sleeping", "released_sleeper"))
     this.run(this.dispatch("waiting_signal", "released_waiter"))
     signaled = this.run(this.dispatch("signaled", "released_waiter"))
     signaling.signal(signaled, "approval", NOISE, this.send)
+
+
+def record_groups(this: Recorder) -> None:
+    """Record a job whose member was retried while it waits, and one whose group has ended."""
+    waiting = this.run(this.dispatch("gathering", "released_gatherer"))
+    first, _ = members_of(this, waiting)
+    owner_actions.retry_again(owner_actions.cancel(first, this.send), this.send)
+    gathered = this.run(this.dispatch("gathered", "released_gatherer"))
+    for member in members_of(this, gathered):
+        this.run(member)
+
+
+def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:
+    """Return the members of a job of the type released_gatherer."""
+    group = groups.new_group(row, "both", is_large=False)
+    ids = map(group.member_id, ("000000", "000001"))
+    return [found for each in ids if (found := queries.read(each)) is not None]
 
 
 def record_campaign(this: Recorder) -> None:
@@ -226,6 +243,7 @@ def record(this: Recorder) -> dict[str, Any]:
     record_unique(this)
     record_schedules(this)
     record_follow_ups_and_waits(this)
+    record_groups(this)
     tasks: dict[str, Any] = {
         "released_note": {"to": 1},
         "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},

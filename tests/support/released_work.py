@@ -77,6 +77,14 @@ def waiter(job: RunningJob, payload: Count) -> dict[str, Any]:
     return {"approval": len(job.wait_for("approval", timeout=3600))}
 
 
+def gatherer(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Wait for two members."""
+    from job_runners.work import Member
+
+    results = job.gather("both", [Member("released_child", {"to": each}) for each in (1, 2)])
+    return {"gathered": [each.status for each in results]}
+
+
 def note(payload: Count) -> None:
     """Fail if told to."""
     if payload.fails:
@@ -96,5 +104,6 @@ JOBS = {
     "released_told": Job(told),
     "released_sleeper": Job(sleeper),
     "released_waiter": Job(waiter),
+    "released_gatherer": Job(gatherer),
 }
 TASKS = {"released_note": Task(note, retry=Retry(max_attempts=3))}

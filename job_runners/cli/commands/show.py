@@ -97,7 +97,7 @@ def _follow_up(job: Job, kind: str) -> str | None:
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     """Return a list with the number of jobs ahead of a waiting job. It is empty for other jobs."""
-    if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time", "signal"):
+    if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time", "signal", "group"):
         return []
     place = target.api.place(job["id"])
     if place["ahead"] is None:  # it stopped waiting in the meantime

@@ -1,12 +1,14 @@
 """Find and erase all data of one organization in a stack.
 
-A job's row is deleted last: after its files, its steps, its signals, the contacts of its campaign
-and the records of its line (its queue and key). All of these are found through the row, so a run
-can continue an earlier one that was interrupted.
+A job's row is deleted last: after its files, its steps, its signals, its groups, the contacts of
+its campaign and the records of its line (its queue and key). All of these are found through the
+row, so a run can continue an earlier one that was interrupted.
 """
 
+import json
 import re
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +31,14 @@ _MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads", "contacts"),
-    *("queue records", "failures"),
+    *("queue records", "group records", "failures"),
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
     *("campaign_id", "queue_name", "queue_key", "restarts", "row_version"),
 )
-_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals
+_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals and groups
+_GATHER = "gather "  # the prefix of the names of the steps that name groups
 
 
 @dataclass
@@ -140,13 +143,24 @@ class Organization:
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
-        removed = {"steps": sum(self._delete_partition(f"step#{each}") for each in work_ids)}
-        if int(row.get("row_version", {"N": "1"})["N"]) >= _WAITED_VERSION:
+        groups = self._groups(work_ids) if _may_have_waited(row) else []
+        removed = {"group records": sum(map(self._delete_partition, groups))}
+        removed["steps"] = sum(self._delete_partition(f"step#{each}") for each in work_ids)
+        if _may_have_waited(row):
             removed["signals"] = sum(self._delete_partition(f"signal#{each}") for each in work_ids)
         # Version 0.1.0 used the last of these folders.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
         removed["file versions"] = sum(map(self._delete_files, folders))
         return removed | {"jobs": self._delete_row(job_id)}
+
+    def _groups(self, work_ids: list[str]) -> Iterator[str]:
+        """Yield the partitions of a job's groups. Steps of the job name the groups."""
+        for each in work_ids:
+            for step in self._coordination(f"step#{each}", "value"):
+                if step["sk"]["S"].startswith(_GATHER):
+                    group = json.loads(zlib.decompress(step["value"]["B"]))
+                    yield f"group#{group['id']}"
+                    yield from (f"group#{group['id']}#{n}" for n in range(group["shards"]))
 
     def _delete_row(self, job_id: str) -> int:
         """Delete a row, unless its job was retried in the meantime.
@@ -274,6 +288,10 @@ class Organization:
 
     def _delete_files(self, folder: str) -> int:
         return objects.delete_versions(self._s3, self._stack.bucket_name, folder)
+
+
+def _may_have_waited(row: Item) -> bool:
+    return int(row.get("row_version", {"N": "1"})["N"]) >= _WAITED_VERSION
 
 
 def _condition_failed(error: ClientError) -> bool:

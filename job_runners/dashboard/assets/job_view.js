@@ -202,6 +202,9 @@ function waits({ waits_for: { kind, name, key, until, names }, ahead, more_ahead
     return h("p", { class: "waits", "data-key": "waits" },
       `Waiting for signal ${names.join(" or ")}. The wait ends `, coming(until), ".");
   }
+  if (kind === "group") {
+    return h("p", { class: "waits", "data-key": "waits" }, `Waiting for the jobs of its group ${name}.`);
+  }
   const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },
     inLine ? "Waiting for capacity in queue " : `Waiting until the ${kind.replace("_", " ")} `,

@@ -104,7 +104,7 @@ function progress(job) {
     case "scheduled":
       return words(isPast(job.run_at) ? "due" : ["starts ", age(job.run_at)]);
     case "waiting":
-      return job.waits_for && words({ line: "in line", job: "after a job", signal: "for a signal" }[job.waits_for.kind] ?? "paused");
+      return job.waits_for && words({ line: "in line", job: "after a job", signal: "for a signal", group: "for its group" }[job.waits_for.kind] ?? "paused");
     case "retryable":
       return words(isPast(job.run_at) ? "due" : ["retries ", age(job.run_at)]);
     default:

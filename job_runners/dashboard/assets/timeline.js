@@ -72,6 +72,7 @@ function currentWait(job, time) {
 function waitsFor(what) {
   if (what?.kind === "job") return "Waiting for another job";
   if (what?.kind === "signal") return `Waiting for signal ${what.names.join(" or ")}`;
+  if (what?.kind === "group") return `Waiting for its group ${what.name}`;
   if (what?.kind === "line") return `Waiting for capacity in queue ${what.name}`;
   const paused = { job_type: "Type", queue: "Queue" }[what?.kind];
   return `${paused ?? "Type or queue"} is paused`;

@@ -1,16 +1,17 @@
 """The actions of a job's owner: cancel it, retry it, delete it."""
 
+from functools import partial
 from typing import Any
 
 from job_runners import clock
 from job_runners.engine.dispatch import quota
+from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import (
     Send,
     require_sender,
-    send_after_end,
     send_if_unclaimed,
 )
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
@@ -41,7 +42,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
             stopped = stop(row, by=context.recorded_author())
             telemetry.cancelled_by_owner(stopped)
-            send_after_end(stopped, send)
+            after_end(stopped, send)
             return stopped
         except PreconditionFailed as refused:
             if refused.row is None:
@@ -60,7 +61,9 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     Raises RunnerCannotResend if the runner can't send the job, and PreconditionFailed if the job
     changed in the meantime. Raises UniqueConflict if another job has taken its unique key.
     """
-    from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
+    # Imported here because most jobs have no key, and are in no group.
+    from job_runners.engine.groups import retrying
+    from job_runners.store.uniqueness import KeyTaken
 
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
@@ -81,7 +84,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     unique_key = _unique_key(job, row, payload)
     with tracing.dispatching(row.job_type):
         try:
-            row = owner_verbs.requeue(
+            requeue = partial(
+                owner_verbs.requeue,
                 row,
                 max_attempts=max_attempts,
                 payload=payload,
@@ -89,6 +93,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
                 counted=quota.is_on(),
                 unique_key=unique_key,
             )
+            row = requeue() if row.member_of is None else retrying.requeue(row, requeue)
         except KeyTaken as taken:
             raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
         telemetry.queued_again(row)

@@ -13,16 +13,17 @@ LINE = "line"
 JOB = "job"
 TIME = "time"
 SIGNAL = "signal"
+GROUP = "group"
 
 
 class WaitsFor(NamedTuple):
     """The cause of a job's wait: a pause, its turn in a line, another job with its unique key, or a
     wait in its own function.
 
-    `kind` is "job_type", "queue", "line", "job", "time" or "signal". `name` is the name of the job
-    type or queue, the id of the other job, or the name of the wait. `key` is the key of the line,
-    and None for the other kinds. A wait in the job's own function began at `since` and ends at
-    `until`. For a signal, `names` are the signals, any of which ends the wait.
+    `kind` is "job_type", "queue", "line", "job", "time", "signal" or "group". `name` is the name of
+    the job type or queue, the id of the other job, or the name of the wait or group. `key` is the
+    key of the line, and None for the other kinds. A wait in the job's own function began at `since`
+    and ends at `until`. For a signal, `names` are the signals, any of which ends the wait.
     """
 
     kind: str

@@ -42,11 +42,17 @@ class Result(NamedTuple):
     error: Exception | None = None
 
 
-def dispatch_jobs(jobs: Sequence[CheckedJob], send: Send | None, *, until: int) -> list[Result]:
+def dispatch_jobs(
+    jobs: Sequence[CheckedJob],
+    send: Send | None,
+    *,
+    until: int,
+    save: Callable[[CheckedJob], JobRequest] = save_checked,
+) -> list[Result]:
     """Save and send jobs, and return the result of each in the same order.
 
     No job is begun after `until`, in milliseconds since 1970. Jobs with the same unique key are
-    saved in their order. If a job can't be sent now, the timer sends it later.
+    saved in their order. If a job can't be sent now, the timer sends it later. `save` saves a job.
 
     Raises QueueFull or QuotaReached, before anything is saved, if there are too many jobs to accept
     all that are new. Children aren't refused, because their parent would fail halfway.
@@ -55,13 +61,20 @@ def dispatch_jobs(jobs: Sequence[CheckedJob], send: Send | None, *, until: int) 
         return []
     if any(job.new_job.parent_id is None for job in jobs):
         refuse_if_too_many(jobs, in_threads)
-    return _Dispatching(jobs, send, until).results()
+    return _Dispatching(jobs, send, until, save).results()
 
 
 class _Dispatching:
     """One call of `dispatch_jobs`."""
 
-    def __init__(self, jobs: Sequence[CheckedJob], send: Send | None, until: int) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[CheckedJob],
+        send: Send | None,
+        until: int,
+        save: Callable[[CheckedJob], JobRequest],
+    ) -> None:
+        self._save = save
         self._jobs = jobs
         self._send = send
         self._until = until
@@ -105,7 +118,7 @@ class _Dispatching:
     def _dispatch(self, job: CheckedJob, number: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
-                row = retry_until(self._until, lambda: save_checked(job))
+                row = retry_until(self._until, lambda: self._save(job))
             except (IdempotencyConflict, UniqueConflict) as refused:
                 return Result(error=refused)
             except PreconditionFailed:  # other requests for the same work were faster each time

@@ -1,7 +1,7 @@
 """The work that a job dispatches while it runs."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
@@ -9,6 +9,9 @@ from job_runners.errors import JobNotFound, NotReached
 from job_runners.names import check_signal_name
 from job_runners.store.job_request import JobRequest, derived_id
 from job_runners.work.results import as_json
+
+if TYPE_CHECKING:
+    from job_runners.store.groups import Group
 
 
 class Children:
@@ -89,6 +92,26 @@ class Children:
             if result.error is not None and not isinstance(result.error, NotReached):
                 raise result.error
         return ids
+
+    def check_members(
+        self, parent: JobRequest, group: "Group", name: str, members: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the jobs to save for members of a group, by key. Raises InvalidPayload."""
+        from job_runners.engine.dispatch import members as dispatching
+
+        return dispatching.check(parent, group, name, members, self._send)
+
+    def members_with_row(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that were saved before."""
+        from job_runners.engine.dispatch import members as dispatching
+
+        return dispatching.with_row(jobs)
+
+    def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
+        """Save and send checked members. Return the keys of those reached before `until`."""
+        from job_runners.engine.dispatch import members as dispatching
+
+        return dispatching.dispatch(jobs, self._sender("a member of a group"), until=until)
 
     def task(self, task_name: str, payload: Any) -> None:
         """Send a task. Raises SendFailed if it was not sent."""

@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_until
+from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
+from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import PreconditionFailed, UnknownJobType
 from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest, new_id
@@ -125,7 +126,7 @@ def _release_if_claimed(
         if row is not None and row.claim_token == token:
             released = verbs.release(row)
             telemetry.released(released)
-            send_after_end(released, send)  # it is canceled if its owner had asked for that
+            after_end(released, send)  # it is canceled if its owner had asked for that
 
     try:
         retry_until(invocation.may_give_back_until, release)

@@ -7,13 +7,14 @@ kind of ending is a subclass of `Ending`.
 from typing import Any
 
 from job_runners.aws.errors import AWS_ERRORS, retry_until
+from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.lines.limits import LimitedLine
 from job_runners.engine.running import gates
 from job_runners.engine.running.claiming import Invocation
 from job_runners.engine.running.retrying import count_failure, record_failed_attempt
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
+from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import LegsSpent, PreconditionFailed
 from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest
@@ -164,7 +165,7 @@ def record(leg: Leg, ending: Ending) -> None:
         ending.admit_waiting(leg)
     else:
         if row is not None:
-            send_after_end(row, leg.send)
+            after_end(row, leg.send)
             if row.slot is None:
                 ending.admit_waiting(leg)
             count_failure(row)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.errors import CannotBegin
 from job_runners.engine.registry.registry import registry
@@ -17,7 +18,7 @@ from job_runners.engine.running.retrying import (
 )
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
-from job_runners.engine.wire.sending import Send, send_after_end
+from job_runners.engine.wire.sending import Send
 from job_runners.errors import (
     Interrupted,
     InvalidPayload,
@@ -94,7 +95,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         try:
             ended = record_failed_attempt(row, error, send)
             telemetry.settled(ended, error)
-            send_after_end(ended, send)
+            after_end(ended, send)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
     _admit_waiting(message, row, send)

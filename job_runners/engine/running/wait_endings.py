@@ -7,12 +7,13 @@ from job_runners import clock
 from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
+from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import waits
 from job_runners.work.errors import WaitsSpent
 from job_runners.work.signals import Waits
-from job_runners.work.waiting import Asleep, AwaitsSignal
+from job_runners.work.waiting import LONGEST, Asleep, AwaitsGroup, AwaitsSignal
 
 MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
 
@@ -57,6 +58,37 @@ class Waited(Ending):
         return row
 
 
+class Gathered(Ending):
+    """The job has dispatched a group, and waits for its members."""
+
+    signal: AwaitsGroup
+
+    def write(self, leg: Leg) -> JobRequest:
+        # Imported here because jobs that only sleep need no group.
+        from job_runners.engine.groups import finishing
+
+        gather = self.signal
+        row = waits.gather(
+            leg.row,
+            gather.name,
+            gather.group,
+            since=gather.since,
+            stop_after=gather.stop_after,
+            until=gather.since + _longest_group(),
+            reached=leg.running.reached,
+        )
+        telemetry.waits(row)
+        if not row.status.finished:
+            finishing.owner_parked(row, leg.send)
+        return row
+
+
+def _longest_group() -> int:
+    """Return how long a group may take: until shortly before the first member's row expires."""
+    retention = settings().retention_days * clock.DAY
+    return min(max(retention // 2, retention - clock.DAY), LONGEST)
+
+
 def ending_of(leg: Leg, signal: Waits) -> Ending:
     """Return the ending of a leg whose job waits."""
     if (leg.row.waits or 0) >= MOST_WAITS:
@@ -65,4 +97,6 @@ def ending_of(leg: Leg, signal: Waits) -> Ending:
         return Slept(signal.name, signal.until)
     if isinstance(signal, AwaitsSignal):
         return Waited(signal.name, signal.names, signal.until)
+    if isinstance(signal, AwaitsGroup):
+        return Gathered(signal)
     raise AssertionError(f"unknown wait: {signal!r}")

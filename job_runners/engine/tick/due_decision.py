@@ -3,7 +3,13 @@
 from enum import Enum, auto
 
 from job_runners import clock
-from job_runners.errors import JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
+from job_runners.errors import (
+    GroupExpired,
+    JobRunnersError,
+    JobTypeRemoved,
+    NeverStarted,
+    PauseExpired,
+)
 from job_runners.store import conditional_write, verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
@@ -59,6 +65,7 @@ class Action(Enum):
     ADMIT_FOLLOWER = "admit it if the job that it follows has ended"
     ADMIT_FROM_PAUSE = "admit it if its pause has ended"
     ADMIT_LINE = "admit the waiting jobs of its line"
+    LOOK_AT_GROUP = "admit it if all members of its group have ended"
     ADMIT_UNSIGNALED = "admit it, because the signal that it waits for hasn't come in time"
 
 
@@ -137,6 +144,11 @@ def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
         if facts.now < until:
             return Postpone(Disposition.PARKED, until, Lane.WAITS)
         return Action.ADMIT_UNSIGNALED
+    if row.awaits_group:
+        wait = row.waits_for or {}
+        if facts.now >= wait.get("until", 0):
+            return Expire(GroupExpired((facts.now - wait.get("since", 0)) // clock.DAY))
+        return Action.LOOK_AT_GROUP
     if facts.now - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
         return Expire(_waited_too_long(row))
     if row.follows is not None:

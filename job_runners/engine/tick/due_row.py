@@ -4,6 +4,7 @@ Each decision gives the row a later due time, or none.
 """
 
 from job_runners import clock
+from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.lines.limits import limits_of
@@ -27,7 +28,7 @@ from job_runners.engine.tick.due_decision import (
 )
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import Send, send_after_end
+from job_runners.engine.wire.sending import Send
 from job_runners.errors import Interrupted, JobRunnersError
 from job_runners.store import line_entries, pauses, verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
@@ -118,6 +119,13 @@ def _admit_alone(action: Action, row: JobRequest, send: Send) -> bool:
         from job_runners.engine.dispatch import unique_work
 
         return unique_work.admit_if_holder_ended(row, send)
+    if action is Action.LOOK_AT_GROUP:
+        from job_runners.engine.groups import looking
+
+        if looking.look(row, send):
+            return True
+        verbs.postpone(row, looking.next_look(row), Lane.WAITS)  # refused if it was admitted
+        return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)
     send(JobMessage.about(verbs.admit(row)))
@@ -140,7 +148,7 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
     try:
         ended = record_failed_attempt(row, error, send, rescue=True)
         telemetry.settled(ended, error)
-        send_after_end(ended, send)
+        after_end(ended, send)
     finally:  # the write may have freed the slot, even if the response was lost
         admission.admit_waiting_after(row, send)
     count_failure(ended)
@@ -151,7 +159,7 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     try:
         ended = verbs.expire(row, error_record(error))
         telemetry.settled(ended, error)
-        send_after_end(ended, send)
+        after_end(ended, send)
     finally:
         # A waiting row has no slot to free, and the jobs behind it have due times of their own.
         if row.status is not Status.WAITING:

@@ -50,6 +50,9 @@ class NewJob(NamedTuple):
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
     parent_id: str | None = None  # the job that dispatches it
+    group_of: str | None = None  # the group of that job that it is in
+    member_of: str | None = None
+    member_mark: str | None = None
     created_by: str | None = None  # its author, as "role:name"
     request_id: str | None = None
     request_hash: str | None = None  # of the contents of a request with an idempotency key
@@ -103,6 +106,9 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
         parent_id=new_job.parent_id,
+        group_of=new_job.group_of,
+        member_of=new_job.member_of,
+        member_mark=new_job.member_mark,
         created_by=new_job.created_by,
         traceparent=new_job.traceparent,
         status=status,

@@ -9,7 +9,8 @@ from typing import Any
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, holdings, signals
+from job_runners.store import conditional_write, groups, holdings, signals
+from job_runners.store.groups import Group
 from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
@@ -25,10 +26,11 @@ from job_runners.values import Value
 
 TIME = "time"
 SIGNAL = "signal"
+GROUP = "group"
 
 
 class Wait(Value):
-    """What a job waits for, in its function: a time, or any signal of these `names`.
+    """What a job waits for, in its function: a time, any signal of these `names`, or its group.
 
     `name` is what the function calls the wait. Times are milliseconds since 1970.
     """
@@ -58,6 +60,8 @@ def current(row: JobRequest) -> Wait | None:
     wait = Wait(stored["kind"], stored["name"], stored["names"], stored["since"], stored["until"])
     if wait.kind == SIGNAL:
         is_waiting = row.awaits_signal
+    elif wait.kind == GROUP:
+        is_waiting = row.awaits_group
     else:
         is_waiting = row.status is Status.SCHEDULED and row.run_at == wait.until
     return wait if is_waiting else None
@@ -107,6 +111,73 @@ def wait(
 def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
     """End a leg of a running job whose signal has come before it could wait. It continues now."""
     return end_leg(job, reached, _counted(job))
+
+
+def begin_gather(job: JobRequest, group: Group) -> JobRequest:
+    """Record that a running job dispatches a group now.
+
+    Code that doesn't know groups must not run the job from now on.
+    """
+    return conditional_write.write(
+        "begin_gather",
+        job,
+        [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: False,  # a repetition of this write isn't refused
+    )
+
+
+def gather(
+    job: JobRequest,
+    name: str,
+    group: Group,
+    *,
+    since: int,
+    until: int,
+    stop_after: int | None,
+    reached: Checkpoint,
+) -> JobRequest:
+    """End a leg of a running job that has dispatched all members of a group, and waits for them.
+
+    It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
+    members have failed, those that haven't started are canceled. For the rest see `sleep`.
+    """
+    now = clock.now()
+    due_at = now + conditional_write.GRACE
+    stored = Wait(GROUP, name, [], since, until).stored()
+    group_fields = {"shards": group.shards, "stop_after": stop_after}
+    actions = [
+        *conditional_write.waiting(job, group.held_by, None, now, due_at, Lane.WAITS),
+        JobRequest.waits_for.set(stored | group_fields),
+    ]
+    return _end_leg_in_wait("gather", job, actions, Status.WAITING, reached)
+
+
+def finish_group(job: JobRequest) -> JobRequest:
+    """Admit a job whose group has no marker left.
+
+    The job was read before the markers. The write is refused if the job no longer waits under the
+    same claim, or if a member was retried in the meantime. Raises PreconditionFailed.
+    """
+    group_id = groups.awaited_by(job).id
+    same = conditional_write.same
+    condition = (
+        (JobRequest.status == Status.WAITING)
+        & (JobRequest.held_by == job.held_by)
+        & same(JobRequest.claim_token, job.claim_token)
+        & same(JobRequest.gather_epoch, job.gather_epoch)
+    )
+    return conditional_write.write(
+        "finish_group",
+        job,
+        [*admit_actions(job), JobRequest.gathered.set(group_id)],
+        condition,
+        already_applied=lambda row: (
+            row.status is Status.QUEUED
+            and row.gathered == group_id
+            and row.claim_token == job.claim_token
+        ),
+    )
 
 
 def _end_leg_in_wait(

@@ -26,6 +26,7 @@ from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.invocation import Invocation
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.testing.simulation.torn_transactions import TornTransactions
 
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
@@ -38,6 +39,7 @@ class FaultInjector:
 
     def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
+        self._torn = TornTransactions(world)
         self._more_services = more_services  # further services that moto answers
         self._response_was_lost = False  # whether the response of the current call was lost once
         self._last_intercepted: Any = None  # the last request that was intercepted
@@ -109,7 +111,8 @@ class FaultInjector:
             if refusal is not None:
                 self._last_intercepted = request
                 return refusal
-            answer = self._take(request, event_name)
+            with self._torn.settling(event_name.split(".")[2], request.body):
+                answer = self._take(request, event_name)
             self._lose_answer(event_name)
             caller.is_answered = True
             # Set this last, because other requests were intercepted in between.
@@ -173,6 +176,8 @@ class FaultInjector:
                 ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
             )
         # Transactions are rarer than single writes, and conflict more easily.
+        if operation in _WRITES and self._torn.refuses(operation, request.body):
+            return _conflict(operation, request)
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
             return _conflict(operation, request)
@@ -210,6 +215,7 @@ class FaultInjector:
             return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
         if status == 200:
+            body = self._torn.seen(operation, request.body, body)
             self._note_answered(operation, json.loads(request.body), body)
         return _answer(status, body)
 

@@ -15,6 +15,7 @@ class Fault(StrEnum):
     NETWORK = "network"  # one call gets a network error, before or after it landed
     NO_ANSWER = "no answer"  # a write lands, but neither it nor any repetition is answered
     CONFLICT = "conflict"  # a write conflicts with a transaction on the same item
+    TORN = "torn"  # a transaction becomes visible item by item
     RETRY_QUOTA = "retry quota"  # botocore's retries are limited
     MACHINES = "machines"  # each process has its own cache of pauses and limits
     INDEX_LAG = "index lag"  # an index lags behind its table
@@ -26,6 +27,7 @@ class Fault(StrEnum):
     UNIQUE = "unique"  # unique jobs, requested again and again
     LIMITS = "limits"  # queues with slots and rates, changed by operators and deploys
     SCHEDULES = "schedules"  # schedules, changed by operators
+    GROUPS = "groups"  # jobs that wait for the jobs that they dispatch
     WAITS = "waits"  # jobs that wait in their functions
     BULK = "bulk"  # many jobs with one request, which is repeated; many children with one call
     FOLLOW_UPS = "follow-ups"  # jobs with follow-ups
@@ -38,15 +40,17 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults of a seed's history, unless a command names others.
 
-    These are all faults, with six exceptions. Limits are in every fifth history, because they
+    These are all faults, with seven exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits
-    are in every fourth, bulk dispatches in every seventh, and follow-ups in every third.
+    are in every fourth, bulk dispatches in every seventh, and follow-ups in every third. Groups
+    are in every sixth.
     """
     left_out = {
         Fault.LIMITS: seed % 5 != 0,
         Fault.SCHEDULES: seed % 6 != 1,
         Fault.UNIQUE: seed % 8 != 7,
         Fault.WAITS: seed % 4 != 2,
+        Fault.GROUPS: seed % 6 != 4,
         Fault.BULK: seed % 7 != 3,
         Fault.FOLLOW_UPS: seed % 3 != 2,
     }

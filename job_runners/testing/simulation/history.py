@@ -38,12 +38,14 @@ from job_runners.testing.simulation.simulated_work import (
     CHILD,
     FOLLOW_UPS,
     JOBS,
+    MEMBERS,
     TASKS,
     Errand,
     Steps,
 )
 from job_runners.testing.simulation.task_checker import TaskChecker
 from job_runners.work.errors import WaitTimedOut
+from job_runners.work.gathering import Member
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
 from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver, Waits
@@ -93,7 +95,7 @@ def play_seed(
                 history.dispatch_many()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
-            for _ in range(history.choose("steps", 20) + (20 if history.recurs else 0)):
+            for _ in range(history.choose("steps", 20) + 20 * (history.recurs + history.gathers)):
                 history.world.step()
             return history.end()
     except Violation as broken:
@@ -133,6 +135,7 @@ class History:
         self.recurs = Fault.SCHEDULES in faults
         self.has_bulk = Fault.BULK in faults
         self._waits = Fault.WAITS in faults
+        self.gathers = Fault.GROUPS in faults
         schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
         self.people = Operators(
             self.world,
@@ -223,6 +226,7 @@ class History:
             checkpoints=self.choose("checkpoints", 4) < 3,
             named=self.choose("named steps", 3) == 2,
             turns=self._has_limits and self.choose("turns", 6) == 5,
+            gathers=self.gathers and (0, 1, 3, 5)[self.choose("members", 4)],
             awaits=("", "", "one", "any")[self._waits and self.choose("awaits", 4)],
             sleeps=self._waits and (0, 0, 1, 40, 2000)[self.choose("sleeps", 5)],
         )
@@ -385,12 +389,14 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Do the work of a job in this history, and return its result."""
         self.checker.started(job.id, job.attempt, job.leg)
-        if payload not in (*self.payloads[job.campaign_id], CHILD):
+        if payload not in (*self.payloads[job.campaign_id], CHILD, *MEMBERS):
             self.checker.broken(f"the payload of job {job.id} has changed")
-        if self.checker.unique and payload != CHILD and job.cursor is None:
+        is_child = payload == CHILD or payload in MEMBERS
+        if self.checker.unique and not is_child and job.cursor is None:
             self.checker.unique.begins(job.id, job.campaign_id)
         key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
+        self._fail_or_gather(job, payload)
         for step in range(job.cursor or 0, payload.steps):
             if payload.awaits and step < 3:
                 self._await_signal(job, step, payload.awaits)
@@ -440,6 +446,35 @@ class History:
         if early > _MAX_CLOCK_DIFFERENCE:
             self.checker.broken(f"job {job.id} woke {early} ms too early from sleep {name}")
         self.world.figures["sleeps"] += 1
+
+    def _fail_or_gather(self, job: RunningJob, payload: Steps) -> None:
+        """Do what a member of a group, or its owner, does first."""
+        if payload.fails and not self.world.resting and self.choose("a member fails", 3):
+            self.checker.excused(job.id)
+            raise DoNotRetry("asked to fail")
+        if payload.gathers:
+            self._gather(job, payload.gathers)
+
+    def _gather(self, job: RunningJob, number: int) -> None:
+        """Wait for a group, and check its results."""
+        types = ("hostile_once", "hostile_again", "hostile_unique" if self._has_unique else None)
+        keys = [f"member {each}" for each in range(number)]
+
+        def members() -> Iterator[Member]:
+            for each, key in enumerate(keys):
+                job_type = types[each % 3] or "hostile_once"
+                yield Member(job_type, MEMBERS[each], key=key, queue_name=queue_name)
+
+        queue_name = LIMITED if self._has_limits else None
+        stop_after = 1 if number == 5 else None
+        try:
+            with self._perhaps_ends_leg(job):
+                results = job.gather("g", members(), stop_after_failures=stop_after)
+            if self.checker.groups:
+                self.checker.groups.got(job, "g", keys, results)
+        except (*AWS_ERRORS, JobRunnersError, TimeOver):
+            self.checker.excused(job.id)
+            raise
 
     def _await_signal(self, job: RunningJob, step: int, how: str) -> None:
         """Wait for a signal, and check that each leg gets the same answer."""
@@ -556,7 +591,7 @@ class History:
         runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
         if row["status"] == "succeeded" and "follow_up_of" not in row:
             result = blobs.get(row.get("result"), row.get("result_key"))
-            asked = [*self.payloads[row["campaign_id"]], CHILD]
+            asked = [*self.payloads[row["campaign_id"]], CHILD, *MEMBERS]
             if result not in [payload.model_dump() for payload in asked]:
                 self.checker.broken(f"the result of job {row['id']} is not what it returned")
             wanted = Steps(**result).model_dump_json()

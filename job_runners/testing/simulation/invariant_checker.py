@@ -13,6 +13,7 @@ from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.failure_checker import FailureChecker
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.follow_up_checker import FollowUpChecker
+from job_runners.testing.simulation.group_checker import GroupChecker
 from job_runners.testing.simulation.invocation import WELL, Invocation
 from job_runners.testing.simulation.line_checker import LineChecker
 from job_runners.testing.simulation.operators import Pauses
@@ -25,7 +26,7 @@ from job_runners.work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors with which the engine itself fails jobs that no worker could start, or that never end.
-_ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
+_ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent", "GroupExpired")
 # How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
 # call.
 _GIVES_UP_OUTCOME = 6 * clock.SECOND  # while it writes a job's outcome
@@ -80,6 +81,8 @@ class InvariantChecker:
         self.follow_ups = FollowUpChecker(world, self.broken) if with_follow_ups else None
         self._failures = FailureChecker(world, self.broken)
         self.signals = SignalChecker(world, self.broken)
+        with_groups = Fault.GROUPS in world.faults
+        self.groups = GroupChecker(world, self.broken) if with_groups else None
         self._time_to_live = TimeToLive(world, self.broken)
         world.expire_items = self._expire_items
         world.on_write = self.saw
@@ -176,6 +179,8 @@ class InvariantChecker:
                 checker.landed(operation, call)
         if Fault.WAITS in self._world.faults:
             self.signals.landed(operation)
+        if self.groups:
+            self.groups.landed(operation, call)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
                 self._note_landed("PutItem", each["Put"])
@@ -266,7 +271,8 @@ class InvariantChecker:
         elif change[0] != change[1]:
             can_move = before.get("unique_key") is not None and before["legs"] == 0
             if not (can_move and after["status"] in ("queued", "scheduled")):
-                self._check_without_claim(job, invocation, *change)
+                may_stop = invocation.name == "api" or "member_of" in after  # of a stopped group
+                self._check_without_claim(job, *change, may_stop=may_stop)
 
     def _check_change_of_finished(
         self, job: str, invocation: Invocation, before: Row, after: Row
@@ -322,13 +328,11 @@ class InvariantChecker:
         could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
         return self._world.time - int(could_run_at)
 
-    def _check_without_claim(
-        self, job: str, invocation: Invocation, before: str, after: str
-    ) -> None:
+    def _check_without_claim(self, job: str, before: str, after: str, *, may_stop: bool) -> None:
         parked = before != "waiting" and after == "waiting"
         self._world.figures["held back"] += parked
         admitted = before == "waiting" and after == "queued"
-        cancelled = after == "cancelled" and invocation.name == "api"
+        cancelled = after == "cancelled" and may_stop
         if not (parked or admitted or cancelled or after == "failed"):
             self.broken(f"{job}: {(before, after)} without a claim")
 

@@ -70,11 +70,25 @@ class Operators:
             actions += self.schedules.actions()
         if Fault.WAITS in self._world.faults:
             actions += [self._signal, *[self.perhaps_answer] * 3]
+        if Fault.GROUPS in self._world.faults:
+            actions += [self._retry_a_member] * 4
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
             actions += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
         actions[self._world.chance("what people do", len(actions))]()
+
+    def _retry_a_member(self) -> None:
+        """Cancel a member of a group that hasn't started, or retry one that has failed."""
+        members = [row for row in moto_direct.rows("jobs") if "member_of" in row]
+        given_up = sorted(row["id"] for row in members if row["status"] in _GIVEN_UP)
+        waiting = sorted(row["id"] for row in members if row["status"] == Status.QUEUED)
+        if given_up and self._world.chance("a member is retried", 4) < 3:
+            job_id = given_up[self._world.chance("which member", len(given_up))]
+            self._request(lambda: self._act_on(job_id, "members retried", self._retry))
+        elif waiting:
+            job_id = waiting[self._world.chance("which member", len(waiting))]
+            self._request(lambda: self._act_on(job_id, "members canceled by hand", self._cancel))
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""

@@ -17,7 +17,7 @@ import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
 from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
-from job_runners.store import job_request, limits, pauses, used_keys
+from job_runners.store import group_chunks, groups, job_request, limits, pauses, used_keys
 from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
@@ -46,6 +46,9 @@ def quietly() -> Iterator[None]:
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
         patch.object(bulk, "THREADS", 1),
+        # Groups of three have two chunks, and those of more than two have two shards.
+        patch.object(group_chunks, "SIZE", 2),
+        patch.object(groups, "_SHARDS", 2),
         patch.object(
             job_runners.handlers.timer, "_THREADS", 1
         ),  # the same answers give the same history

@@ -158,7 +158,7 @@ class SimulatedLambda:
     ) -> None:
         """Stop all faults, and deliver events and run the timer until every job is finished.
 
-        It stops after 200 rounds, because then the jobs will never finish. `unfinished` returns
+        It stops after 400 rounds, because then the jobs will never finish. `unfinished` returns
         the due times of unfinished rows. `first` runs after the faults have stopped, and
         `each_round` before each round.
         """
@@ -169,7 +169,7 @@ class SimulatedLambda:
         for _ in range(minutes_without_worker):  # so that a backlog builds up
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
-        for _ in range(200):
+        for _ in range(400):
             each_round()
             awaited = unfinished() + [event.at for event in self.events]
             if not awaited:

@@ -24,11 +24,21 @@ class Steps(BaseModel):
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # the job calls next_turn after each step
     sleeps: float = Field(default=0, ge=0)  # seconds for which the job sleeps after each step
+    gathers: int = Field(default=0, ge=0, le=5)  # the members that the job waits for at first
+    fails: bool = False  # the job usually fails
     awaits: str = ""  # the job waits for a signal after each step: "one", "any", or not at all
     lot: str = ""  # the key of unique work
 
 
 CHILD = Steps(steps=1)
+# Members of groups, the last of which gathers itself.
+MEMBERS = (
+    Steps(steps=1, fails=True),
+    Steps(steps=1, sleeps=2000),
+    Steps(steps=2, named=True),
+    Steps(steps=0, fails=True),
+    Steps(steps=0, gathers=1),
+)
 
 
 class Errand(BaseModel):

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from job_runners import clock
 from job_runners.store import conditional_write, verbs
-from job_runners.store.job_request import SIGNAL_PREFIX, JobRequest
+from job_runners.store.job_request import GROUP_PREFIX, SIGNAL_PREFIX, JobRequest
 from job_runners.store.lines import is_line
 from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing import moto_direct
@@ -154,6 +154,9 @@ class WriteRecorder:
         if after == before:
             return  # a transaction that botocore repeats lands only once
         call = self._current_call(kind, before)
+        if call.verb == "requeue" and after["status"] == before["status"]:
+            # The owner of the group of the job that is queued again: its epoch changes.
+            call = _Call("wait_again", before, call.now)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
@@ -297,6 +300,8 @@ def _where(held_by: str | None) -> str:
         return "-"
     if held_by.startswith(SIGNAL_PREFIX):
         return "signal"
+    if held_by.startswith(GROUP_PREFIX):
+        return "group"
     return "line" if is_line(held_by) else "pause"
 
 

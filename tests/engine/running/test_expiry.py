@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
+from gathering_job import Gathering
 from hourly import put
 from job_runners import clock, store
 from job_runners.engine.control import owner_actions, signaling
@@ -20,6 +21,7 @@ from job_runners.store.rate import Rate
 from job_runners.store.table import Table
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
+from job_runners.work import Member
 from job_runners.work.definitions import LONGEST_WAIT
 from limited_queue import PLACE, QUEUE, dispatch, during, items, park_in_order
 from sample_work import script
@@ -42,6 +44,7 @@ KEPT: dict[str, float | None] = {
     "unique": PROMISED,
     "step": LIVES,
     "signal": LIVES,
+    "group": LIVES,
     "answer": LIVES,
     "failed_tasks": 7,
     "failures": 30 + 7,  # it lists failed jobs, which are kept for 30 days (RETENTION_DAYS)
@@ -52,7 +55,7 @@ KEPT: dict[str, float | None] = {
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
-    *("Pause", "LimitChange", "Answer", "FailureGroup", "Signal"),
+    *("Pause", "LimitChange", "Answer", "FailureGroup", "Signal", "GroupItem"),
 }
 
 
@@ -81,6 +84,11 @@ def one_of_each(bench: Bench) -> None:
     bench.run(bench.dispatch(queue_name="paused"))
     script.job = lambda job, payload: job.step("charge", lambda: 1)
     bench.run(bench.dispatch("sample_once"))
+    gathering = Gathering(bench, [Member("unique_return", {"lot": "b"}), Member("sample_once")])
+    gathering.fails = {1}
+    bench.dispatch("unique_return", payload={"lot": "b"})
+    gathering.start()
+    gathering.run_member(1)
     signaling.signal(bench.dispatch("sample_once"), "approval", 1, bench.send)
     script.job = lambda job, payload: 1 / 0
     bench.run(bench.dispatch("sample_once"))

@@ -1,0 +1,112 @@
+"""Continue a job once all members of its group have ended.
+
+After its end, a member's failure is recorded first, and then its marker is deleted. The process
+that finds no marker left admits the owner. A message or a wake-up is only a hint: the owner's next
+leg checks its row again.
+"""
+
+from contextlib import suppress
+
+from job_runners import clock
+from job_runners.aws.errors import retry_until
+from job_runners.engine.lines import admission
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
+from job_runners.errors import PreconditionFailed
+from job_runners.store import groups, owner_verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
+from job_runners.store.queries import PAGE_LIMIT, read, read_many
+from job_runners.store.verbs import waits
+
+_PATIENCE = 3 * clock.SECOND  # how long calls that fail are repeated; after that, the timer does it
+_LONGEST_STOP = 10 * clock.SECOND  # for which one process cancels members; then the timer does
+
+
+def member_ended(row: JobRequest, send: Send | None) -> None:
+    """Record in its group that a member has ended. If it was the last one, continue the owner.
+
+    Errors are only logged, because the caller has recorded the end. The timer then does this later.
+    """
+    try:
+        retry_until(clock.now() + _PATIENCE, lambda: _member_ended(row, send))
+    except Exception as error:  # noqa: BLE001 - the caller must go on
+        telemetry.crashed(error)
+
+
+def owner_parked(owner: JobRequest, send: Send | None) -> None:
+    """Check the group of a job that has just begun to wait for it. Errors are only logged."""
+    try:
+        stop_if_failed(owner, send)
+        check(owner.id, groups.awaited_by(owner).id, send)
+    except Exception as error:  # noqa: BLE001 - the leg has ended, and the timer checks again
+        telemetry.crashed(error)
+
+
+def check(owner_id: str, group_id: str, send: Send | None) -> bool:
+    """Admit the owner of a group if it waits for the group and no marker is left.
+
+    Return whether it was admitted. The owner is read before the markers. So the admission is
+    refused if the owner began to wait again, or if a member was retried, after these markers were
+    read.
+    """
+    owner = read(owner_id)
+    if owner is None or not owner.awaits_group or owner.row_version > ROW_VERSION:
+        return False
+    group = groups.awaited_by(owner)
+    if group.id != group_id or not groups.is_finished(group):
+        return False
+    try:
+        admitted = waits.finish_group(owner)
+    except PreconditionFailed as lost:
+        telemetry.race_lost(lost)
+        return False
+    telemetry.admitted(admitted)
+    send_or_leave_due(admitted, send)
+    return True
+
+
+def stop_if_failed(owner: JobRequest, send: Send | None) -> None:
+    """Cancel the members that haven't started, if as many have failed as the owner named."""
+    most = (owner.waits_for or {}).get("stop_after")
+    if not most:
+        return
+    group = groups.awaited_by(owner)
+    if groups.count_failed(group, most) < most:
+        return
+    until = clock.now() + _LONGEST_STOP
+    for partition in group.partitions:
+        _cancel_in(partition, until, send)
+
+
+def _cancel_in(partition: str, until: int, send: Send | None) -> None:
+    after = ""
+    while clock.now() < until:
+        markers = groups.first_markers(partition, PAGE_LIMIT, after)
+        for row in read_many((each.member_id for each in markers), fresh=True).values():
+            if not row.status.finished and row.status is not Status.RUNNING and not row.has_begun:
+                _cancel(row, send)
+        if len(markers) < PAGE_LIMIT:
+            return
+        after = markers[-1].member_id
+
+
+def _cancel(row: JobRequest, send: Send | None) -> None:
+    with suppress(PreconditionFailed):  # it has started or ended
+        canceled = owner_verbs.cancel(row)
+        telemetry.cancelled_by_owner(canceled)
+        send_after_end(canceled, send)
+        member_ended(canceled, send)
+        admission.admit_waiting_after(row, send)
+
+
+def _member_ended(row: JobRequest, send: Send | None) -> None:
+    member_of, has_failed = str(row.member_of), row.status is not Status.SUCCEEDED
+    if has_failed:
+        groups.note_failed(member_of, row.id)
+    groups.drop_marker(member_of, row.id, row.member_mark)
+    if not groups.has_open_member(row):
+        check(str(row.parent_id), groups.id_of(row), send)
+    elif row.status is Status.FAILED:
+        owner = read(str(row.parent_id))
+        if owner is not None and owner.awaits_group:
+            stop_if_failed(owner, send)

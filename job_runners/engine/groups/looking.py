@@ -1,0 +1,73 @@
+"""The timer's look at a group: delete the markers of members that have ended, then check it."""
+
+from pynamodb.exceptions import PynamoDBException
+
+from job_runners import clock
+from job_runners.aws.errors import conflicts
+from job_runners.engine.groups import finishing
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send
+from job_runners.store import groups
+from job_runners.store.groups import GroupItem
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import read_many
+from job_runners.store.transactions import RaceLost, RecordWrite, write_all
+
+_PAGE = 25  # markers of a shard that are read at a time
+_MOST_PAGES = 40  # a look continues while all markers of a page can be deleted
+_LONGEST_GAP = 10 * clock.MINUTE
+_LATER_GAP = clock.HOUR  # of a group that is older than a day
+
+
+def look(owner: JobRequest, send: Send) -> bool:
+    """Delete leftover markers, and continue the owner if none is left. Return whether it was."""
+    group = groups.awaited_by(owner)
+    finishing.stop_if_failed(owner, send)
+    for partition in group.partitions:
+        _sweep(partition)
+    return finishing.check(owner.id, group.id, send)
+
+
+def next_look(owner: JobRequest) -> int:
+    """Return when the timer looks at a group again: after 1, 2, 4, 8, 10 minutes, then hourly."""
+    waited = clock.now() - (owner.waiting_since or clock.now())
+    longest = _LATER_GAP if waited >= clock.DAY else _LONGEST_GAP
+    return clock.now() + min(max(waited, clock.MINUTE), longest)
+
+
+def _sweep(partition: str) -> None:
+    for _ in range(_MOST_PAGES):
+        markers = groups.first_markers(partition, _PAGE)
+        rows = read_many((each.member_id for each in markers), fresh=True)
+        deleted = [_delete_if_ended(each, rows.get(each.member_id)) for each in markers]
+        if len(markers) < _PAGE or not all(deleted):
+            return
+
+
+def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
+    """Delete a marker if its member has ended or is gone. Return whether it was deleted.
+
+    The transaction checks that the row and the marker are as read. Otherwise a member that was
+    retried in the meantime could lose its marker.
+    """
+    if row is not None and not row.status.finished:
+        return False
+    if row is not None and row.status is not Status.SUCCEEDED:
+        groups.note_failed(str(row.member_of), row.id)
+    if row is None:
+        now = clock.now() // clock.SECOND
+        as_read = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
+    else:
+        as_read = (JobRequest.status == row.status) & (JobRequest.finished_at == row.finished_at)
+    row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=as_read)
+    try:
+        write_all([groups.drop_swept(marker), row_check])
+    except RaceLost as lost:
+        telemetry.race_lost(lost)
+        return False
+    except PynamoDBException as error:
+        if not conflicts(error):
+            raise
+        telemetry.race_lost(error)
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""The items of a group: jobs (its members) that another job, its owner, dispatched and waits for.
+
+Each member that may be unfinished has a *marker*. The marker is put before the member's row, and
+deleted after the member has ended, each in a write of its own. So the markers always include every
+unfinished member. A marker too many only delays the group, until the timer deletes it.
+
+The items are in the coordination table. Markers and failures of a group are spread over its shards.
+"""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+
+from job_runners import clock
+from job_runners.aws.errors import condition_held
+from job_runners.store import steps
+from job_runners.store.job_request import GROUP_PREFIX, JobRequest, derived_id
+from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.transactions import RecordWrite, retry_on_conflict
+from job_runners.values import Value
+
+STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
+_SHARDS = 8  # of a large group, of which 1,000 members may end in a second
+_OPEN = "open#"
+_FAILED = "failed#"
+_EXISTING = "existing#"
+
+
+class GroupItem(Table):
+    """An item of a group. Its sort key begins with its kind."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    mark = nullable(UnicodeAttribute())  # of a marker: a random name
+    job_id = nullable(UnicodeAttribute())  # the existing job that stands for a unique member
+    error = JSONAttribute(null=True)  # of a member that was refused, so that it has no row
+    member_keys = nullable(BinaryAttribute(legacy_encoding=False))  # see store.group_chunks
+    keys_hash = nullable(UnicodeAttribute())
+    number = nullable(Integer())  # how many members a chunk has
+    total = nullable(Integer())  # of the last chunk: how many members the group has
+    expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def member_id(self) -> str:
+        """Return the id of the member that a marker or a failure is about."""
+        return str(self.sk).partition("#")[2]
+
+
+class Group(Value):
+    """A group and the number of its shards."""
+
+    id: str
+    shards: int
+
+    @property
+    def held_by(self) -> str:
+        """Return the `held_by` of the owner while it waits for this group."""
+        return f"{GROUP_PREFIX}{self.id}"
+
+    @property
+    def partitions(self) -> list[str]:
+        """Return the DynamoDB partitions of the group's markers and failures."""
+        return [_partition(f"{self.id}#{shard}") for shard in range(self.shards)]
+
+    def member_id(self, key: str) -> str:
+        """Return the id of the member with this key."""
+        return derived_id("member", self.id, key)
+
+    def member_of(self, member_id: str) -> str:
+        """Return the `member_of` of a member: its group and its shard."""
+        return f"{self.id}#{crc32(member_id.encode()) % self.shards}"
+
+
+def new_group(owner: JobRequest, name: str, *, is_large: bool) -> Group:
+    """Return the group of a job's gather. A job that restarts with another payload has others."""
+    return Group(derived_id("group", owner.work_id, name), _SHARDS if is_large else 1)
+
+
+def awaited_by(owner: JobRequest) -> Group:
+    """Return the group that a waiting owner waits for."""
+    group_id = str(owner.held_by).removeprefix(GROUP_PREFIX)
+    return Group(group_id, int((owner.waits_for or {})["shards"]))
+
+
+def id_of(member: JobRequest) -> str:
+    """Return the id of a member's group."""
+    return str(member.member_of).rpartition("#")[0]
+
+
+# --- markers --------------------------------------------------------------------------------------
+
+
+def put_marker(member_of: str, member_id: str) -> str:
+    """Put a fresh marker of a member, and return its mark.
+
+    No other process uses the same mark. So a process that deletes an earlier marker doesn't delete
+    this one.
+    """
+    mark = uuid.uuid4().hex[:20]
+    retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
+    return mark
+
+
+def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
+    """Delete the marker of a member that has ended, if it has this mark."""
+    marker = _item(member_of, f"{_OPEN}{member_id}")
+    condition_held(lambda: retry_on_conflict(lambda: marker.delete(GroupItem.mark == mark)))
+
+
+def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
+    """Return the check that the marker of a member has this mark."""
+    marker = _item(member_of, f"{_OPEN}{member_id}")
+    return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
+
+
+def drop_swept(marker: GroupItem) -> RecordWrite:
+    """Return the write that deletes a marker if it is as it was read."""
+    return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
+
+
+def has_open_member(member: JobRequest) -> bool:
+    """Return whether a marker is left in the shard of a member."""
+    return _has_marker(_partition(str(member.member_of)))
+
+
+def is_finished(group: Group) -> bool:
+    """Return whether no marker is left in any shard. Each shard is read consistently."""
+    return not any(map(_has_marker, group.partitions))
+
+
+def first_markers(partition: str, most: int, after: str = "") -> list[GroupItem]:
+    """Return the first markers of a shard, or the first ones after that of the member `after`."""
+    start = {"pk": {"S": partition}, "sk": {"S": f"{_OPEN}{after}"}} if after else None
+    return list(_query(partition, _OPEN, limit=most, start=start))
+
+
+# --- failures, and members without a row ----------------------------------------------------------
+
+
+def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = None) -> None:
+    """Record that a member failed, was canceled, or was refused with this error."""
+    _item(member_of, f"{_FAILED}{member_id}", error=error).save()
+
+
+def note_existing(member_of: str, member_id: str, job_id: str) -> None:
+    """Record the existing job that a unique member was answered with."""
+    _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
+
+
+def failed_in(partition: str) -> Iterator[str]:
+    """Yield the ids of the members of a shard that have failed, even if they succeeded later."""
+    return (item.member_id for item in _query(partition, _FAILED))
+
+
+def count_failed(group: Group, most: int) -> int:
+    """Count the members that have failed, up to `most` in each shard."""
+    return sum(len(list(_query(each, _FAILED, limit=most))) for each in group.partitions)
+
+
+def without_row(group: Group, member_id: str) -> GroupItem | None:
+    """Return why a member has no row: an existing job, or the error with which it was refused."""
+    member_of = group.member_of(member_id)
+    for kind in (_EXISTING, _FAILED):
+        found = _find(_partition(member_of), f"{kind}{member_id}")
+        if found is not None:
+            return found
+    return None
+
+
+# --- all items of a job ---------------------------------------------------------------------------
+
+
+def delete(owner: JobRequest) -> None:
+    """Delete all groups of a job, including those of its work with earlier payloads."""
+    with GroupItem.batch_write() as batch:
+        for group in _groups_of(owner):
+            for partition in (_partition(group.id), *group.partitions):
+                for item in GroupItem.query(partition, attributes_to_get=["pk", "sk"]):
+                    batch.delete(item)
+
+
+def _groups_of(owner: JobRequest) -> Iterator[Group]:
+    for step in steps.of_all_work(owner, STEP):
+        yield Group(step.result["id"], step.result["shards"])
+
+
+def _item(member_of: str, sk: str, **fields: Any) -> GroupItem:
+    return GroupItem(_partition(member_of), sk, expires_at=expiry(), **fields)
+
+
+def expiry() -> int:
+    """Return when an item of a group that is put now expires, in seconds since 1970."""
+    return (clock.now() + steps.LIFETIME) // clock.SECOND
+
+
+def _partition(name: str) -> str:
+    return f"group#{name}"
+
+
+def _has_marker(partition: str) -> bool:
+    return any(True for _ in _query(partition, _OPEN, limit=1))
+
+
+def _query(
+    partition: str, kind: str, limit: int | None = None, start: dict[str, Any] | None = None
+) -> Iterator[GroupItem]:
+    return iter(
+        GroupItem.query(
+            partition,
+            GroupItem.sk.startswith(kind),
+            limit=limit,
+            last_evaluated_key=start,
+            consistent_read=True,
+        )
+    )
+
+
+def _find(partition: str, sk: str) -> GroupItem | None:
+    try:
+        return GroupItem.get(partition, sk, consistent_read=True)
+    except GroupItem.DoesNotExist:
+        return None

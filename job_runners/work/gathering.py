@@ -1,0 +1,294 @@
+"""How a job gathers: it dispatches the members of a group, waits for them, and gets their results.
+
+A leg that comes to a gather reads the stored state, because a message is only a hint. If the group
+isn't complete, the leg dispatches the members that are missing, and waits again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from job_runners import clock
+from job_runners.errors import PreconditionFailed
+from job_runners.names import check_name, without_surrogates
+from job_runners.store import blobs, group_chunks, groups, queries, steps
+from job_runners.store.groups import Group
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.verbs import waits
+from job_runners.work.errors import (
+    DuplicateMember,
+    GatherChanged,
+    NameNotText,
+    NameTooLong,
+    TooManyMembers,
+)
+from job_runners.work.signals import ClaimLost, LegOver, TimeOver
+from job_runners.work.waiting import AwaitsGroup, _need_next_leg, _take_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+# The functions take a RunningJob. It isn't imported, because it imports the module of its waits.
+_Job = Any
+_T = TypeVar("_T")
+
+MOST = 100_000  # members of a group
+_LONGEST_KEY = 128  # bytes
+# An organization's index takes 1,000 rows a second, and others dispatch jobs too.
+_ROWS_PER_SECOND = 300
+_PART = 100  # members that are dispatched at a time
+_LONGEST_CALL = 20 * clock.SECOND  # after it, the alarm may interrupt the job
+_PAGE = 100  # results that are read at a time
+
+
+class Member(NamedTuple):
+    """A job that another job dispatches and waits for. `key` names it within its group.
+
+    Without a key, its number is its key. `queue_name` is by default that of its job type.
+    """
+
+    job_type: str
+    payload: "Mapping[str, Any] | BaseModel | None" = None
+    key: str | None = None
+    queue_name: str | None = None
+
+
+class MemberResult:
+    """How a member of a group has ended.
+
+    `status` is "succeeded", "failed", "cancelled", "deleted", or "existing" for unique work that
+    another job does. `error` has `kind` and `message` if the member failed. `job_id` is the
+    member's job, or that other job.
+    """
+
+    def __init__(
+        self, job: _Job, key: str, job_id: str, status: str, error: Any, row: JobRequest | None
+    ) -> None:
+        self.key = key
+        self.job_id = job_id
+        self.status = status
+        self.error: dict[str, str] | None = error and {
+            name: str(error.get(name, "")) for name in ("kind", "message")
+        }
+        self._job = job
+        self._row = row
+
+    @property
+    def value(self) -> Any:
+        """Return the member's result, or None if it has none. Raises MissingObject."""
+        row = self._row
+        if row is None or row.status is not Status.SUCCEEDED:
+            return None
+        return self._job._keep_trying(lambda: blobs.get(row.result, row.result_key))
+
+    def __repr__(self) -> str:
+        return f"MemberResult(key={self.key!r}, job_id={self.job_id!r}, status={self.status!r})"
+
+
+class GroupResults:
+    """The results of a group, in the order of its members. They are read as you iterate.
+
+    `total` is the number of members. `failed` is the number of those that had failed or were
+    canceled when the group was complete.
+    """
+
+    def __init__(self, job: _Job, group: Group, total: int, failed: int) -> None:
+        self.total = total
+        self.failed = failed
+        self._job = job
+        self._group = group
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[MemberResult]:
+        left, chunk = self.total, 0
+        while left > 0:
+            keys = self._job._keep_trying(partial(group_chunks.keys, self._group.id, chunk))
+            for page in _pages(keys, _PAGE):
+                yield from self._results(page)
+            left, chunk = left - len(keys), chunk + 1
+
+    def _results(self, keys: list[str]) -> Iterator[MemberResult]:
+        ids = {key: self._group.member_id(key) for key in keys}
+        read = partial(queries.read_many, list(ids.values()), fresh=True)
+        rows: dict[str, JobRequest] = self._job._keep_trying(read)
+        for key, member_id in ids.items():
+            row = rows.get(member_id)
+            if row is not None:
+                yield MemberResult(self._job, key, member_id, str(row.status), row.error, row)
+            else:
+                yield self._without_row(key, member_id)
+
+    def _without_row(self, key: str, member_id: str) -> MemberResult:
+        read = partial(groups.without_row, self._group, member_id)
+        found = self._job._keep_trying(read)
+        if found is not None and found.job_id is not None:
+            return MemberResult(self._job, key, found.job_id, "existing", None, None)
+        if found is not None and found.error is not None:
+            return MemberResult(self._job, key, member_id, "failed", found.error, None)
+        return MemberResult(self._job, key, member_id, "deleted", None, None)
+
+
+def gather(
+    job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
+) -> GroupResults:
+    """Return the results of a group, after all its members have ended."""
+    _need_next_leg(job)
+    check_name(name, "a group")
+    _take_name(job, f"{groups.STEP}{name}", name)
+    complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
+    if complete is not None:
+        return _results(job, complete.result)
+    numbered = _Numbered(members)
+    begun = job._once("name of the group", groups.STEP, name, lambda: _begin(job, name, numbered))
+    group = Group(begun["id"], begun["shards"])
+    total = _add_missing(job, name, group, numbered)
+    if total == 0 or job._row.gathered == group.id:
+        found = job._once("name of the group", "gathered ", name, lambda: _count(job, group, total))
+        return _results(job, found)
+    raise job._signal(AwaitsGroup(name, group, begun["since"], stop_after_failures))
+
+
+class _Numbered:
+    """The members of a gather with their keys, which are read as they are needed."""
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        if isinstance(members, Sized) and len(members) > MOST:
+            raise TooManyMembers(MOST)
+        self._left = enumerate(members)
+        self._read: list[tuple[str, Member]] = []
+        self._seen: set[str] = set()
+
+    def are_more_than(self, number: int) -> bool:
+        """Return whether more members than this number are left."""
+        for index, member in islice(self._left, number + 1 - len(self._read)):
+            self._read.append((self._key(index, member), member))
+        return len(self._read) > number
+
+    def take(self, number: int) -> dict[str, Member]:
+        """Return the next members, by key."""
+        self.are_more_than(number)
+        taken, self._read = self._read[:number], self._read[number:]
+        return dict(taken)
+
+    def _key(self, index: int, member: Member) -> str:
+        if index >= MOST:
+            raise TooManyMembers(MOST)
+        key = f"{index:06d}" if member.key is None else member.key
+        if without_surrogates(key) != key:
+            raise NameNotText("key of the member", key)
+        if not 0 < len(key.encode()) <= _LONGEST_KEY:
+            raise NameTooLong("key of the member", key, len(key.encode()), _LONGEST_KEY)
+        if key in self._seen:
+            raise DuplicateMember(key)
+        self._seen.add(key)
+        return key
+
+
+def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
+    """Return the result of the step of a gather: the group, and when it began."""
+    is_large = members.are_more_than(group_chunks.SIZE)
+    group = groups.new_group(job._row, name, is_large=is_large)
+    return {"id": group.id, "shards": group.shards, "since": clock.now()}
+
+
+def _add_missing(job: _Job, name: str, group: Group, members: _Numbered) -> int:
+    """Dispatch the members that are missing. Return the number of all members.
+
+    Once all are dispatched, later legs don't read `members` any more.
+    """
+    done = group_chunks.Done({}, None)
+    if job._row.gathers == group.id:
+        done = job._keep_trying(lambda: group_chunks.done(group.id))
+    if done.total is not None:
+        return done.total
+    return _Adding(job, name, group, done).add(members)
+
+
+def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
+    """Return the result of the step of a complete group: its members, and how many have failed."""
+    failed = 0
+    for partition in group.partitions if total else ():
+        ids: list[str] = job._keep_trying(lambda: list(groups.failed_in(partition)))  # noqa: B023
+        for page in _pages(ids, _PAGE):
+            rows = job._keep_trying(partial(queries.read_many, page, fresh=True))
+            succeeded = [each for each in rows.values() if each.status is Status.SUCCEEDED]
+            failed += len(page) - len(succeeded)
+    return {"id": group.id, "shards": group.shards, "total": total, "failed": failed}
+
+
+def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
+    return GroupResults(job, Group(found["id"], found["shards"]), found["total"], found["failed"])
+
+
+def _pages(items: list[_T], size: int) -> list[list[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+class _Adding:
+    """Dispatches the members of a group in a leg, chunk after chunk. `done` are earlier chunks."""
+
+    def __init__(self, job: _Job, name: str, group: Group, done: group_chunks.Done) -> None:
+        self._job = job
+        self._name = name
+        self._group = group
+        self._done = done
+        self._next_part_at = 0
+
+    def add(self, members: _Numbered) -> int:
+        """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
+        total, chunk = 0, 0
+        while taken := members.take(group_chunks.SIZE):
+            if chunk == 0:
+                self._claim_group()
+            total += len(taken)
+            is_last = not members.are_more_than(0)
+            if chunk not in self._done.sizes:
+                self._add_chunk(chunk, taken, total if is_last else None)
+            elif is_last or len(taken) != self._done.sizes[chunk]:
+                raise GatherChanged(self._name)
+            chunk += 1
+        if self._done.sizes and not total:
+            raise GatherChanged(self._name)
+        return total
+
+    def _claim_group(self) -> None:
+        """Record in the row which group is dispatched, if this leg still has the claim."""
+        if self._job._row.gathers == self._group.id:
+            return
+        try:
+            self._job._keep_trying(lambda: waits.begin_gather(self._job._row, self._group))
+        except PreconditionFailed as refused:
+            raise self._job._signal(ClaimLost(str(refused))) from refused
+
+    def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
+        job, group_id, keys = self._job, self._group.id, list(members)
+        jobs = job._dispatch.check_members(job._row, self._group, self._name, members)
+        if not job._keep_trying(lambda: group_chunks.put(group_id, chunk, keys)):
+            # An earlier leg has begun this chunk.
+            if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
+                raise GatherChanged(self._name)
+            saved = job._keep_trying(lambda: job._dispatch.members_with_row(jobs))
+            jobs = {key: each for key, each in jobs.items() if key not in saved}
+        for part in _pages(list(jobs.items()), _PART):
+            self._add_part(dict(part))
+        job._keep_trying(lambda: group_chunks.put_done(group_id, chunk, len(keys), total))
+
+    def _add_part(self, jobs: dict[str, Any]) -> None:
+        """Dispatch some members. First wait until the rate allows that."""
+        job = self._job
+        job.checkpoint()  # notices a cancel and the end of the time
+        if job._has_next_leg and job._budget.leg_over():
+            raise job._signal(LegOver())
+        clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
+        self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
+        while jobs:
+            if job._budget.left() == 0:
+                raise job._signal(TimeOver())
+            until = min(job._budget.ends, clock.now() + _LONGEST_CALL)
+            reached = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
+            jobs = {key: each for key, each in jobs.items() if key not in reached}
+            if not reached:
+                clock.sleep(0.1)

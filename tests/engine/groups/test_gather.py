@@ -1,0 +1,245 @@
+"""A job that gathers: what it gets, when it continues, and what its members cost."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from gathering_job import Gathering, items
+from job_runners import clock
+from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.dispatch import bulk
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import RunnerCannotResend
+from job_runners.store import blobs, group_chunks, groups
+from job_runners.store.job_request import Lane, Status, due_shard
+from job_runners.testing import moto_direct
+from job_runners.work import Member
+from sample_work import Sample, script
+
+
+def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Bench) -> None:
+    gathering = Gathering(bench, 3)
+    row = gathering.start()
+    assert (row.status, row.slot, row.counted_legs) == (Status.WAITING, None, 0)
+    assert row.due_shard == due_shard(row.id, Lane.WAITS)
+    found = positions.waits_for(row)
+    assert found is not None
+    assert (found.kind, found.name) == ("group", "all")
+    assert len(items("open#")) == 3
+    assert bench.deliver() == 4  # the last one that ends sends the parent
+    assert gathering.got == [[(f"{n:06d}", "succeeded", {"twice": 2 * n}) for n in range(3)]]
+    assert gathering.counts == [(3, 0)]
+    row = gathering.read()
+    assert (row.status, row.waits, row.counted_legs) == (Status.SUCCEEDED, 1, 1)
+    assert items("open#") == []
+    child = gathering.member(1)
+    assert (child.parent_id, child.group_of) == (row.id, "all")
+
+
+def test_a_member_that_fails_is_listed_and_does_not_keep_the_job_waiting(bench: Bench) -> None:
+    gathering = Gathering(bench, 4)
+    gathering.fails = {1, 2}
+    gathering.start()
+    owner_actions.cancel(gathering.member(3), bench.send)
+    bench.deliver()
+    statuses = [status for _, status, _ in gathering.got[0]]
+    assert statuses == ["succeeded", "failed", "failed", "cancelled"]
+    assert gathering.counts == [(4, 3)]
+
+
+def test_results_are_the_same_in_later_legs_and_the_members_are_not_asked_for(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.fails = {1}
+    asked: list[int] = []
+
+    def members() -> Iterator[Member]:
+        for number in range(2):
+            asked.append(number)
+            yield Member("sample_once", {"number": number})
+
+    def work(job: Any, payload: Sample) -> Any:
+        if payload.text != "parent":
+            return gathering.work(job, payload)
+        results = job.gather("all", members())
+        gathering.counts.append((results.total, results.failed))
+        job.sleep("a while", 3600)
+        return [each.error for each in results]
+
+    script.job = work
+    gathering.start()
+    bench.run_out()
+    assert asked == [0, 1]
+    assert gathering.counts == [(2, 1), (2, 1)]
+    row = gathering.read()
+    assert blobs.get(row.result, row.result_key) == [
+        None,
+        {"kind": "ValueError", "message": "no luck with 1"},
+    ]
+
+
+def test_no_members_need_no_wait(bench: Bench) -> None:
+    gathering = Gathering(bench, 0)
+    assert gathering.start().status is Status.SUCCEEDED
+    assert gathering.counts == [(0, 0)]
+
+
+def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
+    members = [
+        Member("sample_once", Sample(number=5), key="five", queue_name="sample_slots"),
+        Member("sample_again", {"number": 6}, key="six"),
+    ]
+    gathering = Gathering(bench, members)
+    gathering.start()
+    assert bench.read(gathering.group.member_id("five")).queue_name == "sample_slots"
+    bench.deliver()
+    assert [(key, value) for key, _, value in gathering.got[0]] == [
+        ("five", {"twice": 10}),
+        ("six", {"twice": 12}),
+    ]
+
+
+def test_a_group_with_more_than_a_chunk_has_several_shards_and_keeps_the_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 5)
+    gathering = Gathering(bench, 12)
+    gathering.start()
+    assert gathering.group.shards == 8
+    assert len(items("chunk#")) == 3
+    assert len({row["pk"] for row in moto_direct.rows("coordination")}) > 4
+    bench.deliver()
+    assert [key for key, _, _ in gathering.got[0]] == [f"{n:06d}" for n in range(12)]
+
+
+def test_members_are_dispatched_at_300_a_second_at_most(bench: Bench) -> None:
+    gathering = Gathering(bench, 301)
+    began = clock.now()
+    gathering.start()
+    assert clock.now() - began >= 1000
+
+
+# --- what goes wrong while members are added ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ([Member("sample_once", key="a"), Member("sample_once", key="a")], "DuplicateMember"),
+        ([Member("sample_once", key="x" * 129)], "NameTooLong"),
+        ([Member("sample_once", key="")], "NameTooLong"),
+        ([Member("sample_once", key="\ud800")], "NameNotText"),
+        ([Member("sample_once"), Member("sample_once", {"number": -1})], "InvalidPayload"),
+        ([Member("no such type")], "UnknownJobType"),
+    ],
+)
+def test_invalid_members_are_refused_before_any_is_dispatched(
+    bench: Bench, members: list[Member], error: str
+) -> None:
+    gathering = Gathering(bench, members)
+    row = gathering.start()
+    assert (row.status, row.error["kind"]) == (Status.FAILED, error)
+    assert len(moto_direct.rows("jobs")) == 1
+    assert items("open#") == []
+
+
+def test_too_many_members_are_refused_before_any_is_dispatched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from job_runners.work import gathering as gathers
+
+    monkeypatch.setattr(gathers, "MOST", 2)
+    gathering = Gathering(bench, 3)
+    assert gathering.start().error["kind"] == "TooManyMembers"
+    assert len(moto_direct.rows("jobs")) == 1
+
+
+def test_a_runner_that_cannot_resend_cannot_gather(bench: Bench) -> None:
+    gathering = Gathering(bench, 1)
+    deadline = clock.now() + 900_000
+    execution.run(JobMessage.about(gathering.row), deadline=deadline, send=None)
+    assert gathering.read().error["kind"] == RunnerCannotResend.recorded_as
+
+
+def test_other_keys_in_the_next_leg_fail_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 2, job_type="sample_again")
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "record", lambda leg, ending: None)
+        kill_after(killed, group_chunks, "put", 1)
+        bench.run(gathering.row)
+    gathering.members = [Member("sample_once", key="other"), Member("sample_once")]
+    bench.advance(1000)
+    bench.tick()
+    bench.run_out()
+    assert gathering.read().error["kind"] == "GatherChanged"
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5])
+def test_another_number_of_members_in_the_next_leg_fails_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 3)
+    monkeypatch.setattr(bulk, "THREADS", 1)
+    gathering = Gathering(bench, 6, job_type="sample_again")
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "record", lambda leg, ending: None)
+        kill_after(killed, groups, "put_marker", 4)  # the first chunk is done
+        bench.run(gathering.row)
+    gathering.members = gathering.members[:number]
+    bench.advance(1000)
+    bench.tick()
+    bench.run_out()
+    assert gathering.read().error["kind"] == "GatherChanged"
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def kill_after(killed: pytest.MonkeyPatch, module: Any, name: str, calls: int) -> None:
+    """Let a function end the process after its call of this number."""
+    original, left = getattr(module, name), [calls]
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        answer = original(*arguments, **more)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return answer
+
+    killed.setattr(module, name, call)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "calls"),
+    [
+        (group_chunks, "put", 1),
+        (groups, "put_marker", 1),
+        (groups, "put_marker", 3),
+        (group_chunks, "put_done", 1),
+        (group_chunks, "put_done", 2),
+    ],
+)
+def test_a_leg_that_is_killed_while_it_adds_is_continued_by_the_next_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: int
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 3)
+    monkeypatch.setattr(bulk, "THREADS", 1)
+    gathering = Gathering(bench, 5, job_type="sample_again")
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "record", lambda leg, ending: None)
+        kill_after(killed, module, name, calls)
+        assert bench.run(gathering.row).status is Status.RUNNING
+    while gathering.read().status is not Status.SUCCEEDED:
+        bench.advance(120)
+        bench.tick()
+        bench.run_out()
+    assert gathering.counts == [(5, 0)]
+    assert sorted(gathering.begun) == [0, 1, 2, 3, 4]
+    assert items("open#") == []

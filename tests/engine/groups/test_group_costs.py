@@ -1,0 +1,107 @@
+"""What a group costs, counted at the boundary in write units and reads."""
+
+import pytest
+
+from bench import Bench
+from counted_units import Units
+from gathering_job import Gathering
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import bulk
+from job_runners.store import limits, pauses
+from job_runners.store.job_request import Status
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count isn't made for several threads."""
+    monkeypatch.setattr(bulk, "THREADS", 1)
+
+
+def counted(bench: Bench) -> Units:
+    """Return a count of what follows, without what a process reads once in 10 seconds."""
+    pauses.current()
+    limits.current()
+    return Units()
+
+
+def units_of(bench: Bench, number: int) -> tuple[int, int, int]:
+    """Return the write units of a gather with this number of members: of its first leg, of its
+    members' runs, and of its last leg."""
+    gathering = Gathering(bench, number)
+    units = counted(bench)
+    gathering.start()
+    first = units.spent()
+    for each in range(number):
+        gathering.run_member(each)
+    members = units.spent()
+    bench.run(gathering.row)
+    assert gathering.read().status is Status.SUCCEEDED
+    return first, members, units.spent()
+
+
+def test_a_member_costs_two_units_more_than_a_job(still: Bench) -> None:
+    units = counted(still)
+    still.run(still.dispatch("sample_once", payload={"number": 1}))
+    job = units.spent()
+    one, four = units_of(still, 1), units_of(still, 4)
+    assert sum(four) - sum(one) == 3 * (job + 2)
+
+
+def test_a_gather_costs_ten_units_more_than_a_job(still: Bench) -> None:
+    units = counted(still)
+    still.run(still.dispatch("sample_once", payload={"number": 1}))
+    job = units.spent()
+    assert sum(units_of(still, 1)) - (job + 2) == job + 10
+
+
+def test_each_end_reads_its_shard_once(still: Bench) -> None:
+    gathering = Gathering(still, 2)
+    gathering.start()
+    member, alone = gathering.member(0), still.dispatch("sample_once", payload={"number": 9})
+    units = counted(still)
+    still.run(alone)
+    job = units.reads
+    still.run(member)
+    assert units.reads - job == job + 1
+
+
+def test_a_member_that_fails_or_is_canceled_costs_one_unit_more(still: Bench) -> None:
+    gathering = Gathering(still, 2)
+    gathering.start()
+    member, alone = gathering.member(0), still.dispatch("sample_once", payload={"number": 9})
+    units = counted(still)
+    owner_actions.cancel(alone, still.send)
+    job = units.spent()
+    owner_actions.cancel(member, still.send)
+    assert units.spent() == job + 2  # of these, one is its marker
+
+
+def test_a_retry_in_time_costs_eight_units_more(still: Bench) -> None:
+    """One for the marker, two for its check, two for the owner's row, and two or more because the
+    row is written in a transaction."""
+    gathering = Gathering(still, 2)
+    gathering.fails = {0}
+    gathering.start()
+    failed = gathering.run_member(0)
+    alone = still.run(still.dispatch("sample_once", payload={"number": 0}))
+    assert alone.status is Status.FAILED
+    units = counted(still)
+    owner_actions.retry_again(alone, still.send)
+    plain = units.spent()
+    owner_actions.retry_again(failed, still.send)
+    assert units.spent() - plain == 8
+
+
+def test_a_look_of_the_timer_costs_three_units(still: Bench) -> None:
+    gathering = Gathering(still, 2)
+    gathering.start()
+    for number in range(2):
+        still.claim(gathering.member(number), seconds=3600)
+    still.advance(60)
+    still.tick()  # it looks at the members too, and then not before the ends of their leases
+    still.advance(60)
+    units = counted(still)
+    still.tick()
+    assert (gathering.read().due_at or 0) - clock.now() == 2 * clock.MINUTE
+    assert units.spent() == 3
