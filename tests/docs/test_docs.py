@@ -286,14 +286,6 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
         assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
 
 
-def test_the_environment_is_made_before_the_command_is_called() -> None:
-    """On a fresh clone, bin/jobs would refuse."""
-    page = (ROOT / "docs/tutorial.md").read_text()
-    commands = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
-    before, _, _ = commands.partition("bin/jobs")
-    assert re.search("^make dev", before, re.MULTILINE)
-
-
 # --- docs/jobs_command.md -------------------------------------------------------------------------
 
 
