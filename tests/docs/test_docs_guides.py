@@ -91,6 +91,7 @@ def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
     jobs = {
         **module("celery_jobs", snippets("migrate_from_celery")[0], monkeypatch).JOBS,
         **module("zappa_jobs", snippets("migrate_from_zappa")[0], monkeypatch).JOBS,
+        **module("debounced_jobs", snippets("debounce")[0], monkeypatch).JOBS,
         "count_letters": sample_work.JOBS["sample_once"],
     }
     for name, job in jobs.items():
@@ -112,6 +113,17 @@ def test_the_caller_of_a_migrated_task_dispatches_it(
     assert names["job"].status in ("queued", "scheduled")
     if page == "migrate_from_zappa":
         assert capsys.readouterr().out.endswith("pie 17\n")
+
+
+def test_three_requests_are_one_debounced_job_with_the_last_payload(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    capsys.readouterr()
+    call(exec, compile(snippets("debounce")[1], "debounce", "exec"), {})
+    assert capsys.readouterr().out == "replaced\n"
+    (job,) = call(lambda: list(Client().list()))
+    assert call(Client().get, job.id).payload == {"page": "/", "version": 3}
 
 
 SCHEMA = """
