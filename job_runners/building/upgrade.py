@@ -31,7 +31,7 @@ def upgrade(wanted: str | None) -> int:
         raise UnusableAppFolder("This is a checkout of Job Runners. Upgrade it with git")
     ejected.check()  # an unresolved conflict must be known before anything is installed
     pinned = read_pinned(ROOT)
-    requirement = requirement_of(wanted, pinned) if wanted else _newest(pinned)
+    requirement = requirement_of(wanted, pinned) if wanted else newest_requirement(pinned)
     if pinned.requirement != requirement or not pinned.names(pin()):
         _install(pinned, requirement)
     command = [sys.executable, "-P", "-m", "job_runners.building.upgraded"]
@@ -41,7 +41,7 @@ def upgrade(wanted: str | None) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def _newest(pinned: Pinned) -> str:
+def newest_requirement(pinned: Pinned) -> str:
     """Return the newest version in the package index, or the pinned wheel if it is a wheel."""
     if pinned.version is None:
         return pinned.requirement

@@ -1,6 +1,7 @@
 """`jobs upgrade` and `jobs eject`: a project changes its version of Job Runners."""
 
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from in_project import jobs, python
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.pinned import Pinned, read_pinned, requirement_of
+from job_runners.building.upgrade import newest_requirement
 from job_runners.places import CODE
 from newcomers import NEXT, Newcomer
 
@@ -162,6 +164,26 @@ def test_what_is_wanted_must_be_a_version_or_a_wheel() -> None:
     for wanted in ("newest", "../nothing.whl", "0.4.0 --index-url x", "-e"):
         with pytest.raises(UnusableAppFolder):
             requirement_of(wanted, pinned)
+
+
+def test_without_a_version_the_newest_in_the_package_index_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("0.9.0", "0.10.0"):
+        name = f"job_runners-{version}"
+        with zipfile.ZipFile(tmp_path / f"{name}-py3-none-any.whl", "w") as archive:
+            metadata = f"Metadata-Version: 2.1\nName: job-runners\nVersion: {version}\n"
+            archive.writestr(f"{name}.dist-info/METADATA", metadata)
+            wheel = "Wheel-Version: 1.0\nGenerator: x\nTag: py3-none-any\n"
+            archive.writestr(f"{name}.dist-info/WHEEL", wheel)
+            archive.writestr(f"{name}.dist-info/RECORD", "")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    file = Path("pyproject.toml")
+    newest = newest_requirement(Pinned(file, "", "job-runners[app]==0.3.0"))
+    assert newest == "job-runners[app]==0.10.0"
+    wheel_pin = f"job-runners[app] @ {FILE}"
+    assert newest_requirement(Pinned(file, "", wheel_pin)) == wheel_pin
 
 
 @pytest.mark.more
