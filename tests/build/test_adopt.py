@@ -1,6 +1,7 @@
 """`jobs adopt`: a folder that was written for 0.2.0 becomes a project."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -103,6 +104,22 @@ def test_a_changed_template_of_the_checkout_is_mentioned(checkout: Path, tmp_pat
     template.write_bytes(released)
     assert "run job-runners eject in the project" in done.stdout
     assert "updates the stack lists-prod" in done.stdout
+
+
+def test_a_lock_that_cannot_be_updated_now_can_be_updated_later(
+    checkout: Path, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    shutil.copytree(checkout / "app", app)
+    (app / "requirements.txt").write_text("no-such-package-anywhere\n")
+    (app / "requirements.lock").write_text("# outdated\n")
+    words = ("adopt", str(app), "new", "--checkout", str(checkout))
+    done = jobs(tmp_path, *words, UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert "requirements.lock isn't updated." in done.stdout
+    assert "Connect to the network, and repeat the command" in done.stdout
+    assert "\n  job-runners lock\n" in done.stdout
+    assert (tmp_path / "new" / "requirements.lock").read_text() == "# outdated\n"
 
 
 @pytest.mark.parametrize(
