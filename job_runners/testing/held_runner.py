@@ -6,15 +6,18 @@ are converted to JSON and back. The clock moves forward to the next due time.
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
+from job_runners.engine.control import signaling
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running.execution import run
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, decode, encode
+from job_runners.engine.wire.sending import Send
 from job_runners.store.job_request import JobRequest
+from job_runners.store.verbs import waits
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.shipped_operations import every_row
 
@@ -61,14 +64,14 @@ class HeldMessages:
         at = clock.now() + int(delay * clock.SECOND)
         heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
 
-    def run_all(self, *, seconds: float = _LEG) -> None:
+    def run_all(self, *, seconds: float = _LEG, signals: Mapping[str, Any] | None = None) -> None:
         """Run everything to its end. Raises NeverEnds.
 
-        Whenever nothing is ready, move the clock to the next due time. Each invocation has
-        `seconds`.
+        Whenever nothing is ready, send jobs the `signals` for which they wait, or move the clock to
+        the next due time. Each invocation has `seconds`.
         """
         for _ in _rounds():
-            if self._run_ready(seconds):
+            if self._run_ready(seconds) or answer_waits(signals or {}, self.send):
                 continue
             awaited = self._awaited()
             if not awaited:
@@ -104,6 +107,18 @@ class HeldMessages:
 
     def _tick(self) -> None:
         timer.tick(self.send, until=clock.now() + clock.MINUTE)
+
+
+def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
+    """Send each job the first of these signals for which it waits. Return whether one waits."""
+    has_sent = False
+    for row in every_row(JobRequest):
+        wait = waits.current(row) if row.awaits_signal else None
+        name = next((each for each in wait.names if each in signals), None) if wait else None
+        if name is not None:
+            signaling.signal(row, name, signals[name], send)
+            has_sent = True
+    return has_sent
 
 
 class _Current:

@@ -3,7 +3,7 @@
 Payloads are converted to JSON and back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,11 +53,12 @@ def result_of(row: JobRequest) -> Any:
     return blobs.get(row.result, row.result_key)
 
 
-def drain(*, seconds: float = 900) -> list[JobRequest]:
+def drain(*, seconds: float = 900, signals: Mapping[str, Any] | None = None) -> list[JobRequest]:
     """Run all saved jobs to their outcomes, with all legs and retries, and return their rows.
 
-    The clock moves forward instead of waiting. Each invocation has `seconds`.
+    The clock moves forward instead of waiting. Each invocation has `seconds`. `signals` maps names
+    to values, which jobs get when they wait for them.
     """
     with MovableClock().in_use() as movable_clock:
-        HeldMessages(movable_clock).run_all(seconds=seconds)
+        HeldMessages(movable_clock).run_all(seconds=seconds, signals=signals)
     return every_row(JobRequest)

@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from job_runners import runners
+from job_runners.engine.control import signaling
 from job_runners.engine.registry.registry import registry
+from job_runners.errors import JobNotFound
 from job_runners.runners.base import JobData
-from job_runners.store import failed_tasks
+from job_runners.store import failed_tasks, queries
 from job_runners.testing import held_runner
 from job_runners.testing.aws import mocked_aws, own_settings
 from job_runners.testing.held_runner import HeldMessages
@@ -27,14 +29,22 @@ class InlineRunner:
     def __init__(self, messages: HeldMessages) -> None:
         self._messages = messages
 
-    def run(self, job_type: str, payload: Payload = None, **fields: Any) -> SavedJob:
+    def run(
+        self,
+        job_type: str,
+        payload: Payload = None,
+        *,
+        signals: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> SavedJob:
         """Dispatch a job, run everything to its end, and return the finished job.
 
         This includes retries, legs, and the work that the job dispatches. The clock moves forward
-        instead of waiting. Raises the errors of `dispatch` and `drain`.
+        instead of waiting. `signals` are as for `drain`. Raises the errors of `dispatch` and
+        `drain`.
         """
         job = self.dispatch(job_type, payload, **fields)
-        self.drain()
+        self.drain(signals=signals)
         return SavedJobs().get(job.id)
 
     def dispatch(self, job_type: str, payload: Payload = None, **fields: Any) -> SavedJob:
@@ -46,13 +56,24 @@ class InlineRunner:
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         return SavedJob.of(runners.dispatch_job(data))
 
-    def drain(self, *, seconds: float = 900) -> None:
+    def drain(self, *, seconds: float = 900, signals: Mapping[str, Any] | None = None) -> None:
         """Run all dispatched work to its end.
 
         Each invocation has `seconds`. A job with checkpoints that needs longer continues in its
-        next leg. Raises AssertionError, which names the jobs that never end.
+        next leg. `signals` maps names to values, which jobs get when they wait for them. Other
+        waits time out. Raises AssertionError, which names the jobs that never end.
         """
-        self._messages.run_all(seconds=seconds)
+        self._messages.run_all(seconds=seconds, signals=signals)
+
+    def signal(self, job: SavedJob | str, name: str, value: Any = None) -> None:
+        """Send a signal to a job, without running the job. Raises SignalConflict, SignalTooLate,
+        and JobNotFound.
+        """
+        job_id = job if isinstance(job, str) else job.id
+        row = queries.read(job_id)
+        if row is None:
+            raise JobNotFound(job_id)
+        signaling.signal(row, name, value, held_runner.send)
 
     def run_due(self) -> None:
         """Run what is due by now. Work that is scheduled for later, or waits for a retry, stays."""

@@ -42,6 +42,21 @@ async def remind_async(job: RunningJob, payload: People) -> dict[str, int]:
     return remind(job, payload)
 
 
+def remind_if_approved(job: RunningJob, payload: People) -> str:
+    """Remind each once it is approved, after a night's sleep."""
+    job.sleep("night", 8 * 3600)
+    name, value = job.wait_for_any(["approve", "reject"], timeout=24 * 3600, label="answer")
+    if name == "approve":
+        remind(job, payload)
+    return f"{name}: {value}"
+
+
+def remind_before_it_waits(job: RunningJob, payload: People) -> str:
+    """Ask for an approval again in each leg."""
+    send(f"question to {payload.names[0]}")
+    return str(job.wait_for("approve", timeout=600))
+
+
 def remind_hastily(job: RunningJob, payload: People) -> dict[str, int]:
     """Remind each, and those after the last checkpoint again."""
     for done, name in enumerate(payload.names[job.cursor or 0 :], start=(job.cursor or 0) + 1):
@@ -106,6 +121,8 @@ JOBS = {
     "remind_async": Job(remind_async, retry=AGAIN),
     "remind_in_turns": Job(remind_in_turns, retry=AGAIN, queue_name="reminders"),
     "remind_hastily": Job(remind_hastily, retry=AGAIN),
+    "remind_if_approved": Job(remind_if_approved, retry=AGAIN),
+    "remind_before_it_waits": Job(remind_before_it_waits, retry=AGAIN),
     "remind_hastily_once": Job(remind_hastily),
     "remind_too_late": Job(remind_too_late, retry=AGAIN),
     "remind_nobody": Job(remind_nobody),

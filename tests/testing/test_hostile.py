@@ -141,3 +141,25 @@ def test_effects_may_be_a_list_that_the_fakes_fill(
 def test_it_ends_when_its_time_is_over(hostile: Hostile) -> None:
     report = hostile.run("remind", TWO, seconds=0)
     assert (report.plays, report.left_out > 50) == ((), True)
+
+
+def test_a_job_that_waits_is_done_once_whatever_happens(hostile: Hostile) -> None:
+    report = hostile.run("remind_if_approved", ONE, signals={"approve": "Ada"}, most=24)
+    report.assert_done_once()
+    assert report.undisturbed.job.result == "approve: Ada"
+    assert report.undisturbed.job.legs == 1
+    assert report.plays[0].mishap == "each wait ended its leg"
+    assert report.plays[0].job.legs == 3  # before the sleep, before the wait, and after both
+
+
+def test_an_effect_before_a_wait_is_found_to_be_done_twice(hostile: Hostile) -> None:
+    report = hostile.run(
+        "remind_before_it_waits", ONE, signals={"approve": True}, only="each wait ended its leg"
+    )
+    assert report.findings == {"Done twice: 'question to Ada'": ["each wait ended its leg"]}
+    assert "Put each effect that comes before a wait into a job.step." in str(report)
+
+
+def test_of_a_signal_that_was_not_passed_it_is_said_how_to_pass_it(hostile: Hostile) -> None:
+    with pytest.raises(AssertionError, match=r"signals=\{name: value\}"):
+        hostile.run("remind_if_approved", ONE)

@@ -55,6 +55,20 @@ def test_a_job_takes_another_leg_when_its_time_is_over(job_runner, monkeypatch, 
     job_runner.drain(seconds=60)
     assert assert_succeeded(job) == {"reminded": 3}
 
+def test_a_job_gets_the_signals_that_it_waits_for(job_runner, saved_jobs, sent, movable_clock):
+    job = job_runner.dispatch("remind_if_approved", {"names": ["Ada"]})
+    job_runner.run_due()
+    movable_clock.advance(8 * 3600)
+    job_runner.run_due()
+    assert saved_jobs.get(job.id).status == "waiting"
+    job_runner.signal(job, "reject", "no")
+    job_runner.run_due()
+    assert (assert_succeeded(job), sent) == ("reject: no", [])
+    job = job_runner.run("remind_if_approved", {"names": ["Ada"]}, signals={"approve": 1})
+    assert (assert_succeeded(job), sent) == ("approve: 1", ["text to Ada"])
+    from job_runners.work import WaitTimedOut
+    assert_failed(job_runner.run("remind_if_approved", {"names": ["Ada"]}), WaitTimedOut)
+
 def test_what_sleeps_moves_the_clock(job_runner, monkeypatch):
     import time
     monkeypatch.setattr(reminders, "send", lambda *_: time.sleep(3600))
@@ -82,7 +96,7 @@ def test_every_test_begins_with_nothing(saved_jobs):
     assert list(saved_jobs) == []
 """,
     )
-    result.assert_outcomes(passed=8)
+    result.assert_outcomes(passed=9)
 
 
 FAILING = """

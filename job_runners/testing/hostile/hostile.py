@@ -4,8 +4,9 @@ A play is one run of the job. The same job, payload and code give the same plays
 in real time, and takes a few hundredths of a second.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -13,13 +14,22 @@ from typing import Any
 
 from job_runners import runners
 from job_runners.aws import clients
+from job_runners.engine.control import signaling
 from job_runners.engine.registry.registry import registry
 from job_runners.runners.base import JobData
 from job_runners.store import queries
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import process_settings
 from job_runners.testing.hostile.effects import Effects
-from job_runners.testing.hostile.mishaps import AFTER_CHECKPOINT, CHECKPOINT, NONE, Mishap, mishaps
+from job_runners.testing.hostile.mishaps import (
+    AFTER_CHECKPOINT,
+    CHECKPOINT,
+    IN_ONE_GO,
+    NONE,
+    WAITED,
+    Mishap,
+    mishaps,
+)
 from job_runners.testing.hostile.report import Play, Report
 from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
 from job_runners.testing.job_runner import Payload, plain_payload
@@ -49,6 +59,7 @@ class Hostile:
         only: str | Sequence[str] = (),
         most: int = 400,
         seconds: float = 60,
+        signals: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Report:
         """Play a job up to `most` times, with one mishap in each play. Return a report of all
@@ -64,13 +75,17 @@ class Hostile:
         and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
         JobData. After `seconds` of real time, no more plays start.
 
+        `signals` maps names to values, which the job gets when it waits for them. Then the first
+        play, with which the others are compared, has no interruptions by waits. So an effect that
+        is done again after a wait is found.
+
         Raises UnknownJobType, InvalidPayload, AssertionError if the undisturbed job does not
         succeed, and ValueError if `only` names no mishap of this job.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         registry().new_job_payload(job_type, data.payload)
         stop_at = time.monotonic() + seconds
-        stage = _Stage(data, self.effects, effects, before_each)
+        stage = _Stage(data, self.effects, effects, before_each, signals or {})
         with stage.set_up():
             undisturbed, planned = stage.plan()
             if only:
@@ -94,7 +109,9 @@ class _Stage:
         recorder: Effects,
         test_effects: MutableSequence[Any] | None,
         before_each: Callable[[], object] | None,
+        signals: Mapping[str, Any],
     ) -> None:
+        self._signals = signals
         self._data = data
         self._recorder = recorder
         self._test_effects = test_effects
@@ -119,6 +136,10 @@ class _Stage:
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
+        if world.has_waited:
+            undisturbed, _ = self.play(IN_ONE_GO, _PACE)
+            _check_succeeded(undisturbed.job)
+            planned.insert(0, (WAITED, _PACE))
         quick, world = self.play(NONE, pace=0)
         _check_succeeded(quick.job)
         planned += [
@@ -143,12 +164,32 @@ class _Stage:
             world.playing(self._recorder),
         ):
             world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))
-            world.rest(_unfinished)
+            if mishap is IN_ONE_GO:
+                for name in self._signals:
+                    self._send(world, accepted[0], name)
+            world.rest(_unfinished, each_round=lambda: self._answer_waits(world))
             row = queries.read(accepted[0])
             assert row is not None
+            world.has_waited = bool(row.waits)
             job = SavedJob.of(row)
         seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
         return Play(mishap.name, job, tuple(seen)), world
+
+    def _answer_waits(self, world: ScriptedLambda) -> None:
+        """Send each job the first signal of the test for which it waits."""
+        for row in moto_direct.rows("jobs") if self._signals else []:
+            names = json.loads(row.get("waits_for") or "{}").get("names", [])
+            name = next((each for each in names if each in self._signals), None)
+            if row["status"] == "waiting" and name is not None:
+                self._send(world, row["id"], name)
+
+    def _send(self, world: ScriptedLambda, job_id: str, name: str) -> None:
+        def send() -> None:
+            row = queries.read(job_id)
+            if row is not None:
+                signaling.signal(row, name, self._signals[name], runners.sender())
+
+        world.invoke("api", send)
 
     def _clear(self) -> None:
         sweep("contacts")
@@ -161,9 +202,15 @@ def _check_succeeded(job: SavedJob) -> None:
     try:
         assert_succeeded(job)
     except AssertionError as error:
+        timed_out = job.error is not None and job.error.kind == "WaitTimedOut"
+        cure = (
+            "\n\nPass the signals that the job waits for: signals={name: value}"
+            if timed_out
+            else ""
+        )
         raise AssertionError(
             f"Undisturbed, the job must succeed. {error}\n\nEvery play starts with empty tables "
-            "and an empty bucket: use before_each= to put there what the job needs"
+            f"and an empty bucket: use before_each= to put there what the job needs{cure}"
         ) from None
 
 

@@ -45,6 +45,8 @@ class Mishap:
 
 
 NONE = Mishap("nothing went wrong")
+IN_ONE_GO = Mishap("nothing went wrong, and no wait ended a leg")
+WAITED = Mishap("each wait ended its leg")
 _TWICE = {SENT: -2}
 _OVERTAKEN = {"overtaken": -1, "thaw": -1}
 

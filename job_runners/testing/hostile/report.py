@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from job_runners.testing.hostile.mishaps import WAITED
 from job_runners.testing.saved_jobs import SavedJob
 
 _SHOWN = 3  # plays that a report lists for each finding
@@ -123,6 +124,11 @@ class Report:
                 "A job may be interrupted anywhere, and starts again at its last checkpoint. If an "
                 "action must not happen twice, do it in a job.step, and give it an idempotency "
                 "key, such as f'{job.id}/{name}'."
+            )
+        if WAITED.name in plays:
+            lines.append(
+                "After each wait, a job's function runs again from its start. Put each effect that "
+                "comes before a wait into a job.step."
             )
         message_mishaps = ("every message was delivered twice", "message ")
         if any(play.mishap.startswith(message_mishaps) for play in wrong):

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +17,7 @@ from job_runners.testing.hostile.mishaps import (
     AFTER_EFFECT,
     BEFORE_CALL,
     CHECKPOINT,
+    IN_ONE_GO,
     SENT,
     Mishap,
     Moment,
@@ -24,6 +25,7 @@ from job_runners.testing.hostile.mishaps import (
 from job_runners.testing.simulation.fault_injector import FaultInjector, answered_by_moto
 from job_runners.testing.simulation.playing import DELAY_QUEUE
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
+from job_runners.work import waiting
 from job_runners.work.running_job import RunningJob
 
 _INVOCATION = 900  # seconds that an invocation has
@@ -42,6 +44,7 @@ class ScriptedLambda(SimulatedLambda):
         super().__init__(self._answer, worker_timeout=_INVOCATION)
         self.moments: list[Moment] = []
         self.about = ""  # the call or effect that the question is about
+        self.has_waited = False  # whether the job has waited in its function
         self._mishap = mishap
         self._seconds = seconds
         self._counts: Counter[str] = Counter()
@@ -66,6 +69,15 @@ class ScriptedLambda(SimulatedLambda):
             self.about = repr(effects.seen[-1]) if effects.seen else ""
             self._ask_whether_to_kill(AFTER_EFFECT)
 
+        with ExitStack() as stack:
+            if self._mishap is IN_ONE_GO:
+                for name in ("_sleep", "_await"):
+                    stack.enter_context(patch.object(waiting, name, lambda *_: None))
+            stack.enter_context(self._reporting(checkpoint, effects, recorded))
+            yield
+
+    @contextmanager
+    def _reporting(self, checkpoint: Any, effects: Effects, recorded: Any) -> Iterator[None]:
         with (
             patch.object(RunningJob, "checkpoint", checkpoint),
             patch.object(effects, "before_recording", lambda: self.check_alive("at an effect")),

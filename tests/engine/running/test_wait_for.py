@@ -163,6 +163,46 @@ def test_the_first_value_counts_even_after_the_end(bench: Bench) -> None:
         signaling.signal(bench.read(row), "another", 1, bench.send)
 
 
+def test_of_two_answers_at_once_the_first_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second sender has looked for the signal before the first one wrote it."""
+    row, got = waiting(bench)
+    find, first = signals.find, [True]
+
+    def answered_after(job: Any, name: str) -> Any:
+        found = find(job, name)
+        if first.pop() if first else False:
+            signaling.signal(job, name, "yes", bench.send)
+        return found
+
+    monkeypatch.setattr(signals, "find", answered_after)
+    with pytest.raises(SignalConflict):
+        signaling.signal(row, "approval", "no", bench.send)
+    bench.deliver()
+    assert got == ["yes"]
+
+
+def test_an_answer_for_work_with_an_earlier_payload_is_not_stored_for_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = owner_actions.cancel(waiting(bench)[0])
+    row = owner_actions.retry_again(row, bench.send)
+    check, first = signaling._check_may_come, [True]
+
+    def restarted_after(job: Any, name: str) -> None:
+        check(job, name)
+        if first.pop() if first else False:
+            owner_actions.retry_again(owner_actions.cancel(job), bench.send, {"number": 2})
+
+    monkeypatch.setattr(signaling, "_check_may_come", restarted_after)
+    changed = signaling.signal(row, "approval", "yes", bench.send)
+    assert changed.restarts == 1
+    assert [
+        it["pk"] for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")
+    ] == [f"signal#{row.created_key}/1"]
+
+
 def test_a_wait_times_out_and_refuses_the_signal_from_then_on(bench: Bench) -> None:
     row, got = waiting(bench, timeout=HOUR)
     bench.advance(HOUR - 1)
