@@ -60,6 +60,7 @@ COMMANDS = {
         "lock": "Pin the packages that the jobs need",
         "build": "Build the functions for AWS",
         "deploy": "Build and deploy to AWS",
+        "smoke": "Check an AWS account with a throwaway stack",
         "upgrade": "Change the version of Job Runners",
         "eject": "Copy the template into the project",
     },

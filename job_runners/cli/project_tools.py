@@ -37,11 +37,16 @@ def require_project() -> None:
     require_app_extra()
 
 
-def call(module: str, *words: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end. `capture` returns its output instead of showing it."""
+def call(
+    module: str, *words: str, capture: bool = False, project: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end. `capture` returns its output instead of showing it.
+
+    The module acts on the folder `project`, or by default on the current project or checkout.
+    """
     return subprocess.run(  # noqa: S603 - this interpreter
         _command(module, words),
-        env=_environment(),
+        env=_environment(project),
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if capture else None,
         text=True,
@@ -65,12 +70,12 @@ def _command(module: str, words: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-P", "-m", module, *words]
 
 
-def _environment() -> dict[str, str]:
+def _environment(project: str | None = None) -> dict[str, str]:
+    inherited = {**os.environ, **({"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {})}
+    if project is not None:
+        own = {"APP": project, PROJECT_VARIABLE: project, COMMAND_VARIABLE: COMMAND}
+        return {**inherited, **own}
     if IS_CHECKOUT:
-        return {**os.environ, "PYTHONPATH": str(CODE)}
-    return {
-        "APP": str(ROOT),
-        **os.environ,
-        PROJECT_VARIABLE: str(ROOT),
-        COMMAND_VARIABLE: COMMAND,
-    }
+        return inherited
+    own = {PROJECT_VARIABLE: str(ROOT), COMMAND_VARIABLE: COMMAND}
+    return {"APP": str(ROOT), **inherited, **own}

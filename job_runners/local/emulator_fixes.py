@@ -5,13 +5,17 @@ ignores.
 """
 
 import json
+import os
+import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from job_runners.cli.stack import Stack
+from job_runners.cli.target import Target
 from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
 
@@ -122,3 +126,17 @@ def _failures(stack: Stack, log_group: str, kind: str) -> int:
     messages = [event["message"] for page in pages for event in page["events"]]
     expected = f"MalformedMessage: the message's kind is {kind!r}"
     return sum(expected in message for message in messages)
+
+
+def main() -> None:
+    """Restore the settings of the stack that the command line names.
+
+    It is on the local AWS to which AWS_ENDPOINT_URL leads.
+    """
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    stack = Target(stack_name=sys.argv[1]).stack
+    restore_settings(replace(stack, aws_access_key_id=key, aws_secret_access_key=secret))
+
+
+if __name__ == "__main__":
+    main()

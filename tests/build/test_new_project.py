@@ -14,6 +14,7 @@ import yaml
 
 from in_project import jobs, python
 from job_runners.places import CODE as ROOT
+from newcomers import Newcomer
 
 FILES = {
     *("pyproject.toml", "samconfig.toml", "README.md", ".gitignore", "requirements.txt"),
@@ -180,3 +181,20 @@ def _not_shown(node: ast.AST) -> list[ast.expr]:
         case ast.IfExp(test=ast.Name(id="IS_CHECKOUT"), body=text):
             return [text]
     return []
+
+
+@pytest.mark.more
+def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) -> None:
+    newcomer.jobs("init", "acme")
+    project = newcomer.folder / "acme"
+
+    def check(*words: str) -> str:
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull]
+        command += ["--python-executable", str(newcomer.python), *words]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    assert "Success: no issues found in 3 source files" in check("acme", "tests")
+    job = project / "acme" / "first_job.py"
+    job.write_text(job.read_text().replace("job.checkpoint(done,", "job.checkpoint(dune=1,"))
+    assert 'error: Unexpected keyword argument "dune" for "checkpoint"' in check("acme")

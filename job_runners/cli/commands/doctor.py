@@ -27,7 +27,7 @@ def command(target: Target) -> Exit:
     for finding in examine(Deployed(target)):
         findings.append(finding)
         if not target.json:
-            _print_finding(finding)
+            print_finding(finding)
     wrong = sum(each.verdict is Verdict.WRONG for each in findings)
     if target.json:
         output.print_json(
@@ -42,7 +42,8 @@ def command(target: Target) -> Exit:
     return Exit.REFUSED if wrong else Exit.DONE
 
 
-def _print_finding(finding: "Finding") -> None:
+def print_finding(finding: "Finding") -> None:
+    """Print a finding, and below it how to fix it."""
     verdict = click.style(f"{finding.verdict:<7}", fg=_COLORS[finding.verdict])
     click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
     if finding.fix:

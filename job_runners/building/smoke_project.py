@@ -1,0 +1,48 @@
+"""Write the project that `jobs smoke` deploys: python -m job_runners.building.smoke_project FOLDER
+STACK. Its target is that of the project or checkout in which it is called.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from job_runners.building.target import Target
+
+TAG = "job-runners-smoke"  # of the stack. `jobs smoke --remove` removes no stack without it
+_WORK = Path(__file__).with_name("smoke_work.py")
+_SAMCONFIG = """\
+version = 0.1
+
+[default.global.parameters]
+stack_name = "{stack}"
+parameter_overrides = [{parameters}]
+
+[default.build.parameters]
+template_file = ".jobs/template.yaml"
+build_in_source = true
+
+[default.deploy.parameters]
+capabilities = "CAPABILITY_IAM"
+resolve_s3 = true
+s3_prefix = "{stack}"
+confirm_changeset = false
+tags = "{tag}=true"
+"""
+
+
+def write(folder: Path, stack: str, target: Target) -> None:
+    """Write the project into an existing folder."""
+    parameters = [*target.parameter_overrides, "TextingCampaign=false", "DeletionProtection=false"]
+    if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too
+        parameters.append(f"AwsEndpointUrl={url}")
+    listed = ", ".join(f'"{each}"' for each in parameters)
+    text = _SAMCONFIG.format(stack=stack, parameters=listed, tag=TAG)
+    (folder / "samconfig.toml").write_text(text)
+    package = folder / "smoke_work"
+    package.mkdir()
+    shutil.copyfile(_WORK, package / "__init__.py")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), sys.argv[2], Target.from_samconfig())

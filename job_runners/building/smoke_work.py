@@ -1,0 +1,64 @@
+"""The work that `jobs smoke` runs: one of each kind. Its project has a copy of this module."""
+
+# ruff: noqa: ARG001 - each function of a job or task has the same arguments
+import os
+import time
+
+from pydantic import BaseModel
+
+from job_runners.work import Job, Recurring, Retry, RunningJob, Task, Unique
+
+
+class Nothing(BaseModel):
+    """No payload."""
+
+
+def succeed(job: RunningJob, payload: Nothing) -> str:
+    """Succeed at once."""
+    return "done"
+
+
+def fail_once(job: RunningJob, payload: Nothing) -> int:
+    """Fail in the first attempt."""
+    if job.attempt == 1:
+        raise RuntimeError("The first attempt of this job always fails.")
+    return job.attempt
+
+
+def take_seconds(job: RunningJob, payload: Nothing) -> None:
+    """Take so long that other jobs must wait if only one worker may run."""
+    time.sleep(4)
+
+
+def sleep(job: RunningJob, payload: Nothing) -> int:
+    """Sleep without a worker."""
+    job.sleep("nap", 5)
+    return job.leg
+
+
+def crash(job: RunningJob, payload: Nothing) -> None:
+    """End the worker's process, as Lambda does if memory runs out."""
+    os._exit(1)
+
+
+def do_nothing(payload: Nothing) -> None:
+    """Succeed at once. The log shows that the task has run."""
+
+
+def fail(payload: Nothing) -> None:
+    """Fail, so that the failed task is kept and an alarm goes off."""
+    raise RuntimeError("This task always fails.")
+
+
+JOBS = {
+    "smoke_job": Job(succeed),
+    "smoke_scheduled": Job(succeed),
+    "smoke_retry": Job(fail_once, retry=Retry(max_attempts=2, base=1, cap=2)),
+    "smoke_unique": Job(take_seconds, unique=Unique(by=())),
+    "smoke_slow": Job(take_seconds),
+    "smoke_sleep": Job(sleep),
+    "smoke_follow": Job(succeed, on_end="smoke_job"),
+    "smoke_crash": Job(crash),
+}
+TASKS = {"smoke_task": Task(do_nothing), "smoke_failing_task": Task(fail)}
+RECURRING = {"smoke_schedule": Recurring("smoke_scheduled", every=60, organization_id="default")}

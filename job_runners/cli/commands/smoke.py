@@ -1,0 +1,141 @@
+"""jobs smoke: check an AWS account with a throwaway stack."""
+
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from job_runners.cli import output, project_tools
+from job_runners.cli.commands.doctor import print_finding
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.target import Target
+from job_runners.places import COMMAND
+
+_LINES = 40  # of sam's output that are shown if a deploy fails
+
+if TYPE_CHECKING:
+    from job_runners.cli.doctor.check import Finding
+
+
+@jobs_command()
+@click.option(
+    "--name", metavar="STACK", help="Name of the throwaway stack (default: a random one)."
+)
+@click.option("--keep", is_flag=True, help="Keep the stack, so that you can look at it.")
+@click.option("--remove", metavar="STACK", help="Only remove a stack that an earlier run has left.")
+def command(target: Target, name: str | None, keep: bool, remove: str | None) -> Exit:
+    """Check an AWS account: deploy a throwaway stack, run one of each kind of work on it, report
+    each result, and remove the stack. This takes about 15 minutes, and costs less than a cent.
+
+    The stack has a new name and runs only work of this command. Your own stacks and code aren't
+    touched. Exits with 1 if a check fails."""
+    from job_runners.cli.smoke import removal
+
+    project_tools.require_project()
+    region = _region()
+    throwaway = Target(region=region, profile=target.profile)
+    client = throwaway.session.create_client
+    if remove:
+        if not removal.is_throwaway(client, remove):
+            raise Problem(f"jobs smoke has created no stack {remove} in {region}.")
+        removal.remove(client, remove)
+        click.echo(f"Removed {remove}.", err=True)
+        return Exit.DONE
+    stack = name or f"job-runners-smoke-{secrets.token_hex(3)}"
+    if removal.exists(client, stack):
+        raise Problem(
+            f"A stack {stack} exists in {region} already. It is left as it is.",
+            hint="Pass another --name.",
+        )
+    throwaway.set_option("stack_name", stack, explicit=True)
+    with _removed_at_the_end(throwaway, stack, keep=keep):
+        _deploy(stack, region)
+        findings = list(_shown(_checks(throwaway), as_json=target.json))
+    if target.json:
+        output.print_json({"stack": stack, "findings": [each.as_json() for each in findings]})
+    return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
+
+
+def _region() -> str:
+    """Print the account, and return the region. Exits if there is none."""
+    found = project_tools.call("job_runners.local.account", capture=True)
+    click.echo(found.stderr, err=True, nl=False)
+    if found.returncode != 0:
+        project_tools.end(found.returncode)
+    return found.stdout.strip()
+
+
+def _deploy(stack: str, region: str) -> None:
+    """Build and deploy the throwaway stack from a temporary project. Raises Problem."""
+    click.echo(f"Building and deploying {stack} (some minutes)", err=True)
+    with tempfile.TemporaryDirectory(prefix="jobs-smoke-") as folder:
+        steps: list[tuple[str | None, list[str]]] = [
+            (None, ["job_runners.building.smoke_project", folder, stack]),
+            (folder, ["job_runners.building.sam", "build"]),
+            (folder, ["job_runners.building.deploy", "--region", region]),
+        ]
+        for project, words in steps:
+            done = project_tools.call(*words, project=project, capture=True)
+            if done.returncode != 0:
+                said = "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
+                raise Problem(
+                    f"{stack} could not be deployed:\n{output.plain(said)}",
+                    hint="Your credentials must be allowed to create each kind of resource in the "
+                    "template.",
+                )
+
+
+def _checks(target: Target) -> "Iterator[Finding]":
+    from job_runners.cli.smoke import account, kinds
+
+    if target.stack.is_local:  # it ignores some settings, which must be set in another way
+        project_tools.call("job_runners.local.emulator_fixes", target.stack.name)
+    work = kinds.Work(target)
+    kinds.dispatch_all(work)
+    yield from kinds.check_all(work)
+    yield from account.throttling(work)
+    yield from account.settings(work)
+    yield from account.alarms(work)
+
+
+def _shown(findings: "Iterator[Finding]", *, as_json: bool) -> "Iterator[Finding]":
+    for finding in findings:
+        if not as_json:
+            print_finding(finding)
+        yield finding
+
+
+@contextmanager
+def _removed_at_the_end(target: Target, stack: str, *, keep: bool) -> Iterator[None]:
+    """Remove the stack at the end of the with statement, however it ends."""
+    from job_runners.cli.smoke import removal
+
+    before = {each: signal.signal(each, _interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    later = f"{COMMAND} smoke --remove {stack}"
+    try:
+        yield
+    finally:
+        for number in (*before, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the removal must not be interrupted
+        if keep:
+            click.echo(f"Kept {stack}. To remove it, run {later}", err=True)
+        else:
+            click.echo(f"Removing {stack} (some minutes)", err=True)
+            try:
+                removal.remove(target.session.create_client, stack)
+            except Exception:
+                click.echo(f"{stack} is not removed. To try again, run {later}", err=True)
+                raise
+            click.echo(f"Removed {stack}.", err=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,88 @@
+"""Check what only AWS shows: throttled events, and alarms that go off."""
+
+import time
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+
+from job_runners.cli.doctor.check import Finding, Verdict
+from job_runners.cli.doctor.checks import examine
+from job_runners.cli.doctor.deployed import WORKER, Deployed
+from job_runners.cli.smoke.kinds import NotAsExpected, Work
+
+_ALARM = "TasksFailedAlarm"  # the failing task sets it off
+_MAY_GO_OFF = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # the crash and the throttling do it
+_ALARM_SECONDS = 600.0
+_THROTTLED_JOBS = 4
+# A throwaway stack has no protection, and its alarms notify no topic.
+_ON_PURPOSE = frozenset({"protection", "alarms"})
+
+
+def throttling(work: Work) -> Iterator[Finding]:
+    """Check that events that Lambda throttles are held and then run, each once."""
+    deployed = Deployed(work.target)
+    client, worker = deployed.client("lambda"), deployed.id(WORKER)
+    if deployed.stack.is_local:
+        yield Finding("throttling", Verdict.UNKNOWN, "can't be checked on a local AWS")
+        return
+    try:
+        client.put_function_concurrency(FunctionName=worker, ReservedConcurrentExecutions=1)
+    except ClientError as error:
+        yield Finding(
+            "throttling",
+            Verdict.UNKNOWN,
+            f"can't be checked: {error.response['Error'].get('Message', error)}",
+            "Ask AWS to raise the account's limit of concurrent executions.",
+        )
+        return
+    try:
+        ids = [work.dispatch("throttling", "smoke_slow")[0]["id"] for _ in range(_THROTTLED_JOBS)]
+        attempts = [work.succeeded(each)["attempt"] for each in ids]
+        if attempts != [1] * _THROTTLED_JOBS:
+            raise NotAsExpected(f"the jobs took {attempts} attempts, not one each")
+    except NotAsExpected as problem:
+        fix = "See the worker's log, and its metrics Throttles and AsyncEventAge."
+        yield Finding("throttling", Verdict.WRONG, str(problem), fix)
+    else:
+        yield Finding("throttling", Verdict.OK, "throttled jobs ran later, in one attempt each")
+    finally:
+        client.delete_function_concurrency(FunctionName=worker)
+
+
+def settings(work: Work) -> Iterator[Finding]:
+    """Yield the findings of `jobs doctor`, except about what a throwaway stack leaves out."""
+    for finding in examine(Deployed(work.target)):
+        if finding.check not in _ON_PURPOSE:
+            yield finding
+
+
+def alarms(work: Work) -> Iterator[Finding]:
+    """Check that the alarm about the failed task goes off, and no other alarm."""
+    deployed = Deployed(work.target)
+    if deployed.stack.is_local:
+        yield Finding("alarms", Verdict.UNKNOWN, "can't be checked on a local AWS")
+        return
+    expected, *possible = (deployed.id(name) for name in (_ALARM, *_MAY_GO_OFF))
+    deadline = time.monotonic() + _ALARM_SECONDS
+    while expected not in (in_alarm := _in_alarm(deployed)) and time.monotonic() < deadline:
+        time.sleep(10)
+    others = ", ".join(sorted(in_alarm - {expected, *possible}))
+    if others:
+        fix = "Run jobs smoke --keep, then jobs doctor, which says what to do."
+        yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {others}", fix)
+    elif expected not in in_alarm:
+        minutes = _ALARM_SECONDS / 60
+        yield Finding(
+            "alarms",
+            Verdict.WRONG,
+            f"{expected} didn't go off within {minutes:.0f} minutes of a failed task",
+            "See the metric TasksFailed in CloudWatch's namespace JobRunners.",
+        )
+    else:
+        yield Finding("alarms", Verdict.OK, "the alarm about failed tasks went off, and no other")
+
+
+def _in_alarm(deployed: Deployed) -> set[str]:
+    names = list(deployed.of_type("AWS::CloudWatch::Alarm").values())
+    found = deployed.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM")
+    return {each["AlarmName"] for each in found["MetricAlarms"]}

@@ -1,0 +1,206 @@
+"""Run one of each kind of work on the throwaway stack, and check how each ended."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from job_runners.cli.api import Job
+from job_runners.cli.doctor.check import Finding, Verdict
+from job_runners.cli.log_lines import Logs
+from job_runners.cli.polling import FINISHED
+from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.target import Target
+
+_PATIENCE = 300.0  # seconds until a kind of work counts as failed
+_PAUSE = 1.0
+_DELAY = 20  # seconds of the delayed job
+_CLOCKS_DIFFER = 600  # seconds before and after now in which the log is searched
+
+
+class NotAsExpected(Exception):
+    """A kind of work didn't end as it should. The message says how."""
+
+
+@dataclass
+class Work:
+    """The work that was dispatched, by the name of its check."""
+
+    target: Target
+    patience: float = _PATIENCE
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def dispatch(self, check: str, job_type: str, **given: object) -> tuple[Job, str]:
+        """Dispatch a job, and note its id."""
+        body = {"job_type": job_type, "payload": {}, **given}
+        job, outcome = self.target.api.dispatch(body, None)
+        self.ids.setdefault(check, job["id"])
+        return job, outcome
+
+    def ended(self, job_id: str) -> Job:
+        """Return a job once it has ended. Raises NotAsExpected if it doesn't end in time."""
+        job: Job = {}
+
+        def has_ended() -> bool:
+            job.update(self.target.api.job(job_id).job)
+            return job["status"] in FINISHED
+
+        self.wait(has_ended, lambda: f"job {job_id} is still {job.get('status')}")
+        return job
+
+    def succeeded(self, job_id: str) -> Job:
+        """Return a job once it has succeeded. Raises NotAsExpected."""
+        job = self.ended(job_id)
+        if job["status"] != "succeeded":
+            error = job.get("error") or {}
+            raise NotAsExpected(f"{job['status']}: {error.get('kind')}: {error.get('message')}")
+        return job
+
+    def first_of(self, job_type: str) -> Job:
+        """Return the first job of a type, which other work dispatches. Raises NotAsExpected."""
+        found: list[Job] = []
+
+        def exists() -> bool:
+            found.extend(self.target.api.every(job_type=job_type))
+            return bool(found)
+
+        self.wait(exists, lambda: f"no job {job_type} was dispatched")
+        return found[-1]
+
+    def wait(self, condition: Callable[[], bool], problem: Callable[[], str]) -> None:
+        """Wait until a condition is true. Raises NotAsExpected."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                if condition():
+                    return
+            except Problem as error:
+                if error.code is not Exit.NO_ANSWER:
+                    raise
+            if time.monotonic() > deadline:
+                raise NotAsExpected(f"{problem()} after {self.patience:.0f} s")
+            time.sleep(_PAUSE)
+
+
+def dispatch_all(work: Work) -> None:
+    """Dispatch one of each kind, so that all of them run while the checks wait."""
+    work.ids["task"] = work.target.api.task("smoke_task", {}) or ""
+    work.target.api.task("smoke_failing_task", {})
+    for check, job_type in _JOBS.items():
+        work.dispatch(check, job_type)
+    work.dispatch("delayed job", "smoke_job", delay=_DELAY)
+    _, outcome = work.dispatch("unique job", "smoke_unique")
+    if "same work" not in outcome:
+        work.ids["unique job"] = ""
+
+
+def check_all(work: Work) -> Iterator[Finding]:
+    """Yield a finding about each kind of work, once it is known."""
+    for check, (ok, fix, run) in _CHECKS.items():
+        try:
+            run(work)
+        except NotAsExpected as problem:
+            yield Finding(check, Verdict.WRONG, str(problem), fix)
+        except Problem as problem:
+            yield Finding(check, Verdict.WRONG, str(problem), problem.hint)
+        else:
+            yield Finding(check, Verdict.OK, ok)
+
+
+def _task(work: Work) -> None:
+    began = time.time() - _CLOCKS_DIFFER
+
+    def is_done() -> bool:
+        logs = Logs.between(work.target, began, time.time() + _CLOCKS_DIFFER)
+        lines = logs.lines_naming(work.ids["task"])
+        return any(line.fields.get("message") == "task done" for line in lines)
+
+    work.wait(is_done, lambda: "no log line says that it is done")
+
+
+def _failed_task(work: Work) -> None:
+    work.wait(
+        lambda: any(True for _ in work.target.api.failed_tasks()),
+        lambda: "no failed task is listed",
+    )
+
+
+def _job(work: Work) -> None:
+    work.succeeded(work.ids["job"])
+
+
+def _delayed_job(work: Work) -> None:
+    job = work.succeeded(work.ids["delayed job"])
+    created, started = (datetime.fromisoformat(job[each]) for each in ("created_at", "started_at"))
+    if started - created < timedelta(seconds=_DELAY - 1):
+        raise NotAsExpected(f"started {(started - created).total_seconds():.0f} s after dispatch")
+
+
+def _retry(work: Work) -> None:
+    job = work.succeeded(work.ids["retry"])
+    if job["attempt"] != 2:
+        raise NotAsExpected(f"succeeded in attempt {job['attempt']}, not 2")
+
+
+def _sleep(work: Work) -> None:
+    job = work.succeeded(work.ids["sleep"])
+    if job["legs"] < 2:
+        raise NotAsExpected("did not continue in another invocation")
+
+
+def _unique(work: Work) -> None:
+    if not work.ids["unique job"]:
+        raise NotAsExpected("a second job for the same work was accepted")
+    work.succeeded(work.ids["unique job"])
+
+
+def _follow_up(work: Work) -> None:
+    job = work.succeeded(work.ids["follow-up"])
+    follow_ups = job.get("follow_ups") or []
+    if not follow_ups:
+        raise NotAsExpected("the end of the job dispatched no other job")
+    work.succeeded(follow_ups[0]["id"])
+
+
+def _schedule(work: Work) -> None:
+    work.succeeded(work.first_of("smoke_scheduled")["id"])
+
+
+def _crash(work: Work) -> None:
+    job = work.ended(work.ids["crash"])
+    error = job.get("error") or {}
+    if (job["status"], job["attempt"], error.get("kind")) != ("failed", 1, "Interrupted"):
+        raise NotAsExpected(
+            f"{job['status']} in attempt {job['attempt']}: {error.get('kind')} "
+            f"{error.get('message', '')}".strip()
+        )
+
+
+_JOBS = {
+    "job": "smoke_job",
+    "retry": "smoke_retry",
+    "sleep": "smoke_sleep",
+    "unique job": "smoke_unique",
+    "follow-up": "smoke_follow",
+    "crash": "smoke_crash",
+}
+_WORKER_LOG = "Run jobs smoke --keep, then see the worker's log."
+_TIMER_LOG = "Run jobs smoke --keep, then see the timer's log."
+# For each check: the words if it is ok, advice if it isn't, and the check itself.
+_CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
+    "task": ("ran, and its log can be read", _WORKER_LOG, _task),
+    "job": ("succeeded", _WORKER_LOG, _job),
+    "delayed job": (f"started after its delay of {_DELAY} s", _TIMER_LOG, _delayed_job),
+    "retry": ("succeeded in its second attempt", _WORKER_LOG, _retry),
+    "sleep": ("slept, and continued in another invocation", _TIMER_LOG, _sleep),
+    "unique job": ("a second job for the same work was not accepted", _WORKER_LOG, _unique),
+    "follow-up": ("the end of a job dispatched another job", _WORKER_LOG, _follow_up),
+    "failed task": ("is kept in the list of failed tasks", _WORKER_LOG, _failed_task),
+    "failure record": (
+        "a crashed worker's job failed at once, after one attempt",
+        "Lambda must retry nothing, and must send failures to the failures queue. Run jobs smoke "
+        "--keep, then jobs doctor, and see the log of the failures function.",
+        _crash,
+    ),
+    "schedule": ("an occurrence ran", _TIMER_LOG, _schedule),
+}

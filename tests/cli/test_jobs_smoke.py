@@ -1,0 +1,155 @@
+"""What `jobs smoke` removes, and what it says of work that doesn't end as it should."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from job_runners.cli.log_lines import Logs
+from job_runners.cli.problem import Problem
+from job_runners.cli.smoke import kinds, removal
+from job_runners.cli.target import Target
+
+TABLE = {"ResourceType": "AWS::DynamoDB::Table", "PhysicalResourceId": "jobs-table"}
+BUCKET = {"ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "the-bucket"}
+
+
+class Service:
+    """Records the calls to a service. Answers are set by the name of the operation."""
+
+    def __init__(self, calls: list[tuple[str, Any]], answers: dict[str, Any]) -> None:
+        self._calls = calls
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            self._calls.append((name, arguments))
+            answer = self._answers.get(name, {})
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    def get_paginator(self, name: str) -> Any:
+        return SimpleNamespace(paginate=lambda **given: iter([getattr(self, name)(**given)]))
+
+    def get_waiter(self, _name: str) -> Any:
+        return SimpleNamespace(wait=lambda **_: None)
+
+
+def error(code: str, text: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": text}}, "Call")
+
+
+@pytest.fixture
+def calls() -> list[tuple[str, Any]]:
+    return []
+
+
+ANSWERS = {
+    "describe_stacks": {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Tags": []}]},
+    "list_stack_resources": {
+        "StackResourceSummaries": [
+            {"LogicalResourceId": "JobsTable", **TABLE},
+            {"LogicalResourceId": "Bucket", **BUCKET},
+        ]
+    },
+    "describe_table": {"Table": {"DeletionProtectionEnabled": True}},
+    "list_object_versions": {
+        "Versions": [{"Key": "a", "VersionId": "1"}],
+        "DeleteMarkers": [{"Key": "b", "VersionId": "2"}],
+    },
+}
+
+
+def test_what_cloudformation_keeps_is_removed_too(calls: list[tuple[str, Any]]) -> None:
+    service = Service(calls, ANSWERS)
+    removal.remove(lambda _: service, "smoke")
+    names = [name for name, _ in calls]
+    made = dict(calls)
+    assert made["update_table"] == {"TableName": "jobs-table", "DeletionProtectionEnabled": False}
+    keys = [{"Key": "a", "VersionId": "1"}, {"Key": "b", "VersionId": "2"}]
+    assert made["delete_objects"]["Delete"]["Objects"] == keys
+    assert made["delete_table"] == {"TableName": "jobs-table"}
+    assert made["delete_bucket"] == {"Bucket": "the-bucket"}
+    assert names.index("update_table") < names.index("delete_stack") < names.index("delete_table")
+
+
+def test_what_is_gone_already_is_no_problem(calls: list[tuple[str, Any]]) -> None:
+    gone = {
+        "describe_table": error("ResourceNotFoundException"),
+        "delete_table": error("ResourceNotFoundException"),
+        "list_object_versions": error("NoSuchBucket"),
+        "delete_bucket": error("NoSuchBucket"),
+    }
+    removal.remove(lambda _: Service(calls, ANSWERS | gone), "smoke")
+    missing = {"describe_stacks": error("ValidationError", "Stack smoke does not exist")}
+    removal.remove(lambda _: Service(calls, missing), "smoke")
+    denied = ANSWERS | {"delete_table": error("AccessDenied")}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        removal.remove(lambda _: Service(calls, denied), "smoke")
+
+
+def test_a_stack_whose_deploy_was_interrupted_is_removed(calls: list[tuple[str, Any]]) -> None:
+    empty = ANSWERS | {"list_stack_resources": {"StackResourceSummaries": []}}
+    removal.remove(lambda _: Service(calls, empty), "smoke")
+    assert ("delete_stack", {"StackName": "smoke"}) in calls
+
+
+def test_only_its_own_stacks_count_as_throwaway(calls: list[tuple[str, Any]]) -> None:
+    assert not removal.is_throwaway(lambda _: Service(calls, ANSWERS), "jobs")
+    tags = [{"Key": removal.TAG, "Value": "true"}]
+    own = {"describe_stacks": {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Tags": tags}]}}
+    assert removal.is_throwaway(lambda _: Service(calls, own), "smoke")
+
+
+class FakeApi:
+    """An API on which every job has the same state."""
+
+    def __init__(self, **job: Any) -> None:
+        self._job = {"id": "a" * 32, "status": "succeeded", "attempt": 1, "legs": 1} | job
+
+    def dispatch(self, body: dict[str, Any], _key: str | None) -> tuple[dict[str, Any], str]:
+        return self._job, "dispatched"
+
+    def task(self, name: str, payload: dict[str, Any]) -> None: ...
+
+    def job(self, _id: str) -> Any:
+        return type("Seen", (), {"job": self._job})
+
+    def every(self, **_filters: Any) -> Iterator[dict[str, Any]]:
+        raise Problem("The API says no.", hint="Do something.")
+
+    def failed_tasks(self) -> Iterator[dict[str, Any]]:
+        return iter([])
+
+
+def test_each_kind_of_work_that_ends_otherwise_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kinds, "_PAUSE", 0.0)
+    no_lines = SimpleNamespace(lines_naming=lambda _: [])
+    monkeypatch.setattr(Logs, "between", lambda *_: no_lines)
+    target = Target()
+    times = {"created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:02Z"}
+    target.__dict__["api"] = FakeApi(**times)
+    work = kinds.Work(target, patience=0.0)
+    kinds.dispatch_all(work)
+    found = {each.check: each for each in kinds.check_all(work)}
+    problems = {name: each.what for name, each in found.items() if each.verdict == "wrong"}
+    assert problems == {
+        "task": "no log line says that it is done after 0 s",
+        "delayed job": "started 2 s after dispatch",
+        "retry": "succeeded in attempt 1, not 2",
+        "sleep": "did not continue in another invocation",
+        "unique job": "a second job for the same work was accepted",
+        "follow-up": "the end of the job dispatched no other job",
+        "failed task": "no failed task is listed after 0 s",
+        "failure record": "succeeded in attempt 1: None",
+        "schedule": "The API says no.",
+    }
+    assert found["schedule"].fix == "Do something."
+    assert found["job"].verdict == "ok"

@@ -1,0 +1,114 @@
+"""jobs smoke on the local AWS: what it finds, and that it leaves nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job_runners.building.build import Target
+from job_runners.local.credentials import session
+from job_runners.local.emulator import Emulator, emulator
+from newcomers import Newcomer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
+
+NAME = "smoke-test"
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account on the local AWS, and a person with a project and credentials for it."""
+
+    running: Emulator
+    person: Newcomer
+
+    def client(self, service: str) -> Any:
+        aws: Any = session(self.running.credentials)
+        return aws.client(service, endpoint_url=self.running.endpoint_url)
+
+    def leftovers(self) -> list[str]:
+        """Return all resources, except sam's own."""
+        found = [
+            *self.client("dynamodb").list_tables()["TableNames"],
+            *(each["Name"] for each in self.client("s3").list_buckets()["Buckets"]),
+            *(each["FunctionName"] for each in self.client("lambda").list_functions()["Functions"]),
+            *self.client("sqs").list_queues().get("QueueUrls", []),
+            *(each["StackName"] for each in self.stacks()),
+        ]
+        return [each for each in found if "aws-sam-cli" not in each]
+
+    def stacks(self) -> list[dict[str, Any]]:
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return [each for each in stacks if each["StackStatus"] != "DELETE_COMPLETE"]
+
+
+@pytest.fixture
+def account(newcomer: Newcomer, tmp_path: Path) -> Iterator[Account]:
+    newcomer.jobs("init", "acme")
+    config = tmp_path / "acme" / "samconfig.toml"
+    here = Target.this_machine().parameter_overrides
+    text = config.read_text()
+    for each in here:
+        text = re.sub(rf"{each.partition('=')[0]}=[\w.]+", each, text)
+    config.write_text(text)
+    home = tmp_path / "aws"
+    home.mkdir()
+    with emulator(home) as running:
+        variables = {
+            "AWS_ENDPOINT_URL": running.endpoint_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            **running.credentials.variables,
+        }
+        person = replace(newcomer, folder=tmp_path / "acme", variables=variables)
+        yield Account(running, person)
+
+
+def test_every_kind_of_work_is_run_and_everything_is_removed(account: Account) -> None:
+    done = account.person.run("smoke", "--name", NAME, timeout=900)
+    report = {line[9:29].strip(): line[:9].strip() for line in done.stdout.splitlines()}
+    kinds = {"task", "job", "delayed job", "retry", "sleep", "unique job", "follow-up"}
+    kinds |= {"failed task", "failure record", "schedule"}
+    assert {each: report.get(each) for each in kinds} == dict.fromkeys(kinds, "ok"), done.stdout
+    assert {report[each] for each in ("throttling", "async retries", "alarms")} == {"unknown"}
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert account.leftovers() == []
+
+
+def test_an_existing_stack_is_left_alone(account: Account) -> None:
+    template = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
+    account.client("cloudformation").create_stack(StackName=NAME, TemplateBody=template)
+    refused = account.person.run("smoke", "--name", NAME)
+    assert refused.returncode == 1
+    assert f"A stack {NAME} exists" in refused.stderr
+    refused = account.person.run("smoke", "--remove", NAME)
+    assert f"jobs smoke has created no stack {NAME}" in refused.stderr
+    assert [each["StackName"] for each in account.stacks()] == [NAME]
+
+
+def test_an_interrupted_run_removes_what_there_is(account: Account) -> None:
+    words = [str(account.person.python.with_name("job-runners")), "smoke", "--name", NAME]
+    process = subprocess.Popen(
+        words,
+        cwd=account.person.folder,
+        env=account.person.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    give_up = time.monotonic() + 300
+    while not any(each["StackName"] == NAME for each in account.stacks()):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    assert f"Removed {NAME}." in said
+    assert account.leftovers() == []
