@@ -7,6 +7,21 @@ from job_runners.api import openapi, problems
 from job_runners.api.router import OPEN
 from job_runners.api.routes.table import ROUTES
 
+# The meaning of fields and parameters that the schemas don't describe.
+_MEANINGS = {
+    "job_type": "The job's type",
+    "task_name": "The task's name",
+    "payload": "The input, as the model of the job or task describes it",
+    "campaign_id": "The campaign within the organization; some job types require it",
+    "limit": "How many entries the page has at most",
+    "job_id": "The job's id",
+    "task_id": "The task's id",
+    "failure_id": "The failure's id",
+    "queue_name": "The name of the queue",
+    "name": "The name",
+    "kind": "What is paused: `job_type` or `queue`",
+    "rate": "How many jobs start in how many seconds: `count`, `seconds` and `burst`",
+}
 _COMMON = ("401", "403", "429")  # the gateway's answers, which the page explains once
 
 
@@ -46,22 +61,31 @@ def _parameters(parameters: list[dict[str, Any]]) -> Iterator[str]:
 def _meaning(parameter: dict[str, Any]) -> str:
     schema = parameter.get("schema", {})
     text = parameter.get("description") or schema.get("description", "")
+    text = text or _MEANINGS.get(parameter["name"], "")
     choices = schema.get("enum")
     return f"{text} One of: {', '.join(map(str, choices))}." if choices else text
 
 
 def _body(found: dict[str, Any], body: dict[str, Any]) -> Iterator[str]:
-    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    schema = found["components"]["schemas"][name]
-    if "properties" not in schema:  # one of several: they have the same fields but the payload
-        first = schema.get("anyOf", schema.get("oneOf"))[0]["$ref"].rpartition("/")[2]
-        schema = found["components"]["schemas"][first]
-    needed = set(schema.get("required", ()))
+    schema = _referred(found, body["content"]["application/json"]["schema"])
+    # The body of a dispatch has a schema for each job. They have the same fields.
+    choices = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    schemas = [_referred(found, each) for each in choices]
+    needed = set.intersection(*(set(each.get("required", ())) for each in schemas))
     yield "| Field of the body | Meaning |\n|---|---|"
-    for field, shape in schema["properties"].items():
-        mark = "required. " if field in needed else ""
-        yield f"| `{field}` | {_cell(mark + shape.get('description', ''))} |"
+    for field in schemas[0]["properties"]:
+        texts = [each["properties"][field].get("description", "") for each in schemas]
+        mark = "Required. " if field in needed else ""
+        meaning = max(texts, key=len) or _MEANINGS.get(field, "")
+        yield f"| `{field}` | {_cell(mark + meaning)} |"
     yield ""
+
+
+def _referred(found: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema that another one refers to, or the schema itself."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    referred: dict[str, Any] = found["components"]["schemas"][name] if name else schema
+    return referred
 
 
 def _responses(responses: dict[str, Any]) -> Iterator[str]:
