@@ -66,6 +66,9 @@ class Settings(Value, kw_only=True):
     texting_campaign: bool
     text_countries: tuple[str, ...]  # empty: all
     text_number_types: tuple[str, ...]
+    # where the end of every job is announced
+    event_bus: str | None  # the name of an EventBridge bus
+    outcome_topic: str | None  # the ARN of an SNS topic
     # the path of the app settings in Parameter Store
     app_settings_path: str | None
     # the log group that has the log lines of jobs
@@ -74,6 +77,11 @@ class Settings(Value, kw_only=True):
     # a local AWS, for development
     has_local_aws: bool
     has_local_s3: bool
+
+    @property
+    def announces_outcomes(self) -> bool:
+        """Return whether the end of every job is announced."""
+        return self.event_bus is not None or self.outcome_topic is not None
 
     @staticmethod
     def from_environment() -> "Settings":
@@ -112,6 +120,8 @@ class Settings(Value, kw_only=True):
                 tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
                 NUMBER_TYPES,
             ),
+            event_bus=_text("EVENT_BUS_NAME", "") or None,
+            outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
             app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,

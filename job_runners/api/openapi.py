@@ -29,7 +29,7 @@ from job_runners.api.specification import (
     Answer,
     Operation,
 )
-from job_runners.engine.job_data import JobData
+from job_runners.engine.job_data import JobData, WebhookFollowUp
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
 from job_runners.work.definitions import Job, Task
@@ -37,6 +37,7 @@ from job_runners.work.definitions import Job, Task
 # For each schema name, the name of a job or task, and the job or task itself.
 Works = dict[str, tuple[str, Job | Task]]
 
+_REF = "#/components/schemas/{model}"
 _NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
 _BASE_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
@@ -199,14 +200,17 @@ def _body_schemas() -> dict[str, Schema]:
     return bodies | {"NewJob": _any_of_kind(Job, works), "Task": _any_of_kind(Task, works)}
 
 
-_FIXED_BODIES = (FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData)
+_FIXED_BODIES = (
+    *(FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData),
+    WebhookFollowUp,
+)
 
 
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
         [(each, _MODE) for each in _FIXED_BODIES],
-        ref_template="#/components/schemas/{model}",
+        ref_template=_REF,
     )
     found: dict[str, Schema] = shapes["$defs"]
     found["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
@@ -216,7 +220,8 @@ def _fixed_body_schemas() -> dict[str, Schema]:
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
     """Return the schema of the body for one job or task. The payload is required if any of its
     fields is required."""
-    base = _BASE_MODEL[type(work)].model_json_schema()
+    base = _BASE_MODEL[type(work)].model_json_schema(ref_template=_REF)
+    base.pop("$defs", None)  # they are among the fixed schemas
     field = _NAME_FIELD[type(work)]
     needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
     properties = {field: {"type": "string", "const": name}, "payload": payload}

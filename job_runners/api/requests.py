@@ -258,14 +258,20 @@ def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobDa
     return checked(JobData, add_key(event, {**fields, "payload": payload}))
 
 
-def _follow_ups_again(row: JobRequest) -> dict[str, str]:
+def _follow_ups_again(row: JobRequest) -> dict[str, Any]:
     """Return the follow-ups of an earlier job by kind, without types that the code has lost."""
-    if row.on_end is None and row.on_failure is None:
+    if not row.has_follow_ups:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
     named = follow_ups.named_by(row)
-    return {kind: job_type for kind, job_type in named.items() if job_type in registry().jobs}
+    named.pop("announcement", None)  # the settings of the stack decide about that
+    webhooks = {
+        kind: {"webhook": each["url"], "secret": each["secret"]}
+        for kind, each in follow_ups.webhooks_of(row).items()
+    }
+    known = {kind: job_type for kind, job_type in named.items() if job_type in registry().jobs}
+    return known | webhooks
 
 
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:

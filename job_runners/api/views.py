@@ -144,7 +144,7 @@ def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _follow_up_type(row: JobRequest, kind: str) -> str | None:
     """Return the job type of a job's follow-up, if it has one."""
-    if row.on_end is None and row.on_failure is None:
+    if not row.has_follow_ups:
         return None
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
@@ -221,11 +221,19 @@ SUMMARY: Fields[JobRequest] = {
         lambda row: row.follow_up_of,
     ),
     "on_end": Field(
-        {**nullable(TEXT), "description": "The job type that is dispatched when the job ends"},
+        {
+            **nullable(TEXT),
+            "description": "The job type that is dispatched when the job ends. "
+            "`announce` posts a webhook",
+        },
         lambda row: _follow_up_type(row, "on_end"),
     ),
     "on_failure": Field(
-        {**nullable(TEXT), "description": "The job type that is dispatched when the job fails"},
+        {
+            **nullable(TEXT),
+            "description": "The job type that is dispatched when the job fails. "
+            "`announce` posts a webhook",
+        },
         lambda row: _follow_up_type(row, "on_failure"),
     ),
 }
@@ -255,7 +263,7 @@ WHOLE: Fields[_WholeJob] = {
             "type": "array",
             "items": object_of(
                 {
-                    "kind": {"type": "string", "enum": ["on_end", "on_failure"]},
+                    "kind": {"type": "string", "enum": ["on_end", "on_failure", "announcement"]},
                     "job_type": TEXT,
                     "id": ID,
                 }

@@ -30,6 +30,7 @@ OPERATIONS: Mapping[str, Set[str]] = {
             *("TransactWriteItems", "UpdateItem"),
         }
     ),
+    "events": frozenset({"PutEvents"}),
     "lambda": frozenset({"Invoke"}),
     "logs": frozenset({"FilterLogEvents"}),
     "s3": frozenset(

@@ -142,8 +142,8 @@ def job_body(
     queue_name: str | None = None,
     run_at: datetime | str | None = None,
     delay: float | timedelta | None = None,
-    on_end: str | None = None,
-    on_failure: str | None = None,
+    on_end: str | Mapping[str, str] | None = None,
+    on_failure: str | Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return a job as the API accepts it. Raises ValueError for a time without a zone."""
     body = {

@@ -58,8 +58,8 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
         queue_name: str | None = None,
         run_at: datetime | str | None = None,
         delay: float | timedelta | None = None,
-        on_end: str | None = None,
-        on_failure: str | None = None,
+        on_end: str | Mapping[str, str] | None = None,
+        on_failure: str | Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> Job:
@@ -71,7 +71,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
         fails, the error's `idempotency_key` is the key that was used.
 
         `on_end` and `on_failure` name job types, which are dispatched when the job has ended or
-        failed.
+        failed, or a webhook to post then: `{"webhook": url, "secret": name}`.
 
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's rule refuses the

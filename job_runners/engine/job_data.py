@@ -1,6 +1,7 @@
 """The data of a job to dispatch."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -9,8 +10,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
+    field_validator,
     model_validator,
 )
 
@@ -37,6 +41,45 @@ Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME),
     AfterValidator(_not_dots),
+]
+
+
+class WebhookFollowUp(BaseModel):
+    """A webhook that gets the end of a job, as an event that this secret signs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    webhook: str = Field(
+        max_length=2048,
+        description="The receiver: an https URL on the public internet",
+        json_schema_extra={"pattern": "^https://[!-~]+$"},
+        examples=["https://hooks.example.com/jobs"],
+    )
+    secret: str = Field(
+        max_length=256,
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+$",
+        description="The name of a signing secret of the job's organization",
+        examples=["acme/main"],
+    )
+
+    @field_validator("webhook")
+    @classmethod
+    def _check_url(cls, webhook: str) -> str:
+        from job_runners.shipped.webhooks.url import parse  # imported here because few jobs need it
+
+        parse(webhook)
+        return webhook
+
+
+def _form(given: object) -> str:
+    return "url" if isinstance(given, Mapping | WebhookFollowUp) else "type"
+
+
+# A job type, or a webhook.
+_FollowUp = Annotated[
+    Annotated[str, Field(min_length=1, max_length=128), Tag("type")]
+    | Annotated[WebhookFollowUp, Tag("url")],
+    Discriminator(_form),
 ]
 
 
@@ -82,17 +125,15 @@ class JobData(BaseModel):
         description="Within one organization, the same request under the same key is one job",
     )
 
-    on_end: str | None = Field(
+    on_end: _FollowUp | None = Field(
         default=None,
-        min_length=1,
-        max_length=128,
-        description="The job type to dispatch when the job has ended; by default that of its type",
+        description="The job type to dispatch when the job has ended, or a webhook to post then; "
+        "by default that of its type",
     )
-    on_failure: str | None = Field(
+    on_failure: _FollowUp | None = Field(
         default=None,
-        min_length=1,
-        max_length=128,
-        description="The job type to dispatch when the job has failed; by default that of its type",
+        description="The job type to dispatch when the job has failed, or a webhook to post then; "
+        "by default that of its type",
     )
 
     @model_validator(mode="after")
@@ -102,6 +143,16 @@ class JobData(BaseModel):
                 raise ValueError("give run_at or delay, not both")
             if self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
                 raise ValueError("run_at may be at most 30 days from now")
+        return self
+
+    @model_validator(mode="after")
+    def _own_secrets(self) -> Self:
+        for name in ("on_end", "on_failure"):
+            follow_up = getattr(self, name)
+            if isinstance(follow_up, WebhookFollowUp):
+                own = f"{self.organization_id}/"
+                if not follow_up.secret.startswith(own):
+                    raise ValueError(f"the secret in {name} must be one of {own}...")
         return self
 
     def starts_at(self) -> int:

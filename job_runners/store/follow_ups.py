@@ -25,20 +25,39 @@ from job_runners.store.job_request import (
 )
 from job_runners.store.transactions import RecordWrite
 
-KINDS = ("on_end", "on_failure")
+KINDS = ("on_end", "on_failure", "announcement")
 _REQUIRED_KEYS = {"job_type", "queue_name", "max_attempts"}
 # Bytes of an error's message in a payload, so that the payload always fits into a row.
 _LONGEST_MESSAGE = 2000
 
 
-def stored_form(job_type: str, queue_name: str, max_attempts: int) -> dict[str, Any]:
-    """Return a follow-up in the form in which a row stores it."""
-    return {"job_type": job_type, "queue_name": queue_name, "max_attempts": max_attempts}
+def stored_form(
+    job_type: str,
+    queue_name: str,
+    max_attempts: int,
+    webhook: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a follow-up in the form in which a row stores it.
+
+    `webhook` has the `url` and the `secret` to which the follow-up sends the end.
+    """
+    form: dict[str, Any] = {
+        "job_type": job_type,
+        "queue_name": queue_name,
+        "max_attempts": max_attempts,
+    }
+    return form | ({} if webhook is None else {"webhook": dict(webhook)})
 
 
 def named_by(job: JobRequest) -> dict[str, str]:
     """Return the job types of a row's follow-ups, by kind."""
     return {kind: stored["job_type"] for kind, stored in _stored(job).items()}
+
+
+def webhooks_of(job: JobRequest) -> dict[str, dict[str, str]]:
+    """Return the webhooks of a row's follow-ups, by kind."""
+    stored = _stored(job).items()
+    return {kind: dict(each["webhook"]) for kind, each in stored if "webhook" in each}
 
 
 def saved_by(job: JobRequest) -> dict[str, str]:
@@ -56,7 +75,7 @@ def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     kinds = _kinds(job, end.status)
     if not kinds:
         return []
-    payload = blobs.compressed(blobs.compact_json(_job_ended(job, end)))
+    payload = _job_ended(job, end)
     ends = (job.ends or 0) + 1
     rows = [
         _row(job, stored, _id_of(job, kind, ends), payload)
@@ -95,14 +114,18 @@ def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
 
 def _kinds(job: JobRequest, status: Status) -> list[str]:
     """Return the kinds of follow-ups that an end with this status has."""
-    return [kind for kind in _stored(job) if kind == "on_end" or status is Status.FAILED]
+    return [kind for kind in _stored(job) if kind != "on_failure" or status is Status.FAILED]
 
 
 def _id_of(job: JobRequest, kind: str, ends: int) -> str:
     return derived_id("follow-up", job.created_key, str(ends), kind)
 
 
-def _row(job: JobRequest, stored: Mapping[str, Any], job_id: str, payload: bytes) -> JobRequest:
+def _row(
+    job: JobRequest, stored: Mapping[str, Any], job_id: str, payload: dict[str, Any]
+) -> JobRequest:
+    if "webhook" in stored:
+        payload = payload | {"webhook": stored["webhook"]}
     now, counted = clock.now(), settings().max_unfinished_jobs > 0
     return JobRequest(
         id=job_id,
@@ -114,7 +137,7 @@ def _row(job: JobRequest, stored: Mapping[str, Any], job_id: str, payload: bytes
         organization_id=job.organization_id,
         unfinished_organization=job.organization_id if counted else None,
         campaign_id=job.campaign_id,
-        payload=payload,
+        payload=blobs.compressed(blobs.compact_json(payload)),
         request_id=job.request_id,
         traceparent=job.traceparent,
         status=Status.QUEUED,

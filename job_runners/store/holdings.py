@@ -23,9 +23,9 @@ from job_runners.values import Value
 # How many times a job that ends looks up its follower to give it the key. The follower may change
 # between the read and the write. If every try fails, the key is free, because its job has ended.
 _FOLLOWER_TRIES = 5
-# One write may be refused for its slot, one for each of two follow-ups, one for a key given up
+# One write may be refused for its slot, one for each of three follow-ups, one for a key given up
 # without a lookup, and one for each lookup. The last write leaves the key alone.
-_MAX_WRITES = 1 + 2 + 1 + _FOLLOWER_TRIES + 1
+_MAX_WRITES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
 class Release(Value):
@@ -173,7 +173,7 @@ def _give_up_key_writes(job: JobRequest) -> list[RecordWrite]:
 
 
 def _follow_up_writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
-    if job.on_end is None and job.on_failure is None:
+    if not job.has_follow_ups:
         return []
     from job_runners.store import follow_ups
 

@@ -238,6 +238,7 @@ class JobRequest(Table):
     # its follow-ups, see job_runners.store.follow_ups
     on_end = JSONAttribute(null=True)
     on_failure = JSONAttribute(null=True)
+    announcement = JSONAttribute(null=True)  # to the outputs that the stack's settings name
     ends = nullable(Integer())  # how many of its ends had follow-ups
     follow_ups_saved_at = nullable(Integer())  # the `finished_at` of the last such end
     follow_up_of = nullable(UnicodeAttribute())  # the job whose end saved this one
@@ -271,6 +272,11 @@ class JobRequest(Table):
     due = Due()
     failed = Failed()
     unfinished = Unfinished()
+
+    @property
+    def has_follow_ups(self) -> bool:
+        """Return whether the row names follow-ups."""
+        return any(each is not None for each in (self.on_end, self.on_failure, self.announcement))
 
     @property
     def past_ttl(self) -> bool:

@@ -47,7 +47,7 @@ class Dispatch(Protocol):
         job_type: str,
         payload: Any,
         key: str,
-        follow_ups: dict[str, str | None],
+        follow_ups: Mapping[str, Any],
     ) -> str:
         """Dispatch a child of this job and return its id.
 
@@ -60,7 +60,7 @@ class Dispatch(Protocol):
         job_type: str,
         payloads: Mapping[str, Any],
         until: int,
-        follow_ups: dict[str, str | None],
+        follow_ups: Mapping[str, Any],
     ) -> dict[str, str]:
         """Dispatch children of this job, with their payloads by key, and return their ids by key.
 
@@ -235,15 +235,15 @@ class RunningJob(JobFiles, JobWaits):
         payload: "Mapping[str, Any] | BaseModel | None" = None,
         *,
         key: str,
-        on_end: str | None = None,
-        on_failure: str | None = None,
+        on_end: "str | Mapping[str, str] | None" = None,
+        on_failure: "str | Mapping[str, str] | None" = None,
     ) -> str:
         """Dispatch another job for the same organization and campaign, and return its id.
 
         `key` names the child within this job. A leg or attempt that repeats the call dispatches no
         second child, even if the payload differs or the child has ended. `on_end` and `on_failure`
-        name job types, which are dispatched when the child has ended or failed. They replace those
-        of its own type.
+        name job types, which are dispatched when the child has ended or failed, or a webhook:
+        `{"webhook": url, "secret": name}`. They replace those of its own type.
 
         Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
         1,018 bytes, and NameNotText for one that UTF-8 can't encode.
@@ -264,8 +264,8 @@ class RunningJob(JobFiles, JobWaits):
         job_type: str,
         children: "Iterable[tuple[str, Mapping[str, Any] | BaseModel | None]]",
         *,
-        on_end: str | None = None,
-        on_failure: str | None = None,
+        on_end: "str | Mapping[str, str] | None" = None,
+        on_failure: "str | Mapping[str, str] | None" = None,
     ) -> dict[str, str]:
         """Dispatch many jobs of one type, as `dispatch` does, and return their ids by key.
 
@@ -288,7 +288,7 @@ class RunningJob(JobFiles, JobWaits):
         return ids
 
     def _dispatch_chunk(
-        self, job_type: str, payloads: dict[str, Any], follow_ups: dict[str, str | None]
+        self, job_type: str, payloads: dict[str, Any], follow_ups: Mapping[str, Any]
     ) -> dict[str, str]:
         ids: dict[str, str] = {}
         while left := {key: each for key, each in payloads.items() if key not in ids}:

@@ -20,6 +20,7 @@ from expanded_template import (
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
 ROLE = "WorkerFunctionRole"
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:otel-python:7"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:outcomes"
 SUBNETS, GROUPS = "subnet-0a1b2c3d,subnet-4e5f6a7b", "sg-0a1b2c3d"
 CHOICES: dict[str, dict[str, str]] = {
     "as it is": {},
@@ -30,6 +31,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "a canary": {"WorkerCanary": "Canary10Percent5Minutes"},
     "traces": {"Traces": LAYER},
     "legacy": {"JobRunner": "legacy"},
+    "outcomes": {"EventBusName": "outcomes", "OutcomeTopicArn": TOPIC},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
 
@@ -399,3 +401,47 @@ def test_what_lambda_does_not_take_together_is_refused_before_a_deploy() -> None
         {"Fn::Equals": [{"Ref": "WorkerProvisionedConcurrency"}, ""]},
         {"Fn::Not": [{"Fn::Equals": [{"Ref": "PythonRuntime"}, "python3.11"]}]},
     ]
+
+
+# --- the ends of jobs, told to others -------------------------------------------------------------
+
+
+def added(**given: str) -> set[tuple[str, str]]:
+    """Return the permissions that a choice adds to the worker's."""
+    return allowed(deployed(**given), "WorkerFunction") - allowed(deployed(), "WorkerFunction")
+
+
+@pytest.mark.parametrize(
+    ("given", "actions_added"),
+    [
+        ({"EventBusName": "outcomes"}, {"events:PutEvents"}),
+        ({"OutcomeTopicArn": TOPIC}, {"sns:Publish"}),
+        ({"OutcomeTopicArn": TOPIC, "TextingCampaign": "false"}, {"sns:Publish"}),
+    ],
+)
+def test_an_output_lets_the_worker_alone_write_to_it(
+    given: dict[str, str], actions_added: set[str]
+) -> None:
+    assert {action for action, _ in added(**given)} == actions_added
+    for function in ("ApiFunction", "TimerFunction", "FailuresFunction"):
+        assert allowed(deployed(**given), function) <= allowed(deployed(), function)
+
+
+def test_with_a_topic_the_worker_may_publish_to_it_and_no_other() -> None:
+    found = [
+        each
+        for each in statements(deployed(OutcomeTopicArn=TOPIC))
+        if "sns:Publish" in actions(each)
+    ]
+    assert [each["Effect"] for each in found] == ["Allow", "Allow"]
+    assert [each.get("NotResource", each.get("Resource")) for each in found] == [
+        {"Fn::Sub": "arn:${AWS::Partition}:sns:*:*:*"},
+        {"Ref": "OutcomeTopicArn"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["EventBusName", "OutcomeTopicArn"])
+def test_every_function_knows_the_outputs(name: str) -> None:
+    variable = {"EventBusName": "EVENT_BUS_NAME", "OutcomeTopicArn": "OUTCOME_TOPIC_ARN"}[name]
+    for function in FUNCTIONS:
+        assert variables(deployed(), function)[variable] == {"Ref": name}

@@ -95,3 +95,40 @@ def test_a_rerun_has_the_same_ones_if_the_code_has_them(
     again = call("POST", f"/jobs/{job['id']}/rerun")
     assert again.status == 202, again.text
     assert (again.json["on_end"], again.json["on_failure"]) == ("note_end", None)
+
+
+WEBHOOK = {"webhook": "https://hooks.example.com/secret-path", "secret": "acme/main"}
+
+
+def test_a_webhook_is_named_and_shown_only_as_its_job_type(worker: FakeLambda) -> None:
+    """Its URL may be a secret."""
+    answer = post(on_end=WEBHOOK, on_failure="note_failure")
+    assert answer.status == 202
+    assert (answer.json["on_end"], answer.json["on_failure"]) == ("announce", "note_failure")
+    assert "secret-path" not in call("GET", f"/jobs/{answer.json['id']}").text
+
+
+def test_a_rerun_tells_the_same_webhook(worker: FakeLambda) -> None:
+    job = post(on_end=WEBHOOK).json
+    worker.deliver()
+    copy = call("POST", f"/jobs/{job['id']}/rerun").json
+    found = [JobRequest.get(each["id"]).on_end for each in (job, copy)]
+    assert found[0] == found[1]
+    assert found[0]["webhook"] == {"url": WEBHOOK["webhook"], "secret": "acme/main"}
+
+
+@pytest.mark.parametrize(
+    ("webhook", "field"),
+    [
+        ({**WEBHOOK, "webhook": "http://hooks.example.com"}, "on_end.url.webhook"),
+        ({"webhook": "https://hooks.example.com"}, "on_end.url.secret"),
+        ({**WEBHOOK, "secret": "other/main"}, "body"),
+        ([WEBHOOK], "on_end.type"),
+    ],
+)
+def test_a_webhook_that_could_not_be_told_is_refused(
+    worker: FakeLambda, webhook: Any, field: str
+) -> None:
+    answer = post(on_end=webhook)
+    assert (answer.status, answer.json["type"]) == (422, "urn:job-runners:invalid-request")
+    assert [each["field"] for each in answer.json["errors"]] == [field]

@@ -59,6 +59,7 @@ UNSAID = re.compile(
     "|is required; send it in the header Idempotency-Key"
     "|The payload of "  # whose model may have rules of its own
     "|The first problem is jobs\\.[0-9]+\\.payload\\."  # the same, in a bulk dispatch
+    "|on_(end|failure)\\.url\\.webhook|the secret in on_(end|failure)"  # a URL, and whose it is
     "|No job is named"
     "|set slots, rate or max_waiting"  # null is as good as not given
     "|The code declares no limits"

@@ -167,7 +167,7 @@ def allowed(template: Template, function: str) -> set[tuple[str, str]]:
             policies.append(apart["Properties"])
     for policy in policies:
         for statement in policy["PolicyDocument"]["Statement"]:
-            listed = statement["Resource"]
+            listed = statement.get("Resource", "all but topics")  # or NotResource
             for resource in listed if isinstance(listed, list) else [listed]:
                 found |= {(action, _named(resource)) for action in actions(statement)}
     return found

@@ -8,6 +8,7 @@ it. A release that is there already is not overwritten: it does not change any m
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from job_runners.engine.telemetry import telemetry  # noqa: E402
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode  # noqa: E402
 from job_runners.runners import get_job_runner  # noqa: E402
 from job_runners.runners.base import JobData  # noqa: E402
+from job_runners.settings import settings  # noqa: E402
 from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
 from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
@@ -169,9 +171,15 @@ def record_pauses(this: Recorder) -> None:
 
 
 def record_follow_ups_and_waits(this: Recorder) -> None:
-    """Record ends with follow-ups, and jobs that sleep or wait for a signal."""
+    """Record ends with follow-ups and an announcement, and jobs that sleep or wait for a signal."""
     follow_ups = {"on_end": "released_told", "on_failure": "released_told"}
     this.run(this.dispatch("followed_up", "released_child", payload={"to": 1}, **follow_ups))
+    webhook = {"webhook": "https://hooks.example.com", "secret": "acme/main"}
+    with patch.dict(os.environ, EVENT_BUS_NAME="outcomes"):
+        settings.cache_clear()
+        announced = this.dispatch("announced", "released_child", payload={"to": 1}, on_end=webhook)
+    settings.cache_clear()
+    this.run(announced)
     this.run(this.dispatch("sleeping", "released_sleeper"))
     this.run(this.dispatch("waiting_signal", "released_waiter"))
     signaled = this.run(this.dispatch("signaled", "released_waiter"))

@@ -1,5 +1,6 @@
 """Check a job that is to be dispatched. Nothing is saved, and AWS is called only to fill caches."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,6 +9,7 @@ from job_runners.engine.dispatch import quota
 from job_runners.engine.lines.limits import LimitedLine, line_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import Send, next_due_at, require_sender
+from job_runners.settings import settings
 from job_runners.store import verbs
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import id_under_key
@@ -37,8 +39,11 @@ def check_new_job(
     job_id: str | None,
     parent_id: str | None,
     key: str | None,
+    follow_up_of: str | None = None,
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
+
+    `follow_up_of` is the job whose end it announces. Such a job has no follow-ups.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
     """
@@ -51,6 +56,8 @@ def check_new_job(
     new_job = _new_job(
         job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
     )
+    named = _follow_ups(job, job_data, send) if follow_up_of is None else {}
+    new_job = new_job._replace(follow_up_of=follow_up_of, **named)
     if key is not None:
         new_job = new_job._replace(request_hash=_hash(job_data))
     return CheckedJob(new_job, payload, line, job.unique, key, send)
@@ -69,7 +76,7 @@ def new_job_data(
     payload: Any,
     organization_id: str,
     campaign_id: str | None,
-    follow_ups: dict[str, str | None] | None = None,
+    follow_ups: Mapping[str, Any] | None = None,
 ) -> "JobData":
     """Return the data of a job that a schedule or another job dispatches.
 
@@ -129,7 +136,6 @@ def _new_job(
     job_type = job_data.job_type
     organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
     unique = job.unique
-    on_end, on_failure = _follow_ups(job, job_data, send)
     return verbs.NewJob(
         job_id=job_id,
         job_type=job_type,
@@ -145,28 +151,28 @@ def _new_job(
             unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
         ),
         request_id=context.request_id.get(),
-        on_end=on_end,
-        on_failure=on_failure,
         parent_id=parent_id,
         created_by=context.recorded_author(),
         counted=quota.is_on(),
     )
 
 
-def _follow_ups(
-    job: Job, job_data: "JobData", send: Send | None
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the job's `on_end` and `on_failure` for its row: its own, or those of its type."""
+def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, Any]:
+    """Return the job's follow-ups for its row, by kind: its own or those of its type, and the
+    announcement that the stack's settings ask for."""
     on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
-    if on_end is None and on_failure is None:
-        return None, None
+    announces = settings().announces_outcomes and send is not None
+    if on_end is None and on_failure is None and not announces:
+        return {}
     from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none
 
-    require_sender(send, job_data.job_type, "has follow-ups")
-    return (
-        follow_ups.to_store("on_end", on_end, job_data.campaign_id),
-        follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
-    )
+    if on_end is not None or on_failure is not None:
+        require_sender(send, job_data.job_type, "has follow-ups")
+    return {
+        "on_end": follow_ups.to_store("on_end", on_end, job_data.campaign_id),
+        "on_failure": follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
+        "announcement": follow_ups.announcement() if announces else None,
+    }
 
 
 def _hash(job_data: "JobData") -> str:

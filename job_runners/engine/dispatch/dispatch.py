@@ -63,6 +63,7 @@ def accept_job(
     send: Send | None,
     job_id: str | None = None,
     parent_id: str | None = None,
+    follow_up_of: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
@@ -70,8 +71,8 @@ def accept_job(
 
     If the idempotency key or the `job_id` was used before, return the same job, as it is now.
     `send` is the function that can send the job again, or None. `parent_id` is the job that
-    dispatches it. `more_writes` are made in one transaction with the row; if that is impossible,
-    RaceLost or RowExists is raised.
+    dispatches it. `follow_up_of` is the job whose end it announces. `more_writes` are made in one
+    transaction with the row; if that is impossible, RaceLost or RowExists is raised.
 
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
     shows how, and the writes from `writes_if_answered` are made instead of `more_writes`.
@@ -82,7 +83,12 @@ def accept_job(
     do that.
     """
     checked = check_new_job(
-        job_data, send, job_id=job_id, parent_id=parent_id, key=job_data.idempotency_key
+        job_data,
+        send,
+        job_id=job_id,
+        parent_id=parent_id,
+        follow_up_of=follow_up_of,
+        key=job_data.idempotency_key,
     )
     if parent_id is None:  # a child isn't refused, because its parent would fail halfway
         refuse_if_too_many([checked])

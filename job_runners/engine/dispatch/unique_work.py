@@ -227,6 +227,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
         first_run_at=first,
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
+        announcement=new_job.announcement,
     )
 
 

@@ -7,6 +7,7 @@ from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
 from job_runners.errors import JobNotFound, NotReached
 from job_runners.names import check_signal_name
+from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import JobRequest, derived_id
 from job_runners.work.results import as_json
 
@@ -26,7 +27,7 @@ class Children:
         job_type: str,
         payload: Any,
         key: str,
-        follow_ups: dict[str, str | None],
+        follow_ups: Mapping[str, Any],
     ) -> str:
         """Save and send a child, and return its id.
 
@@ -41,7 +42,13 @@ class Children:
         data = checking.new_job_data(job_type, payload, owner, campaign, follow_ups)
         child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
-            child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
+            child = dispatch.accept_job(
+                data,
+                send=send,
+                job_id=child_id,
+                parent_id=parent.id,
+                follow_up_of=_announced_by(parent),
+            )
             send_if_unclaimed(child, send)
         return child.id
 
@@ -51,7 +58,7 @@ class Children:
         job_type: str,
         payloads: Mapping[str, Any],
         until: int,
-        follow_ups: dict[str, str | None],
+        follow_ups: Mapping[str, Any],
     ) -> dict[str, str]:
         """Save and send children, and return their ids by key.
 
@@ -136,3 +143,11 @@ class Children:
 
     def _sender(self, name: str) -> Send:
         return require_sender(self._send, name, "is dispatched by a job")
+
+
+def _announced_by(parent: JobRequest) -> str | None:
+    """Return the job whose end the children of `announce` tell. Other jobs tell of none.
+
+    A delivery has no follow-ups, or it would be announced too.
+    """
+    return (parent.follow_up_of or parent.id) if parent.job_type == Jobs.ANNOUNCE else None

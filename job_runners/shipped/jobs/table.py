@@ -55,6 +55,12 @@ JOBS: dict[str, Job] = {
     Jobs.REMOVE_UPLOADS: Job(
         "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
     ),
+    # Dispatched only as a follow-up. It dispatches its deliveries to webhooks.
+    Jobs.ANNOUNCE: Job(
+        "job_runners.shipped.jobs.announce:announce",
+        retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
+        queue_name="webhooks",
+    ),
     # Receivers recognize a repeated delivery by its webhook-id. The job's function sets its waits;
     # base and cap apply only after an interrupted attempt. There is one more attempt than waits.
     Jobs.POST_WEBHOOK: Job(

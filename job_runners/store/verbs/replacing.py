@@ -32,6 +32,7 @@ class Wanted(Value):
     first_run_at: int
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
+    announcement: dict[str, Any] | None = None
 
 
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
@@ -92,11 +93,11 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
 
 def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     """Return the actions that give the job the follow-ups of the request."""
-    if (job.on_end, job.on_failure) == (wanted.on_end, wanted.on_failure):
+    names = ("on_end", "on_failure", "announcement")
+    if all(getattr(job, name) == getattr(wanted, name) for name in names):
         return []
     return [
-        set_or_remove(JobRequest.on_end, wanted.on_end),
-        set_or_remove(JobRequest.on_failure, wanted.on_failure),
+        *(set_or_remove(getattr(JobRequest, name), getattr(wanted, name)) for name in names),
         *conditional_write.raise_version(job, FOLLOW_UPS_VERSION),
     ]
 

@@ -49,6 +49,8 @@ class NewJob(NamedTuple):
     # Its follow-ups, in the form of `follow_ups.stored_form`.
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
+    announcement: dict[str, Any] | None = None
+    follow_up_of: str | None = None  # the job whose end it announces
     parent_id: str | None = None  # the job that dispatches it
     group_of: str | None = None  # the group of that job that it is in
     member_of: str | None = None
@@ -105,6 +107,8 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         request_hash=new_job.request_hash,
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
+        announcement=new_job.announcement,
+        follow_up_of=new_job.follow_up_of,
         parent_id=new_job.parent_id,
         group_of=new_job.group_of,
         member_of=new_job.member_of,
@@ -132,7 +136,8 @@ def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
 
 
 def _version(new_job: NewJob) -> int:
-    if new_job.on_end is not None or new_job.on_failure is not None:
+    follow_ups = (new_job.on_end, new_job.on_failure, new_job.announcement)
+    if any(each is not None for each in follow_ups):
         return FOLLOW_UPS_VERSION
     if new_job.unique_key is not None:
         return UNIQUE_VERSION

@@ -25,7 +25,9 @@ class FollowUpChecker:
     def landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         changes = [(self._rows.get(row["id"], {}), row) for row in _written(operation, call)]
-        new = [row for _, row in changes if row.get("follow_up_of") and self._is_new(row)]
+        # The deliveries of an announcement are its children.
+        saved = [row for _, row in changes if row.get("follow_up_of") and "parent_id" not in row]
+        new = [row for row in saved if self._is_new(row)]
         for before, after in changes:
             self._rows[after["id"]] = after
             if _is_end(before, after):
@@ -39,6 +41,13 @@ class FollowUpChecker:
         """Check that a follow-up that starts has the payload with which it was saved."""
         if payload != _payload(self._saved[job_id]):
             self._broken(f"the payload of follow-up {job_id} has changed")
+
+    def check_posted(self, event_id: str, event: Row) -> None:
+        """Check that the event that a receiver gets is the end that an announcement was told."""
+        told = _payload(self._saved[event_id])
+        if event["data"] != told.model_dump(mode="json"):
+            self._broken(f"the event {event_id} isn't the end that was announced")
+        self._world.figures["events posted"] += 1
 
     def _is_new(self, row: Row) -> bool:
         """Return whether this is the first write of a follow-up. Note how it was saved."""

@@ -19,6 +19,10 @@ from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.errors import DoNotRetry, JobRunnersError, NotReached, RetryAfter, SendInDoubt
 from job_runners.runners.base import JobData
+from job_runners.shipped.jobs import post_webhook, table
+from job_runners.shipped.jobs.post_webhook import PostWebhook
+from job_runners.shipped.webhooks.errors import WebhookFailed
+from job_runners.shipped.webhooks.pinned_https import Answer
 from job_runners.store import blobs, job_request, steps
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 from job_runners.testing import moto_direct
@@ -120,7 +124,7 @@ class History:
     ) -> None:
         self.choose = choose
         self.world = world(choose, worker_timeout=60, faults=faults)
-        self.checker = InvariantChecker(self.world, JOBS)
+        self.checker = InvariantChecker(self.world, JOBS | table.JOBS)
         attempts = {
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
@@ -172,6 +176,7 @@ class History:
             )
         self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
         self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
+        self._stack.enter_context(patch.object(post_webhook, "post_event", self.receive))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -243,8 +248,8 @@ class History:
                 self.choose("delay", 5)
             ],
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
-            **self._queue_fields(),
-            **self._follow_up_fields(),
+            **(fields := self._queue_fields()),
+            **self._follow_up_fields(fields.get("organization_id", "default")),
         )
 
     def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
@@ -272,11 +277,12 @@ class History:
             "organization_id": ("acme", "umbrella")[self.choose("organization", 2)],
         }
 
-    def _follow_up_fields(self) -> dict[str, Any]:
+    def _follow_up_fields(self, organization_id: str) -> dict[str, Any]:
         """Choose the follow-ups of a job."""
         if not self._has_follow_ups:
             return {}
-        types = (None, *FOLLOW_UPS)
+        webhook = {"webhook": "https://hooks.example.com", "secret": f"{organization_id}/main"}
+        types = (None, *FOLLOW_UPS, webhook)
         return {kind: types[self.choose(kind, len(types))] for kind in ("on_end", "on_failure")}
 
     def _ask_again(self) -> None:
@@ -554,6 +560,15 @@ class History:
         self.people.perhaps_cancel(job.id)
         self._perhaps_fail("a follow-up", 20, job.id)
         self.checker.returned(job.id)
+
+    def receive(self, webhook: PostWebhook, event_id: str) -> Answer:
+        """Answer a webhook as its receiver, which may be unavailable."""
+        if self.checker.follow_ups:
+            self.checker.follow_ups.check_posted(event_id, webhook.body)
+        self.world.spend(1)
+        if not self.world.resting and self.choose("a receiver", 4) == 3:
+            raise WebhookFailed(webhook.host, "is unavailable")
+        return Answer(204, None)
 
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task in this history."""

@@ -1,0 +1,60 @@
+"""Tell other systems that a job has ended: a webhook, or an event bus and a topic.
+
+This is a built-in follow-up (`job_runners.store.follow_ups`). A webhook is delivered by a job of
+its own, which tries for three days.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from job_runners.settings import settings
+from job_runners.shipped.jobs import outputs
+from job_runners.work import JobEnded, RunningJob
+
+VERSION = 1  # of the event; a new version may only add fields
+
+
+class Receiver(BaseModel):
+    """A webhook, and the name of the secret that signs its events."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    url: str
+    secret: str
+
+
+class Announcement(JobEnded):
+    """A job that has ended, and the webhook that is told, if its dispatch named one."""
+
+    webhook: Receiver | None = None
+
+
+def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
+    """Tell the webhook, or else the outputs that the stack's settings name.
+
+    A receiver may get an event twice, with the same id.
+    """
+    event = event_of(job.id, payload)
+    if payload.webhook is not None:
+        receiver = payload.webhook.model_dump()
+        delivery = {**receiver, "body": event, "event_id": event["id"]}
+        return {"delivery": job.dispatch("post_webhook", delivery, key="webhook")}
+    bus, topic = settings().event_bus, settings().outcome_topic
+    if bus is not None:
+        job.step("event bus", lambda: outputs.put_event(bus, event))
+    if topic is not None:
+        job.step("topic", lambda: outputs.publish(topic, event))
+    return {"event_bus": bus, "topic": topic}
+
+
+def event_of(event_id: str, ended: JobEnded) -> dict[str, Any]:
+    """Return the event about an end. Its shape is the same for all receivers."""
+    data = ended.model_dump(mode="json", include=set(JobEnded.model_fields))
+    return {
+        "version": VERSION,
+        "id": event_id,
+        "type": f"job.{ended.status}",
+        "timestamp": data["finished_at"],
+        "data": data,
+    }

@@ -1,0 +1,275 @@
+"""The built-in follow-up `announce`: it tells webhooks, an event bus and a topic of each end."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+from pydantic import ValidationError
+
+from bench import Bench
+from job_runners import clock
+from job_runners.aws import clients
+from job_runners.engine import configured
+from job_runners.engine.running.failure_records import settle
+from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.shipped.jobs import post_webhook
+from job_runners.shipped.webhooks.pinned_https import Answer
+from job_runners.store import blobs, verbs
+from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
+from sample_work import script
+
+WEBHOOK = {"webhook": "https://hooks.example.com/jobs", "secret": "acme/main"}
+TOPIC = "arn:aws:sns:us-east-1:123456789012:outcomes"
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample")
+    forget()
+    return bench
+
+
+@pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the events that receivers got: URL, id and body."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+
+    def post(webhook: post_webhook.PostWebhook, event_id: str) -> Answer:
+        found.append((webhook.url, event_id, webhook.body))
+        return Answer(200, None)
+
+    monkeypatch.setattr(post_webhook, "post_event", post)
+    return found
+
+
+def no_luck(job: object, payload: object) -> None:
+    raise ValueError("no luck")
+
+
+def rows(**fields: Any) -> list[dict[str, Any]]:
+    found = moto_direct.rows("jobs")
+    return [row for row in found if all(row.get(name) == each for name, each in fields.items())]
+
+
+def test_a_webhook_gets_the_end_of_a_job(bench: Bench, posted: list[Any]) -> None:
+    row = bench.run(bench.dispatch("sample_once", on_end=WEBHOOK, campaign_id="spring"))
+    bench.deliver()
+    (announcement,) = rows(job_type="announce")
+    ended_at = clock.iso(row.finished_at or 0)
+    ((url, event_id, event),) = posted
+    assert (url, event_id) == (WEBHOOK["webhook"], announcement["id"])
+    assert event == {
+        "version": 1,
+        "id": announcement["id"],
+        "type": "job.succeeded",
+        "timestamp": event["timestamp"],
+        "data": {
+            "job_id": row.id,
+            "job_type": "sample_once",
+            "status": "succeeded",
+            "error": None,
+            "attempts": 1,
+            "created_at": event["data"]["created_at"],
+            "started_at": event["data"]["started_at"],
+            "finished_at": event["timestamp"],
+            "organization_id": "acme",
+            "campaign_id": "spring",
+        },
+    }
+    assert event["timestamp"][:19] == ended_at[:19]
+
+
+def fail(bench: Bench, row: JobRequest) -> None:
+    script.job = no_luck
+    bench.run(row)
+
+
+def kill(bench: Bench, row: JobRequest) -> None:
+    message = JobMessage.about(row)
+    deadline = clock.now() + 900_000
+    verbs.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
+    settle({"requestPayload": encode(message)}, bench.send)
+
+
+def expire(bench: Bench, row: JobRequest) -> None:
+    bench.advance(25 * 3600)
+    bench.tick()
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"), [(fail, "ValueError"), (kill, "Interrupted"), (expire, "NeverStarted")]
+)
+def test_a_webhook_gets_failures_whoever_records_them(
+    bench: Bench, posted: list[Any], end: Any, kind: str
+) -> None:
+    end(bench, bench.dispatch("sample_once", on_failure=WEBHOOK))
+    bench.deliver()
+    ((_, _, event),) = posted
+    assert (event["type"], event["data"]["error"]["kind"]) == ("job.failed", kind)
+
+
+def test_a_delivery_is_a_job_that_is_never_announced_itself(
+    bench: Bench, posted: list[Any], outputs: "Outputs"
+) -> None:
+    """The stack announces the end of every job, so each job but these has an announcement."""
+    row = bench.run(bench.dispatch("sample_once", on_end=WEBHOOK))
+    outputs.expect_event("job.succeeded")
+    bench.deliver()
+    (delivery,) = rows(job_type="post_webhook")
+    (parent,) = [each for each in rows(job_type="announce") if each["id"] == delivery["parent_id"]]
+    assert delivery["follow_up_of"] == parent["follow_up_of"] == row.id
+    assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
+    assert (delivery["status"], len(rows())) == ("succeeded", 4)
+    assert len(posted) == 1
+
+
+def test_a_repeated_announcement_delivers_once(bench: Bench, posted: list[Any]) -> None:
+    bench.run(bench.dispatch("sample_once", on_end=WEBHOOK))
+    (announcement,) = rows(job_type="announce")
+    bench.claim(bench.read(announcement["id"]))  # its worker dies
+    bench.advance(1000)
+    bench.tick()
+    bench.run_out()
+    bench.run_out()
+    assert bench.read(announcement["id"]).attempt == 2
+    assert len(rows(job_type="post_webhook")) == len(posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("webhook", "why"),
+    [
+        ({"webhook": "http://hooks.example.com", "secret": "acme/main"}, "https://"),
+        ({"webhook": "https://user@hooks.example.com", "secret": "acme/main"}, "user name"),
+        ({"webhook": "https://hooks.example.com", "secret": "other/main"}, "one of acme/..."),
+        ({"webhook": "https://hooks.example.com", "secret": "main"}, "pattern"),
+        ({"webhook": "https://hooks.example.com"}, "required"),
+        (WEBHOOK | {"headers": {}}, "not permitted"),
+    ],
+)
+def test_a_webhook_that_could_not_be_told_is_refused_at_dispatch(
+    bench: Bench, webhook: Any, why: str
+) -> None:
+    with pytest.raises(ValidationError, match=why):
+        bench.dispatch("sample_once", on_end=webhook)
+    assert rows() == []
+
+
+# --- the stack's event bus and topic --------------------------------------------------------------
+
+
+class Outputs:
+    """The event bus and the topic, with what each is to get."""
+
+    def __init__(self) -> None:
+        self.bus = Stubber(clients.client("events"))
+        self.topic = Stubber(clients.client("sns"))
+        self.events: list[dict[str, Any]] = []
+
+    def expect_event(self, kind: str, failed: int = 0) -> None:
+        """Expect an event on the bus. It is refused if `failed`."""
+        entry = {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"} if failed else {}
+        answer = {"FailedEntryCount": failed, "Entries": [entry]}
+        bus = {"EventBusName": "outcomes", "Source": "job-runners", "DetailType": "Job ended"}
+        self.bus.add_response("put_events", answer, {"Entries": [bus | {"Detail": Event(kind)}]})
+
+    def expect_message(self, kind: str, job_type: str) -> None:
+        """Expect a message to the topic."""
+        named = {"type": kind, "job_type": job_type, "organization_id": "acme"}
+        attributes = {
+            name: {"DataType": "String", "StringValue": each} for name, each in named.items()
+        }
+        message = {"TopicArn": TOPIC, "Message": Event(kind), "MessageAttributes": attributes}
+        self.topic.add_response("publish", {"MessageId": "m"}, message)
+
+
+class Event(str):
+    """The JSON of an event of this type."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and json.loads(other)["type"] == str(self)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+@pytest.fixture
+def outputs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outputs]:
+    monkeypatch.setenv("EVENT_BUS_NAME", "outcomes")
+    forget()
+    found = Outputs()
+    with found.bus, found.topic:
+        yield found
+        found.bus.assert_no_pending_responses()
+        found.topic.assert_no_pending_responses()
+
+
+def test_each_end_is_told_to_the_event_bus_and_the_topic(
+    bench: Bench, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTCOME_TOPIC_ARN", TOPIC)
+    settings_forget()
+    for kind in ("job.succeeded", "job.failed"):
+        outputs.expect_event(kind)
+        outputs.expect_message(kind, "sample_once")
+    bench.run(bench.dispatch("sample_once"))
+    deliver(bench)
+    fail(bench, bench.dispatch("sample_once"))
+    deliver(bench)
+    assert [row["status"] for row in rows(job_type="announce")] == ["succeeded"] * 2
+
+
+def deliver(bench: Bench) -> None:
+    """Run what was sent, but nothing that is sent again later."""
+    messages, bench.sent = bench.sent, []
+    for message, _ in messages:
+        bench.run_message(message)
+
+
+def settings_forget() -> None:
+    from job_runners.settings import settings
+
+    settings.cache_clear()  # and not the clients
+
+
+def test_a_refused_event_is_put_again(bench: Bench, outputs: Outputs) -> None:
+    outputs.expect_event("job.succeeded", failed=1)
+    outputs.expect_event("job.succeeded")
+    bench.run(bench.dispatch("sample_once"))
+    deliver(bench)
+    (announcement,) = rows(job_type="announce")
+    assert announcement["status"] == "retryable"
+    assert json.loads(announcement["error"])["kind"] == "EventRefused"
+    bench.advance(3600)
+    bench.tick()
+    bench.deliver()
+    assert bench.read(announcement["id"]).status is Status.SUCCEEDED
+
+
+def test_a_stack_without_outputs_stores_and_sends_nothing(bench: Bench) -> None:
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.announcement, row.ends, len(rows())) == (None, None, 1)
+
+
+def test_a_job_that_has_an_announcement_also_has_its_own_follow_ups(
+    bench: Bench, outputs: Outputs
+) -> None:
+    row = bench.dispatch("followed_once")
+    assert row.row_version == FOLLOW_UPS_VERSION
+    fail(bench, row)
+    types = sorted(each["job_type"] for each in rows(follow_up_of=row.id))
+    assert types == ["announce", "note_end", "note_failure"]
+    (told,) = rows(follow_up_of=row.id, job_type="announce")
+    assert "webhook" not in blobs.get(told["payload"], None)
+
+
+def test_a_runner_that_cannot_send_again_announces_nothing(
+    bench: Bench, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configured, "sender", lambda: None)
+    assert bench.dispatch("sample_once").announcement is None
