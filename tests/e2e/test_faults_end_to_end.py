@@ -46,8 +46,11 @@ def upload(local: Local, file: Path) -> str:
     return key
 
 
-def dispatch(local: Local, job_type: str, campaign: str, payload: dict[str, Any]) -> str:
+def dispatch(
+    local: Local, job_type: str, campaign: str, payload: dict[str, Any], **fields: Any
+) -> str:
     body = {
+        **fields,
         "job_type": job_type,
         "organization_id": ORGANIZATION,
         "campaign_id": campaign,
@@ -174,6 +177,26 @@ def test_jobs_whose_workers_are_killed_all_end_with_the_right_contacts(
         f"{jobs} jobs, {len(kills)} workers killed (seed {seed}): {attempts} attempts, "
         f"lost: {lost}",
     )
+
+
+@pytest.mark.more
+def test_each_job_whose_worker_is_killed_is_announced_once(local: Local, tmp_path: Path) -> None:
+    write_contacts(tmp_path / "told.csv", 1_500)
+    key = upload(local, tmp_path / "told.csv")
+    webhook = {"webhook": "https://hooks.example.com", "secret": f"{ORGANIZATION}/none"}
+    with worker_timeout(local, 30), killer(local, random.Random(2026), 6) as kills:
+        ids = [
+            dispatch(local, "import_contacts", f"told-{number}", {"key": key}, on_end=webhook)
+            for number in range(8)
+        ]
+        told = [job["follow_ups"] for job in finished(local, ids)]
+        announced = finished(local, [each["id"] for follow_ups in told for each in follow_ups])
+    assert kills
+    assert [[each["kind"] for each in follow_ups] for follow_ups in told] == [["on_end"]] * len(ids)
+    for job in announced:
+        children = local.api.get(f"/jobs/{job['id']}/children").json["children"]
+        assert (job["status"], len(children)) == ("succeeded", 1)
+        assert children[0]["job"]["follow_up_of"] == job["follow_up_of"]
 
 
 def finished(local: Local, ids: list[str]) -> list[dict[str, Any]]:
