@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from job_runners import names
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidQuery
+from job_runners.engine.control import positions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -19,6 +20,7 @@ _LIST_PARAMETERS = (
     "status",
     "job_type",
     "queue_name",
+    "waits_for",
     "search",
     "failure",
     _IDEMPOTENCY_KEY,
@@ -37,6 +39,7 @@ class ListQuery(NamedTuple):
     status: Status | None
     job_type: str | None
     queue_name: str | None
+    waits_for: str | None  # a kind of `positions.WaitsFor`
     search: str | None
     failure: str | None  # the id of a failure group, whose jobs are all failed
     idempotency_key: str | None  # excludes all parameters except organization_id
@@ -44,12 +47,19 @@ class ListQuery(NamedTuple):
     cursor: str | None
 
     def matches(self, row: JobRequest) -> bool:
-        """Return whether a job matches the type, the queue and the search."""
+        """Return whether a job matches the type, the queue, the cause of its wait and the
+        search."""
         return (
             self.job_type in (None, row.job_type)
             and self.queue_name in (None, row.queue_name)
+            and (self.waits_for is None or _waits_for(row) == self.waits_for)
             and (self.search is None or _matches_start(row, self.search.casefold()))
         )
+
+
+def _waits_for(row: JobRequest) -> str | None:
+    found = positions.waits_for(row)
+    return None if found is None else found.kind
 
 
 def _matches_start(row: JobRequest, start: str) -> bool:
@@ -119,6 +129,7 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
         status=Status.FAILED if "failure" in given else status,
         job_type=given.get("job_type"),
         queue_name=given.get("queue_name"),
+        waits_for=_waits_for_kind(given.get("waits_for")),
         search=given.get("search"),
         failure=given.get("failure"),
         idempotency_key=given.get(_IDEMPOTENCY_KEY),
@@ -164,6 +175,12 @@ def _status(value: str | None) -> Status | None:
     if value not in list(Status):
         raise InvalidQuery("status", f"must be one of {', '.join(Status)}")
     return Status(value)
+
+
+def _waits_for_kind(value: str | None) -> str | None:
+    if value is not None and value not in positions.KINDS:
+        raise InvalidQuery("waits_for", f"must be one of {', '.join(positions.KINDS)}")
+    return value
 
 
 def _limit(value: str | None) -> int:

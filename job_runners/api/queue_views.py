@@ -134,17 +134,7 @@ LIMITS = object_of(
 WAITS_FOR = _described_or_null(
     object_of(
         {
-            "kind": {
-                "type": "string",
-                "enum": [
-                    *KIND["enum"],
-                    positions.LINE,
-                    positions.JOB,
-                    positions.TIME,
-                    positions.SIGNAL,
-                    positions.GROUP,
-                ],
-            },
+            "kind": {"type": "string", "enum": list(positions.KINDS)},
             "name": TEXT,
             "key": nullable(TEXT),
             "since": nullable(TIME),

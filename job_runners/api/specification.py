@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, Schema
 from job_runners.api.query import DEFAULT_LIMIT
+from job_runners.engine.control import positions
 from job_runners.store.job_request import Outcome
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -102,6 +103,11 @@ JOB_LIST_PARAMETERS = (
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
+    _query(
+        "waits_for",
+        {"type": "string", "enum": list(positions.KINDS)},
+        "Only the jobs that wait for this: `signal` finds those that wait for a person or an event",
+    ),
     _query("failure", ID, "Only the failed jobs of this failure group; see GET /failures"),
     _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(

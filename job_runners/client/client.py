@@ -155,6 +155,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
         status: str | None = None,
         job_type: str | None = None,
         queue_name: str | None = None,
+        waits_for: str | None = None,
         search: str | None = None,
         failure: str | None = None,
         organization_id: str | None = None,
@@ -163,7 +164,8 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
         """Yield the organization's jobs, newest first, without payload and result.
 
         Pages are read as you iterate. `search` is the start of an id, a message or an error.
-        `failure` is the id of a failure group, whose failed jobs are listed.
+        `failure` is the id of a failure group, whose failed jobs are listed. `waits_for` is a kind
+        of WaitsFor: "signal" lists the jobs that wait for a person or an event.
         """
         parameters = {
             "organization_id": organization_id or self._organization,
@@ -172,6 +174,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
             "status": status,
             "job_type": job_type,
             "queue_name": queue_name,
+            "waits_for": waits_for,
             "search": search,
             "failure": failure,
         }

@@ -64,7 +64,7 @@ def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPat
         return write_freeing(verb, *arguments, release=kept, **more)
 
     monkeypatch.setattr(holdings, "write_freeing", write)
-    assert "its entry is there" in noticed(near=168)
+    assert "its entry is there" in noticed(near=561)
 
 
 def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:

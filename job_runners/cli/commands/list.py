@@ -35,6 +35,11 @@ STATUSES = (
 )
 @click.option("--queue", metavar="NAME", help="Show only jobs in this queue.")
 @click.option(
+    "--waits-for",
+    type=click.Choice(("signal", "group", "time", "line", "queue", "job_type", "job")),
+    help="Show only jobs that wait for this, such as a signal.",
+)
+@click.option(
     "--search",
     metavar="WORDS",
     help="Show only jobs whose id, message or error starts with this text.",
@@ -54,6 +59,7 @@ def command(
     status: str | None,
     job_type: str | None,
     queue: str | None,
+    waits_for: str | None,
     search: str | None,
     failure_id: str | None,
     limit: int,
@@ -67,7 +73,12 @@ def command(
     """
     failure = target.api.find_failure(failure_id)["id"] if failure_id else None
     found = target.api.every(
-        status=status, job_type=job_type, queue_name=queue, search=search, failure=failure
+        status=status,
+        job_type=job_type,
+        queue_name=queue,
+        waits_for=waits_for,
+        search=search,
+        failure=failure,
     )
     jobs = list(found if every else islice(found, limit))
     if not jobs and job_type:

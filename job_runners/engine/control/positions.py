@@ -14,6 +14,7 @@ JOB = "job"
 TIME = "time"
 SIGNAL = "signal"
 GROUP = "group"
+KINDS = (*Kind, LINE, JOB, TIME, SIGNAL, GROUP)
 
 
 class WaitsFor(NamedTuple):
