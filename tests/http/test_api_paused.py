@@ -68,7 +68,8 @@ def test_resuming_what_is_not_paused_is_no_error() -> None:
     assert not pauses.current(fresh=True).all
 
 
-NO_TIMES = {"since": None, "until": None}  # only a job that sleeps has some
+# Only a job that waits in its function has some.
+NO_TIMES = {"since": None, "until": None, "names": None}
 NAMES = [
     "Mütter & Söhne", "a b", "a+b", "100%", "what?", 'say "hi"', "emoji \U0001f600", "a–b",
     "[x]{y}|^~`\\", "x" * 128, "a=b;c,d:e@f",

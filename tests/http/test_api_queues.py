@@ -151,7 +151,8 @@ def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> Non
 
 # --- a job's place in line ------------------------------------------------------------------------
 
-NO_TIMES = {"since": None, "until": None}  # only a job that sleeps has some
+# Only a job that waits in its function has some.
+NO_TIMES = {"since": None, "until": None, "names": None}
 NOWHERE = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
 
 

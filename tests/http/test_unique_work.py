@@ -134,6 +134,7 @@ def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> Non
                 "key": None,
                 "since": None,
                 "until": None,
+                "names": None,
             }
             place = call("GET", f"/jobs/{found[0].json['id']}/place").json
             assert place["ahead"] == 0

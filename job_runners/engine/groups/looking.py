@@ -58,7 +58,7 @@ def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         now = clock.now() // clock.SECOND
         as_read = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
     else:
-        as_read = (JobRequest.status == row.status) & (JobRequest.finished_at == row.finished_at)
+        as_read = JobRequest.finished_at == row.finished_at  # a retry removes it
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=as_read)
     try:
         write_all([groups.drop_swept(marker), row_check])

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions, positions
-from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch import bulk, dispatch, members
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import RunnerCannotResend
-from job_runners.store import blobs, group_chunks, groups
+from job_runners.store import blobs, group_chunks, groups, verbs
 from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
 from job_runners.work import Member
@@ -80,6 +81,36 @@ def test_results_are_the_same_in_later_legs_and_the_members_are_not_asked_for(
         None,
         {"kind": "ValueError", "message": "no luck with 1"},
     ]
+
+
+def test_a_job_gathers_again_and_keeps_its_earlier_results(bench: Bench) -> None:
+    gathering = Gathering(bench, 0)
+    got: list[list[Any]] = []
+
+    def work(job: Any, payload: Sample) -> Any:
+        if payload.text != "parent":
+            return gathering.work(job, payload)
+        for name, numbers in (("first", (1, 2)), ("second", (3,))):
+            members = (Member("sample_once", {"number": each}) for each in numbers)
+            results = job.gather(name, members)
+            got.append([name, *(each.value["twice"] for each in results)])
+        return None
+
+    script.job = work
+    gathering.start()
+    bench.run_out()
+    assert gathering.read().status is Status.SUCCEEDED
+    assert got == [["first", 2, 4], ["first", 2, 4], ["second", 6]]
+
+
+def test_a_failed_member_that_was_deleted_is_counted_and_named(bench: Bench) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.fails = {0}
+    gathering.start()
+    owner_actions.delete(gathering.run_member(0))
+    bench.deliver()
+    assert [status for _, status, _ in gathering.got[0]] == ["deleted", "succeeded"]
+    assert gathering.counts == [(2, 1)]
 
 
 def test_no_members_need_no_wait(bench: Bench) -> None:
@@ -214,6 +245,42 @@ def kill_after(killed: pytest.MonkeyPatch, module: Any, name: str, calls: int) -
         return answer
 
     killed.setattr(module, name, call)
+
+
+def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, only the timer would notice the end of the last member."""
+    gathering = Gathering(bench, 3, job_type="sample_again")
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "record", lambda leg, ending: None)
+        kill_after(killed, group_chunks, "put_done", 1)
+        bench.run(gathering.row)
+    rescued = verbs.retry(gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000)
+    assert bench.run(rescued).status is Status.WAITING
+    for number in range(3):
+        gathering.run_member(number)
+    assert gathering.read().status is Status.QUEUED
+
+
+def test_a_member_that_was_saved_without_an_answer_keeps_its_marker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = dispatch.save_checked, []
+
+    def unanswered(*arguments: Any) -> Any:
+        row = save(*arguments)
+        calls.append(row)
+        if len(calls) == 1:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        return row
+
+    monkeypatch.setattr(members, "save_checked", unanswered)
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    assert len(calls) == 1
+    gathering.run_member(0)
+    assert gathering.read().status is Status.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_many_leftover_markers_are_deleted_in_one_look(
     bench.advance(MINUTE)
     bench.tick()
     assert gathering.read().status is Status.QUEUED
+    assert items("failed#") == []
 
 
 def test_a_wake_up_without_a_reason_makes_the_job_wait_again(bench: Bench) -> None:
@@ -320,6 +321,38 @@ def test_a_retry_gives_up_if_its_job_keeps_changing(
     assert gathering.member(0).status is Status.FAILED
 
 
+def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = failing(bench, 2, 0)
+    gathering.run_member(0)
+    owner = gathering.read()
+    before(monkeypatch, groups, "put_marker", lambda: owner_actions.cancel(owner, bench.send))
+    assert retry(bench, gathering.member(0)).status is Status.QUEUED
+    assert gathering.read().gather_epoch is None
+
+
+def test_a_member_of_an_earlier_group_can_be_retried(bench: Bench) -> None:
+    gathering = failing(bench, 1, 0)
+    old = gathering.member(0)
+    owner_actions.cancel(gathering.read(), bench.send)
+    payload = {"text": "parent", "number": 2}
+    owner_actions.retry_again(gathering.read(), bench.send, payload)
+    bench.run(gathering.row)
+    assert bench.run(old).status is Status.FAILED
+    assert retry(bench, bench.read(old)).status is Status.QUEUED
+    assert gathering.read().gather_epoch is None
+
+
+def test_a_member_whose_job_is_deleted_can_be_retried(bench: Bench) -> None:
+    gathering = failing(bench, 1, 0)
+    member = gathering.member(0)
+    owner_actions.cancel(gathering.read(), bench.send)
+    bench.run(member)
+    owner_actions.delete(gathering.read())
+    assert retry(bench, bench.read(member)).status is Status.QUEUED
+
+
 # --- a job that is canceled -----------------------------------------------------------------------
 
 
@@ -418,6 +451,14 @@ def test_members_are_canceled_page_by_page(bench: Bench, monkeypatch: pytest.Mon
     statuses = [gathering.member(number).status for number in range(4, 8)]
     assert statuses == [Status.CANCELLED] * 4
     assert all(bench.read(row).status is Status.RUNNING for row in running)
+
+
+def test_a_member_between_two_legs_has_started_and_is_not_canceled(bench: Bench) -> None:
+    gathering = failing(bench, 2, 0, stop_after_failures=1)
+    claimed = bench.claim(gathering.member(1))
+    verbs.end_leg(claimed, verbs.Checkpoint(1, 10, None))
+    gathering.run_member(0)
+    assert gathering.member(1).status is Status.QUEUED
 
 
 def test_failures_before_the_job_waits_count_too(
