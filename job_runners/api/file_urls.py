@@ -15,8 +15,7 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Add a `url` next to each `file` in the result that names one of the organization's own result
-    files by its key.
+    """Add a `url` next to each `file` that holds the key of one of the organization's result files.
 
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.

@@ -61,9 +61,9 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def values(fields: Fields[_T], shown: _T) -> dict[str, Any]:
-    """Return the JSON object that these fields read from `shown`."""
-    return {name: field.read(shown) for name, field in fields.items()}
+def values(fields: Fields[_T], source: _T) -> dict[str, Any]:
+    """Return a JSON object with the value of each field, read from `source`."""
+    return {name: field.read(source) for name, field in fields.items()}
 
 
 def properties(fields: Fields[Any]) -> Schema:

@@ -1,4 +1,4 @@
-"""Make a project of an app's folder for version 0.2.
+"""Create a project from an app folder for version 0.2.
 
 Usage: python -m job_runners.building.adopt APP FOLDER [--checkout PATH] [--github]. The folder APP
 and the checkout stay as they are. It prints JSON about what it did.
@@ -29,9 +29,9 @@ from job_runners.building.old_settings import rewritten_samconfig
 from job_runners.places import CODE, COMMAND, PROJECT_VARIABLE
 
 _LEFT_OUT = (".git", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
-# The stack of one's own has other names in a project, where ours are at the top.
+# The files of the app's own stack. In a project, Job Runners' own files have the original names.
 _RENAMED = {"template.yaml": "own.template.yaml", "samconfig.toml": "own.samconfig.toml"}
-_OPTIONS = frozenset({".toml", ".ini", ".cfg", ".yml", ".yaml", ".sh"})
+_CONFIG_SUFFIXES = frozenset({".toml", ".ini", ".cfg", ".yml", ".yaml", ".sh"})
 _PLUGIN = re.compile(r"(?<![\w.])testing\.plugin\b")
 # Hashes of the templates of 0.1.0 and 0.2.0.
 _RELEASED = frozenset(
@@ -43,7 +43,7 @@ _RELEASED = frozenset(
 
 
 def adopt(app: Path, folder: Path, checkout: Path, *, github: bool) -> dict[str, Any]:
-    """Write the project, and describe it. Raises UnusableAppFolder, and then writes none."""
+    """Write the project, and describe it. Raises UnusableAppFolder before it writes anything."""
     packages = read_app_folder(app).packages if app.is_dir() else ()
     if not packages:
         raise UnusableAppFolder(f"{app} doesn't exist. Pass the folder with your packages")
@@ -61,16 +61,16 @@ def adopt(app: Path, folder: Path, checkout: Path, *, github: bool) -> dict[str,
     with tempfile.TemporaryDirectory(dir=folder, prefix=".adopting-") as scratch:
         made = Path(scratch)
         _copy(app, made)
-        doubts = [doubt for file in sorted(made.rglob("*")) for doubt in _rewrite(file, made)]
+        to_change = [each for file in sorted(made.rglob("*")) for each in _rewrite(file, made)]
         (made / "samconfig.toml").write_text(config, encoding="utf-8")
-        doubts += _complete(made, project_facts(folder, packages), github=github)
+        to_change += _complete(made, project_facts(folder, packages), github=github)
         for entry in sorted(made.iterdir()):
             shutil.move(entry, folder / entry.name)
     return {
         "project": str(folder),
         "packages": packages,
         "stack": tomllib.loads(config)["default"]["global"]["parameters"]["stack_name"],
-        "doubts": doubts + _template_doubts(checkout),
+        "doubts": to_change + _template_changes(checkout),
         "lock": _lock(folder),
     }
 
@@ -89,26 +89,29 @@ def _rewrite(file: Path, made: Path) -> list[str]:
         text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
     except UnicodeDecodeError:
         return []
-    name, doubts, new = file.relative_to(made), [], text
+    name, to_change, new = file.relative_to(made), [], text
     if file.suffix == ".py":
         try:
             rewritten = Rewritten(text)
         except SyntaxError as error:
             return [f"{name}:{error.lineno}: not rewritten, because it isn't valid Python"]
         new = rewritten.text
-        doubts = [f"{name}:{line}: {doubt}" for line, doubt in rewritten.doubts]
-    elif file.suffix in _OPTIONS or file.name == "Makefile":
+        to_change = [f"{name}:{line}: {change}" for line, change in rewritten.doubts]
+    elif file.suffix in _CONFIG_SUFFIXES or file.name == "Makefile":
         new = _PLUGIN.sub("job_runners.testing.plugin", text)
     if new != text:
         file.write_text(new, encoding="utf-8")
-    return doubts
+    return to_change
 
 
 def _complete(made: Path, facts: dict[str, str], *, github: bool) -> list[str]:
-    """Write the project's own files, but change no file of these names except .gitignore."""
-    doubts = []
+    """Write the project's own files. Keep files that exist, but add missing lines to .gitignore.
+
+    Return the places that a person must change.
+    """
+    to_change = []
     if (made / "pyproject.toml").exists():
-        doubts.append(f'pyproject.toml:1: add "{facts["requirement"]}" to the dependencies')
+        to_change.append(f'pyproject.toml:1: add "{facts["requirement"]}" to the dependencies')
     else:
         write_file(made / "pyproject.toml", "pyproject.toml.in", facts)
     ignored = made / ".gitignore"
@@ -118,13 +121,13 @@ def _complete(made: Path, facts: dict[str, str], *, github: bool) -> list[str]:
     ignored.write_text("\n".join([*before.splitlines(), *lines, ""]), encoding="utf-8")
     for path, source in WORKFLOWS.items() if github else ():
         if (made / path).exists():
-            doubts.append(f"{path}:1: this file exists, so the workflow wasn't written")
+            to_change.append(f"{path}:1: this file exists, so the workflow wasn't written")
         else:
             write_file(made / path, source, facts)
-    return doubts
+    return to_change
 
 
-def _template_doubts(checkout: Path) -> list[str]:
+def _template_changes(checkout: Path) -> list[str]:
     template = checkout / "template.yaml"
     if not template.exists() or hashlib.sha256(template.read_bytes()).hexdigest() in _RELEASED:
         return []

@@ -184,7 +184,7 @@ class Api:
             self._client.delete(job_id)
 
     def failures(self) -> list[dict[str, Any]]:
-        """Return the organization's failure groups, last seen first."""
+        """Return the organization's failure groups, most recently seen first."""
         with self._problems():
             return [self._displayable(each.raw) for each in self._client.failures()]
 

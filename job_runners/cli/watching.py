@@ -165,7 +165,9 @@ def _state(job: Job) -> str:
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":
             words = waits_for(job.get("waits_for"))
-            return f"waits for {words}" if words else "waits (jobs paused lists what is paused)"
+            return (
+                f"waits for {words}" if words else "waits (run `jobs paused` to see what is paused)"
+            )
         case "running" if job.get("cancel_requested"):
-            return "asked to stop at its next written checkpoint"
+            return "asked to stop when it next saves a checkpoint"
     return job.get("result_message") or ""

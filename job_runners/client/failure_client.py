@@ -11,7 +11,7 @@ class FailureClient(BaseClient):
     """The calls about failure groups. Use Client instead."""
 
     def failures(self, *, organization_id: str | None = None) -> tuple[Failure, ...]:
-        """Return the organization's failure groups, last seen first, at most 500."""
+        """Return the organization's failure groups, most recently seen first, at most 500."""
         path = f"/failures{self._whose(organization_id)}"
         listed = self._object(self._api.read(path))["failures"]
         return tuple(Failure.of(each) for each in listed)

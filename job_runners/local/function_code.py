@@ -50,7 +50,7 @@ def unpack(folder: Path, digest: str, code_zip: bytes) -> None:
                 raise
 
 
-def naming(tree: Path, file: str) -> bytes:
+def zip_with_path(tree: Path, file: str) -> bytes:
     """Return a zip of one file, which contains the path of the tree."""
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

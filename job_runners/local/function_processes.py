@@ -1,5 +1,6 @@
-"""Start ministack's function processes from shared code, with a separate channel for their calls.
+"""Make ministack's function processes run shared code, which can't disturb their calls.
 
+Calls and answers don't use standard input and output, because the code and its child processes do.
 Only ministack's process uses this module. It replaces parts of ministack that have no hook. It
 raises an error if these parts look different in another version of ministack.
 """
@@ -17,11 +18,11 @@ from ministack.core import lambda_runtime
 
 from job_runners.local import function_code, worker_start
 from job_runners.local.function_lines import LineWriter
-from job_runners.local.live_log import LiveLog, written
+from job_runners.local.live_log import LiveLog, mark_written
 
 _CHECK_SECONDS = 0.1  # seconds between two checks for new code
 _log = logging.getLogger("lambda_runtime")
-# A text of ministack's script, our replacement, and the number of times that the text occurs.
+# A snippet of ministack's script, our replacement, and how often the snippet occurs.
 _CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
@@ -43,7 +44,7 @@ _kill_workers = lambda_runtime.kill_workers
 
 
 def _end_after_their_calls(workers: Iterable[Any]) -> None:
-    """End processes that get no more calls. A process that serves a call ends after it.
+    """End processes that will get no more calls. If one serves a call, it finishes the call first.
 
     When a function's code is updated, ministack would end all of its processes at once. On AWS, an
     invocation finishes on the version that it started on.
@@ -108,7 +109,7 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
             self._end_if_old()
         answer = super().invoke(*arguments, **named)
         if self._python:
-            written(answer.get("log", ""))
+            mark_written(answer.get("log", ""))
         return answer
 
     def renew(self) -> None:
@@ -119,7 +120,9 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
                     self._spawn()
                     self._cold = False
             except Exception as error:  # noqa: BLE001  (the next call tries again, and raises)
-                _log.warning("No process of new code for %s: %s", self.func_name, error)
+                _log.warning(
+                    "Could not start a process with the new code for %s: %s", self.func_name, error
+                )
                 self._proc = None
             finally:
                 self._lock.release()
@@ -142,7 +145,8 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
         log, queue = LiveLog(self.config, self.lines), self._stderr_queue
         with contextlib.suppress(Exception):  # as ministack does: the pipe may be closed
             for line in self._proc.stderr:
-                with contextlib.suppress(Exception):  # the process would block on a full pipe
+                # Keep reading after an error, or the process blocks on a full pipe.
+                with contextlib.suppress(Exception):
                     log.write(line.rstrip("\n"))
                 queue.put(line.rstrip("\n"))
 
@@ -150,5 +154,5 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
         if self._python:
             self._tree = function_code.active_tree(self.folder, self._digest)
             # ministack unpacks this zip in the folder where the process starts.
-            self.code_zip = function_code.naming(self._tree, worker_start.TREE_FILE)
+            self.code_zip = function_code.zip_with_path(self._tree, worker_start.TREE_FILE)
         super()._spawn()

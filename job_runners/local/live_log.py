@@ -21,8 +21,8 @@ class _Invocation(threading.local):
 _invocation = _Invocation()
 
 
-def written(lines: str) -> None:
-    """Note the lines of the invocation that this thread has just run."""
+def mark_written(lines: str) -> None:
+    """Remember these lines of this thread's latest invocation, so that none is written twice."""
     _invocation.written = lines
 
 

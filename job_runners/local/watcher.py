@@ -75,7 +75,7 @@ class Sources:
 
 
 def sources_now() -> Sources:
-    """Return the sources of a stack that is built now, including the app's folder.
+    """Return the sources that a stack built now would have, including the app's folder.
 
     Raises UnusableAppFolder.
     """
@@ -91,8 +91,8 @@ def sources_now() -> Sources:
 class Watcher:
     """Checks the sources five times a second, and reloads saved code. Messages go to `say`.
 
-    It writes the saved changes that aren't running to a file, so that the jobs command can report
-    them too.
+    It keeps a file that lists the saved changes that aren't active yet, so that the jobs command
+    can report them too.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Watcher:
         self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
     def _update_outdated_file(self) -> None:
-        """Update the file that lists the saved changes that aren't running."""
+        """Update the file that lists the saved changes that aren't active yet."""
         changed = [
             shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
         ]
@@ -253,7 +253,7 @@ def watching(
 ) -> Iterator[None]:
     """Watch the sources in a thread during the with statement.
 
-    `home` is the folder of the run. `sources` are the sources of the stack.
+    `home` is the folder of this run of the local AWS. `sources` are the sources of the stack.
     """
     client = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     found = client.get_paginator("list_functions").paginate().search("Functions[]")

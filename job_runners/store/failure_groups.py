@@ -68,7 +68,10 @@ class Fingerprint(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """The groups of an organization, last seen first. `complete` is False if some are left out."""
+    """The groups of an organization, most recently seen first.
+
+    `complete` is False if some are left out.
+    """
 
     groups: list[FailureGroup]
     complete: bool

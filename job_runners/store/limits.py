@@ -128,24 +128,24 @@ def ask_for_sweep(queue_name: str) -> LimitChange:
     return _update(queue_name, _sweep_from_the_start())
 
 
-def note_swept(read: LimitChange, up_to: str | None) -> bool:
+def note_swept(item: LimitChange, up_to: str | None) -> bool:
     """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
 
-    If the item has changed since it was `read`, record nothing and return False: another process
+    If `item` has changed since it was read, record nothing and return False: another process
     may have continued or restarted the sweep.
     """
-    as_read = LimitChange.sweep_from == read.sweep_from
-    as_read &= LimitChange.sweep_asked_at == read.sweep_asked_at
-    as_read &= LimitChange.changed_at == read.changed_at
+    as_read = LimitChange.sweep_from == item.sweep_from
+    as_read &= LimitChange.sweep_asked_at == item.sweep_asked_at
+    as_read &= LimitChange.changed_at == item.changed_at
     _cache.read_at = 0
-    if up_to is None and read.changes_nothing:
-        return condition_held(lambda: read.delete(as_read))
+    if up_to is None and item.changes_nothing:
+        return condition_held(lambda: item.delete(as_read))
     actions: list[Action] = (
         [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
         if up_to is None
         else [LimitChange.sweep_from.set(up_to)]
     )
-    return condition_held(lambda: read.update(actions, as_read))
+    return condition_held(lambda: item.update(actions, as_read))
 
 
 class _Cache:

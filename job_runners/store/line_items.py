@@ -49,7 +49,7 @@ class LineItem(Table):
     holder = nullable(UnicodeAttribute())
 
     # In the rate item, the end of the last interval that an admission took, in microseconds: see
-    # `Rate.with_one_more`. In the algorithm (GCRA), it is the next theoretical arrival time.
+    # `Rate.end_of_next_interval`. In the algorithm (GCRA), it is the next theoretical arrival time.
     tat = nullable(Integer())
     # In the rate item, about starts, which may come long after the admissions.
     started_tat = nullable(Integer())  # as `tat`, but for starts

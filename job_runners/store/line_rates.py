@@ -28,7 +28,7 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
         moved_by = max(0, now - (item.started_at or now))
         started_tat = (item.started_tat or 0) + moved_by * MILLISECOND
     else:
-        started_tat = rate.with_one_more(line.started_until(rate), now * MILLISECOND)
+        started_tat = rate.end_of_next_interval(line.started_until(rate), now * MILLISECOND)
     actions = [
         *start_actions(started_tat, now, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),

@@ -46,8 +46,9 @@ class Grant(Value):
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
     other fields are their new values. `tat` and `started_tat` are the ends of the intervals that
-    the admission and the start take, in microseconds: see `Rate.with_one_more`. `started_tat` is
-    None for a job that is only admitted: its claim counts the start (`line_rates.count_start`).
+    the admission and the start take, in microseconds: see `Rate.end_of_next_interval`.
+    `started_tat` is None for a job that is only admitted: its claim counts the start
+    (`line_rates.count_start`).
     """
 
     group: str
@@ -123,8 +124,8 @@ class Line(Value):
         if limit is None:
             return Grant(group, turn, slot)
         rate = self.rate or LineItem(self.partition_key, RATE)
-        tat = limit.with_one_more(self._admissions_until(limit), now)
-        started_tat = limit.with_one_more(self.started_until(limit), now) if starts else None
+        tat = limit.end_of_next_interval(self._admissions_until(limit), now)
+        started_tat = limit.end_of_next_interval(self.started_until(limit), now) if starts else None
         return Grant(group, turn, slot, rate, tat, started_tat)
 
     def opens_at(self) -> int:

@@ -47,11 +47,11 @@ class Rate(Value):
         """
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
-    def with_one_more(self, used_until: int, now: int) -> int:
-        """Return the end of the interval that one more start takes.
+    def end_of_next_interval(self, used_until: int, now: int) -> int:
+        """Return the end of the interval that the next start takes.
 
-        Each start takes one interval. The next one begins at `used_until`, the end of the last
-        interval taken, or at `now` if that is later. Times are in microseconds since 1970.
+        This interval begins at `used_until`, the end of the last interval taken, or at `now` if
+        that is later. Times are in microseconds since 1970.
         """
         return max(used_until, now) + self.interval
 

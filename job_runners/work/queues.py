@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
-MOST_SLOTS: Final = 100  # one read of a line covers them all
+MOST_SLOTS: Final = 100  # a single query reads all slots of a queue's key
 MOST_WAITING: Final = 100_000
 LONGEST_KEY: Final = 64  # characters
-WHOLE_QUEUE: Final = "*"  # the key of jobs without a value of `per`
+WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `per`
 
 # Values that are used as keys unchanged. Others are hashed, because they could break the table's
 # keys, contain control characters, or look like a key with another meaning.
@@ -106,13 +106,13 @@ class Queue(Value, kw_only=True):
             for own in fields_named(payload_model, self.per)
         ):
             return (
-                f"Queue(per={self.per!r}): is a secret of the payload, but people see the values "
-                "of per as a queue's keys. Use a field that isn't secret"
+                f"Queue(per={self.per!r}): is a secret of the payload, but the values of per "
+                "are shown to people, as the queue's keys. Use a field that isn't secret"
             )
         return None
 
-    def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
-        """Return whether jobs with this payload model can have a value of `per`."""
+    def can_have_per_value(self, payload_model: "type[BaseModel]") -> bool:
+        """Return False if `per` names a field that payloads of this model can't have."""
         if self.per in (None, "organization_id", "campaign_id"):
             return True
         if payload_model.model_config.get("extra") == "allow":

@@ -40,7 +40,7 @@ def test_the_failures_of_an_organization_are_listed(worker: FakeLambda) -> None:
     fail(worker, organization_id="other")
     answer = call("GET", "/failures", query=ACME).json
     assert answer["complete"]
-    of_kind, of_value = answer["failures"]  # last seen first
+    of_kind, of_value = answer["failures"]  # most recently seen first
     assert of_kind["sample_job_id"] == other
     assert of_value["sample_job_id"] == first
     assert of_value == of_value | {

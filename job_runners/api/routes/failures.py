@@ -15,8 +15,9 @@ Event = Mapping[str, Any]
 
 
 def list_failures(event: Event, caller: Caller) -> Response:
-    """List an organization's failure groups, last seen first. A group has the failed jobs of one
-    type with one kind of error in one function. To list its jobs, use GET /jobs with `failure`."""
+    """List an organization's failure groups, most recently seen first. A group has the failed
+    jobs of one type with one kind of error in one function. To list its jobs, use GET /jobs with
+    `failure`."""
     from job_runners.api.failure_views import FAILURE  # imported here because few requests need it
     from job_runners.store import failure_groups
 

@@ -260,7 +260,7 @@ ROUTES: Routes = {
             Role.VIEWER,
             Operation(
                 "list_failures",
-                {200: Answer("The failure groups, last seen first", "Failures")},
+                {200: Answer("The failure groups, most recently seen first", "Failures")},
                 ("invalid-query",),
                 parameters=WHOSE,
             ),

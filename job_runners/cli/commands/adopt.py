@@ -20,7 +20,7 @@ from job_runners.places import COMMAND
 @click.option("--checkout", metavar="PATH", help="Checkout of 0.2, if APP is not in it.")
 @click.option("--github", is_flag=True, help="Also write workflows that test and deploy.")
 def command(target: Target, app: str, folder: str, checkout: str | None, github: bool) -> None:
-    """Make a project of APP, a folder with jobs for version 0.2.
+    """Create a project from APP, a folder with jobs for version 0.2.
 
     Writes to FOLDER (default: the current folder), which must be empty. Rewrites imports and other
     names of Job Runners in code, tests and options. Takes the stack's name, its parameters and

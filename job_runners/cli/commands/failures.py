@@ -28,7 +28,7 @@ def command(ctx: click.Context) -> None:
 
 @jobs_command(name="list")
 def list_failures(target: Target) -> None:
-    """List failures, last seen first."""
+    """List failures, most recently seen first."""
     if_empty = _NO_FAILURES.format(target.api.owner)
     found = target.api.failures()
     print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)

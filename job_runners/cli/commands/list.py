@@ -48,7 +48,7 @@ STATUSES = (
     "--failure",
     "failure_id",
     metavar="ID",
-    help="Show only the failed jobs of this failure; see jobs failures.",
+    help="Show only the jobs in this failure group. `jobs failures` lists the groups.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
@@ -84,7 +84,7 @@ def command(
     if not jobs and job_type:
         check_job_type(target, job_type)
     if not jobs and queue:
-        note_unknown_queue(target, queue, "it has only jobs that were dispatched to it by name")
+        note_unknown_queue(target, queue, "only jobs dispatched to it by name can be in it")
     headings = ("ID", "TYPE", "STATUS", "", "CREATED", "")
     if_empty = f"No matching jobs of {target.api.owner} on {target.name}."
     print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)

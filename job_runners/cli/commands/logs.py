@@ -45,8 +45,8 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     """Show the lines that a job or task printed and logged, from all functions in time order, and
     Lambda's reports on how its latest invocations ended.
 
-    Each line has time, function, level (or stream), attempt and leg (1/2). With --json, print the
-    raw lines, one object each.
+    Each line has time, function, level (or stream), attempt and leg (1/2 is attempt 1, leg 2). With
+    --json, print the raw lines, one object each.
 
     Logs are kept for 30 days and arrive a few seconds late. On the local AWS, they arrive at once,
     and there are no reports from Lambda."""
@@ -101,7 +101,7 @@ def _find_task(target: Target, start: str) -> str:
     except NoMatchingId:
         raise Problem(
             f"No recent job or failed task has an id that starts with {start}.",
-            hint="Pass the full id, as jobs dispatch and jobs task print it.",
+            hint="Pass the full id, which `jobs dispatch` and `jobs task` print.",
         ) from None
 
 

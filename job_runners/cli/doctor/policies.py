@@ -28,9 +28,9 @@ def policies(deployed: Deployed) -> Iterator[Issue]:
             for statement in _list(document["Statement"]):
                 for what in _too_wide(statement):
                     yield Issue(
-                        f"The role {role} allows {what} in its policy {policy}.",
-                        "Name the actions and resources that it needs. make deploy restores the "
-                        "template's own policies.",
+                        f"The policy {policy} of the role {role} allows {what}.",
+                        "Name the actions and resources that the role needs. Run `make deploy` to "
+                        "restore the template's own policies.",
                     )
 
 
@@ -54,7 +54,7 @@ def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
         return
     for inverse in ("NotAction", "NotResource"):
         if inverse in statement:
-            yield f"everything except {inverse}"
+            yield f"everything that its {inverse} doesn't list"
     actions = _list(statement.get("Action", []))
     for action in actions:
         if "*" in action:

@@ -29,14 +29,14 @@ from job_runners.store.job_request import JobRequest
 
 MOST = 1_000  # jobs in one request
 THREADS = 32  # the number of connections that a client keeps open
-_LONGEST_CALL = 5.0  # seconds after `until` in which calls that have begun may still end
+_LONGEST_CALL = 5.0  # seconds: a call that began before `until` may end this much later
 _MOST_FAILED_SENDS = 3  # in a row; after that, all messages are left to the timer
 
 _T = TypeVar("_T")
 
 
 class Result(NamedTuple):
-    """What became of one job: its row, or the error with which it was refused or not reached."""
+    """The outcome for one job: its row, or the error that explains why it has none."""
 
     row: JobRequest | None = None
     error: Exception | None = None
@@ -54,14 +54,14 @@ def dispatch_jobs(
     No job is begun after `until`, in milliseconds since 1970. Jobs with the same unique key are
     saved in their order. If a job can't be sent now, the timer sends it later. `save` saves a job.
 
-    Raises QueueFull or QuotaReached, before anything is saved, if there are too many jobs to accept
-    all that are new. Children aren't refused, because their parent would fail halfway.
+    Raises QueueFull or QuotaReached, before anything is saved, if accepting all of the new jobs
+    would exceed a limit. Children aren't refused, because their parent would fail halfway.
     """
     if not jobs:
         return []
     if any(job.new_job.parent_id is None for job in jobs):
         refuse_if_too_many(jobs, in_threads)
-    return _Dispatching(jobs, send, until, save).results()
+    return _Dispatching(jobs, send, until, save).run()
 
 
 class _Dispatching:
@@ -83,8 +83,8 @@ class _Dispatching:
         self._left = iter(_in_order(jobs))
         self._failed_sends = 0  # in a row
 
-    def results(self) -> list[Result]:
-        """Dispatch the jobs. A thread that hangs longer than a call may take is left behind."""
+    def run(self) -> list[Result]:
+        """Dispatch the jobs, and return the results. Don't wait for a call that hangs."""
         if THREADS == 1:
             self._work()
             return self._results
@@ -103,11 +103,11 @@ class _Dispatching:
         return list(self._results)
 
     def _work(self) -> None:
-        # This module repeats calls itself, so that it can stop in time.
+        # Here `retry_until` retries calls instead of botocore, because it stops in time.
         with clients.tried_once():
-            while (numbers := self._next()) is not None:
-                for number in numbers:
-                    self._results[number] = result = self._dispatch(self._jobs[number], number)
+            while (indexes := self._next()) is not None:
+                for index in indexes:
+                    self._results[index] = result = self._dispatch(self._jobs[index], index)
                     if isinstance(result.error, NotReached):
                         break  # a later job of the same unique key must not be saved before it
 
@@ -115,7 +115,7 @@ class _Dispatching:
         with self._lock:
             return next(self._left, None) if clock.now() < self._until else None
 
-    def _dispatch(self, job: CheckedJob, number: int) -> Result:
+    def _dispatch(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
                 row = retry_until(self._until, lambda: self._save(job))
@@ -123,10 +123,10 @@ class _Dispatching:
                 return Result(error=refused)
             except PreconditionFailed:  # other requests for the same work were faster each time
                 return Result(error=NotReached())
-            except Exception as error:  # noqa: BLE001 - one job must not keep the others from theirs
+            except Exception as error:  # noqa: BLE001 - one job's error must not stop the others
                 telemetry.crashed(error)
                 return Result(error=NotReached() if may_pass(error) else error)
-            self._results[number] = Result(row)  # it is saved, even if its message is lost
+            self._results[index] = Result(row)  # it is saved, even if its message is lost
             if clock.now() < self._until:
                 send_if_unclaimed(row, self._send_counted)
         return Result(row)
@@ -146,10 +146,10 @@ class _Dispatching:
 
 
 def _in_order(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
-    """Yield the numbers of the jobs, with those of one unique key in one list, in order."""
+    """Yield lists of job indexes. Jobs with the same unique key are in one list, in their order."""
     groups: dict[Any, list[int]] = {}
-    for number, job in enumerate(jobs):
-        groups.setdefault(job.new_job.unique_key or number, []).append(number)
+    for index, job in enumerate(jobs):
+        groups.setdefault(job.new_job.unique_key or index, []).append(index)
     yield from groups.values()
 
 

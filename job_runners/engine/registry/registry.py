@@ -115,7 +115,7 @@ class Registry(Value):
                         f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.written_at})"
                     )
             models = [job.payload_model for job in its_jobs.values()]
-            if models and not any(map(queue.tells_apart, models)):
+            if models and not any(map(queue.can_have_per_value, models)):
                 raise InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"

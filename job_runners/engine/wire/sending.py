@@ -54,7 +54,10 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
 
 
 def send_after_end(ended: JobRequest, send: Send | None) -> None:
-    """Send the jobs that may start because a job ended: its admitted follower, its follow-ups."""
+    """Send the jobs that may start because a job ended.
+
+    These are its follow-ups, and the next job with its unique key, if the end admitted that job.
+    """
     row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)

@@ -1,4 +1,4 @@
-"""Helpers for histories and for the fixture `hostile`, which play under a simulated Lambda.
+"""Helpers for histories and for the fixture `hostile`, which run jobs on a simulated Lambda.
 
 They provide settings, suppress output, and make random choices repeatable.
 """
@@ -45,13 +45,12 @@ def quietly() -> Iterator[None]:
         # A timer run queries every shard. With one shard, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
+        # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
+        patch.object(job_runners.handlers.timer, "_THREADS", 1),
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),
         patch.object(groups, "_SHARDS", 2),
-        patch.object(
-            job_runners.handlers.timer, "_THREADS", 1
-        ),  # the same answers give the same history
     ):
         after.callback(telemetry.logger.setLevel, "INFO")
         yield
