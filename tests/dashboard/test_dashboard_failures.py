@@ -80,7 +80,8 @@ def test_a_group_is_noted_and_resolved(page: Page, dashboard: str) -> None:
     calls = answer(page, f"/failures/{NEW['id']}", NEW)
     page.get_by_text("Add a note").click()
     page.get_by_label("Note on make_report").fill("ask ada")
-    page.get_by_role("button", name="Save").click()
+    with page.expect_response(re.compile(r"/failures(\?|$)")):  # the list is read again
+        page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Note on make_report")).to_have_value("ask ada")
     answer(page, "/failures", {"failures": [{**NEW, "state": "resolved"}], "complete": True})
     page.get_by_role("button", name="Resolve make_report").click()

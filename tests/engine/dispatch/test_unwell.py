@@ -162,7 +162,7 @@ def test_a_durable_checkpoint_returns_only_once_it_is_written(
 
 
 def test_a_durable_checkpoint_that_is_never_taken_ends_with_the_jobs_time(
-    bench: Bench, outage: Outage
+    still: Bench, outage: Outage
 ) -> None:
     def work(job: Any, payload: object) -> None:
         outage.begin("throttled", 896)
@@ -170,7 +170,7 @@ def test_a_durable_checkpoint_that_is_never_taken_ends_with_the_jobs_time(
         script.tasks_run.append(payload)  # type: ignore[arg-type]
 
     script.job = work
-    row = bench.run(bench.dispatch("sample_once"))
+    row = still.run(still.dispatch("sample_once"))
     assert row.error["kind"] == "TimedOut"
     assert not script.tasks_run
 
