@@ -33,7 +33,7 @@ test: check tlc ## Run all checks and tests, including end to end
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "more or sized"
 
-# Without the tests that take two seconds or more. BASE is the commit to compare with.
+# Without the tests that take a second or more. BASE is the commit to compare with.
 test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
 	@$(PY) -m tools.changed_tests $(BASE)
 

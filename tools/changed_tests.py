@@ -3,7 +3,7 @@
 The files are those that differ from a commit (HEAD unless one is given), and those that git doesn't
 know yet. A changed test runs itself. A file of tests/support runs the tests that use it. Any
 other file runs the test folders that FOLDERS gives for it. Tests on the local AWS, tests of `make
-test-more`, and tests that take two seconds or more run only if their own file has changed.
+test-more`, and tests that take a second or more run only if their own file has changed.
 """
 
 import json

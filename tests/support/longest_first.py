@@ -1,6 +1,6 @@
 """Start the tests that take long before the others, so that no process works alone at the end.
 
-tests/durations.json has the seconds of those that take two or more. RECORD_DURATIONS=1 in the
+tests/durations.json has the seconds of those that take one or more. RECORD_DURATIONS=1 in the
 environment of `make test` writes it.
 """
 
@@ -13,7 +13,7 @@ import pytest
 from job_runners.places import ROOT
 
 DURATIONS = ROOT / "tests" / "durations.json"
-LONG = 2.0  # seconds
+LONG = 1.0  # seconds
 
 
 def seconds() -> dict[str, float]:
