@@ -131,7 +131,6 @@ def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> Non
             assert found[0].json["waits_for"] == {
                 "kind": "job",
                 "name": first.json["id"],
-                "names": None,
                 "key": None,
                 "since": None,
                 "until": None,
