@@ -47,7 +47,7 @@ def dispatch_jobs(
     send: Send | None,
     *,
     until: int,
-    save: Callable[[CheckedJob], JobRequest] = save_checked,
+    save: Callable[[CheckedJob], JobRequest] | None = None,
 ) -> list[Result]:
     """Save and send jobs, and return the result of each in the same order.
 
@@ -61,7 +61,7 @@ def dispatch_jobs(
         return []
     if any(job.new_job.parent_id is None for job in jobs):
         refuse_if_too_many(jobs, in_threads)
-    return _Dispatching(jobs, send, until, save).run()
+    return _Dispatching(jobs, send, until, save or save_checked).run()
 
 
 class _Dispatching:
