@@ -303,7 +303,7 @@ class UnknownMessageVersion(JobRunnersError):
 
 
 class NotReached(JobRunnersError):
-    """A job of a request for many was not saved in time, or it is unknown whether it was."""
+    """A job of a bulk request was not saved in time, or it is unknown whether it was."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -491,7 +491,7 @@ class TooManySchedules(JobRunnersError):
 
 
 class ScheduleBusy(JobRunnersError):
-    """Other requests wrote a schedule before each try to change it."""
+    """Every try to change a schedule failed, because another request wrote it first."""
 
     retry_after = 1  # seconds
 

@@ -22,7 +22,7 @@ _COSTLY_TYPES = ("premium_rate", "satellite")
 # The prefix of variables that hold app settings (the settings of an organization's own jobs), such
 # as APP_SETTING_API_KEY.
 APP_SETTING = "APP_SETTING_"
-# The folder in an organization's folder that isn't a package of jobs.
+# The folder of tests in an organization's folder, which isn't a package of jobs.
 APP_TESTS = "tests"
 # A file that a build puts next to this one. Each line names a package of the organization's folder
 # by the path that it was copied from, such as `app/acme`.
@@ -32,7 +32,7 @@ BUILD_ID_FILE = "build_id.txt"
 
 
 class Settings(Value, kw_only=True):
-    """The settings. A variable that is missing or empty has its default."""
+    """The settings. A setting has its default if its variable is missing or empty."""
 
     job_runner: str
     app_packages: tuple[str, ...]  # the packages of the organization's folder

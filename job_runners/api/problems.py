@@ -111,7 +111,7 @@ def answer(error: Exception) -> Response:
         listed = error.problems[: error.most_shown]
         return _problem(kind, str(error), listed, error.headers)
     kind = _kind(error)
-    if kind in _SERVER_PROBLEMS:  # its message goes only to the log: it may name tables
+    if kind in _SERVER_PROBLEMS:  # the error's own message may name tables, so only log it
         log.went_wrong(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)

@@ -259,7 +259,7 @@ def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobDa
 
 
 def _follow_ups_again(row: JobRequest) -> dict[str, Any]:
-    """Return the follow-ups of an earlier job by kind, without types that the code has lost."""
+    """Return the follow-ups of an earlier job by kind, without types that no longer exist."""
     if not row.has_follow_ups:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none

@@ -24,7 +24,7 @@ from job_runners.places import DATA, IS_CHECKOUT, ROOT, typed
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 _OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
 _UV = (sys.executable, "-m", "uv", "pip")
-# The first line of each lock, followed by a digest. With another text, all locks are outdated.
+# The first line of each lock, before its digest. Changing this text makes all locks outdated.
 _MADE_FROM = "# Made from requirements.txt and the lock of Job Runners, of contents "
 
 

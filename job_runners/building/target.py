@@ -90,7 +90,7 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """The newest of these platforms that uv knows. uv adds the older ones by itself."""
+        """The newest of `wheel_platforms` that uv knows. uv adds the older ones by itself."""
         newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023
         return f"{_MACHINES[self.architecture]}-manylinux_2_{newest}"
 

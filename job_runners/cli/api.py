@@ -116,8 +116,8 @@ class Api:
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task. Return its new id.
 
-        Return None if an earlier attempt of this call resent the task and the resent task has
-        already started.
+        Return None if the client had to repeat the request, an earlier try resent the task, and the
+        resent task has already started.
         """
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
@@ -226,11 +226,11 @@ class Api:
             self._client.resume(kind, name)
 
     def queues(self) -> Iterator[dict[str, Any]]:
-        """Yield the queues by name, each with the first of its keys in use."""
+        """Yield the queues by name, each with its first keys in use."""
         return (self._displayable(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
-        """Return a queue with the first of its keys in use."""
+        """Return a queue with its first keys in use."""
         with self._problems():
             return self._displayable(self._client.queue(name).raw)
 
@@ -302,7 +302,7 @@ class Api:
         return self._displayable(job.raw)
 
     def _displayable(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value from the API. In text output, no character controls the terminal."""
+        """Return a value from the API. For text output, replace terminal control characters."""
         return dict(tame(value) if self._as_text else value)
 
     def _each(self, values: Iterable[_T]) -> Iterator[_T]:

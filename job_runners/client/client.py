@@ -30,7 +30,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient)
     """A client for the API of one stack.
 
     Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
-    in CloudFormation at the first call. Without both, the client reads JOB_RUNNERS_URL or
+    in CloudFormation at the first call. With neither, the client reads JOB_RUNNERS_URL or
     JOB_RUNNERS_STACK, and JOB_RUNNERS_TOKEN.
 
     The client signs calls with AWS credentials: from the environment, from the container or, with

@@ -109,7 +109,7 @@ class ApiError(JobRunnersError):
 
 
 class InvalidRequest(ApiError):
-    """The request is invalid, such as an unknown job type or a payload that doesn't fit."""
+    """The request is invalid. For example, its job type is unknown or its payload is invalid."""
 
 
 class AccessDenied(ApiError):
@@ -121,7 +121,7 @@ class JobNotFound(ApiError):
 
 
 class FailedTaskNotFound(ApiError):
-    """The failed task doesn't exist. It may have started again, or failed over a week ago."""
+    """The failed task doesn't exist. It may have started again, or failed more than a week ago."""
 
 
 class QueueNotFound(ApiError):
@@ -173,7 +173,7 @@ class ApiBusy(ApiError):
 
 
 class UnexpectedAnswer(ApiError):
-    """The answer isn't from a Job Runners API, such as a redirect or a web page."""
+    """The answer, such as a redirect or a web page, isn't from a Job Runners API."""
 
 
 class UploadRefused(JobRunnersError):

@@ -33,9 +33,9 @@ class WaitsFor(Value):
     `kind` is one of:
 
     - `job_type` or `queue`: the job type or queue `name` is paused.
-    - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. "*" is
-    the key of a queue without `per`, and of jobs without such a value. The key is None if it comes
-    from the payload and the caller is a viewer.
+    - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. The
+    key is "*" if the queue has no `per`, or if the job has no value for it. The key is None if it
+    comes from the payload and the caller is a viewer.
     - `job`: the job with the id `name` does the same work and must end first.
     - `time`: the job sleeps in its function, under this `name`, since the time `since` and until
     `until`.

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Our package may be installed next to other versions of ministack's packages. So only the package
-# itself can be imported, and not what is next to it. The functions that this process starts don't
-# find it either.
+# Our package may be installed next to other versions of the packages that ministack needs. So make
+# only our package importable, and not what is next to it. The functions that this process starts
+# don't find our package either.
 del sys.path[0]
 _package = ModuleType("job_runners")
 _package.__path__ = [str(Path(__file__).resolve().parents[1])]

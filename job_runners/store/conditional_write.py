@@ -2,8 +2,8 @@
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
 a write whose response is lost. If the first try has changed the row, the condition of the second
-try fails. Each refused verb therefore reads the row. If the row shows this very write, the verb has
-succeeded.
+try fails. So a verb (see `job_runners.store.verbs`) reads the row after a refusal. If the row shows
+this very write, the verb has succeeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, s
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite, retry_on_conflict, write_all
 
-# How long after a row was queued the timer checks whether its message has arrived.
+# The timer checks this long after a row was queued whether its message has arrived.
 GRACE = clock.MINUTE
 
 
@@ -198,7 +198,7 @@ def finished(end: JobEnd) -> list[Action]:
 
 
 def raise_version(job: JobRequest, version: int) -> list[Action]:
-    """Return the action that raises a row's version to `version`, if it is lower.
+    """Return the action that raises a row's version to `version`, if the row's is lower.
 
     Code that doesn't know that version can then no longer claim the row.
     """
@@ -285,7 +285,7 @@ def as_read(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
     Status and claim alone don't suffice. If a row was parked and admitted in the meantime, both are
-    the same, but the row may name a slot. If it got another payload, it may belong to another line.
+    unchanged, but the row may name a slot. If its payload was replaced, its line may differ too.
     """
     condition: Condition = (
         (JobRequest.status == job.status)

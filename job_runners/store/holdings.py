@@ -1,9 +1,9 @@
 """Free what a job has outside its row: its slot, its entry in a line or under a pause, its
 unique key.
 
-The write after which the job no longer needs them frees them too, in one transaction. If a second
-write did that, the slot or key would leak if the writer died between the two. For the same reason,
-the write that ends a job saves its follow-ups.
+The write that ends the job's need for them also frees them, in one transaction. If a second write
+freed them, a process that died between the two would leak the slot or key. For the same reason, the
+write that ends a job saves its follow-ups.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,12 +49,12 @@ class Release(Value):
 
     @classmethod
     def all_but_key(cls, job: JobRequest) -> Self:
-        """Return the release of a job that continues elsewhere: its slot and its waiting entry."""
+        """Return a release of the slot and waiting entry, for a job that continues later."""
         return cls(job, free_slot_writes(job), drop_entry_writes(job))
 
     @classmethod
     def everything(cls, job: JobRequest, end: JobEnd) -> Self:
-        """Return the release of a job that ends: its unique key too. It saves the follow-ups."""
+        """Return a release of all holdings, for a job that ends. It also saves the follow-ups."""
         return cls(
             job,
             free_slot_writes(job),
@@ -107,10 +107,11 @@ def write_freeing(
     release: Release,
     more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
-    """Change a row, and free the job's holdings in the same transaction. An end saves follow-ups.
+    """Change a row, and free the job's holdings in the same transaction.
 
-    If the slot or key belongs to another job by now, the row changes without it. Raises RaceLost if
-    one of `more_writes` was refused. For the rest see `conditional_write.write_with`.
+    A write that ends the job also saves its follow-ups. If the slot or key belongs to another job
+    by now, the row changes without it. Raises RaceLost if one of `more_writes` was refused. For the
+    rest see `conditional_write.write_with`.
     """
     if release.follow_ups and release.end is not None:
         from job_runners.store import follow_ups  # imported here because most jobs have none

@@ -193,7 +193,7 @@ class JobRequest(Table):
     attempt = Integer(default=1)  # the number of the current or next attempt; not a fence
     max_attempts = Integer(default=1)
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
-    legs = Integer(default=0)  # how many times it was claimed; a release doesn't count
+    legs = Integer(default=0)  # how many times it was claimed, not counting released claims
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
     send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
     lease_until = nullable(Integer())  # the claimer's invocation has ended by then
@@ -204,7 +204,7 @@ class JobRequest(Table):
     waits = nullable(Integer())  # how many of its legs ended in a wait; they don't count as legs
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
     waits_for = JSONAttribute(null=True)  # the last wait: read it with `verbs.waits.current`
-    # When its work_id began, if it began with another payload than the job's first one.
+    # When its work last began again with another payload.
     begun_at = nullable(Integer())
 
     # its own groups, see job_runners.store.groups
@@ -219,7 +219,7 @@ class JobRequest(Table):
 
     # its capacity in its queue, see job_runners.store.lines
     slot = nullable(Integer())  # the number of its slot
-    # When it was admitted, or last queued with the capacity that it had. A claim removes it.
+    # When it was admitted, or last queued again with its capacity kept. A claim removes it.
     admitted_at = nullable(Integer())
     wait_key = nullable(UnicodeAttribute())  # the sort key of its entry, while it waits in a line
     # Set if the queue's rate counts its next or current claim as a start. The rate doesn't count

@@ -53,7 +53,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
 
 def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Ask a running job to stop. It stops at its next written checkpoint.
+    """Ask a running job to stop. It stops when it next writes a checkpoint.
 
     Raises PreconditionFailed if the job isn't running.
     """
@@ -62,7 +62,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         job,
         [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # This is only asked after a refusal, so the job no longer runs.
+        # This is called only after a refusal, so the job no longer runs.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
@@ -105,8 +105,7 @@ def requeue(
         actions.append(JobRequest.member_mark.set(mark))
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    # An older version that doesn't know quotas or keys would count the job forever, or not give up
-    # its key.
+    # Code that doesn't know quotas or keys would count the job forever, or never give up its key.
     version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
     actions += conditional_write.raise_version(job, version)
     if job.error:
@@ -152,8 +151,8 @@ def _reset_run(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by", "waits"),
             )
         ),
-        # An older version, which doesn't know slots, may have ended this job and left its slot in
-        # the row. Another job may have that slot by now.
+        # Code that doesn't know slots may have ended this job and left its slot in the row. Another
+        # job may have that slot by now.
         *conditional_write.without_capacity(),
         *conditional_write.no_longer_parked(),
     ]
@@ -161,7 +160,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
 
 def _with_key(unique_key: str | None) -> list[Action]:
     """Return the actions that set a row's unique key, or clear it."""
-    if unique_key is None:  # code that doesn't know keys ends a job and leaves its key in the row
+    if unique_key is None:  # code that doesn't know keys may have left one in the row
         return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     return [
         JobRequest.unique_key.set(unique_key),
@@ -177,7 +176,7 @@ def delete(job: JobRequest) -> None:
     """
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-        # Another job may have got this id since the row was read: don't delete that one.
+        # Another job may have taken this id since the row was read: don't delete that one.
         same = JobRequest.created_key == job.created_key
         retry_on_conflict(lambda: job.delete(_same_organization(job) & same & finished))
     except DeleteError as error:

@@ -52,7 +52,7 @@ def find(job: JobRequest, name: str) -> Step | None:
 
 
 def keep(job: JobRequest, name: str, result: Any) -> Step:
-    """Record that the step is done, with this result, and return it.
+    """Record that a step is done, with this result, and return the step.
 
     If the step was done before, keep the earlier result and return that step.
     """

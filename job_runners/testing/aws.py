@@ -1,4 +1,4 @@
-"""Run an AWS in this process: moto, with the tables and the bucket of the template."""
+"""Simulate AWS in this process with moto, with the template's tables and bucket."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -112,8 +112,8 @@ def _bytes_decoded(part: Item) -> Item:
     return part
 
 
-# One clause of an update. It sets an attribute to a value, to another attribute plus a value, or to
-# a value unless the attribute has one.
+# One clause of an update. It sets an attribute to a value, to an attribute plus a value, or to an
+# attribute with a value as the default.
 _CLAUSE = r"(#\w+) = (?:(#\w+) \+ |if_not_exists \((#\w+), )?(:\w+)\)?"
 _CLAUSES = re.compile(_CLAUSE)
 _UPDATE_OF_WHOLE = re.compile(

@@ -1,4 +1,4 @@
-"""The runner of tests. It holds messages until a test runs them.
+"""A runner for tests, which holds messages until a test runs them.
 
 To use it, set JOB_RUNNER=job_runners.testing.held_runner. Work runs in this process, and messages
 are converted to JSON and back. The clock moves forward to the next due time.

@@ -13,7 +13,7 @@ class ResultNotJson(JobRunnersError):
 
 
 class CursorTooLarge(JobRunnersError):
-    """A job passed a cursor to a checkpoint that is too large for its row."""
+    """A job's checkpoint has a cursor too large for the job's row."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(

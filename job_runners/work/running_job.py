@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from job_runners.store.groups import Group
 
 # The gaps between written checkpoints. They are short at first, so that a short job shows progress.
-# Then they grow, but a job that calls `checkpoint` often has at most 5 s of unsaved work.
-_FIRST_GAP = 250  # milliseconds; each write doubles it, also the first, which happens at once
+# Then they grow, but a job that keeps calling `checkpoint` has at most 5 s of unsaved work.
+_FIRST_GAP = 250  # milliseconds; every write doubles it, even the immediate first one
 _WIDEST_GAP = 5 * clock.SECOND
 # A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
 _CHUNK = 1_000  # children that `dispatch_many` dispatches at once
-_LONGEST_DISPATCH = 20 * clock.SECOND  # after it, the alarm may interrupt the job
+_LONGEST_DISPATCH = 20 * clock.SECOND  # then `dispatch_many` lets the alarm interrupt the job
 
 _T = TypeVar("_T")
 
 
 class Dispatch(Protocol):
-    """The calls with which a job dispatches more work, so that jobs don't depend on a runner."""
+    """The interface through which a job dispatches more work, whichever runner is used."""
 
     def job(
         self,
@@ -64,7 +64,7 @@ class Dispatch(Protocol):
     ) -> dict[str, str]:
         """Dispatch children of this job, with their payloads by key, and return their ids by key.
 
-        Children that are not saved before `until` are left out. `follow_ups` are those of each.
+        Children that are not saved before `until` are left out. Each child gets `follow_ups`.
         """
 
     def check_members(
@@ -88,7 +88,7 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles, JobWaits):
     """The first argument of a job's function.
 
-    At first, `cursor` is that of the last written checkpoint of earlier legs and attempts, or None.
+    `cursor` starts as that of the last checkpoint that an earlier leg or attempt wrote, or as None.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class RunningJob(JobFiles, JobWaits):
 
     @property
     def organization_id(self) -> str:
-        """Return the organization that owns the job, and all the data that it reads and writes."""
+        """Return the id of the organization that owns the job and all data that the job uses."""
         return self._row.organization_id
 
     @property
@@ -182,7 +182,7 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._reach(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._signal(TimeOver())  # in a thread, no alarm has interrupted the job
+            raise self._signal(TimeOver())  # the alarm doesn't interrupt a job in a thread
         # Without a cursor, ending here would lose the work since the last cursor.
         if self._has_next_leg and cursor is not None and self._budget.leg_over():
             raise self._signal(LegOver())
@@ -196,11 +196,11 @@ class RunningJob(JobFiles, JobWaits):
     ) -> None:
         """Yield the job's slot, and continue from `cursor` after the jobs that are waiting now.
 
-        Use it for work that follows the rate of its queue, or that gives other jobs a turn. The job
+        Use it for work that must keep to its queue's rate, or that gives other jobs a turn. The job
         continues in its next leg when its queue has capacity, or at once if the queue has no
         limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
-        arguments are those of `checkpoint` and are always written. The call returns only if the
-        runner can't send a job again, and the job then continues.
+        arguments are those of `checkpoint` and are always written. If the runner can't start
+        another leg, the call returns and the job goes on.
         """
         self._reach(cursor, progress, message)
         if self._has_next_leg:
@@ -208,7 +208,7 @@ class RunningJob(JobFiles, JobWaits):
         self._write_for_certain()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
-        """Call `function` once for this job, and return its result as JSON.
+        """Call `function` once for this job, and return its result as JSON values.
 
         The result is stored before this returns. Later legs and attempts return the stored result,
         even after a manual retry with the same payload. If the attempt dies between the call and
@@ -269,10 +269,11 @@ class RunningJob(JobFiles, JobWaits):
     ) -> dict[str, str]:
         """Dispatch many jobs of one type, as `dispatch` does, and return their ids by key.
 
-        `children` yields the key and the payload of each child, and may be a generator. They are
-        dispatched in chunks of 1,000, many at once. If a payload is invalid, none of its chunk is
-        dispatched. Each child has the same `on_end` and `on_failure`. Raises the errors of
-        `dispatch`; the other children of the chunk stay dispatched.
+        `children` yields the key and the payload of each child, and may be a generator. It is read
+        in chunks of 1,000. A chunk's children are dispatched in parallel, each with the same
+        `on_end` and `on_failure`. Raises the errors of `dispatch`. An invalid payload is found
+        before any child of its chunk is dispatched. After a later error of one child, the others of
+        its chunk stay dispatched.
         """
         from job_runners.store import children as stored_children
 
@@ -395,7 +396,10 @@ class RunningJob(JobFiles, JobWaits):
 
 
 def _check_name(what: str, prefix: str, own_name: str) -> str:
-    """Return the name of a step. Raises NameNotText and NameTooLong."""
+    """Return the name under which a step is stored. A child or a wait is stored as a step too.
+
+    Raises NameNotText and NameTooLong.
+    """
     from job_runners.store import steps
 
     limit = steps.LONGEST_NAME - len(prefix)
@@ -416,7 +420,7 @@ def _as_kept(cursor: Any) -> Any:
 
 
 def _plain(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
-    from pydantic import BaseModel  # imported here because it is loaded with the job's module
+    from pydantic import BaseModel  # costs nothing here: the job's module has loaded it
 
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")

@@ -1,7 +1,7 @@
 """How a job waits: the steps that record a wait, and the signals that end its leg.
 
-A leg that comes to a wait reads the stored state, because a message is only a hint. If the wait
-isn't over, the job waits again.
+A leg that comes to a wait reads its stored state. The message that started the leg is only a hint.
+If the wait isn't over, the job waits again.
 """
 
 import math
@@ -20,10 +20,10 @@ from job_runners.store.verbs import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
 from job_runners.work.signals import ClaimLost, Waits
 
-# The functions take a RunningJob. It isn't imported, because it imports the module of its waits.
+# A RunningJob. It isn't imported, because its module imports `waits`, which uses this module.
 _Job = Any
 
-# A wait must end before the items expire that it relies on: see docs/control.md.
+# A wait must end before the items that it relies on expire: see docs/control.md.
 LONGEST = 90 * clock.DAY  # milliseconds
 _LATEST = 150 * clock.DAY  # after the job's work began
 _MOST_NAMES = 20  # signals of one wait
@@ -152,7 +152,7 @@ def _record_timeout(job: _Job, record: Signal | steps.Step) -> None:
 
 
 def _end_of(job: _Job, name: str, seconds: float) -> int:
-    """Return when a wait ends that begins now. Raises WaitTooLong."""
+    """Return the end of a wait that begins now. Raises WaitTooLong."""
     now = clock.now()
     latest = min(now + LONGEST, (job._row.begun_at or job._row.created_at) + _LATEST)
     if math.isnan(seconds) or seconds * clock.SECOND > latest - now:

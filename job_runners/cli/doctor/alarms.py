@@ -12,8 +12,8 @@ _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
 _RECURSION = "The recursion check shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The dead letters check shows what to do."
 
-# Advice for each alarm by its name in the template. {Name} stands for the physical id of that
-# resource.
+# Advice for each alarm, by its name in the template. {Name} stands for the physical id of the
+# resource Name.
 WHAT_TO_DO = {
     "ApiErrorsAlarm": _LOG % "ApiLogGroup",
     "ApiSlowAlarm": "To see how long each request took: aws logs tail {AccessLogGroup} --since 1h",
@@ -38,7 +38,7 @@ CANARY_ALARM = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 
 
 def alarms(deployed: Deployed) -> Iterator[Issue]:
-    """Check every alarm of this version, and every other alarm of the stack."""
+    """Check the alarms that this version's template has, and all others of the stack."""
     names_by_id = deployed.of_type("AWS::CloudWatch::Alarm")
     for logical_id in sorted(WHAT_TO_DO.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(

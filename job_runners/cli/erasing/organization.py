@@ -27,7 +27,7 @@ FINISHED = ("succeeded", "failed", "cancelled")
 MAX_LISTED = 10  # unfinished jobs that a message lists
 _THREADS = 10  # botocore's default number of connections
 _PAGE = 100  # rows that one call reads
-_MAX_PASSES = 5  # passes over the index at most; the index lags behind the rows
+_MAX_PASSES = 5  # the most passes over the index, which lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads", "contacts"),
@@ -43,7 +43,7 @@ _GATHER = "gather "  # the prefix of the names of the steps that name groups
 
 @dataclass
 class Found:
-    """The data found for an organization: its number of jobs, unfinished jobs and campaigns.
+    """The data found for an organization: a job count, the unfinished jobs and the campaigns.
 
     `unfinished` has up to MAX_LISTED jobs, or one more than MAX_LISTED if there are more.
     """

@@ -20,7 +20,7 @@ from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
 from job_runners.work import Job, context
 
 _RESUMABLE = 200  # days after which a job that has waited can't be retried with the same payload
-_TRIES = 3  # how often a cancel is tried if the job changes between the read and the write
+_TRIES = 3  # how many times a cancel is tried if the job changes between the read and the write
 
 
 def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:

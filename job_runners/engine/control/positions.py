@@ -41,7 +41,7 @@ class WaitsFor(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The position of a job. `ahead` describes the jobs before it, and is None if it has none.
+    """The position of a job. `ahead` describes the jobs before it, if the job has a position.
 
     `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
     organizations take turns in the line, or if the caller isn't allowed to know about the jobs of

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _TRIES = 6  # how many times a request is tried if other requests keep changing the key first
 # The time until the timer's next check of a follower is as long as the follower has waited so far,
-# within these two bounds. Normally the end of the job that it follows admits it, so the check is
-# only a safeguard.
+# within these two bounds. Normally a follower is admitted when the job that it follows ends, so the
+# check is only a safeguard.
 _SOONEST_CHECK = 10 * clock.MINUTE
 _LATEST_CHECK = clock.HOUR
 
@@ -203,8 +203,8 @@ def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None)
 def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     """Return the payload, time and options that the existing job gets from the request.
 
-    Requests may postpone the job by at most the rule's `at_most`, from the start time that the
-    first request asked for.
+    However often requests postpone the job, its start time is at most `at_most` after the one that
+    the first request asked for.
     """
     new_job, rule = request.new_job, request.rule
     first = existing.first_run_at or existing.created_at
@@ -275,11 +275,11 @@ def _saved_before(row: JobRequest) -> JobRequest:
 
 
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
-    """Return whether a message about the job with the new payload is under way, or none is needed.
+    """Return whether the job needs no new message after its payload was replaced.
 
-    `before` and `after` are the job's row before and after the payload was replaced. If a message
-    arrives too early, the worker sends it again with the remaining delay. So one message is enough,
-    however often the job is postponed.
+    `before` and `after` are the job's row before and after that. If a message arrives too early,
+    the worker sends it again with the remaining delay. So one message is enough, however often the
+    job is postponed.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED
@@ -287,8 +287,8 @@ def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
         return True
     run_at, old_run_at = after.run_at or 0, before.run_at or 0
     if before.status is Status.SCHEDULED:
-        # If the message of a scheduled job was sent, the job is due after its start time. Otherwise
-        # it is due at its start time.
+        # If the message of a scheduled job was sent, its `due_at` is later than its start time.
+        # Otherwise they are equal.
         was_sent = (before.due_at or 0) > old_run_at
         return was_sent and run_at >= old_run_at
     return before.status is Status.QUEUED

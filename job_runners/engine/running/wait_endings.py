@@ -1,6 +1,6 @@
-"""How a leg ends whose job waits in its function.
+"""How a leg ends when its job waits inside its function.
 
-It is imported only where it is needed, because most jobs don't wait.
+This module is imported only where it is needed, because most jobs don't wait.
 """
 
 from job_runners import clock

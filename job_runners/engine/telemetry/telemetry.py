@@ -54,7 +54,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
 def claimed(row: JobRequest) -> Iterator[None]:
     """Log and count a claim, and add the job's fields to every line logged inside.
 
-    Jobs that the claimed job dispatches get its author.
+    Jobs that the claimed job dispatches inherit its author.
     """
     fields = {
         "attempt": row.attempt,
@@ -355,7 +355,7 @@ def schedule_declared(organization_id: str, name: str) -> None:
 
 
 def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
-    """Log that a declared schedule could not be written. The timer tries again in some minutes."""
+    """Log that a declared schedule could not be written. The timer retries in a few minutes."""
     log_line.write(
         logger.error,
         "schedule not declared",

@@ -18,7 +18,7 @@ _ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")
 
 
 def begin_at_work(error: BaseException) -> None:
-    """Drop the frames before the first one of the work's code: ours and the standard library's.
+    """Drop our frames and the standard library's before the first frame of the work's code.
 
     If the work's code has no frame in the traceback, keep all frames.
     """
@@ -70,7 +70,7 @@ def _top(module: str) -> str:
 def formatted(error: BaseException) -> str:
     """Return an error's traceback as text, or "" if the error has none.
 
-    File names begin at the folder of their checkout, even if the files were copied elsewhere.
+    File names are relative to their checkout, even if the files were copied elsewhere.
     """
     if error.__traceback__ is None:
         return ""

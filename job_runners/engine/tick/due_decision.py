@@ -23,7 +23,7 @@ LONGEST_GAP = clock.HOUR
 # If too many messages wait for workers, a due row goes into the backlog. It is due again after this
 # long at the earliest, even if its deadline to start (`_start_deadline`) has passed.
 _MIN_RESEND_DELAY = 10 * clock.MINUTE
-# If no worker claims it, an admitted job, or a job between two legs, keeps its capacity this long.
+# An admitted job, or a job between two legs, keeps its capacity this long if no worker claims it.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
@@ -98,7 +98,7 @@ class ParkInLine(Value):
 class SendMessage(Value):
     """Send a message, or defer that to `resend_at` if too many messages wait for workers."""
 
-    is_first: bool  # the first one of this job is sent however many wait
+    is_first: bool  # the job's first message is sent even if too many wait
     next_check_at: int
     resend_at: int
 
@@ -109,8 +109,8 @@ Decision = Action | Postpone | Expire | Park | ParkInLine | SendMessage
 def is_due(row: JobRequest, until: int, ahead: int) -> bool:
     """Return whether a row is due by `until`, which may be `ahead` milliseconds in the future.
 
-    That is only for unclaimed rows: running and parked rows must be due `ahead` milliseconds before
-    `until`.
+    Only unclaimed rows are handled ahead of time: running and parked rows must be due `ahead`
+    milliseconds before `until`.
     """
     ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
     return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
@@ -185,9 +185,8 @@ def _waited_too_long(row: JobRequest) -> JobRunnersError:
 def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
     """Return the error with which a job expires, or None if it may still start.
 
-    The job expires if it never started within its `start_within`. It also expires if it had begun,
-    this deploy doesn't know its type, and LONGEST_WAIT has passed since it was last queued or
-    claimed.
+    A job that has not begun expires after its `start_within`. A job that has begun expires if this
+    deploy doesn't know its type, and LONGEST_WAIT has passed since it was last queued or claimed.
     """
     if row.legs == 0 and facts.now > _start_deadline(row, facts):
         unknown = None if facts.is_known else row.job_type

@@ -49,8 +49,8 @@ def process_due_row(
     """Handle a row that is due by `until`, as its status requires. Return the outcome.
 
     `index_row` has only the attributes of the index. `until` may be `ahead` milliseconds in the
-    future: see `is_due`. If a message about the row is sent, it counts against `budget`. That is
-    None if there is no limit, or if a message is already reserved for this row. `admissions` are
+    future: see `is_due`. If a message about the row is sent, it counts against `budget`. `budget`
+    is None if there is no limit, or if a message is already reserved for this row. `admissions` are
     those of this run.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process

@@ -70,7 +70,7 @@ def current(row: JobRequest) -> Wait | None:
 def sleep(
     job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint
 ) -> JobRequest:
-    """End a leg of a running job that waits until a time. It continues then, in another leg.
+    """End a leg of a running job that waits until a time. The job then continues in another leg.
 
     The job gives up its slot. The time that it waits doesn't count against its time limits. If no
     message starts it, the timer checks it at `due_at`. If its owner has asked it to stop, it is

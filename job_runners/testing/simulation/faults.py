@@ -38,7 +38,7 @@ ALL = frozenset(Fault)
 
 
 def of_seed(seed: int) -> frozenset[Fault]:
-    """Return the faults of a seed's history, unless a command names others.
+    """Return the faults that a seed's history has by default.
 
     These are all faults, with seven exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits

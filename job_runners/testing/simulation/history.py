@@ -64,7 +64,7 @@ _MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
 
 @contextmanager
 def stage(**more_settings: str) -> Iterator[None]:
-    """Run an AWS for any number of histories, one after another, with these additional settings."""
+    """Simulate AWS for histories that are played one after another, with additional settings."""
     environment = (
         {"EXTENSIONS": "job_runners.testing.simulation.simulated_work"} | SETTINGS | more_settings
     )
@@ -114,7 +114,7 @@ def figures_text(figures: Counter[str]) -> str:
 
 
 class History:
-    """The jobs of one history, their work, and the checkers. It runs inside its with statement."""
+    """The jobs of one history, their work, and the checkers. Use it in a with statement."""
 
     def __init__(
         self,
@@ -413,9 +413,8 @@ class History:
             self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
-            # This can't wait until the end of the history. By then a job of the other type may have
-            # the same id.
-            # Without checkpoints, each leg begins at the first step.
+            # Check this now. At the end of the history, a job of the other type may have the same
+            # id. Without checkpoints, each leg begins at the first step, so steps repeat.
             repeats = (payload.sleeps or payload.awaits) and not payload.checkpoints
             if step in done and job.attempt == 1 and job.last_attempt and not repeats:
                 self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
@@ -440,7 +439,7 @@ class History:
             raise
 
     def _sleep(self, job: RunningJob, name: str, seconds: float) -> None:
-        """Sleep, and check that the sleep ends no earlier than asked for at its first call."""
+        """Sleep, and check that the sleep lasts at least `seconds` from its first call."""
         asked_at = self._asleep_since.setdefault(f"{job._row.work_id} {name}", clock.now())
         try:
             with self._perhaps_ends_leg(job):

@@ -44,7 +44,7 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """The history of each job, as its function, its messages and the writes to its row show it."""
+    """Each job's history, according to its function, its messages and the writes to its row."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
@@ -319,7 +319,7 @@ class InvariantChecker:
         self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
 
     def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
-        """Return whether a version that refuses the payload waited an hour for another version."""
+        """Return whether the code refuses a payload that waited an hour for other code."""
         is_other = invocation.version is Version.OTHER_MODEL
         return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
 
@@ -350,7 +350,7 @@ class InvariantChecker:
             self._check_settled(job, invocation, self._world.claims[token])
 
     def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
-        """Check that a job was settled for its claimer only if the claimer was killed or failed."""
+        """Check that others settled a job only because its claimer was killed or failed."""
         self.settled += 1
         if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
             self.broken(f"{job}: its worker ended well and left it running")

@@ -297,7 +297,7 @@ class LineChecker:
         if look is None:
             return
         # A job that paid when its queue had no slots pays again if the queue has slots by now: it
-        # takes its slot and its start together. The rate then allows one start less.
+        # takes its slot and its start together. The rate then allows one start fewer.
         gets_slot = self._rows.get(job_id, {}).get("slot") is not None
         if job_id in self._paid and (self._paid[job_id] or not gets_slot):
             self._broken(f"job {job_id} has paid twice for one start")

@@ -118,7 +118,7 @@ class Operators:
         return [*_PAUSABLE, (Kind.QUEUE, LIMITED)] if self._may_change_limits else _PAUSABLE
 
     def _change_limits(self) -> None:
-        """Change the limits of the queue, declared or not: raise, lower or replace them."""
+        """Set other limits for the queue, whether or not the code declares any."""
         slots = SLOTS[self._world.chance("slots", len(SLOTS))]
         rate = RATES[self._world.chance("rate", len(RATES))]
         self._world.figures["limits changed"] += 1

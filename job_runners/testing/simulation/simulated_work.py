@@ -42,7 +42,7 @@ MEMBERS = (
 
 
 class Errand(BaseModel):
-    """A task that takes a while and leaves a note."""
+    """The payload of a task that takes a while and writes a file."""
 
     seconds: float = Field(default=1, ge=0)
 
@@ -86,7 +86,7 @@ def run_errand_again(payload: Errand) -> None:
 
 
 def note_end(job: RunningJob, payload: JobEnded) -> None:
-    """Take a job's end under a hostile Lambda, which may make it fail."""
+    """Do a follow-up's work under a hostile Lambda, which may make it fail."""
     _scene().note_end(job, payload)
 
 
@@ -114,7 +114,7 @@ UNIQUE_JOBS = {
     ),
 }
 JOBS |= UNIQUE_JOBS
-# Follow-ups. Both name a follow-up themselves, but as follow-ups they have none.
+# Both declare a follow-up of their own, but a job that runs as a follow-up gets none.
 FOLLOW_UPS = {
     "hostile_noted": Job(note_end, max_legs=5, on_end="hostile_noted_again"),
     "hostile_noted_again": Job(

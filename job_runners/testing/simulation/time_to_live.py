@@ -14,7 +14,7 @@ from job_runners.work.definitions import LONGEST_WAIT
 
 _FINISHED = ("succeeded", "failed", "cancelled")
 _NEVER = 10**12  # seconds
-# An item of the last third is deleted this long after its expiry, in milliseconds.
+# The last third of the items (see TimeToLive) is deleted this many milliseconds after expiry.
 _DELETED_LATE = 3 * clock.DAY
 # How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
@@ -122,8 +122,8 @@ def _use_of_failures(
 def _parked_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:
     """Return the waiting jobs that were parked before this key in a list expired.
 
-    A list may lack the key of the others: the write that notes a key isn't repeated, and the timer
-    parks jobs without it (see `job_runners.store.used_keys`).
+    For jobs that were parked later, the list may lack the key. The write that notes a key isn't
+    repeated, and the timer parks jobs without that write (see `job_runners.store.used_keys`).
     """
     expires_at = key["expires_at"] * clock.SECOND
     return [row for row in jobs.values() if row.get("waiting_since", expires_at) < expires_at]
