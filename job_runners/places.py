@@ -65,6 +65,6 @@ _PROJECT_COMMANDS = {
 }
 
 
-def typed(command: str) -> str:
+def as_typed(command: str) -> str:
     """Return the command that applies here, given the one that applies in a checkout."""
     return command if IS_CHECKOUT else f"{COMMAND} {_PROJECT_COMMANDS[command]}".strip()

@@ -96,7 +96,7 @@ def _rewrite(file: Path, made: Path) -> list[str]:
         except SyntaxError as error:
             return [f"{name}:{error.lineno}: not rewritten, because it isn't valid Python"]
         new = rewritten.text
-        to_change = [f"{name}:{line}: {change}" for line, change in rewritten.doubts]
+        to_change = [f"{name}:{line}: {change}" for line, change in rewritten.to_change]
     elif file.suffix in _CONFIG_SUFFIXES or file.name == "Makefile":
         new = _PLUGIN.sub("job_runners.testing.plugin", text)
     if new != text:

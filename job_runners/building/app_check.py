@@ -19,7 +19,7 @@ from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.old_names import MOVED, renamed
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import COMMAND, typed
+from job_runners.places import COMMAND, as_typed
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -172,7 +172,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         )
     if missing:
         requirements = places.requirements or "the requirements"
-        return f"Add the package with {missing} to {requirements}, then run {typed('make lock')}"
+        return f"Add the package with {missing} to {requirements}, then run {as_typed('make lock')}"
     if kind == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if problem["declared"] or kind in _MISTAKES:

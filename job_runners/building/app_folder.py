@@ -16,7 +16,7 @@ from pathlib import Path
 from job_runners import settings
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_operations
 from job_runners.building.botocore_data import Operations
-from job_runners.places import IS_CHECKOUT, ROOT, typed
+from job_runners.places import IS_CHECKOUT, ROOT, as_typed
 
 __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
 
@@ -104,7 +104,7 @@ def read_app_folder(path: Path) -> AppFolder:
     if not packages:
         raise UnusableAppFolder(
             f"{path} has no package of yours. A package is a folder with an __init__.py that "
-            f"defines JOBS or TASKS. Create one with {typed('bin/jobs')} new NAME"
+            f"defines JOBS or TASKS. Create one with {as_typed('bin/jobs')} new NAME"
         )
     for name in packages:
         why = why_not_a_package(name)

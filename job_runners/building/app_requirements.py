@@ -19,7 +19,7 @@ from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_a
 from job_runners.building.install_problems import described
 from job_runners.building.target import Target, this_python
 from job_runners.errors import JobRunnersError
-from job_runners.places import DATA, IS_CHECKOUT, ROOT, typed
+from job_runners.places import DATA, IS_CHECKOUT, ROOT, as_typed
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 _OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
@@ -68,12 +68,12 @@ def locked(app: AppFolder | None) -> Path | None:
     if app is None or not _has_requirements(app):
         return None
     if not app.lock.exists():
-        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {typed('make lock')}")
+        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {as_typed('make lock')}")
     first, _, _ = app.lock.read_text().partition("\n")
     if first != f"{_MADE_FROM}{_digest(app)}":
         raise UnusableAppFolder(
             f"{app.lock} is outdated: {app.requirements.name} or the requirements of Job Runners "
-            f"have changed since it was made. To update it, run {typed('make lock')}"
+            f"have changed since it was made. To update it, run {as_typed('make lock')}"
         )
     return app.lock
 

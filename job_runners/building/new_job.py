@@ -17,7 +17,7 @@ from job_runners import settings
 from job_runners.building.app_folder import UnusableAppFolder, in_project, why_not_a_package
 from job_runners.building.table_entry import entries, with_entry
 from job_runners.errors import JobRunnersError
-from job_runners.places import ROOT, typed
+from job_runners.places import ROOT, as_typed
 from job_runners.shipped.jobs.names import Jobs
 
 _DEFAULT_PACKAGE = "my_work"
@@ -86,7 +86,7 @@ def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
     report.assert_went_well()
 '''
 
-_REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {typed('make lock')}\n"
+_REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {as_typed('make lock')}\n"
 
 
 @dataclass
@@ -115,7 +115,7 @@ def _write(folder: Path, package: str, name: str) -> Written:
     function = f"{package}.{name}:{name}"
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
-    facts["test"] = typed("make test-app")
+    facts["test"] = as_typed("make test-app")
     table = folder / package / "__init__.py"
     written = Written(table)
     files = {

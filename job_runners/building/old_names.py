@@ -91,14 +91,14 @@ def defines(module: str, name: str) -> bool:
 
 
 class Rewritten:
-    """Code for 0.2 with the present names. `doubts` are (line, text) of what a person must change.
+    """Code for 0.2 with the present names. `to_change` are (line, text) of what to change by hand.
 
     Raises SyntaxError if the code isn't Python.
     """
 
     def __init__(self, source: str) -> None:
         """Rewrite this code."""
-        self.doubts: list[tuple[int, str]] = []
+        self.to_change: list[tuple[int, str]] = []
         self._source = source
         self._edits: list[tuple[int, int, str]] = []
         self._starts = [0]
@@ -137,7 +137,7 @@ class Rewritten:
             else:
                 new = renamed(f"{module}.{name}") or renamed(f"{module}.{name}", moved_far=True)
                 if new is None:
-                    self.doubts.append((node.lineno, f"{module}.{name} doesn't exist anymore"))
+                    self.to_change.append((node.lineno, f"{module}.{name} doesn't exist anymore"))
                     new = f"{renamed(module, moved_far=True) or module}.{name}"
                 parent, _, name = new.rpartition(".")
             bound = each.asname or each.name
@@ -154,7 +154,7 @@ class Rewritten:
             return f"import {alias.name}{as_words}"
         new = renamed(alias.name)
         if new is None:
-            self.doubts.append((node.lineno, f"{alias.name} doesn't exist anymore"))
+            self.to_change.append((node.lineno, f"{alias.name} doesn't exist anymore"))
             return f"import {alias.name}{as_words}"
         if "." in alias.name and not alias.asname:
             return f"import {new}"

@@ -53,7 +53,7 @@ COMMANDS = {
     },
     "Your own project": {
         "init": "Create a project",
-        "adopt": "Make a project of a 0.2 app folder",
+        "adopt": "Create a project from a 0.2 app folder",
         "new": "Create a job from a template",
         "test": "Check and test the project's jobs",
         "run": "Run the project on a local AWS",

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from job_runners.cli.completion import names_of
 from job_runners.cli.target import Target
-from job_runners.places import typed
+from job_runners.places import as_typed
 
 _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ def _options() -> list[click.Parameter]:
             metavar="NAME",
             envvar=["JOB_RUNNERS_STACK", "JOBS_STACK"],  # the second is its old name
             help="Name of the CloudFormation stack (or JOB_RUNNERS_STACK). Default: the local AWS "
-            f"while {typed('make run')} is up, otherwise the stack in samconfig.toml.",
+            f"while {as_typed('make run')} is up, otherwise the stack in samconfig.toml.",
         ),
         _option(
             "--local", is_flag=True, help="Use the local AWS, even if JOB_RUNNERS_STACK is set."

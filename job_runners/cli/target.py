@@ -10,7 +10,7 @@ from job_runners.cli import local_aws
 from job_runners.cli.local_aws import PROJECT, REGION
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
-from job_runners.places import typed
+from job_runners.places import as_typed
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -140,7 +140,7 @@ class Target:
         if self.local:
             raise Problem(
                 "No local AWS is running.",
-                hint=f"Start it with {typed('make run')}.",
+                hint=f"Start it with {as_typed('make run')}.",
                 code=Exit.NO_ACCESS,
             )
         from job_runners.cli.cloudformation import find_stack
@@ -223,7 +223,7 @@ def _default_name() -> str:
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         hint = (
             "Pass --stack NAME, or set JOB_RUNNERS_STACK. To use the local AWS, change to the "
-            f"folder in which you started {typed('make run')}."
+            f"folder in which you started {as_typed('make run')}."
         )
         raise Problem("No stack is selected: no samconfig.toml names one.", hint=hint) from None
     return name

@@ -13,10 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from job_runners.cli.problem import Problem
 from job_runners.cli.refusals import explain
 from job_runners.cli.target import Target
-from job_runners.places import typed
+from job_runners.places import as_typed
 
-_EXAMPLE = f"""Set AWS_PROFILE and AWS_REGION for {typed("make deploy")}, for example:
-  AWS_PROFILE=name AWS_REGION=eu-west-1 {typed("make deploy")}"""
+_EXAMPLE = f"""Set AWS_PROFILE and AWS_REGION for {as_typed("make deploy")}, for example:
+  AWS_PROFILE=name AWS_REGION=eu-west-1 {as_typed("make deploy")}"""
 
 
 def check() -> str:

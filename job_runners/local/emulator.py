@@ -21,7 +21,7 @@ from job_runners.cli.local_aws import REGION
 from job_runners.local.credentials import Credentials
 from job_runners.local.kept import Kept
 from job_runners.local.problem import LocalProblem
-from job_runners.places import typed
+from job_runners.places import as_typed
 
 PROCESS_FILE = "ministack.pid"
 CODE_FOLDER = "code"  # the code that functions run
@@ -56,7 +56,7 @@ def tool(name: str) -> Path:
     path = tools_folder() / name
     if not path.exists():
         raise LocalProblem(
-            f"{path} doesn't exist. Run this through {typed('make run')}, which installs it."
+            f"{path} doesn't exist. Run this through {as_typed('make run')}, which installs it."
         )
     return path
 

@@ -45,7 +45,7 @@ from job_runners.local.screen import (
 from job_runners.local.stack_api import signer
 from job_runners.local.timer import tick
 from job_runners.local.watcher import sources_now, watching
-from job_runners.places import typed
+from job_runners.places import as_typed
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -163,7 +163,7 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
     if not stack.has_texting_campaign:
         raise LocalProblem(
             "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use "
-            f"`{typed('make run')}`, which starts without the demonstration."
+            f"`{as_typed('make run')}`, which starts without the demonstration."
         )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)

@@ -19,9 +19,9 @@ from job_runners.cli.stack import Stack
 from job_runners.local.demo import CAMPAIGN, ORGANIZATION, Imported
 from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
 from job_runners.local.run_checks import Check
-from job_runners.places import typed
+from job_runners.places import as_typed
 
-_JOBS = typed("bin/jobs")
+_JOBS = as_typed("bin/jobs")
 
 console = Console(highlight=False, soft_wrap=True)
 

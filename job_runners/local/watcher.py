@@ -23,10 +23,10 @@ from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
 from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
-from job_runners.places import CODE, IS_CHECKOUT, ROOT, typed
+from job_runners.places import CODE, IS_CHECKOUT, ROOT, as_typed
 
 _CHECK_SECONDS = 0.2
-_AGAIN = f"To apply this, press Ctrl-C and start `{typed('make run')}` again"
+_AGAIN = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
 
 
 @dataclass(frozen=True)

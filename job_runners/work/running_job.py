@@ -200,7 +200,7 @@ class RunningJob(JobFiles, JobWaits):
         continues in its next leg when its queue has capacity, or at once if the queue has no
         limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
         arguments are those of `checkpoint` and are always written. If the runner can't start
-        another leg, the call returns and the job goes on.
+        another leg, the call returns, and the job continues at once.
         """
         self._reach(cursor, progress, message)
         if self._has_next_leg:

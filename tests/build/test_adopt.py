@@ -166,7 +166,7 @@ def test_what_cannot_be_adopted_is_refused(
 def test_imports_and_names_of_modules_are_rewritten(old: str, new: str) -> None:
     rewritten = Rewritten(old)
     assert rewritten.text.startswith(new)
-    assert rewritten.doubts == []
+    assert rewritten.to_change == []
     assert Rewritten(rewritten.text.replace("job_runners.client.errors", "e")).text.startswith(
         new.replace("job_runners.client.errors", "e")
     )

@@ -143,14 +143,14 @@ def test_every_command_in_a_message_has_a_form_for_projects() -> None:
     found = set()
     for file in (ROOT / "job_runners").rglob("*.py"):
         found |= set(re.findall(r"""\btyped\(["']([^"']+)["']\)""", file.read_text()))
-    code = f"from job_runners.places import typed\nprint([typed(each) for each in {found!r}])"
+    code = f"from job_runners.places import as_typed\nprint([as_typed(each) for each in {found!r}])"
     done = python(ROOT, "-c", code, project=ROOT)
     assert done.returncode == 0, done.stderr
     assert "make" not in done.stdout
 
 
 def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
-    """Only docstrings, comments and arguments of typed() do. doctor replaces them at the end."""
+    """Only docstrings, comments and arguments of as_typed() do. doctor replaces them at the end."""
     found = []
     for file in sorted((ROOT / "job_runners").rglob("*.py")):
         if {"testing", "project", "doctor", "places.py"} & set(file.relative_to(ROOT).parts):

@@ -13,7 +13,7 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
-from job_runners.places import IS_CHECKOUT, typed
+from job_runners.places import IS_CHECKOUT, as_typed
 
 _GUIDE = "docs/guides/your_own_work.md"
 
@@ -68,13 +68,13 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
     app = os.environ.get("APP")
     prefix = f"APP={shlex.quote(app)} " if app else ""
     requirements = str(Path(written["table"]).parents[1] / "requirements.txt")
-    run = typed("make run DEMO=0")
-    jobs, lock = typed("bin/jobs"), typed("make lock")
+    run = as_typed("make run DEMO=0")
+    jobs, lock = as_typed("bin/jobs"), as_typed("make lock")
     return "\n".join(
         [
             *lines,
             "",
-            f"Test it           {prefix}{typed('make test-app')}",
+            f"Test it           {prefix}{as_typed('make test-app')}",
             f"Run it            {prefix}{run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
             f'                  {jobs} dispatch {name} items:=\'["ada", "grace"]\' --watch',

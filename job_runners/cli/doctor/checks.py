@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from job_runners.cli.doctor import alarms, calls, data, policies, queues, schedules, settings, timer
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
-from job_runners.places import typed
+from job_runners.places import as_typed
 
 _DEPLOY = "make deploy"
 _IGNORED = "the local AWS stores this setting but ignores it"
@@ -73,7 +73,7 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
         found = [_refusal(check, error)]
     for each in found or [Finding(check.name, Verdict.OK, check.ok_message)]:
         # The checks name the command of a checkout.
-        yield replace(each, fix=each.fix.replace(_DEPLOY, typed(_DEPLOY)))
+        yield replace(each, fix=each.fix.replace(_DEPLOY, as_typed(_DEPLOY)))
 
 
 def _refusal(check: Check, error: ClientError) -> Finding:

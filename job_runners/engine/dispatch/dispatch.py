@@ -65,7 +65,7 @@ def accept_job(
     parent_id: str | None = None,
     follow_up_of: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
-    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
+    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
     """Save a job as queued, or as scheduled if it starts later, with a due time. Return its row.
 
@@ -75,7 +75,7 @@ def accept_job(
     transaction with the row; if that is impossible, RaceLost or RowExists is raised.
 
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
-    shows how, and the writes from `writes_if_answered` are made instead of `more_writes`.
+    shows how, and the writes from `writes_if_existing` are made instead of `more_writes`.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, QueueFull, QuotaReached
     or UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
@@ -92,18 +92,18 @@ def accept_job(
     )
     if parent_id is None:  # a child isn't refused, because its parent would fail halfway
         refuse_if_too_many([checked])
-    return save_checked(checked, more_writes, writes_if_answered)
+    return save_checked(checked, more_writes, writes_if_existing)
 
 
 def save_checked(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite] = (),
-    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
+    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
     """Save a checked job, and return its row. Raises what `accept_job` raises while saving."""
     # The job belongs to the current span, not to the one in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
-    row = _save(checked._replace(new_job=new_job), more_writes, writes_if_answered)
+    row = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
     _refuse_reused_key(checked.key, checked.new_job, row)
     _note(row)
     return row
@@ -205,7 +205,7 @@ def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bo
 def _save(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite],
-    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
+    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
 ) -> JobRequest:
     """Save the job and return its row. For unique work, return the row that answers the request."""
     new_job, rule = checked.new_job, checked.rule
@@ -217,7 +217,7 @@ def _save(
 
     return unique_work.accept(
         unique_work.UniqueRequest(
-            rule, key, new_job, checked.payload, more_writes, writes_if_answered, checked.send
+            rule, key, new_job, checked.payload, more_writes, writes_if_existing, checked.send
         )
     )
 

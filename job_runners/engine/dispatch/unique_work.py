@@ -45,7 +45,7 @@ class UniqueRequest(NamedTuple):
     will do.
 
     `more_writes` are made in one transaction with the outcome of the request. If the outcome is an
-    existing job, the writes from `writes_if_answered`, for the same records, are made instead.
+    existing job, the writes from `writes_if_existing`, for the same records, are made instead.
     """
 
     rule: Unique
@@ -53,7 +53,7 @@ class UniqueRequest(NamedTuple):
     new_job: NewJob
     payload: "BaseModel"
     more_writes: Sequence[RecordWrite]
-    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
+    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send | None
 
 
@@ -246,8 +246,8 @@ def _writes_of_answer(
 ) -> list[RecordWrite]:
     """Return the writes that record an existing job as the answer."""
     more_writes = (
-        request.writes_if_answered(row, outcome)
-        if request.writes_if_answered
+        request.writes_if_existing(row, outcome)
+        if request.writes_if_existing
         else request.more_writes
     )
     job_id = request.new_job.job_id

@@ -183,7 +183,7 @@ class Starter:
         If an existing job answers the occurrence, return that job instead of saving one.
         """
 
-        def writes_if_answered(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
+        def writes_if_existing(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
                 return [
                     schedule_store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)
@@ -203,7 +203,7 @@ class Starter:
                     send=self._send,
                     job_id=schedule.job_id(at),
                     more_writes=[schedule_store.start_write(schedule, step, at, revision)],
-                    writes_if_answered=writes_if_answered,
+                    writes_if_existing=writes_if_existing,
                 )
         finally:
             context.author.reset(token)

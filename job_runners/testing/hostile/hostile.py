@@ -34,7 +34,7 @@ from job_runners.testing.hostile.report import Play, Report
 from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
 from job_runners.testing.job_runner import Payload, plain_payload
 from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
-from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
 # Seconds between two checkpoints of a working job, so that each checkpoint is written. A job that
@@ -160,7 +160,7 @@ class _Stage:
         with (
             world.running(),
             ScriptedInjector(world, more_services).standing(),
-            same_chances(),
+            fixed_randomness(),
             world.playing(self._recorder),
         ):
             world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))

@@ -34,7 +34,7 @@ from job_runners.testing.simulation.fault_injector import FaultInjector
 from job_runners.testing.simulation.faults import ALL, Fault, as_text, of_seed
 from job_runners.testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from job_runners.testing.simulation.operators import Operators
-from job_runners.testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 from job_runners.testing.simulation.schedule_people import CAMPAIGN
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from job_runners.testing.simulation.simulated_work import (
@@ -164,7 +164,7 @@ class History:
         self._stack.callback(sweep)
         self._stack.enter_context(self.world.running())
         self._stack.enter_context(FaultInjector(self.world).standing())
-        self._stack.enter_context(same_chances())
+        self._stack.enter_context(fixed_randomness())
         if self._has_limits:
             self._stack.callback(self.world.queues.deploy, {})
             self.world.queues.deploy_any()

@@ -57,7 +57,7 @@ def quietly() -> Iterator[None]:
 
 
 @contextmanager
-def same_chances() -> Iterator[None]:
+def fixed_randomness() -> Iterator[None]:
     """Draw the same ids and delays in every replay."""
     source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
     with (
