@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 import follow_up_sample
+import job_runners.handlers.worker
 import unique_sample
 from api_events import Answer, call
 from every_route import SCHEDULE
@@ -17,15 +18,18 @@ from expanded_template import Template, allowed, deployed
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.aws import bucket, clients
+from job_runners.engine.groups import finishing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring
 from job_runners.errors import MissingObject
 from job_runners.settings import forget
 from job_runners.store import pauses, verbs
+from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
+from job_runners.work import Member
 from job_runners.work.recurring import Recurring
 from sample_work import failing, script
 from worker_log import make_worker_log
@@ -126,6 +130,14 @@ class Stack:
         """Deliver what was sent."""
         with self.recorder.running("WorkerFunction"):
             self._worker.deliver()
+
+    def run_first(self) -> None:
+        """Deliver only the message that was sent first."""
+        others = self._worker.events[1:]
+        del self._worker.events[1:]
+        with self.recorder.running("WorkerFunction"):
+            job_runners.handlers.worker.handler(self._worker.events.pop(), cast(Any, Context()))
+        self._worker.events[:0] = others
 
     def kill(self) -> dict[str, Any]:
         """Deliver the message that was sent first to a worker that is killed in it; return it."""
@@ -255,6 +267,8 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     start_what_recurs(stack, time)
     use_unique_work(stack, time)
     use_follow_ups(stack, time)
+    use_signals(stack, time)
+    use_groups(stack, time)
 
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
@@ -356,6 +370,80 @@ def use_follow_ups(stack: Stack, time: MovableClock) -> None:
         stack.work()
     told = [payload.status for _, payload in follow_up_sample.told]
     assert told == ["failed", "cancelled", "succeeded", "failed"]
+
+
+def use_signals(stack: Stack, time: MovableClock) -> None:
+    """Jobs that wait for signals: one comes, another doesn't, a third is one of two."""
+
+    def wait(job: Any, payload: Any) -> Any:
+        if payload.number:
+            return job.wait_for("late", timeout=600)
+        assert job.wait_for("go", timeout=600) == LARGE
+        return job.wait_for_any(["a", "b"], timeout=600, label="either")[0]
+
+    script.job = wait
+    answered = stack.job(payload={"number": 0})
+    late = stack.job(payload={"number": 1})
+    stack.work()
+    for name in ("go", "b"):
+        assert stack.api("GET", answered).json["status"] == "waiting"
+        for _ in range(2):
+            stack.api("PUT", f"{answered}/signals/{name}", body={"value": LARGE})
+        stack.work()
+    assert stack.api("GET", answered).json["result"] == "b"
+    stack.api("DELETE", answered)
+    time.advance(700)
+    stack.tick()
+    stack.work()
+    assert stack.api("GET", late).json["error"]["kind"] == "WaitTimedOut"
+
+
+def use_groups(stack: Stack, time: MovableClock) -> None:
+    """Groups whose members each function ends, and which each function continues."""
+    members = [Member("sample_once", {"number": number}) for number in (1, 2, 3)]
+
+    def gather(job: Any, payload: Any) -> Any:
+        if payload.number:
+            return payload.number
+        results = job.gather("all", iter(members), stop_after_failures=1)
+        return [each.status for each in results]
+
+    def begun() -> str:
+        script.job = gather
+        path = stack.job(payload={"number": 0})
+        stack.run_first()
+        return path
+
+    def result(path: str) -> Any:
+        script.job = gather
+        stack.work()
+        return sorted(stack.api("GET", path).json["result"])
+
+    stopped = begun()
+    stack.settle(stack.kill())
+    assert result(stopped) == ["cancelled", "cancelled", "failed"]
+    stack.api("DELETE", stopped)
+
+    retried = begun()
+    group_id = JobRequest.get(retried.rpartition("/")[2]).gathers or ""
+    member = f"/jobs/{Group(group_id, 1).member_id('000002')}"
+    stack.api("POST", f"{member}/cancel")
+    stack.api("POST", f"{member}/retry")
+    assert result(retried) == ["succeeded"] * 3
+
+    rescued = begun()
+    stack.kill()
+    time.advance(17 * 60)
+    stack.tick()
+    assert result(rescued) == ["cancelled", "cancelled", "failed"]
+
+    unmarked = begun()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "member_ended", lambda row, send: None)
+        stack.work()
+    time.advance(2 * 60)
+    stack.tick()
+    assert result(unmarked) == ["succeeded"] * 3
 
 
 def replace_a_large_payload(stack: Stack, time: MovableClock) -> None:
