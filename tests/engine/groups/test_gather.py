@@ -251,10 +251,11 @@ def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, only the timer would notice the end of the last member."""
+    monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 3, job_type="sample_again")
     with monkeypatch.context() as killed:
         killed.setattr(execution, "record", lambda leg, ending: None)
-        kill_after(killed, group_chunks, "put_done", 1)
+        kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
     rescued = verbs.retry(gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000)
     assert bench.run(rescued).status is Status.WAITING
