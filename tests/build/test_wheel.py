@@ -71,7 +71,11 @@ EXTRAS = {
     "app": ("building", "local", "testing"),
 }
 # These run in the environment of ministack, with no other package of Job Runners.
-ELSEWHERE = {"job_runners.local.guarded_ministack", "job_runners.local.function_processes"}
+ELSEWHERE = {
+    "job_runners.local.guarded_ministack",
+    "job_runners.local.function_processes",
+    "job_runners.local.live_log",
+}
 
 
 def _modules(unpacked: Path) -> set[str]:
