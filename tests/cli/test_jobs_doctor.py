@@ -332,7 +332,7 @@ def test_what_is_wrong_is_found_and_how_to_fix_it_is_said(
 def test_in_a_project_the_fix_is_the_projects_command(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.cli.doctor.checks.typed", lambda _: "jobs deploy")
+    monkeypatch.setattr("job_runners.cli.doctor.checks.as_typed", lambda _: "jobs deploy")
     for change in ("something was never deployed", "one function has another runtime"):
         BROKEN[change][2](account)
     fixes = [each["fix"] for each in findings(code=1)]
