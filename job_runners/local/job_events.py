@@ -52,11 +52,15 @@ def _claimed(fields: Fields) -> Event:
 
 def _waits(fields: Fields) -> Event:
     wait = fields["waits_for"] or {}
-    name = ", ".join(wait.get("names") or [])
     if wait.get("kind") != "time":
-        return Event(f"waits for {wait.get('kind')} {name}")
+        names = ", ".join(wait.get("names") or [str(wait.get("name"))])
+        return Event(f"waits for {wait.get('kind')} {names}")
     until = datetime.fromtimestamp(wait["until"] / 1000).astimezone()
-    return Event(f"sleeps until {until:%H:%M:%S} ({name})")
+    return Event(f"sleeps until {until:%H:%M:%S} ({wait.get('name')})")
+
+
+def _signal(fields: Fields) -> Event:
+    return Event(f"got signal {fields['signal']}")
 
 
 def _waits_in_line(fields: Fields) -> Event:
@@ -137,6 +141,7 @@ _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Callable[[Fields], Even
     "occurrence started": ("occurrence", _nothing),
     "deleted": ("status", _nothing),
     "waits": ("waits_for", _waits),
+    "signal": ("signal", _signal),
     "waits for room": ("status", _waits_in_line),
     "held back": ("paused", _waits_for_resume),
     "succeeded": ("run_ms", _succeeded),

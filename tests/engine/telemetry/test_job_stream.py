@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from bench import Bench
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import TaskMessage
@@ -24,7 +24,7 @@ from job_runners.local.job_stream import JobStream, following
 from job_runners.store import limits
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.pauses import Kind
-from job_runners.work import RunningJob
+from job_runners.work import Member, RunningJob
 from log_lines import printing_to
 from sample_work import script
 
@@ -146,6 +146,27 @@ def test_waits_and_cancels_are_shown(
         "TIME sample_again  sleeps until TIME (nap)",
         "TIME sample_again  waits: queue texts is paused",
         "  canceled",
+    ]
+
+
+def test_waits_for_signals_and_groups_are_shown(
+    bench: Bench, lines: io.StringIO, run: Callable[[JobRequest], JobRequest]
+) -> None:
+    def work(job: RunningJob, _: Any) -> None:
+        job.wait_for_any(["paid", "refused"], timeout=60, label="payment")
+        job.gather("parts", [Member("sample_once")])
+
+    script.job = work
+    row = run(bench.dispatch())
+    with printing_to(lines):
+        signaling.signal(row, "paid", True, None)
+    run(row)
+    assert Shown().of(lines) == [
+        "TIME sample_again  started",
+        "  waits for signal paid, refused",
+        "  got signal paid",
+        "TIME sample_again  continues, leg 2",
+        "  waits for group parts",
     ]
 
 

@@ -225,8 +225,10 @@ def test_metrics_count_failures_retries_rescues_and_cancels(
     assert [each for each in counted if each[1]] == [
         ("sample_again", {"Retried": 1}),
         ("sample_once", {"Failed": 1}),
+        ("", {"NewFailures": 1}),
         ("sample_again", {"Cancelled": 1}),
         ("sample_once", {"Failed": 1, "Rescued": 1}),
+        ("", {"NewFailures": 1}),
         ("sample_again", {"Retried": 1, "Rescued": 1}),
     ]
 
