@@ -31,8 +31,8 @@ _TRACED_SHARE = (
 )
 _TIMER_RUNS = MONTH_SECONDS / 60  # per month
 _TIMER_SECONDS = 0.5  # duration of a timer run
-_TIMER_READS = 24  # read units of a timer run, which reads 48 shards at half a unit each
-_ALARMS = 13
+_TIMER_READS = 28  # read units of a timer run, which reads 56 shards at half a unit each
+_ALARMS = 14
 # Numbers of custom metrics. A job type has QueueWait, RunTime, Succeeded, and occasional others.
 _METRICS = {"job type": 4, "stack": 4}
 # Additional write units of a job in a queue with these limits: if it starts at once, and if it

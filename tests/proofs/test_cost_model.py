@@ -63,7 +63,7 @@ def test_a_job_that_takes_longer_is_looked_at_once(life: Life, bench: Bench) -> 
 def test_a_job_that_is_tried_again(life: Life) -> None:
     def work(job: Any, payload: object) -> None:
         if job.attempt == 1:
-            raise ValueError("no luck " * 50)  # a record of the usual size, with its traceback
+            raise ValueError("no luck " * 40)  # a record of the usual size, with its traceback
 
     assert life(work)[1] == Workload(jobs=1, seconds=2, retried=1).write_units
 

@@ -59,8 +59,8 @@ def test_a_tick_costs_what_is_due(table: LargeTable) -> None:
     counts = timer.tick(lambda_async.send, until=clock.now() + clock.MINUTE).counts
     assert counts == {timer.Disposition.SENT: DUE}
     requests, units = table.costs()
-    # The shards of each of four lanes, of the backlog once more, and of what was sent again.
-    queries_of_shards = 6 * DUE_SHARDS
+    # The shards of each of five lanes, of the backlog once more, and of what was sent again.
+    queries_of_shards = 7 * DUE_SHARDS
     are_there_schedules = 1  # of the coordination table, half a unit or one
     assert requests == {
         "Query": queries_of_shards + are_there_schedules,

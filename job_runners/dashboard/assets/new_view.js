@@ -17,7 +17,7 @@ export function newView(root) {
   async function draw() {
     let types;
     try {
-      types = await knownJobTypes();
+      types = (await knownJobTypes()).filter(({ name }) => name !== "announce"); // only ends save it
     } catch (problem) {
       fill(body, trouble(problem));
       if (problem.status === 401) throw problem;
