@@ -1,13 +1,12 @@
 """Queues with limits under a hostile Lambda: without any one safeguard, the checker notices."""
 
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from broken_promise import broken_promise
-from job_runners.engine.running import failure_records, gates
+from job_runners.engine.running import failure_records
 from job_runners.store import conditional_write, holdings
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.lines import Line
@@ -78,13 +77,6 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
 
     free_otherwise(monkeypatch, {"retry"}, write)
     assert "(retryable) holds slot" in noticed(near=7)
-
-
-def test_it_notices_when_nobody_looks_again_after_parking(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(gates, "admission", SimpleNamespace(admit_waiting=lambda *_: None))
-    assert "worker has left" in noticed(near=2)
 
 
 def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
