@@ -28,7 +28,7 @@ from job_runners.work import running_job
 
 HISTORIES = 100  # in a part: each has a bound of its own, and parts are played at the same time
 PARTS = 5
-EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
+EXAMPLES = 10  # of hypothesis, which plays two histories or more until it has one
 SEEDS = st.integers(0, 2**32)
 
 
