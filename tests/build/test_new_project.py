@@ -176,7 +176,7 @@ def _not_shown(node: ast.AST) -> list[ast.expr]:
     match node:
         case ast.Expr(value=ast.Constant() as text):
             return [text]
-        case ast.Call(func=ast.Name(id="typed"), args=arguments):
+        case ast.Call(func=ast.Name(id="as_typed"), args=arguments):
             return arguments
         case ast.IfExp(test=ast.Name(id="IS_CHECKOUT"), body=text):
             return [text]
