@@ -3,11 +3,12 @@
 Commands know only the HTTP API, so these modules run in processes of their own.
 """
 
+import json
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -52,6 +53,31 @@ def call(
         text=True,
         check=False,
     )
+
+
+def run(module: str, *words: str) -> None:
+    """Run a module to its end. If it fails, end the command with its exit code."""
+    done = call(module, *words)
+    if done.returncode != 0:
+        end(done.returncode)
+
+
+def answer(module: str, *words: str) -> dict[str, Any]:
+    """Run a module, and return the JSON object that it prints. Raises Problem if it fails."""
+    done = call(module, *words, capture=True)
+    if done.returncode != 0:
+        raise Problem(done.stderr.strip())
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+def region() -> str:
+    """Print the account of the credentials, and return the region. Exits if there is none."""
+    found = call("job_runners.local.account", capture=True)
+    click.echo(found.stderr, err=True, nl=False)
+    if found.returncode != 0:
+        end(found.returncode)
+    return found.stdout.strip()
 
 
 def end(code: int) -> NoReturn:

@@ -1,6 +1,5 @@
 """jobs adopt: make a project of an app's folder for version 0.2."""
 
-import json
 import os
 from typing import Any
 
@@ -9,7 +8,6 @@ import click
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
-from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
 
@@ -32,10 +30,7 @@ def command(target: Target, app: str, folder: str, checkout: str | None, github:
     project_tools.require_app_extra()
     words = ["--github"] if github else []
     words += ["--checkout", checkout] if checkout else []
-    done = project_tools.call("job_runners.building.adopt", *words, "--", app, folder, capture=True)
-    if done.returncode != 0:
-        raise Problem(done.stderr.strip())
-    adopted: dict[str, Any] = json.loads(done.stdout)
+    adopted = project_tools.answer("job_runners.building.adopt", *words, "--", app, folder)
     if target.json:
         print_json(adopted)
     else:

@@ -1,13 +1,10 @@
 """jobs eject: give the project its own template."""
 
-import json
-
 import click
 
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
-from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 
@@ -19,10 +16,7 @@ def command(target: Target) -> None:
     version into your copy.
     """
     project_tools.require_project()
-    done = project_tools.call("job_runners.building.ejected", capture=True)
-    if done.returncode != 0:
-        raise Problem(done.stderr.strip())
-    written = json.loads(done.stdout)
+    written = project_tools.answer("job_runners.building.ejected")
     if target.json:
         print_json(written)
         return

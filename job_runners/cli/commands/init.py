@@ -1,6 +1,5 @@
 """jobs init: create a project."""
 
-import json
 import os
 
 import click
@@ -8,7 +7,6 @@ import click
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
-from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
 
@@ -20,12 +18,7 @@ def command(target: Target, folder: str, github: bool) -> None:
     """Create a project in FOLDER, with a first job and its test."""
     project_tools.require_app_extra()
     words = ["--github"] if github else []
-    done = project_tools.call(
-        "job_runners.building.new_project", *words, "--", folder, capture=True
-    )
-    if done.returncode != 0:
-        raise Problem(done.stderr.strip())
-    written = json.loads(done.stdout)
+    written = project_tools.answer("job_runners.building.new_project", *words, "--", folder)
     if target.json:
         print_json(written)
         return

@@ -9,7 +9,5 @@ from job_runners.cli.target import Target
 def command(target: Target) -> None:  # noqa: ARG001
     """Pin the packages in requirements.txt, and install them for your tests."""
     project_tools.require_project()
-    pinned = project_tools.call("job_runners.building.app_requirements", "lock")
-    if pinned.returncode != 0:
-        project_tools.end(pinned.returncode)
+    project_tools.run("job_runners.building.app_requirements", "lock")
     project_tools.become("job_runners.building.app_requirements", "install")

@@ -1,6 +1,5 @@
 """jobs new: create a job from a template."""
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -11,7 +10,6 @@ import click
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
-from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import IS_CHECKOUT, as_typed
 
@@ -48,12 +46,7 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
     """
     project_tools.require_project()
     words = ["--package", package] if package else []
-    module = "job_runners.building.new_job"
-    done = project_tools.call(module, *words, "--", name, capture=True)
-    if done.returncode != 0:
-        raise Problem(done.stderr.strip())
-    written: dict[str, Any] = json.loads(done.stdout)
-    return written
+    return project_tools.answer("job_runners.building.new_job", *words, "--", name)
 
 
 def _next_steps(name: str, written: dict[str, Any]) -> str:

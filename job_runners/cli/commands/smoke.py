@@ -37,7 +37,7 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
     from job_runners.cli.smoke import removal
 
     project_tools.require_project()
-    region = _region()
+    region = project_tools.region()
     throwaway = Target(region=region, profile=target.profile)
     client = throwaway.session.create_client
     if remove:
@@ -59,15 +59,6 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
     if target.json:
         output.print_json({"stack": stack, "findings": [each.as_json() for each in findings]})
     return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
-
-
-def _region() -> str:
-    """Print the account, and return the region. Exits if there is none."""
-    found = project_tools.call("job_runners.local.account", capture=True)
-    click.echo(found.stderr, err=True, nl=False)
-    if found.returncode != 0:
-        project_tools.end(found.returncode)
-    return found.stdout.strip()
 
 
 def _deploy(stack: str, region: str) -> None:

@@ -12,7 +12,5 @@ from job_runners.cli.target import Target
 def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa: ARG001
     """Check that functions can import the project's work, then run its tests with pytest."""
     project_tools.require_project()
-    checked = project_tools.call("job_runners.building.build")
-    if checked.returncode != 0:
-        project_tools.end(checked.returncode)
+    project_tools.run("job_runners.building.build")
     project_tools.become("job_runners.building.app_tests", *pytest_arguments)
