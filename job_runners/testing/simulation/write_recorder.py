@@ -157,6 +157,8 @@ class WriteRecorder:
         if call.verb == "requeue" and after["status"] == before["status"]:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
+        elif call.verb == "set_aside" and after == before | {"row_version": after["row_version"]}:
+            call = _Call("record_timeout", before, call.now)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
@@ -181,7 +183,8 @@ class WriteRecorder:
 
     def _current_call(self, kind: str, before: Row) -> _Call:
         """Return the call that made a write: the innermost verb in progress, or save, delete or
-        set_aside, which don't use conditional_write."""
+        set_aside, which don't use conditional_write. (So does record_timeout, which the caller tells
+        from set_aside.)"""
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())
