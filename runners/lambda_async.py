@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.aws.errors import may_pass
+from job_runners.aws.errors import is_temporary
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode
 from job_runners.engine.wire.sending import LONGEST_DELAY, Send
 from job_runners.errors import InvalidSetting, SendFailed, SendInDoubt
@@ -111,7 +111,7 @@ def _try(message: Message, send_once: Callable[[], None]) -> None:
         except (ClientError, BotoCoreError) as error:
             if not _may_be_repeated(message, error):
                 raise SendInDoubt(message.title, str(error)) from error
-            if attempt == _TRIES or not may_pass(error):
+            if attempt == _TRIES or not is_temporary(error):
                 raise SendFailed(message.title, str(error)) from error
         clock.sleep(SystemRandom().uniform(0, _LONGEST_PAUSE))
     return None

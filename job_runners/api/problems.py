@@ -10,7 +10,7 @@ from job_runners import errors
 from job_runners.api import log
 from job_runners.api.errors import Refusal
 from job_runners.api.responses import Response, respond
-from job_runners.aws.errors import may_pass
+from job_runners.aws.errors import is_temporary
 from job_runners.engine.registry.errors import FailedTaskNotFound, MaybeNotRedriven, PayloadNotKept
 from job_runners.work import context
 
@@ -141,7 +141,7 @@ def _kind(error: Exception) -> Kind:
     for each in type(error).__mro__:
         if each in _KINDS:
             return _KINDS[each]
-    return _UNAVAILABLE if may_pass(error) else _UNEXPECTED
+    return _UNAVAILABLE if is_temporary(error) else _UNEXPECTED
 
 
 def _problem(

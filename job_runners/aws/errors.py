@@ -26,17 +26,17 @@ _THROTTLED = frozenset(
 )
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# Seconds that `retry_until` waits before it repeats a call that botocore has given up.
+# Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")
 
 
-def may_pass(error: BaseException | None) -> bool:
-    """Return whether an error may pass: AWS throttled, failed, was unreachable or had a conflict.
+def is_temporary(error: BaseException | None) -> bool:
+    """Return whether a retry may help: AWS throttled, failed, was unreachable or had a conflict.
 
-    Errors that a retry would only repeat don't pass: a missing permission, a missing table, or an
-    item that is too large.
+    Errors that a retry would only repeat aren't temporary: a missing permission, a missing table,
+    or an item that is too large.
     """
     error = _origin(error)
     if not isinstance(error, ClientError):
@@ -52,7 +52,7 @@ def throttled(error: ClientError) -> bool:
 
 
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
-    """Call a function, and retry it while its error may pass. Return its result.
+    """Call a function, and retry it while its error is temporary. Return its result.
 
     Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
     for calls that may be repeated: reads, and writes whose condition shows that they succeeded.
@@ -63,7 +63,7 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
             return call()
         except AWS_ERRORS as error:
             pause = SystemRandom().uniform(bound / 2, bound)
-            if not may_pass(error) or clock.now() + pause * clock.SECOND >= until:
+            if not is_temporary(error) or clock.now() + pause * clock.SECOND >= until:
                 raise
         clock.sleep(pause)
         bound = min(2 * bound, _LONGEST_PAUSE)
@@ -79,8 +79,8 @@ def condition_failed(error: BaseException) -> bool:
     return isinstance(origin, ClientError) and "ConditionalCheckFailed" in _codes(origin)
 
 
-def condition_held(write: Callable[[], object]) -> bool:
-    """Call a conditional write. Return whether its condition held, so that it took effect."""
+def try_write(write: Callable[[], object]) -> bool:
+    """Make a conditional write. Return whether its condition held, and so it took effect."""
     try:
         write()
     except PynamoDBException as error:

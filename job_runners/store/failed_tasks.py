@@ -17,7 +17,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store import blobs
 from job_runners.store.table import Integer, Table, nullable
 
@@ -82,7 +82,7 @@ def keep(
         payload=None if payload is None else blobs.compact_json(payload),
         expires_at=(clock.now() + RETENTION) // clock.SECOND,
     )
-    return condition_held(lambda: record.save(FailedTask.pk.does_not_exist()))
+    return try_write(lambda: record.save(FailedTask.pk.does_not_exist()))
 
 
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
@@ -120,7 +120,7 @@ def redrive(task_id: str) -> str | None:
         FailedTask.expires_at.set((clock.now() + RETENTION) // clock.SECOND),
     ]
     record = FailedTask(sk=task_id)
-    is_open = condition_held(lambda: record.update(actions, _is_open()))
+    is_open = try_write(lambda: record.update(actions, _is_open()))
     return record.redriven_as if is_open else None
 
 
@@ -133,7 +133,7 @@ def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
     actions: list[Action] = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
     ours = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
     ours &= FailedTask.redriven_as == redriven_as
-    return condition_held(lambda: FailedTask(sk=task_id).update(actions, ours))
+    return try_write(lambda: FailedTask(sk=task_id).update(actions, ours))
 
 
 def _is_open() -> Condition:

@@ -14,7 +14,7 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table, nullable, set_or_remove
@@ -117,7 +117,7 @@ def mark_regressed(group: FailureGroup) -> bool:
         FailureGroup.resolved_by.remove(),
     ]
     as_read = FailureGroup.resolved_at == group.resolved_at
-    return condition_held(lambda: group.update(actions, as_read))
+    return try_write(lambda: group.update(actions, as_read))
 
 
 def of_organization(organization_id: str) -> Groups:
@@ -154,7 +154,7 @@ def change(
         actions.append(FailureGroup.regressed_at.remove())
     if not actions:
         return True
-    return condition_held(lambda: group.update(actions, FailureGroup.id == group.id))
+    return try_write(lambda: group.update(actions, FailureGroup.id == group.id))
 
 
 def _partition(organization_id: str) -> str:

@@ -8,7 +8,7 @@ import json
 import zlib
 from hashlib import sha256
 
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.groups import GroupItem, expiry
 from job_runners.values import Value
@@ -46,7 +46,7 @@ def put(group_id: str, chunk: int, keys: list[str]) -> bool:
         keys_hash=_hash(text),
         expires_at=expiry(),
     )
-    return condition_held(lambda: item.save(GroupItem.pk.does_not_exist()))
+    return try_write(lambda: item.save(GroupItem.pk.does_not_exist()))
 
 
 def has_keys(group_id: str, chunk: int, keys: list[str]) -> bool:

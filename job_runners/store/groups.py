@@ -15,7 +15,7 @@ from zlib import crc32
 from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store import steps
 from job_runners.store.job_request import GROUP_PREFIX, JobRequest, derived_id
 from job_runners.store.table import Integer, Table, nullable
@@ -112,7 +112,7 @@ def put_marker(member_of: str, member_id: str) -> str:
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
     """Delete the marker of a member that has ended, if it has this mark."""
     marker = _item(member_of, f"{_OPEN}{member_id}")
-    condition_held(lambda: retry_on_conflict(lambda: marker.delete(GroupItem.mark == mark)))
+    try_write(lambda: retry_on_conflict(lambda: marker.delete(GroupItem.mark == mark)))
 
 
 def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:

@@ -14,7 +14,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.rate import Rate
 from job_runners.store.table import Integer, Table, nullable, set_or_remove
 
@@ -139,13 +139,13 @@ def note_swept(item: LimitChange, up_to: str | None) -> bool:
     as_read &= LimitChange.changed_at == item.changed_at
     _cache.read_at = 0
     if up_to is None and item.changes_nothing:
-        return condition_held(lambda: item.delete(as_read))
+        return try_write(lambda: item.delete(as_read))
     actions: list[Action] = (
         [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
         if up_to is None
         else [LimitChange.sweep_from.set(up_to)]
     )
-    return condition_held(lambda: item.update(actions, as_read))
+    return try_write(lambda: item.update(actions, as_read))
 
 
 class _Cache:

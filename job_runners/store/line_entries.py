@@ -1,7 +1,7 @@
 """The entries of jobs that wait in a line. An entry and its job's row change in one transaction."""
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, new_id, sort_key
 from job_runners.store.line_items import LIFETIME, WAITING, LineItem
 from job_runners.store.lines import Line, partition_key_of
@@ -67,4 +67,4 @@ def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
 
 def drop_entry(entry: LineItem) -> None:
     """Delete an entry whose job no longer waits, unless a newer entry has replaced it."""
-    condition_held(lambda: entry.delete(LineItem.version == entry.version))
+    try_write(lambda: entry.delete(LineItem.version == entry.version))

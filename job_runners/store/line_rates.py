@@ -1,7 +1,7 @@
 """Change only the rate item of a line: count a start, or record the next wake-up."""
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store import conditional_write
 from job_runners.store.line_items import (
     MILLISECOND,
@@ -33,7 +33,7 @@ def count_start(line: Line, rate: Rate, token: str) -> bool:
         *start_actions(started_tat, now, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
     ]
-    return condition_held(lambda: item.update(actions, same_starts(item)))
+    return try_write(lambda: item.update(actions, same_starts(item)))
 
 
 def mark_wake_up(line: Line, wake_at: int) -> bool:
@@ -46,11 +46,11 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     if rate is None:
         return False
     as_read = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
-    return condition_held(lambda: rate.update([LineItem.wake_at.set(wake_at)], as_read))
+    return try_write(lambda: rate.update([LineItem.wake_at.set(wake_at)], as_read))
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
     """Undo `mark_wake_up`. Return False if a different wake-up is recorded by now."""
     item = LineItem(partition_key, RATE)
     same_mark = LineItem.wake_at == wake_at
-    return condition_held(lambda: item.update([LineItem.wake_at.remove()], same_mark))
+    return try_write(lambda: item.update([LineItem.wake_at.remove()], same_mark))

@@ -16,7 +16,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest
 from job_runners.store.limits import Limits
 from job_runners.store.line_items import (
@@ -264,4 +264,4 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | 
 def free_slot(slot: LineItem) -> bool:
     """Free a slot that its holder's row doesn't name. Return False if its grant has changed."""
     as_read = (LineItem.holder == slot.holder) & same_turn(slot)
-    return condition_held(lambda: slot.update([LineItem.holder.remove()], as_read))
+    return try_write(lambda: slot.update([LineItem.holder.remove()], as_read))

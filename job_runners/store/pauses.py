@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pynamodb.attributes import UnicodeAttribute
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.table import Enumerated, Integer, Table, nullable
 
@@ -150,7 +150,7 @@ def forget(ended: Pause) -> None:
     The caller has checked that it has no parked jobs left.
     """
     as_read = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
-    condition_held(lambda: ended.delete(as_read))
+    try_write(lambda: ended.delete(as_read))
     _cache.read_at = 0
 
 
@@ -173,7 +173,7 @@ def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
 
 def drop(entry: Parked) -> None:
     """Delete the entry of a job that no longer waits, unless a newer entry has replaced it."""
-    condition_held(lambda: entry.delete(Parked.since == entry.since))
+    try_write(lambda: entry.delete(Parked.since == entry.since))
 
 
 def forget_cache() -> None:

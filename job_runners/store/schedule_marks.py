@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.attributes import JSONAttribute, UnicodeAttribute
 from job_runners.store.table import Integer, Table
 
@@ -74,4 +74,4 @@ def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 def forget_deploy(mark: Mark) -> None:
     """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
-    condition_held(lambda: mark.delete(Mark.seen_at == mark.seen_at))
+    try_write(lambda: mark.delete(Mark.seen_at == mark.seen_at))

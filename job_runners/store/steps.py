@@ -11,7 +11,7 @@ from typing import Any
 from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
 
 from job_runners import clock
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table, nullable
@@ -57,7 +57,7 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
     If the step was done before, keep the earlier result and return that step.
     """
     step = new(job, name, result)
-    if condition_held(lambda: step.save(Step.pk.does_not_exist())):
+    if try_write(lambda: step.save(Step.pk.does_not_exist())):
         return step
     return find(job, name) or step
 

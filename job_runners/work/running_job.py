@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from job_runners import clock
-from job_runners.aws.errors import AWS_ERRORS, may_pass, retry_until
+from job_runners.aws.errors import AWS_ERRORS, is_temporary, retry_until
 from job_runners.errors import PreconditionFailed
 from job_runners.names import without_surrogates
 from job_runners.store import blobs, pauses, verbs
@@ -340,7 +340,7 @@ class RunningJob(JobFiles, JobWaits):
         try:
             self._write()
         except AWS_ERRORS as error:
-            if not may_pass(error):
+            if not is_temporary(error):
                 raise
 
     def _write_for_certain(self) -> None:
@@ -361,7 +361,7 @@ class RunningJob(JobFiles, JobWaits):
         try:
             return retry_until(self._budget.ends, once)
         except AWS_ERRORS as error:
-            if may_pass(error):
+            if is_temporary(error):
                 raise self._signal(TimeOver()) from error
             raise
 

@@ -123,7 +123,7 @@ def test_a_redirect_is_not_followed(server: TlsServer) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_trouble_that_may_pass_is_worth_another_try(server: TlsServer, status: int) -> None:
+def test_a_temporary_failure_is_retried(server: TlsServer, status: int) -> None:
     server.answer = answered(f"{status} Oh")
     with pytest.raises(WebhookFailed, match=f"answered {status}"):
         send(port=server.port)

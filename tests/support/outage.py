@@ -42,7 +42,7 @@ def _refused(operation: str) -> Exception:
 class Outage:
     """Ways for a service to be away. Each begins now, and ends after so many seconds."""
 
-    KINDS = ("throttled", "broken", "hanging", "cut off", "unheard")  # which all may pass
+    KINDS = ("throttled", "broken", "hanging", "cut off", "unheard")  # all temporary
 
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self._bench = bench

@@ -7,7 +7,7 @@ that got no response can repeat the request, and two callers at once do no harm.
 import json
 
 from job_runners import clock
-from job_runners.aws.errors import AWS_ERRORS, may_pass, retry_until
+from job_runners.aws.errors import AWS_ERRORS, is_temporary, retry_until
 from job_runners.engine import configured
 from job_runners.engine.registry.errors import (
     CannotBegin,
@@ -78,7 +78,7 @@ def may_begin(message: TaskMessage) -> bool:
             lambda: failed_tasks.begin(failed_id, redriven_as=message.id, send_id=send_id),
         )
     except AWS_ERRORS as error:
-        if may_pass(error):
+        if is_temporary(error):
             raise CannotBegin(failed_id, error) from error
         raise
     if not begun:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.aws.errors import may_pass, retry_until
+from job_runners.aws.errors import is_temporary, retry_until
 from job_runners.engine.dispatch.checking import CheckedJob
 from job_runners.engine.dispatch.dispatch import refuse_if_too_many, save_checked
 from job_runners.engine.telemetry import telemetry, tracing
@@ -125,7 +125,7 @@ class _Dispatching:
                 return Result(error=NotReached())
             except Exception as error:  # noqa: BLE001 - one job's error must not stop the others
                 telemetry.crashed(error)
-                return Result(error=NotReached() if may_pass(error) else error)
+                return Result(error=NotReached() if is_temporary(error) else error)
             self._results[index] = Result(row)  # it is saved, even if its message is lost
             if clock.now() < self._until:
                 send_if_unclaimed(row, self._send_counted)

@@ -15,7 +15,7 @@ from collections import Counter
 from enum import StrEnum
 
 from job_runners import clock
-from job_runners.aws.errors import may_pass
+from job_runners.aws.errors import is_temporary
 from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
@@ -102,7 +102,7 @@ class Starter:
             self.note(Outcome.MOVED)
         except Exception as error:  # noqa: BLE001 - the schedule is still due, or again in an hour
             telemetry.crashed(error)
-            if may_pass(error):
+            if is_temporary(error):
                 self.note_failed_call()
             else:
                 self._postpone_broken(schedule)
@@ -159,7 +159,7 @@ class Starter:
         except UniqueConflict:
             return self._move_on(schedule, with_skipped(step, at, TAKEN))
         except Exception as error:
-            if may_pass(error):
+            if is_temporary(error):
                 raise
             self._retry_or_give_up(schedule, at, step, error)
             return None

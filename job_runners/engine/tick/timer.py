@@ -20,7 +20,7 @@ from itertools import chain
 from typing import TypeVar
 
 from job_runners import clock
-from job_runners.aws.errors import AWS_ERRORS, may_pass
+from job_runners.aws.errors import AWS_ERRORS, is_temporary
 from job_runners.engine.lines import pausing, sweeping
 from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.schedules import recurring
@@ -236,7 +236,7 @@ class _TimerRun:
             self.result.add_failed_send()
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             telemetry.crashed(error)
-            is_broken = not may_pass(error)  # an error that may pass leaves the row due
+            is_broken = not is_temporary(error)  # a temporary error leaves the row due
             if is_broken:
                 _postpone_broken(row)
             self.result.add_error(error, is_broken=is_broken)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from job_runners.aws.errors import condition_held
+from job_runners.aws.errors import try_write
 from job_runners.store.attributes import UnicodeAttribute
 from job_runners.store.schedules import writing
 from job_runners.store.schedules.schedule import Schedule
@@ -105,7 +105,7 @@ def set_aside(key: Schedule, until: int) -> None:
     Do nothing if the due time has changed since the schedule was read.
     """
     schedule = _Key(key.pk, key.sk)
-    condition_held(lambda: schedule.update([_Key.due_at.set(until)], _Key.due_at == key.due_at))
+    try_write(lambda: schedule.update([_Key.due_at.set(until)], _Key.due_at == key.due_at))
 
 
 class _Key(Table):

@@ -183,8 +183,8 @@ class WriteRecorder:
 
     def _current_call(self, kind: str, before: Row) -> _Call:
         """Return the call that made a write: the innermost verb in progress, or save, delete or
-        set_aside, which don't use conditional_write. (So does record_timeout, which the caller tells
-        from set_aside.)"""
+        set_aside, which don't use conditional_write. (Nor does record_timeout, which the caller
+        distinguishes from set_aside.)"""
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())

@@ -11,7 +11,7 @@ import job_rows
 from bench import Bench
 from expanded_template import expanded, properties
 from job_runners.aws import clients
-from job_runners.aws.errors import may_pass, throttled
+from job_runners.aws.errors import is_temporary, throttled
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.store import steps
@@ -121,26 +121,26 @@ def test_a_job_whose_key_can_not_be_written_is_refused_as_aws_says(
     assert (len(calls) > 1) is is_repeated
 
 
-def test_a_conflict_may_pass_and_a_refusal_of_the_item_may_not(bench: Bench) -> None:
+def test_a_conflict_is_temporary_and_a_refusal_of_the_item_is_not(bench: Bench) -> None:
     def error(said: dict[str, str], **more: Any) -> ClientError:
         answer: Any = {"Error": said, **more}
         return ClientError(answer, "UpdateItem")
 
-    assert may_pass(error(CONFLICT))
-    assert may_pass(error(CANCELLED, CancellationReasons=[{"Code": "ThrottlingError"}]))
-    assert not may_pass(error(CANCELLED, CancellationReasons=[{"Code": "ValidationError"}]))
-    assert not may_pass(error(TOO_LARGE))
-    assert not may_pass(error(NO_ACCESS))
+    assert is_temporary(error(CONFLICT))
+    assert is_temporary(error(CANCELLED, CancellationReasons=[{"Code": "ThrottlingError"}]))
+    assert not is_temporary(error(CANCELLED, CancellationReasons=[{"Code": "ValidationError"}]))
+    assert not is_temporary(error(TOO_LARGE))
+    assert not is_temporary(error(NO_ACCESS))
 
 
 @pytest.mark.parametrize(
     "code",
     ["TransactionInProgressException", "RequestTimeout", "ReplicatedWriteConflictException"],
 )
-def test_a_call_that_may_be_under_way_may_pass_and_may_have_been_carried_out(code: str) -> None:
+def test_an_error_for_a_call_under_way_is_temporary_and_leaves_it_in_doubt(code: str) -> None:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     error = ClientError(answer, "TransactWriteItems")
-    assert (may_pass(error), throttled(error)) == (True, False)
+    assert (is_temporary(error), throttled(error)) == (True, False)
 
 
 def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse: Refuse) -> None:

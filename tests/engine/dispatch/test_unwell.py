@@ -10,7 +10,7 @@ import job_runners.handlers.worker
 from api_events import call
 from bench import Bench
 from job_runners import clock
-from job_runners.aws.errors import AWS_ERRORS, condition_failed, may_pass
+from job_runners.aws.errors import AWS_ERRORS, condition_failed, is_temporary
 from job_runners.engine.control import owner_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, encode
@@ -322,7 +322,7 @@ def test_a_dispatch_that_aws_does_not_answer_is_503_and_says_when_to_come_back(
 
 @pytest.mark.parametrize("only", ["UpdateItem", "GetItem"])
 @pytest.mark.parametrize("kind", ["throttled", "broken", "hanging", "cut off"])
-def test_nothing_that_may_pass_sets_a_row_aside(
+def test_no_temporary_error_sets_a_row_aside(
     bench: Bench, outage: Outage, kind: str, only: str
 ) -> None:
     rows = [bench.dispatch("sample_once") for _ in range(3)]
@@ -344,7 +344,7 @@ def test_a_condition_that_failed_is_told_from_a_connection_that_did(
     with pytest.raises(AWS_ERRORS) as cut_off:
         queries.read(row.id)
     assert not condition_failed(cut_off.value)
-    assert may_pass(cut_off.value)
+    assert is_temporary(cut_off.value)
 
 
 # --- a deploy in progress -------------------------------------------------------------------------
