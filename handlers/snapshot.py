@@ -21,6 +21,7 @@ CACHES = {
     "job_runners.store.limits": "forget_cache",
     "job_runners.store.pauses": "forget_cache",
     "job_runners.store.used_keys": "forget_cache",
+    "job_runners.store.webhooks": "forget_cache",
     "job_runners.shipped.webhooks.signing_secrets": "forget",
     "job_runners.work.app_settings": "forget",
 }

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UnexpectedAnswer,
         UniqueConflict,
         UploadRefused,
+        WebhookNotFound,
         WrongState,
     )
     from job_runners.client.failure_models import Failure
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     )
     from job_runners.client.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
     from job_runners.client.schedule_models import Occurrence, Schedule
+    from job_runners.client.webhook_models import Webhook
 
 __version__ = "0.2.0"
 
@@ -86,6 +88,7 @@ _HOMES = {
         "UnexpectedAnswer",
         "UniqueConflict",
         "UploadRefused",
+        "WebhookNotFound",
         "WrongState",
     ),
     "failure_models": ("Failure",),
@@ -104,6 +107,7 @@ _HOMES = {
     ),
     "queue_models": ("Holder", "Limits", "Place", "Queue", "QueueKey", "Rate"),
     "schedule_models": ("Occurrence", "Schedule"),
+    "webhook_models": ("Webhook",),
 }
 
 __all__ = [
@@ -151,6 +155,8 @@ __all__ = [
     "UniqueConflict",
     "UploadRefused",
     "WaitsFor",
+    "Webhook",
+    "WebhookNotFound",
     "WrongState",
 ]
 

@@ -452,6 +452,33 @@ class FailureNotFound(JobRunnersError):
         )
 
 
+class WebhookNotFound(JobRunnersError):
+    """An organization has subscribed no webhook of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"No webhook is named {name!r}. "
+            "List the webhooks with `jobs webhooks` or GET /webhooks."
+        )
+
+
+class WebhooksOff(JobRunnersError):
+    """Organizations may not subscribe webhooks in this stack."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This stack has no subscriptions of webhooks. "
+            "Deploy it with the parameter WebhookSubscriptions=true."
+        )
+
+
+class TooManyWebhooks(JobRunnersError):
+    """An organization has as many webhooks as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The organization has {most} webhooks, which is the limit. Delete one.")
+
+
 class ScheduleNotFound(JobRunnersError):
     """An organization has no schedule of this name. If `is_declared`, this version of the code
     declares it, and the timer hasn't stored it yet."""

@@ -69,6 +69,7 @@ class Settings(Value, kw_only=True):
     # where the end of every job is announced
     event_bus: str | None  # the name of an EventBridge bus
     outcome_topic: str | None  # the ARN of an SNS topic
+    webhook_subscriptions: bool  # whether organizations may subscribe webhooks to ends
     # the path of the app settings in Parameter Store
     app_settings_path: str | None
     # the log group that has the log lines of jobs
@@ -79,9 +80,14 @@ class Settings(Value, kw_only=True):
     has_local_s3: bool
 
     @property
-    def announces_outcomes(self) -> bool:
-        """Return whether the end of every job is announced."""
+    def announces_every_end(self) -> bool:
+        """Return whether the end of every job is announced, whether or not a webhook gets it."""
         return self.event_bus is not None or self.outcome_topic is not None
+
+    @property
+    def may_announce(self) -> bool:
+        """Return whether the ends of some jobs may be announced."""
+        return self.webhook_subscriptions or self.announces_every_end
 
     @staticmethod
     def from_environment() -> "Settings":
@@ -122,6 +128,7 @@ class Settings(Value, kw_only=True):
             ),
             event_bus=_text("EVENT_BUS_NAME", "") or None,
             outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
+            webhook_subscriptions=_flag("WEBHOOK_SUBSCRIPTIONS", False),
             app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,

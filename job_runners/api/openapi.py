@@ -18,6 +18,7 @@ from job_runners.api.requests import (
     ScheduleData,
     SignalData,
     TaskData,
+    WebhookData,
 )
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
@@ -202,7 +203,7 @@ def _body_schemas() -> dict[str, Schema]:
 
 _FIXED_BODIES = (
     *(FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData),
-    WebhookFollowUp,
+    *(WebhookFollowUp, WebhookData),
 )
 
 

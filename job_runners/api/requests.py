@@ -16,7 +16,7 @@ from job_runners import names
 from job_runners.api import body
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.engine.job_data import JobData, Name
+from job_runners.engine.job_data import JobData, Name, SecretName, WebhookUrl, foreign_secret
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
@@ -145,6 +145,24 @@ class FailureData(BaseModel):
     )
     resolved: bool = Field(
         default=False, strict=True, description="Whether the cause of the failure is fixed"
+    )
+
+
+class WebhookData(BaseModel):
+    """A webhook that gets the ends of an organization's jobs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    url: WebhookUrl
+    secret: SecretName
+    statuses: list[Literal["succeeded", "failed", "cancelled"]] | None = Field(
+        default=None, min_length=1, max_length=3, description="The ends that it gets (default: all)"
+    )
+    job_types: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=50,
+        description="The job types whose ends it gets (default: all)",
     )
 
 
@@ -277,6 +295,18 @@ def _follow_ups_again(row: JobRequest) -> dict[str, Any]:
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
     """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return checked(ScheduleData, body.read_object(event))
+
+
+def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
+    """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
+    UnknownJobType."""
+    data = checked(WebhookData, body.read_object(event))
+    why = foreign_secret(data.secret, organization_id)
+    if why is not None:
+        raise InvalidFields([{"field": "secret", "why": why}])
+    for job_type in data.job_types or ():
+        registry().job(job_type)
+    return data
 
 
 def key_of(event: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,13 @@
 """The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
-from job_runners.api import bulk, failure_views, queue_views, schedule_views, views
+from job_runners.api import (
+    bulk,
+    failure_views,
+    queue_views,
+    schedule_views,
+    views,
+    webhook_views,
+)
 from job_runners.api.json_schema import (
     ID,
     NUMBER,
@@ -110,6 +117,8 @@ SCHEMAS: Schema = {
     "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),
     "ScheduleSummary": object_of(properties(schedule_views.SCHEDULE)),
     "Schedule": object_of(properties(schedule_views.SCHEDULE) | properties(schedule_views.WHOLE)),
+    "Webhooks": object_of({"webhooks": list_of("Webhook")}),
+    "Webhook": object_of(properties(webhook_views.WEBHOOK)),
     "Place": object_of(properties(queue_views.PLACE)),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},

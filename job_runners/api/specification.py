@@ -12,6 +12,7 @@ from job_runners.store.queries import PAGE_LIMIT
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 JOB_PROBLEMS = ("job-not-found",)
 SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
+WEBHOOK_PROBLEMS = ("invalid-query", "webhook-not-found")
 CHANGE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 # Problems of requests that start a job, and of those that dispatch a new one.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")

@@ -22,7 +22,7 @@ _VARIABLES = {
     "TextNumberTypes": "TEXT_NUMBER_TYPES",
 }
 # Parameters that the local stack also needs, but tests and builds don't.
-_ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout")
+_ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout", "WebhookSubscriptions")
 
 
 def work_parameters() -> dict[str, str]:

@@ -283,6 +283,31 @@ class Api:
             job = self._client.run_schedule(name)
         return self._with_header_fields(job), _outcome(job)
 
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return the organization's webhooks, by name."""
+        with self._problems():
+            return [self._displayable(each.raw) for each in self._client.webhooks()]
+
+    def put_webhook(self, name: str, url: str, secret: str, **given: Any) -> dict[str, Any]:
+        """Subscribe a webhook, or replace it, and return it. Empty lists of `given` mean all."""
+        lists = {key: value or None for key, value in given.items()}
+        with self._problems():
+            return self._displayable(self._client.put_webhook(name, url, secret, **lists).raw)
+
+    def delete_webhook(self, name: str) -> None:
+        """Delete a webhook."""
+        with self._problems():
+            self._client.delete_webhook(name)
+
+    def test_webhook(self, name: str) -> Job:
+        """Send a test event to a webhook. Return the job that delivers it."""
+        with self._problems():
+            return self._value(self._client.test_webhook(name))
+
+    def webhook_deliveries(self, name: str) -> Iterator[Job]:
+        """Yield the jobs that deliver events to a webhook, newest first."""
+        return map(self._value, self._each(self._client.webhook_deliveries(name)))
+
     def place(self, job_id: str) -> dict[str, Any]:
         """Return a waiting job's position."""
         with self._problems():

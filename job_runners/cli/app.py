@@ -38,6 +38,7 @@ COMMANDS = {
         "queues": "Show queue usage",
         "limit": "Set a queue's slots and rate",
         "schedules": "Manage schedules",
+        "webhooks": "Manage webhooks that get the ends of jobs",
         "pause": "Pause a job type or a queue",
         "resume": "Resume a job type or a queue",
         "paused": "List what is paused",

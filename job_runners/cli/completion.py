@@ -1,4 +1,4 @@
-"""Complete the names of a stack's job types, tasks and schedules on Tab."""
+"""Complete the names of a stack's job types, tasks, schedules and webhooks on Tab."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -28,6 +28,11 @@ def schedule_names() -> Complete:
     return _completing(
         lambda target: [each["name"] for each in islice(target.api.schedules(), _MAX_SCHEDULES)]
     )
+
+
+def webhook_names() -> Complete:
+    """Return a function that completes names of the organization's webhooks."""
+    return _completing(lambda target: [each["name"] for each in target.api.webhooks()])
 
 
 def _completing(get_names: Callable[[Target], list[str]]) -> Complete:

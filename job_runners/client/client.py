@@ -21,12 +21,13 @@ from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
 from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
+from job_runners.client.webhook_client import WebhookClient
 
 _PATIENCE = 300.0  # seconds without an answer before `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
 
 
-class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient):
+class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient, WebhookClient):
     """A client for the API of one stack.
 
     Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up

@@ -8,6 +8,7 @@ JobRunnersError
     ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer  SignalTooLate
         JobNotFound  FailedTaskNotFound  FailureNotFound  QueueNotFound  ScheduleNotFound
+        WebhookNotFound
             IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file
     JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
@@ -130,6 +131,10 @@ class QueueNotFound(ApiError):
 
 class FailureNotFound(ApiError):
     """The organization has no failure group with this id, or the jobs of the group have expired."""
+
+
+class WebhookNotFound(ApiError):
+    """The organization has no webhook of this name."""
 
 
 class ScheduleNotFound(ApiError):

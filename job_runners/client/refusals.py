@@ -20,6 +20,7 @@ from job_runners.client.errors import (
     SignalTooLate,
     UnexpectedAnswer,
     UniqueConflict,
+    WebhookNotFound,
     WrongState,
 )
 
@@ -36,6 +37,7 @@ _BY_SLUG: dict[str, type[ApiError]] = {
     "failure-not-found": FailureNotFound,
     "queue-not-found": QueueNotFound,
     "schedule-not-found": ScheduleNotFound,
+    "webhook-not-found": WebhookNotFound,
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",

@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -44,31 +43,48 @@ Name = Annotated[
 ]
 
 
+def _checked_url(url: str) -> str:
+    from job_runners.shipped.webhooks.url import parse  # imported here because few jobs need it
+
+    parse(url)
+    return url
+
+
+WebhookUrl = Annotated[
+    str,
+    Field(
+        max_length=2048,
+        description="The receiver: an https URL on the public internet",
+        json_schema_extra={"pattern": "^https://[!-~]+$"},
+        examples=["https://hooks.example.com/jobs"],
+    ),
+    AfterValidator(_checked_url),
+]
+SecretName = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+$",
+        description="The name of a signing secret of the organization",
+        examples=["acme/main"],
+    ),
+]
+
+
+def foreign_secret(secret: str, organization_id: str) -> str | None:
+    """Return why an organization can't use a secret, or None if it can: a secret's name begins with
+    its organization's."""
+    own = f"{organization_id}/"
+    return None if secret.startswith(own) else f"must be one of {own}..."
+
+
 class WebhookFollowUp(BaseModel):
     """A webhook that gets the end of a job, as an event that this secret signs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    webhook: str = Field(
-        max_length=2048,
-        description="The receiver: an https URL on the public internet",
-        json_schema_extra={"pattern": "^https://[!-~]+$"},
-        examples=["https://hooks.example.com/jobs"],
-    )
-    secret: str = Field(
-        max_length=256,
-        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+$",
-        description="The name of a signing secret of the job's organization",
-        examples=["acme/main"],
-    )
-
-    @field_validator("webhook")
-    @classmethod
-    def _check_url(cls, webhook: str) -> str:
-        from job_runners.shipped.webhooks.url import parse  # imported here because few jobs need it
-
-        parse(webhook)
-        return webhook
+    webhook: WebhookUrl
+    secret: SecretName
 
 
 def _form(given: object) -> str:
@@ -150,9 +166,9 @@ class JobData(BaseModel):
         for name in ("on_end", "on_failure"):
             follow_up = getattr(self, name)
             if isinstance(follow_up, WebhookFollowUp):
-                own = f"{self.organization_id}/"
-                if not follow_up.secret.startswith(own):
-                    raise ValueError(f"the secret in {name} must be one of {own}...")
+                why = foreign_secret(follow_up.secret, self.organization_id)
+                if why is not None:
+                    raise ValueError(f"the secret in {name} {why}")
         return self
 
     def starts_at(self) -> int:

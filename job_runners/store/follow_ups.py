@@ -4,7 +4,7 @@ A row stores its follow-ups when the job is dispatched, so the end of the job re
 A follow-up is an ordinary job, but has no follow-ups itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -36,17 +36,20 @@ def stored_form(
     queue_name: str,
     max_attempts: int,
     webhook: Mapping[str, str] | None = None,
+    statuses: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return a follow-up in the form in which a row stores it.
 
-    `webhook` has the `url` and the `secret` to which the follow-up sends the end.
+    `webhook` has the `url` and the `secret` to which the follow-up sends the end. Ends with other
+    statuses than `statuses` don't have this follow-up.
     """
     form: dict[str, Any] = {
         "job_type": job_type,
         "queue_name": queue_name,
         "max_attempts": max_attempts,
     }
-    return form | ({} if webhook is None else {"webhook": dict(webhook)})
+    more = {"webhook": webhook and dict(webhook), "statuses": statuses and list(statuses)}
+    return form | {name: value for name, value in more.items() if value is not None}
 
 
 def named_by(job: JobRequest) -> dict[str, str]:
@@ -114,7 +117,12 @@ def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
 
 def _kinds(job: JobRequest, status: Status) -> list[str]:
     """Return the kinds of follow-ups that an end with this status has."""
-    return [kind for kind in _stored(job) if kind != "on_failure" or status is Status.FAILED]
+    return [
+        kind
+        for kind, stored in _stored(job).items()
+        if (kind != "on_failure" or status is Status.FAILED)
+        and status in stored.get("statuses", (status,))
+    ]
 
 
 def _id_of(job: JobRequest, kind: str, ends: int) -> str:

@@ -12,7 +12,7 @@ from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import failure_groups
 from job_runners.runners import get_job_runner
-from job_runners.store import limits, pauses, used_keys
+from job_runners.store import limits, pauses, used_keys, webhooks
 from job_runners.testing import moto_direct
 from job_runners.testing.fast_moto import fast_moto, mocked
 from job_runners.testing.shipped_operations import use_shipped_operations
@@ -96,6 +96,7 @@ def forget() -> None:
     full_queues.forget_cache()
     quota.forget_cache()
     used_keys.forget_cache()
+    webhooks.forget_cache()
     app_settings.forget()
     failure_groups.forget()
     get_job_runner.cache_clear()

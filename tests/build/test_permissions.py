@@ -13,7 +13,7 @@ import follow_up_sample
 import job_runners.handlers.worker
 import unique_sample
 from api_events import Answer, call
-from every_route import SCHEDULE
+from every_route import SCHEDULE, WEBHOOK
 from expanded_template import Template, allowed, deployed
 from fake_lambda import FakeLambda
 from job_runners import clock
@@ -22,7 +22,9 @@ from job_runners.engine.groups import finishing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring
 from job_runners.errors import MissingObject
-from job_runners.settings import forget
+from job_runners.settings import forget, settings
+from job_runners.shipped.jobs import post_webhook
+from job_runners.shipped.webhooks.pinned_https import Answer as Posted
 from job_runners.store import pauses, verbs
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
@@ -267,6 +269,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     start_what_recurs(stack, time)
     use_unique_work(stack, time)
     use_follow_ups(stack, time)
+    use_webhooks(stack)
     use_signals(stack, time)
     use_groups(stack, time)
 
@@ -370,6 +373,30 @@ def use_follow_ups(stack: Stack, time: MovableClock) -> None:
         stack.work()
     told = [payload.status for _, payload in follow_up_sample.told]
     assert told == ["failed", "cancelled", "succeeded", "failed"]
+
+
+def use_webhooks(stack: Stack) -> None:
+    """A webhook that an organization has subscribed, and which gets an end and a test."""
+    posted: list[str] = []
+
+    def post(webhook: post_webhook.PostWebhook, event_id: str) -> Posted:
+        posted.append(webhook.body["type"])
+        return Posted(200, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
+        patch.setattr(post_webhook, "post_event", post)
+        settings.cache_clear()
+        stack.api("PUT", "/webhooks/crm", body=WEBHOOK | {"secret": "acme/main"}, query=ACME)
+        stack.job()
+        stack.work()
+        stack.api("POST", "/webhooks/crm/test", query=ACME)
+        stack.work()
+        stack.api("GET", "/webhooks", query=ACME)
+        assert len(stack.api("GET", "/webhooks/crm/deliveries", query=ACME).json["jobs"]) == 2
+        stack.api("DELETE", "/webhooks/crm", query=ACME)
+    settings.cache_clear()
+    assert posted == ["job.succeeded", "webhook.test"]
 
 
 def use_signals(stack: Stack, time: MovableClock) -> None:

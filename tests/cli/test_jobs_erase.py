@@ -21,7 +21,7 @@ from job_runners.cli.stack import Stack
 from job_runners.engine.schedules import schedules
 from job_runners.shipped.campaigns.contact import Contact, organization_campaign
 from job_runners.shipped.campaigns.contact_queries import contacts
-from job_runners.store import limits, owner_verbs, queries, steps
+from job_runners.store import limits, owner_verbs, queries, steps, webhooks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.shipped_operations import full_client
@@ -82,6 +82,7 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     theirs = live(bench, "other")
     for whose in ("acme", "other"):
         Contact(organization_campaign(whose, "spring"), "+1", first_name="A", last_name="B").save()
+        webhooks.put(whose, "crm", by=None, url="https://a.test", secret=f"{whose}/main")
     assert steps.find(theirs, "step a step") is not None
     before = everything("other")
     assert everything("acme")

@@ -19,6 +19,7 @@ from job_runners import (
     ScheduleNotFound,
     UniqueConflict,
     WaitsFor,
+    WebhookNotFound,
     WrongState,
 )
 from job_runners.settings import forget
@@ -200,6 +201,29 @@ def test_schedules_are_put_looked_at_paused_run_and_deleted(client: Client) -> N
         client.put_schedule("d", "sample_once")
     with pytest.raises(ValueError, match="whole seconds"):
         client.put_schedule("d", "sample_once", every=60.5)
+
+
+def test_webhooks_are_put_shown_tested_and_deleted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Conflict, match="WebhookSubscriptions=true"):
+        client.put_webhook("crm", "https://crm.example.com", "acme/main")
+    monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
+    forget()
+    put = client.put_webhook("a b", "https://crm.example.com", "acme/main", statuses=["failed"])
+    assert (put.statuses, put.job_types) == (("failed",), None)
+    assert client.webhooks() == (put,)
+    assert client.webhook("a b") == put
+    test = client.test_webhook("a b")
+    assert [each.id for each in client.webhook_deliveries("a b", page_size=1)] == [test.id]
+    with pytest.raises(WebhookNotFound):
+        client.webhook("a b", organization_id="theirs")
+    with pytest.raises(InvalidRequest):
+        client.put_webhook("c", "http://crm.example.com", "acme/main")
+    client.delete_webhook("a b")
+    with pytest.raises(WebhookNotFound):
+        client.delete_webhook("a b")
+    assert client.webhooks() == ()
 
 
 def test_a_schedule_of_the_code_is_not_changed_by_a_client(

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
-from every_route import EVERY_ROUTE, FAILED_TASK, FAILURE, SCHEDULE, Asked, Entry
+from every_route import EVERY_ROUTE, FAILED_TASK, FAILURE, SCHEDULE, WEBHOOK, Asked, Entry
 from job_runners.api.routes.table import ROUTES
 from job_runners.aws import bucket
 from job_runners.settings import forget
 from job_runners.shipped.campaigns.contact import Contact
-from job_runners.store import failed_tasks, failure_groups, queries, schedules
+from job_runners.store import failed_tasks, failure_groups, queries, schedules, webhooks
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.shipped_operations import every_row
@@ -29,6 +29,7 @@ EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUAR
 def tokens(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
+    monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
     make_worker_log(monkeypatch)
     script.reset()
 
@@ -50,6 +51,8 @@ def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) ->
             "PUT", f"/schedules/nightly?organization_id={name}", SCHEDULE
         ).parts()
         assert call(method, path, claims={"roles": "service"}, **parts).status < 300
+    for name in ids:
+        webhooks.put(name, "crm", by=None, **WEBHOOK | {"secret": f"{name}/main"})
     for group in [each for name in ids for each in _groups(name)]:
         group.update([FailureGroup.id.set(FAILURE)])
     script.reset()
@@ -96,11 +99,12 @@ def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
 
 
 def everything() -> list[dict[str, Any]]:
-    """Return every row and schedule there is, and how many tasks ran."""
+    """Return every row, schedule and webhook there is, and how many tasks ran."""
     rows = sorted(every_row(JobRequest), key=lambda row: row.id)
     kept = [each for name in ("ours", "theirs") for each in schedules.page(name, limit=9)[0]]
     groups = [each for name in ("ours", "theirs") for each in _groups(name)]
-    found = [each.attribute_values for each in (*rows, *kept, *groups)]
+    hooks = [each for name in ("ours", "theirs") for each in webhooks.of_organization(name)]
+    found = [each.attribute_values for each in (*rows, *kept, *groups, *hooks)]
     return [*found, {"tasks": len(script.tasks_run)}]
 
 

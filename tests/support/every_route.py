@@ -7,6 +7,8 @@ FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
 FAILURE = "8" * 32  # the failure group of both organisations
 JOB = {"job_type": "sample_once"}
 SCHEDULE: dict[str, Any] = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
+# What `crm` is, of both organisations, each with its own secret.
+WEBHOOK: dict[str, Any] = {"url": "https://hooks.example.com/jobs", "secret": "ours/main"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ def _on_a_schedule(method: str, verb: str, least: str, body: Any = None) -> Entr
     theirs = Asked(method, f"{path}?organization_id=theirs", body)
     takes = Asked(method, f"{path}?organization_id=ours", body)
     return Entry(least, takes, reaching=((theirs, 403),))
+
+
+def _on_a_webhook(method: str, verb: str, body: Any = None) -> Entry:
+    path = f"/webhooks/crm{verb}"
+    theirs = Asked(method, f"{path}?organization_id=theirs", body)
+    takes = Asked(method, f"{path}?organization_id=ours", body)
+    return Entry("operator", takes, reaching=((theirs, 403),))
 
 
 def _on_a_job(method: str, verb: str, least: str, job: str = "failed") -> Entry:
@@ -126,6 +135,16 @@ EVERY_ROUTE = {
     ("/schedules/<name>/paused", "PUT"): _on_a_schedule("PUT", "/paused", "operator"),
     ("/schedules/<name>/paused", "DELETE"): _on_a_schedule("DELETE", "/paused", "operator"),
     ("/schedules/<name>/run", "POST"): _on_a_schedule("POST", "/run", "operator"),
+    ("/webhooks", "GET"): Entry(
+        "operator",
+        Asked("GET", "/webhooks?organization_id=ours"),
+        reaching=((Asked("GET", "/webhooks?organization_id=theirs"), 403),),
+    ),
+    ("/webhooks/<name>", "GET"): _on_a_webhook("GET", ""),
+    ("/webhooks/<name>", "PUT"): _on_a_webhook("PUT", "", WEBHOOK),
+    ("/webhooks/<name>", "DELETE"): _on_a_webhook("DELETE", ""),
+    ("/webhooks/<name>/test", "POST"): _on_a_webhook("POST", "/test"),
+    ("/webhooks/<name>/deliveries", "GET"): _on_a_webhook("GET", "/deliveries"),
     ("/job-types", "GET"): Entry("viewer", Asked("GET", "/job-types")),
     ("/openapi.json", "GET"): Entry("viewer", Asked("GET", "/openapi.json")),
     ("/docs", "GET"): Entry("viewer", Asked("GET", "/docs")),

@@ -8,7 +8,16 @@ from job_runners.api import dashboard_files
 from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route, Routes
-from job_runners.api.routes import failures, job_types, jobs, pauses, queues, schedules, tasks
+from job_runners.api.routes import (
+    failures,
+    job_types,
+    jobs,
+    pauses,
+    queues,
+    schedules,
+    tasks,
+    webhooks,
+)
 from job_runners.api.specification import (
     ACCEPTED,
     BODY_PROBLEMS,
@@ -22,6 +31,7 @@ from job_runners.api.specification import (
     REPEATED,
     RUN_PROBLEMS,
     SCHEDULE_PROBLEMS,
+    WEBHOOK_PROBLEMS,
     WHOSE,
     Answer,
     Operation,
@@ -466,6 +476,85 @@ ROUTES: Routes = {
                     "idempotency-conflict",
                 ),
                 parameters=(*WHOSE, IDEMPOTENCY_KEY),
+            ),
+        )
+    },
+    "/webhooks": {
+        "GET": Route(
+            webhooks.list_webhooks,
+            Role.OPERATOR,
+            Operation(
+                "list_webhooks",
+                {200: Answer("The webhooks, by name", "Webhooks")},
+                ("invalid-query",),
+                parameters=WHOSE,
+            ),
+        )
+    },
+    "/webhooks/<name>": {
+        "GET": Route(
+            webhooks.get_webhook,
+            Role.OPERATOR,
+            Operation(
+                "get_webhook",
+                {200: Answer("The webhook", "Webhook")},
+                WEBHOOK_PROBLEMS,
+                parameters=WHOSE,
+            ),
+        ),
+        "PUT": Route(
+            webhooks.put_webhook,
+            Role.OPERATOR,
+            Operation(
+                "put_webhook",
+                {
+                    200: Answer("Replaced", "Webhook"),
+                    201: Answer("Created", "Webhook"),
+                },
+                (
+                    *BODY_PROBLEMS,
+                    "invalid-query",
+                    "unknown-job-type",
+                    "not-fully-capable",
+                    "webhooks-off",
+                    "too-many-webhooks",
+                ),
+                body="WebhookData",
+                parameters=WHOSE,
+            ),
+        ),
+        "DELETE": Route(
+            webhooks.delete_webhook,
+            Role.OPERATOR,
+            Operation(
+                "delete_webhook",
+                {204: Answer("Deleted")},
+                WEBHOOK_PROBLEMS,
+                parameters=WHOSE,
+            ),
+        ),
+    },
+    "/webhooks/<name>/test": {
+        "POST": Route(
+            webhooks.test_webhook,
+            Role.OPERATOR,
+            Operation(
+                "test_webhook",
+                {202: Answer("The job that delivers the test", "JobSummary", ACCEPTED)},
+                (*WEBHOOK_PROBLEMS, *DISPATCH_PROBLEMS, *BODY_PROBLEMS),
+                parameters=WHOSE,
+            ),
+        )
+    },
+    "/webhooks/<name>/deliveries": {
+        "GET": Route(
+            webhooks.list_deliveries,
+            Role.OPERATOR,
+            Operation(
+                "list_deliveries",
+                {200: Answer("A page of the jobs that deliver to it, newest first", "JobPage")},
+                (*WEBHOOK_PROBLEMS, "invalid-cursor"),
+                parameters=(*WHOSE, *PAGE_PARAMETERS),
             ),
         )
     },

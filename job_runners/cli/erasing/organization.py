@@ -31,7 +31,7 @@ _MAX_PASSES = 5  # the most passes over the index, which lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
     *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads", "contacts"),
-    *("queue records", "group records", "failures"),
+    *("queue records", "group records", "failures", "webhooks"),
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
@@ -98,6 +98,7 @@ class Organization:
             self._erase_contacts(campaign)
         self._removed["queue records"] += self._delete_partition(f"keys_of#{self.name}")
         self._removed["failures"] += self._delete_partition(f"failures#{self.name}")
+        self._removed["webhooks"] += self._delete_partition(f"webhooks#{self.name}")
         self._erase_schedules()  # again, because a timer run may have written one in between
         return self._removed
 

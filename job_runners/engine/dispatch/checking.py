@@ -159,9 +159,9 @@ def _new_job(
 
 def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, Any]:
     """Return the job's follow-ups for its row, by kind: its own or those of its type, and the
-    announcement that the stack's settings ask for."""
+    announcement to the stack's outputs and the organization's webhooks."""
     on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
-    announces = settings().announces_outcomes and send is not None
+    announces = send is not None and settings().may_announce
     if on_end is None and on_failure is None and not announces:
         return {}
     from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none
@@ -171,7 +171,11 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, A
     return {
         "on_end": follow_ups.to_store("on_end", on_end, job_data.campaign_id),
         "on_failure": follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
-        "announcement": follow_ups.announcement() if announces else None,
+        "announcement": (
+            follow_ups.announcement(job_data.organization_id, job_data.job_type)
+            if announces
+            else None
+        ),
     }
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from job_runners.engine.job_data import WebhookFollowUp
 from job_runners.engine.registry.registry import registry
+from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import follow_ups
-from job_runners.work import Job
 
 
 def to_store(
@@ -19,16 +19,25 @@ def to_store(
     if named is None:
         return None
     if isinstance(named, WebhookFollowUp):
-        return announcement({"url": named.webhook, "secret": named.secret})
-    job = registry().check_follow_up(kind, named, has_campaign=campaign_id is not None)
-    return _form(named, job)
+        return _form(Jobs.ANNOUNCE, webhook={"url": named.webhook, "secret": named.secret})
+    registry().check_follow_up(kind, named, has_campaign=campaign_id is not None)
+    return _form(named)
 
 
-def announcement(webhook: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the built-in follow-up that tells this webhook, or else the stack's outputs."""
-    return _form(Jobs.ANNOUNCE, registry().job(Jobs.ANNOUNCE), webhook)
+def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
+    """Return the built-in follow-up that tells the stack's outputs and the organization's webhooks
+    of the ends that they get, or None if they get none from such a job."""
+    if job_type == Jobs.DELIVER_WEBHOOK:
+        return None  # or the end of a test would be delivered too
+    if settings().announces_every_end:
+        return _form(Jobs.ANNOUNCE)
+    from job_runners.store import webhooks  # imported here because many stacks have none
+
+    statuses = webhooks.announced(organization_id, job_type)
+    return _form(Jobs.ANNOUNCE, statuses=statuses) if statuses else None
 
 
-def _form(job_type: str, job: Job, webhook: dict[str, str] | None = None) -> dict[str, Any]:
+def _form(job_type: str, **more: Any) -> dict[str, Any]:
+    job = registry().job(job_type)
     attempts = job.retry.max_attempts if job.retry else 1
-    return follow_ups.stored_form(str(job_type), job.queue_name, attempts, webhook)
+    return follow_ups.stored_form(str(job_type), job.queue_name, attempts, **more)

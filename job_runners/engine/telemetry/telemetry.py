@@ -344,6 +344,12 @@ def limits_reset(queue_name: str) -> None:
     log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.caller_fields())
 
 
+def webhook_changed(organization_id: str, name: str, what: str) -> None:
+    """Log a person's change to a webhook of an organization. Its URL may be a secret."""
+    fields = {"webhook": name, "organization_id": organization_id}
+    log_line.write(logger.info, what, **fields | log_line.caller_fields())
+
+
 def schedule_changed(schedule: "Schedule", what: str) -> None:
     """Log a person's change to a schedule."""
     log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.caller_fields())

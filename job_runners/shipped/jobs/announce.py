@@ -1,7 +1,7 @@
-"""Tell other systems that a job has ended: a webhook, or an event bus and a topic.
+"""Tell other systems that a job has ended: webhooks, an event bus and a topic.
 
-This is a built-in follow-up (`job_runners.store.follow_ups`). A webhook is delivered by a job of
-its own, which tries for three days.
+This is a built-in follow-up (`job_runners.store.follow_ups`). Each webhook is delivered by a job
+of its own, which tries for three days.
 """
 
 from typing import Any
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from job_runners.settings import settings
 from job_runners.shipped.jobs import outputs
+from job_runners.shipped.jobs.names import Jobs
+from job_runners.store import webhooks
 from job_runners.work import JobEnded, RunningJob
 
 VERSION = 1  # of the event; a new version may only add fields
@@ -31,7 +33,8 @@ class Announcement(JobEnded):
 
 
 def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
-    """Tell the webhook, or else the outputs that the stack's settings name.
+    """Tell the webhook that the dispatch named. Otherwise, tell the webhooks that the organization
+    has subscribed, and the outputs that the stack's settings name.
 
     A receiver may get an event twice, with the same id.
     """
@@ -39,13 +42,27 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
     if payload.webhook is not None:
         receiver = payload.webhook.model_dump()
         delivery = {**receiver, "body": event, "event_id": event["id"]}
-        return {"delivery": job.dispatch("post_webhook", delivery, key="webhook")}
+        return {"delivery": job.dispatch(Jobs.POST_WEBHOOK, delivery, key="webhook")}
+    deliveries = _deliver(job, payload, event) if settings().webhook_subscriptions else {}
     bus, topic = settings().event_bus, settings().outcome_topic
     if bus is not None:
         job.step("event bus", lambda: outputs.put_event(bus, event))
     if topic is not None:
         job.step("topic", lambda: outputs.publish(topic, event))
-    return {"event_bus": bus, "topic": topic}
+    return {"deliveries": deliveries, "event_bus": bus, "topic": topic}
+
+
+def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[str, str]:
+    """Dispatch a delivery to each webhook that gets this end. Return their ids by webhook."""
+    return {
+        webhook.name: job.dispatch(
+            Jobs.DELIVER_WEBHOOK,
+            {"webhook": webhook.name, "body": event, "event_id": event["id"]},
+            key=f"webhook {webhook.name}",
+        )
+        for webhook in webhooks.of_organization(job.organization_id)
+        if webhook.gets(ended.job_type, ended.status)
+    }
 
 
 def event_of(event_id: str, ended: JobEnded) -> dict[str, Any]:

@@ -10,6 +10,7 @@ class Jobs(StrEnum):
     ASSIGN_TEXTERS = "assign_texters"  # splits a campaign's contacts between its texters
     SEND_FIRST_MESSAGES = "send_first_messages"  # texts the assigned contacts, with a task for each
     POST_WEBHOOK = "post_webhook"  # sends a signed event to another system; tries for 3 days
-    ANNOUNCE = "announce"  # tells a webhook, an event bus or a topic that a job has ended
+    ANNOUNCE = "announce"  # tells webhooks, an event bus or a topic that a job has ended
+    DELIVER_WEBHOOK = "deliver_webhook"  # sends an event to a webhook of the organization
     EXPORT_CONTACTS = "export_contacts"  # exports a campaign's contacts to a CSV file
     REMOVE_UPLOADS = "remove_uploads"  # removes an organization's old files that no job needs

@@ -68,6 +68,11 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
     ),
+    Jobs.DELIVER_WEBHOOK: Job(
+        "job_runners.shipped.jobs.deliver_webhook:deliver_webhook",
+        retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
+        queue_name="webhooks",
+    ),
 }
 
 # The limits of queues.

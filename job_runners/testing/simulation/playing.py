@@ -17,7 +17,15 @@ import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
 from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
-from job_runners.store import group_chunks, groups, job_request, limits, pauses, used_keys
+from job_runners.store import (
+    group_chunks,
+    groups,
+    job_request,
+    limits,
+    pauses,
+    used_keys,
+    webhooks,
+)
 from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
@@ -76,5 +84,6 @@ def sweep(*more_tables: str) -> None:
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
     full_queues.forget_cache()
     used_keys.forget_cache()
+    webhooks.forget_cache()
     failure_groups.forget()
     moto_direct.empty("bucket")

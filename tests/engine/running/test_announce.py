@@ -16,10 +16,11 @@ from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer
-from job_runners.store import blobs, verbs
+from job_runners.store import blobs, verbs, webhooks
 from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
+from job_runners.work import RunningJob
 from sample_work import script
 
 WEBHOOK = {"webhook": "https://hooks.example.com/jobs", "secret": "acme/main"}
@@ -273,3 +274,115 @@ def test_a_runner_that_cannot_send_again_announces_nothing(
 ) -> None:
     monkeypatch.setattr(configured, "sender", lambda: None)
     assert bench.dispatch("sample_once").announcement is None
+
+
+# --- the webhooks that an organization has subscribed ---------------------------------------------
+
+
+@pytest.fixture
+def subscribed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subscribe a webhook to all ends of an organization, and another one to its failures."""
+    monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
+    forget()
+    subscribe("all")
+    subscribe("failures", statuses=["failed"])
+
+
+def subscribe(name: str, **fields: Any) -> None:
+    url = f"https://{name}.example.com"
+    webhooks.put("acme", name, by=None, url=url, secret="acme/main", **fields)
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "receivers"),
+    [
+        (Bench.run, "job.succeeded", ["all"]),
+        (fail, "job.failed", ["all", "failures"]),
+        (kill, "job.failed", ["all", "failures"]),
+        (expire, "job.failed", ["all", "failures"]),
+    ],
+)
+@pytest.mark.usefixtures("subscribed")
+def test_each_webhook_gets_the_ends_that_it_has_subscribed(
+    bench: Bench, posted: list[Any], end: Any, kind: str, receivers: list[str]
+) -> None:
+    row = bench.dispatch("sample_once")
+    end(bench, row)
+    bench.advance(61)
+    bench.tick()
+    bench.deliver()
+    (announcement,) = rows(job_type="announce")
+    expected = [(f"https://{each}.example.com", announcement["id"]) for each in receivers]
+    assert sorted(each[:2] for each in posted) == expected
+    assert {body["type"] for _, _, body in posted} == {kind}
+    deliveries = rows(job_type="deliver_webhook")
+    assert {each["parent_id"] for each in deliveries} == {announcement["id"]}
+    assert {each["follow_up_of"] for each in deliveries} == {row.id}
+    assert len(rows()) == 2 + len(receivers)  # none of them is announced itself
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_an_announcement_that_is_repeated_delivers_once_to_each(
+    bench: Bench, posted: list[Any]
+) -> None:
+    fail(bench, bench.dispatch("sample_once"))
+    bench.sent.clear()  # its message is lost, and later its worker dies after the first delivery
+    (announcement,) = rows(job_type="announce")
+    bench.advance(61)
+    bench.tick()
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verbs, "succeed", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run_message(bench.sent.pop(0)[0])
+    bench.advance(1000)
+    bench.tick()
+    bench.run_out()
+    bench.run_out()
+    assert bench.read(announcement["id"]).attempt == 2
+    assert len(posted) == len(rows(job_type="deliver_webhook")) == 2
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_a_job_that_no_webhook_waits_for_is_not_announced(bench: Bench) -> None:
+    webhooks.delete("acme", "all")
+    row = bench.run(bench.dispatch("sample_once"))
+    assert row.announcement == row.announcement | {"statuses": ["failed"]}
+    subscribe("failures", job_types=["sample_again"])
+    other = bench.run(bench.dispatch("sample_once"))
+    foreign = bench.run(bench.dispatch("sample_again", organization_id="other"))
+    assert (other.announcement, foreign.announcement, len(rows())) == (None, None, 3)
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_jobs_of_schedules_and_of_other_jobs_are_announced_too(
+    bench: Bench, posted: list[Any]
+) -> None:
+    def parent(job: RunningJob, payload: Any) -> None:
+        script.reset()
+        job.dispatch("sample_once", {"number": 2}, key="one")
+        job.dispatch_many("sample_once", [("two", {"number": 3})])
+
+    script.job = parent
+    bench.run(bench.dispatch("sample_once"))
+    bench.deliver()
+    assert len(posted) == 3
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_a_dispatch_reads_the_webhooks_at_most_every_10_seconds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def announced() -> bool:
+        return bench.dispatch("sample_once").announcement is not None
+
+    assert announced()
+    for name in ("all", "failures"):  # another process deletes them
+        moto_direct.delete("coordination", {"pk": {"S": "webhooks#acme"}, "sk": {"S": name}})
+    bench.advance(9.9)
+    assert announced()
+    bench.advance(0.1)
+    assert not announced()

@@ -1,0 +1,130 @@
+"""The endpoints of the webhooks that organizations subscribe.
+
+The functions import the modules of webhooks when they run, because few requests need them.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from job_runners import clock, names, runners
+from job_runners.api import requests, views
+from job_runners.api.accepted import accepted
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
+from job_runners.api.json_schema import values
+from job_runners.api.query import organization_page_query, organization_query
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.job_data import JobData
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import require_sender
+from job_runners.errors import TooManyWebhooks, WebhookNotFound, WebhooksOff
+from job_runners.settings import settings
+from job_runners.shipped.jobs.names import Jobs
+from job_runners.store import blobs, queries
+from job_runners.store.job_request import JobRequest, new_id
+from job_runners.work import context
+
+if TYPE_CHECKING:
+    from job_runners.store.webhooks import Webhook
+
+Event = Mapping[str, Any]
+
+
+def list_webhooks(event: Event, caller: Caller) -> Response:
+    """List the webhooks of an organization, by name. Each gets an event when a job has ended."""
+    from job_runners.api.webhook_views import WEBHOOK
+    from job_runners.store import webhooks
+
+    found = webhooks.of_organization(organization_query(event, caller))
+    return respond(200, {"webhooks": [values(WEBHOOK, each) for each in found]})
+
+
+def get_webhook(event: Event, caller: Caller, name: str) -> Response:
+    """Show a webhook."""
+    from job_runners.api.webhook_views import WEBHOOK
+
+    return respond(200, values(WEBHOOK, _found(organization_query(event, caller), name)))
+
+
+def put_webhook(event: Event, caller: Caller, name: str) -> Response:
+    """Subscribe a webhook, or replace it. It gets the ends of jobs that are dispatched 10 seconds
+    later or after that. Undelivered events go to the new URL. The status is 201 for a new
+    webhook, and 200 for a replaced one."""
+    from job_runners.api.webhook_views import WEBHOOK
+    from job_runners.store import webhooks
+
+    organization_id = organization_query(event, caller)
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    data = requests.webhook_data(event, organization_id)
+    if not settings().webhook_subscriptions:
+        raise WebhooksOff
+    require_sender(runners.sender(), Jobs.DELIVER_WEBHOOK, "has a retry policy")
+    existing = {each.name for each in webhooks.of_organization(organization_id)}
+    is_new = name not in existing
+    if is_new and len(existing) >= webhooks.MOST:
+        raise TooManyWebhooks(webhooks.MOST)
+    by = context.recorded_author()
+    found = webhooks.put(organization_id, name, by=by, **data.model_dump())
+    telemetry.webhook_changed(organization_id, name, "webhook put")
+    return respond(201 if is_new else 200, values(WEBHOOK, found))
+
+
+def delete_webhook(event: Event, caller: Caller, name: str) -> Response:
+    """Delete a webhook. Events that it has not accepted yet are not sent again."""
+    from job_runners.store import webhooks
+
+    organization_id = organization_query(event, caller)
+    if not names.is_name(name) or not webhooks.delete(organization_id, name):
+        raise WebhookNotFound(name)
+    telemetry.webhook_changed(organization_id, name, "webhook deleted")
+    return no_content()
+
+
+def test_webhook(event: Event, caller: Caller, name: str) -> Response:
+    """Send an event of the type `webhook.test` to a webhook. Its job shows whether the webhook has
+    accepted it."""
+    requests.no_fields(event)
+    organization_id = organization_query(event, caller)
+    _found(organization_id, name)
+    event_id = new_id()
+    body = {
+        "version": 1,
+        "id": event_id,
+        "type": "webhook.test",
+        "timestamp": clock.iso(clock.now()),
+        "data": {"organization_id": organization_id, "webhook": name},
+    }
+    data = JobData(
+        job_type=Jobs.DELIVER_WEBHOOK,
+        payload={"webhook": name, "body": body, "event_id": event_id},
+        organization_id=organization_id,
+    )
+    row = runners.get_job_runner().dispatch_job(data)
+    path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
+    return accepted(row, f"{path}/jobs")
+
+
+def list_deliveries(event: Event, caller: Caller, name: str) -> Response:
+    """List the jobs that deliver events to a webhook, newest first."""
+    organization_id, page = organization_page_query(event, caller)
+    _found(organization_id, name)
+
+    def is_delivery(row: JobRequest) -> bool:
+        if row.job_type != Jobs.DELIVER_WEBHOOK or row.payload is None:
+            return False  # an event about an end or a test is small enough for the row
+        return bool(blobs.get(row.payload, None)["webhook"] == name)
+
+    found = queries.page(organization_id, limit=page.limit, cursor=page.cursor, matches=is_delivery)
+    listed = [views.summary(row) for row in found.jobs]
+    return respond(200, {"jobs": listed, "cursor": found.cursor})
+
+
+def _found(organization_id: str, name: str) -> "Webhook":
+    """Return the webhook of this name. Raises WebhookNotFound."""
+    from job_runners.store import webhooks
+
+    found = webhooks.find(organization_id, name) if names.is_name(name) else None
+    if found is None:
+        raise WebhookNotFound(name)
+    return found

@@ -1,0 +1,142 @@
+"""jobs webhooks: manage the webhooks that get an event when a job has ended."""
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.api import Job
+from job_runners.cli.completion import names_of, webhook_names
+from job_runners.cli.for_each_job import confirm
+from job_runners.cli.listing import print_list
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import group as jobs_group
+from job_runners.cli.target import Target
+
+_HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
+_NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see jobs webhooks put --help."
+_STATUSES = ("succeeded", "failed", "cancelled")
+
+
+@jobs_group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Subscribe webhooks, which get an event when a job has ended. Without a subcommand, list
+    them."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_webhooks)
+
+
+@jobs_command(name="list")
+def list_webhooks(target: Target) -> None:
+    """List webhooks with the ends that they get."""
+    found = target.api.webhooks()
+    if_empty = _NO_WEBHOOKS.format(target.api.owner)
+    print_list(target, "webhooks", found, _HEADINGS, _row, if_empty=if_empty)
+
+
+@jobs_command()
+@click.argument("name", shell_complete=webhook_names())
+@click.argument("url")
+@click.option(
+    "--secret",
+    metavar="NAME",
+    required=True,
+    help="Name of the signing secret, such as acme/main.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(_STATUSES),
+    multiple=True,
+    help="Status of the jobs whose end it gets (default all). Repeat it for more.",
+)
+@click.option(
+    "--type",
+    "job_types",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=names_of("jobs"),
+    help="Type of the jobs whose end it gets (default all). Repeat it for more.",
+)
+def put(
+    target: Target,
+    name: str,
+    url: str,
+    secret: str,
+    statuses: tuple[str, ...],
+    job_types: tuple[str, ...],
+) -> None:
+    """Subscribe a webhook, or replace it. It gets the ends of jobs that are dispatched later.
+
+    \b
+    jobs webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
+    """
+    webhook = target.api.put_webhook(name, url, secret, statuses=statuses, job_types=job_types)
+    _print_done(target, webhook, f"Put: webhook {name}")
+
+
+@jobs_command()
+@click.argument("name", shell_complete=webhook_names())
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def delete(target: Target, name: str, yes: bool) -> None:
+    """Delete a webhook. Events that it has not accepted yet are not sent again."""
+    confirm(f"Delete the webhook {name} on {target.name}?", yes=yes)
+    target.api.delete_webhook(name)
+    _print_done(target, {"name": name, "deleted": True}, f"Deleted: webhook {name}")
+
+
+@jobs_command()
+@click.argument("name", shell_complete=webhook_names())
+def test(target: Target, name: str) -> None:
+    """Send a test event to a webhook. Print the id of the job that delivers it."""
+    job = target.api.test_webhook(name)
+    if target.json:
+        output.print_json(job)
+        return
+    click.echo(job["id"])
+    text = f"A test of webhook {name} was dispatched. Follow it: jobs watch {job['id'][:8]}"
+    click.echo(output.plain(text), err=True)
+
+
+@jobs_command()
+@click.argument("name", shell_complete=webhook_names())
+@click.option(
+    "--limit", type=click.IntRange(1), default=25, help="Number of deliveries to show (default 25)."
+)
+def deliveries(target: Target, name: str, limit: int) -> None:
+    """List the jobs that deliver events to a webhook, newest first."""
+    found = list(islice(target.api.webhook_deliveries(name), limit))
+    headings = ("ID", "STATUS", "JOB", "CREATED", "")
+    if_empty = output.plain(f"Nothing was delivered to webhook {name} of {target.api.owner}.")
+    print_list(target, "jobs", found, headings, _delivery, if_empty=if_empty)
+
+
+for each in (list_webhooks, put, delete, test, deliveries):
+    command.add_command(each)
+
+
+def _print_done(target: Target, result: dict[str, Any], text: str) -> None:
+    if target.json:
+        output.print_json(result)
+    else:
+        click.echo(output.plain(f"{text}, on {target.name}"))
+
+
+def _row(webhook: dict[str, Any]) -> tuple[str, ...]:
+    lists = [", ".join(webhook[name] or ["all"]) for name in ("statuses", "job_types")]
+    return (webhook["name"], webhook["url"], webhook["secret"], *lists)
+
+
+def _delivery(job: Job) -> tuple[str, ...]:
+    from job_runners.cli.watching import state
+
+    ended = job["follow_up_of"]
+    return (
+        output.short(job["id"]),
+        job["status"],
+        output.short(ended) if ended else "test",
+        output.when(job["created_at"]),
+        state(job),
+    )

@@ -1,0 +1,75 @@
+"""The client's calls about the webhooks that an organization subscribes."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote, urlencode
+
+from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.errors import WebhookNotFound
+from job_runners.client.models import Job
+from job_runners.client.webhook_models import Webhook
+
+
+class WebhookClient(BaseClient):
+    """The calls about webhooks. Use Client instead."""
+
+    def webhooks(self, *, organization_id: str | None = None) -> tuple[Webhook, ...]:
+        """Return the organization's webhooks, by name."""
+        listed = self._object(self._api.read(self._webhook_path(None, organization_id)))
+        return tuple(Webhook.of(each) for each in listed["webhooks"])
+
+    def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
+        """Return a webhook. Raises WebhookNotFound."""
+        path = self._webhook_path(name, organization_id)
+        return Webhook.of(self._object(self._api.read(path)))
+
+    def put_webhook(
+        self,
+        name: str,
+        url: str,
+        secret: str,
+        *,
+        statuses: Sequence[str] | None = None,
+        job_types: Sequence[str] | None = None,
+        organization_id: str | None = None,
+    ) -> Webhook:
+        """Subscribe a webhook, or replace it, and return it.
+
+        It gets an event when a job has ended with one of `statuses` ("succeeded", "failed" or
+        "cancelled") and has one of `job_types`. By default, it gets all. `secret` is the name of
+        the secret that signs the events. Raises InvalidRequest, and Conflict if the stack has no
+        subscriptions.
+        """
+        body = {"url": url, "secret": secret, "statuses": statuses, "job_types": job_types}
+        given = {key: value for key, value in body.items() if value is not None}
+        path = self._webhook_path(name, organization_id)
+        return Webhook.of(self._object(self._api.call("PUT", path, given)))
+
+    def delete_webhook(self, name: str, *, organization_id: str | None = None) -> None:
+        """Delete a webhook. Events that it has not accepted yet are not sent again. Raises
+        WebhookNotFound."""
+        try:
+            self._api.call("DELETE", self._webhook_path(name, organization_id))
+        except WebhookNotFound as gone:
+            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
+                raise
+
+    def test_webhook(self, name: str, *, organization_id: str | None = None) -> Job:
+        """Send a test event to a webhook. Return the job that delivers it. Raises WebhookNotFound.
+
+        If the call has to be repeated, the webhook may get two test events.
+        """
+        path = self._webhook_path(name, organization_id, "/test")
+        return Job.of(self._object(self._api.call("POST", path)))
+
+    def webhook_deliveries(
+        self, name: str, *, organization_id: str | None = None, page_size: int = PAGE
+    ) -> Iterator[Job]:
+        """Yield the jobs that deliver events to a webhook, newest first. Raises WebhookNotFound."""
+        parameters = {"organization_id": organization_id or self._organization, "limit": page_size}
+        return self._pages(f"/webhooks/{part(name)}/deliveries", "jobs", parameters, Job.of)
+
+    def _webhook_path(self, name: str | None, organization_id: str | None, suffix: str = "") -> str:
+        organization = organization_id or self._organization
+        parameters = {"organization_id": organization}
+        query = f"?{urlencode(parameters, quote_via=quote)}" if organization else ""
+        return f"/webhooks{'' if name is None else f'/{part(name)}'}{suffix}{query}"

@@ -1,0 +1,36 @@
+"""Send an event to a webhook that the job's organization has subscribed."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from job_runners.errors import DoNotRetry
+from job_runners.shipped.jobs.post_webhook import PostWebhook, post_webhook
+from job_runners.shipped.webhooks.posting import EventId
+from job_runners.store import webhooks
+from job_runners.work import RunningJob
+
+
+class Delivery(BaseModel):
+    """An event, and the name of the webhook that gets it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhook: str = Field(description="The name of the organization's webhook", examples=["crm"])
+    body: dict[str, Any] = Field(
+        description="The event, sent as JSON", examples=[{"type": "job.failed"}]
+    )
+    event_id: EventId | None = Field(default=None, description="By default, the job's id")
+
+
+def deliver_webhook(job: RunningJob, payload: Delivery) -> dict[str, Any]:
+    """Send the event as `post_webhook` does.
+
+    Each attempt reads the webhook's URL and secret, so a change also applies to events that its
+    receiver has not accepted yet.
+    """
+    webhook = webhooks.find(job.organization_id, payload.webhook)
+    if webhook is None:
+        raise DoNotRetry(f"the webhook {payload.webhook!r} was deleted")
+    event = {"url": webhook.url, "secret": webhook.secret, "body": payload.body}
+    return post_webhook(job, PostWebhook(**event, event_id=payload.event_id))

@@ -1,0 +1,118 @@
+"""The webhooks that an organization has subscribed: each gets the ends of the jobs that fit it.
+
+Each is an item of the coordination table. A dispatch reads them, and stores in the job's row which
+ends are announced. The built-in follow-up `announce` reads them again to find the receivers.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
+from job_runners import clock
+from job_runners.aws.errors import try_write
+from job_runners.store.job_request import Status
+from job_runners.store.table import Integer, Table, nullable, set_or_remove
+
+# How long a process uses what it has read when it dispatches jobs. So a new webhook gets the ends
+# of all jobs that are dispatched after this time.
+CACHED = 10 * clock.SECOND
+MOST = 20  # of one organization, because each end may be delivered to all of them
+ENDS = tuple(str(status) for status in Status if status.finished)
+_MOST_CACHED = 1000  # organizations
+
+
+class Webhook(Table):
+    """A receiver, and the ends that it gets. Where a list is None, it gets all of them."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # "webhooks#" and the organization
+    sk = UnicodeAttribute(range_key=True)  # its name
+    url = UnicodeAttribute()
+    secret = UnicodeAttribute()  # the name of a signing secret
+    statuses = JSONAttribute(null=True)  # a list
+    job_types = JSONAttribute(null=True)  # a list
+    created_at = Integer()
+    created_by = nullable(UnicodeAttribute())  # as "role:name"
+    updated_at = Integer()
+    updated_by = nullable(UnicodeAttribute())
+
+    @property
+    def name(self) -> str:
+        """Return the name of the webhook."""
+        return self.sk
+
+    def gets(self, job_type: str, status: str) -> bool:
+        """Return whether the webhook gets such an end of a job of this type."""
+        return job_type in (self.job_types or (job_type,)) and status in (self.statuses or ENDS)
+
+
+def of_organization(organization_id: str) -> list[Webhook]:
+    """Return the webhooks of an organization, by name."""
+    return list(Webhook.query(_partition(organization_id), consistent_read=True))
+
+
+def announced(organization_id: str, job_type: str) -> list[str]:
+    """Return which ends of the jobs of a type an organization's webhooks get.
+
+    The webhooks were read at most CACHED ago.
+    """
+    now = clock.now()
+    read_at, found = _cache.get(organization_id, (0, ()))
+    if not 0 <= now - read_at < CACHED:
+        found = of_organization(organization_id)
+        if len(_cache) >= _MOST_CACHED:
+            _cache.clear()
+        _cache[organization_id] = now, found
+    return [each for each in ENDS if any(webhook.gets(job_type, each) for webhook in found)]
+
+
+def find(organization_id: str, name: str) -> Webhook | None:
+    """Return the webhook of this name, or None."""
+    try:
+        return Webhook.get(_partition(organization_id), name, consistent_read=True)
+    except Webhook.DoesNotExist:
+        return None
+
+
+def put(organization_id: str, name: str, *, by: str | None, **given: Any) -> Webhook:
+    """Create or replace a webhook, and return it.
+
+    `given` has its `url`, `secret`, `statuses` and `job_types`.
+    """
+    now = clock.now()
+    webhook = Webhook(_partition(organization_id), name)
+    webhook.update(
+        [
+            *(set_or_remove(getattr(Webhook, field), value) for field, value in given.items()),
+            Webhook.created_at.set(Webhook.created_at | now),
+            *([Webhook.created_by.set(Webhook.created_by | by)] if by else []),
+            Webhook.updated_at.set(now),
+            set_or_remove(Webhook.updated_by, by),
+        ]
+    )
+    _cache.pop(organization_id, None)
+    return webhook
+
+
+def delete(organization_id: str, name: str) -> bool:
+    """Delete a webhook. Return False if there is none of this name."""
+    _cache.pop(organization_id, None)
+    webhook = Webhook(_partition(organization_id), name)
+    return try_write(lambda: webhook.delete(Webhook.url.exists()))
+
+
+def forget_cache() -> None:
+    """Make the next dispatch read the webhooks again."""
+    _cache.clear()
+
+
+_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}
+
+
+def _partition(organization_id: str) -> str:
+    return f"webhooks#{organization_id}"
