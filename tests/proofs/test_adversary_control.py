@@ -60,7 +60,7 @@ def test_it_notices_when_a_step_that_is_done_is_taken_again(
     find = steps.find
     monkeypatch.setattr("job_runners.store.steps.find", lambda job, name: None)
     monkeypatch.setattr("job_runners.testing.simulation.history.steps", _Found(find))
-    assert "was taken again" in broken_promise(near=133)
+    assert "was taken again" in broken_promise(near=205)
 
 
 class _Found:
@@ -85,7 +85,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("job_runners.store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("job_runners.testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
-    assert "before its time" in broken_promise(near=47)
+    assert "before its time" in broken_promise(near=75)
 
 
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
@@ -93,7 +93,7 @@ def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
 ) -> None:
     monkeypatch.setattr(owner_verbs, "_same_organization", lambda job: anything())
     monkeypatch.setattr("job_runners.engine.control.owner_actions.delete", lambda row: row.delete())
-    assert "was deleted while it was" in broken_promise()
+    assert "was deleted while it was" in broken_promise(near=6)
 
 
 def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(

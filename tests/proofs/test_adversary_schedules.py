@@ -117,7 +117,7 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
         return Choice(None, occurrence.with_skipped(choice.step, choice.at, occurrence.MISSED))
 
     monkeypatch.setattr(due_schedule, "choose", strictly)
-    assert "makes up for none" in noticed()
+    assert "makes up for none" in noticed(near=4)
 
 
 def test_it_notices_when_an_edit_begins_with_what_comes_next(
@@ -128,7 +128,7 @@ def test_it_notices_when_an_edit_begins_with_what_comes_next(
         return next_after(schedules.when_of(definition), now), now
 
     monkeypatch.setattr(schedules, "_next_of", afresh)
-    assert noticed()
+    assert noticed(near=6)
 
 
 def test_it_notices_when_what_is_refused_is_not_looked_at_again(
