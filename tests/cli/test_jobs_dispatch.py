@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from job_runners.cli.problem import Exit
 from jobs_command import ID, FakeApi, job, jobs
 
 TASK = "7a5c" + "0" * 28
@@ -71,6 +72,19 @@ def test_every_option_reaches_the_request(api: FakeApi) -> None:
         "on_failure": "page_the_team",
     }
     assert api.calls[0].headers["Idempotency-Key"] == "may"
+
+
+def test_a_webhook_is_a_url_with_a_secret(api: FakeApi) -> None:
+    url = "https://hooks.example.com/jobs"
+    words = ("dispatch", "import_contacts", "--on-end", "update_crm", "--on-failure", url)
+    assert jobs(*words, "--secret", "default/main").exit_code == 0
+    assert (sent(api)["on_end"], sent(api)["on_failure"]) == (
+        "update_crm",
+        {"webhook": url, "secret": "default/main"},
+    )
+    for wrong in (words, (*words[:4], "--secret", "default/main")):
+        assert jobs(*wrong).exit_code == Exit.USAGE
+    assert len(api.calls) == 1
 
 
 def test_a_time_without_a_zone_is_this_machines(api: FakeApi) -> None:

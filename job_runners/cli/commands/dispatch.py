@@ -44,15 +44,20 @@ _TOLERANCE = timedelta(seconds=10)
 )
 @click.option(
     "--on-end",
-    metavar="JOB_TYPE",
+    metavar="JOB_TYPE|URL",
     shell_complete=names_of("jobs"),
-    help="Job type to dispatch when the job has ended (default: that of its type).",
+    help="Job type to dispatch, or https URL of a webhook to post, when the job has ended "
+    "(default: that of its type).",
 )
 @click.option(
     "--on-failure",
-    metavar="JOB_TYPE",
+    metavar="JOB_TYPE|URL",
     shell_complete=names_of("jobs"),
-    help="Job type to dispatch when the job has failed (default: that of its type).",
+    help="Job type to dispatch, or https URL of a webhook to post, when the job has failed "
+    "(default: that of its type).",
+)
+@click.option(
+    "--secret", metavar="NAME", help="Name of the secret that signs the webhook, such as acme/main."
 )
 @click.option(
     "--idempotency-key",
@@ -76,6 +81,7 @@ def command(
     delay: float | None,
     on_end: str | None,
     on_failure: str | None,
+    secret: str | None,
     idempotency_key: str | None,
     watch: bool,
 ) -> Exit | None:
@@ -83,12 +89,14 @@ def command(
 
     \b
     jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
+    jobs dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
     jobs dispatch resize_image --from rows.jsonl --idempotency-key may
     """
     if run_at and delay is not None:
         raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
     if file is not None and (pairs or whole is not None or watch):
         raise click.UsageError("Pass --from without a payload and without --watch.")
+    _check_secret(secret, on_end, on_failure)
     body = {
         "job_type": job_type,
         "payload": payload.read_payload(pairs, whole) if file is None else None,
@@ -96,8 +104,8 @@ def command(
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,
-        "on_end": on_end,
-        "on_failure": on_failure,
+        "on_end": _follow_up(on_end, secret),
+        "on_failure": _follow_up(on_failure, secret),
     }
     given = {name: value for name, value in body.items() if value is not None}
     if file is not None:
@@ -122,6 +130,26 @@ def command(
     click.echo(f"{job_type} {outcome}, {output.status(job['status'])}, on {target.name}", err=True)
     _warn_if_earlier(job, given)
     return None
+
+
+def _is_url(follow_up: str | None) -> bool:
+    return follow_up is not None and "://" in follow_up
+
+
+def _check_secret(secret: str | None, *follow_ups: str | None) -> None:
+    """Check that a secret is given for a webhook, and only for one. Raises UsageError."""
+    is_needed = any(map(_is_url, follow_ups))
+    if is_needed and secret is None:
+        raise click.UsageError("A webhook needs a signing secret. Pass its name: --secret NAME.")
+    if secret is not None and not is_needed:
+        raise click.UsageError(
+            "--secret signs a webhook. Pass the webhook's URL to --on-end or --on-failure."
+        )
+
+
+def _follow_up(named: str | None, secret: str | None) -> str | dict[str, str | None] | None:
+    """Return a follow-up as the API takes it."""
+    return {"webhook": named, "secret": secret} if _is_url(named) else named
 
 
 def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
