@@ -34,6 +34,7 @@ def contents(folder: Path) -> dict[Path, str]:
     return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.more
 def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> None:
     app = tmp_path / "app"
     new(app, "sync_list")

@@ -115,6 +115,7 @@ def legs_that_cost_no_attempt(job: dict[str, Any]) -> int:
     return int(job["legs"] - job["attempt"])
 
 
+@pytest.mark.more
 def test_an_export_that_outlives_its_worker_goes_on_over_legs(
     local: Local, record_property: Callable[[str, object], None]
 ) -> None:

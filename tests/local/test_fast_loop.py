@@ -229,6 +229,7 @@ def test_a_new_package_is_active_without_another_start(checkout: Checkout, app: 
     assert checkout.said[-1].startswith("Reloaded: acme (")
 
 
+@pytest.mark.more
 def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: Path) -> None:
     (app / "acme").mkdir(parents=True)
     checkout.save("app/acme/__init__.py", "JOBS = {}")

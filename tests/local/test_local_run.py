@@ -108,6 +108,7 @@ def make_environment(folder: Path) -> str:
     return made.stderr
 
 
+@pytest.mark.more
 def test_an_environment_is_made_again_only_when_it_has_to_be(tmp_path: Path) -> None:
     (tmp_path / "tools").symlink_to(ROOT / "tools")
     lock = tmp_path / "lock.txt"

@@ -8,7 +8,7 @@ from job_runners.testing.simulation.history import play_seed, stage
 from job_runners.testing.simulation.invariant_checker import Violation
 from sizes import by_size
 
-HISTORIES = by_size(10, 30)
+HISTORIES = by_size(5, 30)
 
 pytestmark = pytest.mark.sized
 

@@ -34,7 +34,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     telemetry.logger.setLevel("INFO")
 
 
-@pytest.mark.parametrize("jobs", [20_000, 100_000])
+@pytest.mark.parametrize("jobs", [20_000, pytest.param(100_000, marks=pytest.mark.more)])
 def test_a_backlog_costs_few_sends_and_keeps_nobody_elses_job_waiting(
     world: World, jobs: int, record_property: Callable[[str, object], None]
 ) -> None:

@@ -27,6 +27,8 @@ LEFT_ALONE = {
     *("unique_queued", "unique_put_off"),
 }
 
+pytestmark = pytest.mark.more
+
 
 @pytest.fixture(scope="module")
 def rolled_back(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,7 @@ def test_it_reads_as_shown(hostile):
 """
 
 
+@pytest.mark.more
 def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
