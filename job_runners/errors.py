@@ -226,8 +226,32 @@ class SignalBusy(JobRunnersError):
 
     retry_after = 1  # seconds
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job {job_id} kept changing. Send the signal again.")
+    def __init__(self) -> None:
+        super().__init__("The job kept changing. Send the signal again.")
+
+
+# The errors of a link say nothing about its job, because its caller has no role.
+
+
+class LinkNotFound(JobRunnersError):
+    """No link has this token, or its job was deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("This link doesn't exist. Check that you have copied all of it.")
+
+
+class AlreadyAnswered(JobRunnersError):
+    """The question of a link was answered before, in another way."""
+
+    def __init__(self) -> None:
+        super().__init__("Another answer was given before. Only the first one counts.")
+
+
+class LinkOver(JobRunnersError):
+    """The job of a link doesn't take an answer any more."""
+
+    def __init__(self) -> None:
+        super().__init__("It is too late for an answer: nothing waits for it any more.")
 
 
 class JobNotFound(JobRunnersError):

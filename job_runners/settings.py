@@ -66,6 +66,7 @@ class Settings(Value, kw_only=True):
     texting_campaign: bool
     text_countries: tuple[str, ...]  # empty: all
     text_number_types: tuple[str, ...]
+    public_url: str | None  # the address of the API, for the URLs of answers
     # where the end of every job is announced
     event_bus: str | None  # the name of an EventBridge bus
     outcome_topic: str | None  # the ARN of an SNS topic
@@ -126,6 +127,7 @@ class Settings(Value, kw_only=True):
                 tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
                 NUMBER_TYPES,
             ),
+            public_url=_text("PUBLIC_URL", "").rstrip("/") or None,
             event_bus=_text("EVENT_BUS_NAME", "") or None,
             outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
             webhook_subscriptions=_flag("WEBHOOK_SUBSCRIPTIONS", False),

@@ -76,7 +76,7 @@ Allowed ==
     [] write.do = "begin_gather" -> write.who = "worker" /\ CheckpointOk(row, Seen.tok) /\ HasClaim /\ Leaves(row)
     [] write.do = "gather"     -> write.who = "worker" /\ MayEnd(GatherOk(row, Seen.tok), FALSE) /\ Leaves(Gather(row, After.since))
     [] write.do = "finish_group" -> FinishGroupOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, 0))
-    [] write.do = "record_timeout" -> write.who = "worker" /\ CheckpointOk(row, Seen.tok) /\ HasClaim /\ Leaves(row)
+    [] write.do = "record" -> write.who = "worker" /\ CheckpointOk(row, Seen.tok) /\ HasClaim /\ Leaves(row)
     [] write.do = "wait_again" -> write.who = "api" /\ row.st \notin Over /\ Leaves(row)
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
     [] write.do = "cancel"     -> CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from job_runners.api import strict_json
 from job_runners.api.errors import FormBody, UnreadableBody
@@ -12,6 +13,7 @@ from job_runners.errors import PayloadTooLarge
 # Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
 LIMIT = 5 * 1024 * 1024 // 2
 
+_MOST_FIELDS = 20  # of a form
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -25,21 +27,43 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     return _object(event, _text(_bytes(event)))
 
 
+def read_value(event: Mapping[str, Any]) -> Any:
+    """Return the JSON value in a request's body. Raises UnreadableBody, FormBody,
+    PayloadTooLarge."""
+    return _value(event, _text(_bytes(event)))
+
+
+def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an HTML form or of a JSON object in a request's body. Raises
+    UnreadableBody, PayloadTooLarge."""
+    text = _text(_bytes(event))
+    if text.lstrip().startswith("{") or _content_type(event) != _FORMS[0]:
+        return _object(event, text)
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise UnreadableBody(f"The form has more than {_MOST_FIELDS} fields.") from None
+
+
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object in an optional body: an empty object if the body is empty."""
     text = _text(_bytes(event))
     return _object(event, text) if text.strip() else {}
 
 
-def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _value(event: Mapping[str, Any], text: str, expected: str = "value") -> Any:
     if not text.strip():
-        raise UnreadableBody("The body is empty. Send a JSON object.")
+        raise UnreadableBody(f"The body is empty. Send a JSON {expected}.")
     try:
-        value = strict_json.parse(text)
+        return strict_json.parse(text)
     except strict_json.NotStrict as error:
         if _content_type(event) in _FORMS and not text.lstrip().startswith("{"):
             raise FormBody from None
         raise UnreadableBody(str(error)) from None
+
+
+def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
+    value = _value(event, text, "object")
     if not isinstance(value, dict):
         raise UnreadableBody("The body must be a JSON object: {...}.")
     return value

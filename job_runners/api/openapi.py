@@ -134,13 +134,13 @@ def _parameter(parameter: Schema) -> Schema:
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
     found = {str(status): _answer(each) for status, each in operation.answers.items()}
-    if route.role is OPEN:
-        return found
     slugs_by_status: dict[int, list[str]] = {}
-    for slug in sorted({*operation.problems, *ALWAYS}):
+    for slug in sorted({*operation.problems, *(() if route.role is OPEN else ALWAYS)}):
         slugs_by_status.setdefault(problems.kinds()[slug].status, []).append(slug)
     for status, slugs in sorted(slugs_by_status.items()):
         found[str(status)] = _problems(slugs)
+    if route.role is OPEN:
+        return found
     for status, description in _GATEWAY_ERRORS.items():
         if status != 401 or settings().access_mode == "jwt":
             response = found.setdefault(str(status), {"description": description, "content": {}})

@@ -17,7 +17,7 @@ from job_runners.work import context
 
 Endpoint = Callable[..., Response]
 
-OPEN = None  # the role of open routes: their endpoints take no caller and return no data
+OPEN = None  # the role of open routes: their endpoints take no caller, and check no credentials
 
 
 class Route(NamedTuple):

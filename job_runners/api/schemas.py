@@ -120,6 +120,13 @@ SCHEMAS: Schema = {
     "Webhooks": object_of({"webhooks": list_of("Webhook")}),
     "Webhook": object_of(properties(webhook_views.WEBHOOK)),
     "Place": object_of(properties(queue_views.PLACE)),
+    "AnswerData": {
+        "anyOf": [
+            object_of({"choice": {**TEXT, "description": "One of the question's choices"}}),
+            {"description": "Without choices, any JSON of at most 100 KB"},
+        ],
+    },
+    "Answered": object_of({"status": {"type": "string", "const": "answered"}}),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},
     "GatewayMessage": {

@@ -60,6 +60,7 @@ PATH_PARAMETERS: dict[str, Schema] = {
     "kind": KIND,
     "name": NAME,
     "failure_id": ID,
+    "token": ID,
 }
 
 HEADERS: dict[str, Schema] = {

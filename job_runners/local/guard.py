@@ -97,7 +97,10 @@ class Guard:
         host = headers.get("host", "")
         if host not in self._hosts:
             raise Refused(_ACCESS_DENIED, f"Use {_join(self._hosts)} as the host, not {host!r}.")
-        if headers.get("origin", f"http://{host}") != f"http://{host}":
+        origins = {f"http://{host}"}
+        if headers.get("sec-fetch-site") == "same-origin":
+            origins.add("null")  # of a form on a page whose policy is no-referrer
+        if headers.get("origin", f"http://{host}") not in origins:
             raise Refused(_ACCESS_DENIED, "A page of another origin can't use the local AWS.")
         if scope["method"] not in _READS and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
             raise Refused(_ACCESS_DENIED, "A page of another site can't use the local AWS.")

@@ -187,9 +187,11 @@ def delete(job: JobRequest) -> None:
             raise conditional_write.refused("delete", job.id, row) from error
     # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
     if job.row_version >= WAITED_VERSION:
-        from job_runners.store import groups, signals  # imported here because most jobs don't wait
+        # Imported here because most jobs don't wait.
+        from job_runners.store import answer_links, groups, signals
 
-        groups.delete(job)  # before the steps, which name the groups
+        groups.delete(job)  # before the steps, which name the groups and the links
+        answer_links.delete(job)
         signals.delete(job)
     steps.delete(job)
     if bucket.configured():

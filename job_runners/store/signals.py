@@ -49,8 +49,13 @@ class Signal(Table):
 
 def find(job: JobRequest, name: str) -> Signal | None:
     """Return the signal of this name, or None if it hasn't come."""
+    return find_of_work(job.work_id, name)
+
+
+def find_of_work(work_id: str, name: str) -> Signal | None:
+    """Return the signal of this name for the work with this id, whose job may be gone."""
     try:
-        return Signal.get(_partition(job.work_id), name, consistent_read=True)
+        return Signal.get(_partition(work_id), name, consistent_read=True)
     except Signal.DoesNotExist:
         return None
 

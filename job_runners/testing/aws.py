@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "COORDINATION_TABLE_NAME": "coordination",
     "CONTACTS_TABLE_NAME": "contacts",
     "BUCKET_NAME": "bucket",
+    "PUBLIC_URL": "https://jobs.example",
     "JOB_RUNNER": "legacy",
     "JOBS_SYNC": "true",
     "TASKS_SYNC": "true",

@@ -60,6 +60,16 @@ class TooManyNames(DoNotRetry):
         super().__init__(f"A wait has 1 to {most} different names of signals, not {count}.")
 
 
+class NoPublicUrl(DoNotRetry):
+    """A job asks for the URL of an answer, and the process doesn't know the API's address."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "job.signal_url needs the address of the API. Set PUBLIC_URL, "
+            "for example to https://jobs.example.com."
+        )
+
+
 class WaitsSpent(DoNotRetry):
     """A job waited too often."""
 

@@ -24,7 +24,7 @@ from job_runners.work.errors import (
     TooManyMembers,
 )
 from job_runners.work.signals import ClaimLost, LegOver, TimeOver
-from job_runners.work.waiting import AwaitsGroup, _need_next_leg, _take_name
+from job_runners.work.waiting import AwaitsGroup, need_next_leg, take_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -135,9 +135,9 @@ def gather(
     job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
 ) -> GroupResults:
     """Return the results of a group, after all its members have ended."""
-    _need_next_leg(job)
+    need_next_leg(job)
     check_name(name, "a group")
-    _take_name(job, f"{groups.STEP}{name}", name)
+    take_name(job, f"{groups.STEP}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)

@@ -13,6 +13,7 @@ from job_runners import clock
 from job_runners.errors import RunnerCannotResend
 from job_runners.names import check_signal_name
 from job_runners.store import signals, steps, verbs
+from job_runners.store.answer_links import AnswerLink
 from job_runners.store.groups import Group
 from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
@@ -61,22 +62,22 @@ class AwaitsGroup(Waits):
 
 def sleep(job: _Job, name: str, seconds: float) -> None:
     """Wait for this many seconds, counted from the first call."""
-    _sleep(job, name, lambda: _end_of(job, name, seconds))
+    _sleep(job, name, lambda: end_of(job, name, seconds))
 
 
 def sleep_until(job: _Job, name: str, time: datetime) -> None:
     """Wait until this time."""
     if time.utcoffset() is None:
         raise ValueError(f"{time} has no time zone. Pass a time such as datetime.now(UTC).")
-    _sleep(job, name, lambda: _end_of(job, name, time.timestamp() - clock.now() / clock.SECOND))
+    _sleep(job, name, lambda: end_of(job, name, time.timestamp() - clock.now() / clock.SECOND))
 
 
 def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
-    _take_name(job, f"sleep {name}", name)
+    take_name(job, f"sleep {name}", name)
     until: int = job._once("name of the wait", "sleep ", name, end)
     left = until - clock.now()
     if left > verbs.CLAIM_TOLERANCE:
-        _need_next_leg(job)
+        need_next_leg(job)
         raise job._signal(Asleep(name, until))
     if left > 0:  # a worker may start the leg a little early
         clock.sleep(left / clock.SECOND)
@@ -85,15 +86,15 @@ def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
 def wait_for(job: _Job, name: str, timeout: float) -> Any:
     """Return the value of a signal. Raises WaitTimedOut."""
     check_signal_name(name)
-    _take_name(job, f"wait {name}", name)
+    take_name(job, f"wait {name}", name)
     found: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
     if found is None:
         until: int = job._once(
-            "name of the wait", "wait ", name, lambda: _end_of(job, name, timeout)
+            "name of the wait", "wait ", name, lambda: end_of(job, name, timeout)
         )
         if clock.now() < until:
             _await(job, name, [name], until)
-        _record_timeout(job, signals.timed_out(job._row, name))
+        record(job, signals.timed_out(job._row, name))
         found = job._keep_trying(lambda: signals.find(job._row, name))
     if found is None or found.timed_out:
         raise WaitTimedOut(name)
@@ -106,7 +107,7 @@ def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) ->
         check_signal_name(name)
     if not 1 <= len(set(names)) <= _MOST_NAMES:
         raise TooManyNames(len(set(names)), _MOST_NAMES)
-    _take_name(job, f"any {label}", label)
+    take_name(job, f"any {label}", label)
     recorded = job._keep_trying(lambda: steps.find(job._row, f"any {label}"))
     winner = _first_of(job, names, timeout, label) if recorded is None else recorded.result
     if winner is None:
@@ -124,34 +125,34 @@ def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> st
     come = [name for name in names if name in found and not found[name].timed_out]
     if not come:
         until: int = job._once(
-            "label of the wait", "wait-any ", label, lambda: _end_of(job, label, timeout)
+            "label of the wait", "wait-any ", label, lambda: end_of(job, label, timeout)
         )
         can_come = [name for name in dict.fromkeys(names) if name not in found]
         if can_come and clock.now() < until:
             _await(job, label, can_come, until)
-        _record_timeout(job, steps.new(job._row, f"any {label}", None))
+        record(job, steps.new(job._row, f"any {label}", None))
     winner: str | None = job._once("label of the wait", "any ", label, lambda: come[0])
     return winner
 
 
 def _await(job: _Job, name: str, names: list[str], until: int) -> None:
-    _need_next_leg(job)
+    need_next_leg(job)
     raise job._signal(AwaitsSignal(name, names, until))
 
 
-def _record_timeout(job: _Job, record: Signal | steps.Step) -> None:
-    """Record that a wait's time is over, unless its answer is there. Raises ClaimLost.
+def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
+    """Store records together, unless the first is there. Raises ClaimLost.
 
-    The record needs this job's claim, so that a leg that was overtaken doesn't write it.
+    They need this job's claim, so that a leg that was overtaken doesn't write them.
     """
     try:
-        job._keep_trying(lambda: waits.record_timeout(job._row, record))
+        job._keep_trying(lambda: waits.record(job._row, *records))
     except RaceLost as lost:
-        if not any(each.record is record for each in lost.refused):
+        if not any(each.record is records[0] for each in lost.refused):
             raise job._signal(ClaimLost(str(lost))) from lost
 
 
-def _end_of(job: _Job, name: str, seconds: float) -> int:
+def end_of(job: _Job, name: str, seconds: float) -> int:
     """Return the end of a wait that begins now. Raises WaitTooLong."""
     now = clock.now()
     latest = min(now + LONGEST, (job._row.begun_at or job._row.created_at) + _LATEST)
@@ -160,13 +161,14 @@ def _end_of(job: _Job, name: str, seconds: float) -> int:
     return now + math.ceil(max(0, seconds) * clock.SECOND)
 
 
-def _take_name(job: _Job, key: str, name: str) -> None:
-    """Note that a wait's name is used in this leg. Raises StepNameTaken."""
+def take_name(job: _Job, key: str, name: str, what: str = "wait") -> None:
+    """Note that a name is used in this leg. Raises StepNameTaken."""
     if key in job._steps:
-        raise StepNameTaken(name, what="wait")
+        raise StepNameTaken(name, what=what)
     job._steps.add(key)
 
 
-def _need_next_leg(job: _Job) -> None:
+def need_next_leg(job: _Job, need: str = "waits in its function") -> None:
+    """Raise RunnerCannotResend if the job can't continue after a wait."""
     if not job._has_next_leg:
-        raise RunnerCannotResend(job._row.job_type, "waits in its function")
+        raise RunnerCannotResend(job._row.job_type, need)

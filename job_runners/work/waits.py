@@ -61,6 +61,25 @@ class JobWaits:
 
         return waiting.wait_for_any(self, names, timeout, label)
 
+    def signal_url(
+        self, name: str, *, text: str, choices: Sequence[str] = (), timeout: float
+    ) -> str:
+        """Return a URL with which a person or another system sends the signal `name`, once.
+
+        Send it by e-mail or chat, or to another system, and then call `wait_for`. A browser shows
+        `text` with a button for each of the `choices`, and the signal's value is the choice. A
+        program posts `{"choice": …}`. Without choices, it posts the value as JSON. No credentials
+        are needed, so any holder of the URL can answer. The first answer counts.
+
+        The URL is stored at the first call, and later legs and attempts get the same one. It takes
+        no answer after `timeout` seconds, at most 90 days, or after the wait has timed out or the
+        job has ended. Raises ValueError for a text or choices that the page can't show, and
+        NoPublicUrl if the process doesn't know the API's address. For the rest see `sleep`.
+        """
+        from job_runners.work import links
+
+        return links.signal_url(self, name, text, choices, timeout)
+
     def gather(
         self, name: str, members: "Iterable[Member]", *, stop_after_failures: int | None = None
     ) -> "GroupResults":

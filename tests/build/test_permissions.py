@@ -400,11 +400,13 @@ def use_webhooks(stack: Stack) -> None:
 
 
 def use_signals(stack: Stack, time: MovableClock) -> None:
-    """Jobs that wait for signals: one comes, another doesn't, a third is one of two."""
+    """Jobs that wait for signals: one comes by a link, another doesn't, a third is one of two."""
+    urls: list[str] = []
 
     def wait(job: Any, payload: Any) -> Any:
         if payload.number:
             return job.wait_for("late", timeout=600)
+        urls.append(job.signal_url("go", text="Go?", timeout=600))
         assert job.wait_for("go", timeout=600) == LARGE
         return job.wait_for_any(["a", "b"], timeout=600, label="either")[0]
 
@@ -412,10 +414,15 @@ def use_signals(stack: Stack, time: MovableClock) -> None:
     answered = stack.job(payload={"number": 0})
     late = stack.job(payload={"number": 1})
     stack.work()
-    for name in ("go", "b"):
+    link = urls[0].removeprefix("https://jobs.example")
+    stack.api("GET", link)
+    for method, path, body in (
+        ("POST", link, LARGE),
+        ("PUT", f"{answered}/signals/b", {"value": LARGE}),
+    ):
         assert stack.api("GET", answered).json["status"] == "waiting"
         for _ in range(2):
-            stack.api("PUT", f"{answered}/signals/{name}", body={"value": LARGE})
+            stack.api(method, path, body=body)
         stack.work()
     assert stack.api("GET", answered).json["result"] == "b"
     stack.api("DELETE", answered)

@@ -77,13 +77,16 @@ def test_callers_sign_with_iam_unless_an_issuer_is_given(template: Template) -> 
         "HealthRoute": (None, "NONE"),
         "PageRoute": (None, "NONE"),
         "AssetsRoute": (None, "NONE"),
+        "QuestionRoute": (None, "NONE"),
+        "AnswerRoute": (None, "NONE"),
     }
     open_routes = [
         each["Properties"]["RouteKey"]
         for each in routes.values()
         if each["Properties"]["AuthorizationType"] == "NONE"
     ]
-    assert open_routes == ["GET /health", "GET /", "GET /assets/{proxy+}"]
+    answers = ["GET /answers/{token}", "POST /answers/{token}"]
+    assert open_routes == ["GET /health", "GET /", "GET /assets/{proxy+}", *answers]
     assert template["Conditions"]["UseIam"] == {"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}
     assert template["Conditions"]["UseJwt"] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]

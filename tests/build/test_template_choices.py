@@ -32,6 +32,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "traces": {"Traces": LAYER},
     "legacy": {"JobRunner": "legacy"},
     "outcomes": {"EventBusName": "outcomes", "OutcomeTopicArn": TOPIC},
+    "a domain": {"PublicUrl": "https://jobs.example.com"},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
 
@@ -355,6 +356,7 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "JwtIssuer": "https://login.example.com/",
         "JwtOrganizationClaim": "https://example.com/organization_id",
         "JwtRolesClaim": "https://example.com/roles",
+        "PublicUrl": "https://jobs.example.com",
     }
     assert len(described(function, **given)) <= 256
 
@@ -442,3 +444,39 @@ def test_every_function_knows_the_outputs(name: str) -> None:
     variable = {"EventBusName": "EVENT_BUS_NAME", "OutcomeTopicArn": "OUTCOME_TOPIC_ARN"}[name]
     for function in FUNCTIONS:
         assert variables(deployed(), function)[variable] == {"Ref": name}
+
+
+# --- the address of the API -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"),
+        ({"AwsEndpointUrl": "http://x"}, "${AwsEndpointUrl}/_aws/execute-api/${HttpApi}/$default"),
+        ({"PublicUrl": "https://jobs.example.com"}, None),
+    ],
+)
+def test_every_function_knows_where_jobs_are_answered(
+    given: dict[str, str], url: str | None
+) -> None:
+    expected = {"Ref": "PublicUrl"} if url is None else {"Fn::Sub": url}
+    for function in FUNCTIONS:
+        assert variables(deployed(**given), function)["PUBLIC_URL"] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("", True),
+        ("https://jobs.example.com", True),
+        ("https://jobs.example.com:8443", True),
+        ("http://jobs.example.com", False),
+        ("https://jobs.example.com/", False),
+        ("https://jobs.example.com/base", False),  # which the API's routes don't have
+        ("jobs.example.com", False),
+    ],
+)
+def test_the_address_of_the_api_is_that_of_a_domain(url: str, fits: bool) -> None:
+    pattern = deployed()["Parameters"]["PublicUrl"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, url)) == fits

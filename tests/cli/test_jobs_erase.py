@@ -55,6 +55,7 @@ def live(bench: Bench, organization_id: str, **fields: Any) -> JobRequest:
         job.step("a step", lambda: LARGE)
         with pytest.raises(WaitTimedOut):
             job.wait_for("approval", timeout=0)
+        job.signal_url("another", text="?", timeout=0)
         bucket.put_bytes(f"results/{organization_id}/{job.id}/list.csv", b"people")
         return LARGE
 
@@ -88,7 +89,7 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     assert everything("acme")
     done = erase("--campaign", "spring", "--yes")
     assert done.exit_code == 0, done.output
-    assert "Erased acme from stack job-runners: jobs 3, steps 6, signals 3, " in done.stdout
+    assert "Erased acme from stack job-runners: jobs 3, steps 9, signals 6, " in done.stdout
     for what in ("acme", *(row.created_key for row in rows), *(row.id for row in rows)):
         assert everything(what) == []
     assert everything("other") == before
@@ -343,7 +344,7 @@ def test_for_a_program_it_is_json(bench: Bench) -> None:
     found = json.loads(erase("--yes", "--json").stdout)
     assert found["organization_id"] == "acme"
     assert found["removed"]["jobs"] == 1
-    assert found["removed"]["steps"] == 2
+    assert found["removed"]["steps"] == 3
     assert found["removed"]["file versions"] == 6
 
 

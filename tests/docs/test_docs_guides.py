@@ -61,6 +61,29 @@ def test_the_job_of_a_page_succeeds(
         assert result in str(run(job_runner, job_type, payload))
 
 
+@pytest.mark.parametrize(
+    ("function", "signals", "result"),
+    [
+        ("refund", {"approval": {"approved": True}}, "refunded"),
+        ("refund", {"approval": {"approved": False}}, "rejected"),
+        ("refund", {}, "expired"),
+        ("order", {"cancelled": "too slow"}, "cancelled: too slow"),
+        ("refund_by_mail", {"approval": "approve"}, "refunded"),
+        ("refund_by_mail", {"approval": "reject"}, "rejected"),
+    ],
+)
+def test_the_jobs_that_wait_do_as_they_are_told(
+    function: str, signals: dict[str, Any], result: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
+    shown.JOBS = {"waits": Job(getattr(shown, function))}
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.run("waits", {"order": "A7"}, signals=signals)
+        assert assert_succeeded(job) == result
+    assert shown.refunded == (["A7"] if result == "refunded" else [])
+    assert len(shown.mailed) == (function == "refund_by_mail")
+
+
 def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", snippets("do_something_once")[0], monkeypatch)
     with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:

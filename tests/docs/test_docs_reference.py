@@ -16,7 +16,7 @@ from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
 from job_runners.store import children, limits, queries, signals, steps
 from job_runners.work import errors as work_errors
-from job_runners.work import gathering
+from job_runners.work import gathering, links
 from job_runners.work.definitions import Job
 from job_runners.work.queues import Queue
 
@@ -73,6 +73,8 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("key of a member", f"{gathering._LONGEST_KEY} bytes"),
         ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
         ("signals of a job", f"{signals.MOST:,}"),
+        ("text of a link for an answer", f"{links.LONGEST_TEXT:,} characters"),
+        ("choices of a link", f"{links.MOST_CHOICES}, of {links.LONGEST_CHOICE} characters each"),
         ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),
         ("key of a child", f"{steps.LONGEST_NAME - len(children.PREFIX):,} bytes"),
         (

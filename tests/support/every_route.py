@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
+LINK = "9" * 32  # the token of a link that does not exist
 FAILURE = "8" * 32  # the failure group of both organisations
 JOB = {"job_type": "sample_once"}
 SCHEDULE: dict[str, Any] = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
@@ -62,6 +63,8 @@ EVERY_ROUTE = {
         "queued",
         ((Asked("PUT", "/jobs/{theirs}/signals/approval", _SIGNAL), 404),),
     ),
+    ("/answers/<token>", "GET"): Entry(None, Asked("GET", f"/answers/{LINK}")),
+    ("/answers/<token>", "POST"): Entry(None, Asked("POST", f"/answers/{LINK}", {"choice": "yes"})),
     ("/", "GET"): Entry(None, Asked("GET", "/")),
     ("/assets/<version>/<name>", "GET"): Entry(None, Asked("GET", "/assets/1/app.js")),
     ("/tasks", "POST"): Entry("service", Asked("POST", "/tasks", {"task_name": "sample_note"})),

@@ -43,8 +43,10 @@ async def remind_async(job: RunningJob, payload: People) -> dict[str, int]:
 
 
 def remind_if_approved(job: RunningJob, payload: People) -> str:
-    """Remind each once it is approved, after a night's sleep."""
+    """Remind each once it is approved, after a night's sleep. The approval may come by a link."""
     job.sleep("night", 8 * 3600)
+    url = job.signal_url("approve", text="Remind them?", timeout=24 * 3600)
+    job.step("ask", partial(send, f"question with {url}", f"{job.id}/ask"))
     name, value = job.wait_for_any(["approve", "reject"], timeout=24 * 3600, label="answer")
     if name == "approve":
         remind(job, payload)

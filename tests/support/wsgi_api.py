@@ -24,6 +24,7 @@ def _event(environ: dict[str, Any]) -> dict[str, Any]:
         for name, value in environ.items()
         if name.startswith("HTTP_") or name == "CONTENT_TYPE"
     }
+    headers.pop("accept-encoding", None)  # an answer is text here, and not zipped
     return request(
         environ["REQUEST_METHOD"],
         quote(environ["PATH_INFO"].encode("latin-1")),

@@ -68,13 +68,15 @@ def _meaning(parameter: dict[str, Any]) -> str:
 
 def _body(found: dict[str, Any], body: dict[str, Any]) -> Iterator[str]:
     schema = _referred(found, body["content"]["application/json"]["schema"])
-    # The body of a dispatch has a schema for each job. They have the same fields.
+    # The body of a dispatch has a schema for each job. They have the same fields. The body of an
+    # answer may be any JSON.
     choices = schema.get("anyOf") or schema.get("oneOf") or [schema]
     schemas = [_referred(found, each) for each in choices]
     needed = set.intersection(*(set(each.get("required", ())) for each in schemas))
     yield "| Field of the body | Meaning |\n|---|---|"
     for field in schemas[0]["properties"]:
-        texts = [each["properties"][field].get("description", "") for each in schemas]
+        of_field = [each["properties"][field] for each in schemas if "properties" in each]
+        texts = [each.get("description", "") for each in of_field]
         mark = "Required. " if field in needed else ""
         meaning = max(texts, key=len) or _MEANINGS.get(field, "")
         yield f"| `{field}` | {_cell(mark + meaning)} |"

@@ -9,6 +9,7 @@ from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.routes import (
+    answers,
     failures,
     job_types,
     jobs,
@@ -62,7 +63,7 @@ def get_health(_event: Event) -> Response:
     return respond(200, {"status": "ok"})
 
 
-# By path, then by method. The dashboard's page and its files are not in the OpenAPI document.
+# By path, then by method. Pages for browsers, and their files, are not in the OpenAPI document.
 ROUTES: Routes = {
     "/": {"GET": Route(dashboard_files.get_page, OPEN)},
     "/assets/<version>/<name>": {"GET": Route(dashboard_files.get_asset, OPEN)},
@@ -307,6 +308,25 @@ ROUTES: Routes = {
                 body="SignalData",
             ),
         )
+    },
+    "/answers/<token>": {
+        "GET": Route(answers.get_answer, OPEN),
+        "POST": Route(
+            answers.post_answer,
+            OPEN,
+            Operation(
+                "answer_question",
+                {200: Answer("Answered now, or before in the same way", "Answered")},
+                (
+                    *BODY_PROBLEMS,
+                    "link-not-found",
+                    "already-answered",
+                    "link-over",
+                    "signal-busy",
+                ),
+                body="AnswerData",
+            ),
+        ),
     },
     "/paused": {
         "GET": Route(

@@ -8,7 +8,16 @@ from botocore.exceptions import ClientError
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
-_OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they return no data
+# They return no data, except to a caller that has a link.
+_OPEN_ROUTES = frozenset(
+    {
+        "GET /",
+        "GET /assets/{proxy+}",
+        "GET /health",
+        "GET /answers/{token}",
+        "POST /answers/{token}",
+    }
+)
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
 _WAITING_DAYS = 31  # days that a job may wait before it starts, on top of its retention

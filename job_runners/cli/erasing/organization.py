@@ -37,8 +37,9 @@ _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
     *("campaign_id", "queue_name", "queue_key", "restarts", "row_version"),
 )
-_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals and groups
+_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals, links and groups
 _GATHER = "gather "  # the prefix of the names of the steps that name groups
+_LINK = "link "  # the prefix of the names of the steps that have the URLs of answers
 
 
 @dataclass
@@ -144,24 +145,32 @@ class Organization:
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
-        groups = self._groups(work_ids) if _may_have_waited(row) else []
-        removed = {"group records": sum(map(self._delete_partition, groups))}
+        named = [*self._named_by_steps(work_ids)] if _may_have_waited(row) else []
+        removed = Counter[str]()
+        for kind, partition in named:
+            removed[kind] += self._delete_partition(partition)
         removed["steps"] = sum(self._delete_partition(f"step#{each}") for each in work_ids)
         if _may_have_waited(row):
-            removed["signals"] = sum(self._delete_partition(f"signal#{each}") for each in work_ids)
+            removed["signals"] += sum(self._delete_partition(f"signal#{each}") for each in work_ids)
         # Version 0.1.0 used the last of these folders.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
         removed["file versions"] = sum(map(self._delete_files, folders))
-        return removed | {"jobs": self._delete_row(job_id)}
+        removed["jobs"] = self._delete_row(job_id)
+        return removed
 
-    def _groups(self, work_ids: list[str]) -> Iterator[str]:
-        """Yield the partitions of a job's groups. Steps of the job name the groups."""
+    def _named_by_steps(self, work_ids: list[str]) -> Iterator[tuple[str, str]]:
+        """Yield the partitions that steps of a job name: of its groups, and of its links for
+        answers. Each comes with its kind."""
         for each in work_ids:
             for step in self._coordination(f"step#{each}", "value"):
-                if step["sk"]["S"].startswith(_GATHER):
+                if step["sk"]["S"].startswith(_LINK):
+                    url = json.loads(zlib.decompress(step["value"]["B"]))
+                    yield "signals", f"link#{url.rpartition('/')[2]}"
+                elif step["sk"]["S"].startswith(_GATHER):
                     group = json.loads(zlib.decompress(step["value"]["B"]))
-                    yield f"group#{group['id']}"
-                    yield from (f"group#{group['id']}#{n}" for n in range(group["shards"]))
+                    yield "group records", f"group#{group['id']}"
+                    for number in range(group["shards"]):
+                        yield "group records", f"group#{group['id']}#{number}"
 
     def _delete_row(self, job_id: str) -> int:
         """Delete a row, unless its job was retried in the meantime.

@@ -22,8 +22,13 @@ from job_runners.work import context
 _TRIES = 5
 
 
-def signal(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequest:
+def signal(
+    row: JobRequest, name: str, value: Any, send: Send | None, *, work_id: str | None = None
+) -> JobRequest:
     """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
+
+    With `work_id`, the signal is only for that work of the job, which may begin again with another
+    payload at any time.
 
     If the job has got the same value before, do nothing. Raises SignalConflict if it has got
     another one, and SignalTooLate if it has ended, or no longer waits for the signal. Raises
@@ -34,6 +39,8 @@ def signal(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequ
         raise SignalTooLarge(size, signals.LARGEST_VALUE)
     for is_again in (False, *[True] * (_TRIES - 1)):
         current = _read_again(row) if is_again else row
+        if work_id not in (None, current.work_id):
+            raise SignalTooLate(row.id, name, "began again with another payload")
         found = signals.find(current, name)
         if found is not None:
             _check_is_same(current, found, value)
@@ -45,7 +52,7 @@ def signal(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequ
             return _store(current, name, value, send)
         except (PreconditionFailed, RaceLost) as lost:
             telemetry.race_lost(lost)
-    raise SignalBusy(row.id)
+    raise SignalBusy
 
 
 def _store(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequest:

@@ -10,6 +10,7 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, groups, holdings, signals
+from job_runners.store.answer_links import AnswerLink
 from job_runners.store.groups import Group
 from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
@@ -249,17 +250,20 @@ def signal(job: JobRequest, sent: Signal) -> JobRequest:
     )
 
 
-def record_timeout(job: JobRequest, record: Signal | Step) -> None:
-    """Store that a wait has ended without a signal, if the job still runs under its claim.
+def record(job: JobRequest, *records: Signal | Step | AnswerLink) -> None:
+    """Store records of a job's waits together, if the job still runs under its claim.
 
-    A record that is there stays. Raises RaceLost if it is there, or if the claim is lost.
+    A record that is there stays. Raises RaceLost if one is there, or if the claim is lost.
     """
-    # A job is deleted with its signals only if its row has this version.
+    # A job is deleted with its signals and links only if its row has this version.
     raised = conditional_write.raise_version(job, WAITED_VERSION)
     row, claimed = JobRequest(id=job.id), conditional_write.owned_by_claim(job)
     write_all(
         [
-            RecordWrite(record, "put", condition=type(record).pk.does_not_exist()),
+            *(
+                RecordWrite(each, "put", condition=type(each).pk.does_not_exist())
+                for each in records
+            ),
             RecordWrite(row, "change" if raised else "check", raised, claimed),
         ]
     )

@@ -491,6 +491,9 @@ class History:
                     names = [first, second]
                     answer: object = job.wait_for_any(names, timeout=timeout, label=first)
                 else:
+                    self.signals.linked(
+                        job, first, job.signal_url(first, text="?", timeout=timeout)
+                    )
                     answer = job.wait_for(first, timeout=timeout)
         except WaitTimedOut:
             answer = None

@@ -18,6 +18,7 @@ from job_runners.engine.dispatch import bulk, full_queues
 from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import (
+    answer_links,
     group_chunks,
     groups,
     job_request,
@@ -72,6 +73,12 @@ def fixed_randomness() -> Iterator[None]:
         patch.object(retry, "_RANDOM", source),
         # These delays decide whether another try would begin in time.
         patch.object(job_runners.aws.errors, "SystemRandom", lambda: pauses_between_tries),
+        # A job may put a link into its effects, which must be the same in each play.
+        patch.object(
+            answer_links,
+            "_token",
+            lambda job, name: job_request.derived_id("link", job.work_id, name),
+        ),
         patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
     ):
         yield

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 
-from job_runners.engine.control import signaling
+from job_runners.engine.control import answering, signaling
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import SignalConflict, SignalTooLate
+from job_runners.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -23,14 +23,26 @@ class SignalChecker:
         self._accepted: dict[_Key, int] = {}  # the values that were answered with 200
         self._sent: dict[_Key, set[int]] = {}  # all values, answered or not
         self._answers: dict[_Key, object] = {}  # by wait
+        self._tokens: dict[_Key, str] = {}  # of the links with which signals are sent
+
+    def linked(self, job: RunningJob, name: str, url: str) -> None:
+        """Note a link that a job got. Check that each leg gets the same one."""
+        token = url.rpartition("/")[2]
+        if self._tokens.setdefault((job._row.work_id, name), token) != token:
+            self._broken(f"job {job.id} got two links for signal {name}")
 
     def send(self, row: JobRequest, name: str, value: int, send: Send) -> None:
-        """Send a signal to a job. Note it if the API accepts it."""
+        """Send a signal to a job, through its link if it has one. Note it if the API accepts it."""
         key = (row.work_id, name)
         self._sent.setdefault(key, set()).add(value)
         try:
-            current = signaling.signal(row, name, value, send)
-        except (SignalConflict, SignalTooLate):
+            if token := self._tokens.get(key):
+                answering.answer(answering.find(token), value, send)
+                current = row  # a link is only for the work that got it
+                self._world.figures["answers through links"] += 1
+            else:
+                current = signaling.signal(row, name, value, send)
+        except (SignalConflict, SignalTooLate, AlreadyAnswered, LinkOver):
             if self._accepted.get(key) == value:
                 self._broken(f"signal {key} of {value} was accepted before, and is refused now")
             raise

@@ -91,9 +91,9 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{item['sk']}", name)
         case "unique":
             return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
-        case "step" | "signal" | "group":
+        case "step" | "signal" | "group" | "link":
             attribute = "gathers" if kind == "group" else "created_key"
-            used_by = name.replace("#", "/").partition("/")[0]
+            used_by = item["job"] if kind == "link" else name.replace("#", "/").partition("/")[0]
             return _use_by_unfinished(row for row in jobs.values() if row.get(attribute) == used_by)
         case "failures":
             return _use_of_failures(item, name, jobs, now)

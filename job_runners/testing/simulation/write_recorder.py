@@ -158,7 +158,7 @@ class WriteRecorder:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
         elif call.verb == "set_aside" and after == before | {"row_version": after["row_version"]}:
-            call = _Call("record_timeout", before, call.now)
+            call = _Call("record", before, call.now)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
@@ -183,7 +183,7 @@ class WriteRecorder:
 
     def _current_call(self, kind: str, before: Row) -> _Call:
         """Return the call that made a write: the innermost verb in progress, or save, delete or
-        set_aside, which don't use conditional_write. (Nor does record_timeout, which the caller
+        set_aside, which don't use conditional_write. (Nor does record, which the caller
         distinguishes from set_aside.)"""
         match kind:
             case "Put":

@@ -228,13 +228,13 @@ def test_a_signal_that_comes_as_the_time_is_over_is_what_the_job_gets(
     row, got = waiting(bench, timeout=HOUR)
     bench.advance(HOUR + 60)
     bench.tick()
-    record = waits.record_timeout
+    record = waits.record
 
     def signaled_before(job: Any, *arguments: Any) -> None:
         signaling.signal(bench.read(job), "approval", "late", bench.send)
         record(job, *arguments)
 
-    monkeypatch.setattr(waits, "record_timeout", signaled_before)
+    monkeypatch.setattr(waits, "record", signaled_before)
     bench.deliver()
     assert (got, bench.read(row).status) == (["late"], Status.SUCCEEDED)
 
@@ -245,7 +245,7 @@ def test_a_leg_that_was_overtaken_does_not_time_out(
     row, got = waiting(bench, timeout=HOUR)
     bench.advance(HOUR + 60)
     bench.tick()
-    record = waits.record_timeout
+    record = waits.record
 
     def cancelled_before(job: Any, *arguments: Any) -> None:
         owner_verbs.request_cancel(bench.read(job))
@@ -253,7 +253,7 @@ def test_a_leg_that_was_overtaken_does_not_time_out(
         bench.tick()
         record(job, *arguments)
 
-    monkeypatch.setattr(waits, "record_timeout", cancelled_before)
+    monkeypatch.setattr(waits, "record", cancelled_before)
     bench.deliver()
     row = bench.read(row)
     assert (got, row.status) == ([], Status.CANCELLED)

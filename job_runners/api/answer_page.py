@@ -1,0 +1,72 @@
+"""The page of a link, on which a person answers a job: a text, a button for each choice, and later
+the answer. It has no script, and works without credentials and cookies."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from job_runners.api.responses import Response
+from job_runners.dashboard import files
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+# For every response of the route. No cache, other page or log of another site gets the token.
+HEADERS = {
+    **files.SECURITY,
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+}
+
+# The form has no action, so it is sent to the page's own address.
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="stylesheet" href="../assets/{version}/docs.css"></head>
+<body><main><h1>{title}</h1>{content}</main></body></html>
+"""
+
+
+def question(text: str, choices: Sequence[str]) -> Response:
+    """Return the page of a question that takes an answer."""
+    if not choices:
+        note = "A program answers this. It sends a JSON value to this address with POST."
+        return _page(200, "Answer", [*_text(text), _paragraph(note)])
+    buttons = (
+        f'<button name="choice" value="{escape(each)}">{escape(each)}</button>' for each in choices
+    )
+    return _page(
+        200, "Your answer", [*_text(text), f'<form method="post">{"".join(buttons)}</form>']
+    )
+
+
+def answered(text: str, choice: str | None) -> Response:
+    """Return the page of a question that has an answer. `choice` is the answer, if it was one of
+    the link's choices."""
+    given = "This has been answered." if choice is None else f"The answer is: {choice}"
+    return _page(200, "Answered", [*_text(text), _paragraph(given)])
+
+
+def problem(status: int, title: str, detail: str) -> Response:
+    """Return the page of a link that doesn't take this answer."""
+    return _page(status, title, [_paragraph(detail)])
+
+
+def _page(status: int, title: str, content: Sequence[str]) -> Response:
+    body = _PAGE.format(title=escape(title), version=files.version(), content="".join(content))
+    return Response(status, "text/html; charset=utf-8", body)
+
+
+def _text(text: str) -> Iterator[str]:
+    return map(_paragraph, text.split("\n"))
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
