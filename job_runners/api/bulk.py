@@ -166,7 +166,7 @@ def _checked(data: BulkData, key: str, caller: Caller, send: Send | None) -> lis
                     "field": f"jobs.{number}.{each['field']}".strip("."),
                     "why": each["why"],
                 }
-                for each in _problems(error)
+                for each in problems_of(error)
             ]
     if wrong:
         raise InvalidJobs(wrong)
@@ -186,7 +186,8 @@ def _checked_job(
     return check_new_job(data, send, job_id=job_id, parent_id=None, key=key)
 
 
-def _problems(error: Exception) -> Sequence[Mapping[str, str]]:
+def problems_of(error: Exception) -> Sequence[Mapping[str, str]]:
+    """Return the wrong fields of one job, and why each is wrong."""
     if isinstance(error, UnknownJobType):
         return [{"field": "job_type", "why": str(error)}]
     listed: Sequence[Mapping[str, str]] = getattr(error, "problems", ())

@@ -70,6 +70,26 @@ class InvalidJobs(Refusal):
         )
 
 
+class InvalidMembers(Refusal):
+    """Some members of a batch are invalid, so it was not saved. Each problem has the `index` of its
+    member, or its `line` in the file."""
+
+    status = 422
+    slug = "invalid-members"
+    title = "Some of the members are invalid"
+    most_shown = 1_000
+
+    def __init__(self, problems: Sequence[Mapping[str, Any]], number: int) -> None:
+        first = problems[0]
+        where = [f"line {first['line']}"] if "line" in first else []
+        where += [first["field"]] if first["field"] else []
+        super().__init__(
+            f"{number:,} of the members are invalid, so nothing was dispatched. The first problem "
+            f"is {', '.join(where)}: {first['why']}.",
+            problems,
+        )
+
+
 class InvalidQuery(Refusal):
     """A query parameter is unknown, missing, repeated or invalid. `why` is a predicate."""
 

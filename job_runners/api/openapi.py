@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from job_runners.api import problems
 from job_runners.api.access import Role
+from job_runners.api.batches import BatchData, MemberData
 from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
@@ -33,6 +34,7 @@ from job_runners.api.specification import (
 from job_runners.engine.job_data import JobData, WebhookFollowUp
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
+from job_runners.shipped.jobs.names import Jobs
 from job_runners.work.definitions import Job, Task
 
 # For each schema name, the name of a job or task, and the job or task itself.
@@ -185,7 +187,11 @@ def _body_schemas() -> dict[str, Schema]:
     """
     known = registry().loaded()
     works: Works = {
-        **{_key("job", name): (name, job) for name, job in known.jobs.items()},
+        **{
+            _key("job", name): (name, job)
+            for name, job in known.jobs.items()
+            if name != Jobs.BATCH  # dispatched by POST /batches
+        },
         **{_key("task", name): (name, task) for name, task in known.tasks.items()},
     }
     models: set[type[BaseModel]] = {work.payload_model for _, work in works.values()}
@@ -202,8 +208,8 @@ def _body_schemas() -> dict[str, Schema]:
 
 
 _FIXED_BODIES = (
-    *(FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData),
-    *(WebhookFollowUp, WebhookData),
+    *(FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData, BatchData),
+    *(MemberData, WebhookFollowUp, WebhookData),
 )
 
 
@@ -215,6 +221,8 @@ def _fixed_body_schemas() -> dict[str, Schema]:
     )
     found: dict[str, Schema] = shapes["$defs"]
     found["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
+    members, _null = found["BatchData"]["properties"]["members"]["anyOf"]
+    members["items"] = ref("MemberData")
     return found
 
 

@@ -9,6 +9,7 @@ from job_runners import names
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidQuery
 from job_runners.engine.control import positions
+from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -82,6 +83,15 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
     """Return the checked parameters of a request for a page. Raises InvalidQuery."""
     given = _parameters(event, _PAGE_PARAMETERS)
     return PageQuery(_limit(given.get("limit")), given.get("cursor"))
+
+
+def members_query(event: Mapping[str, Any]) -> tuple[str | None, PageQuery]:
+    """Return the outcome and the page of a request for members. Raises InvalidQuery."""
+    given = _parameters(event, ("status", *_PAGE_PARAMETERS))
+    outcome = given.get("status")
+    if outcome is not None and outcome not in OUTCOMES:
+        raise InvalidQuery("status", f"must be one of {', '.join(OUTCOMES)}")
+    return outcome, PageQuery(_limit(given.get("limit")), given.get("cursor"))
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:

@@ -1,6 +1,7 @@
 """The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
 from job_runners.api import (
+    batch_views,
     bulk,
     failure_views,
     queue_views,
@@ -54,6 +55,12 @@ SCHEMAS: Schema = {
         description="`cursor` is the cursor of the next page. A filtered page can be short or "
         "empty even if there is a next page",
     ),
+    "Batch": object_of(properties(batch_views.BATCH)),
+    "MemberPage": object_of(
+        {"members": list_of("BatchMember"), "cursor": nullable(TEXT)},
+        description="A filtered page can be short or empty even if there is a next page",
+    ),
+    "BatchMember": object_of(properties(batch_views.MEMBER)),
     "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
     "Child": object_of(properties(views.CHILD)),
     "Logs": object_of(
@@ -140,7 +147,14 @@ SCHEMAS: Schema = {
 def problem(types: list[str]) -> Schema:
     """Return the schema of a problem with one of these types."""
     wrong = object_of({"field": TEXT, "why": TEXT})
-    wrong["properties"]["index"] = {**NUMBER, "description": "For `invalid-jobs`, the job's index"}
+    wrong["properties"]["index"] = {
+        **NUMBER,
+        "description": "For `invalid-jobs` and `invalid-members`, the index of the job or member",
+    }
+    wrong["properties"]["line"] = {
+        **NUMBER,
+        "description": "For `invalid-members`, the line in the file",
+    }
     fields = {
         "type": {"type": "string", "enum": types},
         "title": TEXT,

@@ -6,6 +6,7 @@ from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, Schema
 from job_runners.api.query import DEFAULT_LIMIT
 from job_runners.engine.control import positions
+from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.job_request import Outcome
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -99,6 +100,14 @@ _LIMIT_SCHEMA: Schema = {
 _CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
 ORGANIZATION = "organization_id"  # required for services, which have no organization
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
+MEMBER_PARAMETERS = (
+    _query(
+        "status",
+        {"type": "string", "enum": list(OUTCOMES)},
+        "Only the members with this outcome. A page can be short even if there is a next page",
+    ),
+    *PAGE_PARAMETERS,
+)
 WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
@@ -123,4 +132,5 @@ JOB_LIST_PARAMETERS = (
 
 POLLED = ("Retry-After",)
 REPEATED = ("Retry-After",)  # present if the request should be repeated
-ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed", "Unique-Outcome")
+BATCH_ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed")
+ACCEPTED = (*BATCH_ACCEPTED, "Unique-Outcome")

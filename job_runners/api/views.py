@@ -137,7 +137,7 @@ def _read_if_it_fits(
     return None, 0
 
 
-def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return an error without its traceback."""
     return error and {name: error.get(name) for name in ("kind", "message")}
 
@@ -169,7 +169,7 @@ def _logs_url(row: JobRequest) -> str | None:
     return logs_url(row) if access.current_caller.get().sees_tracebacks else None
 
 
-_ERROR: Schema = {
+ERROR: Schema = {
     "type": ["object", "null"],
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
     "required": ["kind", "message"],
@@ -183,7 +183,7 @@ SUMMARY: Fields[JobRequest] = {
     "cancel_requested": Field({"type": "boolean"}, lambda row: bool(row.cancel_requested)),
     "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
     "result_message": Field(nullable(TEXT), lambda row: row.result_message),
-    "error": Field(_ERROR, lambda row: _without_code(row.error)),
+    "error": Field(ERROR, lambda row: without_code(row.error)),
     "organization_id": Field(TEXT, lambda row: row.organization_id),
     "campaign_id": Field(nullable(TEXT), lambda row: row.campaign_id),
     "queue_name": Field(TEXT, lambda row: row.queue_name),

@@ -67,6 +67,14 @@ def keys(group_id: str, chunk: int) -> list[str]:
     return found
 
 
+def find_keys(group_id: str, chunk: int) -> list[str] | None:
+    """Return the keys of a chunk in order, or None if it isn't stored."""
+    try:
+        return keys(group_id, chunk)
+    except GroupItem.DoesNotExist:
+        return None
+
+
 def _get(group_id: str, chunk: int) -> GroupItem:
     return GroupItem.get(_partition(group_id), _name(_CHUNK, chunk), consistent_read=True)
 

@@ -24,6 +24,7 @@ from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
 _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
+_MOST = 100_000  # members of a group
 _OPEN = "open#"
 _FAILED = "failed#"
 _EXISTING = "existing#"
@@ -160,6 +161,21 @@ def failed_in(partition: str) -> Iterator[str]:
     return (item.member_id for item in _query(partition, _FAILED))
 
 
+def existing_in(partition: str) -> Iterator[str]:
+    """Yield the ids of the members of a shard that were answered with existing jobs."""
+    return (item.member_id for item in _query(partition, _EXISTING))
+
+
+def count_open(partition: str) -> int:
+    """Count the markers of a shard."""
+    return _count(partition, _OPEN)
+
+
+def count_existing(partition: str) -> int:
+    """Count the unique members of a shard that were answered with existing jobs."""
+    return _count(partition, _EXISTING)
+
+
 def count_failed(group: Group, most: int) -> int:
     """Count the members that have failed, up to `most` in each shard."""
     return sum(len(list(_query(each, _FAILED, limit=most))) for each in group.partitions)
@@ -173,6 +189,15 @@ def without_row(group: Group, member_id: str) -> GroupItem | None:
         if found is not None:
             return found
     return None
+
+
+def all_without_row(group: Group, member_ids: list[str]) -> dict[str, GroupItem]:
+    """Return why members have no row, by id: see `without_row`."""
+    partitions = {each: _partition(group.member_of(each)) for each in member_ids}
+    kinds = (_FAILED, _EXISTING)
+    keys = [(partitions[each], f"{kind}{each}") for each in member_ids for kind in kinds]
+    found = GroupItem.batch_get(keys, consistent_read=True)
+    return {item.member_id: item for item in sorted(found, key=lambda item: item.sk, reverse=True)}
 
 
 # --- all items of a job ---------------------------------------------------------------------------
@@ -221,6 +246,10 @@ def _query(
             consistent_read=True,
         )
     )
+
+
+def _count(partition: str, kind: str) -> int:
+    return GroupItem.count_up_to(_MOST, partition, GroupItem.sk.startswith(kind), consistent=True)
 
 
 def _find(partition: str, sk: str) -> GroupItem | None:

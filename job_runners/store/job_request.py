@@ -211,6 +211,8 @@ class JobRequest(Table):
     gathers = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
     gathered = nullable(UnicodeAttribute())  # the id of the last group whose end it has seen
     gather_epoch = nullable(Integer())  # how often a member was retried in time; never reset
+    # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
+    member_counts = JSONAttribute(null=True)
 
     # the group of its parent that it is in
     group_of = nullable(UnicodeAttribute())  # the group's name

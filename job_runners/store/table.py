@@ -54,10 +54,11 @@ class Table(Model):
         condition: Condition | None,
         *,
         index_name: str | None = None,
+        consistent: bool = False,
     ) -> int:
         """Count the items of a DynamoDB partition whose sort keys meet a condition, up to `limit`.
 
-        The read isn't consistent, so the latest changes may be missing. pynamodb's own `count`
+        Unless the read is `consistent`, the latest changes may be missing. pynamodb's own `count`
         requests all pages, because its limit applies only to each page.
         """
         found, start = 0, None
@@ -68,6 +69,7 @@ class Table(Model):
                 index_name=index_name,
                 select="COUNT",
                 limit=limit - found,
+                consistent_read=consistent,
                 exclusive_start_key=start,
             )
             found += page["Count"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from job_runners.store.rate import Rate
     from job_runners.work.app_settings import app_setting
     from job_runners.work.around import CurrentWork
+    from job_runners.work.batch_ended import BatchEnded
     from job_runners.work.definitions import Job, Task
     from job_runners.work.errors import WaitTimedOut
     from job_runners.work.gathering import GroupResults, Member, MemberResult
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from job_runners.work.unique import Unique
 
 __all__ = [
+    "BatchEnded",
     "CurrentWork",
     "DoNotRetry",
     "Each",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchEnded": "job_runners.work.batch_ended",
     "CurrentWork": "job_runners.work.around",
     "DoNotRetry": "job_runners.errors",
     "Each": "job_runners.work.recurring",

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from job_runners import names
 from job_runners.store.job_request import JobRequest
@@ -75,14 +75,13 @@ class JobFiles:
         If the file was replaced, this raises ObjectChanged, and so does every later read. Raises
         FileRefused and MissingObject, as `read_file` does.
         """
-        from job_runners.aws import bucket
         from job_runners.errors import ObjectChanged
 
         self._check(key, *self._readable)
-        version = bucket.version(key)
-        if etag is not None and etag != version.etag:
+        file = StoredFile.at(key)
+        if etag is not None and etag != file.etag:
             raise ObjectChanged(key)
-        return StoredFile(_Ranges(key, version))
+        return file
 
     def write_file(
         self,
@@ -125,6 +124,13 @@ class StoredFile(io.BufferedReader):
         super().__init__(ranges, _READ_AHEAD)
         self.size = ranges.version.size
         self.etag = ranges.version.etag
+
+    @classmethod
+    def at(cls, key: str) -> Self:
+        """Open the file with this key. Raises MissingObject."""
+        from job_runners.aws import bucket
+
+        return cls(_Ranges(key, bucket.version(key)))
 
     def read1(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the buffer.

@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
-from job_runners.names import check_name, without_surrogates
+from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import waits
-from job_runners.work.errors import (
-    DuplicateMember,
-    GatherChanged,
-    NameNotText,
-    NameTooLong,
-    TooManyMembers,
-)
+from job_runners.work.errors import GatherChanged, TooManyMembers
+from job_runners.work.member_keys import MOST, MemberKeys
 from job_runners.work.signals import ClaimLost, LegOver, TimeOver
 from job_runners.work.waiting import AwaitsGroup, need_next_leg, take_name
 
@@ -33,8 +28,6 @@ if TYPE_CHECKING:
 _Job = Any
 _T = TypeVar("_T")
 
-MOST = 100_000  # members of a group
-_LONGEST_KEY = 128  # bytes
 # An organization's index takes 1,000 rows a second, and others dispatch jobs too.
 _ROWS_PER_SECOND = 300
 _PART = 100  # members that are dispatched at a time
@@ -90,12 +83,14 @@ class GroupResults:
     """The results of a group, in the order of its members. They are read as you iterate.
 
     `total` is the number of members. `failed` is the number of those that had failed or were
-    canceled when the group was complete.
+    canceled when the group was complete. `outcomes` has the numbers of those that were succeeded,
+    failed, cancelled, or existing.
     """
 
-    def __init__(self, job: _Job, group: Group, total: int, failed: int) -> None:
+    def __init__(self, job: _Job, group: Group, total: int, outcomes: dict[str, int]) -> None:
         self.total = total
-        self.failed = failed
+        self.failed = outcomes["failed"] + outcomes["cancelled"]
+        self.outcomes = outcomes
         self._job = job
         self._group = group
 
@@ -157,14 +152,14 @@ class _Numbered:
     def __init__(self, members: Iterable[Member]) -> None:
         if isinstance(members, Sized) and len(members) > MOST:
             raise TooManyMembers(MOST)
-        self._left = enumerate(members)
+        self._left = iter(members)
         self._read: list[tuple[str, Member]] = []
-        self._seen: set[str] = set()
+        self._keys = MemberKeys()
 
     def are_more_than(self, number: int) -> bool:
         """Return whether more members than this number are left."""
-        for index, member in islice(self._left, number + 1 - len(self._read)):
-            self._read.append((self._key(index, member), member))
+        for member in islice(self._left, number + 1 - len(self._read)):
+            self._read.append((self._keys.next(member.key), member))
         return len(self._read) > number
 
     def take(self, number: int) -> dict[str, Member]:
@@ -172,19 +167,6 @@ class _Numbered:
         self.are_more_than(number)
         taken, self._read = self._read[:number], self._read[number:]
         return dict(taken)
-
-    def _key(self, index: int, member: Member) -> str:
-        if index >= MOST:
-            raise TooManyMembers(MOST)
-        key = f"{index:06d}" if member.key is None else member.key
-        if without_surrogates(key) != key:
-            raise NameNotText("key of the member", key)
-        if not 0 < len(key.encode()) <= _LONGEST_KEY:
-            raise NameTooLong("key of the member", key, len(key.encode()), _LONGEST_KEY)
-        if key in self._seen:
-            raise DuplicateMember(key)
-        self._seen.add(key)
-        return key
 
 
 def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
@@ -208,19 +190,18 @@ def _add_missing(job: _Job, name: str, group: Group, members: _Numbered) -> int:
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return the result of the step of a complete group: its members, and how many have failed."""
-    failed = 0
-    for partition in group.partitions if total else ():
-        ids: list[str] = job._keep_trying(lambda: list(groups.failed_in(partition)))  # noqa: B023
-        for page in _pages(ids, _PAGE):
-            rows = job._keep_trying(partial(queries.read_many, page, fresh=True))
-            succeeded = [each for each in rows.values() if each.status is Status.SUCCEEDED]
-            failed += len(page) - len(succeeded)
-    return {"id": group.id, "shards": group.shards, "total": total, "failed": failed}
+    """Return the result of the step of a complete group: its members, and how many ended how."""
+    from job_runners.store import group_counts
+
+    counts = group_counts.dispatched(group, total, most=MOST, call=job._keep_trying)
+    outcomes = counts.by_outcome
+    outcomes["failed"] += outcomes.pop("open")  # a member that was retried since then
+    return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}
 
 
 def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
-    return GroupResults(job, Group(found["id"], found["shards"]), found["total"], found["failed"])
+    group = Group(found["id"], found["shards"])
+    return GroupResults(job, group, found["total"], found["outcomes"])
 
 
 def _pages(items: list[_T], size: int) -> list[list[_T]]:

@@ -272,6 +272,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     use_webhooks(stack)
     use_signals(stack, time)
     use_groups(stack, time)
+    use_batches(stack)
 
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
@@ -478,6 +479,23 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
     time.advance(2 * 60)
     stack.tick()
     assert result(unmarked) == ["succeeded"] * 3
+
+
+def use_batches(stack: Stack) -> None:
+    """Batches whose members come in a file, or with a large request."""
+    script.job = lambda job, payload: None
+    line = {"job_type": "sample_once", "payload": {"number": 2}}
+    bucket.put_bytes("uploads/acme/may.jsonl", json.dumps(line).encode())
+    in_file: dict[str, Any] = {"members_file": "uploads/acme/may.jsonl", "idempotency_key": "may"}
+    large = {"members": [{**line, "payload": LARGE}], "idempotency_key": "june"}
+    for given in (in_file, large):
+        body = {"organization_id": "acme", **given}
+        batch = stack.api("POST", "/batches", body=body).headers["location"]
+        stack.work()
+        assert stack.api("GET", batch).json["state"] == "succeeded"
+        (member,) = stack.api("GET", f"{batch}/members").json["members"]
+        stack.api("DELETE", f"/jobs/{member['id']}")
+        assert stack.api("GET", f"{batch}/members").json["members"][0]["job"] is None
 
 
 def replace_a_large_payload(stack: Stack, time: MovableClock) -> None:

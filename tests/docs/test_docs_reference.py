@@ -6,7 +6,7 @@ import re
 import pytest
 
 from job_runners import errors, names
-from job_runners.api import body, problems
+from job_runners.api import batches, body, problems
 from job_runners.api.job_logs import LIMIT as LOG_LINES
 from job_runners.api.requests import LONGEST_KEY
 from job_runners.engine.dispatch import bulk
@@ -16,7 +16,7 @@ from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
 from job_runners.store import children, limits, queries, signals, steps
 from job_runners.work import errors as work_errors
-from job_runners.work import gathering, links
+from job_runners.work import gathering, links, member_keys
 from job_runners.work.definitions import Job
 from job_runners.work.queues import Queue
 
@@ -68,9 +68,9 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             str(inspect.signature(Job).parameters["max_legs"].default),
         ),
         ("number of waits of a job", f"{MOST_WAITS:,}"),
-        ("members of a group", f"{gathering.MOST:,}"),
+        ("members of a group", f"{member_keys.MOST:,}"),
         ("dispatch of members", f"{gathering._ROWS_PER_SECOND} a second for each group"),
-        ("key of a member", f"{gathering._LONGEST_KEY} bytes"),
+        ("key of a member", f"{member_keys._LONGEST_KEY} bytes"),
         ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
         ("signals of a job", f"{signals.MOST:,}"),
         ("text of a link for an answer", f"{links.LONGEST_TEXT:,} characters"),
@@ -82,6 +82,12 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             f"{names.LONGEST} characters",
         ),
         ("jobs in one request", f"{bulk.MOST:,}"),
+        ("members of a batch in one request", f"{batches.MOST_INLINE:,}"),
+        (
+            "file of a batch",
+            f"{member_keys.MOST:,} lines, {batches.LARGEST_FILE // 1024**2} MB, and "
+            f"{batches.SECONDS} seconds for the check",
+        ),
         ("jobs in one page of a list", str(queries.PAGE_LIMIT)),
         ("jobs that a filtered list examines for a page", str(queries.MAX_EXAMINED)),
         ("idempotency key", f"{LONGEST_KEY} characters"),

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
-from every_route import EVERY_ROUTE, FAILED_TASK, FAILURE, LINK, SCHEDULE, WEBHOOK, Asked, Entry
+from every_route import (
+    BATCH,
+    EVERY_ROUTE,
+    FAILED_TASK,
+    FAILURE,
+    LINK,
+    SCHEDULE,
+    WEBHOOK,
+    Asked,
+    Entry,
+)
 from job_runners.api.routes.table import ROUTES
 from job_runners.aws import bucket
 from job_runners.settings import forget
@@ -43,9 +53,10 @@ def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) -> dict[str, str]:
     """Make a job in a state and a schedule for each organisation, and a failed task."""
     script.job = lambda job, payload: 1 / 0
-    monkeypatch.setenv("JOBS_SAME_PROCESS", "false" if state == "queued" else "true")
+    monkeypatch.setenv("JOBS_SAME_PROCESS", "true" if state == "failed" else "false")
     forget()
-    ids = {name: job_of(name) for name in ("ours", "theirs")}
+    make = batch_of if state == "batch" else job_of
+    ids = {name: make(name) for name in ("ours", "theirs")}
     for name in ids if schedules else ():
         method, path, parts = Asked(
             "PUT", f"/schedules/nightly?organization_id={name}", SCHEDULE
@@ -88,6 +99,14 @@ def changes_nothing(
 def job_of(organization_id: str, **fields: Any) -> str:
     body = {"job_type": "sample_once", "organization_id": organization_id, **fields}
     answer = call("POST", "/jobs", body=body, claims={"roles": "service"})
+    assert answer.status == 202, answer.text
+    job_id: str = answer.json["id"]
+    return job_id
+
+
+def batch_of(organization_id: str) -> str:
+    body = {**BATCH, "idempotency_key": "another", "organization_id": organization_id}
+    answer = call("POST", "/batches", body=body, claims={"roles": "service"})
     assert answer.status == 202, answer.text
     job_id: str = answer.json["id"]
     return job_id

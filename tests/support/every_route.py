@@ -55,6 +55,12 @@ def _on_a_job(method: str, verb: str, least: str, job: str = "failed") -> Entry:
     return Entry(least, Asked(method, f"/jobs/{{ours}}{verb}"), job, ((theirs, 404),))
 
 
+def _on_a_batch(method: str, verb: str, least: str) -> Entry:
+    theirs = Asked(method, f"/batches/{{theirs}}{verb}")
+    return Entry(least, Asked(method, f"/batches/{{ours}}{verb}"), "batch", ((theirs, 404),))
+
+
+BATCH = {"members": [JOB], "idempotency_key": "b"}
 _SIGNAL = {"value": {"ok": True}}
 EVERY_ROUTE = {
     ("/jobs/<job_id>/signals/<name>", "PUT"): Entry(
@@ -96,6 +102,14 @@ EVERY_ROUTE = {
             ),
         ),
     ),
+    ("/batches", "POST"): Entry(
+        "operator",
+        Asked("POST", "/batches", BATCH),
+        reaching=((Asked("POST", "/batches", {**BATCH, "organization_id": "theirs"}), 403),),
+    ),
+    ("/batches/<job_id>", "GET"): _on_a_batch("GET", "", "viewer"),
+    ("/batches/<job_id>", "DELETE"): _on_a_batch("DELETE", "", "operator"),
+    ("/batches/<job_id>/members", "GET"): _on_a_batch("GET", "/members", "viewer"),
     ("/jobs/<job_id>", "GET"): _on_a_job("GET", "", "viewer"),
     ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),
     ("/jobs/<job_id>/children", "GET"): _on_a_job("GET", "/children", "viewer"),

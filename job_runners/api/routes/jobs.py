@@ -76,13 +76,13 @@ def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bo
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return one job with its payload and result."""
-    row = _job_of(caller, job_id)
+    row = job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
 
 
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return the reason why a job waits, and the number of jobs ahead of it."""
-    row = _job_of(caller, job_id)
+    row = job_of(caller, job_id)
     seen_by = None if caller.is_service else caller.organization_id
     return respond(
         200, queue_views.place(positions.place_of(row, seen_by), row), views.retry_after(row)
@@ -92,7 +92,7 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
     """List the jobs that a job has dispatched, ordered by key."""
     query = page_query(event)
-    parent = _job_of(caller, job_id)
+    parent = job_of(caller, job_id)
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
     listed = [views.child(each) for each in page.children]
     return respond(200, {"children": listed, "cursor": page.cursor})
@@ -100,15 +100,15 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response:
 
 def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
-    found = job_logs.read(_job_of(caller, job_id))
+    found = job_logs.read(job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
 
 def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Cancel a job. The status is 200 if the job is canceled, and 202 if it is running and will
     stop at its next checkpoint."""
-    row = _job_of(caller, job_id)
-    with _unless_gone():
+    row = job_of(caller, job_id)
+    with unless_gone():
         row = owner_actions.cancel(row, runners.sender())
     status = 200 if row.status.finished else 202
     return respond(status, views.summary(row), views.retry_after(row))
@@ -117,9 +117,11 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
 def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
     over."""
-    row = _job_of(caller, job_id)
+    row = job_of(caller, job_id)
     data = requests.retry_data(event)
-    with _unless_gone():
+    if data.payload is not None:
+        requests.refuse_batch(row.job_type)
+    with unless_gone():
         row = owner_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
@@ -127,7 +129,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
 def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
     campaign, queue and follow-ups. The finished job doesn't change."""
-    row = _job_of(caller, job_id)
+    row = job_of(caller, job_id)
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
@@ -141,7 +143,7 @@ def put_signal(event: Event, caller: Caller, job_id: str, name: str) -> Response
     signal may come before the wait."""
     from job_runners.engine.control import signaling  # imported here because few requests need it
 
-    row = _job_of(caller, job_id)
+    row = job_of(caller, job_id)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must have {names.RULE}"}])
     data = requests.signal_data(event)
@@ -151,13 +153,13 @@ def put_signal(event: Event, caller: Caller, job_id: str, name: str) -> Response
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Delete a finished job with its payload, result and files."""
-    row = _job_of(caller, job_id)
-    with _unless_gone():
+    row = job_of(caller, job_id)
+    with unless_gone():
         owner_actions.delete(row)
     return no_content()
 
 
-def _job_of(caller: Caller, job_id: str) -> JobRequest:
+def job_of(caller: Caller, job_id: str) -> JobRequest:
     """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
     it."""
     row = queries.read(job_id) if _ID.fullmatch(job_id) else None
@@ -180,7 +182,7 @@ def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
 
 
 @contextmanager
-def _unless_gone() -> Iterator[None]:
+def unless_gone() -> Iterator[None]:
     """Raise JobNotFound if the job was deleted after it was read."""
     try:
         yield

@@ -10,6 +10,7 @@ from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.routes import (
     answers,
+    batches,
     failures,
     job_types,
     jobs,
@@ -21,12 +22,14 @@ from job_runners.api.routes import (
 )
 from job_runners.api.specification import (
     ACCEPTED,
+    BATCH_ACCEPTED,
     BODY_PROBLEMS,
     CHANGE_PROBLEMS,
     DISPATCH_PROBLEMS,
     IDEMPOTENCY_KEY,
     JOB_LIST_PARAMETERS,
     JOB_PROBLEMS,
+    MEMBER_PARAMETERS,
     PAGE_PARAMETERS,
     POLLED,
     REPEATED,
@@ -159,6 +162,61 @@ ROUTES: Routes = {
                 ),
                 body="BulkData",
                 parameters=(IDEMPOTENCY_KEY | {"required": True},),
+            ),
+        )
+    },
+    "/batches": {
+        "POST": Route(
+            batches.post_batch,
+            Role.OPERATOR,
+            Operation(
+                "dispatch_batch",
+                {202: Answer("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED)},
+                (
+                    *BODY_PROBLEMS,
+                    "invalid-members",
+                    "not-fully-capable",
+                    "queue-full",
+                    "quota-reached",
+                    "idempotency-conflict",
+                ),
+                body="BatchData",
+                parameters=(IDEMPOTENCY_KEY | {"required": True},),
+            ),
+        )
+    },
+    "/batches/<job_id>": {
+        "GET": Route(
+            batches.get_batch,
+            Role.VIEWER,
+            Operation(
+                "get_batch",
+                {200: Answer("The batch", "Batch", POLLED)},
+                (*JOB_PROBLEMS, "payload-gone"),
+            ),
+        ),
+        "DELETE": Route(
+            batches.cancel_batch,
+            Role.OPERATOR,
+            Operation(
+                "cancel_batch",
+                {
+                    200: Answer("Canceled", "Batch"),
+                    202: Answer("Still running: it stops soon", "Batch", POLLED),
+                },
+                (*CHANGE_PROBLEMS, "payload-gone"),
+            ),
+        ),
+    },
+    "/batches/<job_id>/members": {
+        "GET": Route(
+            batches.get_members,
+            Role.VIEWER,
+            Operation(
+                "list_batch_members",
+                {200: Answer("A page of the members, in their order", "MemberPage")},
+                (*JOB_PROBLEMS, "payload-gone", "invalid-query", "invalid-cursor"),
+                parameters=MEMBER_PARAMETERS,
             ),
         )
     },

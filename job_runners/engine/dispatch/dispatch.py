@@ -17,7 +17,7 @@ from job_runners.engine.dispatch.full_queues import refuse_if_full
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
 from job_runners.errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from job_runners.store import verbs
 from job_runners.store.blobs import compact_json
@@ -93,6 +93,15 @@ def accept_job(
     if parent_id is None:  # a child isn't refused, because its parent would fail halfway
         refuse_if_too_many([checked])
     return save_checked(checked, more_writes, writes_if_existing)
+
+
+def dispatch_checked(checked: CheckedJob) -> JobRequest:
+    """Save a checked job, send it, and return its row. If it can't be sent, the timer sends it."""
+    send = require_sender(checked.send, checked.new_job.job_type, "has to be sent")
+    with tracing.dispatching(checked.new_job.job_type):
+        row = save_checked(checked)
+        send_if_unclaimed(row, send)
+    return row
 
 
 def save_checked(

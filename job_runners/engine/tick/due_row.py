@@ -120,11 +120,13 @@ def _admit_alone(action: Action, row: JobRequest, send: Send) -> bool:
 
         return unique_work.admit_if_holder_ended(row, send)
     if action is Action.LOOK_AT_GROUP:
-        from job_runners.engine.groups import looking
+        from job_runners.engine.groups import looking, progress
 
         if looking.look(row, send):
             return True
-        verbs.postpone(row, looking.next_look(row), Lane.WAITS)  # refused if it was admitted
+        counts = progress.actions(row)
+        # Refused if it was admitted.
+        verbs.postpone(row, looking.next_look(row), Lane.WAITS, counts)
         return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)

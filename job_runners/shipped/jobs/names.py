@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+BATCH_GROUP = "members"  # the name of the group of a batch
+
 
 class Jobs(StrEnum):
     """A job's name, as callers pass it."""
@@ -14,3 +16,4 @@ class Jobs(StrEnum):
     DELIVER_WEBHOOK = "deliver_webhook"  # sends an event to a webhook of the organization
     EXPORT_CONTACTS = "export_contacts"  # exports a campaign's contacts to a CSV file
     REMOVE_UPLOADS = "remove_uploads"  # removes an organization's old files that no job needs
+    BATCH = "batch"  # dispatches many jobs, waits until all have ended, and dispatches another one

@@ -55,6 +55,12 @@ JOBS: dict[str, Job] = {
     Jobs.REMOVE_UPLOADS: Job(
         "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
     ),
+    # Dispatched only by POST /batches, which checks the members.
+    Jobs.BATCH: Job(
+        "job_runners.shipped.jobs.batch:batch",
+        retry=Retry(max_attempts=5),
+        queue_name="batches",
+    ),
     # Dispatched only as a follow-up. It dispatches its deliveries to webhooks.
     Jobs.ANNOUNCE: Job(
         "job_runners.shipped.jobs.announce:announce",

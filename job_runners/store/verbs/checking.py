@@ -1,6 +1,9 @@
 """The timer's verbs for due rows (expire, postpone, set_aside), and the quota's verb uncount."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from pynamodb.expressions.update import Action
 
 from job_runners.aws import clients
 from job_runners.settings import required
@@ -31,15 +34,15 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     )
 
 
-def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
-    """Change the time at which a row is due, and its lane.
+def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> JobRequest:
+    """Change the time at which a row is due, and its lane. `more` are further changes of the row.
 
     Raises PreconditionFailed if the row has changed since it was read.
     """
     return conditional_write.write(
         "postpone",
         job,
-        conditional_write.due(job, due_at, lane),
+        [*conditional_write.due(job, due_at, lane), *more],
         conditional_write.as_read(job) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
     )

@@ -181,9 +181,9 @@ def test_invalid_members_are_refused_before_any_is_dispatched(
 def test_too_many_members_are_refused_before_any_is_dispatched(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from job_runners.work import gathering as gathers
+    from job_runners.work import member_keys
 
-    monkeypatch.setattr(gathers, "MOST", 2)
+    monkeypatch.setattr(member_keys, "MOST", 2)
     gathering = Gathering(bench, 3)
     assert gathering.start().error["kind"] == "TooManyMembers"
     assert len(moto_direct.rows("jobs")) == 1

@@ -1,0 +1,135 @@
+"""Show batches and their members to callers."""
+
+from typing import Any, NamedTuple
+
+from job_runners import clock
+from job_runners.api import views
+from job_runners.api.json_schema import (
+    ID,
+    NUMBER,
+    STATUS,
+    TEXT,
+    TIME,
+    Field,
+    Fields,
+    Schema,
+    nullable,
+    ref,
+    values,
+)
+from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.engine.groups import progress
+from job_runners.engine.groups.progress import Seen
+from job_runners.store import blobs
+from job_runners.store.group_counts import OUTCOMES
+from job_runners.store.group_members import GroupMember
+from job_runners.store.job_request import JobRequest, Status
+
+
+class _Batch(NamedTuple):
+    """A batch's job, and how many of its members have ended."""
+
+    row: JobRequest
+    seen: Seen
+
+
+def batch(row: JobRequest) -> dict[str, Any]:
+    """Return the view of a batch."""
+    return values(BATCH, _Batch(row, progress.of_batch(row)))
+
+
+def member(found: GroupMember) -> dict[str, Any]:
+    """Return the view of a member of a batch."""
+    return values(MEMBER, found)
+
+
+def _then_id(row: JobRequest) -> str | None:
+    if row.status is not Status.SUCCEEDED:
+        return None
+    return (blobs.get(row.result, row.result_key) or {}).get("then")
+
+
+def _error(found: GroupMember) -> dict[str, Any] | None:
+    error = found.error or (found.row and found.row.error)
+    return views.without_code(error) if error else None
+
+
+OUTCOME: Schema = {"type": "string", "enum": list(OUTCOMES)}
+_COUNT: Schema = {**NUMBER, "minimum": 0}
+
+COUNTS: Fields[Seen] = {
+    "total": Field(_COUNT, lambda seen: seen.counts.total),
+    "open": Field(
+        {**_COUNT, "description": "Members that have not ended"}, lambda seen: seen.counts.open
+    ),
+    "succeeded": Field(_COUNT, lambda seen: seen.counts.succeeded),
+    "failed": Field(_COUNT, lambda seen: seen.counts.failed),
+    "cancelled": Field(_COUNT, lambda seen: seen.counts.cancelled),
+    "existing": Field(
+        {**_COUNT, "description": "Unique members for which another job does the same work"},
+        lambda seen: seen.counts.existing,
+    ),
+    "progress": Field(
+        {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 100,
+            "description": "The percentage of members that have ended, even if some were retried "
+            "since. It never goes back",
+        },
+        lambda seen: seen.progress,
+    ),
+    "as_of": Field(
+        {
+            **nullable(TIME),
+            "description": "When the members were counted. Null if that is now, as for a batch of "
+            "up to 1,000 members",
+        },
+        lambda seen: time_of(seen.at),
+    ),
+}
+
+
+def _of_seen(field: Field[Seen]) -> Field[_Batch]:
+    return Field(field.schema, lambda one: field.read(one.seen))
+
+
+BATCH: Fields[_Batch] = {
+    "id": Field(ID, lambda one: one.row.id),
+    "state": Field(
+        {
+            **STATUS,
+            "description": "The status of the batch's job. It succeeds even if members fail",
+        },
+        lambda one: str(one.row.status),
+    ),
+    "cancel_requested": Field({"type": "boolean"}, lambda one: bool(one.row.cancel_requested)),
+    **{name: _of_seen(field) for name, field in COUNTS.items()},
+    "then_id": Field(
+        {**nullable(ID), "description": "The job that was dispatched after all members had ended"},
+        lambda one: _then_id(one.row),
+    ),
+    "error": Field(views.ERROR, lambda one: views.without_code(one.row.error)),
+    "organization_id": Field(TEXT, lambda one: one.row.organization_id),
+    "campaign_id": Field(nullable(TEXT), lambda one: one.row.campaign_id),
+    "created_at": Field(TIME, lambda one: clock.iso(one.row.created_at)),
+    "created_by": Field(AUTHOR, lambda one: author(one.row.created_by)),
+    "finished_at": Field(nullable(TIME), lambda one: time_of(one.row.finished_at)),
+}
+
+MEMBER: Fields[GroupMember] = {
+    "key": Field({**TEXT, "description": "Its key in the batch"}, lambda one: one.key),
+    "id": Field(
+        {**ID, "description": "Its job, or the existing job that does the same work"},
+        lambda one: one.id,
+    ),
+    "status": Field(OUTCOME, lambda one: one.outcome),
+    "error": Field(views.ERROR, _error),
+    "job": Field(
+        {
+            "anyOf": [ref("JobSummary"), {"type": "null"}],
+            "description": "Null if the job was deleted, or was never saved",
+        },
+        lambda one: one.row and views.summary(one.row),
+    ),
+}

@@ -1,0 +1,288 @@
+"""POST /batches: check the members of a batch, and save it. Show batches and their members."""
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from job_runners import clock, names, runners
+from job_runners.api import body, requests, strict_json
+from job_runners.api.access import Caller
+from job_runners.api.bulk import problems_of
+from job_runners.api.errors import InvalidFields, InvalidMembers
+from job_runners.aws import bucket
+from job_runners.engine.dispatch import quota
+from job_runners.engine.dispatch.checking import check_job, check_new_job
+from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
+from job_runners.engine.job_data import JobData, Name
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import IdempotencyConflict, InvalidPayload, MissingObject, UnknownJobType
+from job_runners.shipped.jobs.batch import LONGEST_LINE, lines
+from job_runners.shipped.jobs.names import Jobs
+from job_runners.store import queries
+from job_runners.store.blobs import canonical_json
+from job_runners.store.job_request import JobRequest, id_under_key
+from job_runners.work.batch_ended import SAMPLE
+from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
+from job_runners.work.files import StoredFile, is_in
+from job_runners.work.member_keys import MOST, MemberKeys
+
+MOST_INLINE = 1_000
+SECONDS = 20  # for checking a file; the function times out after 29 s
+LARGEST_FILE = 50 * 1024 * 1024  # bytes
+_FIELDS = {"job_type", "payload", "key", "queue_name"}
+_INVALID = (
+    *(InvalidFields, UnknownJobType, InvalidPayload),
+    *(DuplicateMember, NameNotText, NameTooLong),
+)
+
+
+class ThenData(BaseModel):
+    """The job to dispatch when all members have ended. Its payload also gets the field `batch`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    job_type: str = Field(min_length=1, max_length=128)
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class BatchData(BaseModel):
+    """Jobs to dispatch and wait for. Give `members` or `members_file`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    members: list[Any] | None = Field(
+        default=None, min_length=1, max_length=MOST_INLINE, description="The members, in order"
+    )
+    members_file: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="The key of a file under uploads/<organization_id>/, with a member in each "
+        f"line. It may have up to {MOST:,} lines",
+    )
+    then: ThenData | None = None
+    organization_id: Name = Field(default="default", description="The owner of the batch")
+    campaign_id: Name | None = Field(default=None, description="The campaign of all members")
+    stop_after_failures: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        le=MOST,
+        description="Cancel the members that have not started after this number of failures",
+    )
+    idempotency_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=requests.LONGEST_KEY,
+        pattern=names.KEY,
+        description="The key, if it can't be sent in the header Idempotency-Key",
+    )
+
+
+class MemberData(BaseModel):
+    """A member of a batch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    job_type: str = Field(min_length=1, max_length=128)
+    payload: dict[str, Any] = Field(default_factory=dict)
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Names the member within the batch: up to 128 bytes. By default, its number",
+    )
+    queue_name: Name | None = Field(default=None, description="By default, that of the job type")
+
+
+class _Given(NamedTuple):
+    """One member of a request: its number from 0, its line in a file, and its fields or what is
+    wrong."""
+
+    number: int
+    line: int | None
+    fields: Any
+    problem: str | None = None
+
+
+def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
+    """Save a batch and send it. Return its row, or that of an identical earlier request.
+
+    Nothing is saved if the request is refused. Raises InvalidMembers with every invalid member.
+    """
+    data, key = _data(event, caller)
+    request_hash = _hash(data)
+    earlier = queries.read(id_under_key(data.organization_id, key))
+    if earlier is not None:  # its members may be in a file that is gone by now
+        if earlier.request_hash != request_hash:
+            raise IdempotencyConflict(key, earlier.id)
+        return earlier
+    send = runners.sender()
+    payload = _Checking(data, caller, send).payload()
+    job = JobData(
+        job_type=Jobs.BATCH,
+        payload=payload,
+        organization_id=data.organization_id,
+        campaign_id=data.campaign_id,
+        idempotency_key=key,
+    )
+    checked = check_new_job(job, send, job_id=None, parent_id=None, key=key)
+    checked = checked._replace(new_job=checked.new_job._replace(request_hash=request_hash))
+    quota.refuse_if_reached(data.organization_id, payload["total"] + 1)
+    refuse_if_too_many([checked])
+    return dispatch_checked(checked)
+
+
+def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
+    """Return the request's fields, and its key."""
+    fields = requests.add_key(event, body.read_object(event))
+    organization_id = caller.organization_for(fields.get("organization_id"))
+    if organization_id is not None:
+        fields["organization_id"] = organization_id
+    data = requests.checked(BatchData, fields)
+    if (data.members is None) == (data.members_file is None):
+        raise InvalidFields([{"field": "members", "why": "give either members or members_file"}])
+    if data.idempotency_key is None:
+        why = "is required; send it in the header Idempotency-Key"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    return data, data.idempotency_key
+
+
+def _hash(data: BatchData) -> str:
+    """Return a hash that identifies a request. The content of its file doesn't belong to it."""
+    fields = data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    return sha256(canonical_json(fields).encode()).hexdigest()
+
+
+class _Checking:
+    """Checks the members of a batch and its last job."""
+
+    def __init__(self, data: BatchData, caller: Caller, send: Send | None) -> None:
+        self._data = data
+        self._caller = caller
+        self._send = send
+        self._owner = {"organization_id": data.organization_id, "campaign_id": data.campaign_id}
+        self._until = clock.now() + SECONDS * clock.SECOND
+
+    def payload(self) -> dict[str, Any]:
+        """Return the payload of the batch's job. Raises InvalidFields and InvalidMembers."""
+        data = self._data
+        if data.then is not None:
+            self._check_then(data.then)
+        shared: dict[str, Any] = {
+            "then": data.then and data.then.model_dump(),
+            "stop_after_failures": data.stop_after_failures,
+        }
+        shared = {name: value for name, value in shared.items() if value is not None}
+        if data.members_file is None:
+            given = [_Given(index, None, each) for index, each in enumerate(data.members or ())]
+            return {"total": self._check_all(iter(given)), "members": data.members, **shared}
+        with self._open(data.members_file) as file:
+            total = self._check_all(_in_lines(file))
+        shared |= {"members_file": data.members_file, "etag": file.etag}
+        return {"total": total, **shared}
+
+    def _check_then(self, then: ThenData) -> None:
+        fields = {"job_type": then.job_type, "payload": {**then.payload, "batch": SAMPLE}}
+        try:
+            self._check_fields(fields)
+        except (InvalidFields, UnknownJobType, InvalidPayload) as error:
+            raise InvalidFields(
+                [{**each, "field": f"then.{each['field']}"} for each in problems_of(error)]
+            ) from None
+
+    def _open(self, key: str) -> StoredFile:
+        folder = f"uploads/{self._data.organization_id}"
+        why = None
+        if not is_in(folder, key):
+            why = f"must be the key of a file under {folder}/"
+        elif not bucket.configured():
+            why = "can't be read, because this stack has no bucket"
+        else:
+            try:
+                file = StoredFile.at(key)
+                if file.size <= LARGEST_FILE:
+                    return file
+                why = f"has {file.size:,} bytes. The limit is {LARGEST_FILE:,}. Split the file"
+            except MissingObject:
+                why = "doesn't exist"
+        raise InvalidFields([{"field": "members_file", "why": why}])
+
+    def _check_all(self, members: Iterator[_Given]) -> int:
+        """Check all members, and return their number. Raises InvalidMembers with all problems."""
+        keys, total = MemberKeys(), 0
+        wrong: list[dict[str, Any]] = []
+        invalid = 0
+        for each in members:
+            total += 1
+            try:
+                self._check(each, keys)
+            except TooManyMembers as error:
+                raise InvalidFields([{"field": "members_file", "why": str(error)}]) from None
+            except _INVALID as error:
+                invalid += 1
+                if len(wrong) < InvalidMembers.most_shown:
+                    wrong += _placed(each, error)
+            if each.line is not None and clock.now() > self._until:
+                why = (
+                    f"could not be checked within {SECONDS} seconds: line {each.line:,} was "
+                    "reached. Split the file"
+                )
+                raise InvalidFields([{"field": "members_file", "why": why}])
+        if wrong:
+            raise InvalidMembers(wrong, invalid)
+        if total == 0:
+            raise InvalidFields([{"field": "members_file", "why": "has no members"}])
+        return total
+
+    def _check(self, given: _Given, keys: MemberKeys) -> None:
+        if given.problem is not None:
+            raise InvalidFields([{"field": "", "why": given.problem}])
+        fields = given.fields
+        if not isinstance(fields, dict):
+            raise InvalidFields([{"field": "", "why": "must be an object"}])
+        if unknown := fields.keys() - _FIELDS:
+            raise InvalidFields([{"field": each, "why": "is unknown"} for each in sorted(unknown)])
+        key = fields.get("key")
+        if not (key is None or isinstance(key, str)):
+            raise InvalidFields([{"field": "key", "why": "must be text"}])
+        keys.next(key)
+        self._check_fields({name: value for name, value in fields.items() if name != "key"})
+
+    def _check_fields(self, fields: dict[str, Any]) -> None:
+        owner = {name: value for name, value in self._owner.items() if value is not None}
+        check_job(requests.job_of({**fields, **owner}, self._caller), self._send)
+
+
+def _in_lines(file: StoredFile) -> Iterator[_Given]:
+    for index, (number, line) in enumerate(lines(file)):
+        if len(line) > LONGEST_LINE:
+            yield _Given(index, number, None, f"has more than {LONGEST_LINE:,} bytes")
+            return
+        try:
+            yield _Given(index, number, strict_json.parse(line.decode("utf-8-sig")))
+        except UnicodeDecodeError as error:
+            yield _Given(index, number, None, f"isn't UTF-8: byte {error.start} is invalid")
+        except strict_json.NotStrict as error:
+            why = str(error).replace("The body", "The line").rstrip(".")
+            yield _Given(index, number, None, why)
+
+
+def _placed(given: _Given, error: Exception) -> list[dict[str, Any]]:
+    """Return the problems of a member, each with the member's index, or its line in the file."""
+    if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
+        found: Any = [{"field": "key", "why": str(error).rstrip(".")}]
+    else:
+        found = problems_of(error)
+    if given.line is not None:
+        return [{"line": given.line, **each} for each in found]
+    return [
+        {
+            "index": given.number,
+            "field": f"members.{given.number}.{each['field']}".strip("."),
+            "why": each["why"],
+        }
+        for each in found
+    ]

@@ -1,0 +1,89 @@
+"""The endpoints of batches: dispatch one, show it and its members, cancel it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners import runners
+from job_runners.api import views
+from job_runners.api.accepted import is_repeated
+from job_runners.api.access import Caller
+from job_runners.api.query import members_query
+from job_runners.api.responses import Response, respond
+from job_runners.api.routes import jobs
+from job_runners.engine.control import owner_actions
+from job_runners.errors import InvalidCursor, JobNotFound
+from job_runners.shipped.jobs.names import Jobs
+from job_runners.store import cursors
+from job_runners.store.job_request import JobRequest
+
+Event = Mapping[str, Any]
+
+_MARK = "b"  # of cursors
+# The functions import the modules of batches when they run, because few requests need them.
+
+
+def post_batch(event: Event, caller: Caller) -> Response:
+    """Dispatch many jobs, and optionally another one when all have ended. If a member is invalid,
+    nothing is dispatched. The members come with the request, or in a file."""
+    from job_runners.api import batch_views, batches
+
+    row = batches.dispatch(event, caller)
+    path = event["requestContext"]["http"]["path"]
+    headers = {"Location": f"{path}/{row.id}", **views.retry_after(row)}
+    if is_repeated(row):
+        headers["Idempotent-Replayed"] = "true"
+    return respond(202, batch_views.batch(row), headers)
+
+
+def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Return a batch, and how many of its members have ended. Members of a batch of up to 1,000 are
+    counted now. Those of a larger one were counted at `as_of`."""
+    from job_runners.api import batch_views
+
+    row = _batch_of(caller, job_id)
+    return respond(200, batch_views.batch(row), views.retry_after(row))
+
+
+def get_members(event: Event, caller: Caller, job_id: str) -> Response:
+    """List the members of a batch in their order. Those that are not dispatched yet are left
+    out."""
+    from job_runners.api import batch_views
+    from job_runners.engine.groups import progress
+    from job_runners.store.group_members import Reader
+
+    outcome, query = members_query(event)
+    start = _index(query.cursor)
+    reader = Reader(progress.group_of_batch(_batch_of(caller, job_id)))
+    page = reader.page(start, query.limit, outcome)
+    cursor = None if page.next is None else cursors.encode(_MARK, str(page.next))
+    listed = [batch_views.member(each) for each in page.members]
+    return respond(200, {"members": listed, "cursor": cursor})
+
+
+def cancel_batch(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Cancel a batch. Its members go on, and its last job is not dispatched. The status is 200 if
+    the batch is canceled, and 202 if its job is running and will stop soon."""
+    from job_runners.api import batch_views
+
+    row = _batch_of(caller, job_id)
+    with jobs.unless_gone():
+        row = owner_actions.cancel(row, runners.sender())
+    status = 200 if row.status.finished else 202
+    return respond(status, batch_views.batch(row), views.retry_after(row))
+
+
+def _batch_of(caller: Caller, job_id: str) -> JobRequest:
+    row = jobs.job_of(caller, job_id)
+    if row.job_type != Jobs.BATCH:
+        raise JobNotFound(job_id)
+    return row
+
+
+def _index(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    position = cursors.decode(_MARK, cursor)
+    if not re.fullmatch("[0-9]{1,6}", position):
+        raise InvalidCursor
+    return int(position)

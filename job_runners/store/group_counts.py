@@ -1,0 +1,80 @@
+"""Count the members of a group by outcome, without reading the rows of those that succeeded."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Self
+
+from job_runners.store import groups
+from job_runners.store.groups import Group
+from job_runners.store.job_request import Status
+from job_runners.store.queries import PAGE_LIMIT, read_many
+from job_runners.values import Value
+
+OPEN = "open"  # a member that has not ended, or isn't dispatched yet
+EXISTING = "existing"  # a unique member for which another job does the same work
+OUTCOMES = (OPEN, "succeeded", "failed", "cancelled", EXISTING)
+
+_Call = Callable[[Callable[[], Any]], Any]
+
+
+class Counts(Value):
+    """The numbers of a group's members. `ended_once` never falls, even if a member is retried."""
+
+    total: int
+    open: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    existing: int
+    ended_once: int
+
+    @classmethod
+    def of(cls, total: int, found: Counter[str], ended_once: int) -> Self:
+        """Return the counts of a group, of which `found` has the numbers by outcome."""
+        return cls(total=total, ended_once=ended_once, **{each: found[each] for each in OUTCOMES})
+
+    @property
+    def progress(self) -> int:
+        """Return the percentage of members that have ended at least once."""
+        return 100 * self.ended_once // self.total if self.total else 100
+
+    @property
+    def by_outcome(self) -> dict[str, int]:
+        """Return the numbers of members by outcome."""
+        return {each: getattr(self, each) for each in OUTCOMES}
+
+
+def dispatched(group: Group, total: int, *, most: int, call: _Call = lambda read: read()) -> Counts:
+    """Count the members of a group that are all dispatched.
+
+    At most `most` rows of members that have failed are read. The others of them count as failed,
+    although some may have been retried. `call` makes each request.
+    """
+    found: Counter[str] = Counter()
+    ids: list[str] = []
+    for each in group.partitions:
+        # Markers come first: a member that fails in between has its failure before it loses its
+        # marker. So no member that isn't done is missed.
+        found[OPEN] += call(lambda: groups.count_open(each))  # noqa: B023
+        found[EXISTING] += call(lambda: groups.count_existing(each))  # noqa: B023
+        ids += call(lambda: list(groups.failed_in(each)))  # noqa: B023
+    ended = _statuses(ids, most, call)
+    again = ended.pop(OPEN, 0)  # retried members, which have a marker too
+    found[OPEN] = max(found[OPEN], again)
+    ended.pop("succeeded", None)
+    found += ended
+    total_open = min(total, found[OPEN])
+    found["succeeded"] = max(0, total - found.total())
+    return Counts.of(total, found, min(total, total - total_open + again))
+
+
+def _statuses(ids: list[str], most: int, call: _Call) -> Counter[str]:
+    """Count members that have failed once by their outcome now. One without a row has failed."""
+    found = Counter({str(Status.FAILED): max(0, len(ids) - most)})
+    left = iter(ids[:most])
+    while page := list(islice(left, PAGE_LIMIT)):
+        rows = call(lambda: read_many(page, fresh=True))
+        found += Counter(str(row.status) if row.status.finished else OPEN for row in rows.values())
+        found[str(Status.FAILED)] += len(page) - len(rows)
+    return found

@@ -1,0 +1,122 @@
+"""Read the members of a group in the order of their caller, with the outcome of each."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from job_runners.store import group_chunks, groups
+from job_runners.store.group_counts import EXISTING, OPEN, Counts
+from job_runners.store.groups import Group, GroupItem
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import read_many
+
+MOST_EXAMINED = 1_000  # members of one page with a filter
+
+
+class GroupMember(NamedTuple):
+    """A member of a group. `outcome` is one of `group_counts.OUTCOMES`.
+
+    `row` is None if the member isn't dispatched yet, was deleted, or never got a row. `id` is that
+    of its job, or of the existing job. `error` is set if its unique rule refused it.
+    """
+
+    key: str
+    id: str
+    outcome: str
+    row: JobRequest | None
+    error: dict[str, Any] | None = None
+
+
+class Page(NamedTuple):
+    """Some members of a group. `next` is the index at which the next page begins, or None."""
+
+    members: list[GroupMember]
+    next: int | None
+
+
+class Reader:
+    """Reads the members of a group. Each read is consistent."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._done = group_chunks.done(group.id)
+
+    @property
+    def total(self) -> int | None:
+        """Return the number of members, or None before all are dispatched."""
+        return self._done.total
+
+    def count(self, total: int) -> Counts:
+        """Count the members of a group of at most one chunk, of which `total` is the number."""
+        batch = list(self._keys(0, None))
+        members = self._read(batch) if batch else []
+        found = Counter(each.outcome for each in members)
+        found[OPEN] += total - len(members)
+        failed = {one for each in self._group.partitions for one in groups.failed_in(each)}
+        first_time = sum(1 for each in members if each.outcome == OPEN and each.id not in failed)
+        return Counts.of(total, found, len(members) - first_time)
+
+    def page(self, start: int, limit: int, outcome: str | None = None) -> Page:
+        """Return up to `limit` members from the index `start`, or only those with this outcome.
+
+        Members that aren't dispatched yet aren't listed. A page with a filter can be short or empty
+        even if there is a next page.
+        """
+        found: list[GroupMember] = []
+        left, examined = self._keys(start, self._candidates(outcome)), 0
+        while batch := list(islice(left, limit - len(found))):
+            members = self._read(batch)
+            found += [each for each in members if outcome in (None, each.outcome)]
+            examined += len(batch)
+            if examined >= MOST_EXAMINED:
+                break
+        following = next(left, None)
+        return Page(found, None if following is None else following[0])
+
+    def _candidates(self, outcome: str | None) -> set[str] | None:
+        """Return the ids that a member with this outcome may have. None stands for all."""
+        if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
+            return None
+        listed = groups.existing_in if outcome == EXISTING else groups.failed_in
+        return {each for partition in self._group.partitions for each in listed(partition)}
+
+    def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
+        """Yield the index and the key of each member, or of those with these ids."""
+        chunk = start // group_chunks.SIZE
+        while keys := group_chunks.find_keys(self._group.id, chunk):
+            for index, key in enumerate(keys, chunk * group_chunks.SIZE):
+                if index >= start and (
+                    candidates is None or self._group.member_id(key) in candidates
+                ):
+                    yield index, key
+            if len(keys) < group_chunks.SIZE:
+                return
+            chunk += 1
+
+    def _read(self, batch: list[tuple[int, str]]) -> list[GroupMember]:
+        ids = {key: self._group.member_id(key) for _, key in batch}
+        rows = read_many(ids.values(), fresh=True)
+        missing = [each for each in ids.values() if each not in rows]
+        items = groups.all_without_row(self._group, missing) if missing else {}
+        return [
+            _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
+            for index, key in batch
+        ]
+
+    def _is_added(self, index: int) -> bool:
+        return index // group_chunks.SIZE in self._done.sizes
+
+
+def _member(
+    key: str, row: JobRequest | None, item: GroupItem | None, member_id: str, is_added: bool
+) -> GroupMember:
+    if row is not None:
+        outcome = str(row.status) if row.status.finished else OPEN
+        return GroupMember(key, row.id, outcome, row)
+    if item is not None and item.job_id is not None:
+        return GroupMember(key, item.job_id, EXISTING, None)
+    if item is not None:
+        return GroupMember(key, member_id, str(Status.FAILED), None, item.error)
+    # A row that is gone has ended. Without a record of its failure, it has succeeded.
+    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_added else OPEN, None)

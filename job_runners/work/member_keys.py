@@ -1,0 +1,33 @@
+"""The keys of the members of a group."""
+
+from job_runners.names import without_surrogates
+from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
+
+MOST = 100_000  # members of a group
+_LONGEST_KEY = 128  # bytes
+
+
+class MemberKeys:
+    """Checks the keys of a group's members in their order."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._seen: set[str] = set()
+
+    def next(self, given: str | None) -> str:
+        """Return the key of the next member: its own, or its number.
+
+        Raises TooManyMembers, NameNotText, NameTooLong and DuplicateMember.
+        """
+        index, self._number = self._number, self._number + 1
+        if index >= MOST:
+            raise TooManyMembers(MOST)
+        key = f"{index:06d}" if given is None else given
+        if without_surrogates(key) != key:
+            raise NameNotText("key of the member", key)
+        if not 0 < len(key.encode()) <= _LONGEST_KEY:
+            raise NameTooLong("key of the member", key, len(key.encode()), _LONGEST_KEY)
+        if key in self._seen:
+            raise DuplicateMember(key)
+        self._seen.add(key)
+        return key
