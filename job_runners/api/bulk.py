@@ -32,13 +32,15 @@ class BulkData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    jobs: list[Any] = Field(min_length=1, max_length=bulk.MOST, description="The jobs, in order")
+    jobs: list[Any] = Field(
+        min_length=1, max_length=bulk.MAX_JOBS, description="The jobs, in order"
+    )
     first_index: int = Field(
         default=0,
         ge=0,
         le=_LAST_INDEX,
         description="The index of the first of these jobs among all jobs under the key. Use it to "
-        f"dispatch more than {bulk.MOST:,} jobs under one key",
+        f"dispatch more than {bulk.MAX_JOBS:,} jobs under one key",
     )
     idempotency_key: str | None = Field(
         default=None,

@@ -290,7 +290,7 @@ def _follow_ups_again(row: JobRequest) -> dict[str, Any]:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
-    named = follow_ups.named_by(row)
+    named = follow_ups.job_types_of(row)
     named.pop("announcement", None)  # the settings of the stack decide about that
     webhooks = {
         kind: {"webhook": each["url"], "secret": each["secret"]}

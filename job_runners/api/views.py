@@ -148,7 +148,7 @@ def _follow_up_type(row: JobRequest, kind: str) -> str | None:
         return None
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
-    return follow_ups.named_by(row).get(kind)
+    return follow_ups.job_types_of(row).get(kind)
 
 
 def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
@@ -157,7 +157,7 @@ def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
         return []
     from job_runners.store import follow_ups
 
-    types = follow_ups.named_by(row)
+    types = follow_ups.job_types_of(row)
     return [
         {"kind": kind, "job_type": types[kind], "id": job_id}
         for kind, job_id in follow_ups.saved_by(row).items()

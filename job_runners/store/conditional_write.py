@@ -2,8 +2,8 @@
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
 a write whose response is lost. If the first try has changed the row, the condition of the second
-try fails. So a verb (see `job_runners.store.verbs`) reads the row after a refusal. If the row shows
-this very write, the verb has succeeded.
+try fails. So a verb (see `job_runners.store.verbs`) reads the row after a refusal. If the row
+already contains this write, the verb has succeeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, s
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite, retry_on_conflict, write_all
 
-# The timer checks this long after a row was queued whether its message has arrived.
+# How long after a row is queued the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
 
 
@@ -37,7 +37,7 @@ def write(
     """Change the row if the condition holds, and return the changed row.
 
     If DynamoDB refuses the write, `already_applied` is called with the row as it is now. It returns
-    whether the row shows this very write. Raises PreconditionFailed.
+    whether the row already contains this write. Raises PreconditionFailed.
     """
     try:
         retry_on_conflict(lambda: job.update(actions, condition))
@@ -55,11 +55,11 @@ def write_with(
     already_applied: Callable[[JobRequest], bool],
     more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
-    """Change the row in one transaction with other records. If there are none, call `write`.
+    """Change the row in one transaction with other records.
 
-    A transaction also costs a read, because its response doesn't contain the row. Raises
-    PreconditionFailed if the row's condition failed, and RaceLost if only conditions of other
-    records failed.
+    Without other records, this is the same as `write`. A transaction also costs a read, because its
+    response doesn't contain the row. Raises PreconditionFailed if the row's condition failed, and
+    RaceLost if only conditions of other records failed.
     """
     if not more_writes:
         return write(verb, job, actions, condition, already_applied=already_applied)
@@ -92,7 +92,7 @@ def _row_if_applied(
     error: PynamoDBException,
     already_applied: Callable[[JobRequest], bool],
 ) -> JobRequest:
-    """Return the row of a failed write if it shows this very write. Otherwise raise an error."""
+    """Return the row if it already contains the refused write. Otherwise raise an error."""
     if not condition_failed(error):
         raise error
     row = read(job.id)
@@ -109,23 +109,23 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
 # --- what verbs change --------------------------------------------------------------------------
 
 
-def queued(job: JobRequest, lane: Lane) -> list[Action]:
+def queue_actions(job: JobRequest, lane: Lane) -> list[Action]:
     """Return the actions that queue a row: workers may claim it, and the timer checks it later."""
-    return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
+    return [*queue_actions_keeping_time(job, lane), JobRequest.queued_at.set(clock.now())]
 
 
-def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return the actions of `queued` for a row that keeps its `queued_at`."""
+def queue_actions_keeping_time(job: JobRequest, lane: Lane) -> list[Action]:
+    """Return the actions of `queue_actions` for a row that keeps its `queued_at`."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
-        *due(job, now + GRACE, lane),
+        *due_actions(job, now + GRACE, lane),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
     ]
 
 
-def scheduled(job: JobRequest, due_at: int) -> list[Action]:
+def schedule_actions(job: JobRequest, due_at: int) -> list[Action]:
     """Return the actions that make a row wait for its start time.
 
     The timer checks it at `due_at`.
@@ -133,14 +133,14 @@ def scheduled(job: JobRequest, due_at: int) -> list[Action]:
     now = clock.now()
     return [
         JobRequest.status.set(Status.SCHEDULED),
-        *due(job, due_at, Lane.PROMPT),
+        *due_actions(job, due_at, Lane.PROMPT),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         JobRequest.queued_at.set(now),
     ]
 
 
-def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
+def due_actions(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     """Return the actions that make the timer check a row at `due_at`, in this lane."""
     return [
         JobRequest.due_at.set(due_at),
@@ -148,7 +148,7 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     ]
 
 
-def waiting(
+def park_actions(
     job: JobRequest,
     held_by: str,
     wait_key: str | None,
@@ -156,10 +156,11 @@ def waiting(
     due_at: int,
     lane: Lane = Lane.PARKED,
 ) -> list[Action]:
-    """Return the actions that park a row under a pause, in a line or until a signal comes.
+    """Return the actions that park a row.
 
-    `held_by` is that pause, line or signal. `wait_key` is the sort key of the row's entry in the
-    line, and None elsewhere. `since` is when the row was parked.
+    `held_by` names what the job waits for: a pause, a line, a signal or a group. `wait_key` is the
+    sort key of the row's entry in the line, or None if it isn't in a line. `since` is when the row
+    was parked.
     """
     now = clock.now()
     key = JobRequest.wait_key
@@ -169,17 +170,17 @@ def waiting(
         JobRequest.held_by.set(held_by),
         key.set(wait_key) if wait_key else key.remove(),
         *without_capacity(),
-        *due(job, due_at, lane),
+        *due_actions(job, due_at, lane),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
     ]
 
 
-def finished(end: JobEnd) -> list[Action]:
+def finish_actions(end: JobEnd) -> list[Action]:
     """Return the actions that end a job and remove its row from the due index.
 
-    The claim token and send id stay, so that the row shows which run the outcome belongs to. That
-    matters to a late message, and to the repetition of a write whose response was lost.
+    The claim token and send id stay. They show to which run the outcome belongs when a message
+    arrives late, or when a write whose response was lost is repeated.
     """
     retention = settings().retention_days * clock.DAY
     return [
@@ -200,12 +201,12 @@ def finished(end: JobEnd) -> list[Action]:
 def raise_version(job: JobRequest, version: int) -> list[Action]:
     """Return the action that raises a row's version to `version`, if the row's is lower.
 
-    Code that doesn't know that version can then no longer claim the row.
+    An older release, which doesn't know that version, can then no longer claim the row.
     """
     return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
-def restarted(job: JobRequest) -> list[Action]:
+def restart_actions(job: JobRequest) -> list[Action]:
     """Return the actions that make a job start from the beginning.
 
     The job then ignores the steps and children of its earlier work.
@@ -234,10 +235,10 @@ def without_capacity() -> list[Action]:
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
-def failed(job: JobRequest, end: JobEnd) -> list[Action]:
+def fail_actions(job: JobRequest, end: JobEnd) -> list[Action]:
     """Return the actions that end a job with an error and list it among the failed jobs."""
     return [
-        *finished(end),
+        *finish_actions(end),
         JobRequest.error.set(end.error),
         JobRequest.failed_organization.set(job.organization_id),
         JobRequest.failed_key.set(sort_key(end.at, job.id)),
@@ -285,7 +286,7 @@ def as_read(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
     Status and claim alone don't suffice. If a row was parked and admitted in the meantime, both are
-    unchanged, but the row may name a slot. If its payload was replaced, its line may differ too.
+    unchanged, but the row may now name a slot. After a new payload, its line may differ too.
     """
     condition: Condition = (
         (JobRequest.status == job.status)

@@ -1,6 +1,6 @@
-"""The follow-ups of a job: other jobs, which the end of the job saves in its own transaction.
+"""The follow-ups of a job: other jobs, saved in the transaction that records the job's end.
 
-A row stores its follow-ups when the job is dispatched, so the end of the job reads nothing else.
+A row stores its follow-ups when the job is dispatched, so recording the end needs no other read.
 A follow-up is an ordinary job, but has no follow-ups itself.
 """
 
@@ -27,8 +27,8 @@ from job_runners.store.transactions import RecordWrite
 
 KINDS = ("on_end", "on_failure", "announcement")
 _REQUIRED_KEYS = {"job_type", "queue_name", "max_attempts"}
-# Bytes of an error's message in a payload, so that the payload always fits into a row.
-_LONGEST_MESSAGE = 2000
+# An error's message is cut to this length, so that the payload always fits into a row.
+_MAX_MESSAGE_BYTES = 2000
 
 
 def stored_form(
@@ -40,8 +40,8 @@ def stored_form(
 ) -> dict[str, Any]:
     """Return a follow-up in the form in which a row stores it.
 
-    `webhook` has the `url` and the `secret` to which the follow-up sends the end. Ends with other
-    statuses than `statuses` don't have this follow-up.
+    `webhook` has the `url` that the follow-up posts to, and the `secret` that signs what it posts.
+    Only an end with one of the `statuses` has this follow-up.
     """
     form: dict[str, Any] = {
         "job_type": job_type,
@@ -52,7 +52,7 @@ def stored_form(
     return form | {name: value for name, value in more.items() if value is not None}
 
 
-def named_by(job: JobRequest) -> dict[str, str]:
+def job_types_of(job: JobRequest) -> dict[str, str]:
     """Return the job types of a row's follow-ups, by kind."""
     return {kind: stored["job_type"] for kind, stored in _stored(job).items()}
 
@@ -64,9 +64,9 @@ def webhooks_of(job: JobRequest) -> dict[str, dict[str, str]]:
 
 
 def saved_by(job: JobRequest) -> dict[str, str]:
-    """Return the ids of the follow-ups that a job's end has saved, by kind.
+    """Return the ids of the follow-ups that were saved with a job's end, by kind.
 
-    An end that older code recorded has saved none.
+    If an older release recorded the end, it saved none.
     """
     if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
         return {}
@@ -74,7 +74,7 @@ def saved_by(job: JobRequest) -> dict[str, str]:
 
 
 def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
-    """Return the writes that save a job's follow-ups in the transaction of its end."""
+    """Return the writes that save a job's follow-ups, for the transaction that ends it."""
     kinds = _kinds(job, end.status)
     if not kinds:
         return []
@@ -100,7 +100,7 @@ def condition(job: JobRequest) -> Condition:
     """Return the condition that no other end of the job was recorded since it was read.
 
     A follow-up's id contains how many times the job has ended. With an outdated number, that id
-    would already be taken, so the end would save no follow-up.
+    would already be taken, and no follow-up would be saved.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 
@@ -116,7 +116,7 @@ def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
 
 
 def _kinds(job: JobRequest, status: Status) -> list[str]:
-    """Return the kinds of follow-ups that an end with this status has."""
+    """Return the kinds of the follow-ups of an end with this status."""
     return [
         kind
         for kind, stored in _stored(job).items()
@@ -176,5 +176,5 @@ def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
 
 def _short(error: Mapping[str, Any]) -> dict[str, str]:
     """Return an error without its traceback."""
-    message = str(error.get("message", "")).encode()[:_LONGEST_MESSAGE]
+    message = str(error.get("message", "")).encode()[:_MAX_MESSAGE_BYTES]
     return {"kind": str(error.get("kind", "")), "message": message.decode(errors="ignore")}

@@ -20,18 +20,19 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.values import Value
 
-# How many times a job that ends looks up its follower to give it the key. The follower may change
-# between the read and the write. If every try fails, the key is free, because its job has ended.
+# How many times an ending job looks up its follower to give it the key. The follower may change
+# between the read and the write. If every try fails, the key's record stays, and counts as free
+# because it names a job that has ended.
 _FOLLOWER_TRIES = 5
-# One write may be refused for its slot, one for each of three follow-ups, one for a key given up
-# without a lookup, and one for each lookup. The last write leaves the key alone.
+# A refused write is tried again without its cause. The causes are at most the slot, three
+# follow-ups, the key given up without a lookup, and each lookup. The last try leaves the key alone.
 _MAX_WRITES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
 class Release(Value):
-    """The holdings of a job that one write frees: the writes of their records.
+    """The writes that free a job's holdings, made in one transaction with the change of its row.
 
-    If that write ends the job, `end` says how, and `follow_ups` are the writes of its follow-ups.
+    If that change ends the job, `end` says how, and `follow_ups` are the writes of its follow-ups.
     """
 
     job: JobRequest
@@ -44,7 +45,7 @@ class Release(Value):
 
     @classmethod
     def nothing(cls, job: JobRequest) -> Self:
-        """Return the release of a job that keeps all its holdings."""
+        """Return an empty release, for a job that keeps all its holdings."""
         return cls(job)
 
     @classmethod
@@ -72,27 +73,28 @@ class Release(Value):
     @property
     def admitted_follower(self) -> JobRequest | None:
         """Return the follower that the job gives its key to, if there is one."""
+        # Among the writes of the key, only the one that admits the follower changes a job's row.
         changed = (each.record for each in self.key if each.how == "change")
         return next((one for one in changed if isinstance(one, JobRequest)), None)
 
     @property
     def saved_follow_ups(self) -> tuple[JobRequest, ...]:
-        """Return the follow-ups that the job's end saves."""
+        """Return the follow-ups that are saved with the job's end."""
         saved = (each.record for each in self.follow_ups)
         return tuple(one for one in saved if isinstance(one, JobRequest))
 
     def without(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
-        A refused slot belongs to another job by now. If the key was refused, the job may have a
-        follower, which is looked up. If a follow-up was refused, another row has its id, and the
-        job ends without it.
+        If the slot's write was refused, another job already has the slot. If the key's was, the job
+        may have a follower, which is looked up. If a follow-up's was, another row has its id, and
+        the job ends without it.
         """
         follow_ups = [each for each in self.follow_ups if not _is_one_of(refused, each)]
         slot = [each for each in self.slot if not _is_one_of(refused, each)]
         key, tries = self.key, self.follower_tries
         if any(_is_one_of(refused, each) for each in key):
-            key = _give_up_to_follower_writes(self.job) if tries else []
+            key = _hand_key_to_follower_writes(self.job) if tries else []
             tries -= 1
         return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
@@ -109,9 +111,9 @@ def write_freeing(
 ) -> JobRequest:
     """Change a row, and free the job's holdings in the same transaction.
 
-    A write that ends the job also saves its follow-ups. If the slot or key belongs to another job
-    by now, the row changes without it. Raises RaceLost if one of `more_writes` was refused. For the
-    rest see `conditional_write.write_with`.
+    A write that ends the job also saves its follow-ups. If another job already has the slot or key,
+    it keeps that, and the row still changes. Raises RaceLost if one of `more_writes` was refused.
+    For the rest see `conditional_write.write_with`.
     """
     if release.follow_ups and release.end is not None:
         from job_runners.store import follow_ups  # imported here because most jobs have none
@@ -181,7 +183,7 @@ def _follow_up_writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     return follow_ups.writes(job, end)
 
 
-def _give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+def _hand_key_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
     from job_runners.store import uniqueness
 
-    return uniqueness.give_up_to_follower_writes(job)
+    return uniqueness.hand_key_to_follower_writes(job)

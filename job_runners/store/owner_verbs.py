@@ -1,6 +1,6 @@
 """The verbs of a job's owner: cancel, request_cancel, requeue, delete.
 
-Each is refused if the row belongs to a different organization than when it was read.
+Each is refused if the row's organization has changed since it was read.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         "cancel",
         job,
         [
-            *conditional_write.finished(end),
+            *conditional_write.finish_actions(end),
             *_set_if_missing(JobRequest.cancelled_by, by),
         ],
         _same_organization(job)
@@ -62,7 +62,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         job,
         [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # This is called only after a refusal, so the job no longer runs.
+        # `already_applied` is called only if the write was refused: the job no longer runs.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
@@ -80,10 +80,10 @@ def requeue(
 ) -> JobRequest:
     """Queue a failed or canceled job again, with a full number of attempts and legs.
 
-    Pass `counted` if there is a quota of unfinished jobs. Pass `unique_key` if the work is unique:
-    the job then takes that key again. The job resumes at its cursor. With another payload, it
-    starts from the beginning and ignores its earlier steps and children. `mark` is that of its new
-    marker, if it is in a group, and `more_writes` are part of the same transaction.
+    Pass `counted` if a quota limits the organization's unfinished jobs. Pass `unique_key` if the
+    work is unique: the job then takes that key again. The job resumes at its cursor. With another
+    payload, it starts from the beginning and ignores its earlier steps and children. If the job is
+    in a group, `mark` identifies its new marker. `more_writes` are part of the same transaction.
 
     Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
     since it was read. Raises RaceLost if one of `more_writes` is refused.
@@ -94,7 +94,7 @@ def requeue(
     new_payload = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, object_key = blobs.put(f"payloads/{job.created_key}", new_payload)
     actions = [
-        *conditional_write.queued(job, Lane.QUEUED),
+        *conditional_write.queue_actions(job, Lane.QUEUED),
         *_reset_run(max_attempts),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
@@ -105,13 +105,14 @@ def requeue(
         actions.append(JobRequest.member_mark.set(mark))
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    # Code that doesn't know quotas or keys would count the job forever, or never give up its key.
+    # An older release without quotas would never stop counting the job, and one without keys would
+    # never give up its key. So neither may claim the row.
     version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
     actions += conditional_write.raise_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
-        actions += conditional_write.restarted(job)
+        actions += conditional_write.restart_actions(job)
         actions.append(JobRequest.queue_key.remove())  # the next claim determines the queue key
 
     def write(key_writes: list[RecordWrite]) -> JobRequest:
@@ -123,7 +124,7 @@ def requeue(
             & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
-            # If another caller has queued it again, it may have another payload.
+            # Compare the payload too: another caller may have requeued the job with its own.
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
@@ -151,8 +152,8 @@ def _reset_run(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by", "waits"),
             )
         ),
-        # Code that doesn't know slots may have ended this job and left its slot in the row. Another
-        # job may have that slot by now.
+        # An older release without slots may have ended this job and left its slot in the row.
+        # Another job may have that slot by now.
         *conditional_write.without_capacity(),
         *conditional_write.no_longer_parked(),
     ]
@@ -160,7 +161,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
 
 def _with_key(unique_key: str | None) -> list[Action]:
     """Return the actions that set a row's unique key, or clear it."""
-    if unique_key is None:  # code that doesn't know keys may have left one in the row
+    if unique_key is None:  # an older release without keys may have left one
         return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     return [
         JobRequest.unique_key.set(unique_key),
@@ -202,15 +203,15 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # Only version 0.1.0 writes to these folders. So a newer job that gets the same id between the
-    # read and the deletes loses nothing.
+    # Only version 0.1.0 wrote to these folders. So a newer job that takes this id after the read
+    # has no files there to lose.
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
-    """Return the action that records a caller, unless an earlier caller is already recorded."""
+    """Return the action that sets an attribute to a caller, unless it already has a value."""
     return [] if by is None else [attribute.set(attribute | by)]
 
 

@@ -16,7 +16,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite
 
-MOST = 1000  # signals of one job
+MAX_PER_JOB = 1000
 LARGEST_VALUE = 100 * 1024  # bytes of JSON
 
 

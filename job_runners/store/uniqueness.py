@@ -166,7 +166,7 @@ def give_up_writes(job: JobRequest) -> list[RecordWrite]:
     return [RecordWrite(record, "delete", condition=has_no_follower)]
 
 
-def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+def hand_key_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the writes by which a job that may have a follower gives up its key.
 
     Call this if the `give_up_writes` of the job were refused. It reads the record. If there is a
@@ -262,9 +262,9 @@ def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
     """
     run_at = follower.run_at or 0
     starts = (
-        conditional_write.scheduled(follower, run_at)
+        conditional_write.schedule_actions(follower, run_at)
         if run_at > clock.now()
-        else conditional_write.queued(follower, Lane.PROMPT)
+        else conditional_write.queue_actions(follower, Lane.PROMPT)
     )
     actions = [*starts, *conditional_write.no_longer_parked()]
     as_read = (JobRequest.held_by == follower.held_by) & conditional_write.same(

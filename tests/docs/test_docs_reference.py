@@ -72,7 +72,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("dispatch of members", f"{gathering._ROWS_PER_SECOND} a second for each group"),
         ("key of a member", f"{member_keys._LONGEST_KEY} bytes"),
         ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
-        ("signals of a job", f"{signals.MOST:,}"),
+        ("signals of a job", f"{signals.MAX_PER_JOB:,}"),
         ("text of a link for an answer", f"{links.LONGEST_TEXT:,} characters"),
         ("choices of a link", f"{links.MOST_CHOICES}, of {links.LONGEST_CHOICE} characters each"),
         ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),
@@ -81,7 +81,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             "names of jobs, tasks, queues, organizations and campaigns",
             f"{names.LONGEST} characters",
         ),
-        ("jobs in one request", f"{bulk.MOST:,}"),
+        ("jobs in one request", f"{bulk.MAX_JOBS:,}"),
         ("members of a batch in one request", f"{batches.MOST_INLINE:,}"),
         (
             "file of a batch",

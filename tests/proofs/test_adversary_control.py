@@ -42,7 +42,7 @@ def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
 
 
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = conditional_write.waiting
+    waiting = conditional_write.park_actions
 
     def without(*how: Any) -> Any:
         return [
@@ -50,7 +50,7 @@ def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.Monk
             JobRequest.due_at.remove(),
         ]
 
-    monkeypatch.setattr(conditional_write, "waiting", without)
+    monkeypatch.setattr(conditional_write, "park_actions", without)
     assert "not due: stranded" in broken_promise()
 
 

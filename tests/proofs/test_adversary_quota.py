@@ -27,11 +27,11 @@ def test_no_kill_and_no_lost_answer_makes_the_count_drift(environment: None) -> 
 def test_one_that_ends_and_is_still_counted_is_noticed(
     environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finished = conditional_write.finished
+    finished = conditional_write.finish_actions
     stays = str(JobRequest.unfinished_organization.remove())
     monkeypatch.setattr(
         conditional_write,
-        "finished",
+        "finish_actions",
         lambda end: [each for each in finished(end) if str(each) != stays],
     )
     with pytest.raises(Violation, match="counted toward its quota: True"):

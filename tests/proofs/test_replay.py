@@ -96,12 +96,12 @@ def test_a_claim_that_does_not_ask_for_the_status_is_noticed(
 def test_an_end_that_leaves_its_row_due_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    finished = conditional_write.finished
+    finished = conditional_write.finish_actions
 
     def due(end: JobEnd) -> list[Any]:
         return [each for each in finished(end) if "due_at" not in str(each)]
 
-    monkeypatch.setattr(conditional_write, "finished", due)
+    monkeypatch.setattr(conditional_write, "finish_actions", due)
     assert re.search('do \\|-> "(succeed|fail|stop|cancel|expire)"', words_about(0, tmp_path))
 
 

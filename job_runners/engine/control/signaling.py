@@ -82,5 +82,5 @@ def _check_is_same(row: JobRequest, found: signals.Signal, value: Any) -> None:
 def _check_may_come(row: JobRequest, name: str) -> None:
     if row.status.finished:
         raise SignalTooLate(row.id, name, f"is {row.status}")
-    if (row.signals or 0) >= signals.MOST:
-        raise TooManySignals(row.id, signals.MOST)
+    if (row.signals or 0) >= signals.MAX_PER_JOB:
+        raise TooManySignals(row.id, signals.MAX_PER_JOB)

@@ -27,7 +27,7 @@ from job_runners.errors import (
 )
 from job_runners.store.job_request import JobRequest
 
-MOST = 1_000  # jobs in one request
+MAX_JOBS = 1_000  # in one request
 THREADS = 32  # the number of connections that a client keeps open
 _LONGEST_CALL = 5.0  # seconds: a call that began before `until` may end this much later
 _MOST_FAILED_SENDS = 3  # in a row; after that, all messages are left to the timer

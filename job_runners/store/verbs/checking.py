@@ -22,7 +22,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     return holdings.write_freeing(
         "expire",
         job,
-        conditional_write.failed(job, end),
+        conditional_write.fail_actions(job, end),
         conditional_write.as_read(job)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & (JobRequest.due_at == job.due_at)
@@ -42,7 +42,7 @@ def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = 
     return conditional_write.write(
         "postpone",
         job,
-        [*conditional_write.due(job, due_at, lane), *more],
+        [*conditional_write.due_actions(job, due_at, lane), *more],
         conditional_write.as_read(job) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
     )

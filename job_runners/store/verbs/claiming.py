@@ -76,7 +76,7 @@ def claim(
         if entrance.grant is not None:
             actions += set_starts_under_rate(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
-            actions += conditional_write.due(job, lease, Lane.PROMPT)
+            actions += conditional_write.due_actions(job, lease, Lane.PROMPT)
         if entrance.queue_key is not None:
             actions.append(JobRequest.queue_key.set(entrance.queue_key))
             actions += conditional_write.raise_version(entrance.row, LIMITED_VERSION)

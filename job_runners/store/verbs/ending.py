@@ -27,7 +27,7 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     inline, key = blobs.put(job.result_folder, result)
     end = JobEnd.now(Status.SUCCEEDED)
     actions = [
-        *conditional_write.finished(end),
+        *conditional_write.finish_actions(end),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # of an earlier attempt
@@ -47,7 +47,7 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _end_job("fail", job, end, conditional_write.failed(job, end), condition),
+        lambda: _end_job("fail", job, end, conditional_write.fail_actions(job, end), condition),
         error=error,
         rescue=rescue,
     )
@@ -66,7 +66,7 @@ def stop(
     """
     end = JobEnd.now(Status.CANCELLED, error or job.error)
     actions = [
-        *conditional_write.finished(end),
+        *conditional_write.finish_actions(end),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
@@ -97,7 +97,7 @@ def retry(
         JobRequest.error.set(error),
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
-        *conditional_write.due(job, due_at, Lane.PROMPT),
+        *conditional_write.due_actions(job, due_at, Lane.PROMPT),
         *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
@@ -125,7 +125,7 @@ def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -
     then canceled.
     """
     actions = [
-        *conditional_write.queued(job, Lane.PROMPT),
+        *conditional_write.queue_actions(job, Lane.PROMPT),
         *checkpoint_actions(reached),
         *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
@@ -151,7 +151,7 @@ def release(job: JobRequest) -> JobRequest:
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
-        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT),
         JobRequest.legs.set(job.legs - 1),
         *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),

@@ -29,7 +29,7 @@ def park(
     canceled.
     """
     since = job.waiting_since or clock.now()
-    actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
+    actions = conditional_write.park_actions(job, pause.sk, None, since, due_at)
     return _park(
         job,
         actions,
@@ -64,7 +64,7 @@ def park_in_line(
     since = clock.now()
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
-        *conditional_write.waiting(job, partition_key, entry.sk, since, due_at),
+        *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
         JobRequest.queue_key.set(queue_key),
         *conditional_write.raise_version(job, LIMITED_VERSION),
     ]
@@ -115,7 +115,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
     return conditional_write.write_with(
         "postpone",
         job,
-        conditional_write.due(job, due_at, Lane.PARKED),
+        conditional_write.due_actions(job, due_at, Lane.PARKED),
         (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
         more_writes=[
@@ -150,7 +150,7 @@ def admit_actions(job: JobRequest, grant: Grant | None = None) -> list[Action]:
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
     actions = [
-        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT),
         JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
         *conditional_write.no_longer_parked(),
     ]

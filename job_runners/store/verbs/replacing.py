@@ -122,9 +122,9 @@ def _keep_position_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
 def _move_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     """Return the actions that let a job wait for its new time, or join its line like a new job."""
     starts = (
-        conditional_write.queued(job, Lane.QUEUED)
+        conditional_write.queue_actions(job, Lane.QUEUED)
         if wanted.due_at is None
-        else conditional_write.scheduled(job, wanted.due_at)
+        else conditional_write.schedule_actions(job, wanted.due_at)
     )
     return [
         *starts,
@@ -138,4 +138,4 @@ def _restart_actions(job: JobRequest) -> list[Action]:
     """Return the actions that make a job start from the beginning, if it would have resumed."""
     if not job.resumes:
         return []
-    return [*conditional_write.restarted(job), JobRequest.resumes.remove()]
+    return [*conditional_write.restart_actions(job), JobRequest.resumes.remove()]

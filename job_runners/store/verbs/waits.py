@@ -1,7 +1,7 @@
-"""The verbs of a job that waits in its function. They are imported only where they are needed.
+"""The verbs of a job whose function waits. Import them lazily, because most jobs never wait.
 
-The row keeps its last wait in `waits_for`. Older code doesn't remove it, so `current` returns it
-only while the row's status and its other attributes show that the job still waits.
+A row stores its last wait in `waits_for`. An older release leaves it there when the wait ends, so
+`current` returns it only while the rest of the row shows that the job still waits.
 """
 
 from typing import Any
@@ -31,9 +31,9 @@ GROUP = "group"
 
 
 class Wait(Value):
-    """What a job waits for, in its function: a time, any signal of these `names`, or its group.
+    """What a job's function waits for: a time, a signal whose name is in `names`, or a group.
 
-    `name` is what the function calls the wait. Times are milliseconds since 1970.
+    `name` is the name that the function gave this wait. Times are milliseconds since 1970.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Wait(Value):
     until: int
 
     def stored(self) -> dict[str, Any]:
-        """Return the wait as the row keeps it."""
+        """Return the wait as the row stores it."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -54,7 +54,7 @@ class Wait(Value):
 
 
 def current(row: JobRequest) -> Wait | None:
-    """Return the wait of a job in its function, or None if it doesn't wait there."""
+    """Return the wait of a job's function, or None if it isn't waiting."""
     if not row.waits_for:
         return None
     stored = row.waits_for
@@ -71,15 +71,15 @@ def current(row: JobRequest) -> Wait | None:
 def sleep(
     job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint
 ) -> JobRequest:
-    """End a leg of a running job that waits until a time. The job then continues in another leg.
+    """End the leg of a running job that will wait until `until`, and then continue in a new leg.
 
-    The job gives up its slot. The time that it waits doesn't count against its time limits. If no
+    The job gives up its slot. Its waiting time doesn't count against its time limits. If no
     message starts it, the timer checks it at `due_at`. If its owner has asked it to stop, it is
     stopped instead: the returned row is then canceled.
     """
     now = clock.now()
     actions = [
-        *conditional_write.scheduled(job, due_at),
+        *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.without_capacity(),
         JobRequest.waits_for.set(Wait(TIME, name, [], now, until).stored()),
@@ -92,17 +92,17 @@ def sleep(
 def wait(
     job: JobRequest, name: str, names: list[str], *, until: int, reached: Checkpoint
 ) -> JobRequest:
-    """End a leg of a running job that waits for a signal, until a time.
+    """End the leg of a running job that will wait for a signal, at most until `until`.
 
-    The same transaction checks that no signal of these `names` has come. So a signal either
+    The same transaction checks that no signal of these `names` has arrived. So a signal either
     prevents the wait, or finds a row that waits for it. For the rest see `sleep`.
 
-    Raises RaceLost if a signal has come.
+    Raises RaceLost if a signal has arrived.
     """
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
-        *conditional_write.waiting(job, held_by, None, now, until, Lane.WAITS),
+        *conditional_write.park_actions(job, held_by, None, now, until, Lane.WAITS),
         JobRequest.waits_for.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
     checks = signals.none_check(job, names)
@@ -110,21 +110,21 @@ def wait(
 
 
 def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
-    """End a leg of a running job whose signal has come before it could wait. It continues now."""
-    return end_leg(job, reached, _counted(job))
+    """End the leg of a running job whose signal arrived before the wait began. It continues now."""
+    return end_leg(job, reached, _wait_count_actions(job))
 
 
 def begin_gather(job: JobRequest, group: Group) -> JobRequest:
-    """Record that a running job dispatches a group now.
+    """Record that a running job is about to dispatch a group.
 
-    Code that doesn't know groups must not run the job from now on.
+    This raises the row's version, so that a release without groups can't run the job from then on.
     """
     return conditional_write.write(
         "begin_gather",
         job,
         [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # a repetition of this write isn't refused
+        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
     )
 
 
@@ -138,7 +138,7 @@ def gather(
     stop_after: int | None,
     reached: Checkpoint,
 ) -> JobRequest:
-    """End a leg of a running job that has dispatched all members of a group, and waits for them.
+    """End the leg of a running job that has dispatched all members of a group, and waits for them.
 
     It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
     members have failed, those that haven't started are canceled. For the rest see `sleep`.
@@ -148,7 +148,7 @@ def gather(
     stored = Wait(GROUP, name, [], since, until).stored()
     group_fields = {"shards": group.shards, "stop_after": stop_after}
     actions = [
-        *conditional_write.waiting(job, group.held_by, None, now, due_at, Lane.WAITS),
+        *conditional_write.park_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
         JobRequest.waits_for.set(stored | group_fields),
     ]
     return _end_leg_in_wait("gather", job, actions, Status.WAITING, reached)
@@ -157,8 +157,8 @@ def gather(
 def finish_group(job: JobRequest) -> JobRequest:
     """Admit a job whose group has no marker left.
 
-    The job was read before the markers. The write is refused if the job no longer waits under the
-    same claim, or if a member was retried in the meantime. Raises PreconditionFailed.
+    The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
+    no longer waits under the same claim, or if a member was retried in the meantime.
     """
     group_id = groups.awaited_by(job).id
     same = conditional_write.same
@@ -189,7 +189,7 @@ def _end_leg_in_wait(
     reached: Checkpoint,
     checks: list[RecordWrite] | None = None,
 ) -> JobRequest:
-    actions = [*actions, *_counted(job), *checkpoint_actions(reached)]
+    actions = [*actions, *_wait_count_actions(job), *checkpoint_actions(reached)]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
@@ -206,10 +206,10 @@ def _end_leg_in_wait(
     )
 
 
-def _counted(job: JobRequest) -> list[Action]:
-    """Return the actions that count a wait. The leg that it ends doesn't count as a leg.
+def _wait_count_actions(job: JobRequest) -> list[Action]:
+    """Return the actions that count a wait. A leg that ends in a wait doesn't use up `max_legs`.
 
-    Code that doesn't know waits would count the leg, so it must not claim the row.
+    An older release without waits would count the leg, so it must not claim the row.
     """
     return [
         JobRequest.waits.set((job.waits or 0) + 1),
@@ -220,9 +220,9 @@ def _counted(job: JobRequest) -> list[Action]:
 def signal(job: JobRequest, sent: Signal) -> JobRequest:
     """Store a signal for a job that hasn't ended, and admit the job if it waits for that signal.
 
-    Both are one transaction, on the condition that the row's state is as read. So no signal comes
-    between a job's look at its signals and its wait. Raises PreconditionFailed, and RaceLost if the
-    signal has come already.
+    Both are one transaction, on the condition that the row's state is as read. So no signal can
+    slip in after a job checks its signals and before it waits. Raises PreconditionFailed, and
+    RaceLost if the signal is stored already.
     """
     awaited = current(job)
     actions = [
@@ -238,14 +238,14 @@ def signal(job: JobRequest, sent: Signal) -> JobRequest:
         & (JobRequest.status == job.status)
         & same(JobRequest.claim_token, job.claim_token)
         & same(JobRequest.held_by, job.held_by)
-        & (JobRequest.signals.does_not_exist() | (JobRequest.signals < signals.MOST))
+        & (JobRequest.signals.does_not_exist() | (JobRequest.signals < signals.MAX_PER_JOB))
     )
     return conditional_write.write_with(
         "signal",
         job,
         actions,
         condition,
-        already_applied=lambda row: False,  # the caller then finds the signal
+        already_applied=lambda row: False,  # if the response was lost, the caller finds the signal
         more_writes=[sent.put()],
     )
 

@@ -180,7 +180,7 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
 ) -> None:
     first = ask(bench, "first")
     looks: list[str] = []
-    handed_on = uniqueness.give_up_to_follower_writes
+    handed_on = uniqueness.hand_key_to_follower_writes
 
     def come() -> None:
         follower = KeyRecord.follower.set(sort_key(0, new_id()))
@@ -193,11 +193,11 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
             come()
         return writes
 
-    monkeypatch.setattr(uniqueness, "give_up_to_follower_writes", and_another_comes)
+    monkeypatch.setattr(uniqueness, "hand_key_to_follower_writes", and_another_comes)
     script.job = lambda job, payload: come()
     assert bench.run(first).status is Status.SUCCEEDED
     assert 1 < len(looks) < 20
-    monkeypatch.setattr(uniqueness, "give_up_to_follower_writes", handed_on)
+    monkeypatch.setattr(uniqueness, "hand_key_to_follower_writes", handed_on)
     assert ask(bench, "second").duplicate is None  # the key is free, whatever its record says
 
 
