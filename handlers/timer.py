@@ -88,7 +88,9 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
     """Process due rows until this invocation's time is over, and count the outcomes."""
-    result = timer.tick(send, until=_end_time(context), threads=_THREADS, share=_share(context))
+    result = timer.tick(
+        send, until=_end_time(context), threads=_THREADS, delegate=_delegate(context)
+    )
     _add_metrics(result)
     _log(result)
 
@@ -111,10 +113,10 @@ def _end_time(context: "LambdaContext") -> int:
     return clock.now() + context.get_remaining_time_in_millis() - _MARGIN
 
 
-def _share(context: "LambdaContext") -> Callable[[str], None]:
+def _delegate(context: "LambdaContext") -> Callable[[str], None]:
     """Return a function that lets another invocation start the occurrences of a shard."""
 
-    def share(shard: str) -> None:
+    def delegate(shard: str) -> None:
         response = clients.client("lambda").invoke(
             FunctionName=context.invoked_function_arn,
             InvocationType="Event",
@@ -122,7 +124,7 @@ def _share(context: "LambdaContext") -> Callable[[str], None]:
         )
         response["Payload"].read()  # so that the connection can be used again
 
-    return share
+    return delegate
 
 
 handlers.loaded()

@@ -276,7 +276,7 @@ def _check_queue(data: JobData) -> None:
         raise InvalidFields([{"field": "queue_name", "why": why}])
 
 
-def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
+def copy_of(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
     """Return a new job with the fields, queue and follow-ups of an earlier one. Raises
     InvalidFields if a field is no longer valid."""
     fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}

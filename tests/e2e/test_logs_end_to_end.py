@@ -71,8 +71,8 @@ from job_runners.engine.dispatch.dispatch import accept_job
 print(accept_job(runners.JobData(job_type={FUNCTION!r}), send=runners.sender()).id)
 """
 TASK = """
-from job_runners.engine.dispatch.dispatch import noting_the_task
-with noting_the_task() as accepted:
+from job_runners.engine.dispatch.dispatch import capturing_task_id
+with capturing_task_id() as accepted:
     runners.dispatch_task("chatty_note", {})
 print(accepted.id)
 """

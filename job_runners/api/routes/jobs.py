@@ -20,7 +20,7 @@ from job_runners.store.job_request import JobRequest, id_under_key
 
 Event = Mapping[str, Any]
 
-# The form of every job id. For any other text, no read is needed.
+# The form of every job id. Other texts aren't looked up.
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -90,7 +90,7 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
-    """List the jobs that a job has dispatched, ordered by key."""
+    """List the jobs that a job has dispatched, in the order of the keys that it gave them."""
     query = page_query(event)
     parent = job_of(caller, job_id)
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
@@ -133,19 +133,19 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
-    copy = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
+    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload))
     path = event["requestContext"]["http"]["path"]
     return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
 
 
 def put_signal(event: Event, caller: Caller, job_id: str, name: str) -> Response:
-    """Send a signal to a job, whose function may wait for it. The first value of a name counts. The
-    signal may come before the wait."""
+    """Send a named signal to a job, before or while its function waits for it. The job keeps the
+    first value of each name: a different value is refused."""
     from job_runners.engine.control import signaling  # imported here because few requests need it
 
     row = job_of(caller, job_id)
     if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must have {names.RULE}"}])
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
     data = requests.signal_data(event)
     row = signaling.signal(row, name, data.value, runners.sender())
     return respond(200, views.summary(row), views.retry_after(row))

@@ -32,8 +32,8 @@ def list_schedules(event: Event, caller: Caller) -> Response:
 
 
 def get_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Show a schedule: its times in words, its last occurrence with the job, and its next five
-    occurrences."""
+    """Show a schedule: its times in words, its last occurrence and the job that it started, and its
+    next five occurrences."""
     from job_runners.api import schedule_views
     from job_runners.engine.schedules import schedules
 
@@ -95,7 +95,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
 
     requests.no_fields(event)
     organization_id = organization_query(event, caller)
-    send = require_sender(runners.sender(), _checked_name(name), "can't be run")
+    send = require_sender(runners.sender(), _checked_name(name), "must be sent to a worker")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
     return accepted(row, f"{path}/jobs")

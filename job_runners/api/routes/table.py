@@ -61,7 +61,7 @@ def get_docs(_event: Event, _caller: Caller) -> Response:
 
 
 def get_health(_event: Event) -> Response:
-    """Check that the function runs. The response says nothing else, because this route is open to
+    """Check that the API is up. The response says nothing else, because this route is open to
     all."""
     return respond(200, {"status": "ok"})
 
@@ -152,7 +152,13 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "dispatch_jobs",
-                {200: Answer("What became of each job, in order", "BulkResults", REPEATED)},
+                {
+                    200: Answer(
+                        "The result of each job, in the order of the request",
+                        "BulkResults",
+                        REPEATED,
+                    )
+                },
                 (
                     *BODY_PROBLEMS,
                     "invalid-jobs",
@@ -354,7 +360,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "signal_job",
-                {200: Answer("Stored now, or before with the same value", "JobSummary", POLLED)},
+                {200: Answer("Stored now, or earlier with the same value", "JobSummary", POLLED)},
                 (
                     *BODY_PROBLEMS,
                     *JOB_PROBLEMS,
@@ -647,7 +653,7 @@ ROUTES: Routes = {
         "GET": Route(
             get_health,
             OPEN,
-            Operation("get_health", {200: Answer("The function runs", "Health")}),
+            Operation("get_health", {200: Answer("The API is up", "Health")}),
         )
     },
     "/openapi.json": {

@@ -64,9 +64,9 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
-        # The queue keys that job_runners/work/queues.py may have made from the organization's name.
-        # The key is a hash if the name is long, looks like a hash, or is the key of a whole queue
-        # ("*"). Otherwise it is the name.
+        # The queue keys that job_runners/work/queues.py may have made from the organization's name:
+        # the name, or a hash of it, for example if it is long. A name that is "*" or looks like a
+        # hash is always hashed, and as a key, it may be that of other jobs.
         hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
         is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
         self._own_keys = (name, hashed) if is_plain else (hashed,)
@@ -108,10 +108,10 @@ class Organization:
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
         """Erase all jobs. Repeat until none are left, because the index lags behind."""
         for _ in range(_MAX_PASSES):
-            found = 0
+            row_count = 0
             with ThreadPoolExecutor(_THREADS) as pool:
                 for rows in self._pages():
-                    found += len(rows)
+                    row_count += len(rows)
                     for row in rows:
                         self._note(row)
                     if self.found.unfinished:
@@ -120,7 +120,7 @@ class Organization:
                     for removed in pool.map(self._erase_job, rows):
                         self._removed.update(removed)
                     progress(self._removed["jobs"])
-            if not found:
+            if not row_count:
                 return
             time.sleep(_LAG)
 
@@ -141,7 +141,7 @@ class Organization:
         self._removed["queue records"] += sum(pool.map(self._erase_line, sorted(lines)))
 
     def _erase_job(self, row: Item) -> dict[str, int]:
-        """Erase a job. Return the numbers of its items, files and rows that were deleted."""
+        """Erase a job. Return how many records of each kind were deleted."""
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
@@ -252,8 +252,8 @@ class Organization:
             elif {"S": self.name} in names:
                 changed += self._clear_unless_held(item, delete=False)
         if is_its_own:
-            key_in_use = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}
-            items.delete_all(self._dynamodb, self._stack.coordination_table_name, [key_in_use])
+            key_record = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}
+            items.delete_all(self._dynamodb, self._stack.coordination_table_name, [key_record])
         return changed
 
     def _clear_unless_held(self, item: Item, *, delete: bool) -> int:

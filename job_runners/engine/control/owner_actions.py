@@ -19,7 +19,7 @@ from job_runners.store import blobs, owner_verbs
 from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
 from job_runners.work import Job, context
 
-_RESUMABLE = 200  # days after which a job that has waited can't be retried with the same payload
+_RESUMABLE_DAYS = 200  # an older job that has waited can't be retried with the same payload
 _TRIES = 3  # how many times a cancel is tried if the job changes between the read and the write
 
 
@@ -68,7 +68,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
     job = registry().job(row.job_type)
-    send = require_sender(send, row.job_type, "is to be sent again")
+    send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
         registry().new_job_payload(row.job_type, payload)
         payload = None if _has_payload(row, payload) else payload
@@ -77,7 +77,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
             row.id,
             str(row.status),
             "retried with the same payload",
-            f"whose work began less than {_RESUMABLE} days ago",
+            f"whose work began less than {_RESUMABLE_DAYS} days ago",
         )
     max_attempts = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
@@ -107,7 +107,7 @@ def _waits_may_be_forgotten(row: JobRequest) -> bool:
     The table keeps them, like steps, for 300 days from the beginning of the job's work.
     """
     age = clock.now() - (row.begun_at or row.created_at)
-    return row.row_version >= WAITED_VERSION and age > _RESUMABLE * clock.DAY
+    return row.row_version >= WAITED_VERSION and age > _RESUMABLE_DAYS * clock.DAY
 
 
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:

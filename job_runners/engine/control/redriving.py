@@ -40,7 +40,7 @@ def redrive(task_id: str) -> TaskMessage:
         raise FailedTaskNotFound(task_id)
     if record.payload is None:
         raise PayloadNotKept(task_id)
-    send = require_sender(configured.sender(), record.task_name, "failed and is to be sent again")
+    send = require_sender(configured.sender(), record.task_name, "failed and must be sent again")
     payload = json.loads(record.payload)
     registry().task_payload(record.task_name, payload)
     new_task_id = failed_tasks.redrive(task_id)

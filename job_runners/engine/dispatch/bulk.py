@@ -51,8 +51,9 @@ def dispatch_jobs(
 ) -> list[Result]:
     """Save and send jobs, and return the result of each in the same order.
 
-    No job is begun after `until`, in milliseconds since 1970. Jobs with the same unique key are
-    saved in their order. If a job can't be sent now, the timer sends it later. `save` saves a job.
+    A job that isn't reached by `until` (milliseconds since 1970) gets the error NotReached. Jobs
+    with the same unique key are saved in their order. If a job can't be sent now, the timer sends
+    it later. `save` replaces `save_checked`.
 
     Raises QueueFull or QuotaReached, before anything is saved, if accepting all of the new jobs
     would exceed a limit. Children aren't refused, because their parent would fail halfway.
@@ -80,7 +81,7 @@ class _Dispatching:
         self._until = until
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
-        self._left = iter(_in_order(jobs))
+        self._remaining = iter(_grouped_by_unique_key(jobs))
         self._failed_sends = 0  # in a row
 
     def run(self) -> list[Result]:
@@ -94,16 +95,16 @@ class _Dispatching:
                 pool.submit(copy_context().run, self._work)
                 for _ in range(min(THREADS, len(self._jobs)))
             ]
-            left = max(0, self._until - clock.now()) / clock.SECOND
-            for done in wait(threads, left + _LONGEST_CALL).done:
+            seconds_left = max(0, self._until - clock.now()) / clock.SECOND
+            for done in wait(threads, seconds_left + _LONGEST_CALL).done:
                 done.result()
         finally:
-            self._until = 0  # if this call is interrupted, the threads begin no further job
+            self._until = 0  # if this call is interrupted, the threads take no further job
             pool.shutdown(wait=False, cancel_futures=True)
         return list(self._results)
 
     def _work(self) -> None:
-        # Here `retry_until` retries calls instead of botocore, because it stops in time.
+        # `retry_until` retries the calls, not botocore, because it stops in time.
         with clients.tried_once():
             while (indexes := self._next()) is not None:
                 for index in indexes:
@@ -113,7 +114,7 @@ class _Dispatching:
 
     def _next(self) -> list[int] | None:
         with self._lock:
-            return next(self._left, None) if clock.now() < self._until else None
+            return next(self._remaining, None) if clock.now() < self._until else None
 
     def _dispatch(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
@@ -132,7 +133,7 @@ class _Dispatching:
         return Result(row)
 
     def _send_counted(self, message: Message, delay: float = 0) -> None:
-        """Send a message. After a few failures in a row, only raise SendFailed."""
+        """Send a message. After a few failures in a row, raise SendFailed without trying."""
         if self._send is None:
             return
         if self._failed_sends >= _MOST_FAILED_SENDS:
@@ -145,7 +146,7 @@ class _Dispatching:
         self._failed_sends = 0
 
 
-def _in_order(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
+def _grouped_by_unique_key(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
     """Yield lists of job indexes. Jobs with the same unique key are in one list, in their order."""
     groups: dict[Any, list[int]] = {}
     for index, job in enumerate(jobs):
@@ -154,7 +155,7 @@ def _in_order(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
 
 
 def in_threads(call: Callable[..., _T], *arguments: Iterable[Any]) -> list[_T]:
-    """Do as `map` does, in threads."""
+    """Call `map` in threads, and return a list."""
     if THREADS == 1:
         return list(map(call, *arguments))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="dispatch") as pool:

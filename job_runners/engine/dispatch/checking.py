@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class CheckedJob(NamedTuple):
-    """A job that may be saved. `key` is the idempotency key of its request, if it has one."""
+    """A job that may be saved."""
 
     new_job: verbs.NewJob
     payload: "BaseModel"
     line: LimitedLine | None
     rule: Unique | None
-    key: str | None
+    idempotency_key: str | None
     send: Send | None
 
 
@@ -43,13 +43,13 @@ def check_new_job(
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
 
-    `follow_up_of` is the job whose end it announces. Such a job has no follow-ups.
+    `follow_up_of` is the id of the job that the new one follows up. A follow-up has none itself.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
-    payload = _check(job, job_data, send, later=run_at > clock.now())
+    payload = _checked_payload(job, job_data, send, later=run_at > clock.now())
     line = _line(job, job_data, payload, send)
     if job_data.idempotency_key is not None:
         job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
@@ -68,7 +68,7 @@ def check_job(job_data: "JobData", send: Send | None) -> None:
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
     """
-    _check(registry().job(job_data.job_type), job_data, send, later=False)
+    _checked_payload(registry().job(job_data.job_type), job_data, send, later=False)
 
 
 def new_job_data(
@@ -96,7 +96,9 @@ def new_job_data(
     )
 
 
-def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
+def _checked_payload(
+    job: Job, job_data: "JobData", send: Send | None, *, later: bool
+) -> "BaseModel":
     """Return the payload as its model. Raises the errors of `check_job`."""
     payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
     if job.retry or later:

@@ -37,9 +37,9 @@ TASK_PAYLOAD_LIMIT = 100 * 1024
 def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     """Accept a job, send it, and return the row as it was saved.
 
-    If the job can't be sent now, the timer sends it later. A runner may use another runner's
-    `dispatch_job`, and `send` then belongs to that other runner. So whether the job can
-    be sent again depends on the runner that JOB_RUNNER names, not on `send`.
+    If the job can't be sent now, the timer sends it later. The runner in JOB_RUNNER may delegate
+    this call to another one, which passes its own `send`. So the runner in JOB_RUNNER decides
+    whether the job can be sent again, not `send`.
     """
     with tracing.dispatching(job_data.job_type):
         row = accept_job(job_data, send=configured.sender())
@@ -50,7 +50,7 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
 def dispatch_task(task_name: str, payload: Any, send: Send) -> None:
     """Accept a task and send it.
 
-    Raises SendFailed if the task was not sent, because nothing stores it. Raises SendInDoubt if it
+    Tasks aren't stored, so this raises SendFailed if the task was not sent, and SendInDoubt if it
     may or may not have been sent.
     """
     with tracing.dispatching(task_name):
@@ -71,7 +71,7 @@ def accept_job(
 
     If the idempotency key or the `job_id` was used before, return the same job, as it is now.
     `send` is the function that can send the job again, or None. `parent_id` is the job that
-    dispatches it. `follow_up_of` is the job whose end it announces. `more_writes` are made in one
+    dispatches it. `follow_up_of` is the job that it follows up. `more_writes` are made in one
     transaction with the row; if that is impossible, RaceLost or RowExists is raised.
 
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
@@ -109,27 +109,27 @@ def save_checked(
     more_writes: Sequence[RecordWrite] = (),
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
-    """Save a checked job, and return its row. Raises what `accept_job` raises while saving."""
+    """Save a checked job, and return its row. Raises errors as `accept_job` does."""
     # The job belongs to the current span, not to the one in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
     row = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
-    _refuse_reused_key(checked.key, checked.new_job, row)
+    _refuse_reused_key(checked.idempotency_key, checked.new_job, row)
     _note(row)
     return row
 
 
 def refuse_if_too_many(
-    jobs: Sequence[CheckedJob], each: Callable[..., Iterable[Any]] = map
+    jobs: Sequence[CheckedJob], map_jobs: Callable[..., Iterable[Any]] = map
 ) -> None:
     """Raise QueueFull or QuotaReached if there are too many jobs to accept all of these.
 
-    A request that is answered with an existing job isn't refused, and doesn't count. `each` is a
-    `map` that may use threads.
+    A request that is answered with an existing job isn't refused, and doesn't count. `map_jobs` is
+    a `map` that may use threads.
     """
     try:
         _refuse_if_no_room(jobs)
     except (QueueFull, QuotaReached):
-        found = each(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
+        found = map_jobs(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
         _refuse_if_no_room([job for job, exists in zip(jobs, found, strict=True) if not exists])
 
 
@@ -144,10 +144,10 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
-    task_id, noted = new_task_id(), _noted_task.get()
-    # If the id is already set, the first task runs in this process and dispatches this one.
-    if noted is not None and noted.id is None:
-        noted.id = task_id
+    task_id, captured = new_task_id(), _captured_id.get()
+    # An id that is already set is that of a task that runs in this process and dispatches this one.
+    if captured is not None and captured.id is None:
+        captured.id = task_id
     return TaskMessage(
         id=task_id,
         name=task_name,
@@ -157,40 +157,40 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     )
 
 
-class AcceptedTask:
-    """The task that a call of `dispatch_task` has created."""
+class CapturedTaskId:
+    """The id of the task that a call of `dispatch_task` has created."""
 
     id: str | None = None  # stays None with a runner that creates its own messages
 
 
-_noted_task: ContextVar[AcceptedTask | None] = ContextVar("noted_task", default=None)
+_captured_id: ContextVar[CapturedTaskId | None] = ContextVar("captured_id", default=None)
 
 
 @contextmanager
-def noting_the_task() -> Iterator[AcceptedTask]:
+def capturing_task_id() -> Iterator[CapturedTaskId]:
     """Yield an object that gets the id of the first task accepted inside.
 
     `dispatch_task` returns nothing, so the caller has no other way to get the id.
     """
-    accepted = AcceptedTask()
-    token = _noted_task.set(accepted)
+    captured = CapturedTaskId()
+    token = _captured_id.set(captured)
     try:
-        yield accepted
+        yield captured
     finally:
-        _noted_task.reset(token)
+        _captured_id.reset(token)
 
 
 # --- the stages of accept_job --------------------------------------------------------------------
 
 
 def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
-    """Raise QueueFull or QuotaReached if this number of new jobs is too high."""
+    """Raise QueueFull or QuotaReached if this many new jobs would exceed a limit."""
     lines = Counter((job.new_job.queue_name, job.line) for job in jobs)
     for (queue_name, line), number in lines.items():
         if line is not None:
             refuse_if_full(queue_name, line.key, line.limits, number)
-    owners = Counter(job.new_job.organization_id for job in jobs)
-    for organization_id, number in owners.items():
+    organizations = Counter(job.new_job.organization_id for job in jobs)
+    for organization_id, number in organizations.items():
         quota.refuse_if_reached(organization_id, number)
 
 
@@ -233,9 +233,9 @@ def _save(
 
 def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
-    # A job that has only now become this request's answer doesn't have the hash of this request.
-    has_hash_of_key = row.duplicate is None or row.duplicate.before
-    if key is not None and has_hash_of_key and row.request_hash != new_job.request_hash:
+    # An existing job that has only now become this key's answer has the hash of its own request.
+    had_this_key = row.duplicate is None or row.duplicate.before
+    if key is not None and had_this_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)
 
 

@@ -167,7 +167,7 @@ def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Job
     if rule.on_conflict == "replace":
         last = held.follower or holder
         if not last.has_begun:
-            return _replace(request, last, stale)
+            return _replace_existing(request, last, stale)
         if rule.then == "again":
             return _follow(request, held, stale)
     return _return_existing(request, holder, stale)
@@ -189,7 +189,9 @@ def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequ
     return row
 
 
-def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None) -> JobRequest:
+def _replace_existing(
+    request: UniqueRequest, existing: JobRequest, stale: Answer | None
+) -> JobRequest:
     wanted = _wanted(request, existing)
     writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
     try:
@@ -203,8 +205,8 @@ def _replace(request: UniqueRequest, existing: JobRequest, stale: Answer | None)
 def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     """Return the payload, time and options that the existing job gets from the request.
 
-    However often requests postpone the job, its start time is at most `at_most` after the one that
-    the first request asked for.
+    Requests can postpone the job again and again, but never to more than `at_most` seconds after
+    the start time that the first request asked for.
     """
     new_job, rule = request.new_job, request.rule
     first = existing.first_run_at or existing.created_at

@@ -1,1 +1,1 @@
-"""The groups of jobs that other jobs wait for: what follows a member's end, the timer's look."""
+"""Groups of jobs that another job waits for: the end of a member, and the timer's checks."""

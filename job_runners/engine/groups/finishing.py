@@ -1,8 +1,8 @@
 """Continue a job once all members of its group have ended.
 
-After its end, a member's failure is recorded first, and then its marker is deleted. The process
-that finds no marker left admits the owner. A message or a wake-up is only a hint: the owner's next
-leg checks its row again.
+When a member ends, first record its failure, if it failed, and then delete its marker. The process
+that finds no marker left admits the owner, the job that waits. An extra message does no harm,
+because the owner's next leg reads its row again.
 """
 
 from contextlib import suppress
@@ -18,8 +18,8 @@ from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 from job_runners.store.verbs import waits
 
-_PATIENCE = 3 * clock.SECOND  # how long calls that fail are repeated; after that, the timer does it
-_LONGEST_STOP = 10 * clock.SECOND  # for which one process cancels members; then the timer does
+_PATIENCE = 3 * clock.SECOND  # how long to retry failing calls; then the work is left to the timer
+_CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
 
 def member_ended(row: JobRequest, send: Send | None) -> None:
@@ -29,7 +29,7 @@ def member_ended(row: JobRequest, send: Send | None) -> None:
     """
     try:
         retry_until(clock.now() + _PATIENCE, lambda: _member_ended(row, send))
-    except Exception as error:  # noqa: BLE001 - the caller must go on
+    except Exception as error:  # noqa: BLE001 - the caller must continue
         telemetry.crashed(error)
 
 
@@ -66,14 +66,14 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
 
 
 def stop_if_failed(owner: JobRequest, send: Send | None) -> None:
-    """Cancel the members that haven't started, if as many have failed as the owner named."""
-    most = (owner.waits_for or {}).get("stop_after")
-    if not most:
+    """Cancel the members that haven't started, if at least `stop_after` members have failed."""
+    stop_after = (owner.waits_for or {}).get("stop_after")
+    if not stop_after:
         return
     group = groups.awaited_by(owner)
-    if groups.count_failed(group, most) < most:
+    if groups.count_failed(group, stop_after) < stop_after:
         return
-    until = clock.now() + _LONGEST_STOP
+    until = clock.now() + _CANCEL_TIME
     for partition in group.partitions:
         _cancel_in(partition, until, send)
 
@@ -100,8 +100,8 @@ def _cancel(row: JobRequest, send: Send | None) -> None:
 
 
 def _member_ended(row: JobRequest, send: Send | None) -> None:
-    member_of, has_failed = str(row.member_of), row.status is not Status.SUCCEEDED
-    if has_failed:
+    member_of, did_not_succeed = str(row.member_of), row.status is not Status.SUCCEEDED
+    if did_not_succeed:
         groups.note_failed(member_of, row.id)
     groups.drop_marker(member_of, row.id, row.member_mark)
     if not groups.has_open_member(row):

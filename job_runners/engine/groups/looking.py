@@ -1,4 +1,4 @@
-"""The timer's look at a group: delete the markers of members that have ended, then check it."""
+"""The timer's check of a group: delete markers of ended members, then continue the owner."""
 
 from pynamodb.exceptions import PynamoDBException
 
@@ -14,13 +14,13 @@ from job_runners.store.queries import read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 
 _PAGE = 25  # markers of a shard that are read at a time
-_MOST_PAGES = 40  # a look continues while all markers of a page can be deleted
+_MOST_PAGES = 40  # of a shard in one check, which ends early at a marker that must stay
 _LONGEST_GAP = 10 * clock.MINUTE
-_LATER_GAP = clock.HOUR  # of a group that is older than a day
+_GAP_AFTER_A_DAY = clock.HOUR
 
 
 def look(owner: JobRequest, send: Send) -> bool:
-    """Delete leftover markers, and continue the owner if none is left. Return whether it was."""
+    """Delete leftover markers. If none is left, continue the owner. Return whether it continues."""
     group = groups.awaited_by(owner)
     finishing.stop_if_failed(owner, send)
     for partition in group.partitions:
@@ -29,9 +29,12 @@ def look(owner: JobRequest, send: Send) -> bool:
 
 
 def next_look(owner: JobRequest) -> int:
-    """Return when the timer looks at a group again: after 1, 2, 4, 8, 10 minutes, then hourly."""
+    """Return when the timer checks a group again.
+
+    The gap grows from a minute to ten. Once the owner has waited for a day, it is an hour.
+    """
     waited = clock.now() - (owner.waiting_since or clock.now())
-    longest = _LATER_GAP if waited >= clock.DAY else _LONGEST_GAP
+    longest = _GAP_AFTER_A_DAY if waited >= clock.DAY else _LONGEST_GAP
     return clock.now() + min(max(waited, clock.MINUTE), longest)
 
 

@@ -9,14 +9,14 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost, RecordWrite
 
-_TRIES = 5  # how often the owner is read again if it changes before the write
+_TRIES = 5  # how many times to try if the owner changes between the read and the write
 
 
 class Requeue(Protocol):
     """Queues a job again, and makes `more_writes` in the same transaction."""
 
     def __call__(self, *, mark: str, more_writes: Sequence[RecordWrite]) -> JobRequest:
-        """Return the row. `mark` is that of its new marker. Raises RaceLost."""
+        """Return the row. `mark` identifies its new marker. Raises RaceLost."""
 
 
 def requeue(member: JobRequest, write: Requeue) -> JobRequest:
@@ -24,9 +24,9 @@ def requeue(member: JobRequest, write: Requeue) -> JobRequest:
 
     The marker comes first, in a write of its own, and the transaction checks that it is still
     there. If the owner isn't done with the group, the transaction also changes the owner's
-    `gather_epoch`. A process that has read the markers before then can't continue the owner.
+    `gather_epoch`, so that a process that read the markers earlier can't continue the owner.
 
-    Raises PreconditionFailed if the owner changes before each try.
+    Raises PreconditionFailed if the owner changes during every try.
     """
     member_of = str(member.member_of)
     for _ in range(_TRIES):

@@ -60,7 +60,7 @@ def admit_waiting(
             queue_name, queue_key, send, min(until or latest, latest), thorough=thorough
         )
         admission_pass.run()
-    except Exception as error:  # noqa: BLE001 - the caller has recorded its outcome and must go on
+    except Exception as error:  # noqa: BLE001 - the caller has recorded its outcome and must continue
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
@@ -70,8 +70,8 @@ def admit_waiting(
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
     """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
 
-    `row` is the job as it was before the verb. A removed entry matters too, because this row's due
-    time may have been the only reason for the timer to check the line.
+    `row` is the job as it was before the verb. A removed entry matters too: perhaps the timer would
+    only have checked the line because this row was due.
     """
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         admit_waiting(row.queue_name, row.queue_key, send)
@@ -115,7 +115,7 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
     """
     if send is None:
         return
-    # Stop halfway to the deadline at the latest.
+    # Half of the time is left for the last step and the next wake-up.
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
     admission_pass = _AdmissionPass(
         message.queue_name,
@@ -148,7 +148,7 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The held slots (number and grant) that this pass has compared with their holders' rows.
+        # The held slots, as (number, turn), that this pass has compared with their holders' rows.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined = 0
 
@@ -213,9 +213,8 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        Check the cached pauses first, and read them again only if they include the queue. The
-        pause may have just ended. If this pass stopped for an ended pause, perhaps no other
-        process would check the line.
+        Confirm a cached pause with a fresh read. If this pass stopped for a pause that has just
+        ended, perhaps no other process would check the line.
         """
         return all(
             pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
@@ -239,8 +238,8 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Only code of another version leaves such a slot behind. The slot that was taken first is
-        the likeliest, so a pass that isn't thorough checks only that slot.
+        Only code of another version leaves such a slot behind. The slot that has been held
+        longest is the likeliest, so a pass that isn't thorough checks only that slot.
         """
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:

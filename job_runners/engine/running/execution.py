@@ -1,7 +1,7 @@
 """Run a job or task in its worker.
 
 The worker claims a job, reads its payload, calls its function and records its outcome. Every
-runner calls `run`, with a message that has been through JSON.
+runner calls `run`, with a message that was decoded from JSON.
 """
 
 from collections.abc import Callable
@@ -119,7 +119,8 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     with telemetry.claimed(row):
         leg = _begin(row, invocation, send)
         payload = _read_payload(leg)
-        # No variable holds the ending of a call: its error would refer back to this frame.
+        # Don't keep the ending in a variable: it and this frame would form a reference cycle,
+        # because the traceback of its error refers to this frame.
         record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
 
 
@@ -145,8 +146,8 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 def _read_payload(leg: Leg) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
-    Most errors only release the job, which is tried again later; the attempt fails if they last too
-    long. An error that a later try would repeat fails the attempt at once.
+    After most errors, the job is released and tried again later. If they last too long, the attempt
+    fails. After an error that a later try would repeat, it fails at once.
     """
     try:
         stored = retry_until(

@@ -75,9 +75,9 @@ def record_failed_attempt(
 
 
 def count_failure(ended: JobRequest) -> None:
-    """Count a job that has failed in its failure group. Call this last, after its end is recorded.
+    """Add a failed job to the count of its failure group. If it hasn't failed, do nothing.
 
-    A job that hasn't failed costs nothing.
+    Call this last, after the job's end is recorded.
     """
     if ended.status is Status.FAILED:
         from job_runners.engine.running import failure_groups  # imported here: most jobs succeed
@@ -105,8 +105,8 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
     One failure may be reported twice. Each report is logged and counted as `Failed`; `TasksFailed`
-    counts only the first. If AWS doesn't accept the record, only the log line tells of the failure,
-    and the task still counts as failed for good.
+    counts only the first. If AWS doesn't accept the record, only the log line reports the failure,
+    and `TasksFailed` still counts it.
     """
     # Imported here because most jobs and tasks don't need it.
     from job_runners.store import failed_tasks
@@ -165,8 +165,8 @@ def error_record(error: BaseException) -> dict[str, Any]:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as second:  # noqa: BLE001 - the work's own code may raise any exception
-        return f"its __str__ raises {type(second).__name__}"
+    except Exception as str_error:  # noqa: BLE001 - the work's own code may raise any exception
+        return f"the error's __str__ raised {type(str_error).__name__}"
 
 
 def _max_legs(row: JobRequest) -> float:

@@ -36,18 +36,18 @@ def start_due(
     until: int,
     threads: int = 1,
     only: Sequence[str] = (),
-    share: Callable[[str], None] | None = None,
+    delegate: Callable[[str], None] | None = None,
 ) -> Counter[Outcome]:
     """Start each occurrence whose time has come. Stop at `until` (milliseconds since 1970).
 
-    `only` names the shards to handle; the default is all of them. `share` asks another process to
-    handle one shard, and raises if it can't. In a stack without schedules, this costs one request.
-    Raises AWS errors that occur before the first occurrence is started.
+    `only` names the shards to handle; the default is all of them. `delegate` asks another process
+    to handle one shard, and raises if it can't. In a stack without schedules, this costs one
+    request. Raises AWS errors that occur before the first occurrence is started.
     """
     if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
     starter = Starter(send, until)
-    _ShardRun(starter, threads).run(only or schedule_store.shards(), share)
+    _ShardRun(starter, threads).run(only or schedule_store.shards(), delegate)
     return starter.counts
 
 
@@ -58,13 +58,13 @@ class _ShardRun:
         self._starter = starter
         self._threads = threads
 
-    def run(self, shards: Sequence[str], share: Callable[[str], None] | None) -> None:
+    def run(self, shards: Sequence[str], delegate: Callable[[str], None] | None) -> None:
         """Handle these shards. Begin with those that no other process was asked to handle."""
         due = dict(zip(shards, self._map(self._due, shards), strict=True))
-        shared = self._share(due, share)
-        own = chain.from_iterable(due[shard] for shard in shards if shard not in shared)
+        delegated = self._delegate(due, delegate)
+        own = chain.from_iterable(due[shard] for shard in shards if shard not in delegated)
         self._each_batch(sorted(own, key=attrgetter("due_at")))
-        self._each_batch(chain.from_iterable(due[shard][::-1] for shard in shared))
+        self._each_batch(chain.from_iterable(due[shard][::-1] for shard in delegated))
 
     def _due(self, shard: str) -> list[Schedule]:
         """Return a shard's due schedules, with only their keys and `due_at`."""
@@ -74,24 +74,24 @@ class _ShardRun:
             telemetry.crashed(error)
             return []
 
-    def _share(
-        self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
+    def _delegate(
+        self, due: dict[str, list[Schedule]], delegate: Callable[[str], None] | None
     ) -> list[str]:
         """If many schedules are due, ask other processes to handle all but one of their shards.
 
         Return the shards that were handed over.
         """
-        if share is None or sum(map(len, due.values())) <= _MAX_ALONE:
+        if delegate is None or sum(map(len, due.values())) <= _MAX_ALONE:
             return []
-        shared = []
+        delegated = []
         for shard in [shard for shard, found in due.items() if found][1:]:
             try:
-                share(shard)
+                delegate(shard)
             except Exception as error:  # noqa: BLE001 - then this process handles the shard
                 telemetry.crashed(error)
             else:
-                shared.append(shard)
-        return shared
+                delegated.append(shard)
+        return delegated
 
     def _each_batch(self, keys: Iterable[Schedule]) -> None:
         remaining = iter(keys)

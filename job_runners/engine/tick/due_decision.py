@@ -20,15 +20,15 @@ from job_runners.work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
 # The longest gap between two checks of a row whose message was sent and that no worker has claimed.
 LONGEST_GAP = clock.HOUR
-# If too many messages wait for workers, a due row goes into the backlog. It is due again after this
-# long at the earliest, even if its deadline to start (`_start_deadline`) has passed.
+# If too many messages wait for workers, a due row goes into the backlog. It becomes due again no
+# sooner than after this time, even if its start deadline (`_start_deadline`) has passed.
 _MIN_RESEND_DELAY = 10 * clock.MINUTE
 # An admitted job, or a job between two legs, keeps its capacity this long if no worker claims it.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
 class Disposition(Enum):
-    """The action of a timer run on a row. Each comment gives the reason, then the action."""
+    """How a timer run handled a row. Each comment gives the reason, then the action."""
 
     SENT = auto()
     DEFERRED = auto()  # enough messages are waiting for workers: sent again later
@@ -59,7 +59,7 @@ class Facts(Value):
 
 
 class Action(Enum):
-    """A decision that needs no facts besides the row."""
+    """A decision that carries no data."""
 
     RESCUE = "record its attempt as interrupted"
     ADMIT_FOLLOWER = "admit it if the job that it follows has ended"
@@ -70,7 +70,7 @@ class Action(Enum):
 
 
 class Postpone(Value):
-    """Only check the row again at `due_at`."""
+    """Check the row again at `due_at`, and do nothing else."""
 
     disposition: Disposition
     due_at: int
@@ -96,7 +96,7 @@ class ParkInLine(Value):
 
 
 class SendMessage(Value):
-    """Send a message, or defer that to `resend_at` if too many messages wait for workers."""
+    """Send a message now, or at `resend_at` if too many messages are waiting for workers."""
 
     is_first: bool  # the job's first message is sent even if too many wait
     next_check_at: int
@@ -107,17 +107,17 @@ Decision = Action | Postpone | Expire | Park | ParkInLine | SendMessage
 
 
 def is_due(row: JobRequest, until: int, ahead: int) -> bool:
-    """Return whether a row is due by `until`, which may be `ahead` milliseconds in the future.
+    """Return whether a row is due by `until`.
 
-    Only unclaimed rows are handled ahead of time: running and parked rows must be due `ahead`
-    milliseconds before `until`.
+    `until` includes `ahead`, the milliseconds by which unclaimed rows are handled early. Running
+    and parked rows must be due without it.
     """
     ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
     return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
 
 
 def is_long_unclaimed(row: JobRequest, now: int) -> bool:
-    """Return whether no worker has claimed the job for too long after its admission."""
+    """Return whether an admitted job stayed unclaimed for so long that it loses its capacity."""
     return row.admitted_at is not None and now - row.admitted_at >= _MAX_UNCLAIMED_TIME
 
 
@@ -170,8 +170,7 @@ def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
     if can_change and facts.limits is not None:
         return ParkInLine(facts.limits)
     next_check_at = _next_check_at(row, facts.now) + facts.ahead
-    # A message that no worker of this deploy could claim would take one of the limited sends from
-    # another job.
+    # A message that no worker of this deploy could claim would take one away from another job.
     if not can_start:
         return Postpone(Disposition.UNKNOWN, next_check_at, Lane.PARKED)
     return SendMessage(_is_first_send(row), next_check_at, _resend_at(row, facts))
@@ -198,10 +197,11 @@ def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
 
 
 def _is_first_send(row: JobRequest) -> bool:
-    """Return whether the timer sends the row for the first time, not to replace an earlier message.
+    """Return whether the timer sends this row for the first time, and replaces no earlier message.
 
-    Such a row is sent now, however large the backlog is. The lane alone doesn't show it, because an
-    older version used only the PROMPT lane. But a row that was sent before has a later due time.
+    Such a row is sent now, however large the backlog is. The lane alone doesn't tell, because an
+    older release put every row into PROMPT. So compare the due time too: a row that was sent before
+    has a later one.
     """
     lane = (row.due_shard or "").rstrip("0123456789")
     queued_at = max(row.could_run_at, row.admitted_at or 0)
@@ -218,9 +218,9 @@ def _next_check_at(row: JobRequest, now: int) -> int:
     The gap grows with the time that the row has waited. So the cost of unclaimed rows depends on
     their number, and hardly on how long they wait.
 
-    An admitted job is checked at the latest when it loses its capacity. If that time has passed, it
-    no longer shortens the gap: the job could not be parked, for example because its queue no longer
-    has limits.
+    An admitted job is checked no later than when it should lose its capacity. After that, the gap
+    isn't shortened: the job could not be parked, for example because its queue no longer has
+    limits.
     """
     gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)
     if row.admitted_at is not None and not is_long_unclaimed(row, now):
@@ -231,7 +231,7 @@ def _next_check_at(row: JobRequest, now: int) -> int:
 def _resend_at(row: JobRequest, facts: Facts) -> int:
     """Return when a row that goes into the backlog is due again.
 
-    This time also orders the backlog: rows with an earlier deadline to start are sent first.
+    This time also orders the backlog: rows with an earlier start deadline are sent first.
     """
     soonest, latest = facts.now + _MIN_RESEND_DELAY, facts.now + clock.DAY
     return min(max(_start_deadline(row, facts), soonest), latest)

@@ -1,6 +1,6 @@
 """Handle one due row: read it, decide what it needs, and do that.
 
-Each decision gives the row a later due time, or none.
+Every decision moves the row's due time into the future, or removes it.
 """
 
 from job_runners import clock
@@ -48,10 +48,10 @@ def process_due_row(
 ) -> Disposition:
     """Handle a row that is due by `until`, as its status requires. Return the outcome.
 
-    `index_row` has only the attributes of the index. `until` may be `ahead` milliseconds in the
-    future: see `is_due`. If a message about the row is sent, it counts against `budget`. `budget`
-    is None if there is no limit, or if a message is already reserved for this row. `admissions` are
-    those of this run.
+    `index_row` has only the attributes of the index. `until` includes `ahead`, the milliseconds by
+    which unclaimed rows are handled early. If a message about the row is sent, it counts against
+    `budget`. `budget` is None if there is no limit, or if a message is already reserved for this
+    row. `admissions` handles each line only once in this run.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. Either way the row has a due time, so a later run handles it.
@@ -108,11 +108,11 @@ def _apply(
         case Action.ADMIT_LINE:
             return _admit_line(row, admissions)
         case Action():
-            is_admitted = _admit_alone(decision, row, send)
+            is_admitted = _admit_outside_line(decision, row, send)
             return Disposition.ADMITTED if is_admitted else Disposition.PARKED
 
 
-def _admit_alone(action: Action, row: JobRequest, send: Send) -> bool:
+def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
     """Admit a parked job that isn't in a line, if it may continue. Return whether it may."""
     if action is Action.ADMIT_FOLLOWER:
         # Imported here because most timer runs don't need it.
@@ -186,5 +186,6 @@ def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
     admissions.admit_waiting(row.queue_name, gates.line_key(row))
-    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if the job was admitted
+    # If the job was admitted, this raises PreconditionFailed: the row needs nothing more.
+    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)
     return Disposition.PARKED

@@ -2,12 +2,12 @@
 
 Each row stores its due time: the time at which the timer must look at it. Most jobs finish before
 they are ever due. A row becomes due because its message was lost, its worker died, or its start
-time came. The timer gives each row that it handles a later due time, or none.
+time came. The timer moves the due time of each row that it handles into the future, or removes it.
 
 Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
 delay the others. Rows that the timer has to start, and leases that it watches, come first. For the
-other rows, the timer sends messages only while fewer than MAX_UNCLAIMED rows that it has sent are
-unclaimed. More messages wouldn't make a job start sooner.
+other rows, the timer stops sending messages once MAX_UNCLAIMED of the rows that it has sent are
+still unclaimed. More messages wouldn't make a job start sooner.
 """
 
 import math
@@ -36,8 +36,8 @@ from job_runners.store.job_request import JobRequest, Lane, due_shards
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 
-# At most this many rows that the timer has sent again may be unclaimed at a time. Lambda keeps
-# their events, and with too few workers, more events would only wait in Lambda.
+# At most this many rows that the timer has sent again may be unclaimed at a time. Each is an event
+# in Lambda's queue. With too few workers, more events would only wait there.
 MAX_UNCLAIMED = 1000
 # One run takes this many rows from each end of a lane: the oldest and the newest. The rest are
 # still due at the next run.
@@ -52,8 +52,7 @@ class TickResult:
 
     `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of rows that
     earlier runs have sent and no worker has claimed. `schedules` counts the outcomes of the due
-    schedules.
-    `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
+    schedules. `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
     """
 
     def __init__(self) -> None:
@@ -92,15 +91,16 @@ class TickResult:
 
 
 def tick(
-    send: Send, *, until: int, threads: int = 1, share: Callable[[str], None] | None = None
+    send: Send, *, until: int, threads: int = 1, delegate: Callable[[str], None] | None = None
 ) -> TickResult:
     """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
 
-    `share` asks another process to start the occurrences of one shard: see `recurring.start_due`.
+    `delegate` asks another process to start the occurrences of one shard of the schedules: see
+    `recurring.start_due`.
     """
     timer_run = _TimerRun(send, until, threads)
     budget = MessageBudget(MAX_UNCLAIMED)
-    with timer_run.starting_occurrences(share):
+    with timer_run.starting_occurrences(delegate):
         timer_run.admit_parked(limit=_MAX_ROWS_PER_END)
         timer_run.process_lane(Lane.PROMPT, budget)
         timer_run.process_lane(Lane.WAITS, budget)
@@ -117,9 +117,9 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
-    budget, because it sends one message and waits for that job. `ahead` includes queued rows that
-    are due within that many milliseconds. A new row is due only after its GRACE, and this worker
-    must take it sooner.
+    budget, because it sends one message and waits for that job. Queued rows that become due within
+    `ahead` milliseconds are handled too: a new row isn't due until GRACE has passed, and this
+    worker must take it sooner.
 
     `page` rows per shard are read at a time, not one, because the first may need no message.
     """
@@ -144,29 +144,29 @@ class _TimerRun:
         self._lock = threading.Lock()  # for the iterator that the threads share
 
     @contextmanager
-    def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
+    def starting_occurrences(self, delegate: Callable[[str], None] | None) -> Iterator[None]:
         """Start due occurrences while the run handles rows, so that neither delays the other.
 
         A run with one thread starts the occurrences first, in at most half of its time.
         """
         if self._threads == 1:
-            self._start_occurrences(share, self._half_time())
+            self._start_occurrences(delegate, self._half_time())
             yield
             return
         with ThreadPoolExecutor(1, thread_name_prefix="schedules") as pool:
-            pool.submit(self._start_occurrences, share, self._until)
+            pool.submit(self._start_occurrences, delegate, self._until)
             yield
 
-    def _start_occurrences(self, share: Callable[[str], None] | None, until: int) -> None:
+    def _start_occurrences(self, delegate: Callable[[str], None] | None, until: int) -> None:
         try:
             self.result.schedules = recurring.start_due(
-                self._send, until=until, threads=self._threads, share=share
+                self._send, until=until, threads=self._threads, delegate=delegate
             )
         except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
             telemetry.crashed(error)
 
     def admit_parked(self, limit: int) -> None:
-        """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
+        """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were raised.
 
         These jobs come before due rows because they have waited longest. They get half of the time,
         so that the rows get the other half. At most `limit` jobs of ended pauses are admitted.
@@ -191,9 +191,9 @@ class _TimerRun:
         self.process(rows, budget)
 
     def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
-        """Return the rows of the backlog that can be sent now, and take a message for each.
+        """Return the backlog rows that the budget allows to send, and take a message for each.
 
-        The run calls this before it adds new rows to the backlog.
+        Call this before the run adds new rows to the backlog, so that those wait for a later run.
         """
         if self._is_over():
             return []
@@ -203,14 +203,14 @@ class _TimerRun:
         shards = due_shards(Lane.QUEUED)
         backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
         first = next(backlog, None)
-        if first is None:  # no row needs a message, so the budget isn't counted
+        if first is None:  # no row needs a message, so the unclaimed rows needn't be counted
             return []
         return budget.take_for(chain([first], backlog))
 
     def process(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
     ) -> None:
-        """Handle these rows. `ahead` includes queued rows that are due this much later."""
+        """Handle these rows, and unclaimed ones `ahead` milliseconds before they are due."""
         remaining = iter(rows)
         self._in_threads(
             remaining, lambda row: self._process(row, clock.now() + ahead, budget, ahead)
@@ -279,10 +279,10 @@ class _TimerRun:
         return now + (self._until - now) // 2
 
 
-def _postpone_broken(key: JobRequest) -> None:
-    """Postpone a row that can't be read. If that fails, the row stays due."""
+def _postpone_broken(index_row: JobRequest) -> None:
+    """Postpone a row that can't be read or handled. If that fails, the row stays due."""
     try:
         later = clock.now() + LONGEST_GAP
-        verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
+        verbs.set_aside(index_row.id, seen_due_at=index_row.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - the row has changed, or DynamoDB failed
         telemetry.crashed(error)

@@ -189,7 +189,7 @@ def test_what_is_refused_now_stays_as_it_was(
         with pytest.raises(error):
             redrive(failed)
     monkeypatch.setattr(configured, "sender", lambda: None)
-    with pytest.raises(RunnerCannotResend, match="failed and is to be sent again"):
+    with pytest.raises(RunnerCannotResend, match="failed and must be sent again"):
         redrive(failed)
     assert bench.sent == []
     assert kept()[0].redriven_at is None

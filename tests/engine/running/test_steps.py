@@ -229,7 +229,7 @@ def test_an_error_that_cannot_be_printed_fails_its_job_and_is_named(bench: Bench
     script.job = lambda job, payload: raise_it(Silent())
     row = bench.run(bench.dispatch("sample_once"))
     assert (row.status, row.error["kind"]) == (Status.FAILED, "Silent")
-    assert row.error["message"] == "its __str__ raises RuntimeError"
+    assert row.error["message"] == "the error's __str__ raised RuntimeError"
 
 
 def test_an_error_keeps_what_utf8_has_a_form_for() -> None:

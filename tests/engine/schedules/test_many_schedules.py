@@ -62,13 +62,13 @@ class Timers:
     def tick(self, at: int) -> None:
         """Have the minute come round at this time; those that it has help begin when they can."""
         self.now = at
-        timer.tick(self._send, until=at + TICK_TAKES, share=self._share)
+        timer.tick(self._send, until=at + TICK_TAKES, delegate=self._delegate)
         while self._helping:
             self.now, shard = self._helping.pop()
             until = int(self.now) + TICK_TAKES
             recurring.start_due(self._send, until=until, only=[shard])
 
-    def _share(self, shard: str) -> None:
+    def _delegate(self, shard: str) -> None:
         self._call("Invoke")
         if not self.lost:
             self._helping.append((self.now + STARTS_IN, shard))

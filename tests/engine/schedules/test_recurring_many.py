@@ -38,17 +38,17 @@ def test_many_that_are_due_are_shared_out_by_shard(
     for number in range(12):
         put(f"hourly {number}")
     go_to(NOON)
-    shared: list[str] = []
+    delegated: list[str] = []
     counts = Counter[Outcome]()
 
-    def share(shard: str) -> None:
-        shared.append(shard)
-        if len(shared) > 1:  # of the first, the event is lost
+    def delegate(shard: str) -> None:
+        delegated.append(shard)
+        if len(delegated) > 1:  # of the first, the event is lost
             counts.update(look(bench, only=[shard]))
 
-    counts.update(look(bench, share=share))
+    counts.update(look(bench, delegate=delegate))
     assert counts[Outcome.STARTED] == 12
-    assert len(shared) == 3
+    assert len(delegated) == 3
     assert len(set(bench.sent_jobs)) == len(bench.sent_jobs) == 12
 
 
@@ -60,11 +60,11 @@ def test_what_others_were_asked_to_look_at_comes_last_and_from_its_end(
     for minute in range(10):
         put(f"at {minute}", cron=f"{minute} * * * *", every=None)
     go_to(NOON + 10 * MINUTE)
-    shared: list[str] = []
-    assert look(bench, share=shared.append) == {Outcome.STARTED: 10}
+    delegated: list[str] = []
+    assert look(bench, delegate=delegated.append) == {Outcome.STARTED: 10}
     by_time = [get(f"at {minute}") for minute in range(10)]
-    own = [each for each in by_time if each.due_shard not in shared]
-    theirs = [each for each in by_time if each.due_shard in shared]
+    own = [each for each in by_time if each.due_shard not in delegated]
+    theirs = [each for each in by_time if each.due_shard in delegated]
     assert own
     assert theirs
     assert bench.sent_jobs == [each.last_job_id for each in (*own, *theirs[::-1])]
@@ -78,10 +78,10 @@ def test_what_can_t_be_shared_is_started_here(
         put(f"hourly {number}")
     go_to(NOON)
 
-    def share(shard: str) -> None:
+    def delegate(shard: str) -> None:
         raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
 
-    assert look(bench, share=share, threads=2) == {Outcome.STARTED: 8}
+    assert look(bench, delegate=delegate, threads=2) == {Outcome.STARTED: 8}
 
 
 def test_who_helps_looks_at_its_shard_alone(bench: Bench, counted: Counter[str]) -> None:
@@ -109,7 +109,7 @@ def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:
     for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)
-    assert look(bench, share=pytest.fail) == {Outcome.STARTED: 8}
+    assert look(bench, delegate=pytest.fail) == {Outcome.STARTED: 8}
 
 
 def test_nobody_is_asked_to_look_where_nothing_is_due(
@@ -119,10 +119,10 @@ def test_nobody_is_asked_to_look_where_nothing_is_due(
     monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 16)
     shards = {put(f"hourly {number}").due_shard for number in range(4)}
     go_to(NOON)
-    shared: list[str] = []
-    look(bench, share=shared.append)
-    assert len(shared) == len(shards) - 1
-    assert set(shared) < shards
+    delegated: list[str] = []
+    look(bench, delegate=delegated.append)
+    assert len(delegated) == len(shards) - 1
+    assert set(delegated) < shards
 
 
 def test_where_there_is_one_process_it_starts_all(
