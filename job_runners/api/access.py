@@ -51,6 +51,11 @@ class Caller(NamedTuple):
         return self.role >= Role.OPERATOR
 
     @property
+    def may_signal(self) -> bool:
+        """Return whether the caller may send signals to jobs."""
+        return self.role >= Role.OPERATOR
+
+    @property
     def is_service(self) -> bool:
         """Return whether the caller may act for any organization."""
         return self.role is Role.SERVICE

@@ -149,6 +149,7 @@ WAITS_FOR = _described_or_null(
     "payload values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
+_TEXTS: Schema = {"type": "array", "items": TEXT}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
 _OWN_JOBS_ONLY = "for a caller of one organization, only that organization's jobs"
 
@@ -270,5 +271,14 @@ PLACE: Fields[Place] = {
             "description": "True if `ahead` counts only jobs of this job's organization",
         },
         lambda found: found.of_organization,
+    ),
+    "questions": Field(
+        {
+            "type": ["array", "null"],
+            "items": object_of({"name": TEXT, "text": nullable(TEXT), "choices": _TEXTS}),
+            "description": "For a job that waits for signals, each signal with the text and the "
+            "choices of its link. Null for other jobs, and for callers that may not send signals",
+        },
+        lambda found: found.questions and [each._asdict() for each in found.questions],
     ),
 }

@@ -75,12 +75,23 @@ def find(token: str) -> AnswerLink | None:
     return found if found.expires_at * clock.SECOND > clock.now() else None
 
 
+def of_job(job: JobRequest, name: str) -> AnswerLink | None:
+    """Return the link that a job has made for a signal, or None."""
+    step = steps.find(job, f"{STEP}{name}")
+    return find(_token_in(step)) if step else None
+
+
 def delete(job: JobRequest) -> None:
     """Delete all links of a job, including those of its work with earlier payloads."""
     with AnswerLink.batch_write() as batch:
         for step in steps.of_all_work(job, STEP):
-            token = step.result.rpartition("/")[2]
-            batch.delete(AnswerLink(_partition(token), expires_at=0))
+            batch.delete(AnswerLink(_partition(_token_in(step))))
+
+
+def _token_in(step: steps.Step) -> str:
+    """Return the token in the URL that a step has stored."""
+    url: str = step.result
+    return url.rpartition("/")[2]
 
 
 def _partition(token: str) -> str:

@@ -302,6 +302,57 @@ def test_a_job_that_waits_says_what_for_and_its_place_in_line(
     expect(page.locator("p.waits a")).to_have_attribute("href", re.compile("^#/queues"))
 
 
+QUESTION = {"name": "approval", "text": "Refund <b>7</b>?", "choices": ["approve", "reject"]}
+
+
+def waiting_for_an_answer(page: Page, questions: Any) -> list[Any]:
+    """Let a job wait for signals. Return the answers that the page sends."""
+    since, until = JOB["queued_at"], "2099-11-24T12:00:00.000Z"
+    names = ["approval"]
+    wait = {"kind": "signal", "name": "approval", "key": None, "since": since, "until": until}
+    waits = {"waits_for": {**wait, "names": names}, "waiting_since": since}
+    job = {**JOB, "status": "waiting", "error": None, "finished_at": None, **waits}
+    answer(page, f"/jobs/{JOB['id']}", job)
+    place = {"waits_for": waits["waits_for"], "ahead": None, "questions": questions}
+    answer(page, f"/jobs/{JOB['id']}/place", place)
+    return answer(page, f"/jobs/{JOB['id']}/signals/approval", job)
+
+
+def test_an_operator_answers_a_job_with_a_choice(page: Page, dashboard: str) -> None:
+    sent = waiting_for_an_answer(page, [QUESTION])
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    question = page.get_by_role("region", name="Answer approval")
+    expect(question.get_by_text("Refund <b>7</b>?")).to_be_visible()
+    expect(question.get_by_role("button")).to_have_text(["approve", "reject"])
+    assert serious(page) == []
+    question.get_by_role("button", name="reject").click()
+    expect(page.get_by_role("dialog")).to_contain_text('The job gets "reject" as the signal')
+    page.get_by_role("dialog").get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("Answered")).to_be_visible()
+    assert [(each.method, each.post_data_json) for each in sent] == [("PUT", {"value": "reject"})]
+
+
+def test_an_operator_answers_a_job_with_json(page: Page, dashboard: str) -> None:
+    sent = waiting_for_an_answer(page, [{"name": "approval", "text": None, "choices": []}])
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    field = page.get_by_label("JSON value of approval")
+    field.fill("yes")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("The value isn't JSON.")).to_be_visible()
+    field.fill('{"ok": true}')
+    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("dialog").get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("Answered")).to_be_visible()
+    assert [each.post_data_json for each in sent] == [{"value": {"ok": True}}]
+
+
+def test_without_the_permission_there_is_nothing_to_answer_with(page: Page, dashboard: str) -> None:
+    waiting_for_an_answer(page, None)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.locator("p.waits")).to_contain_text("Waiting for signal approval.")
+    expect(page.get_by_role("region", name="Answer approval")).to_have_count(0)
+
+
 def test_a_job_is_shown_though_its_place_can_not_be_told(
     page: Page, dashboard: str, complaints: Complaints
 ) -> None:

@@ -38,11 +38,11 @@ def test_the_page_and_its_files_are_served_to_all() -> None:
     ]
 
 
-def test_first_paint_takes_less_than_120_kb() -> None:
-    """The groups of failed jobs took it above 113: 5.2 KB, and 2.1 zipped."""
+def test_first_paint_takes_less_than_122_kb() -> None:
+    """The groups of failed jobs took it above 113: 5.2 KB, and 2.1 zipped; answers above 120."""
     bodies = [get(path)["body"].encode() for path in ("/", *addresses())]
-    assert sum(map(len, bodies)) < 120_000
-    assert sum(len(gzip.compress(body)) for body in bodies) < 33_500
+    assert sum(map(len, bodies)) < 122_000
+    assert sum(len(gzip.compress(body)) for body in bodies) < 34_200
 
 
 def test_no_string_of_a_module_goes_over_several_lines() -> None:

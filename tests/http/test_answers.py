@@ -213,6 +213,27 @@ def test_an_unknown_link_is_not_found(bench: Bench, path: str) -> None:
     assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
 
 
+def test_who_may_answer_sees_the_questions_of_a_waiting_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, _, _ = ask(bench)
+    shown = {"name": "approval", "text": TEXT, "choices": list(CHOICES)}
+
+    def seen_by(**claims: str) -> Any:
+        event = request("GET", f"/jobs/{row.id}/place", claims=claims or None)
+        return send(event).json["questions"]
+
+    assert seen_by() == [shown]
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    for role, expected in (("reader", None), ("operator", [shown])):
+        assert seen_by(sub="user-1", roles=role, organization_id="acme") == expected
+    script.job = lambda job, payload: job.wait_for_any(["a", "b"], timeout=HOUR, label="any")
+    row = bench.run(bench.dispatch("sample_once"))
+    bare: list[Any] = [{"name": name, "text": None, "choices": []} for name in ("a", "b")]
+    assert seen_by(sub="user-1", roles="operator", organization_id="acme") == bare
+
+
 def test_the_link_of_a_deleted_job_is_gone_and_one_that_is_past_its_ttl_too(bench: Bench) -> None:
     row, path, _ = ask(bench)
     post(path, "approve")

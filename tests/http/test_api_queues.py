@@ -153,7 +153,13 @@ def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> Non
 
 # Only a job that waits in its function has some.
 NO_TIMES = {"since": None, "until": None, "names": None}
-NOWHERE = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
+NOWHERE = {
+    "waits_for": None,
+    "ahead": None,
+    "more_ahead": False,
+    "of_organization": False,
+    "questions": None,
+}
 
 
 def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
@@ -164,6 +170,7 @@ def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
         "ahead": 1,
         "more_ahead": False,
         "of_organization": False,
+        "questions": None,
     }
     assert got(f"/jobs/{ids[2]}/place") == NOWHERE
 

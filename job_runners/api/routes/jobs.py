@@ -84,9 +84,13 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return the reason why a job waits, and the number of jobs ahead of it."""
     row = job_of(caller, job_id)
     seen_by = None if caller.is_service else caller.organization_id
-    return respond(
-        200, queue_views.place(positions.place_of(row, seen_by), row), views.retry_after(row)
-    )
+    place = positions.place_of(row, seen_by)
+    waits_for = place.waits_for
+    if waits_for is not None and waits_for.names and caller.may_signal:
+        from job_runners.engine.control import answering  # few jobs wait for signals
+
+        place = place._replace(questions=answering.questions(row, waits_for.names))
+    return respond(200, queue_views.place(place, row), views.retry_after(row))
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:

@@ -29,6 +29,25 @@ export async function cancelJob(job) {
   return true;
 }
 
+/** Send the signal that a job waits for, after a question. Returns whether it was sent. */
+export async function answerJob(job, name, value) {
+  const words = `The job gets ${JSON.stringify(value)} as the signal ${name}. Only the first answer counts.`;
+  if (!(await ask("Send this answer?", words, "Answer", { no: "Not now" }))) return false;
+  await call("PUT", path(job, `/signals/${encodeURIComponent(name)}`), { body: { value } });
+  say("Answered");
+  return true;
+}
+
+/** Send the signal with a value that the user has written as JSON. */
+export function answerWith(job, name, text) {
+  try {
+    return answerJob(job, name, JSON.parse(text));
+  } catch {
+    say('The value isn\'t JSON. Enter a value such as true, 7 or "yes".', true);
+    return false;
+  }
+}
+
 /** Retry a job from its last checkpoint. */
 export async function retryJob(job) {
   await call("POST", path(job, "/retry"));

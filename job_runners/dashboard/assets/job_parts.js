@@ -1,9 +1,24 @@
-// The lists on a job's page: earlier attempts, children and log.
+// The parts of a job's page: questions that it waits for, earlier attempts, children and log.
 
 import { h } from "./dom.js";
 import { age, clockTime, count, statusMark } from "./format.js";
 
 const KEPT = 5; // errors of earlier attempts that the row keeps
+
+/** A question that a job waits for: a button for each choice, or else a field for JSON. */
+export function questions({ name, text, choices }) {
+  const button = (choice) => h("button", {
+    class: "plain", type: "button", "data-do": "answer", "data-name": name, "data-value": choice, "data-key": choice,
+  }, choice);
+  return h("section", { class: "question", "aria-label": `Answer ${name}`, "data-key": `question ${name}` },
+    h("h2", {}, `Answer ${name}`),
+    text && h("p", { class: "text" }, text),
+    choices.length
+      ? h("div", { class: "buttons" }, choices.map(button))
+      : h("form", { class: "inline", "data-submit": "answerWith", "data-name": name },
+        h("input", { name: "value", required: true, autocomplete: "off", "aria-label": `JSON value of ${name}`, placeholder: "JSON value" }),
+        h("button", { class: "plain", type: "submit" }, "Answer")));
+}
 
 /** The errors of earlier attempts, the latest first. */
 export function earlierAttempts(job) {

@@ -1,11 +1,11 @@
 // One job: its status, error, payload, result and actions.
 
-import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
+import { answerJob, answerWith, cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
 import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
-import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
+import { childrenOf, earlierAttempts, logs, questions } from "./job_parts.js";
 import { Live } from "./live.js";
 import { toQueue } from "./queues_view.js";
 import { to } from "./route.js";
@@ -126,6 +126,8 @@ export function jobView(root, { rest: [id] }) {
     stop: () => live.stop(),
     does: {
       again: () => live.now(),
+      answer: (button) => then(answerJob(job, button.dataset.name, button.dataset.value)),
+      answerWith: (form) => then(answerWith(job, form.dataset.name, form.elements.value.value)),
       cancel: () => then(cancelJob(job)),
       retry: () => then(retryJob(job)),
       rerun: async () => {
@@ -163,6 +165,7 @@ function page(job, { whole, place, children, log }) {
         "Copy id")),
     job.error && failure(job),
     place?.waits_for && waits(place),
+    place?.questions?.map(questions),
     earlierAttempts(job),
     (job.progress > 0 || job.status === "running") &&
       h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },

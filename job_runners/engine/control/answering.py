@@ -1,9 +1,11 @@
 """Answer a job through a link. The link's token is the only proof that the caller may do so."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from job_runners import clock
 from job_runners.engine.control import signaling
+from job_runners.engine.control.positions import Question
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import (
     AlreadyAnswered,
@@ -60,6 +62,14 @@ def answer(link: AnswerLink, value: Any, send: Send | None) -> None:
         raise AlreadyAnswered from error
     except (SignalTooLate, TooManySignals, JobNotFound) as error:
         raise LinkOver from error
+
+
+def questions(row: JobRequest, names: Iterable[str]) -> list[Question]:
+    """Return the questions that these signals of a job answer."""
+    links = [(name, answer_links.of_job(row, name)) for name in names]
+    return [
+        Question(name, link.text, link.choices) if link else Question(name) for name, link in links
+    ]
 
 
 def _job_of(link: AnswerLink) -> JobRequest:

@@ -1,5 +1,6 @@
 """Find the cause of a job's wait, and the job's position among those with the same cause."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from job_runners.store import waiting
@@ -43,6 +44,8 @@ class WaitsFor(NamedTuple):
 class Place(NamedTuple):
     """The position of a job. `ahead` describes the jobs before it, if the job has a position.
 
+    If the job waits for signals and the caller may send them, `questions` has one for each.
+
     `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
     organizations take turns in the line, or if the caller isn't allowed to know about the jobs of
     other organizations.
@@ -51,6 +54,16 @@ class Place(NamedTuple):
     waits_for: WaitsFor | None = None
     ahead: Waiting | None = None
     of_organization: bool = False
+    questions: "list[Question] | None" = None
+
+
+class Question(NamedTuple):
+    """A signal that a job waits for. The job's link for it has the text and the choices, if the job
+    made one."""
+
+    name: str
+    text: str | None = None
+    choices: Sequence[str] = ()
 
 
 def waits_for(row: JobRequest) -> WaitsFor | None:
