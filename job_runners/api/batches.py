@@ -26,7 +26,7 @@ from job_runners.store.job_request import JobRequest, id_under_key
 from job_runners.work.batch_ended import SAMPLE
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
-from job_runners.work.member_keys import MOST, MemberKeys
+from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 
 MOST_INLINE = 1_000
 SECONDS = 20  # for checking a file; the function times out after 29 s
@@ -60,7 +60,7 @@ class BatchData(BaseModel):
         min_length=1,
         max_length=1024,
         description="The key of a file under uploads/<organization_id>/, with a member in each "
-        f"line. It may have up to {MOST:,} lines",
+        f"line. It may have up to {MAX_MEMBERS:,} lines",
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The owner of the batch")
@@ -69,7 +69,7 @@ class BatchData(BaseModel):
         default=None,
         strict=True,
         ge=1,
-        le=MOST,
+        le=MAX_MEMBERS,
         description="Cancel the members that have not started after this number of failures",
     )
     idempotency_key: str | None = Field(

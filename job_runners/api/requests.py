@@ -115,14 +115,16 @@ def _checked_seconds(value: Any) -> Any:
     60.0 is accepted, because it equals 60 in JSON."""
     shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
     if type(value) not in (int, float) or value % 1 or not shortest <= value <= longest:
-        raise ValueError(f"must be a whole number, {occurrences.SPANS}; 900 is 15 minutes")
+        raise ValueError(
+            f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
+        )
     return value
 
 
 def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
-    most = occurrences.MOST_MISSED
+    most = occurrences.MAX_LATE_STARTS
     if type(value) not in (int, float) or value % 1 or not 1 <= value <= most:
         raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
     return int(value)
@@ -131,7 +133,7 @@ def _checked_missed(value: Any) -> Any:
 _Seconds = Annotated[
     int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_checked_seconds)
 ]
-_Count = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
+_Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
 
 
 class FailureData(BaseModel):

@@ -1,7 +1,7 @@
 """The members of a group in the order of its caller: chunks of up to 1,000 keys.
 
-A chunk is stored before its first member is dispatched. Its record `done` is stored after the last
-one, and that of the last chunk has the total.
+A chunk is stored before its first member is dispatched. Its record `done` is stored after its last
+member is dispatched. The record of the last chunk has the total.
 """
 
 import json
@@ -18,7 +18,7 @@ _CHUNK = "chunk#"
 _DONE = "done#"
 
 
-class Done(Value):
+class DispatchedChunks(Value):
     """The chunks whose members are all dispatched: how many keys each has, by its number.
 
     `total` is None until all members of the group are dispatched.
@@ -28,12 +28,13 @@ class Done(Value):
     total: int | None
 
 
-def done(group_id: str) -> Done:
+def dispatched(group_id: str) -> DispatchedChunks:
     """Return the chunks of a group whose members are all dispatched."""
     starts = GroupItem.sk.startswith(_DONE)
     items = list(GroupItem.query(_partition(group_id), starts, consistent_read=True))
     sizes = {int(item.sk.removeprefix(_DONE)): item.number or 0 for item in items}
-    return Done(sizes, next((item.total for item in items if item.total is not None), None))
+    total = next((item.total for item in items if item.total is not None), None)
+    return DispatchedChunks(sizes, total)
 
 
 def put(group_id: str, chunk: int, keys: list[str]) -> bool:
@@ -54,7 +55,7 @@ def has_keys(group_id: str, chunk: int, keys: list[str]) -> bool:
     return _get(group_id, chunk).keys_hash == _hash(compact_json(keys))
 
 
-def put_done(group_id: str, chunk: int, number: int, total: int | None) -> None:
+def record_dispatched(group_id: str, chunk: int, number: int, total: int | None) -> None:
     """Record that all members of a chunk are dispatched. Pass the total with the last chunk."""
     sk, expires_at = _name(_DONE, chunk), expiry()
     GroupItem(_partition(group_id), sk, number=number, total=total, expires_at=expires_at).save()

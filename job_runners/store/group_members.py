@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._done = group_chunks.done(group.id)
+        self._done = group_chunks.dispatched(group.id)
 
     @property
     def total(self) -> int | None:
@@ -98,7 +98,7 @@ class Reader:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
         missing = [each for each in ids.values() if each not in rows]
-        items = groups.all_without_row(self._group, missing) if missing else {}
+        items = groups.reasons_without_rows(self._group, missing) if missing else {}
         return [
             _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
             for index, key in batch

@@ -181,8 +181,8 @@ def count_failed(group: Group, most: int) -> int:
     return sum(len(list(_query(each, _FAILED, limit=most))) for each in group.partitions)
 
 
-def without_row(group: Group, member_id: str) -> GroupItem | None:
-    """Return why a member has no row: an existing job, or the error with which it was refused."""
+def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
+    """Return why a member has no row: another job does its work, or an error refused it."""
     member_of = group.member_of(member_id)
     for kind in (_EXISTING, _FAILED):
         found = _find(_partition(member_of), f"{kind}{member_id}")
@@ -191,8 +191,8 @@ def without_row(group: Group, member_id: str) -> GroupItem | None:
     return None
 
 
-def all_without_row(group: Group, member_ids: list[str]) -> dict[str, GroupItem]:
-    """Return why members have no row, by id: see `without_row`."""
+def reasons_without_rows(group: Group, member_ids: list[str]) -> dict[str, GroupItem]:
+    """Return why members have no row, by id: see `reason_without_row`."""
     partitions = {each: _partition(group.member_of(each)) for each in member_ids}
     kinds = (_FAILED, _EXISTING)
     keys = [(partitions[each], f"{kind}{each}") for each in member_ids for kind in kinds]

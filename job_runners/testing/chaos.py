@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from job_runners.testing.simulation.faults import Fault, of_text
-from job_runners.testing.simulation.history import figures_text, play_seed, stage
+from job_runners.testing.simulation.history import figures_text, play_seed, simulated_aws
 from job_runners.testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
 def _play(seeds: Iterable[int], faults: frozenset[Fault] | None) -> tuple[Counter[str], list[str]]:
     figures: Counter[str] = Counter()
     broken = []
-    with stage():
+    with simulated_aws():
         for seed in seeds:
             try:
                 figures += play_seed(seed, faults)

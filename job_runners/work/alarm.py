@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from job_runners.work.signals import TimeOver
+from job_runners.work.interrupts import TimeOver
 
 # Seconds between rings. One ring isn't enough: Python drops an exception that is raised in a
 # destructor, and a bare except catches it.
-_AGAIN = 1.0
+_RING_INTERVAL = 1.0
 # Functions that acquire or release a lock. An exception after the lock is acquired, and before its
 # `with` block begins, leaves the lock held forever. If that happened to a lock of the import
 # system, no other thread of the process could import again.
@@ -51,7 +51,7 @@ def alarm(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, _ring)
     _Alarm.armed, _Alarm.rang, _Alarm.waits_until = True, False, None
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _RING_INTERVAL)
         yield
     finally:
         try:
@@ -81,7 +81,7 @@ def defer_alarm() -> Iterator[None]:
 
 
 @contextmanager
-def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
+def on_alarm(answer: Callable[[FrameType], None]) -> Iterator[None]:
     """Call `answer` with the interrupted frame, instead of raising TimeOver, if the alarm rings.
 
     An event loop needs this, because an exception would interrupt the loop's own code.
@@ -112,7 +112,7 @@ def _ring(_signal: int, frame: FrameType | None) -> None:
         _Alarm.rang = True
     elif _Alarm.armed:
         if frame is not None and _takes_a_lock(frame.f_code) and _may_wait():
-            signal.setitimer(signal.ITIMER_REAL, _SOON, _AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, _SOON, _RING_INTERVAL)
         else:
             _Alarm.waits_until = None
             _end(frame)

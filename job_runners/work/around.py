@@ -1,8 +1,8 @@
 """AROUND: context managers around each job and task, for example for an error tracker, a database
 connection or a tenant's context.
 
-They see how the job or task ends, but can't change it. They can't suppress an error or a signal. If
-one of them fails on exit, a finished job doesn't fail.
+They see how the job or task ends, but can't change it. They can't suppress an error or an
+interrupt. If one of them fails on exit, a finished job doesn't fail.
 """
 
 from collections.abc import Callable, Sequence

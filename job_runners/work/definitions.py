@@ -1,4 +1,4 @@
-"""The definitions of jobs and tasks: a function with a typed payload, and its rules."""
+"""The definitions of jobs and tasks: a function with a typed payload, and its settings."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -24,24 +24,25 @@ LONGEST_WAIT = 30 * DAY_IN_SECONDS
 
 
 class Definition(Value):
-    """The base of jobs and tasks: a function, or an entry that names it."""
+    """The base of jobs and tasks: a function, or its name as "package.module:function"."""
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
 
-    _takes: ClassVar[tuple[str, ...]]
+    _parameters: ClassVar[tuple[str, ...]]  # the names of the parameters that the function takes
 
     def __post_init__(self) -> None:
-        vars(self)["_written_at"] = entries.caller_outside(__file__)
+        # Values are frozen, so an assignment would fail.
+        vars(self)["_declared_in"] = entries.caller_outside(__file__)
         if isinstance(self.function, str):
             entries.check_form(self.function)
         else:
             self.load()  # so that wrong parameters fail here, at the definition
 
     @property
-    def written_at(self) -> entries.Place:
+    def declared_in(self) -> entries.Place:
         """Return the file and the line of its declaration."""
-        place: entries.Place = vars(self)["_written_at"]
+        place: entries.Place = vars(self)["_declared_in"]
         return place
 
     def load(self) -> None:
@@ -50,7 +51,7 @@ class Definition(Value):
         For a function that can't be imported or has wrong parameters, raises EntryNotLoaded if it
         is given by name, and InvalidDefinition otherwise.
         """
-        if self.payload_model and self.is_async:
+        if self.payload_model and self.is_async:  # `payload_model` checks the parameters
             # Now, because later the alarm may interrupt the import.
             import_module("job_runners.work.event_loop")
 
@@ -58,9 +59,9 @@ class Definition(Value):
     def call(self) -> Callable[..., Any]:
         """Return the function, imported if it is given by name. Raises EntryNotLoaded."""
         if isinstance(self.function, str):
-            loaded = entries.load(self.function, self.written_at)
+            loaded = entries.load(self.function, self.declared_in)
             if not callable(loaded):
-                raise EntryNotLoaded(self.function, self.written_at, "that is not a function")
+                raise EntryNotLoaded(self.function, self.declared_in, "that is not a function")
             function: Callable[..., Any] = loaded
             return function
         return self.function
@@ -68,26 +69,29 @@ class Definition(Value):
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
         """Return the pydantic model of its payload. Raises the same errors as `load`."""
-        # Imported here because it imports pydantic, which code that only reads the rules of a job
+        # Imported here because it imports pydantic, which code that only reads a job's settings
         # doesn't need.
         from job_runners.work import payloads
 
         try:
-            return payloads.model_of(self.call, self._takes)
+            return payloads.model_of(self.call, self._parameters)
         except (InvalidDefinition, NameError) as error:  # NameError: in a quoted annotation
             if isinstance(self.function, str):
-                raise EntryNotLoaded(self.function, self.written_at, str(error)) from error
+                raise EntryNotLoaded(self.function, self.declared_in, str(error)) from error
             raise
 
     def validate_new(self, name: str, payload: object) -> "BaseModel":
-        """Return the model of a new payload. Raises InvalidPayload, also for fields that the model
-        doesn't have."""
+        """Return a new payload as an instance of its model. Raises InvalidPayload, also for fields
+        that the model doesn't have."""
         from job_runners.work import payloads
 
         return payloads.validate_new(name, self.payload_model, payload)
 
     def validate(self, name: str, payload: object) -> "BaseModel":
-        """Return the model of a payload that was dispatched earlier. Raises InvalidPayload."""
+        """Return a payload that was dispatched earlier as an instance of its model.
+
+        Raises InvalidPayload.
+        """
         from job_runners.work import payloads
 
         return payloads.validate(name, self.payload_model, payload)
@@ -95,7 +99,7 @@ class Definition(Value):
     @cached_property
     def is_async(self) -> bool:
         """Return whether the function is `async def`. Raises the same errors as `load`."""
-        import inspect  # imported here because a job's rules can be read without it
+        import inspect  # imported here because a job's settings can be read without it
 
         return inspect.iscoroutinefunction(self.call)
 
@@ -121,8 +125,8 @@ class Job(Definition):
     - `start_within`: a job fails with NeverStarted if no worker starts it within this many seconds
       of being queued.
     - `needs_campaign`: refuse the job without a `campaign_id`.
-    - `queue_name`: the job's queue. Callers may choose one of `queues` instead. Only services may
-      choose another queue.
+    - `queue_name`: the job's queue. Any caller may choose one of `queues` instead. Callers with
+      the role `service` may choose any queue.
     - `unique`: don't run the same work twice at the same time: see `Unique`.
     - `on_end`, `on_failure`: job types to dispatch when the job has ended, or has failed. Their
       payload is a `JobEnded`.
@@ -139,7 +143,7 @@ class Job(Definition):
     on_end: str | None = None
     on_failure: str | None = None
 
-    _takes = ("job", "payload")
+    _parameters = ("job", "payload")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -197,7 +201,7 @@ class Task(Definition):
 
     function: Callable[[Any], Any] | str
 
-    _takes = ("payload",)
+    _parameters = ("payload",)
 
     def run(self, payload: "BaseModel") -> None:
         """Run the function. Exceptions of the function pass through."""

@@ -50,7 +50,7 @@ def caller_outside(file: str) -> Place:
     return place
 
 
-def load(entry: str, written_at: object) -> Any:
+def load(entry: str, declared_in: object) -> Any:
     """Import and return the function that an entry names.
 
     Raises EntryNotLoaded with the place of the entry, the place of the failure, and a fix. A
@@ -61,7 +61,7 @@ def load(entry: str, written_at: object) -> Any:
         with _without_garbage_collection():
             module = import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise EntryNotLoaded(entry, written_at, _why(module_name, error)) from error
+        raise EntryNotLoaded(entry, declared_in, _why(module_name, error)) from error
     try:
         return getattr(module, name)
     except AttributeError:
@@ -70,7 +70,9 @@ def load(entry: str, written_at: object) -> Any:
         nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
         where = _shown(getattr(module, "__file__", None) or module_name)
-        raise EntryNotLoaded(entry, written_at, f"{where} does not define {name}; {hint}") from None
+        raise EntryNotLoaded(
+            entry, declared_in, f"{where} does not define {name}; {hint}"
+        ) from None
 
 
 @contextmanager

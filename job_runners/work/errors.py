@@ -186,8 +186,8 @@ class EntryNotLoaded(JobRunnersError):
     """A function that is given as "package.module:function" can't be imported. `why` may have
     several sentences and has no final period."""
 
-    def __init__(self, entry: str, written_at: object, why: str) -> None:
-        super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
+    def __init__(self, entry: str, declared_in: object, why: str) -> None:
+        super().__init__(f"{entry!r} ({declared_in}) can't be loaded: {why}")
         self.entry = entry
         self.why = why
 

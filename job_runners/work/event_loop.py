@@ -1,8 +1,9 @@
 """Run an `async def` job or task in its own event loop, and end everything in it afterwards.
 
-A signal that ends a job from outside always reaches the function's main task, even if another task
-received it. If the main task was checkpointing, the signal is raised there. Otherwise, asyncio
-cancels the main task. Only `async def` jobs and tasks import this module, and asyncio with it.
+An interrupt, such as TimeOver, always ends the function's main task, even if it was raised in
+another task. If the main task called the method that raises it, it is raised there. Otherwise,
+asyncio cancels the main task. Only `async def` jobs and tasks import this module, and
+asyncio with it.
 
 The module avoids these traps of asyncio:
 
@@ -15,7 +16,7 @@ The module avoids these traps of asyncio:
 import asyncio
 import contextvars
 import logging
-import signal as signals
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -24,32 +25,32 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from job_runners.work.alarm import answered_by, in_main_thread
+from job_runners.work.alarm import in_main_thread, on_alarm
+from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
 # When a function's time is over, it gets this many seconds to end before the loop is stopped.
 # Remaining tasks then get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
-_AGAIN = 0.1  # seconds between two rings of the alarm after the first
-_SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
+_RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
+_INTERRUPTS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
 _HANDLE_RUN_CODE = asyncio.Handle._run.__code__
 
 _Work = Coroutine[Any, Any, Any]
 _logger = logging.getLogger("job_runners.work.event_loop")
 
 
-def run(coroutine: _Work, running: RunningJob | None = None) -> Any:
+def run(coroutine: _Work, job: RunningJob | None = None) -> Any:
     """Run the coroutine and return its result.
 
-    Exceptions of the coroutine pass through. If any of its tasks received a signal, this raises the
-    signal, unless the function ended with an error of its own. In a thread, where no alarm rings,
-    the loop ends the function when the job's time is over. Remaining tasks are canceled,
+    Exceptions of the coroutine pass through. If an interrupt was raised in any of its tasks, this
+    raises it again, unless the function ended with an error of its own. In a thread, where no alarm
+    rings, the loop ends the function when the job's time is over. Remaining tasks are canceled,
     asynchronous generators are closed, and threads of `asyncio.to_thread` are left running.
     """
     if not _has_loop():
-        return _Run(running).run(coroutine)
-    return _in_a_thread(lambda: _Run(running).run(coroutine))  # the caller's thread has a loop
+        return _Run(job).run(coroutine)
+    return _in_a_thread(lambda: _Run(job).run(coroutine))  # the caller's thread has a loop
 
 
 def _has_loop() -> bool:
@@ -65,22 +66,22 @@ def _has_loop() -> bool:
 class _Run:
     """One coroutine and its loop."""
 
-    def __init__(self, running: RunningJob | None) -> None:
-        self._running = running
+    def __init__(self, job: RunningJob | None) -> None:
+        self._job = job
         self._loop = _new_loop()
         self._thread = threading.get_ident()
         self._main: asyncio.Task[Any] | None = None
-        self._signal: BaseException | None = None  # the first one that any task received
+        self._interrupt: BaseException | None = None  # the first one, in any task
         self._rang_at: float | None = None
         self._is_stopped = False
-        self._is_over = False  # the function has ended, so later signals change nothing
+        self._is_over = False  # the function has ended, so later interrupts change nothing
 
     def run(self, coroutine: _Work) -> Any:
         """Run the coroutine and end the loop."""
         runner = asyncio.Runner(loop_factory=lambda: self._loop)
-        with answered_by(self._ring):
-            if self._running is not None:
-                self._running.on_signal = self._end
+        with on_alarm(self._handle_alarm):
+            if self._job is not None:
+                self._job.on_interrupt = self._end
             try:
                 return self._outcome(runner, coroutine)
             finally:
@@ -94,34 +95,35 @@ class _Run:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            is_own = isinstance(error, Exception) and not self._is_stopped
-            if self._signal is None or is_own:
+            # After a stop, asyncio itself raises RuntimeError.
+            is_from_function = isinstance(error, Exception) and not self._is_stopped
+            if self._interrupt is None or is_from_function:
                 raise
-            raise self._signal from None
+            raise self._interrupt from None
         finally:
             self._is_over = True
-        if self._signal is not None:
-            raise self._signal
+        if self._interrupt is not None:
+            raise self._interrupt
         return result
 
     async def _watch(self, coroutine: _Work) -> Any:
         self._main = asyncio.current_task()
-        if self._running is not None and not in_main_thread():
-            self._loop.call_later(self._running.time_left(), self._time_is_over)
+        if self._job is not None and not in_main_thread():
+            self._loop.call_later(self._job.time_left(), self._time_is_over)
         return await coroutine
 
-    # --- signals from outside ---------------------------------------------------------------------
+    # --- interrupts -------------------------------------------------------------------------------
 
-    def _end(self, signal: BaseException) -> None:
-        """End the function with a signal that a call of the job is about to raise in this task or
-        thread."""
+    def _end(self, interrupt: BaseException) -> None:
+        """End the main task, because a method of the job is about to raise an interrupt in the
+        current task or thread."""
         if self._is_over:
             return
-        self._signal = self._signal or signal
+        self._interrupt = self._interrupt or interrupt
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._cancel)
         elif asyncio.current_task(self._loop) is not self._main:
-            self._cancel()  # not needed in the main task, because the call raises the signal there
+            self._cancel()  # not needed in the main task, where the method raises it
 
     def _cancel(self) -> None:
         if self._main is not None and not self._is_over:
@@ -136,7 +138,7 @@ class _Run:
             self._is_stopped = True
             self._loop.stop()
 
-    def _ring(self, frame: FrameType) -> None:
+    def _handle_alarm(self, frame: FrameType) -> None:
         """Handle a ring of the alarm.
 
         The first ring cancels the main task. Later rings interrupt code that blocks the loop, and
@@ -146,11 +148,11 @@ class _Run:
         is_first = self._rang_at is None
         if self._rang_at is None:
             self._rang_at = now
-            signals.setitimer(signals.ITIMER_REAL, _AGAIN, _AGAIN)
-            self._signal = self._signal or TimeOver()
+            signal.setitimer(signal.ITIMER_REAL, _RING_INTERVAL, _RING_INTERVAL)
+            self._interrupt = self._interrupt or TimeOver()
         self._cancel()
         is_late = now - self._rang_at >= _PATIENCE
-        if _is_in_work(frame, of_c=is_late) and not is_first:
+        if _is_in_work(frame, include_c=is_late) and not is_first:
             raise TimeOver
         if is_late:
             self._stop()
@@ -187,13 +189,13 @@ class _Run:
         for task in done:
             error = None if task.cancelled() else task.exception()
             if error is not None:
-                about = {"message": "a task failed as its job ended", "task": task}
-                self._loop.call_exception_handler(about | {"exception": error})
+                context = {"message": "a task failed as its job ended", "task": task}
+                self._loop.call_exception_handler(context | {"exception": error})
 
     def _abandon(self, left: set[asyncio.Task[Any]]) -> None:
         """Close the loop, although some tasks didn't end when they were canceled."""
         for task in left:
-            _logger.error("a task that swallows its cancellation was given up: %r", task)
+            _logger.error("abandoned a task that suppresses its cancellation: %r", task)
         self._loop.close()
         for task in left:
             coroutine = task.get_coro()
@@ -218,19 +220,19 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
-    """Log an exception that was never awaited, as asyncio does. Don't log a signal such as LegOver,
-    which isn't an error."""
-    if not isinstance(about.get("exception"), _SIGNALS):
-        loop.default_exception_handler(about)
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log the exception of a task that was never awaited, as asyncio does. Don't log an interrupt,
+    such as LegOver, which isn't an error."""
+    if not isinstance(context.get("exception"), _INTERRUPTS):
+        loop.default_exception_handler(context)
 
 
-def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
+def _is_in_work(rang_in: FrameType, *, include_c: bool) -> bool:
     """Return whether the loop is running code of the job, and not its own code or ours.
 
-    Code in C has no frame. With `of_c`, the result is also True where such code may be running.
+    Code in C has no frame. With `include_c`, also return True if such code may be running.
     """
-    if of_c and rang_in.f_code is _HANDLE_RUN_CODE:
+    if include_c and rang_in.f_code is _HANDLE_RUN_CODE:
         return True
     called: FrameType | None = None
     frame: FrameType | None = rang_in

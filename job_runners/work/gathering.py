@@ -1,7 +1,7 @@
 """How a job gathers: it dispatches the members of a group, waits for them, and gets their results.
 
-A leg that comes to a gather reads the stored state, because a message is only a hint. If the group
-isn't complete, the leg dispatches the members that are missing, and waits again.
+A gather relies only on its stored state. The message that started the leg is only a hint. If the
+group isn't complete, the leg dispatches the members that are missing, and waits again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -17,14 +17,14 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import waits
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.member_keys import MOST, MemberKeys
-from job_runners.work.signals import ClaimLost, LegOver, TimeOver
-from job_runners.work.waiting import AwaitsGroup, need_next_leg, take_name
+from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
+from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
+from job_runners.work.waiting import AwaitsGroup, require_next_leg, take_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# The functions take a RunningJob. It isn't imported, because it imports the module of its waits.
+# A RunningJob. It can't be imported here, because its module imports `waits`, which uses this one.
 _Job = Any
 _T = TypeVar("_T")
 
@@ -38,7 +38,8 @@ _PAGE = 100  # results that are read at a time
 class Member(NamedTuple):
     """A job that another job dispatches and waits for. `key` names it within its group.
 
-    Without a key, its number is its key. `queue_name` is by default that of its job type.
+    Without `key`, its key is its position in the group (six digits). `queue_name` is by default
+    that of its job type.
     """
 
     job_type: str
@@ -50,9 +51,9 @@ class Member(NamedTuple):
 class MemberResult:
     """How a member of a group has ended.
 
-    `status` is "succeeded", "failed", "cancelled", "deleted", or "existing" for unique work that
-    another job does. `error` has `kind` and `message` if the member failed. `job_id` is the
-    member's job, or that other job.
+    `status` is "succeeded", "failed", "cancelled", "deleted", or "existing" if the work is unique
+    and another job was already doing it. `error` has `kind` and `message` if the member failed.
+    `job_id` is the member's job, or that other job.
     """
 
     def __init__(
@@ -114,10 +115,10 @@ class GroupResults:
             if row is not None:
                 yield MemberResult(self._job, key, member_id, str(row.status), row.error, row)
             else:
-                yield self._without_row(key, member_id)
+                yield self._result_without_row(key, member_id)
 
-    def _without_row(self, key: str, member_id: str) -> MemberResult:
-        read = partial(groups.without_row, self._group, member_id)
+    def _result_without_row(self, key: str, member_id: str) -> MemberResult:
+        read = partial(groups.reason_without_row, self._group, member_id)
         found = self._job._keep_trying(read)
         if found is not None and found.job_id is not None:
             return MemberResult(self._job, key, found.job_id, "existing", None, None)
@@ -130,70 +131,75 @@ def gather(
     job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
 ) -> GroupResults:
     """Return the results of a group, after all its members have ended."""
-    need_next_leg(job)
+    require_next_leg(job)
     check_name(name, "a group")
     take_name(job, f"{groups.STEP}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)
     numbered = _Numbered(members)
-    begun = job._once("name of the group", groups.STEP, name, lambda: _begin(job, name, numbered))
+    begun = job._run_once(
+        "name of the group", groups.STEP, name, lambda: _begin(job, name, numbered)
+    )
     group = Group(begun["id"], begun["shards"])
     total = _add_missing(job, name, group, numbered)
+    # `gathers` is the last group that the job has begun, `gathered` the last whose end it has seen.
     if total == 0 or job._row.gathered == group.id:
-        found = job._once("name of the group", "gathered ", name, lambda: _count(job, group, total))
+        found = job._run_once(
+            "name of the group", "gathered ", name, lambda: _count(job, group, total)
+        )
         return _results(job, found)
-    raise job._signal(AwaitsGroup(name, group, begun["since"], stop_after_failures))
+    raise job._interrupt(AwaitsGroup(name, group, begun["since"], stop_after_failures))
 
 
 class _Numbered:
-    """The members of a gather with their keys, which are read as they are needed."""
+    """The members of a gather, each with its key. They are read only when needed."""
 
     def __init__(self, members: Iterable[Member]) -> None:
-        if isinstance(members, Sized) and len(members) > MOST:
-            raise TooManyMembers(MOST)
+        if isinstance(members, Sized) and len(members) > MAX_MEMBERS:
+            raise TooManyMembers(MAX_MEMBERS)
         self._left = iter(members)
         self._read: list[tuple[str, Member]] = []
         self._keys = MemberKeys()
 
-    def are_more_than(self, number: int) -> bool:
-        """Return whether more members than this number are left."""
+    def has_more_than(self, number: int) -> bool:
+        """Return whether more than `number` members are left."""
         for member in islice(self._left, number + 1 - len(self._read)):
             self._read.append((self._keys.next(member.key), member))
         return len(self._read) > number
 
     def take(self, number: int) -> dict[str, Member]:
         """Return the next members, by key."""
-        self.are_more_than(number)
+        self.has_more_than(number)
         taken, self._read = self._read[:number], self._read[number:]
         return dict(taken)
 
 
 def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
-    """Return the result of the step of a gather: the group, and when it began."""
-    is_large = members.are_more_than(group_chunks.SIZE)
+    """Return a new group and the time, as the gather stores them."""
+    is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
 def _add_missing(job: _Job, name: str, group: Group, members: _Numbered) -> int:
-    """Dispatch the members that are missing. Return the number of all members.
+    """Dispatch the members that are missing. Return the total number of members.
 
     Once all are dispatched, later legs don't read `members` any more.
     """
-    done = group_chunks.Done({}, None)
+    done = group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.gathers == group.id:
-        done = job._keep_trying(lambda: group_chunks.done(group.id))
+        done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
     if done.total is not None:
         return done.total
     return _Adding(job, name, group, done).add(members)
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return the result of the step of a complete group: its members, and how many ended how."""
+    """Return a complete group with its numbers of members by outcome, as the gather stores it."""
     from job_runners.store import group_counts
 
-    counts = group_counts.dispatched(group, total, most=MOST, call=job._keep_trying)
+    counts = group_counts.dispatched(group, total, most=MAX_MEMBERS, call=job._keep_trying)
     outcomes = counts.by_outcome
     outcomes["failed"] += outcomes.pop("open")  # a member that was retried since then
     return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}
@@ -209,9 +215,14 @@ def _pages(items: list[_T], size: int) -> list[list[_T]]:
 
 
 class _Adding:
-    """Dispatches the members of a group in a leg, chunk after chunk. `done` are earlier chunks."""
+    """Dispatches a group's members in one leg, chunk by chunk.
 
-    def __init__(self, job: _Job, name: str, group: Group, done: group_chunks.Done) -> None:
+    `done` has the chunks that earlier legs have dispatched.
+    """
+
+    def __init__(
+        self, job: _Job, name: str, group: Group, done: group_chunks.DispatchedChunks
+    ) -> None:
         self._job = job
         self._name = name
         self._group = group
@@ -223,11 +234,12 @@ class _Adding:
         total, chunk = 0, 0
         while taken := members.take(group_chunks.SIZE):
             if chunk == 0:
-                self._claim_group()
+                self._record_group()
             total += len(taken)
-            is_last = not members.are_more_than(0)
+            is_last = not members.has_more_than(0)
             if chunk not in self._done.sizes:
                 self._add_chunk(chunk, taken, total if is_last else None)
+            # With the last chunk, the total would be stored. So there are fewer members now.
             elif is_last or len(taken) != self._done.sizes[chunk]:
                 raise GatherChanged(self._name)
             chunk += 1
@@ -235,14 +247,14 @@ class _Adding:
             raise GatherChanged(self._name)
         return total
 
-    def _claim_group(self) -> None:
-        """Record in the row which group is dispatched, if this leg still has the claim."""
+    def _record_group(self) -> None:
+        """Record in the row which group is dispatched. The leg must still have the claim."""
         if self._job._row.gathers == self._group.id:
             return
         try:
             self._job._keep_trying(lambda: waits.begin_gather(self._job._row, self._group))
         except PreconditionFailed as refused:
-            raise self._job._signal(ClaimLost(str(refused))) from refused
+            raise self._job._interrupt(ClaimLost(str(refused))) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
         job, group_id, keys = self._job, self._group.id, list(members)
@@ -251,25 +263,25 @@ class _Adding:
             # An earlier leg has begun this chunk.
             if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
                 raise GatherChanged(self._name)
-            saved = job._keep_trying(lambda: job._dispatch.members_with_row(jobs))
+            saved = job._keep_trying(lambda: job._dispatch.already_saved(jobs))
             jobs = {key: each for key, each in jobs.items() if key not in saved}
         for part in _pages(list(jobs.items()), _PART):
             self._add_part(dict(part))
-        job._keep_trying(lambda: group_chunks.put_done(group_id, chunk, len(keys), total))
+        job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
 
     def _add_part(self, jobs: dict[str, Any]) -> None:
         """Dispatch some members. First wait until the rate allows that."""
         job = self._job
-        job.checkpoint()  # notices a cancel and the end of the time
-        if job._has_next_leg and job._budget.leg_over():
-            raise job._signal(LegOver())
+        job.checkpoint()  # may notice a cancellation, or that the time is over
+        if job._can_start_leg and job._budget.leg_over():
+            raise job._interrupt(LegOver())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
         self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
         while jobs:
             if job._budget.left() == 0:
-                raise job._signal(TimeOver())
+                raise job._interrupt(TimeOver())
             until = min(job._budget.ends, clock.now() + _LONGEST_CALL)
-            reached = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
-            jobs = {key: each for key, each in jobs.items() if key not in reached}
-            if not reached:
+            dispatched = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
+            jobs = {key: each for key, each in jobs.items() if key not in dispatched}
+            if not dispatched:
                 clock.sleep(0.1)

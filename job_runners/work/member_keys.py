@@ -3,7 +3,7 @@
 from job_runners.names import without_surrogates
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 
-MOST = 100_000  # members of a group
+MAX_MEMBERS = 100_000  # members of a group
 _LONGEST_KEY = 128  # bytes
 
 
@@ -20,8 +20,8 @@ class MemberKeys:
         Raises TooManyMembers, NameNotText, NameTooLong and DuplicateMember.
         """
         index, self._number = self._number, self._number + 1
-        if index >= MOST:
-            raise TooManyMembers(MOST)
+        if index >= MAX_MEMBERS:
+            raise TooManyMembers(MAX_MEMBERS)
         key = f"{index:06d}" if given is None else given
         if without_surrogates(key) != key:
             raise NameNotText("key of the member", key)

@@ -3,13 +3,13 @@
 The functions read no clock and no table, so that two timers compute the same times. The parser of
 cron expressions and the time zones are loaded at their first use.
 
-A cron expression means local times. In most zones the clock skips one hour of the year and repeats
-another. For those hours, this module follows the rules of Debian's cron:
+The times of a cron expression are local times. In most zones the clock skips one hour of the year
+and repeats another. For those hours, this module follows the rules of Debian's cron:
 
 - If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
   time happens at the moment the clock jumps, and a repeated time at its first occurrence.
 - If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
-  such a time. So it never runs at a skipped time, and runs twice at a repeated time.
+  a matching time. So it never runs at a skipped time, and runs twice at a repeated time.
 """
 
 import re
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 SHORTEST: Final = 60  # seconds; the timer runs once a minute
 LONGEST: Final = 366 * 24 * 60 * 60
-SPANS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
+ALLOWED_INTERVALS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
 LONGEST_CRON: Final = 256  # characters
-MOST_MISSED: Final = 100  # the largest number of missed occurrences that can start late
+MAX_LATE_STARTS: Final = 100  # missed occurrences of a schedule that may start late
 SHOWN: Final = 5  # number of next occurrences that a schedule shows
 
 _FIELDS: Mapping[str, str] = {
@@ -46,14 +46,16 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-_NEAR = 2 * _DAY  # longer than any zone's offset from UTC, and longer than any clock change
+# How far around a moment the search considers clock changes. This is longer than any zone's offset
+# from UTC, and longer than any clock change.
+_SEARCH_MARGIN = 2 * _DAY
 _SECOND = timedelta(seconds=1)
 
 
 class When(NamedTuple):
     """The times of a schedule: a cron expression in a time zone, or an interval of `every` seconds.
 
-    The times of `every` are its multiples since 1970 in UTC.
+    The times of an interval are the multiples of `every` since 1970 in UTC.
     """
 
     cron: str | None = None
@@ -86,9 +88,11 @@ def check_form(when: When) -> None:
             )
     if when.every is not None:
         if not SHORTEST <= when.every <= LONGEST:
-            raise InvalidOccurrences("every", f"must be {SPANS}")
+            raise InvalidOccurrences("every", f"must be {ALLOWED_INTERVALS}")
         if when.timezone != "UTC":
-            raise InvalidOccurrences("timezone", "is for cron, because every counts in UTC")
+            raise InvalidOccurrences(
+                "timezone", "can be given only with cron, because times of `every` are in UTC"
+            )
 
 
 def _advice(cron: str) -> str:
@@ -115,8 +119,8 @@ def next_after(when: When, after: int) -> int | None:
     if when.every is not None:
         step = when.every * clock.SECOND
         return (after // step + 1) * step
-    # Whole seconds are enough: an expression means whole minutes, and clocks change at whole
-    # seconds.
+    # Whole seconds are enough: an expression matches only whole minutes, and clocks change only at
+    # whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
     found = _next(_expression(when), _zone(when.timezone), since)
     return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
@@ -161,11 +165,11 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after`, both in UTC."""
     minute, hour = cron.split()[:2]
     if minute.startswith("*") or hour.startswith("*"):
-        return _next_shown(cron, zone, after)
-    return _next_once(cron, zone, after)
+        return _next_by_clock(cron, zone, after)
+    return _next_without_repeats(cron, zone, after)
 
 
-def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+def _next_without_repeats(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after`, by the rule that each local time happens once."""
     local = _next_local(cron, _local(zone, after))
     while local is not None:
@@ -184,27 +188,28 @@ def _first_moment(zone: tzinfo, local: datetime) -> datetime:
     return _change(zone, moment - _DAY, moment) or moment  # no zone has skipped more than a day
 
 
-def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+def _next_by_clock(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after` at which the zone's clock shows a matching time.
 
-    Between two clock changes, local time is UTC plus a constant. Only two kinds of changes matter:
-    those soon after `after`, which may repeat times, and those shortly before the time found. The
-    search skips the decades between them.
+    Between two clock changes, local time is UTC plus a constant. A change soon after `after` may
+    repeat times, and a change shortly before the time found alters its offset. The search checks
+    only these two stretches, and skips the years between them.
     """
     searched_from = _local(zone, after)
     found_local = _next_local(cron, searched_from)
     while found_local is not None:
         found = found_local.replace(tzinfo=UTC) - _offset(zone, after)
-        is_far = found - after > 2 * _NEAR
-        change = _change(zone, after, after + _NEAR if is_far else found)
+        is_far = found - after > 2 * _SEARCH_MARGIN
+        change = _change(zone, after, after + _SEARCH_MARGIN if is_far else found)
         if change is not None:
             after = change
             local = _local(zone, change) - _SECOND  # the change itself may match
-            # Within that range, a new search would find `found_local` again.
+            # From a time between these two, a new search would find `found_local` again.
             if not searched_from <= local < found_local:
                 searched_from, found_local = local, _next_local(cron, local)
         elif is_far:
-            after = found_local.replace(tzinfo=UTC) - _NEAR  # before `found_local` in every zone
+            # This is before `found_local` in every zone.
+            after = found_local.replace(tzinfo=UTC) - _SEARCH_MARGIN
         else:
             return found
     return None

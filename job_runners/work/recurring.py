@@ -16,7 +16,7 @@ from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.work import entries, occurrences
 from job_runners.work.errors import InvalidOccurrences
-from job_runners.work.occurrences import MOST_MISSED, When
+from job_runners.work.occurrences import MAX_LATE_STARTS, When
 
 OVERLAPS: Final = ("skip", "queue", "allow")
 
@@ -36,9 +36,9 @@ class Each:
     most: int
 
     def __post_init__(self) -> None:
-        if type(self.most) is not int or not 1 <= self.most <= MOST_MISSED:
+        if type(self.most) is not int or not 1 <= self.most <= MAX_LATE_STARTS:
             raise InvalidDefinition(
-                f"Each({self.most!r}): must be a whole number, 1 to {MOST_MISSED}"
+                f"Each({self.most!r}): must be a whole number, 1 to {MAX_LATE_STARTS}"
             )
 
 
@@ -68,10 +68,10 @@ class Recurring:
     payload: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
     overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
-    written_at: entries.Place = field(init=False, repr=False, compare=False)
+    declared_in: entries.Place = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "written_at", entries.caller_outside(__file__))
+        object.__setattr__(self, "declared_in", entries.caller_outside(__file__))
         if not isinstance(self.job_type, str):
             raise self._wrong("job_type", "the name of a job")
         for name in ("organization_id", "campaign_id"):

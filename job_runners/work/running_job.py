@@ -15,8 +15,8 @@ from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import defer_alarm
 from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
 from job_runners.work.files import JobFiles
+from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from job_runners.work.results import as_json
-from job_runners.work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from job_runners.work.time_budget import TimeBudget
 from job_runners.work.waits import JobWaits
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 # The gaps between written checkpoints. They are short at first, so that a short job shows progress.
 # Then they grow, but a job that keeps calling `checkpoint` has at most 5 s of unsaved work.
-_FIRST_GAP = 250  # milliseconds; every write doubles it, even the immediate first one
+# Milliseconds. Every write doubles the gap, so it is 500 ms after the first write, which is
+# immediate.
+_INITIAL_GAP = 250
 _WIDEST_GAP = 5 * clock.SECOND
-# A DynamoDB item has at most 400 KB. A full row couldn't even be marked as failed.
+# A DynamoDB item has at most 400 KB. A row without space couldn't even be marked as failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
 _CHUNK = 1_000  # children that `dispatch_many` dispatches at once
@@ -72,11 +74,11 @@ class Dispatch(Protocol):
     ) -> dict[str, Any]:
         """Check members of a group, and return the jobs to save, by key."""
 
-    def members_with_row(self, jobs: Mapping[str, Any]) -> set[str]:
-        """Return the keys of the checked members that were saved before."""
+    def already_saved(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that are already saved."""
 
     def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
-        """Save and send checked members. Return the keys of those reached before `until`."""
+        """Save and send checked members. Return the keys of those dispatched before `until`."""
 
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
@@ -88,7 +90,7 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles, JobWaits):
     """The first argument of a job's function.
 
-    `cursor` starts as that of the last checkpoint that an earlier leg or attempt wrote, or as None.
+    At first, `cursor` is that of the last checkpoint that an earlier leg or attempt wrote, or None.
     """
 
     def __init__(
@@ -97,20 +99,20 @@ class RunningJob(JobFiles, JobWaits):
         budget: TimeBudget,
         dispatch: Dispatch,
         *,
-        has_next_leg: bool = True,
-        may_wait: bool = True,
+        can_start_leg: bool = True,
+        may_be_paused: bool = True,  # whether a pause may end this leg
     ) -> None:
         self._row = row
         self._budget = budget
         self._dispatch = dispatch
-        self._has_next_leg = has_next_leg
-        self._may_wait = may_wait
-        self._gap = _FIRST_GAP
+        self._can_start_leg = can_start_leg
+        self._may_be_paused = may_be_paused
+        self._gap = _INITIAL_GAP
         self._written_at = 0
         self._steps: set[str] = set()  # names used in this leg
-        # Called with a signal before it is raised, because the asyncio task that raises it may
+        # Called with an interrupt before it is raised, because the asyncio task that raises it may
         # never be awaited.
-        self.on_signal: Callable[[BaseException], None] | None = None
+        self.on_interrupt: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
         self.message: str | None = row.result_message
@@ -137,8 +139,8 @@ class RunningJob(JobFiles, JobWaits):
 
     @property
     def last_attempt(self) -> bool:
-        """Return whether this is the last attempt, so that no other one follows if it fails. A job
-        without `retry` has one attempt."""
+        """Return whether no attempt follows if this one fails. A job without `retry` has one
+        attempt."""
         return self._row.attempt >= self._row.max_attempts
 
     @property
@@ -147,7 +149,7 @@ class RunningJob(JobFiles, JobWaits):
         return self._row.legs
 
     @property
-    def reached(self) -> verbs.Checkpoint:
+    def last_checkpoint(self) -> verbs.Checkpoint:
         """Return the last checkpoint, written or not."""
         return verbs.Checkpoint(self.cursor, self.progress, self.message)
 
@@ -180,16 +182,16 @@ class RunningJob(JobFiles, JobWaits):
         The job then continues from there in its next leg (Lambda invocation). The call also doesn't
         return if the job was canceled, or if its type or queue is paused.
         """
-        self._reach(cursor, progress, message)
+        self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._signal(TimeOver())  # the alarm doesn't interrupt a job in a thread
+            raise self._interrupt(TimeOver())  # for a job in a thread, which gets no alarm
         # Without a cursor, ending here would lose the work since the last cursor.
-        if self._has_next_leg and cursor is not None and self._budget.leg_over():
-            raise self._signal(LegOver())
+        if self._can_start_leg and cursor is not None and self._budget.leg_over():
+            raise self._interrupt(LegOver())
         if durable:
-            self._write_for_certain()
+            self._write_with_retries()
         elif clock.now() - self._written_at >= self._gap:
-            self._write_if_possible()
+            self._try_to_write()
 
     def next_turn(
         self, cursor: Any, *, progress: float | None = None, message: str | None = None
@@ -202,10 +204,10 @@ class RunningJob(JobFiles, JobWaits):
         arguments are those of `checkpoint` and are always written. If the runner can't start
         another leg, the call returns, and the job continues at once.
         """
-        self._reach(cursor, progress, message)
-        if self._has_next_leg:
-            raise self._signal(TurnOver())
-        self._write_for_certain()
+        self._note_checkpoint(cursor, progress, message)
+        if self._can_start_leg:
+            raise self._interrupt(TurnOver())
+        self._write_with_retries()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Call `function` once for this job, and return its result as JSON values.
@@ -224,7 +226,7 @@ class RunningJob(JobFiles, JobWaits):
             raise StepNameTaken(name)
         self._steps.add(name)
         try:
-            return self._once("name of the step", "step ", name, function)
+            return self._run_once("name of the step", "step ", name, function)
         except BaseException:
             self._steps.discard(name)
             raise
@@ -242,8 +244,8 @@ class RunningJob(JobFiles, JobWaits):
 
         `key` names the child within this job. A leg or attempt that repeats the call dispatches no
         second child, even if the payload differs or the child has ended. `on_end` and `on_failure`
-        name job types, which are dispatched when the child has ended or failed, or a webhook:
-        `{"webhook": url, "secret": name}`. They replace those of its own type.
+        each name a job type to dispatch, or a webhook to call, when the child has ended or failed.
+        A webhook is `{"webhook": url, "secret": name}`. They replace those of its own type.
 
         Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
         1,018 bytes, and NameNotText for one that UTF-8 can't encode.
@@ -256,7 +258,7 @@ class RunningJob(JobFiles, JobWaits):
         def dispatch() -> str:
             return self._keep_trying(call)
 
-        child_id: str = self._once("key of the child", children.PREFIX, key, dispatch)
+        child_id: str = self._run_once("key of the child", children.PREFIX, key, dispatch)
         return child_id
 
     def dispatch_many(
@@ -282,19 +284,19 @@ class RunningJob(JobFiles, JobWaits):
         left = iter(children)
         while chunk := dict(islice(left, _CHUNK)):
             for key in chunk:
-                _check_name("key of the child", stored_children.PREFIX, key)
+                _stored_name("key of the child", stored_children.PREFIX, key)  # only checks it
             payloads = {key: _plain(payload) for key, payload in chunk.items()}
             ids |= self._dispatch_chunk(job_type, payloads, follow_ups)
-            self.checkpoint()  # notices a cancel and the end of the time
+            self.checkpoint()  # may notice a cancellation, or that the time is over
         return ids
 
     def _dispatch_chunk(
         self, job_type: str, payloads: dict[str, Any], follow_ups: Mapping[str, Any]
     ) -> dict[str, str]:
         ids: dict[str, str] = {}
-        while left := {key: each for key, each in payloads.items() if key not in ids}:
+        while left := {key: one for key, one in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
-                raise self._signal(TimeOver())
+                raise self._interrupt(TimeOver())
             until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
             call = partial(self._dispatch.jobs, self._row, job_type, left, until, follow_ups)
             ids |= self._keep_trying(call)
@@ -310,79 +312,82 @@ class RunningJob(JobFiles, JobWaits):
             self._dispatch.task(task_name, _plain(payload))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> None:
-        """Send a signal to another job of the same organization, which may wait for it.
+        """Send a signal to another job of the same organization. The job may wait for it now or
+        later.
 
-        The first value of a name counts, so a repetition does nothing. Raises SignalConflict,
-        SignalTooLate, TooManySignals, SignalTooLarge and JobNotFound.
+        Only the first signal with a name counts, so a repeated call has no effect. Raises
+        SignalConflict, SignalTooLate, TooManySignals, SignalTooLarge and JobNotFound.
         """
         self._keep_trying(lambda: self._dispatch.signal(self._row, job_id, name, value))
 
-    def _reach(self, cursor: Any, progress: float | None, message: str | None) -> None:
+    def _note_checkpoint(self, cursor: Any, progress: float | None, message: str | None) -> None:
         if cursor is not None:
-            self._budget.step()
-            self.cursor = _as_kept(cursor)
+            self._budget.note_checkpoint()
+            self.cursor = _as_stored(cursor)
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
             self.message = without_surrogates(message[:_LONGEST_MESSAGE])
 
-    def _once(self, what: str, prefix: str, own_name: str, function: Callable[[], Any]) -> Any:
+    def _run_once(self, kind: str, prefix: str, name: str, function: Callable[[], Any]) -> Any:
+        """Run the function unless its result is stored. Store and return the result. `kind` says in
+        errors what the name is."""
         from job_runners.store import steps
 
-        name = _check_name(what, prefix, own_name)
-        done = self._keep_trying(lambda: steps.find(self._row, name))
+        stored_name = _stored_name(kind, prefix, name)
+        done = self._keep_trying(lambda: steps.find(self._row, stored_name))
         if done is None:
             result = as_json(function())
-            done = self._keep_trying(lambda: steps.keep(self._row, name, result))
+            done = self._keep_trying(lambda: steps.keep(self._row, stored_name, result))
         return done.result
 
-    def _write_if_possible(self) -> None:
+    def _try_to_write(self) -> None:
         try:
             self._write()
         except AWS_ERRORS as error:
             if not is_temporary(error):
                 raise
 
-    def _write_for_certain(self) -> None:
+    def _write_with_retries(self) -> None:
         self._keep_trying(self._write)
 
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Retry a call while AWS doesn't answer, until the job's time is over, and return its
         result.
 
-        The alarm doesn't interrupt the call, because it would be unknown whether the call was
-        applied. It may interrupt the waits between calls.
+        The alarm doesn't interrupt a call. Otherwise it would be unknown whether the call took
+        effect. The alarm may interrupt the waits between calls.
         """
 
-        def once() -> _T:
+        def try_once() -> _T:
             with defer_alarm():
                 return call()
 
         try:
-            return retry_until(self._budget.ends, once)
+            return retry_until(self._budget.ends, try_once)
         except AWS_ERRORS as error:
             if is_temporary(error):
-                raise self._signal(TimeOver()) from error
+                raise self._interrupt(TimeOver()) from error
             raise
 
     def _write(self) -> None:
         try:
             with defer_alarm():
-                row = verbs.checkpoint(self._row, self.reached)
-                pause = self._pause() if self._may_wait and self.cursor is not None else None
+                row = verbs.checkpoint(self._row, self.last_checkpoint)
+                pause = self._pause() if self._may_be_paused and self.cursor is not None else None
         except PreconditionFailed as refused:
-            raise self._signal(ClaimLost(str(refused))) from refused
+            raise self._interrupt(ClaimLost(str(refused))) from refused
         if row.cancel_requested:
-            raise self._signal(CancelAsked())
+            raise self._interrupt(CancelAsked())
         if pause is not None:
-            raise self._signal(Paused(pause))
+            raise self._interrupt(Paused(pause))
         self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
 
-    def _signal(self, signal: BaseException) -> BaseException:
-        if self.on_signal is not None:
-            self.on_signal(signal)
-        return signal
+    def _interrupt(self, interrupt: BaseException) -> BaseException:
+        if self.on_interrupt is not None:
+            self.on_interrupt(interrupt)
+        return interrupt
 
     def _pause(self) -> pauses.Pause | None:
         """Return the pause of the job's type or queue.
@@ -395,7 +400,7 @@ class RunningJob(JobFiles, JobWaits):
             return None
 
 
-def _check_name(what: str, prefix: str, own_name: str) -> str:
+def _stored_name(kind: str, prefix: str, name: str) -> str:
     """Return the name under which a step is stored. A child or a wait is stored as a step too.
 
     Raises NameNotText and NameTooLong.
@@ -403,16 +408,16 @@ def _check_name(what: str, prefix: str, own_name: str) -> str:
     from job_runners.store import steps
 
     limit = steps.LONGEST_NAME - len(prefix)
-    if without_surrogates(own_name) != own_name:
-        raise NameNotText(what, own_name)
-    size = len(own_name.encode())
+    if without_surrogates(name) != name:
+        raise NameNotText(kind, name)
+    size = len(name.encode())
     if size > limit:
-        raise NameTooLong(what, own_name, size, limit)
-    return f"{prefix}{own_name}"
+        raise NameTooLong(kind, name, size, limit)
+    return f"{prefix}{name}"
 
 
-def _as_kept(cursor: Any) -> Any:
-    """Return the cursor as a later read returns it: a copy, which the job can't change."""
+def _as_stored(cursor: Any) -> Any:
+    """Return a copy of the cursor, as a later leg reads it. The job can't change the copy."""
     text = blobs.compact_json(cursor)
     if len(text) > _LARGEST_CURSOR:
         raise CursorTooLarge(len(text), _LARGEST_CURSOR)

@@ -26,7 +26,7 @@ class TimeBudget:
         """Return the seconds until the job is interrupted."""
         return max(0, self.ends - clock.now()) / clock.SECOND
 
-    def step(self) -> None:
+    def note_checkpoint(self) -> None:
         """Record that the job has reached its next checkpoint."""
         now = clock.now()
         self._longest_stretch = max(self._longest_stretch, now - self._checkpoint_at)

@@ -1,6 +1,6 @@
-"""How a job waits: the steps that record a wait, and the signals that end its leg.
+"""How a job waits: the steps that record a wait, and the interrupts that end its leg.
 
-A leg that comes to a wait reads its stored state. The message that started the leg is only a hint.
+A wait relies only on its stored state. The message that started the leg is only a hint.
 If the wait isn't over, the job waits again.
 """
 
@@ -19,7 +19,7 @@ from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
-from job_runners.work.signals import ClaimLost, Waits
+from job_runners.work.interrupts import ClaimLost, Waits
 
 # A RunningJob. It isn't imported, because its module imports `waits`, which uses this module.
 _Job = Any
@@ -74,11 +74,11 @@ def sleep_until(job: _Job, name: str, time: datetime) -> None:
 
 def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
     take_name(job, f"sleep {name}", name)
-    until: int = job._once("name of the wait", "sleep ", name, end)
+    until: int = job._run_once("name of the wait", "sleep ", name, end)
     left = until - clock.now()
     if left > verbs.CLAIM_TOLERANCE:
-        need_next_leg(job)
-        raise job._signal(Asleep(name, until))
+        require_next_leg(job)
+        raise job._interrupt(Asleep(name, until))
     if left > 0:  # a worker may start the leg a little early
         clock.sleep(left / clock.SECOND)
 
@@ -89,7 +89,7 @@ def wait_for(job: _Job, name: str, timeout: float) -> Any:
     take_name(job, f"wait {name}", name)
     found: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
     if found is None:
-        until: int = job._once(
+        until: int = job._run_once(
             "name of the wait", "wait ", name, lambda: end_of(job, name, timeout)
         )
         if clock.now() < until:
@@ -124,20 +124,20 @@ def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> st
     found: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
     come = [name for name in names if name in found and not found[name].timed_out]
     if not come:
-        until: int = job._once(
+        until: int = job._run_once(
             "label of the wait", "wait-any ", label, lambda: end_of(job, label, timeout)
         )
         can_come = [name for name in dict.fromkeys(names) if name not in found]
         if can_come and clock.now() < until:
             _await(job, label, can_come, until)
         record(job, steps.new(job._row, f"any {label}", None))
-    winner: str | None = job._once("label of the wait", "any ", label, lambda: come[0])
+    winner: str | None = job._run_once("label of the wait", "any ", label, lambda: come[0])
     return winner
 
 
 def _await(job: _Job, name: str, names: list[str], until: int) -> None:
-    need_next_leg(job)
-    raise job._signal(AwaitsSignal(name, names, until))
+    require_next_leg(job)
+    raise job._interrupt(AwaitsSignal(name, names, until))
 
 
 def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
@@ -149,7 +149,7 @@ def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
         job._keep_trying(lambda: waits.record(job._row, *records))
     except RaceLost as lost:
         if not any(each.record is records[0] for each in lost.refused):
-            raise job._signal(ClaimLost(str(lost))) from lost
+            raise job._interrupt(ClaimLost(str(lost))) from lost
 
 
 def end_of(job: _Job, name: str, seconds: float) -> int:
@@ -168,7 +168,7 @@ def take_name(job: _Job, key: str, name: str, what: str = "wait") -> None:
     job._steps.add(key)
 
 
-def need_next_leg(job: _Job, need: str = "waits in its function") -> None:
+def require_next_leg(job: _Job, need: str = "waits in its function") -> None:
     """Raise RunnerCannotResend if the job can't continue after a wait."""
-    if not job._has_next_leg:
+    if not job._can_start_leg:
         raise RunnerCannotResend(job._row.job_type, need)

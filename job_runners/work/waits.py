@@ -42,10 +42,10 @@ class JobWaits:
         """Return the value of the signal `name`, and wait until it comes.
 
         A signal is a value that a person, another system or another job sends to this job, such as
-        an approval. Only the first value of a name counts, and each leg and attempt gets it. It may
-        come before the wait. `timeout` is in seconds, at most 90 days, and counts from the first
-        call. If no signal comes in that time, raises WaitTimedOut, also in later legs and attempts.
-        From then on, the signal is refused. For the rest see `sleep`.
+        an approval. Only the first signal with a name counts, and each leg and attempt gets it. It
+        may come before the wait. `timeout` is in seconds, at most 90 days, and counts from the
+        first call. If no signal comes in that time, raises WaitTimedOut, also in later legs and
+        attempts. From then on, the signal is refused. For the rest see `sleep`.
         """
         from job_runners.work import waiting
 

@@ -68,7 +68,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             str(inspect.signature(Job).parameters["max_legs"].default),
         ),
         ("number of waits of a job", f"{MOST_WAITS:,}"),
-        ("members of a group", f"{member_keys.MOST:,}"),
+        ("members of a group", f"{member_keys.MAX_MEMBERS:,}"),
         ("dispatch of members", f"{gathering._ROWS_PER_SECOND} a second for each group"),
         ("key of a member", f"{member_keys._LONGEST_KEY} bytes"),
         ("value of a signal", f"{signals.LARGEST_VALUE // 1024} KB"),
@@ -85,7 +85,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("members of a batch in one request", f"{batches.MOST_INLINE:,}"),
         (
             "file of a batch",
-            f"{member_keys.MOST:,} lines, {batches.LARGEST_FILE // 1024**2} MB, and "
+            f"{member_keys.MAX_MEMBERS:,} lines, {batches.LARGEST_FILE // 1024**2} MB, and "
             f"{batches.SECONDS} seconds for the check",
         ),
         ("jobs in one page of a list", str(queries.PAGE_LIMIT)),

@@ -389,7 +389,7 @@ def test_a_file_has_at_most_100_000_members_and_many_problems_are_cut(
     refused = post(members_file=FILE)
     assert len(refused.json["errors"]) == 1_000
     assert "1,200 of the members are invalid" in refused.json["detail"]
-    monkeypatch.setattr("job_runners.work.member_keys.MOST", 3)
+    monkeypatch.setattr("job_runners.work.member_keys.MAX_MEMBERS", 3)
     put_file(*numbered(4))
     refused = post(members_file=FILE)
     assert "at most 3 members" in refused.json["errors"][0]["why"]

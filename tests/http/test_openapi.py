@@ -71,7 +71,7 @@ UNSAID = re.compile(
     "|exactly one of cron and every"
     "|it must have five: minute, hour"
     "|there is no time zone"
-    "|is for cron"
+    "|only with cron"
     "|more than one needs overlap"
 )
 

@@ -22,7 +22,7 @@ from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import chaos
 from job_runners.testing.simulation.faults import ALL, OFF, Fault
-from job_runners.testing.simulation.history import History, figures_text, play_seed, stage
+from job_runners.testing.simulation.history import History, figures_text, play_seed, simulated_aws
 from job_runners.testing.simulation.invariant_checker import Violation
 from job_runners.work import running_job
 
@@ -34,7 +34,7 @@ SEEDS = st.integers(0, 2**32)
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -13,12 +13,12 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.running import children
 from job_runners.store import conditional_write, owner_verbs, steps, verbs
 from job_runners.store.job_request import JobRequest, Status, new_id
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 
@@ -31,7 +31,7 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "no_cancel_requested", anything)
-    assert "after it was cancelled" in broken_promise(near=53)
+    assert "after it was canceled" in broken_promise(near=53)
 
 
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
@@ -70,13 +70,15 @@ class _Found:
 
 def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "derived_id", lambda *_: new_id())
-    monkeypatch.setattr("job_runners.work.running_job.RunningJob._once", lambda *given: given[-1]())
-    assert "is more than one job" in broken_promise(near=75)
+    monkeypatch.setattr(
+        "job_runners.work.running_job.RunningJob._run_once", lambda *given: given[-1]()
+    )
+    assert "created more than one job" in broken_promise(near=75)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "id_under_key", lambda *_: new_id())
-    assert "is more than one job" in broken_promise()
+    assert "created more than one job" in broken_promise()
 
 
 def test_it_notices_when_a_scheduled_job_starts_before_its_time(

@@ -25,7 +25,7 @@ from job_runners.store.rate import Rate
 from job_runners.store.schedules import Schedule, changing, writing
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
 
@@ -35,7 +35,7 @@ DAYS = 25  # a job may wait for 30
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 
@@ -108,8 +108,8 @@ def a_step(history: ScriptedHistory) -> None:
 
 def a_schedule_put_again(history: ScriptedHistory) -> None:
     """Have a schedule put where its stub is."""
-    history.people.schedules.delete_all()
-    history.people.schedules.put()
+    history.operators.schedules.delete_all()
+    history.operators.schedules.put()
     history.days_pass(20)
 
 

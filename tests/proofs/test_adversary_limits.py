@@ -11,14 +11,14 @@ from job_runners.store import conditional_write, holdings
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.lines import Line
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 
 STARTABLE = (Status.SCHEDULED, Status.QUEUED, Status.RETRYABLE)
 
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -17,7 +17,7 @@ from job_runners.store.rate import Rate
 from job_runners.store.verbs import claiming, parking
 from job_runners.testing.simulation.active_limits import SWEPT_AFTER
 from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 from scripted_history import ScriptedHistory, before, scripted
 
 SWEEP = sweeping._sweep
@@ -26,7 +26,7 @@ Script = Callable[[ScriptedHistory], None]
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -8,12 +8,12 @@ import pytest
 from broken_promise import broken_promise
 from job_runners.aws import bucket
 from job_runners.store import blobs
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

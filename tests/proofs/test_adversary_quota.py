@@ -4,7 +4,7 @@ import pytest
 
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest
-from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.history import play_seed, simulated_aws
 from job_runners.testing.simulation.invariant_checker import Violation
 from sizes import by_size
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sized
 
 
 def play() -> None:
-    with stage(MAX_UNFINISHED_JOBS="1000"):
+    with simulated_aws(MAX_UNFINISHED_JOBS="1000"):
         for seed in range(HISTORIES):
             play_seed(seed)
 

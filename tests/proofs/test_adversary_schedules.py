@@ -17,7 +17,7 @@ from job_runners.store import schedules as store
 from job_runners.store.schedules import Schedule, Step, writing
 from job_runners.store.transactions import RecordWrite
 from job_runners.testing.simulation.faults import ALL, Fault
-from job_runners.testing.simulation.history import figures_text, play_seed, stage
+from job_runners.testing.simulation.history import figures_text, play_seed, simulated_aws
 from job_runners.work.occurrences import next_after
 
 HISTORIES = 12
@@ -25,7 +25,7 @@ HISTORIES = 12
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

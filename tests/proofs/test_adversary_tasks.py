@@ -9,13 +9,13 @@ from broken_promise import broken_promise
 from job_runners.engine.running import execution, failure_records, retrying
 from job_runners.engine.running.retrying import seconds_before_retry
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 from job_runners.work.retry import Retry
 
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -9,12 +9,12 @@ from broken_promise import broken_promise
 from job_runners.store import blobs, conditional_write, holdings, uniqueness
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)
 def on_stage(environment: None) -> Iterator[None]:
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -14,7 +14,7 @@ from job_runners.store import conditional_write, holdings
 from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import stage
+from job_runners.testing.simulation.history import simulated_aws
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
 from sizes import by_size
 from tools import tlc
@@ -30,7 +30,7 @@ def on_stage(environment: None) -> Iterator[None]:
     if tlc.java() is None:
         pytest.skip(tlc.NO_JAVA)
     assert tlc.jar() is not None, tlc.NO_JAR
-    with stage():
+    with simulated_aws():
         yield
 
 

@@ -2,7 +2,7 @@
 
 from opentelemetry.trace import SpanKind
 
-from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.history import play_seed, simulated_aws
 from spans import Spans, id_of, links_of, parent_of
 
 _SEEDS = range(12)
@@ -10,7 +10,7 @@ _SEEDS = range(12)
 
 def test_every_leg_leads_to_its_jobs_dispatch_whatever_happens(spans: Spans) -> None:
     legs = 0
-    with stage(TRACES="true"):
+    with simulated_aws(TRACES="true"):
         for seed in _SEEDS:
             played = Spans()
             play_seed(seed)

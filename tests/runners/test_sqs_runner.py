@@ -19,7 +19,7 @@ from job_runners.store.queries import read
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.shipped_operations import full_client
-from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.history import play_seed, simulated_aws
 from job_runners.testing.simulation.simulated_queue import SimulatedQueue
 from job_runners.work import RunningJob
 from sample_work import Sample, script
@@ -173,7 +173,7 @@ def test_a_send_that_fails_is_told_as_lambda_async_tells_it(queue: FakeQueue) ->
 @pytest.mark.sized
 def test_nothing_is_lost_or_doubled_under_a_queue_that_does_its_worst() -> None:
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/work"
-    with stage(JOB_RUNNER="sqs_runner.runner", WORK_QUEUE_URL=url):
+    with simulated_aws(JOB_RUNNER="sqs_runner.runner", WORK_QUEUE_URL=url):
         seeds = range(by_size(15, 60))
         total = sum((play_seed(seed, world=SimulatedQueue) for seed in seeds), start=Counter())
     assert (total["lost"], total["doubled"], total["tasks lost"]) == (0, 0, 0)

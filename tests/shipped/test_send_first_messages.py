@@ -16,7 +16,7 @@ from job_runners.shipped.campaigns.assignment import MessageStatus, assign
 from job_runners.shipped.campaigns.contact import Contact
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
 from job_runners.shipped.jobs.send_first_messages import SendFirstMessages, send_first_messages
-from job_runners.work.signals import TurnOver
+from job_runners.work.interrupts import TurnOver
 from recording_job import RecordingJob, Stopped
 
 pytestmark = pytest.mark.usefixtures("aws")

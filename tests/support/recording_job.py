@@ -7,8 +7,8 @@ from job_runners import clock
 from job_runners.engine.running.children import Children
 from job_runners.engine.wire.sending import Send
 from job_runners.store.job_request import JobRequest
+from job_runners.work.interrupts import TurnOver
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import TurnOver
 from job_runners.work.time_budget import TimeBudget
 
 

@@ -64,9 +64,9 @@ class ScriptedHistory:
         self.world.expire_items()
 
     @property
-    def people(self) -> Operators:
-        """Those who own the jobs and schedules."""
-        return self._history.people
+    def operators(self) -> Operators:
+        """The owners of the jobs and schedules, and the operators of the stack."""
+        return self._history.operators
 
     def cancel(self, job_id: str) -> None:
         """Its owner cancels a job."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import job_runners.work.alarm
-from job_runners.work.alarm import alarm, answered_by, defer_alarm
-from job_runners.work.signals import TimeOver
+from job_runners.work.alarm import alarm, defer_alarm, on_alarm
+from job_runners.work.interrupts import TimeOver
 
 
 def test_the_alarm_rings_once_and_never_after_its_block() -> None:
@@ -98,7 +98,7 @@ def test_it_waits_for_the_outermost_of_two_writes() -> None:
     assert reached == ["written"]
 
 
-@pytest.mark.parametrize("around", [defer_alarm, lambda: answered_by(lambda frame: None)])
+@pytest.mark.parametrize("around", [defer_alarm, lambda: on_alarm(lambda frame: None)])
 def test_what_another_thread_does_about_alarms_is_its_own(
     around: Callable[[], AbstractContextManager[None]],
 ) -> None:

@@ -22,7 +22,7 @@ NEW_YEAR = int(datetime.fromisoformat("2026-01-01T00:00Z").timestamp() * 1000)
         (When("* * * * *", 60), "cron", "exactly one of cron and every"),
         (When(every=59), "every", "must be 60 to 31,622,400 seconds"),
         (When(every=10**9), "every", "366 days"),
-        (When(every=60, timezone=BERLIN), "timezone", "is for cron"),
+        (When(every=60, timezone=BERLIN), "timezone", "only with cron"),
         (When("0 1 2 3 4 5"), "cron", "has 6 fields; it must have five: minute, hour"),
         (When("@daily"), "cron", "has 1 field; it must have five"),
         (When(""), "cron", "has 0 fields"),

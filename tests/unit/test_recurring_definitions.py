@@ -27,7 +27,7 @@ def recurring(**given: Any) -> Recurring:
         ({"every": True}, "whole seconds"),
         ({"every": float("nan")}, "whole seconds"),
         ({"every": timedelta(minutes=1, milliseconds=1)}, "whole seconds"),
-        ({"every": 60, "timezone": "Europe/Berlin"}, "is for cron"),
+        ({"every": 60, "timezone": "Europe/Berlin"}, "only with cron"),
         ({"every": 60, "organization_id": "a/b"}, r"organization_id='a/b'\): must be 1 to 128"),
         ({"every": 60, "organization_id": ".."}, r"organization_id='\.\.'\): must be 1 to 128"),
         ({"every": 60, "organization_id": None}, r"organization_id=None\): must be 1 to 128"),

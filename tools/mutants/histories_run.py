@@ -8,10 +8,10 @@ def noticed_by_history(count: int) -> str | None:
     """
     if not count:
         return None
-    from job_runners.testing.simulation.history import play_seed, stage
+    from job_runners.testing.simulation.history import play_seed, simulated_aws
     from job_runners.testing.simulation.invariant_checker import Violation
 
-    with stage():
+    with simulated_aws():
         for seed in range(count):
             try:
                 play_seed(seed)

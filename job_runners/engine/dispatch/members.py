@@ -52,7 +52,7 @@ def _plain(payload: Any) -> dict[str, Any]:
     return dict(payload or {})
 
 
-def with_row(jobs: Mapping[str, CheckedJob]) -> set[str]:
+def already_saved(jobs: Mapping[str, CheckedJob]) -> set[str]:
     """Return the keys of the members that have a row, and so had their marker before it."""
     by_id = {str(job.new_job.job_id): key for key, job in jobs.items()}
     ids = list(by_id)
@@ -61,9 +61,9 @@ def with_row(jobs: Mapping[str, CheckedJob]) -> set[str]:
 
 
 def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[str]:
-    """Save and send members. Return the keys of those that were reached before `until`.
+    """Save and send members. Return the keys of those that were dispatched before `until`.
 
-    A member that its unique rule refuses counts as reached, and as failed.
+    A member that its unique rule refuses counts as dispatched, and as failed.
     """
     tried: set[str] = set()
     save = partial(_save, tried)
@@ -71,8 +71,8 @@ def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[s
     for each in results:
         if each.error is not None and not isinstance(each.error, NotReached | UniqueConflict):
             raise each.error
-    reached = zip(jobs, results, strict=True)
-    return {key for key, each in reached if not isinstance(each.error, NotReached)}
+    by_key = zip(jobs, results, strict=True)
+    return {key for key, each in by_key if not isinstance(each.error, NotReached)}
 
 
 def _save(tried: set[str], job: CheckedJob) -> JobRequest:

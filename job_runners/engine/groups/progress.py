@@ -53,7 +53,7 @@ def actions(owner: JobRequest) -> list[Action]:
     The progress of a batch is that of its members.
     """
     group = groups.awaited_by(owner)
-    total = None if group.shards == 1 else group_chunks.done(group.id).total
+    total = None if group.shards == 1 else group_chunks.dispatched(group.id).total
     if total is None:
         return []
     counts = group_counts.dispatched(group, total, most=_MOST_READ)

@@ -112,7 +112,7 @@ class Registry(Value):
             for job_type, job in its_jobs.items():
                 if wrong := queue.wrong_for(job.payload_model):
                     raise InvalidDefinition(
-                        f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.written_at})"
+                        f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.declared_in})"
                     )
             models = [job.payload_model for job in its_jobs.values()]
             if models and not any(map(queue.can_have_per_value, models)):
@@ -125,7 +125,7 @@ class Registry(Value):
         """Raise InvalidDefinition for a job that is unique by a field that its payload lacks."""
         for name, job in self.jobs.items():
             if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {wrong}")
 
     def _check_follow_ups(self) -> None:
         """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
@@ -134,7 +134,7 @@ class Registry(Value):
                 for kind, job_type in job.follow_ups.items():
                     self.check_follow_up(kind, job_type, has_campaign=job.needs_campaign)
             except InvalidFollowUp as error:
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {error}") from None
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {error}") from None
 
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
@@ -158,7 +158,7 @@ class Registry(Value):
                 self._check_one_recurring(recurring)
             except (InvalidDefinition, UnknownJobType, InvalidPayload, PayloadTooLarge) as error:
                 raise InvalidDefinition(
-                    f"RECURRING: {name!r} ({recurring.written_at}): {error}"
+                    f"RECURRING: {name!r} ({recurring.declared_in}): {error}"
                 ) from None
 
     def _check_one_recurring(self, recurring: "Recurring") -> None:

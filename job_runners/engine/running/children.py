@@ -108,14 +108,14 @@ class Children:
 
         return dispatching.check(parent, group, name, members, self._send)
 
-    def members_with_row(self, jobs: Mapping[str, Any]) -> set[str]:
-        """Return the keys of the checked members that were saved before."""
+    def already_saved(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that are already saved."""
         from job_runners.engine.dispatch import members as dispatching
 
-        return dispatching.with_row(jobs)
+        return dispatching.already_saved(jobs)
 
     def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
-        """Save and send checked members. Return the keys of those reached before `until`."""
+        """Save and send checked members. Return the keys of those dispatched before `until`."""
         from job_runners.engine.dispatch import members as dispatching
 
         return dispatching.dispatch(jobs, self._sender("a member of a group"), until=until)

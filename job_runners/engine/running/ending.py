@@ -21,8 +21,8 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Pause
 from job_runners.values import Value
 from job_runners.work.definitions import Job
+from job_runners.work.interrupts import ClaimLost
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import ClaimLost
 from job_runners.work.time_budget import TimeBudget
 
 
@@ -69,7 +69,9 @@ class AttemptFailed(Ending):
     error: BaseException
 
     def write(self, leg: Leg) -> JobRequest:
-        ended = record_failed_attempt(leg.row, self.error, leg.send, reached=leg.running.reached)
+        ended = record_failed_attempt(
+            leg.row, self.error, leg.send, reached=leg.running.last_checkpoint
+        )
         telemetry.attempt_failed(ended, self.error)
         return ended
 
@@ -78,7 +80,7 @@ class Stopped(Ending):
     """The job stopped, because its owner had asked for that."""
 
     def write(self, leg: Leg) -> JobRequest:
-        ended = verbs.stop(leg.row, reached=leg.running.reached)
+        ended = verbs.stop(leg.row, reached=leg.running.last_checkpoint)
         telemetry.cancelled(ended)
         return ended
 
@@ -87,7 +89,7 @@ class LegEnded(Ending):
     """The invocation is nearly over. The job continues in another leg."""
 
     def write(self, leg: Leg) -> JobRequest:
-        ended = verbs.end_leg(leg.row, leg.running.reached)
+        ended = verbs.end_leg(leg.row, leg.running.last_checkpoint)
         telemetry.leg_over(ended)
         _send_unless_finished(ended, leg.send)
         return ended
@@ -99,7 +101,9 @@ class SlotYielded(Ending):
     line: LimitedLine
 
     def write(self, leg: Leg) -> JobRequest:
-        return gates.park_in_line(leg.row, self.line.key, self.line.limits, leg.running.reached)
+        return gates.park_in_line(
+            leg.row, self.line.key, self.line.limits, leg.running.last_checkpoint
+        )
 
     def admit_waiting(self, leg: Leg) -> None:
         """Admit the next job of the line, which may be this one."""
@@ -113,7 +117,7 @@ class Parked(Ending):
 
     def write(self, leg: Leg) -> JobRequest | None:
         try:
-            return pausing.write_parked(self.pause, leg.row, leg.running.reached)
+            return pausing.write_parked(self.pause, leg.row, leg.running.last_checkpoint)
         except AWS_ERRORS as error:  # end the leg instead: the job then parks before its next leg
             telemetry.crashed(error)
             return continued(leg, LegEnded()).write(leg)

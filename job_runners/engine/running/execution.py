@@ -42,9 +42,7 @@ from job_runners.work.alarm import alarm
 from job_runners.work.around import CurrentWork, run_inside
 from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
-from job_runners.work.results import as_json
-from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import (
+from job_runners.work.interrupts import (
     CancelAsked,
     ClaimLost,
     LegOver,
@@ -53,6 +51,8 @@ from job_runners.work.signals import (
     TurnOver,
     Waits,
 )
+from job_runners.work.results import as_json
+from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> Leg:
         row,
         budget,
         Children(send),
-        has_next_leg=send is not None,
-        may_wait=send is not None and row.counted_legs < job.max_legs,
+        can_start_leg=send is not None,
+        may_be_paused=send is not None and row.counted_legs < job.max_legs,
     )
     return Leg(job, row, invocation, budget, running, send)
 

@@ -12,7 +12,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import waits
 from job_runners.work.errors import WaitsSpent
-from job_runners.work.signals import Waits
+from job_runners.work.interrupts import Waits
 from job_runners.work.waiting import LONGEST, Asleep, AwaitsGroup, AwaitsSignal
 
 MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
@@ -30,7 +30,7 @@ class Slept(Ending):
             self.name,
             until=self.until,
             due_at=next_due_at(self.until, leg.send),
-            reached=leg.running.reached,
+            reached=leg.running.last_checkpoint,
         )
         telemetry.waits(row)
         if not row.status.finished:
@@ -46,7 +46,7 @@ class Waited(Ending):
     until: int
 
     def write(self, leg: Leg) -> JobRequest:
-        reached = leg.running.reached
+        reached = leg.running.last_checkpoint
         try:
             row = waits.wait(leg.row, self.name, self.names, until=self.until, reached=reached)
             telemetry.waits(row)
@@ -75,7 +75,7 @@ class Gathered(Ending):
             since=gather.since,
             stop_after=gather.stop_after,
             until=gather.since + _longest_group(),
-            reached=leg.running.reached,
+            reached=leg.running.last_checkpoint,
         )
         telemetry.waits(row)
         if not row.status.finished:

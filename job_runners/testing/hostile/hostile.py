@@ -159,7 +159,7 @@ class _Stage:
         accepted: list[str] = []
         with (
             world.running(),
-            ScriptedInjector(world, more_services).standing(),
+            ScriptedInjector(world, more_services).intercepting(),
             fixed_randomness(),
             world.playing(self._recorder),
         ):
@@ -167,7 +167,7 @@ class _Stage:
             if mishap is IN_ONE_GO:
                 for name in self._signals:
                     self._send(world, accepted[0], name)
-            world.rest(_unfinished, each_round=lambda: self._answer_waits(world))
+            world.run_without_faults(_unfinished, each_round=lambda: self._answer_waits(world))
             row = queries.read(accepted[0])
             assert row is not None
             world.has_waited = bool(row.waits)

@@ -50,8 +50,8 @@ class ScriptedLambda(SimulatedLambda):
         self._counts: Counter[str] = Counter()
         self._until: int | None = None  # the end of a mishap that lasts
 
-    def chance(self, what: str, n: int) -> int:
-        """Answer from the script, even while the world rests."""
+    def pick(self, what: str, n: int) -> int:
+        """Answer from the script, even while the world is harmless."""
         return self.choose(what, n)
 
     @contextmanager
@@ -88,7 +88,7 @@ class ScriptedLambda(SimulatedLambda):
     def _before_checkpoint(self) -> None:
         self.spend(self._seconds)
         self.about = ""
-        match self.chance(CHECKPOINT, 3):
+        match self.pick(CHECKPOINT, 3):
             case 1:
                 left = self.stack[-1].deadline - self.time
                 self.time += max(0, left - _LITTLE_TIME * clock.SECOND)
@@ -96,7 +96,7 @@ class ScriptedLambda(SimulatedLambda):
                 self.kill("at a checkpoint")
 
     def _ask_whether_to_kill(self, what: str) -> None:
-        if self.chance(what, 2) == 1:
+        if self.pick(what, 2) == 1:
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
@@ -135,10 +135,10 @@ class ScriptedInjector(FaultInjector):
         self._scripted.about = _name(request, event_name)
         return super()._before_send(request, event_name, **named)
 
-    def _take(self, request: Any, event_name: str) -> AWSResponse:
+    def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
         if _is_for_another_queue(request, event_name):
             return answered_by_moto(event_name, request)
-        answer = super()._take(request, event_name)
+        answer = super()._carry_out(request, event_name)
         self._scripted.about = _name(request, event_name)  # other calls have changed it
         return answer
 

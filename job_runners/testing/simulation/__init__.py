@@ -1,1 +1,1 @@
-"""A simulated hostile Lambda, and checkers that watch it for broken promises."""
+"""A simulated hostile Lambda, and checkers that watch it for violations."""

@@ -14,16 +14,16 @@ _PREFIX = "failures#"
 class FailureChecker:
     """The failure groups, according to the writes that have landed."""
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._failed: set[tuple[str, str]] = set()  # organization and key of each group that failed
 
     def failed(self, row: Row) -> None:
         """Note that a job has failed."""
         self._failed.add((row["organization_id"], group_key(row)))
 
-    def landed(self, operation: str, call: Row, jobs: Mapping[str, Row]) -> None:
+    def note_landed(self, operation: str, call: Row, jobs: Mapping[str, Row]) -> None:
         """Check a write of a group that has landed."""
         if operation != "UpdateItem" or call["TableName"] != "coordination":
             return
@@ -34,10 +34,10 @@ class FailureChecker:
         key = group["pk"].removeprefix(_PREFIX), group["sk"]
         self._world.figures["failures counted"] += 1
         if key not in self._failed:
-            self._broken(f"{name} counts a failure that no job has had")
+            self._report(f"{name} counts a failure that no job has had")
         job = jobs.get(group["sample_job_id"])
         if job is not None and job["job_type"] != group["job_type"]:
-            self._broken(f"{name} is of {group['job_type']}, and its sample of {job['job_type']}")
+            self._report(f"{name} is of {group['job_type']}, and its sample of {job['job_type']}")
 
 
 def group_key(row: Row) -> str:

@@ -31,7 +31,7 @@ from job_runners.testing.simulation.torn_transactions import TornTransactions
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
-_LAG = 120_000  # the most milliseconds by which an index lags behind its table
+_LAG = 120_000  # milliseconds that an index lags behind its table at most
 
 
 class FaultInjector:
@@ -52,7 +52,7 @@ class FaultInjector:
         self._index: dict[str, tuple[int, int, Any]] = {}
 
     @contextmanager
-    def standing(self) -> Iterator[None]:
+    def intercepting(self) -> Iterator[None]:
         """Intercept every call that is made in the block."""
         hooks = [
             (clients.client(service).meta.events, f"{event}.{service}", hook)
@@ -106,21 +106,21 @@ class FaultInjector:
 
     def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
         self._world.check_alive("before a call")
-        with self._answered_or_not() as caller:
+        with self._recording_answer() as caller:
             refusal = self._refusal_before(event_name, request)
             if refusal is not None:
                 self._last_intercepted = request
                 return refusal
             with self._torn.settling(event_name.split(".")[2], request.body):
-                answer = self._take(request, event_name)
-            self._lose_answer(event_name)
+                answer = self._carry_out(request, event_name)
+            self._lose_connection(event_name)
             caller.is_answered = True
             # Set this last, because other requests were intercepted in between.
             self._last_intercepted = request
             return answer
 
     @contextmanager
-    def _answered_or_not(self) -> Iterator[Invocation]:
+    def _recording_answer(self) -> Iterator[Invocation]:
         """Record in the calling invocation whether its call was answered. If it wasn't, record the
         time."""
         caller = self._world.stack[-1] if self._world.stack else Invocation.none()
@@ -137,14 +137,14 @@ class FaultInjector:
         May raise a botocore error instead.
         """
         world = self._world
-        if (fault := self._refusal_by_fault(event_name, request)) is not None:
-            return fault
+        if (refusal := self._refusal_by_fault(event_name, request)) is not None:
+            return refusal
         # Most choices are harmless, because otherwise no job would progress. Workers get most of
         # the faults, above all a worker that runs while another is frozen. The frozen one may then
         # find the row that its killed successor left.
         is_worker = bool(world.stack) and world.stack[-1].name == "worker"
         harmless = (7 if len(world.stack) == 1 else 3) if is_worker else 21
-        match world.chance("before a call", harmless + 3) - harmless:
+        match world.pick("before a call", harmless + 3) - harmless:
             case 0:
                 world.kill("before a call")
             case 1 if len(world.stack) < 3:
@@ -165,7 +165,7 @@ class FaultInjector:
             raise world.storms.network_error(service, "does not answer")
         if world.stack and world.fault(Fault.STORM, "a storm at a call", 60):
             world.figures["storms"] += 1
-            world.storms.begin(world.chance, service)
+            world.storms.begin(world.pick, service)
         status = world.storms.refusal_status(service)
         if status is not None:
             world.figures["met a storm"] += 1
@@ -173,18 +173,18 @@ class FaultInjector:
         if world.fault(Fault.NETWORK, "the network before", 60):
             raise world.storms.network_error(
                 service,
-                ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
+                ("can't be reached", "does not answer")[world.pick("how the network fails", 2)],
             )
-        # Transactions are rarer than single writes, and conflict more easily.
         if operation in _WRITES and self._torn.refuses(operation, request.body):
             return _conflict(operation, request)
+        # Transactions are rarer than single writes, and conflict more easily.
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
             return _conflict(operation, request)
         return None
 
-    def _lose_answer(self, event_name: str) -> None:
-        """Perhaps lose the answer of a call that has landed, either once or for each repetition."""
+    def _lose_connection(self, event_name: str) -> None:
+        """Perhaps lose the answer of a call that has landed, once or for each repetition."""
         world = self._world
         service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
@@ -193,8 +193,8 @@ class FaultInjector:
             return
         raise world.storms.network_error(service, "does not answer")
 
-    def _take(self, request: Any, event_name: str) -> AWSResponse:
-        """Let the call land, and return its answer."""
+    def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
+        """Carry out the call, and return its answer."""
         service = event_name.split(".")[1]
         if service not in _SERVICES or service == "s3":
             return answered_by_moto(event_name, request)
@@ -271,7 +271,7 @@ class FaultInjector:
         if response is None or response[0].status_code >= 300:
             self._response_was_lost = False
             return None
-        match world.chance("after a call", 24):
+        match world.pick("after a call", 24):
             case 22:
                 world.kill("after a call")
             case 23 if not self._response_was_lost:

@@ -16,13 +16,13 @@ _FINISHED = ("succeeded", "failed", "cancelled")
 class FollowUpChecker:
     """The follow-ups of each end, according to the writes that have landed."""
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._rows: dict[str, Row] = {}
         self._saved: dict[str, Row] = {}  # each follow-up as it was saved
 
-    def landed(self, operation: str, call: Row) -> None:
+    def note_landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         changes = [(self._rows.get(row["id"], {}), row) for row in _written(operation, call)]
         # The deliveries of an announcement are its children.
@@ -35,18 +35,18 @@ class FollowUpChecker:
                 new = [row for row in new if row not in its]
                 self._check_end(after, its)
         for row in new:
-            self._broken(f"follow-up {row['id']} was saved without an end of {row['follow_up_of']}")
+            self._report(f"follow-up {row['id']} was saved without an end of {row['follow_up_of']}")
 
     def check_told(self, job_id: str, payload: JobEnded) -> None:
         """Check that a follow-up that starts has the payload with which it was saved."""
         if payload != _payload(self._saved[job_id]):
-            self._broken(f"the payload of follow-up {job_id} has changed")
+            self._report(f"the payload of follow-up {job_id} has changed")
 
     def check_posted(self, event_id: str, event: Row) -> None:
         """Check that the event that a receiver gets is the end that an announcement was told."""
         told = _payload(self._saved[event_id])
         if event["data"] != told.model_dump(mode="json"):
-            self._broken(f"the event {event_id} isn't the end that was announced")
+            self._report(f"the event {event_id} isn't the end that was announced")
         self._world.figures["events posted"] += 1
 
     def _is_new(self, row: Row) -> bool:
@@ -58,19 +58,19 @@ class FollowUpChecker:
         kinds = ("on_end", "on_failure") if job["status"] == "failed" else ("on_end",)
         wanted = [json.loads(job[kind])["job_type"] for kind in kinds if job.get(kind)]
         if wanted and job.get("follow_up_of"):
-            self._broken(f"follow-up {job['id']} has follow-ups itself")
+            self._report(f"follow-up {job['id']} has follow-ups itself")
         self._world.figures["follow-ups"] += len(saved)
         types = sorted(row["job_type"] for row in saved)
         if types != sorted(wanted):
-            self._broken(f"job {job['id']} ended {job['status']} with {types}, not {wanted}")
+            self._report(f"job {job['id']} ended {job['status']} with {types}, not {wanted}")
         for row in saved:
             told = _payload(row)
             end = (job["id"], job["status"], clock.iso(job["finished_at"]))
             finished_at = clock.iso(round(told.finished_at.timestamp() * clock.SECOND))
             if (told.job_id, told.status, finished_at) != end:
-                self._broken(f"job {job['id']} ended as {end}, and {row['id']} is told {told}")
+                self._report(f"job {job['id']} ended as {end}, and {row['id']} is told {told}")
             if (told.error is None) != (job.get("error") is None):
-                self._broken(f"follow-up {row['id']} is not told the error of {job['id']}")
+                self._report(f"follow-up {row['id']} is not told the error of {job['id']}")
 
 
 def _payload(follow_up: Row) -> JobEnded:

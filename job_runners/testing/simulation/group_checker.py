@@ -20,14 +20,14 @@ _Item = tuple[str, str]  # the partition and the sort key of an item
 class GroupChecker:
     """The groups of a history, according to what is stored after each write."""
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._continued: dict[str, str] = {}  # by the created_key of an owner: its last group
         self._members: dict[str, str] = {}  # by id: the last status of each member
         self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first leg got
 
-    def landed(self, operation: str, call: Row) -> None:
+    def note_landed(self, operation: str, call: Row) -> None:
         """Check what is stored after a write that belongs to a group."""
         if not any(map(_belongs_to_group, _writes(operation, call))):
             return
@@ -47,11 +47,11 @@ class GroupChecker:
         """Check the results of a group, which are the same in each leg."""
         found = list(results)
         if [each.key for each in found] != keys:
-            self._broken(f"job {job.id} got the results of {[each.key for each in found]}")
+            self._report(f"job {job.id} got the results of {[each.key for each in found]}")
         group = groups.new_group(job._row, name, is_large=False)
         counts = (results.total, results.failed)
         if self._counts.setdefault(group.id, counts) != counts:
-            self._broken(f"job {job.id} got {counts}, and {self._counts[group.id]} before")
+            self._report(f"job {job.id} got {counts}, and {self._counts[group.id]} before")
         for each in found:
             self._world.figures[f"members {each.status}"] += 1
 
@@ -62,10 +62,10 @@ class GroupChecker:
         is_live = row["status"] not in _FINISHED
         marker = (f"group#{row['member_of']}", f"open#{row['id']}")
         if is_live and not is_continued and marker not in items:
-            self._broken(f"{member} is {row['status']} without a marker")
+            self._report(f"{member} is {row['status']} without a marker")
         is_new = row["id"] not in self._members
         if is_new and is_continued and self._has_claim(owner):
-            self._broken(f"{member} was saved after its owner continued")
+            self._report(f"{member} was saved after its owner continued")
 
     def _check_owner(
         self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
@@ -81,9 +81,9 @@ class GroupChecker:
         for row in own:
             flag = (f"group#{row['member_of']}", f"failed#{row['id']}")
             if row["status"] not in _FINISHED:
-                self._broken(f"job {owner['id']} continued while {row['id']} is {row['status']}")
+                self._report(f"job {owner['id']} continued while {row['id']} is {row['status']}")
             elif row["status"] != "succeeded" and flag not in items:
-                self._broken(f"job {owner['id']} continued without the failure of {row['id']}")
+                self._report(f"job {owner['id']} continued without the failure of {row['id']}")
         for member_id in _ids_of_chunks(group_id, items):
             answers = [
                 item
@@ -92,7 +92,7 @@ class GroupChecker:
                 if member_id in item
             ]
             if member_id not in self._members and not answers:
-                self._broken(f"job {owner['id']} continued without its member {member_id}")
+                self._report(f"job {owner['id']} continued without its member {member_id}")
 
     def _has_claim(self, owner: Row) -> bool:
         stack = self._world.stack

@@ -50,20 +50,23 @@ from job_runners.testing.simulation.simulated_work import (
 from job_runners.testing.simulation.task_checker import TaskChecker
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
+from job_runners.work.interrupts import LegOver, Paused, TimeOver, TurnOver, Waits
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
-from job_runners.work.signals import LegOver, Paused, TimeOver, TurnOver, Waits
 
+# The last one is there twice, to be chosen twice as often.
 _UNIQUE_TYPES = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
 _MAX_REQUESTS = 12  # after this number of dispatches, working jobs dispatch no more unique jobs
 # Twice the skew, because two clocks decide whether a row has expired.
 _MAX_CLOCK_DIFFERENCE = 2 * SKEW
 _CONCURRENT = 4  # invocations that may run at the same time if queues have limits
-_MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
+# The timer's limit is so low that it holds back the second row of a backlog.
+_MAX_UNCLAIMED = 1
+_NEVER = 10**12  # seconds, far in the future
 
 
 @contextmanager
-def stage(**more_settings: str) -> Iterator[None]:
+def simulated_aws(**more_settings: str) -> Iterator[None]:
     """Simulate AWS for histories that are played one after another, with additional settings."""
     environment = (
         {"EXTENSIONS": "job_runners.testing.simulation.simulated_work"} | SETTINGS | more_settings
@@ -80,7 +83,9 @@ def stage(**more_settings: str) -> Iterator[None]:
 def play_seed(
     seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
 ) -> Counter[str]:
-    """Play the history of a seed on the stage. Return its figures.
+    """Play the history of a seed, and return figures: how often each thing happened.
+
+    Call this within `simulated_aws`.
 
     Raises Violation. Its message has the command that plays the history again, with the same
     faults.
@@ -107,9 +112,9 @@ def play_seed(
 
 
 def figures_text(figures: Counter[str]) -> str:
-    """Return figures as text. The most important ones come last, even if they are zero."""
-    counted = ("lost", "doubled", "tasks lost")
-    names = [*sorted(figures.keys() - set(counted)), *counted]
+    """Return figures as text. The most important ones come last, even if they are 0."""
+    always_shown = ("lost", "doubled", "tasks lost")
+    names = [*sorted(figures.keys() - set(always_shown)), *always_shown]
     return ", ".join(f"{name}: {figures[name]:,}" for name in names)
 
 
@@ -128,7 +133,7 @@ class History:
         attempts = {
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
-        self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
+        self.tasks = TaskChecker(self.world, attempts, self.checker.report)
         # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
         # campaign.
         self.payloads: dict[str | None, list[Steps]] = {}
@@ -141,7 +146,7 @@ class History:
         self._waits = Fault.WAITS in faults
         self.gathers = Fault.GROUPS in faults
         schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
-        self.people = Operators(
+        self.operators = Operators(
             self.world,
             self._ask_again,
             self._another_payload,
@@ -154,23 +159,23 @@ class History:
         # By request: the ids of its jobs. Each request must create only one job.
         self.ids: dict[str, set[str]] = {}
         self._asleep_since: dict[str, int] = {}  # by sleep: when it was first asked for
-        self.asked: list[JobData] = []  # requests with an idempotency key
-        # By lot (the key of unique work): the first payload of the jobs that replace others.
-        self.asked_first: dict[str, Steps] = {}
+        self.repeatable_requests: list[JobData] = []  # requests with an idempotency key
+        # By unique key: the payload of the first job that could replace others.
+        self.first_payloads: dict[str, Steps] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         simulated_work.enter(self)
         self._stack.callback(sweep)
         self._stack.enter_context(self.world.running())
-        self._stack.enter_context(FaultInjector(self.world).standing())
+        self._stack.enter_context(FaultInjector(self.world).intercepting())
         self._stack.enter_context(fixed_randomness())
         if self._has_limits:
             self._stack.callback(self.world.queues.deploy, {})
             self.world.queues.deploy_any()
         if self.recurs:
-            self.people.schedules.put()
-        else:  # without schedules, a seed plays the history that it played before they existed
+            self.operators.schedules.put()
+        else:  # without schedules, old seeds still play the same histories
             self._stack.enter_context(
                 patch.object(recurring, "start_due", lambda *_, **__: Counter())
             )
@@ -187,7 +192,7 @@ class History:
         data = self._new_job_data()
         times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
         if data.idempotency_key:
-            self.asked.append(data)
+            self.repeatable_requests.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
 
@@ -236,7 +241,7 @@ class History:
             sleeps=self._waits and (0, 0, 1, 40, 2000)[self.choose("sleeps", 5)],
         )
         campaign = str(len(self.payloads))
-        job_type = ("hostile_once", "hostile_again")[self.choose("tagged", 2)]
+        job_type = ("hostile_once", "hostile_again")[self.choose("is retried", 2)]
         if self._has_unique:
             job_type, payload = self._perhaps_unique(job_type, payload)
         self.payloads[campaign] = [payload]
@@ -255,8 +260,8 @@ class History:
     def _perhaps_unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
         """Choose whether a job is unique, and return its type and payload.
 
-        In some histories all jobs that replace others have the same payload. Then only the campaign
-        distinguishes the requests.
+        If the payload of the first job that could replace others has named steps, all later ones
+        get the same payload. Then only the campaign distinguishes the requests.
         """
         number = self.choose("which is unique", 5)
         if number >= len(_UNIQUE_TYPES):
@@ -264,7 +269,7 @@ class History:
         lot = ("a", "b")[self.choose("lot", 4) // 3]
         payload, job_type = payload.model_copy(update={"lot": lot}), _UNIQUE_TYPES[number]
         if job_type == "hostile_replaced":
-            first = self.asked_first.setdefault(lot, payload)
+            first = self.first_payloads.setdefault(lot, payload)
             payload = first if first.named else payload
         return job_type, payload
 
@@ -291,10 +296,10 @@ class History:
         If the request was answered and its job has expired, use its key for another request
         instead.
         """
-        if not self.asked:
+        if not self.repeatable_requests:
             return
-        number = self.choose("which request", len(self.asked))
-        data = self.asked[number]
+        number = self.choose("which request", len(self.repeatable_requests))
+        data = self.repeatable_requests[number]
         ids = self.ids.get(f"request {data.idempotency_key}", set())
         rows = [row for row in self._rows() if row["id"] in ids]
         if ids and all(self._expires_at(row) <= self.world.time for row in rows):
@@ -303,12 +308,12 @@ class History:
             self.payloads[campaign] = [payload]
             data = data.model_copy(
                 update={
-                    "job_type": ("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+                    "job_type": ("hostile_once", "hostile_again")[self.choose("is retried", 2)],
                     "campaign_id": campaign,
                     "payload": payload.model_dump(),
                 }
             )
-            self.asked[number] = data
+            self.repeatable_requests[number] = data
         self.world.invoke("api", lambda: self._accept(data))
 
     def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
@@ -331,25 +336,25 @@ class History:
             if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
                 self.checker.unique.accepted(job_id, str(data.campaign_id))
         if request is not None:
-            self._check_is_one_job(request, job_id)
+            self._check_created_once(request, job_id)
 
-    def _check_is_one_job(self, what: str, job_id: str) -> None:
+    def _check_created_once(self, what: str, job_id: str) -> None:
         if self._has_unique:  # a request may return another job, but only while that job exists
-            there = {row["id"] for row in self._rows() if not self._has_expired(row)}
-            self.ids[what] = self.ids.get(what, set()) & there
+            existing_ids = {row["id"] for row in self._rows() if not self._has_expired(row)}
+            self.ids[what] = self.ids.get(what, set()) & existing_ids
         if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
-            self.checker.broken(f"{what} is more than one job")
+            self.checker.report(f"{what} created more than one job")
         self.ids[what].add(job_id)
 
     def _has_expired(self, row: Row) -> bool:
         return self._expires_at(row) <= self.world.time + _MAX_CLOCK_DIFFERENCE
 
     def _expires_at(self, row: Row) -> int:
-        return int(row.get("expires_at", 10**12) * clock.SECOND)
+        return int(row.get("expires_at", _NEVER) * clock.SECOND)
 
     def dispatch_task(self) -> None:
         """Dispatch a task through the API, and check that it was sent before the API answers."""
-        name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
+        name = ("hostile_errand_once", "hostile_errand_again")[self.choose("is retried", 2)]
         payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
         self.world.invoke("api", lambda: self._accept_task(name, payload))
 
@@ -357,12 +362,12 @@ class History:
         before = len(self.tasks.accepted)
         runners.get_job_runner().dispatch_task(name, payload)
         if len(self.tasks.accepted) == before:
-            self.checker.broken(f"the task {name} was accepted and not sent")
+            self.checker.report(f"the task {name} was accepted and not sent")
 
     def end(self) -> Counter[str]:
-        """Let the world rest until every job has ended. Return the figures. Raises Violation."""
-        answer = self.people.perhaps_answer if self._waits else lambda: None
-        self.world.rest(self._unfinished, self._end_pauses_and_schedules, answer)
+        """Stop all faults until every job has ended. Return the figures. Raises Violation."""
+        answer = self.operators.perhaps_answer if self._waits else lambda: None
+        self.world.run_without_faults(self._unfinished, self._end_pauses_and_schedules, answer)
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()
@@ -382,25 +387,25 @@ class History:
 
     def _end_pauses_and_schedules(self) -> None:
         """End all pauses, check that no due occurrence is left, and then delete all schedules."""
-        self.people.resume_all()
+        self.operators.resume_all()
         if self.checker.schedules is None:
             return
-        self.people.schedules.resume_all()
-        for _ in range(3):
+        self.operators.schedules.resume_all()
+        for _ in range(3):  # the timer checks a waiting occurrence at least every 10 minutes
             self.world.time += 11 * clock.MINUTE
             self.world.tick()
         self.checker.schedules.check_up_to_date()
-        self.people.schedules.delete_all()
+        self.operators.schedules.delete_all()
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Do the work of a job in this history, and return its result."""
-        self.checker.started(job.id, job.attempt, job.leg)
+        self.checker.note_started(job.id, job.attempt, job.leg)
         if payload not in (*self.payloads[job.campaign_id], CHILD, *MEMBERS):
-            self.checker.broken(f"the payload of job {job.id} has changed")
+            self.checker.report(f"the payload of job {job.id} has changed")
         is_child = payload == CHILD or payload in MEMBERS
         if self.checker.unique and not is_child and job.cursor is None:
             self.checker.unique.begins(job.id, job.campaign_id)
-        key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
+        key = (job.id, self.checker.restarts[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
         self._fail_or_gather(job, payload)
         for step in range(job.cursor or 0, payload.steps):
@@ -408,16 +413,16 @@ class History:
                 self._await_signal(job, step, payload.awaits)
             self.world.spend(payload.seconds)
             self._end_if_time_is_over(job)
-            self.people.perhaps_cancel(job.id)
+            self.operators.perhaps_cancel(job.id)
             self._let_others_run()
             self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
-            # Check this now. At the end of the history, a job of the other type may have the same
-            # id. Without checkpoints, each leg begins at the first step, so steps repeat.
+            # Check this now, because another job may have this id by the end of the history.
+            # If a job waits without checkpoints, each leg repeats the earlier steps.
             repeats = (payload.sleeps or payload.awaits) and not payload.checkpoints
             if step in done and job.attempt == 1 and job.last_attempt and not repeats:
-                self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
+                self.checker.report(f"job {job.id}, without retries, took step {step} twice")
             done.append(step)
             self._end_if_time_is_over(job)
             if payload.checkpoints:
@@ -426,7 +431,7 @@ class History:
                     checkpoint(step + 1, progress=100 * step / payload.steps)
             if payload.sleeps:
                 self._sleep(job, str(step), payload.sleeps)
-        self.checker.returned(job.id)
+        self.checker.note_returned(job.id)
         return payload.model_dump()
 
     @contextmanager
@@ -445,17 +450,17 @@ class History:
             with self._perhaps_ends_leg(job):
                 job.sleep(name, seconds)
         except (*AWS_ERRORS, JobRunnersError):
-            self.checker.excused(job.id)  # the job may fail because the sleep couldn't be saved
+            self.checker.excuse(job.id)  # the job may fail because the sleep couldn't be saved
             raise
         early = asked_at + seconds * clock.SECOND - clock.now()
         if early > _MAX_CLOCK_DIFFERENCE:
-            self.checker.broken(f"job {job.id} woke {early} ms too early from sleep {name}")
+            self.checker.report(f"job {job.id} woke {early} ms too early from sleep {name}")
         self.world.figures["sleeps"] += 1
 
     def _fail_or_gather(self, job: RunningJob, payload: Steps) -> None:
         """Do what a member of a group, or its owner, does first."""
-        if payload.fails and not self.world.resting and self.choose("a member fails", 3):
-            self.checker.excused(job.id)
+        if payload.fails and not self.world.is_harmless and self.choose("a member fails", 3):
+            self.checker.excuse(job.id)
             raise DoNotRetry("asked to fail")
         if payload.gathers:
             self._gather(job, payload.gathers)
@@ -466,9 +471,9 @@ class History:
         keys = [f"member {each}" for each in range(number)]
 
         def members() -> Iterator[Member]:
-            for each, key in enumerate(keys):
-                job_type = types[each % 3] or "hostile_once"
-                yield Member(job_type, MEMBERS[each], key=key, queue_name=queue_name)
+            for index, key in enumerate(keys):
+                job_type = types[index % 3] or "hostile_once"
+                yield Member(job_type, MEMBERS[index], key=key, queue_name=queue_name)
 
         queue_name = LIMITED if self._has_limits else None
         stop_after = 1 if number == 5 else None
@@ -478,7 +483,7 @@ class History:
             if self.checker.groups:
                 self.checker.groups.got(job, "g", keys, results)
         except (*AWS_ERRORS, JobRunnersError, TimeOver):
-            self.checker.excused(job.id)
+            self.checker.excuse(job.id)
             raise
 
     def _await_signal(self, job: RunningJob, step: int, how: str) -> None:
@@ -498,77 +503,77 @@ class History:
         except WaitTimedOut:
             answer = None
         except (*AWS_ERRORS, JobRunnersError):
-            self.checker.excused(job.id)
+            self.checker.excuse(job.id)
             raise
         self.signals.got(job, first, f"{first} {how}", answer)
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
         """End the job as the alarm would. The alarm itself is off, because it counts real time."""
         if job.time_left() == 0:
-            self.checker.excused(job.id)
+            self.checker.excuse(job.id)
             raise TimeOver
 
     def _let_others_run(self) -> None:
         """Perhaps let other invocations run while this job works, and dispatch another unique
         job."""
-        has_capacity = len(self.world.stack) <= _CONCURRENT and not self.world.resting
+        has_capacity = len(self.world.stack) <= _CONCURRENT and not self.world.is_harmless
         if self._has_limits and has_capacity:
             for _ in range(self.choose("others go on", 4) - 1):
                 self.world.step()
-            self.world.check_alive("next to others")
+            self.world.check_alive("while others ran")
         wanted = self._has_unique and len(self.payloads) < _MAX_REQUESTS
         if wanted and self.choose("the same is asked for", 4) == 3:
             self.dispatch()
-            self.world.check_alive("next to others")
+            self.world.check_alive("while others ran")
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
         try:
             self._run_named_step(job, step)
         except (*AWS_ERRORS, JobRunnersError):
-            self.checker.excused(job.id)  # the job may fail because its step couldn't be saved
+            self.checker.excuse(job.id)  # the job may fail because its step couldn't be saved
             raise
 
     def _run_named_step(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
             # An overtaken worker has lost its claim, and doesn't learn that the step was taken.
             if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
-                self.checker.broken(f"step {step} of job {job.id} was taken again")
+                self.checker.report(f"step {step} of job {job.id} was taken again")
             self.world.spend(1)
             return step
 
         if job.step(str(step), effect) != step:
-            self.checker.broken(f"step {step} of job {job.id} has another result")
+            self.checker.report(f"step {step} of job {job.id} has another result")
         if step == 0:
             child_type = "hostile_unique" if self._has_unique else "hostile_once"
             child = job.dispatch(child_type, CHILD, key="child")
-            self._check_is_one_job(f"the child of {job._row.work_id}", child)
+            self._check_created_once(f"the child of {job._row.work_id}", child)
             self.world.figures["children"] += 1
             if self.has_bulk:
                 self._dispatch_children(job, child_type)
 
     def _dispatch_children(self, job: RunningJob, child_type: str) -> None:
-        """Dispatch several children with one call, and check that each is one job."""
+        """Dispatch several children with one call, and check that each key created one job."""
         found = job.dispatch_many(child_type, ((f"child {each}", CHILD) for each in range(3)))
         for key, child in found.items():
-            self._check_is_one_job(f"the {key} of {job._row.work_id}", child)
+            self._check_created_once(f"the {key} of {job._row.work_id}", child)
 
-    def note_end(self, job: RunningJob, payload: JobEnded) -> None:
+    def run_follow_up(self, job: RunningJob, payload: JobEnded) -> None:
         """Do the work of a follow-up in this history."""
-        self.checker.started(job.id, job.attempt, job.leg)
+        self.checker.note_started(job.id, job.attempt, job.leg)
         if self.checker.follow_ups:
             self.checker.follow_ups.check_told(job.id, payload)
         self.world.spend(5)
         self._end_if_time_is_over(job)
-        self.people.perhaps_cancel(job.id)
+        self.operators.perhaps_cancel(job.id)
         self._perhaps_fail("a follow-up", 20, job.id)
-        self.checker.returned(job.id)
+        self.checker.note_returned(job.id)
 
     def receive(self, webhook: PostWebhook, event_id: str) -> Answer:
         """Answer a webhook as its receiver, which may be unavailable."""
         if self.checker.follow_ups:
             self.checker.follow_ups.check_posted(event_id, webhook.body)
         self.world.spend(1)
-        if not self.world.resting and self.choose("a receiver", 4) == 3:
+        if not self.world.is_harmless and self.choose("a receiver", 4) == 3:
             raise WebhookFailed(webhook.host, "is unavailable")
         return Answer(204, None)
 
@@ -586,14 +591,14 @@ class History:
 
     def _task_in_doubt(self, error: SendInDoubt) -> None:
         """Count a task as failed if it is unknown whether its next attempt was sent."""
-        self.tasks.failed[error.what.split()[1]] += 1
+        self.tasks.failed[error.what.split()[1]] += 1  # `what` is "task <id> ..."
 
     def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
-        if self.world.resting:
+        if self.world.is_harmless:
             return
-        luck = n - self.choose(what, n)
+        luck = n - self.choose(what, n)  # 1, 2 and 3 fail, each in its own way
         if job_id and luck <= 3:
-            self.checker.excused(job_id)
+            self.checker.excuse(job_id)
         match luck:
             case 3:
                 raise ValueError("no luck")
@@ -610,11 +615,11 @@ class History:
             result = blobs.get(row.get("result"), row.get("result_key"))
             asked = [*self.payloads[row["campaign_id"]], CHILD, *MEMBERS]
             if result not in [payload.model_dump() for payload in asked]:
-                self.checker.broken(f"the result of job {row['id']} is not what it returned")
+                self.checker.report(f"the result of job {row['id']} is not what it returned")
             wanted = Steps(**result).model_dump_json()
             done = [step for (_, what), run in runs.items() if what == wanted for step in run]
             if set(done) != set(range(result["steps"])):
-                self.checker.broken(f"job {row['id']} succeeded without taking every step: {done}")
+                self.checker.report(f"job {row['id']} succeeded without taking every step: {done}")
 
     def _rows(self) -> list[Row]:
         return moto_direct.rows("jobs")

@@ -1,4 +1,4 @@
-"""Watch every write to a JobRequest, and every start of a job, and report broken promises."""
+"""Watch every write to a JobRequest, and every start of a job, and report violations."""
 
 import json
 from collections import Counter
@@ -25,18 +25,19 @@ from job_runners.testing.simulation.unique_checker import UniqueChecker
 from job_runners.work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
-# Errors with which the engine itself fails jobs that no worker could start, or that never end.
+# Errors that the engine itself gives to jobs that no worker could start, or that never end.
 _ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent", "GroupExpired")
 # How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
 # call.
-_GIVES_UP_OUTCOME = 6 * clock.SECOND  # while it writes a job's outcome
-_GIVES_UP_RETURN = 21 * clock.SECOND  # while it returns a job that it has not started
-_GIVES_UP_WAITING = 11 * clock.SECOND  # while a job's own call waits for an answer
+_OUTCOME_MARGIN = 6 * clock.SECOND  # while it writes a job's outcome
+_RETURN_MARGIN = 21 * clock.SECOND  # while it returns a job that it has not started
+_CALL_MARGIN = 11 * clock.SECOND  # while a job's own call waits for an answer
+_NEVER = 10**12  # seconds, far in the future
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
 class Violation(AssertionError):
-    """A promise was broken, in a history with these figures."""
+    """A promise was broken in a history with these figures."""
 
     def __init__(self, promise: str, figures: Counter[str]) -> None:
         super().__init__(promise)
@@ -44,14 +45,14 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """Each job's history, according to its function, its messages and the writes to its row."""
+    """Checks each job's history: what its function does, its messages, and writes to its row."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
         self._max_legs = {name: job.max_legs for name, job in jobs.items()}
         self.rows: dict[str, Row] = {}
-        self.settled = 0  # jobs settled by the timer or by a failure record
-        self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
+        self.settled = 0  # legs that were ended by the timer or a failure record
+        self.accepted: set[str] = set()  # jobs whose row was saved or whose dispatch returned
         self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
         self.lost: set[str] = set()  # accepted jobs without an outcome at the end of the history
         # By job: the attempt and leg that started last, if they have not ended.
@@ -59,44 +60,44 @@ class InvariantChecker:
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # jobs deleted by operators
         # By job: how often it started over, for example after a retry by an operator.
-        self.runs: Counter[str] = Counter()
+        self.restarts: Counter[str] = Counter()
         self._pauses = Pauses(world)
-        # By job: the number of changes of its status. Each is a reason to send messages.
-        self._reasons: Counter[str] = Counter()
+        # By job: how often its status changed. Each change is a reason to send messages.
+        self._status_changes: Counter[str] = Counter()
         # By job: the invocations that have claimed it since it last started over.
         self._claimers: dict[str, list[Invocation]] = {}
         # Jobs that may fail, because their function was made to fail.
         self._excused: set[str] = set()
         # By job: the invocation in which its function returned.
         self._returned: dict[str, Invocation] = {}
-        self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
+        self._lines = LineChecker(world, self.report) if Fault.LIMITS in world.faults else None
         self.schedules = (
-            ScheduleChecker(world, self.broken, self.rows, self.runs)
+            ScheduleChecker(world, self.report, self.rows, self.restarts)
             if Fault.SCHEDULES in world.faults
             else None
         )
         with_unique = Fault.UNIQUE in world.faults
-        self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
+        self.unique = UniqueChecker(world, self.report, jobs) if with_unique else None
         with_follow_ups = Fault.FOLLOW_UPS in world.faults
-        self.follow_ups = FollowUpChecker(world, self.broken) if with_follow_ups else None
-        self._failures = FailureChecker(world, self.broken)
-        self.signals = SignalChecker(world, self.broken)
+        self.follow_ups = FollowUpChecker(world, self.report) if with_follow_ups else None
+        self._failures = FailureChecker(world, self.report)
+        self.signals = SignalChecker(world, self.report)
         with_groups = Fault.GROUPS in world.faults
-        self.groups = GroupChecker(world, self.broken) if with_groups else None
-        self._time_to_live = TimeToLive(world, self.broken)
+        self.groups = GroupChecker(world, self.report) if with_groups else None
+        self._time_to_live = TimeToLive(world, self.report)
         world.expire_items = self._expire_items
-        world.on_write = self.saw
+        world.on_write = self.note_row_write
         world.on_landed = self._note_landed
         world.on_end = self._check_ended_invocation
 
-    def broken(self, promise: str) -> None:
+    def report(self, promise: str) -> None:
         """Record a broken promise. An error isn't raised, because the code under test might catch
         it."""
         self.violations.append(promise)
 
     # --- reported by the job itself ---------------------------------------------------------------
 
-    def started(self, job_id: str, attempt: int, leg: int) -> None:
+    def note_started(self, job_id: str, attempt: int, leg: int) -> None:
         """Check that a leg may start.
 
         If the leg before it has not ended properly, the new one must belong to another attempt.
@@ -108,7 +109,7 @@ class InvariantChecker:
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
                 self.doubled.add(job_id)
-            self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
+            self.report(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
         self._open_legs[job_id] = (attempt, leg)
 
     def has_claim(self, job_id: str) -> bool:
@@ -120,11 +121,11 @@ class InvariantChecker:
         """Note that a leg has ended, so that the next one can start."""
         self._open_legs.pop(job_id)
 
-    def excused(self, job_id: str) -> None:
+    def excuse(self, job_id: str) -> None:
         """Note that a job may fail, because its function was made to fail or ran out of time."""
         self._excused.add(job_id)
 
-    def returned(self, job_id: str) -> None:
+    def note_returned(self, job_id: str) -> None:
         """Note that the function of a job has returned."""
         self._returned[job_id] = self._world.stack[-1]
 
@@ -136,21 +137,21 @@ class InvariantChecker:
         if self._lines:
             self._lines.ended(invocation)
         time_left = invocation.deadline - self._world.time
-        # If a call was refused or not answered after this time, the worker gave up. A later call,
-        # such as one about a line, may have been answered.
-        gave_up_at = invocation.deadline - _GIVES_UP_RETURN
+        # If a call was refused or not answered after `gave_up_at`, the worker gave up, even if a
+        # later call (such as one about a line) was answered.
+        gave_up_at = invocation.deadline - _RETURN_MARGIN
         gave_up = invocation.refused_at >= gave_up_at
-        invocation.no_chance = time_left <= _GIVES_UP_RETURN and gave_up
-        had_chance = invocation.is_answered or time_left > _GIVES_UP_OUTCOME
+        invocation.could_not_return_job = time_left <= _RETURN_MARGIN and gave_up
+        could_write_outcome = invocation.is_answered or time_left > _OUTCOME_MARGIN
         for job_id, returned_in in [*self._returned.items()]:
             if returned_in is not invocation:
                 continue
             del self._returned[job_id]
             row = self.rows.get(job_id, {})
             has_claim = row.get("status") == "running" and row["claim_token"] == invocation.claim
-            if has_claim and had_chance and not self._is_gone(invocation):
+            if has_claim and could_write_outcome and not self._is_gone(invocation):
                 how = invocation.ended
-                self.broken(f"job {job_id} returned, and its worker left it running: {how}")
+                self.report(f"job {job_id} returned, and its worker left it running: {how}")
 
     def _is_gone(self, invocation: Invocation) -> bool:
         """Return whether an invocation was killed, or frozen until its time was over."""
@@ -159,28 +160,29 @@ class InvariantChecker:
 
     # --- read from the table ----------------------------------------------------------------------
 
-    def saw(self, invocation: Invocation, after: Row) -> None:
+    def note_row_write(self, invocation: Invocation, after: Row) -> None:
         """Check that a write that has landed on a job's row is permitted."""
         before = self.rows.get(after["id"])
         self.rows[after["id"]] = after
         self._check_row(after)
         if before is not None:
             self._check_change(invocation, before, after)
-            if after["status"] == "failed" != before["status"]:
+            if after["status"] == "failed" and before["status"] != "failed":
                 self._failures.failed(after)
-            if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
-                self._check_failed(invocation, after)
+                if after["max_attempts"] == 1:
+                    self._check_failed(invocation, after)
 
     def _note_landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed. The world passes updates of jobs' rows to `saw` as well."""
-        self._failures.landed(operation, call, self.rows)
+        """Note a call that has landed. The world passes updates of jobs' rows to `note_row_write`
+        as well."""
+        self._failures.note_landed(operation, call, self.rows)
         for checker in (self._lines, self.schedules, self.unique, self.follow_ups):
             if checker:
-                checker.landed(operation, call)
+                checker.note_landed(operation, call)
         if Fault.WAITS in self._world.faults:
-            self.signals.landed(operation)
+            self.signals.note_landed(operation)
         if self.groups:
-            self.groups.landed(operation, call)
+            self.groups.note_landed(operation, call)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
                 self._note_landed("PutItem", each["Put"])
@@ -198,14 +200,14 @@ class InvariantChecker:
     def _note_saved(self, row: Row) -> None:
         self.deleted.discard(row["id"])
         if (before := self.rows.get(row["id"])) is not None:
-            if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
-                self.broken(f"job {row['id']} was overwritten while it was {before['status']}")
+            if before.get("expires_at", _NEVER) * 1000 > self._world.time + 2 * SKEW:
+                self.report(f"job {row['id']} was overwritten while it was {before['status']}")
             self._forget_last_run(row["id"])
         self.rows[row["id"]] = row
 
     def _note_deleted(self, job_id: str) -> None:
         if (status := self.rows[job_id]["status"]) not in FINISHED:
-            self.broken(f"job {job_id} was deleted while it was {status}")
+            self.report(f"job {job_id} was deleted while it was {status}")
         self.deleted.add(job_id)
         del self.rows[job_id]
         self._forget_last_run(job_id)  # a new job may get this id
@@ -216,86 +218,89 @@ class InvariantChecker:
         ended = {row["id"] for row in rows if row["status"] in FINISHED}
         self.lost = self.accepted - ended - self.deleted
         for row in rows:
-            job = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
+            label = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
             if row["status"] not in FINISHED:
-                self.broken(f"{job} was accepted and never ended: lost")
+                self.report(f"{label} was accepted and never ended: lost")
             sends = self._world.sent[row["id"]]
-            if sends > 20 + 4 * self._reasons[row["id"]]:
-                self.broken(f"{job} was sent {sends} times")
+            # This is far more than duplicates, rescues and resends explain.
+            if sends > 20 + 4 * self._status_changes[row["id"]]:
+                self.report(f"{label} was sent {sends} times")
         if self._lines:
             self._lines.check_ended()
         if self.unique:
             self.unique.check_ended()
         for job_id in self.lost - {row["id"] for row in rows}:
-            self.broken(f"job {job_id} was accepted and is gone: lost")
+            self.report(f"job {job_id} was accepted and is gone: lost")
 
     def _forget_last_run(self, job_id: str) -> None:
-        self.runs[job_id] += 1
+        self.restarts[job_id] += 1
         self._open_legs.pop(job_id, None)
         self._claimers.pop(job_id, None)
         self._excused.discard(job_id)
 
     def _check_row(self, row: Row) -> None:
-        job = f"job {row['id']}"
+        label = f"job {row['id']}"
         if row["status"] not in FINISHED and "due_at" not in row:
-            self.broken(f"{job} is {row['status']} and not due: stranded")
+            self.report(f"{label} is {row['status']} and not due: stranded")
         if row["status"] in FINISHED and "due_at" in row:
-            self.broken(f"{job} is {row['status']} and still due")
+            self.report(f"{label} is {row['status']} and still due")
         if settings().max_unfinished_jobs:
             counted = "unfinished_organization" in row
             if counted == (row["status"] in FINISHED):
-                self.broken(f"{job} is {row['status']}; counted toward its quota: {counted}")
+                self.report(f"{label} is {row['status']}; counted toward its quota: {counted}")
         if row["legs"] - row.get("waits", 0) > self._max_legs[row["job_type"]]:
-            self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
+            self.report(f"{label} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:
-            self.broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
+            self.report(f"{label} is in attempt {row['attempt']} of {row['max_attempts']}")
 
     def _check_change(self, invocation: Invocation, before: Row, after: Row) -> None:
-        job = f"{invocation.name} on job {after['id']}"
+        label = f"{invocation.name} on job {after['id']}"
         change = (before["status"], after["status"])
         if change[0] != change[1]:
-            self._reasons[after["id"]] += 1
+            self._status_changes[after["id"]] += 1
         if before["status"] in FINISHED:
-            self._check_change_of_finished(job, invocation, before, after)
+            self._check_change_of_finished(label, invocation, before, after)
             return
         if after.get("restarts") != before.get("restarts"):  # another payload replaced it
             self._forget_last_run(after["id"])
         elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
-            self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
+            self.report(f"{label}: progress from {before['progress']} to {after['progress']}")
         if before.get("cancel_requested") and after["status"] in _WAITING:
-            self.broken(f"{job}: {change} after it was cancelled")
+            self.report(f"{label}: {change} after it was canceled")
         if before["status"] == "running":
-            self._check_change_of_running(job, invocation, before, after)
+            self._check_change_of_running(label, invocation, before, after)
         elif after["status"] == "running":
-            self._check_claim(job, invocation, before)
+            self._check_claim(label, invocation, before)
         elif change[0] != change[1]:
-            can_move = before.get("unique_key") is not None and before["legs"] == 0
-            if not (can_move and after["status"] in ("queued", "scheduled")):
-                may_stop = invocation.name == "api" or "member_of" in after  # of a stopped group
-                self._check_without_claim(job, *change, may_stop=may_stop)
+            # A new dispatch may change the time of a unique job that hasn't started.
+            can_be_replaced = before.get("unique_key") is not None and before["legs"] == 0
+            if not (can_be_replaced and after["status"] in ("queued", "scheduled")):
+                # Operators cancel jobs, and a group that stops cancels its members.
+                may_stop = invocation.name == "api" or "member_of" in after
+                self._check_without_claim(label, *change, may_stop=may_stop)
 
     def _check_change_of_finished(
-        self, job: str, invocation: Invocation, before: Row, after: Row
+        self, label: str, invocation: Invocation, before: Row, after: Row
     ) -> None:
         """Check that an outcome is final, unless an operator retries the job."""
         change = (before["status"], after["status"])
         permitted = (("failed", "queued"), ("cancelled", "queued"))
         if invocation.name != "api" or change not in permitted:
-            self.broken(f"{job}: {change} after its outcome")
+            self.report(f"{label}: {change} after its outcome")
         self._forget_last_run(after["id"])
 
-    def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
+    def _check_claim(self, label: str, invocation: Invocation, before: Row) -> None:
         early = before.get("run_at", 0) - self._world.now()
         if before["status"] in ("retryable", "scheduled") and early > CLAIM_TOLERANCE:
-            self.broken(f"{job}: claimed {early} ms before its time")
+            self.report(f"{label}: claimed {early} ms before its time")
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
-            self.broken(f"{job}: claimed while it was parked")
+            self.report(f"{label}: claimed while it was parked")
         # Compare with the start of the invocation. If the invocation freezes before its claim, it
         # doesn't learn of a pause that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
         if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
-            self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
+            self.report(f"{label}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
         """Check that a job without a retry policy, which isn't tried again, failed for a valid
@@ -304,9 +309,9 @@ class InvariantChecker:
         claimers = self._claimers.get(row["id"], [])
         if row["id"] in self._excused or error["kind"] in _ENGINE_ERRORS:
             return
-        if any(self._is_gone(each) or each.no_chance for each in claimers):
+        if any(self._is_gone(each) or each.could_not_return_job for each in claimers):
             return
-        waited_until = invocation.deadline - _GIVES_UP_WAITING
+        waited_until = invocation.deadline - _CALL_MARGIN
         if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
             return  # a service didn't answer, and the job waited until its own time was over
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
@@ -316,10 +321,11 @@ class InvariantChecker:
         if self._has_record_of_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
-        self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
+        self.report(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
 
     def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
-        """Return whether the code refuses a payload that waited an hour for other code."""
+        """Return whether this version of the code refuses the payload, and the job has waited an
+        hour for a version that accepts it."""
         is_other = invocation.version is Version.OTHER_MODEL
         return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
 
@@ -328,43 +334,43 @@ class InvariantChecker:
         could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
         return self._world.time - int(could_run_at)
 
-    def _check_without_claim(self, job: str, before: str, after: str, *, may_stop: bool) -> None:
+    def _check_without_claim(self, label: str, before: str, after: str, *, may_stop: bool) -> None:
         parked = before != "waiting" and after == "waiting"
         self._world.figures["held back"] += parked
         admitted = before == "waiting" and after == "queued"
         cancelled = after == "cancelled" and may_stop
         if not (parked or admitted or cancelled or after == "failed"):
-            self.broken(f"{job}: {(before, after)} without a claim")
+            self.report(f"{label}: {(before, after)} without a claim")
 
     def _check_change_of_running(
-        self, job: str, invocation: Invocation, before: Row, after: Row
+        self, label: str, invocation: Invocation, before: Row, after: Row
     ) -> None:
         token = before["claim_token"]
         if after["claim_token"] != token:
-            self.broken(f"{job}: claimed while it was running")
+            self.report(f"{label}: claimed while it was running")
         if after["status"] == "cancelled" and not before.get("cancel_requested"):
-            self.broken(f"{job}: canceled without a request")
+            self.report(f"{label}: canceled without a request")
         if invocation.name == "worker" and invocation.claim != token:
-            self.broken(f"{job}: written by a worker without its claim")
+            self.report(f"{label}: written by a worker without its claim")
         if invocation.name != "worker" and after["status"] != "running":
-            self._check_settled(job, invocation, self._world.claims[token])
+            self._check_settled(label, invocation, self._world.claims[token])
 
-    def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
+    def _check_settled(self, label: str, invocation: Invocation, claimer: Invocation) -> None:
         """Check that others settled a job only because its claimer was killed or failed."""
         self.settled += 1
-        if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
-            self.broken(f"{job}: its worker ended well and left it running")
+        if claimer.ended == WELL and not (claimer.zombie or claimer.could_not_return_job):
+            self.report(f"{label}: its worker ended well and left it running")
         is_alive = (
             claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
         )
         if invocation.name == "timer" and is_alive:
-            self.broken(f"{job}: rescued from a worker that is alive")
+            self.report(f"{label}: rescued from a worker that is alive")
         if (
             invocation.name == "failures"
             and is_alive
             and not self._has_record_of_killed(invocation)
         ):
-            self.broken(f"{job}: settled by a failure record while its worker is alive")
+            self.report(f"{label}: settled by a failure record while its worker is alive")
 
     def _has_record_of_killed(self, invocation: Invocation) -> bool:
         """Return whether an invocation handles the failure record of a killed invocation.

@@ -48,7 +48,7 @@ class Invocation:
     ended: str | None = None  # how it ended, once it has
     is_answered: bool = True  # whether its last call was answered, and not refused by a fault
     refused_at: int = 0  # the last time at which a call was refused by a fault or not answered
-    no_chance: bool = False  # whether AWS was unavailable until it ended
+    could_not_return_job: bool = False  # because AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
     version: Version = Version.TODAY  # the version of its code
     cause: "Invocation | None" = None  # the invocation whose failure record it received

@@ -21,7 +21,7 @@ _RunFunction = Callable[[str, Any, Callable[[Any, Any], Any], float], object]
 _LIFETIME = 900.0  # seconds that the process may run
 
 
-def look(run_function: _RunFunction, job_seconds: float) -> None:
+def poll(run_function: _RunFunction, job_seconds: float) -> None:
     """Query the due rows once, and run each job in a child for at most `job_seconds`."""
 
     def run_in_child(message: Message, delay: float = 0) -> None:

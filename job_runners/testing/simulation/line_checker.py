@@ -1,5 +1,7 @@
-"""Watch the lines of queues with limits, and report broken promises about slots, starts and
-entries."""
+"""Watch the lines of queues with limits, and report violations by slots, starts and entries.
+
+A job pays for a start when the write that admits or claims it advances the `tat` of the rate.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,11 +33,11 @@ class _Start:
 
 
 class LineChecker:
-    """The items of each line, its jobs, and the reads before each write, as seen from outside."""
+    """Checks each write to a line against its own copy of the line, and the reads before it."""
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._rows: dict[str, Row] = {}
         self._items: dict[tuple[str, str], Row] = {}
         self._limits = ActiveLimits(world)
@@ -52,14 +54,17 @@ class LineChecker:
         # By line: the timer run that processed a job waiting there.
         self._seen_by_timer: dict[str, Invocation] = {}
         self._last_write: dict[str, int] = {}  # by line: the last write of one of its items
-        # By line: the write that listed its key for sweeps. It is lost if AWS fails at that moment.
+        # By line: the number of the write that listed its key, so that sweeps find it. If AWS
+        # refuses that write, it isn't repeated.
         self._listed: dict[str, int] = {}
-        self._has_read_payload = False  # whether the writer read a payload to find the job's line
-        world.on_query = self.looked
+        # Whether a written row had no queue key, so that the writer read its payload to find the
+        # line.
+        self._has_read_payload = False
+        world.on_query = self.note_query
 
     # --- reported by the world --------------------------------------------------------------------
 
-    def looked(self, call: Row) -> None:
+    def note_query(self, call: Row) -> None:
         """Note the entries of a line if this query begins a read of the line."""
         pk, sk = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
         line = str(pk.get("S"))
@@ -68,7 +73,7 @@ class LineChecker:
             invocation = self._world.stack[-1]
             invocation.looks[line] = Look(invocation.called_at, self._entries(line))
 
-    def landed(self, operation: str, call: Row) -> None:
+    def note_landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         written = [*_written(operation, call)]
         rows = {key["id"]["S"] for table, key in written if table == "jobs"}
@@ -94,8 +99,8 @@ class LineChecker:
             self._check_row(before, self._rows[job_id])
 
     def ended(self, invocation: Invocation) -> None:
-        """Check that an invocation leaves no job waiting if every process must know of free
-        capacity.
+        """Check that an invocation doesn't end while a job waits for capacity that every process
+        must know to be free.
 
         The check applies to:
 
@@ -116,16 +121,18 @@ class LineChecker:
                 line, invocation
             ):
                 first = self._entries(line)[0]
-                self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
+                self._report(
+                    f"{invocation.name} has left {first} waiting in {line}, which has capacity"
+                )
         if invocation.name == "timer":
             self._check_swept(invocation)
 
     def _check_swept(self, invocation: Invocation) -> None:
-        """Check that the first timer run after a sweep leaves no job waiting while there is
-        capacity.
+        """Check that after a requested sweep, no job waits for capacity that was free at the
+        request.
 
-        It checks only capacity that was there when the sweep was requested, and lines whose key was
-        listed then. The promise holds even if the process that began the sweep was killed.
+        Lines whose key wasn't listed at the request are skipped. The promise holds even if the
+        process that began the sweep was killed.
         """
         request_number = self._limits.sweep_required_of(invocation)
         if request_number is None:
@@ -135,52 +142,52 @@ class LineChecker:
             is_listed = self._listed.get(line, request_number) < request_number
             if is_unchanged and is_listed and self._has_known_capacity(line, invocation):
                 first = self._entries(line)[0]
-                self._broken(f"the sweep has left {first} waiting in {line} with capacity")
+                self._report(f"the sweep has left {first} waiting in {line}, which has capacity")
 
     def check_ended(self) -> None:
         """Check at the end that no slot is held and no job waits."""
         for (line, sk), item in self._items.items():
             if line.startswith("line#") and sk.startswith("wait#") and item:
-                self._broken(f"{sk} still waits in {line}")
+                self._report(f"{sk} still waits in {line}")
             if line.startswith("line#") and "holder" in item:
-                self._broken(f"{sk} of {line} is still held by {item['holder']}: it leaked")
+                self._report(f"{sk} of {line} is still held by {item['holder']}: it leaked")
 
     # --- rows -------------------------------------------------------------------------------------
 
     def _check_row(self, before: Row, after: Row) -> None:
         if not after:  # deleted
             return
-        job, status = f"job {after['id']} ({after['status']})", after["status"]
+        label, status = f"job {after['id']} ({after['status']})", after["status"]
         if before.get("slot") is not None:
-            self._check_slot(job, {**after, "slot": before["slot"]}, after)
+            self._check_slot(label, before["slot"], after)
         if after.get("slot") is not None:
-            self._check_slot(job, after, after)
+            self._check_slot(label, after["slot"], after)
             if status not in _MAY_HOLD_SLOT:
-                self._broken(f"{job} holds slot {after['slot']}")
+                self._report(f"{label} holds slot {after['slot']}")
         if after.get("admitted_at") is not None and status != "queued":
-            self._broken(f"{job} is admitted, but not queued")
-        self._check_entry(job, before, after)
+            self._report(f"{label} is admitted, but not queued")
+        self._check_entry(label, before, after)
         if status not in _MAY_HOLD_SLOT:
             self._paid.pop(after["id"], None)
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
         invocation = self._world.stack[-1]
         self._note_move(before, after, invocation)
-        is_claimed = status == "running" != before.get("status")
+        is_claimed = status == "running" and before.get("status") != "running"
         # A job whose payload is replaced also leaves its line, but isn't admitted. It then joins a
         # line as a new job does.
         is_replaced = after.get("replaced_by") != before.get("replaced_by")
         left_line = str(before.get("held_by")).startswith("line#")
         is_admitted = status == "queued" and left_line and not is_replaced
         if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
-            self._check_start(job, before, after)
+            self._check_start(label, before, after)
         if is_claimed and (before.get("starts_under_rate") or after.get("starts_under_rate")):
             self._check_start_time(after)
         if is_admitted:
             self._moved[before["held_by"]] = (self._world.writes_landed, invocation)
-            self._check_turn(job, before, after)
+            self._check_turn(label, before, after)
 
     def _note_move(self, before: Row, after: Row, invocation: Invocation) -> None:
-        """Note a write that frees a slot or parks a job. Its writer must admit waiting jobs."""
+        """Note a write that frees a slot or makes a job wait. Its writer must then admit jobs."""
         in_line = after.get("wait_key") is not None
         line = str(after["held_by"]) if in_line else _line_of(after)
         parks = in_line and after["wait_key"] != before.get("wait_key")
@@ -190,54 +197,51 @@ class LineChecker:
         elif in_line and invocation.name == "timer":
             self._seen_by_timer[line] = invocation
 
-    def _check_slot(self, job: str, naming: Row, after: Row) -> None:
-        """Check that the row names a slot if and only if the slot names the job.
-
-        `naming` is the row with the slot to check.
-        """
-        line, number = _line_of(after), naming["slot"]
+    def _check_slot(self, label: str, number: int, after: Row) -> None:
+        """Check that the row names this slot if and only if the slot names the job."""
+        line = _line_of(after)
         holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
         if after.get("slot") == number and holder != after["id"]:
-            self._broken(f"{job} names slot {number} of {line}, which {holder} has")
+            self._report(f"{label} names slot {number} of {line}, which {holder} has")
         if after.get("slot") != number and holder == after["id"]:
-            self._broken(f"{job} does not name slot {number} of {line}, which it has: it leaked")
+            self._report(f"{label} does not name slot {number} of {line}, which it has: it leaked")
 
-    def _check_entry(self, job: str, before: Row, after: Row) -> None:
+    def _check_entry(self, label: str, before: Row, after: Row) -> None:
         old_entry, entry = (
             (str(row["held_by"]), str(row["wait_key"])) if row.get("wait_key") else None
             for row in (before, after)
         )
         if entry and (after["status"] != "waiting" or not self._items.get(entry)):
-            self._broken(
-                f"{job} names a waiting entry that doesn't exist, or does not wait: stranded"
+            self._report(
+                f"{label} is stranded: its entry doesn't exist, or its status isn't waiting"
             )
         if str(after.get("held_by")).startswith("line#") and not entry:
-            self._broken(f"{job} waits in {after['held_by']} without an entry: stranded")
+            self._report(f"{label} waits in {after['held_by']} without an entry: stranded")
         if old_entry and old_entry != entry and self._items.get(old_entry):
-            self._broken(f"{job} no longer waits in {old_entry[0]}, but its entry is there")
+            self._report(f"{label} no longer waits in {old_entry[0]}, but its entry is there")
 
-    def _check_start(self, job: str, before: Row, after: Row) -> None:
+    def _check_start(self, label: str, before: Row, after: Row) -> None:
         """Check that a job that starts, or is admitted, has the slot and the paid start that it
         needs."""
         invocation = self._world.stack[-1]
         if before.get("slot") is not None and after.get("slot") != before["slot"]:
-            self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
+            self._report(f"{label} had slot {before['slot']}, and now has {after.get('slot')}")
         look = invocation.looks.get(_line_of(after))
         takes_slot = after.get("slot") is not None and before.get("slot") is None
         if after["status"] == "running" and takes_slot and look and look.entries:
-            self._broken(f"{job}: started before jobs that were waiting when it looked")
+            self._report(f"{label}: started before jobs that were waiting when it looked")
         believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
-            self._broken(f"{job}: started without a slot")
+            self._report(f"{label}: started without a slot")
         was_admitted = before.get("slot") is not None or before.get("admitted_at") is not None
         if (
             all(each.rate for each in believed)
             and not was_admitted
             and after["id"] not in self._paid
         ):
-            self._broken(f"{job}: started without paying for it")
+            self._report(f"{label}: started without paying for it")
 
-    def _check_turn(self, job: str, before: Row, after: Row) -> None:
+    def _check_turn(self, label: str, before: Row, after: Row) -> None:
         """Check that the right job was admitted.
 
         That is the job that has waited longest. In a fair queue, it is a job of the organization
@@ -247,7 +251,7 @@ class LineChecker:
         look = self._world.stack[-1].looks.get(line)
         entries = look.entries if look else []
         if entries and not any(map(_group, entries)) and before["wait_key"] != entries[0]:
-            self._broken(f"{job}: admitted before {entries[0]}, which has waited longer")
+            self._report(f"{label}: admitted before {entries[0]}, which has waited longer")
         uses_limits = after.get("slot") is not None or after["id"] in self._paid
         self._admitted_past.pop((line, group), None)
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
@@ -256,7 +260,7 @@ class LineChecker:
             if not uses_limits:  # then the line doesn't record the group that was served last
                 passed.clear()
             if passed.count(group) > 1:
-                self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")
+                self._report(f"{label}: {group} was admitted twice in {line} while {other} waits")
 
     # --- slots, rates and entries -----------------------------------------------------------------
 
@@ -267,9 +271,9 @@ class LineChecker:
             row = self._rows.get(holder, {})
             is_its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
             if not is_its_own or row["status"] not in _MAY_HOLD_SLOT:
-                self._broken(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
+                self._report(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
             if before.get("holder") not in (None, holder):
-                self._broken(f"{sk} of {line} went from {before['holder']} to {holder}")
+                self._report(f"{sk} of {line} went from {before['holder']} to {holder}")
             if before.get("holder") is None:
                 self._world.figures["slots given"] += 1
                 self._check_grant(line)
@@ -277,9 +281,9 @@ class LineChecker:
             for job_id in rows:
                 self._check_payment(line, job_id)
         if sk.startswith("wait#") and after:
-            row = self._rows.get(sk[-32:], {})
+            row = self._rows.get(sk[-32:], {})  # an entry's key ends with its job's id
             if (row.get("held_by"), row.get("wait_key")) != key:
-                self._broken(f"the entry {sk} of {line} belongs to a job that does not name it")
+                self._report(f"the entry {sk} of {line} belongs to a job that does not name it")
 
     def _check_grant(self, line: str) -> None:
         """Check that no more jobs have slots than the active limit allows."""
@@ -289,18 +293,18 @@ class LineChecker:
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
         believed = [*self._believed_since(look)]
         if all(each.slots is not None and each.slots < held for each in believed):
-            self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
+            self._report(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
 
     def _check_payment(self, line: str, job_id: str) -> None:
         """Check that a start is paid for once, and no sooner than the rate allows."""
         look = self._look(line)
         if look is None:
             return
-        # A job that paid when its queue had no slots pays again if the queue has slots by now: it
-        # takes its slot and its start together. The rate then allows one start fewer.
+        # A job may pay twice: first while its queue had no slots, and again together with its slot
+        # when the queue has slots. The rate then allows one fewer start.
         gets_slot = self._rows.get(job_id, {}).get("slot") is not None
         if job_id in self._paid and (self._paid[job_id] or not gets_slot):
-            self._broken(f"job {job_id} has paid twice for one start")
+            self._report(f"job {job_id} has paid twice for one start")
         self._paid[job_id] = gets_slot
         self._world.figures["starts paid for"] += 1
         self._check_pace(line, look, self._payments, "were admitted")
@@ -326,10 +330,11 @@ class LineChecker:
         for number, start in enumerate(reversed(starts)):
             if rate is None or start.rate != rate:
                 break
-            soonest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
+            # The shortest time in which the rate allows this many starts.
+            shortest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
             elapsed = starts[-1].written - start.began
-            if elapsed < soonest:
-                self._broken(f"{number + 1} {what} in {line} within {elapsed} ms: {rate}")
+            if elapsed < shortest:
+                self._report(f"{number + 1} {what} in {line} within {elapsed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
         """Yield the limits on which a decision after this read may be based."""
@@ -340,7 +345,7 @@ class LineChecker:
     def _look(self, line: str) -> Look | None:
         look = self._world.stack[-1].looks.get(line)
         if look is None:
-            self._broken(f"a process gave out capacity of {line} without reading it")
+            self._report(f"a process gave out capacity of {line} without reading it")
         return look
 
     # --- helpers ----------------------------------------------------------------------------------

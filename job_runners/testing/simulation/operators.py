@@ -52,7 +52,7 @@ class Operators:
         self._ask_again = ask_again
         self._another_payload = another_payload
         self._ask_for_the_same = ask_for_the_same
-        world.people = self.act
+        world.let_operators_act = self.act
 
     def act(self) -> None:
         """Take one action, or none."""
@@ -76,23 +76,23 @@ class Operators:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
             actions += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
-        actions[self._world.chance("what people do", len(actions))]()
+        actions[self._world.pick("what people do", len(actions))]()
 
     def _retry_a_member(self) -> None:
         """Cancel a member of a group that hasn't started, or retry one that has failed."""
         members = [row for row in moto_direct.rows("jobs") if "member_of" in row]
         given_up = sorted(row["id"] for row in members if row["status"] in _GIVEN_UP)
         waiting = sorted(row["id"] for row in members if row["status"] == Status.QUEUED)
-        if given_up and self._world.chance("a member is retried", 4) < 3:
-            job_id = given_up[self._world.chance("which member", len(given_up))]
+        if given_up and self._world.pick("a member is retried", 4) < 3:
+            job_id = given_up[self._world.pick("which member", len(given_up))]
             self._request(lambda: self._act_on(job_id, "members retried", self._retry))
         elif waiting:
-            job_id = waiting[self._world.chance("which member", len(waiting))]
+            job_id = waiting[self._world.pick("which member", len(waiting))]
             self._request(lambda: self._act_on(job_id, "members canceled by hand", self._cancel))
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
-        if self._world.chance("this job is cancelled", 30) == 29:
+        if self._world.pick("this job is cancelled", 30) == 29:
             self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
 
     def resume_all(self) -> None:
@@ -111,7 +111,7 @@ class Operators:
 
     def _pausable(self) -> tuple[Kind, str]:
         pausable = self._all_pausable
-        return pausable[self._world.chance("which pause", len(pausable))]
+        return pausable[self._world.pick("which pause", len(pausable))]
 
     @property
     def _all_pausable(self) -> list[tuple[Kind, str]]:
@@ -119,8 +119,8 @@ class Operators:
 
     def _change_limits(self) -> None:
         """Set other limits for the queue, whether or not the code declares any."""
-        slots = SLOTS[self._world.chance("slots", len(SLOTS))]
-        rate = RATES[self._world.chance("rate", len(RATES))]
+        slots = SLOTS[self._world.pick("slots", len(SLOTS))]
+        rate = RATES[self._world.pick("rate", len(RATES))]
         self._world.figures["limits changed"] += 1
         self._request(lambda: limits.put(LIMITED, slots=slots, rate=rate, sweep=True))
 
@@ -138,7 +138,7 @@ class Operators:
         action."""
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
-            job_id = ids[self._world.chance("which job", len(ids))]
+            job_id = ids[self._world.pick("which job", len(ids))]
             self._request(lambda: self._act_on(job_id, what, action))
 
     def _act_on(self, job_id: str, what: str, action: Callable[[JobRequest], object]) -> None:
@@ -156,7 +156,7 @@ class Operators:
 
     def _signal(self) -> None:
         """Send a signal to any job."""
-        number = self._world.chance("which signal", 6)
+        number = self._world.pick("which signal", 6)
         send = self._sending(("a", "b")[number // 3] + str(number % 3))
         self._act_on_a_job("signals", send, tuple(Status))
 
@@ -169,7 +169,7 @@ class Operators:
 
     def _sending(self, name: str) -> Callable[[JobRequest], None]:
         """Return a function that sends a job this signal. One in four has another value."""
-        value = self._world.chance("value", 4) // 3
+        value = self._world.pick("value", 4) // 3
         return lambda row: self._signals.send(row, name, value, self._send())
 
     def _retry(self, row: JobRequest) -> None:

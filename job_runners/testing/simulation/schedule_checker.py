@@ -1,4 +1,4 @@
-"""Watch every write to a schedule, and each job that it starts, and report broken promises."""
+"""Watch every write to a schedule, and each job that it starts, and report violations."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,24 +21,24 @@ _COUNTS = ("started", "skipped", "failed")
 class ScheduleChecker:
     """Each schedule's item after each write, and the occurrences that it has started.
 
-    `rows` are the current jobs. `runs` says how often each job started over.
+    `rows` are the current jobs. `restarts` says how often each job started over.
     """
 
     def __init__(
         self,
         world: SimulatedLambda,
-        broken: Callable[[str], None],
+        report: Callable[[str], None],
         rows: dict[str, Row],
-        runs: dict[str, int],
+        restarts: dict[str, int],
     ) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._rows = rows
-        self._runs = runs
+        self._restarts = restarts
         self._items: dict[tuple[str, str], Row] = {}
         self._started: dict[str, int] = {}  # times of started occurrences, by the ids of their jobs
 
-    def landed(self, operation: str, call: Row) -> None:
+    def note_landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         started = [*_put_jobs(call)]
         for key in _written(operation, call):
@@ -48,7 +48,7 @@ class ScheduleChecker:
             if started:
                 self._check_start(before, after, started)
             elif after.get("started", 0) > before.get("started", 0):
-                self._broken(f"{_name(after)} counts a start, but no job was saved")
+                self._report(f"{_name(after)} counts a start, but no job was saved")
             if self._world.stack and self._world.stack[-1].name == "timer":
                 self._check_move(before, after)
             elif self._world.stack:
@@ -66,31 +66,31 @@ class ScheduleChecker:
         for item in self.active():
             due_at = item.get("due_at")
             if due_at is None or due_at < self._world.time - clock.MINUTE:
-                self._broken(f"{_name(item)} has been due since {due_at}, and nothing starts it")
+                self._report(f"{_name(item)} has been due since {due_at}, and nothing starts it")
         self._world.figures["occurrences"] += len(self._started)
 
     def _check_start(self, before: Row, after: Row, started: list[str]) -> None:
         at, name = after["last_started_at"], _name(after)
         if not before or "deleted_at" in before:
-            self._broken(f"{name} has started an occurrence after it was deleted")
+            self._report(f"{name} has started an occurrence after it was deleted")
         if "paused_at" in before:
-            self._broken(f"{name} has started an occurrence while it was paused")
+            self._report(f"{name} has started an occurrence while it was paused")
         expected = derived_id("recurring", after["pk"].partition("#")[2], after["sk"], str(at))
         if started != [expected]:
-            self._broken(f"{name}: an occurrence's job has the wrong id")
+            self._report(f"{name}: an occurrence's job has the wrong id")
         if expected in self._started:
-            self._broken(f"{name} has started the occurrence of {clock.iso(at)} twice")
+            self._report(f"{name} has started the occurrence of {clock.iso(at)} twice")
         self._started[expected] = at
         if at > self._world.time + SKEW:
-            self._broken(f"{name} has started an occurrence before its time")
+            self._report(f"{name} has started an occurrence before its time")
         if at <= before.get("last_at", 0):
-            self._broken(f"{name} has gone back to the occurrence of {clock.iso(at)}")
+            self._report(f"{name} has gone back to the occurrence of {clock.iso(at)}")
         last = self._rows.get(before.get("last_job_id", ""), {})
-        still_runs = last.get("status", "failed") not in _FINISHED and not self._runs.get(
+        still_runs = last.get("status", "failed") not in _FINISHED and not self._restarts.get(
             last["id"]
         )
         if still_runs and before["overlap"] != "allow":
-            self._broken(f"{name} has started an occurrence while the previous one runs")
+            self._report(f"{name} has started an occurrence while the previous one runs")
 
     def _check_move(self, before: Row, after: Row) -> None:
         """Check that the timer counts every occurrence that it passes over, and that it skips one
@@ -100,7 +100,7 @@ class ScheduleChecker:
             return
         counts = [after.get(each, 0) - before.get(each, 0) for each in _COUNTS]
         if sum(counts) != len(passed_over):
-            self._broken(
+            self._report(
                 f"{_name(after)} has passed over {len(passed_over)} occurrences, but counted "
                 f"{sum(counts)}: some are lost"
             )
@@ -114,12 +114,12 @@ class ScheduleChecker:
             is_next_due = after.get("next_at", now + clock.DAY) <= now + SKEW
             is_hardly_late = now - passed_over[-1] < ON_TIME - 2 * SKEW
             if not is_next_due and (before["most_missed"] > 0 or is_hardly_late):
-                self._broken(f"{name} makes up for none of the missed occurrences")
+                self._report(f"{name} makes up for none of the missed occurrences")
         if why == STILL_RUNS:
             last = self._rows.get(before.get("last_job_id", ""), {})
             ended = last.get("finished_at", now)
             if not last or ended < self._world.stack[-1].started - 2 * SKEW:
-                self._broken(f"{name} was skipped, though the previous job had ended")
+                self._report(f"{name} was skipped, though the previous job had ended")
 
     def _check_edit(self, before: Row, after: Row) -> None:
         """Check that no edit loses an occurrence that was due, unless it was paused."""
@@ -131,9 +131,9 @@ class ScheduleChecker:
         was_due = before.get("next_at", decided_at + 1) <= decided_at
         is_active = "paused_at" not in (before | after)
         if was_due and is_active and after.get("next_at") != before["next_at"]:
-            self._broken(f"an edit of {_name(after)} has lost an occurrence that was due")
+            self._report(f"an edit of {_name(after)} has lost an occurrence that was due")
         if after.get("last_at", 0) < before.get("last_at", 0):
-            self._broken(f"{_name(after)} has moved back to earlier occurrences")
+            self._report(f"{_name(after)} has moved back to earlier occurrences")
 
 
 def _occurrences(before: Row, until: int | None) -> Iterator[int]:

@@ -54,7 +54,7 @@ class SchedulePeople:
         )
         self._payloads.append(payload)
         recurring = Recurring(
-            ("hostile_once", "hostile_again")[self._choose("tagged", 2)],
+            ("hostile_once", "hostile_again")[self._choose("is retried", 2)],
             every=_EVERY[self._choose("every", len(_EVERY))],
             organization_id=ORGANIZATION,
             campaign_id=CAMPAIGN,
@@ -95,7 +95,7 @@ class SchedulePeople:
         return NAMES[self._choose("which schedule", len(NAMES))]
 
     def _choose(self, what: str, n: int) -> int:
-        return self._world.chance(what, n)
+        return self._world.pick(what, n)
 
 
 def _delete_if_there(name: str) -> None:

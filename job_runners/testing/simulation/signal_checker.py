@@ -17,9 +17,9 @@ _Key = tuple[str, str]  # the work_id of a job, and the name of a signal or a wa
 class SignalChecker:
     """The signals that the API has accepted in a history, and the answers that jobs have got."""
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._accepted: dict[_Key, int] = {}  # the values that were answered with 200
         self._sent: dict[_Key, set[int]] = {}  # all values, answered or not
         self._answers: dict[_Key, object] = {}  # by wait
@@ -29,7 +29,7 @@ class SignalChecker:
         """Note a link that a job got. Check that each leg gets the same one."""
         token = url.rpartition("/")[2]
         if self._tokens.setdefault((job._row.work_id, name), token) != token:
-            self._broken(f"job {job.id} got two links for signal {name}")
+            self._report(f"job {job.id} got two links for signal {name}")
 
     def send(self, row: JobRequest, name: str, value: int, send: Send) -> None:
         """Send a signal to a job, through its link if it has one. Note it if the API accepts it."""
@@ -44,12 +44,12 @@ class SignalChecker:
                 current = signaling.signal(row, name, value, send)
         except (SignalConflict, SignalTooLate, AlreadyAnswered, LinkOver):
             if self._accepted.get(key) == value:
-                self._broken(f"signal {key} of {value} was accepted before, and is refused now")
+                self._report(f"signal {key} of {value} was accepted before, and is refused now")
             raise
         key = (current.work_id, name)  # the job may have got another payload in the meantime
         self._sent.setdefault(key, set()).add(value)
         if self._accepted.setdefault(key, value) != value:
-            self._broken(f"signal {key} was accepted with two values")
+            self._report(f"signal {key} was accepted with two values")
         self._world.figures["signals accepted"] += 1
 
     def awaited(self) -> Iterator[tuple[str, str]]:
@@ -60,7 +60,7 @@ class SignalChecker:
                 for name in json.loads(row["waits_for"])["names"]:
                     yield row["id"], name
 
-    def landed(self, operation: str) -> None:
+    def note_landed(self, operation: str) -> None:
         """Check, after a transaction, that no job waits for a signal that has come."""
         if operation != "TransactWriteItems":
             return
@@ -69,13 +69,13 @@ class SignalChecker:
             restarts = row.get("restarts")
             pk = f"signal#{row['created_key']}" + (f"/{restarts}" if restarts else "")
             if moto_direct.stored("coordination", {"pk": {"S": pk}, "sk": {"S": name}}):
-                self._broken(f"job {job_id} waits for signal {name}, which has come")
+                self._report(f"job {job_id} waits for signal {name}, which has come")
 
     def got(self, job: RunningJob, name: str, wait: str, answer: object) -> None:
         """Check the answer of a wait, None for a timeout: it was sent, and each leg gets it."""
         work_id = job._row.work_id
         if self._answers.setdefault((work_id, wait), answer) != answer:
-            self._broken(f"wait {wait} of job {job.id} was answered twice: {answer}")
+            self._report(f"wait {wait} of job {job.id} was answered twice: {answer}")
         self._world.figures["waits timed out" if answer is None else "waits signaled"] += 1
         value = answer
         if isinstance(answer, tuple):
@@ -83,6 +83,6 @@ class SignalChecker:
         elif answer is None and wait.endswith("any"):
             return  # the signals may come later
         if value is not None and value not in self._sent.get((work_id, name), set()):
-            self._broken(f"job {job.id} got {answer}, which was not sent")
+            self._report(f"job {job.id} got {answer}, which was not sent")
         if self._accepted.get((work_id, name), value) != value:
-            self._broken(f"job {job.id} got {answer}, and another value was accepted")
+            self._report(f"job {job.id} got {answer}, and another value was accepted")

@@ -1,7 +1,7 @@
 """A simulated Lambda that is as hostile as the real one may be. It uses one process and one thread.
 
 It delivers events twice, late, out of order or not at all, and kills an invocation at its deadline.
-It may let a frozen invocation continue after its deadline, next to its successor. Such an
+It may let a frozen invocation continue after its deadline, alongside its successor. Such an
 invocation is called a zombie. The clocks of invocations differ. Calls to AWS go through
 `fault_injector`.
 
@@ -44,7 +44,7 @@ Choose = Callable[[str, int], int]
 """Takes a description of the choice and a number n. Returns a number from 0 to n - 1. 0 is the
 harmless choice."""
 
-# How far the clocks of two machines may differ, in milliseconds. The lease allows for this.
+# How far a machine's clock may be off, in milliseconds. The lease allows for this.
 SKEW = 20 * clock.SECOND
 # Possible failure records of an event whose function did not run: condition, count, error type.
 NOT_RUN: list[tuple[str, int, str | None]] = [
@@ -68,7 +68,7 @@ class SimulatedLambda:
         self.faults = faults
         self.storms = Storms(lambda: self.time, self.spend)
         self.time = 1_800_000_000_000
-        self.resting = False
+        self.is_harmless = False
         self.events: list[Event] = []
         self.stack: list[Invocation] = []
         self.claims: dict[str, Invocation] = {}  # invocations with a claim, by the claim's token
@@ -78,15 +78,15 @@ class SimulatedLambda:
         self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
-        self.people: Callable[[], None] = lambda: None  # lets an operator act
+        self.let_operators_act: Callable[[], None] = lambda: None
         # Deletes expired items, as DynamoDB does.
         self.expire_items: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
-        self._deploys = Deploys(self.fault, self.chance, self.figures)
-        self.queues = DeclaredQueues(lambda: self.time, self.chance)
+        self._deploys = Deploys(self.fault, self.pick, self.figures)
+        self.queues = DeclaredQueues(lambda: self.time, self.pick)
         self.on_query: Callable[[Row], None] = lambda call: None
-        self.writes_landed = 0  # number of writes that have landed
+        self.writes_landed = 0  # the number of writes that AWS has carried out
         # caches of pauses and limits, by machine
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}
         self._has_batch_failures = False
@@ -123,26 +123,26 @@ class SimulatedLambda:
         """Let one thing happen: an event arrives, the timer runs, operators act, or time passes."""
         if self.fault(Fault.STORM, "a storm", 12):
             self.figures["storms"] += 1
-            self.storms.begin(self.chance)
-        if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
+            self.storms.begin(self.pick)
+        if not self.stack and self.fault(Fault.EXPIRY, "days go by", 40):
             self._let_days_pass()
-        if self.figures["months"]:  # otherwise nothing can have expired yet
+        if self.figures["long gaps"]:  # otherwise nothing can have expired yet
             self.expire_items()
         ready = [event for event in self.events if event.at <= self.time]
-        kind = self.chance("what happens", 5)
+        kind = self.pick("what happens", 5)
         if kind <= 1 and ready:
-            event = ready[self.chance("which event", len(ready))]
+            event = ready[self.pick("which event", len(ready))]
             self.events.remove(event)
             self._deliver(event)
         elif kind == 2:
-            self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
+            self.time += (1, 20, 61, 130, 1000)[self.pick("time", 5)] * clock.SECOND
         elif kind == 3:
-            self.people()
+            self.let_operators_act()
             # An operator may have deployed. A frozen invocation continues with its own code.
             self._switch_to(self.stack[-1] if self.stack else None)
-        elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
-            self.figures["looks of the legacy worker"] += 1
-            legacy_process.look(self.run_function, self._worker_timeout)
+        elif self.fault(Fault.LEGACY, "the legacy worker polls", 3):
+            self.figures["polls of the legacy worker"] += 1
+            legacy_process.poll(self.run_function, self._worker_timeout)
         else:
             self.tick()
 
@@ -150,7 +150,7 @@ class SimulatedLambda:
         """Run the timer."""
         self._invoke("timer", {"source": "aws.events"}, job_runners.handlers.timer.handler, 60)
 
-    def rest(
+    def run_without_faults(
         self,
         unfinished: Callable[[], list[int]],
         first: Callable[[], None] = lambda: None,
@@ -158,12 +158,12 @@ class SimulatedLambda:
     ) -> None:
         """Stop all faults, and deliver events and run the timer until every job is finished.
 
-        It stops after 400 rounds, because then the jobs will never finish. `unfinished` returns
-        the due times of unfinished rows. `first` runs after the faults have stopped, and
+        It gives up after 400 rounds, because jobs that are unfinished then never end. `unfinished`
+        returns the due times of unfinished rows. `first` runs after the faults have stopped, and
         `each_round` before each round.
         """
-        minutes_without_worker = 40 * self.chance("no worker for", 8) // 7
-        self.resting = True
+        minutes_without_worker = 40 * self.pick("no worker for", 8) // 7
+        self.is_harmless = True
         self.storms.end_all()
         first()
         for _ in range(minutes_without_worker):  # so that a backlog builds up
@@ -186,12 +186,16 @@ class SimulatedLambda:
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
         """Run our code, such as an API request, as a separate invocation."""
-        self._invoke(name, None, lambda body, context: call() and None, 30)
+
+        def handler(_body: Any, _context: Any) -> None:
+            call()
+
+        self._invoke(name, None, handler, 30)
 
     def run_function(
         self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float
     ) -> None:
-        """Run our code as an invocation that leaves no record if it fails."""
+        """Run a handler as an invocation with this body. No failure record is created."""
         self._invoke(name, body, handler, timeout)
 
     # --- invocations ------------------------------------------------------------------------------
@@ -206,7 +210,7 @@ class SimulatedLambda:
 
     def _deliver_to_worker(self, event: Event) -> None:
         if self.fault(Fault.NOT_LOADED, "a worker is not loaded", 20):
-            self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
+            self._give_up(event, *NOT_RUN[self.pick("why", len(NOT_RUN))])
             return
         self.on_delivery(event.message)
         timeout = self._worker_timeout
@@ -215,10 +219,10 @@ class SimulatedLambda:
         )
         if failure is None:
             return
-        was_killed = failure == "killed" and Fault.NOT_LOADED in self.faults
         kind = failure.partition(":")[0]
-        if was_killed:
-            kind = KILLED[self.chance("killed by", len(KILLED))]
+        if failure == "killed" and Fault.NOT_LOADED in self.faults:
+            kind = KILLED[self.pick("killed by", len(KILLED))]
+        # `settle` knows that such a worker began nothing, so it doesn't admit waiting jobs.
         cause = None if kind == EntryNotLoaded.__name__ else self._last_invocation
         self._give_up(event, "RetriesExhausted", 1, kind, failure, cause)
 
@@ -231,8 +235,8 @@ class SimulatedLambda:
         text: str = "",
         cause: Invocation | None = None,
     ) -> None:
-        """Create the failure record of an event, or perhaps lose it."""
-        if self.chance("failure record", 6) == 5:
+        """Create an event's failure record, which may get lost."""
+        if self.pick("failure record", 6) == 5:
             self.figures["records lost"] += 1
             self.on_loss(event.message)
             return
@@ -249,7 +253,7 @@ class SimulatedLambda:
 
         After 8 days, jobs may still wait. After 32 or 45, rows expire.
         """
-        self.figures["months"] += 1
+        self.figures["long gaps"] += 1
         self.time += (32, 8, 45)[self.time // clock.SECOND % 3] * clock.DAY
         given_up = [event for event in self.events if event.function != "failures"]
         self.events = [event for event in self.events if event.function == "failures"]
@@ -280,7 +284,7 @@ class SimulatedLambda:
         invocation = Invocation(name, deadline, self._skew(), hops, message, self.time)
         invocation.cause = event.cause if event else None
         if Fault.MACHINES in self.faults:
-            invocation.machine = (name, self.chance("which machine", 3))
+            invocation.machine = (name, self.pick("which machine", 3))
         invocation.version = self._deploys.version()
         invocation.queues = self.queues.of_new_invocation()
         invocation.writes_before = self.writes_landed
@@ -323,20 +327,20 @@ class SimulatedLambda:
         self.queues.use(invocation.queues if invocation else None)
 
     def _skew(self) -> int:
-        return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
+        return (0, -SKEW, SKEW // 2)[self.pick("skew", 3)]
 
     # --- called by the fault injector -------------------------------------------------------------
 
     def freeze(self) -> None:
-        """Freeze the invocation while the world continues, perhaps beyond its lease."""
+        """Freeze the invocation while the world continues, perhaps until its lease has run out."""
         self.figures["freezes"] += 1
         invocation = self.stack[-1] if self.stack else None
-        if self.chance("overtaken", 2) == 1:
+        if self.pick("overtaken", 2) == 1:
             self._overtake()
         self._perhaps_fail_duplicate(invocation)
-        for _ in range(1 + self.chance("how much happens", 6)):
+        for _ in range(1 + self.pick("how much happens", 6)):
             self.step()
-        if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
+        if invocation and self.time > invocation.deadline and self.pick("thaw", 4):
             invocation.zombie = True
             self.figures["zombies"] += 1
         self.check_alive("after a freeze")
@@ -349,7 +353,7 @@ class SimulatedLambda:
         if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
             self.figures["duplicates"] += 1
             event = Event(self.time, next(self._numbers), "worker", invocation.message)
-            self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
+            self._give_up(event, *NOT_RUN[self.pick("why", len(NOT_RUN))])
             self._deliver_ready()
 
     def _overtake(self) -> None:
@@ -378,7 +382,7 @@ class SimulatedLambda:
 
     def kill(self, when: str) -> None:
         """Kill the current invocation."""
-        if self.stack and not self.resting:
+        if self.stack and not self.is_harmless:
             self.figures["kills"] += 1
         if self.stack:
             self.stack[-1].dead = True
@@ -389,8 +393,8 @@ class SimulatedLambda:
         self.sent[id_of(message)] += 1
         self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
-        fate = self.chance("an event", 8)
-        if fate == 5 or (hops > HOPS and self.chance("hops", 2)):
+        fate = self.pick("an event", 8)
+        if fate == 5 or (hops > HOPS and self.pick("hops", 2)):
             self.figures["dropped"] += 1
             self.on_loss(message)
         else:
@@ -412,10 +416,10 @@ class SimulatedLambda:
             sender.sent.add(id_of(message))
 
     def take_off_queue(self, receipt: str) -> None:
-        """Do nothing: only a queue in front of the worker has messages to delete."""
+        """Delete a message from the worker's queue, which only a SimulatedQueue has."""
 
     def _delay_of(self, what: str) -> float:
-        return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
+        return (0, 0, 3, 90, 2000)[self.pick(f"delay of {what}", 5)]
 
     def _add(
         self,
@@ -430,15 +434,15 @@ class SimulatedLambda:
 
     def fault(self, fault: Fault, what: str, n: int) -> bool:
         """Choose whether this fault happens here, with a chance of 1 in n. If the fault is off,
-        return False without a choice."""
-        return fault in self.faults and self.chance(what, n) == n - 1
+        return False without calling `choose`."""
+        return fault in self.faults and self.pick(what, n) == n - 1
 
-    def chance(self, what: str, n: int) -> int:
+    def pick(self, what: str, n: int) -> int:
         """Return a number from 0 to n - 1, which `choose` selects.
 
-        While the world rests, return 0, the harmless choice.
+        While the world is harmless, return 0, the harmless choice.
         """
-        return 0 if self.resting else self.choose(what, n)
+        return 0 if self.is_harmless else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:
         # The real delay between botocore's retries is random, so it isn't used here.

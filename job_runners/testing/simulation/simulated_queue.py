@@ -30,7 +30,7 @@ class SimulatedQueue(SimulatedLambda):
         """Accept a message. It arrives once or twice."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
-        arrives_twice = self.chance("twice", 8) == 7
+        arrives_twice = self.pick("twice", 8) == 7
         for _ in range(2 if arrives_twice else 1):
             self._send(message, delay + self._delay_of("a message"))
 
@@ -68,9 +68,9 @@ class SimulatedQueue(SimulatedLambda):
                 if has_failed:
                     self.on_loss(message)  # it is deleted, so it isn't delivered again
                 return
-            if not has_failed and self.chance("again", 12) != 11:
+            if not has_failed and self.pick("again", 12) != 11:
                 return  # otherwise the message is delivered again, although the worker succeeded
-        if receives >= _MOST_RECEIVES and not self.resting:
+        if receives >= _MOST_RECEIVES and not self.is_harmless:
             self.on_loss(message)
         else:
             self._send(

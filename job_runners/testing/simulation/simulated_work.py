@@ -56,7 +56,7 @@ class Scene(Protocol):
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task."""
 
-    def note_end(self, job: RunningJob, payload: JobEnded) -> None:
+    def run_follow_up(self, job: RunningJob, payload: JobEnded) -> None:
         """Do the work of a follow-up."""
 
 
@@ -85,9 +85,9 @@ def run_errand_again(payload: Errand) -> None:
     _scene().run_errand(payload)
 
 
-def note_end(job: RunningJob, payload: JobEnded) -> None:
+def run_follow_up(job: RunningJob, payload: JobEnded) -> None:
     """Do a follow-up's work under a hostile Lambda, which may make it fail."""
-    _scene().note_end(job, payload)
+    _scene().run_follow_up(job, payload)
 
 
 JOBS = {
@@ -116,9 +116,9 @@ UNIQUE_JOBS = {
 JOBS |= UNIQUE_JOBS
 # Both declare a follow-up of their own, but a job that runs as a follow-up gets none.
 FOLLOW_UPS = {
-    "hostile_noted": Job(note_end, max_legs=5, on_end="hostile_noted_again"),
+    "hostile_noted": Job(run_follow_up, max_legs=5, on_end="hostile_noted_again"),
     "hostile_noted_again": Job(
-        note_end,
+        run_follow_up,
         max_legs=4,
         retry=Retry(max_attempts=3, base=5, cap=1200),
         on_failure="hostile_noted",

@@ -1,4 +1,4 @@
-"""Watch every message about a task and every run of a task, and report broken promises."""
+"""Watch every message about a task and every run of a task, and report violations."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ class TaskChecker:
     """The messages, runs and end of each task. A task has no row: it exists only as messages."""
 
     def __init__(
-        self, world: SimulatedLambda, max_attempts: Mapping[str, int], broken: Callable[[str], None]
+        self, world: SimulatedLambda, max_attempts: Mapping[str, int], report: Callable[[str], None]
     ) -> None:
         self._max_attempts = max_attempts  # by name
-        self._broken = broken
+        self._report = report
         self.accepted: set[str] = set()  # tasks that the API has sent
         self.dropped: set[str] = set()  # tasks that lost an event or a failure record
         self.done: Counter[str] = Counter()
@@ -45,7 +45,7 @@ class TaskChecker:
             # A task that Lambda gave up on before it ran may be sent again.
             self._not_run.add(message["id"])
         elif self._max_attempts[message["name"]] == 1 and message["id"] not in self._not_run:
-            self._broken(f"task {message['id']}, without retries, was sent again")
+            self._report(f"task {message['id']}, without retries, was sent again")
         self._check_attempt(message)
 
     def saw_delivery(self, message: Message) -> None:
@@ -65,14 +65,14 @@ class TaskChecker:
         """Note that the function of a task was called."""
         self._ran[task_id] += 1
         if self._ran[task_id] > self._delivered[task_id]:
-            self._broken(f"task {task_id} ran more often than it was delivered")
+            self._report(f"task {task_id} ran more often than it was delivered")
 
     def check_ended(self) -> None:
         """Check at the end that every task has ended."""
         for task_id in self.lost:
-            self._broken(f"task {task_id} was accepted and never ended: lost")
+            self._report(f"task {task_id} was accepted and never ended: lost")
 
     def _check_attempt(self, message: Message) -> None:
         most = self._max_attempts[message["name"]]
         if message["attempt"] > most:
-            self._broken(f"task {message['id']} is in attempt {message['attempt']} of {most}")
+            self._report(f"task {message['id']} is in attempt {message['attempt']} of {most}")

@@ -40,9 +40,9 @@ class TimeToLive:
     It deletes a third of them at once, a third while an invocation runs, and a third days later.
     """
 
-    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
 
     def sweep(self) -> Iterator[tuple[str, Row]]:
         """Delete items that have expired by now. Yield the table and the key of each, in DynamoDB's
@@ -62,7 +62,7 @@ class TimeToLive:
             return False
         use = _use(item, jobs, self._world.time)
         if use is not None and self._world.time - use.since < use.promised:
-            self._broken(f"{[*key.values()]} has expired, and {use.what}")
+            self._report(f"{[*key.values()]} has expired, and {use.what}")
             return True
         if use is not None:
             # A job uses it for longer than promised. Histories don't simulate what happens then.

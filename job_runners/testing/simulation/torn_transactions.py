@@ -36,7 +36,7 @@ class TornTransactions:
             self._world.figures["transactions read item by item"] += 1
             self._before |= images
             try:
-                for _ in range(1 + self._world.chance("how much happens before it settles", 3)):
+                for _ in range(1 + self._world.pick("how much happens before it settles", 3)):
                     self._world.step()
             finally:
                 for key in images:
@@ -64,7 +64,7 @@ class TornTransactions:
         return answer
 
     def _sees_before(self, key: tuple[str, str]) -> bool:
-        return key in self._before and self._world.chance("it is seen as it was", 2) == 1
+        return key in self._before and self._world.pick("it is seen as it was", 2) == 1
 
     def _batch(self, table: str, call: dict[str, Any], found: list[_Item]) -> list[_Item]:
         by_key = {_key(table, item): item for item in found}

@@ -1,4 +1,4 @@
-"""Watch unique work, and report broken promises.
+"""Watch unique work, and report violations.
 
 For example, it reports two jobs with one key, a key without a job, and an accepted request that no
 job received.
@@ -19,17 +19,17 @@ class UniqueChecker:
     """The holder, follower and requests of each key, according to the writes that have landed."""
 
     def __init__(
-        self, world: SimulatedLambda, broken: Callable[[str], None], jobs: Mapping[str, Job]
+        self, world: SimulatedLambda, report: Callable[[str], None], jobs: Mapping[str, Job]
     ) -> None:
         self._world = world
-        self._broken = broken
+        self._report = report
         self._until = {name: job.unique.until for name, job in jobs.items() if job.unique}
         self._rows: dict[str, Row] = {}
         self._records: dict[str, Row] = {}  # by key
         # By job: the campaigns of the requests that it got.
         self._requests: dict[str, list[str]] = {}
 
-    def landed(self, operation: str, call: Row) -> None:
+    def note_landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
         keys: set[str] = set()
         for table, key in _written(operation, call):
@@ -45,20 +45,20 @@ class UniqueChecker:
     def accepted(self, job_id: str, campaign: str) -> None:
         """Check that the job of an accepted request has, or once had, that request's payload."""
         if campaign not in self._requests.get(job_id, []):
-            self._broken(f"the request {campaign} was accepted, and job {job_id} never got it")
+            self._report(f"the request {campaign} was accepted, and job {job_id} never got it")
 
     def begins(self, job_id: str, campaign: str | None) -> None:
         """Check that a starting job works on the last request that it received."""
         campaigns = self._requests.get(job_id)
         if campaigns and campaign != campaigns[-1]:
             last = campaigns[-1]
-            self._broken(f"job {job_id} does {campaign}, but the last request was {last}")
+            self._report(f"job {job_id} does {campaign}, but the last request was {last}")
 
     def check_ended(self) -> None:
         """Check at the end that each key is free."""
         for key, record in self._records.items():
             if record:
-                self._broken(f"{record['holder']} still has the key {key}, but all jobs have ended")
+                self._report(f"{record['holder']} still has the key {key}, but all jobs have ended")
 
     def _note_row(self, job_id: str) -> set[str]:
         """Note the current row of a job. Return the keys that it had before or has now."""
@@ -71,7 +71,7 @@ class UniqueChecker:
         campaign = after.get("campaign_id")
         if is_new or before.get("campaign_id") != campaign:
             if not is_new and before["legs"] > 0:
-                self._broken(f"job {job_id} had started, and was given another payload")
+                self._report(f"job {job_id} had started, and was given another payload")
             earlier = [] if is_new else self._requests[job_id]
             self._requests[job_id] = [*earlier, str(campaign)]
             self._world.figures["unique jobs replaced"] += not is_new
@@ -85,13 +85,13 @@ class UniqueChecker:
         has_key = row.get("unique_key") is not None
         if row["status"] in _FINISHED:
             if has_key:
-                self._broken(f"{job} is finished, but has a key")
+                self._report(f"{job} is finished, but has a key")
             return
         was_claimed = row["legs"] > 0 or row.get("claim_token") is not None
         if not has_key and not (self._until[row["job_type"]] == "started" and was_claimed):
-            self._broken(f"{job} has no key")
+            self._report(f"{job} has no key")
         if row.get("held_by", "").startswith(_PREFIX) and row["status"] != "waiting":
-            self._broken(f"{job} follows another job, but does not wait")
+            self._report(f"{job} follows another job, but does not wait")
 
     def _check_key(self, key: str) -> None:
         rows_with_key = [row for row in self._rows.values() if row.get("unique_key") == key]
@@ -100,15 +100,15 @@ class UniqueChecker:
         record = self._records.get(key) or {}
         if len(holders) > 1:
             ids = " and ".join(row["id"] for row in holders)
-            self._broken(f"the key {key} has two holders: {ids}")
+            self._report(f"the key {key} has two holders: {ids}")
         if len(followers) > 1:
-            self._broken(f"{len(followers)} jobs follow the one that has the key {key}")
+            self._report(f"{len(followers)} jobs follow the one that has the key {key}")
         holder = holders[0]["created_key"] if holders else None
         if record.get("holder") != holder:
-            self._broken(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
+            self._report(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
         follower = followers[0]["created_key"] if followers else None
         if record.get("follower") != follower:
-            self._broken(
+            self._report(
                 f"the record of {key} names {record.get('follower')} as follower, not {follower}"
             )
 

@@ -183,7 +183,7 @@ def test_too_many_members_are_refused_before_any_is_dispatched(
 ) -> None:
     from job_runners.work import member_keys
 
-    monkeypatch.setattr(member_keys, "MOST", 2)
+    monkeypatch.setattr(member_keys, "MAX_MEMBERS", 2)
     gathering = Gathering(bench, 3)
     assert gathering.start().error["kind"] == "TooManyMembers"
     assert len(moto_direct.rows("jobs")) == 1
@@ -290,8 +290,8 @@ def test_a_member_that_was_saved_without_an_answer_keeps_its_marker(
         (group_chunks, "put", 1),
         (groups, "put_marker", 1),
         (groups, "put_marker", 3),
-        (group_chunks, "put_done", 1),
-        (group_chunks, "put_done", 2),
+        (group_chunks, "record_dispatched", 1),
+        (group_chunks, "record_dispatched", 2),
     ],
 )
 def test_a_leg_that_is_killed_while_it_adds_is_continued_by_the_next_one(

@@ -23,7 +23,7 @@ from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import play_seed, stage
+from job_runners.testing.simulation.history import play_seed, simulated_aws
 from job_runners.work import Job, Task
 from job_runners.work.errors import EntryNotLoaded
 from sizes import by_size
@@ -230,7 +230,7 @@ def test_one_that_never_started_fails_as_that(bench: Bench, with_outfit: Outfit)
 def test_one_that_had_begun_fails_of_it_in_the_end_and_says_so(
     bench: Bench, with_outfit: Outfit
 ) -> None:
-    leg = "    if job.leg == 1: from job_runners.work.signals import LegOver; raise LegOver\n"
+    leg = "    if job.leg == 1: from job_runners.work.interrupts import LegOver; raise LegOver\n"
     with_outfit.write(GOOD.replace("    return {", leg + "    return {"))
     row = bench.run(letters(bench))
     assert (row.status, row.legs) == (Status.QUEUED, 1)
@@ -285,6 +285,6 @@ def test_the_api_refuses_what_it_can_not_check_and_lists_the_rest(
 @pytest.mark.sized
 def test_nothing_is_lost_when_workers_can_not_load_the_work() -> None:
     faults = frozenset({Fault.DEPLOYS})
-    with stage():
+    with simulated_aws():
         for seed in range(by_size(10, 40)):
             play_seed(seed, faults)

@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import CurrentWork, RunningJob
 from job_runners.work.around import Around
 from job_runners.work.errors import EntryNotLoaded
-from job_runners.work.signals import CancelAsked, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, LegOver, TimeOver
 from sample_work import Sample, script
 
 Put = Callable[..., None]

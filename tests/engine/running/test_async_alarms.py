@@ -13,7 +13,7 @@ from bench import Bench
 from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.work import RunningJob, alarm, event_loop
-from job_runners.work.signals import TimeOver
+from job_runners.work.interrupts import TimeOver
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("async_bench")
 @pytest.fixture(autouse=True)
 def one_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the alarm ring when a test says so, and not again by itself."""
-    monkeypatch.setattr(event_loop, "_AGAIN", LONG)
+    monkeypatch.setattr(event_loop, "_RING_INTERVAL", LONG)
 
 
 def ring() -> None:

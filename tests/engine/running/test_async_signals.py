@@ -18,7 +18,7 @@ from job_runners.store import owner_verbs, verbs
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.work import RunningJob, event_loop
-from job_runners.work.signals import LegOver
+from job_runners.work.interrupts import LegOver
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")

@@ -27,7 +27,7 @@ from job_runners.engine.telemetry import log_setup, output, threads
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.testing.aws import forget
 from job_runners.work.alarm import alarm
-from job_runners.work.signals import TimeOver
+from job_runners.work.interrupts import TimeOver
 from log_lines import printing_to
 from sample_work import script
 from telemetry_lines import logged

@@ -22,7 +22,7 @@ from job_runners.store.pauses import Kind
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
 from job_runners.work import context
-from job_runners.work.signals import Paused
+from job_runners.work.interrupts import Paused
 from sample_work import script
 from telemetry_lines import SECRET, emitted, logged
 

@@ -1,4 +1,4 @@
-"""The signals that end a job's function from outside.
+"""The interrupts: exceptions that end a job's function from outside.
 
 They aren't subclasses of Exception, because a job's own `except Exception` would catch those, and
 botocore would retry an HTTP call after one.
