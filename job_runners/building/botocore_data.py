@@ -45,7 +45,7 @@ OPERATIONS: Mapping[str, Set[str]] = {
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
     "ssm": frozenset({"GetParameter", "GetParametersByPath"}),
-    # botocore calls these for a profile.
+    # botocore calls these if a profile of the AWS config assumes a role.
     "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"}),
 }
 # Stands for all operations of a service.
@@ -131,7 +131,7 @@ def trim(data: Path, kept: Operations) -> None:
     prefixes = set()
     for service in [each for each in data.iterdir() if each.is_dir()]:
         if service.name in kept:
-            for version in _versions(service, newest_only=kept[service.name] != ALL):
+            for version in _remove_unused_versions(service, newest_only=kept[service.name] != ALL):
                 prefixes.add(_trim_version(version, kept[service.name]))
         else:
             shutil.rmtree(service)
@@ -141,7 +141,7 @@ def trim(data: Path, kept: Operations) -> None:
     _write(data / "endpoints.json", endpoints)
 
 
-def _versions(service: Path, *, newest_only: bool) -> list[Path]:
+def _remove_unused_versions(service: Path, *, newest_only: bool) -> list[Path]:
     """Remove the versions of a service's API that no client uses, and return the others.
 
     `newest_only` means that clients use only the newest version.
@@ -206,21 +206,26 @@ def _shapes_named_in(described: Any) -> Iterator[str]:
 
 
 def _keep_only(folder: Path, name: str, part: str, kept: Collection[str]) -> None:
-    """Keep only the names in `kept` in one part of a file, and in the files merged into it."""
+    """Keep only the entries of `part` that are in `kept`, in the file `name` and in its extras.
+
+    botocore merges the extras into the file.
+    """
     for file in folder.glob(f"{name}*.json"):
-        read = _read(file)
-        holder = read.get("merge", read)
-        if part in holder:
-            holder[part] = _only(holder[part], kept)
-            _write(file, read)
+        content = _read(file)
+        parent = content.get("merge", content)
+        if part in parent:
+            parent[part] = _only(parent[part], kept)
+            _write(file, content)
 
 
 def _keep_waiters(file: Path, operations: Collection[str]) -> None:
     if file.exists():
-        read = _read(file)
-        waiters = read["waiters"].items()
-        read["waiters"] = {name: each for name, each in waiters if each["operation"] in operations}
-        _write(file, read)
+        content = _read(file)
+        waiters = content["waiters"].items()
+        content["waiters"] = {
+            name: each for name, each in waiters if each["operation"] in operations
+        }
+        _write(file, content)
 
 
 def _without_prose(described: Any) -> Any:

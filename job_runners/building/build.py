@@ -44,7 +44,7 @@ _RECIPE = tuple(
 
 
 class DependenciesNotInstalled(JobRunnersError):
-    """A lock could not be installed. The message has pip's output."""
+    """The packages of a lock file couldn't be installed. The message has pip's output."""
 
 
 def build(
@@ -77,7 +77,7 @@ def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
 def link(folder: Path, app: AppFolder | None) -> None:
     """Fill `folder` with links to the dependencies for this machine, and with the sources.
 
-    To copy the dependencies would take most of a build's time.
+    Copying the dependencies would take most of a build's time.
     """
     target = Target.this_machine()
     for entry in _dependencies(target, app).iterdir():
@@ -138,10 +138,10 @@ def _add_entry_points(target: Target, folder: Path) -> None:
 
 def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
     """Run `check` once for the same sources, because sam runs a build for each function."""
-    passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
-    if not passed.exists():
+    marker = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
+    if not marker.exists():
         check(app, extensions)
-        passed.touch()
+        marker.touch()
 
 
 def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:

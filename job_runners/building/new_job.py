@@ -51,7 +51,7 @@ class {model}(BaseModel):
 def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
     """Process the items, with a checkpoint after each one.
 
-    If an attempt fails, the next one continues at the last checkpoint, because the job's entry in
+    If an attempt fails, the next one continues from the last checkpoint, because the job's entry in
     JOBS has `retry`.
     """
     done = job.cursor or 0
@@ -81,7 +81,7 @@ def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
     assert read_file(result["file"]) == b"ada\\ngrace"
 
 
-def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
+def test_{name}_survives_faults(hostile: Hostile) -> None:
     report = hostile.run("{name}", ITEMS, most=50)  # each run injects a different fault
     report.assert_went_well()
 '''
@@ -93,7 +93,7 @@ _REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {as_ty
 class Written:
     """The files written. If `entry` isn't None, you have to add it to `table` by hand."""
 
-    table: Path
+    table: Path  # the file with JOBS
     entry: str | None = None
     files: list[Path] = field(default_factory=list)
 
@@ -146,8 +146,8 @@ def _check_name(name: str) -> None:
         near = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
         hint = f", such as {near}" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
         raise UnusableAppFolder(
-            f"{name!r} can't name a job. Its function and its file have the same name, so use "
-            f"lowercase letters, digits and _{hint}"
+            f"{name!r} can't be the name of a job. The job's function and file are named after it, "
+            f"so use lowercase letters, digits and _{hint}"
         )
     if name in set(Jobs):
         raise UnusableAppFolder(f"Job Runners has a built-in job {name}. Choose another name")

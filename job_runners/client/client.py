@@ -71,13 +71,13 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         Without a key, the client creates one, so that it can repeat the call itself. If the call
         fails, the error's `idempotency_key` is the key that was used.
 
-        `on_end` and `on_failure` name job types, which are dispatched when the job has ended or
-        failed, or a webhook to post then: `{"webhook": url, "secret": name}`.
+        `on_end` and `on_failure` each name a job type to dispatch, or a webhook to call, when the
+        job has ended or failed. A webhook is `{"webhook": url, "secret": name}`.
 
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
-        job may have existed before: see its `unique_outcome`. If the type's rule refuses the
-        request, this raises UniqueConflict with the existing job's `job_id`. With `traceparent` (in
-        W3C's format), the job continues that trace, if the stack records traces.
+        job may have existed before: see its `unique_outcome`. If the type's `unique` setting
+        refuses the request, this raises UniqueConflict with the existing job's `job_id`. With
+        `traceparent` (in W3C's format), the job continues that trace, if the stack records traces.
         """
         organization = organization_id or self._organization
         given = job_body(
@@ -197,7 +197,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         *,
         on_progress: Callable[[Job], object] | None = None,
     ) -> Job:
-        """Wait until a job has finished, failed or been canceled, and return it with its result.
+        """Wait until a job has succeeded, failed or been canceled. Return it with its result.
 
         The client polls as often as the API suggests. It calls `on_progress` with the job after the
         first poll and after each change of its status, progress or message. After `timeout`
@@ -233,11 +233,11 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> Job:
-        """Send a signal to a job, whose function may wait for it. The value is any JSON.
+        """Send a signal to a job. Its function may wait for it now or later. The value is any JSON.
 
-        The first value of a name counts, so you can repeat the call. Raises SignalConflict if the
-        job has got another value before. Raises SignalTooLate if the job has ended without the
-        signal, or no longer waits for it.
+        Only the first signal with a name counts, so you can repeat the call. Raises SignalConflict
+        if the job has already received a different value. Raises SignalTooLate if the job has ended
+        without the signal, or no longer waits for it.
         """
         path = f"{_path(job_id)}/signals/{part(name)}"
         return self._job(self._api.call("PUT", path, {"value": value}))
@@ -246,8 +246,8 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         """Retry a failed or canceled job from its last checkpoint. With `payload`, start over.
 
         Raises WrongState, and UniqueConflict if another job does the same work now. The call is
-        repeated only if the API has certainly not processed it. If the outcome is unknown, this
-        raises OutcomeUnknown: get the job and check it.
+        repeated only if it is certain that the API hasn't processed it. If the outcome is unknown,
+        this raises OutcomeUnknown: get the job and check it.
         """
         body = None if payload is None else {"payload": dict(payload)}
         return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))

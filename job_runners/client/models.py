@@ -28,17 +28,17 @@ class JobError(Value):
 
 
 class WaitsFor(Value):
-    """The reason for a job's wait.
+    """Why a job waits.
 
     `kind` is one of:
 
     - `job_type` or `queue`: the job type or queue `name` is paused.
-    - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. The
-    key is "*" if the queue has no `per`, or if the job has no value for it. The key is None if it
-    comes from the payload and the caller is a viewer.
+    - `line`: the queue `name` has no free slot for this `key`, or the key has used up its rate. The
+    key is "*" if the queue's limits aren't per key (it has no `per`), or if the job lacks the value
+    that `per` names. The key is None if it comes from the payload and the caller is a viewer.
     - `job`: the job with the id `name` does the same work and must end first.
-    - `time`: the job sleeps in its function, under this `name`, since the time `since` and until
-    `until`.
+    - `time`: the job's function called `sleep` with this `name`. It has slept since `since`, and
+    wakes at `until`.
     - `signal`: the job waits in its function for any of the signals `names`, since the time `since`
     and at most until `until`.
     - `group`: the job waits in its function for all jobs of its group `name`. It began to dispatch
@@ -64,7 +64,7 @@ class FollowUp(Value):
 
 
 class Job(Value, kw_only=True):
-    """A job at the time of the API's answer.
+    """A job, as it was when the API answered.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
     `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
@@ -222,7 +222,7 @@ class JobUnfinished(JobRunnersError, TimeoutError):
         after = "" if seconds is None else f" after {seconds:g} s"
         super().__init__(
             f"Job {job.id} ({job.job_type}) is {job.status}{after}.",
-            "It continues. Wait for it again.",
+            "The job isn't affected. Call `wait` again to keep waiting.",
         )
         self.job = job
 

@@ -29,7 +29,7 @@ from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.local.problem import LocalProblem
 
-_CHECK_SECONDS = 60
+_IMPORT_TIMEOUT = 60  # seconds
 
 
 class BrokenCode(LocalProblem):
@@ -70,13 +70,13 @@ class Packages:
                 found.add(".".join(part for part in parts if part != "__init__"))
         return sorted(found)
 
-    def shown(self, place: str) -> str:
+    def source_path_of(self, place: str) -> str:
         """Return the source file of a path in the tree, relative to the current folder."""
         source = source_of(place, self.sources)
-        return place if source is None else shown(source)
+        return place if source is None else relative_path(source)
 
 
-def shown(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """Return a path as a person in the current folder would write it."""
     try:
         return str(path.relative_to(Path.cwd()))
@@ -104,9 +104,9 @@ class Trees:
         """Create a tree of the current packages. Raises BrokenCode if a package doesn't compile."""
         tree = self.folder / f"changed-{next(self._numbers)}"
         tree.mkdir()
-        tops = {Path(name).parts[0] for name in self.packages.sources}
+        top_level_names = {Path(name).parts[0] for name in self.packages.sources}
         for entry in self.deployed.iterdir():
-            if entry.name not in tops:
+            if entry.name not in top_level_names:
                 (tree / entry.name).symlink_to(entry)
         for name, source in self.packages.sources.items():
             (tree / name).parent.mkdir(exist_ok=True)
@@ -161,12 +161,12 @@ class Trees:
 def _with_place(packages: Packages, place: str | None, line: int | None, text: str) -> str:
     if place is None:
         return text
-    return f"{packages.shown(place)}{f':{line}' if line else ''}: {text}"
+    return f"{packages.source_path_of(place)}{f':{line}' if line else ''}: {text}"
 
 
 class ImportChecker:
-    """Imports trees in a separate process, which stays ready for the next tree. Close the
-    checker after use."""
+    """Imports all modules of a tree in a separate process, which then waits for the next tree.
+    Close the checker after use."""
 
     def __init__(
         self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
@@ -225,11 +225,13 @@ class ImportChecker:
             raise AssertionError("both are pipes")
         questions.write(json.dumps(question) + "\n")
         questions.flush()
-        ready, _, _ = select.select([answers], [], [], _CHECK_SECONDS)
+        ready, _, _ = select.select([answers], [], [], _IMPORT_TIMEOUT)
         line = answers.readline() if ready else ""
         if not line:
             self._end()
-            raise BrokenCode(f"The code did not finish importing within {_CHECK_SECONDS} s.")
+            if ready:
+                raise BrokenCode("The process that imports the code ended without an answer.")
+            raise BrokenCode(f"The code did not finish importing within {_IMPORT_TIMEOUT} s.")
         found: dict[str, Any] | None = json.loads(line)["problem"]
         return found
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 _SKEW = timedelta(minutes=15)
-_MAX_DIGITS = 6  # digits of a presigned URL's lifetime in seconds: AWS allows at most 7 days
+_MAX_DIGITS = 6  # of a presigned URL's lifetime: 7 days are 604,800 seconds
 _MAX_LIFETIME = timedelta(days=7)
 _FORM = "application/x-www-form-urlencoded"
 _UNRESERVED = "-_.~"
@@ -72,8 +72,8 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
 class BodyCheck(NamedTuple):
     """What remains to be checked once the body of a request is read.
 
-    `is_signature_checked` is True if the head has the hash of the body, or needs none. Otherwise
-    the signature can be checked only together with the body.
+    `is_signature_checked` is True if the head names the hash of the body, or if the signature
+    doesn't cover the body. Otherwise the signature can be checked only together with the body.
     """
 
     is_signature_checked: bool
@@ -84,19 +84,19 @@ class BodyCheck(NamedTuple):
 def check_head(request: Request, secret_of: Callable[[str], str | None]) -> BodyCheck:
     """Check everything that can be checked before the body is read. Raises Refused."""
     given = _parse(request)
-    key, _, scope = given.credential.partition("/")
-    secret = secret_of(key)
+    key_id, _, scope = given.credential.partition("/")
+    secret = secret_of(key_id)
     if secret is None:
-        raise Refused("UnrecognizedClientException", f"The access key {key!r} is unknown here.")
+        raise Refused("UnrecognizedClientException", f"The access key {key_id!r} is unknown here.")
     if len(scope.split("/")) != 4 or "host" not in given.signed_headers.split(";"):
         raise Refused("IncompleteSignature", "The signature lacks its scope or the header Host.")
     _check_headers(request, given, scope)
     _check_time(given)
-    key_of_scope = _key(secret, scope)
+    signing_key = _key(secret, scope)
 
     def check_signature(body_hash: str) -> None:
         text = _text(request, given, scope, body_hash)
-        signed = hmac.new(key_of_scope, text, hashlib.sha256).hexdigest()
+        signed = hmac.new(signing_key, text, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(signed.encode(), given.signature.encode()):
             problem = "The signature was not made with this key's secret."
             raise Refused("SignatureDoesNotMatch", problem)
@@ -109,7 +109,10 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
 
 
 def _check_headers(request: Request, given: _Signature, scope: str) -> None:
-    """Check that no unsigned header can lead the request to another service."""
+    """Check that no unsigned header or form can lead the request to another service.
+
+    A form can name an action of another service, and a file's presigned URL doesn't sign its body.
+    """
     signed = given.signed_headers.split(";")
     unsigned = [
         name for name in request.headers if name.startswith("x-amz-") and name not in signed

@@ -22,11 +22,11 @@ from job_runners.errors import JobRunnersError
 from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
-from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
+from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, relative_path
 from job_runners.places import CODE, IS_CHECKOUT, ROOT, as_typed
 
 _CHECK_SECONDS = 0.2
-_AGAIN = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
+_RESTART_HINT = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,27 @@ class Sources:
 
     packages: Packages
     digests: dict[str, str]  # hashes of the packages
-    fixed: dict[Path, str]  # hashes of files whose changes take effect only at the next start
-    built: dict[Path, str]  # hashes of the files that decide which dependencies are built
+    needs_restart: dict[Path, str]  # hashes of files whose changes need a restart
+    build_inputs: dict[Path, str]  # hashes of files that decide which dependencies are built
     app_folder: Path | None = None  # the app's folder, which may not exist yet
 
     @staticmethod
     def now(
         packages: Packages,
-        fixed: Sequence[Path],
+        needs_restart: Sequence[Path],
         app_folder: Path | None = None,
-        built: Sequence[Path] = (),
+        build_inputs: Sequence[Path] = (),
     ) -> "Sources":
         """Return the current sources."""
-        hashes, built_hashes = ({each: _digest(each) for each in paths} for paths in (fixed, built))
-        return Sources(packages, packages.digests(), hashes, built_hashes, app_folder)
+        restart, build = (
+            {each: _digest(each) for each in paths} for paths in (needs_restart, build_inputs)
+        )
+        return Sources(packages, packages.digests(), restart, build, app_folder)
 
     def to_build(self) -> dict[Path, str]:
         """Return the files and new packages that need a build, with hashes of the files."""
-        hashes = {path: _digest(path) for path in self.built}
-        changed = {path: each for path, each in hashes.items() if each != self.built[path]}
+        hashes = {path: _digest(path) for path in self.build_inputs}
+        changed = {path: each for path, each in hashes.items() if each != self.build_inputs[path]}
         return changed | dict.fromkeys(self.new_packages(), "")
 
     def new_packages(self) -> list[Path]:
@@ -67,7 +69,7 @@ class Sources:
         seen = {}
         new = [package / "__init__.py" for package in self.new_packages()]
         code = [path for _, path in self.packages.files()]
-        for path in (*code, *self.fixed, *self.built, *new):
+        for path in (*code, *self.needs_restart, *self.build_inputs, *new):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 seen[str(path)] = (found.st_mtime_ns, found.st_size)
@@ -81,11 +83,12 @@ def sources_now() -> Sources:
     """
     app = find_app_folder()
     packages = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
-    fixed = [template(), LOCK, *([app.template] if app else [])]
-    built = [app.requirements, app.lock, app.config] if app else []
+    needs_restart = [template(), LOCK, *([app.template] if app else [])]
+    build_inputs = [app.requirements, app.lock, app.config] if app else []
     # `jobs new` may create this folder while the stack is up.
     possible = None if "APP" in os.environ or not IS_CHECKOUT else ROOT / "app"
-    return Sources.now(Packages(packages), fixed, app.path if app else possible, built)
+    folder = app.path if app else possible
+    return Sources.now(Packages(packages), needs_restart, folder, build_inputs)
 
 
 class Watcher:
@@ -115,10 +118,10 @@ class Watcher:
         self._zip_digests = zip_digests
         self._say = say
         self._active = sources.digests
-        self._broken = ""
+        self._code_problem = ""
         self._tried = sources.digests
         self._tried_to_build: dict[Path, str] = {}
-        self._not_built = ""
+        self._build_problem = ""
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -133,7 +136,7 @@ class Watcher:
             # has probably ended.
             if seen == before and seen != handled:
                 try:
-                    self.look()
+                    self.reload_changes()
                 except Exception as error:  # noqa: BLE001 (the next save is handled anyway)
                     self._say(f"The saved code is not active: {type(error).__name__}: {error}")
                 handled = seen
@@ -144,11 +147,11 @@ class Watcher:
         """Make `run` return."""
         self._stop.set()
 
-    def look(self) -> None:
+    def reload_changes(self) -> None:
         """Reload the packages that have changed, or report why they can't be reloaded."""
         try:
             digests = self._sources.packages.digests()
-        except FileNotFoundError:  # removed since it was listed: the next look handles it
+        except FileNotFoundError:  # removed since it was listed: the next check handles it
             return
         to_build = self._sources.to_build()
         if (digests, to_build) != (self._tried, self._tried_to_build):
@@ -162,13 +165,13 @@ class Watcher:
 
     def _can_build(self, changed: Collection[Path]) -> bool:
         """Return whether a build is needed and possible. If it isn't possible, note the reason."""
-        self._not_built = ""
+        self._build_problem = ""
         try:
             if changed:
                 locked(find_app_folder())
         except UnusableAppFolder as problem:
-            self._not_built = str(problem)
-        return bool(changed) and not self._not_built
+            self._build_problem = str(problem)
+        return bool(changed) and not self._build_problem
 
     def _rebuild(self, changed: Collection[Path]) -> None:
         """Build again with the current requirements and packages, and make this the active code."""
@@ -176,7 +179,7 @@ class Watcher:
         try:
             app, sources = find_app_folder(), self._read_sources()
             if app and app.lock in changed:
-                self._say(f"Installing the packages in {shown(app.lock)}")
+                self._say(f"Installing the packages in {relative_path(app.lock)}")
             trees = self._trees.rebuilt(sources.packages, sources.digests, app)
             self._checker.restart(sources.packages)
             self._checker.check(trees.deployed)
@@ -185,14 +188,16 @@ class Watcher:
             self._report(str(problem))
             return
         self._trees = trees
-        self._sources = replace(sources, fixed=sources.fixed | self._sources.fixed)
+        # A build doesn't apply changes that need a restart, so keep their first hashes.
+        first_hashes = self._sources.needs_restart
+        self._sources = replace(sources, needs_restart=sources.needs_restart | first_hashes)
         self._tried, self._tried_to_build = sources.digests, {}
-        names = sorted(shown(path) for path in changed if path.exists())
+        names = sorted(relative_path(path) for path in changed if path.exists())
         self._activate(trees.deployed, sources.digests, names, began)
 
     def _reload(self, digests: dict[str, str]) -> None:
         if digests == self._active:
-            self._broken = ""
+            self._code_problem = ""
             self._say("The saved code is the active code again")
             return
         began = time.monotonic()
@@ -207,7 +212,7 @@ class Watcher:
 
     def _report(self, problem: str) -> None:
         if not self._stop.is_set():
-            self._broken = problem.partition("\n")[0]
+            self._code_problem = problem.partition("\n")[0]
             self._say(f"{problem}\n  The previous code stays active.")
 
     def _activate(
@@ -215,22 +220,24 @@ class Watcher:
     ) -> None:
         for digest in self._zip_digests:
             activate(self._home / CODE_FOLDER, digest, tree)
-        self._active, self._broken = digests, ""
+        self._active, self._code_problem = digests, ""
         self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
     def _update_outdated_file(self) -> None:
         """Update the file that lists the saved changes that aren't active yet."""
         changed = [
-            shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
+            relative_path(path)
+            for path, digest in self._sources.needs_restart.items()
+            if _digest(path) != digest
         ]
         lines = []
-        if self._broken:
-            lines.append(f"The saved code is not active: {self._broken}")
-        if self._not_built:
-            lines.append(f"The saved requirements are not active: {self._not_built}")
+        if self._code_problem:
+            lines.append(f"The saved code is not active: {self._code_problem}")
+        if self._build_problem:
+            lines.append(f"The saved requirements are not active: {self._build_problem}")
         if changed:
             has = "have" if len(changed) > 1 else "has"
-            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_AGAIN}")
+            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_RESTART_HINT}")
         text = "; ".join(lines)
         file = self._home / OUTDATED_FILE
         before = file.read_text() if file.exists() else ""
@@ -242,7 +249,8 @@ class Watcher:
             new.replace(file)
         else:
             file.unlink()
-        for line in lines[1:] if self._broken else lines:
+        # `_report` has already said the first line of a problem with the code.
+        for line in lines[1:] if self._code_problem else lines:
             if line not in before:
                 self._say(line)
 
@@ -267,7 +275,7 @@ def watching(
     deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
     trees = Trees(folder, sources.packages, deployed, sources.digests)
     app = sources.app_folder
-    requirements = Path(shown(app / "requirements.txt")) if app and app.is_dir() else None
+    requirements = Path(relative_path(app / "requirements.txt")) if app and app.is_dir() else None
     checker = ImportChecker(sources.packages, variables, requirements)
     watcher = Watcher(home, sources, trees, checker, zip_digests, say)
     thread = threading.Thread(target=watcher.run, daemon=True)

@@ -4,9 +4,9 @@ A line is stored as one DynamoDB partition of the coordination table. One consis
 reads everything that a decision needs. A slot is an item that names its holder, because a count
 could drift.
 
-A job takes a slot or a start in one transaction with its row, on condition that the items haven't
-changed since they were read. If two processes decide at once, DynamoDB refuses one of the
-transactions, and that process reads the line again.
+A job takes a slot, or one of the starts that the rate allows, in one transaction with its row. The
+condition is that the items haven't changed since they were read. If two processes decide at once,
+DynamoDB refuses one of the transactions, and that process reads the line again.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ from job_runners.store.line_items import (
 from job_runners.store.rate import Rate
 from job_runners.values import Value
 
-# A slot taken longer ago than this is stray if its holder's row doesn't name it. The clocks of any
-# two machines differ by less.
-_SETTLED = clock.MINUTE
+# If a slot was taken longer ago than this, its holder's row must name it. Otherwise the slot has
+# leaked. The clocks of any two machines differ by less.
+_GRACE = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
 # arrive. The claim then waits until the start is allowed. Without this lead, the time that each
 # message takes would delay all later starts.
@@ -45,14 +45,14 @@ class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
     It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
-    other fields are their new values. `tat` and `started_tat` are the ends of the intervals that
-    the admission and the start take, in microseconds: see `Rate.end_of_next_interval`.
-    `started_tat` is None for a job that is only admitted: its claim counts the start
-    (`line_rates.count_start`).
+    other fields are their new values. `tat` (GCRA's theoretical arrival time) and `started_tat`
+    are the ends of the intervals that the admission and the start use up, in microseconds: see
+    `Rate.end_of_next_interval`. `started_tat` is None for a job that is admitted but doesn't start
+    yet. The worker that claims it counts the start later (`line_rates.count_start`).
     """
 
-    group: str
-    turn: int
+    group: str  # the organization in a fair queue, otherwise ""
+    turn: int  # the grant's number, which only grows within a line
     slot: LineItem | None = None
     rate: LineItem | None = None
     tat: int = 0
@@ -69,7 +69,7 @@ class Grant(Value):
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
             LineItem.organization_id.set(job.organization_id),
-            # A rate with a large burst may be used up for longer than an unused item is kept.
+            # A large burst can leave a rate used up for a long time. Keep the item until then.
             LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
         ]
         if self.slot is not None:
@@ -112,8 +112,8 @@ class Line(Value):
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
         Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot. If
-        as many jobs as the limit allows already have a slot, it gets none. So new starts never
-        exceed a limit that was lowered.
+        as many jobs as the limit allows already have a slot, it gets none. So new starts
+        keep to the limit even after it was lowered.
         """
         slot = self._free_slot()
         opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
@@ -205,15 +205,15 @@ class Line(Value):
 
 
 def partition_key_of(queue_name: str, queue_key: str) -> str:
-    """Return a line's partition key in DynamoDB. It is also the `held_by` of its waiting jobs."""
+    """Return a line's partition key in DynamoDB. It is also `held_by` in rows of jobs that wait."""
     return f"line#{queue_name}#{queue_key}"
 
 
 def day_of(partition_key: str, moment: int) -> int:
     """Return the number of the day that a moment belongs to, for one line.
 
-    Each line's days begin at a different time, so that the daily work of all lines isn't done at
-    midnight.
+    Each line's days begin at a different time, so that the daily work of all lines is spread over
+    the day.
     """
     return (moment + crc32(partition_key.encode()) % clock.DAY) // clock.DAY
 
@@ -232,6 +232,7 @@ def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
     partition_key = partition_key_of(queue_name, queue_key)
     slots: dict[int, LineItem] = {}
     rate = first = None
+    # Items sort as rate, slots, entries. Read the rate, the slots and the first entry.
     expected = (limits.slots or 0) + 2
     for item in LineItem.query(
         partition_key, LineItem.sk >= RATE, consistent_read=True, page_size=expected
@@ -246,9 +247,9 @@ def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
     return Line(partition_key, limits, slots, rate, first)
 
 
-def is_settled(slot: LineItem) -> bool:
+def is_past_grace(slot: LineItem) -> bool:
     """Return whether a slot was taken so long ago that its holder's row must name it."""
-    return clock.now() - (slot.since or 0) > _SETTLED
+    return clock.now() - (slot.since or 0) > _GRACE
 
 
 def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:

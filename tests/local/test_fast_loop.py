@@ -56,7 +56,7 @@ class Checkout:
     def save(self, name: str, text: str) -> None:
         """Save a file, and have the watcher look."""
         (self.root / name).write_text(text)
-        self.watcher.look()
+        self.watcher.reload_changes()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_what_is_saved_is_in_force_compiled_beside_what_has_not_changed(checkout
 def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
     checkout.save("job_runners/shipped/jobs/greet.py", "")
     (checkout.root / "job_runners/shipped/jobs" / "greet.py").unlink()
-    checkout.watcher.look()
+    checkout.watcher.reload_changes()
     assert not (checkout.running / "job_runners/shipped/jobs" / "greet.py").exists()
 
 
@@ -193,7 +193,7 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
     assert checkout.said == [checkout.outdated]
     assert "template.yaml has changed since the deploy" in checkout.outdated
     assert "make run" in checkout.outdated
-    checkout.watcher.look()
+    checkout.watcher.reload_changes()
     assert len(checkout.said) == 1  # once
     checkout.save("template.yaml", "Resources:")
     assert checkout.outdated == ""
@@ -240,7 +240,7 @@ def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: 
     checkout.save("app/acme/__init__.py", "JOBS = {} # as long as it isn't installed")
     assert checkout.said[-1].startswith("Reloaded: acme (")
     lock(read_app_folder(app), Target.this_machine())
-    checkout.watcher.look()
+    checkout.watcher.reload_changes()
     assert "Installing the packages in app/requirements.lock" in checkout.said
     assert checkout.said[-1].startswith("Reloaded: app/requirements.lock, app/requirements.txt (")
     assert (checkout.running / "iniconfig").is_dir()
@@ -259,12 +259,12 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
     found = read_app_folder(app)
     lock(found, Target.this_machine())
     found.lock.write_text(found.lock.read_text().replace("sha256:", "sha256:00"))
-    checkout.watcher.look()
+    checkout.watcher.reload_changes()
     assert checkout.running == before
     assert "can't be installed for this machine" in checkout.outdated
     assert "stays active" in checkout.said[-1]
     said = len(checkout.said)
-    checkout.watcher.look()
+    checkout.watcher.reload_changes()
     assert len(checkout.said) == said
 
 

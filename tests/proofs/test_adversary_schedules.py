@@ -14,7 +14,7 @@ from job_runners.engine.schedules import due_schedule, occurrence, schedules
 from job_runners.engine.schedules.occurrence import Choice
 from job_runners.store import conditional_write, queries
 from job_runners.store import schedules as store
-from job_runners.store.schedules import Schedule, Step, writing
+from job_runners.store.schedules import Progress, Schedule, writing
 from job_runners.store.transactions import RecordWrite
 from job_runners.testing.simulation.faults import ALL, Fault
 from job_runners.testing.simulation.history import figures_text, play_seed, simulated_aws
@@ -99,7 +99,7 @@ def test_it_notices_when_those_that_came_meanwhile_are_not_counted(
 
     def silently(schedule: Schedule) -> Choice | None:
         choice = choose(schedule)
-        return choice and choice._replace(step=choice.step._replace(skips=None))
+        return choice and choice._replace(progress=choice.progress._replace(skips=None))
 
     monkeypatch.setattr(due_schedule, "choose", silently)
     assert "some are lost" in noticed()
@@ -114,7 +114,7 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
         choice = choose(schedule)
         if choice is None or choice.at is None or clock.now() - choice.at < occurrence.ON_TIME:
             return choice
-        return Choice(None, occurrence.with_skipped(choice.step, choice.at, occurrence.MISSED))
+        return Choice(None, occurrence.with_skipped(choice.progress, choice.at, occurrence.MISSED))
 
     monkeypatch.setattr(due_schedule, "choose", strictly)
     assert "makes up for none" in noticed(near=4)
@@ -135,7 +135,7 @@ def test_it_notices_when_what_is_refused_is_not_looked_at_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def drop(schedule: Schedule, *_: Any, **__: Any) -> None:
-        store.move_on(schedule, Step(schedule.last_at or 0, None))
+        store.advance(schedule, Progress(schedule.last_at or 0, None))
 
     monkeypatch.setattr(store, "note_failing", drop)
     assert broken_promise(faults={Fault.SCHEDULES, Fault.DEPLOYS})

@@ -241,7 +241,7 @@ class _AdmissionPass:
         Only code of another version leaves such a slot behind. The slot that has been held
         longest is the likeliest, so a pass that isn't thorough checks only that slot.
         """
-        held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
+        held = sorted(filter(lines.is_past_grace, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:
             seen = (slot.number, slot.turn)
             if seen in self._verified_slots:

@@ -26,7 +26,7 @@ from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.job_request import Outcome as Answered
-from job_runners.store.schedules import Schedule, ScheduleMoved, Step
+from job_runners.store.schedules import Progress, Schedule, ScheduleMoved
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
 
@@ -123,61 +123,61 @@ class Starter:
 
     def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
         """Apply a choice. Return the changed schedule, or None if no other choice follows now."""
-        at, step = choice
+        at, progress = choice
         if at is None:
-            return self._move_on(schedule, step)
+            return self._advance(schedule, progress)
         if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
             if schedule.overlap == "queue":
-                schedule_store.wait(
-                    schedule, at, _only_before(step, at), clock.now() + _RECHECK_DELAY
+                schedule_store.wait_for_previous(
+                    schedule, at, _only_before(progress, at), clock.now() + _RECHECK_DELAY
                 )
                 self.note(Outcome.WAITING)
                 return None
-            return self._move_on(schedule, with_skipped(step, at, STILL_RUNS))
-        return self._start(schedule, at, step, unfinished)
+            return self._advance(schedule, with_skipped(progress, at, STILL_RUNS))
+        return self._start(schedule, at, progress, unfinished)
 
-    def _move_on(self, schedule: Schedule, step: Step) -> Schedule:
-        """Move the schedule by a step that starts nothing."""
-        moved = schedule_store.move_on(schedule, step)
-        telemetry.occurrences_skipped(schedule, step)
-        self.note(Outcome.SKIPPED if step.skips else Outcome.MOVED)
+    def _advance(self, schedule: Schedule, progress: Progress) -> Schedule:
+        """Record progress that starts nothing."""
+        moved = schedule_store.advance(schedule, progress)
+        telemetry.occurrences_skipped(schedule, progress)
+        self.note(Outcome.SKIPPED if progress.skips else Outcome.MOVED)
         return moved
 
     def _start(
-        self, schedule: Schedule, at: int, step: Step, unfinished: set[str]
+        self, schedule: Schedule, at: int, progress: Progress, unfinished: set[str]
     ) -> Schedule | None:
         revision = new_id()
         try:
-            row = self._accept(schedule, at, step, revision)
+            row = self._accept(schedule, at, progress, revision)
         except RowExists as exists:
             stored = schedule_store.read(schedule.organization_id, schedule.name)
             if stored is None or stored.revision != revision:
-                return self._move_on(schedule, step)  # an earlier call started this occurrence
+                return self._advance(schedule, progress)  # an earlier call started this occurrence
             row = exists.row  # this call started the occurrence, but its response was lost
         except (RaceLost, PreconditionFailed):
             raise  # another process was faster: the schedule is checked again
         except UniqueConflict:
-            return self._move_on(schedule, with_skipped(step, at, TAKEN))
+            return self._advance(schedule, with_skipped(progress, at, TAKEN))
         except Exception as error:
             if is_temporary(error):
                 raise
-            self._retry_or_give_up(schedule, at, step, error)
+            self._retry_or_give_up(schedule, at, progress, error)
             return None
         if row.duplicate is not None and row.duplicate.before:
-            return self._move_on(schedule, step)  # this occurrence was answered before
+            return self._advance(schedule, progress)  # this occurrence was answered before
         if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
-            telemetry.occurrences_skipped(schedule, with_skipped(step, at, TAKEN))
+            telemetry.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
-            telemetry.occurrence_started(row, schedule, step, at)
+            telemetry.occurrence_started(row, schedule, progress, at)
             self.note(Outcome.STARTED)
             unfinished.add(row.id)
             send_if_unclaimed(row, self._send)
-        if step.next_at is None or step.next_at > clock.now():
+        if progress.next_at is None or progress.next_at > clock.now():
             return None
         return schedule_store.read(schedule.organization_id, schedule.name)
 
-    def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
+    def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> JobRequest:
         """Save the occurrence's job and move the schedule on. Do both or neither.
 
         If an existing job answers the occurrence, return that job instead of saving one.
@@ -186,9 +186,9 @@ class Starter:
         def writes_if_existing(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
                 return [
-                    schedule_store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)
+                    schedule_store.skip_write(schedule, with_skipped(progress, at, TAKEN), revision)
                 ]
-            return [schedule_store.start_write(schedule, step, at, revision, row.id)]
+            return [schedule_store.start_write(schedule, progress, at, revision, row.id)]
 
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
@@ -202,13 +202,15 @@ class Starter:
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),
-                    more_writes=[schedule_store.start_write(schedule, step, at, revision)],
+                    more_writes=[schedule_store.start_write(schedule, progress, at, revision)],
                     writes_if_existing=writes_if_existing,
                 )
         finally:
             context.author.reset(token)
 
-    def _retry_or_give_up(self, schedule: Schedule, at: int, step: Step, error: Exception) -> None:
+    def _retry_or_give_up(
+        self, schedule: Schedule, at: int, progress: Progress, error: Exception
+    ) -> None:
         """Schedule another try for an occurrence whose job was refused, or give it up."""
         record = error_record(error)
         del record["traceback"]
@@ -216,22 +218,23 @@ class Starter:
         since = (schedule.failing_since if at == schedule.next_at else None) or now
         gives_up = now - since >= _RETRY_TIME
         if gives_up:
-            schedule_store.move_on(schedule, step._replace(failed=(*step.failed, at)))
+            schedule_store.advance(schedule, progress._replace(failed=(*progress.failed, at)))
         else:
             retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
-            until = min(filter(None, (retry_at, step.next_at)))  # don't delay the next occurrence
-            before = _only_before(step, at)
+            # Don't delay the next occurrence.
+            until = min(filter(None, (retry_at, progress.next_at)))
+            before = _only_before(progress, at)
             schedule_store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
 
 
-def _only_before(step: Step, at: int) -> Step:
-    """Return the part of a step that comes before the occurrence `at`, which isn't started yet.
+def _only_before(progress: Progress, at: int) -> Progress:
+    """Return the progress before the occurrence `at`, which isn't started yet.
 
     Occurrences after `at` whose time has come are skipped when `at` starts.
     """
-    return step if step.last_at == at else step._replace(skips=None, failed=())
+    return progress if progress.last_at == at else progress._replace(skips=None, failed=())
 
 
 class _Sender:

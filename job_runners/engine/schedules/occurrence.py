@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.engine.schedules.schedules import when_of
-from job_runners.store.schedules import Schedule, Skipped, Step
+from job_runners.store.schedules import Progress, Schedule, Skipped
 from job_runners.work.occurrences import When, next_after
 
 # An occurrence that starts within this time wasn't missed. A timer run may be slow, or be cut off.
@@ -25,10 +25,10 @@ _MAX_COUNTED = 1_000
 
 
 class Choice(NamedTuple):
-    """The next action: start the occurrence `at`, if any, and move the schedule by `step`."""
+    """The next action: start the occurrence `at`, if any, and record `progress`."""
 
     at: int | None
-    step: Step
+    progress: Progress
 
 
 def choose(schedule: Schedule) -> Choice | None:
@@ -38,34 +38,36 @@ def choose(schedule: Schedule) -> Choice | None:
         return None
     when = when_of(schedule)
     if schedule.last_at is not None and first <= schedule.last_at:  # `first` was handled before
-        return Choice(None, Step(schedule.last_at, _next(when, schedule, schedule.last_at)))
+        return Choice(None, Progress(schedule.last_at, _next(when, schedule, schedule.last_at)))
     due = _due_occurrences(when, first, schedule.since, now, schedule.most_missed)
     if schedule.waits:  # the first occurrence waits, so it isn't missed: the later ones are skipped
-        return Choice(first, _step(when, schedule, due, skipped=due[1:], why=ONE_WAITS))
+        return Choice(first, _progress(when, schedule, due, skipped=due[1:], why=ONE_WAITS))
     wanted = due[-max(schedule.most_missed, 1) :]
     if schedule.most_missed == 0 and wanted[0] < now - ON_TIME:
-        return Choice(None, _step(when, schedule, due, skipped=due, why=MISSED))
+        return Choice(None, _progress(when, schedule, due, skipped=due, why=MISSED))
     skipped, at, *later = [due[: -len(wanted)], *wanted]
     done = [*skipped, at]
-    step = _step(when, schedule, done, skipped=skipped, why=MISSED)
-    return Choice(at, step._replace(next_at=later[0]) if later else step)
+    progress = _progress(when, schedule, done, skipped=skipped, why=MISSED)
+    return Choice(at, progress._replace(next_at=later[0]) if later else progress)
 
 
-def with_skipped(step: Step, at: int, why: str) -> Step:
-    """Return the step with the occurrence `at` skipped too, for this reason."""
-    number = step.skips.number if step.skips else 0
-    return step._replace(skips=Skipped(number + 1, at, why))
+def with_skipped(progress: Progress, at: int, why: str) -> Progress:
+    """Return the progress with the occurrence `at` skipped too, for this reason."""
+    number = progress.skips.number if progress.skips else 0
+    return progress._replace(skips=Skipped(number + 1, at, why))
 
 
-def _step(when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str) -> Step:
-    """Return the step that moves past the occurrences `done`. Those in `skipped` aren't started."""
+def _progress(
+    when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str
+) -> Progress:
+    """Return the progress past the occurrences `done`. Those in `skipped` aren't started."""
     failed: tuple[int, ...] = ()
     # If the job of the first skipped occurrence was refused before, that occurrence failed: it
     # doesn't count as skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
         failed, skipped = (skipped[0],), skipped[1:]
     skips = Skipped(len(skipped), skipped[-1], why) if skipped else None
-    return Step(done[-1], _next(when, schedule, done[-1]), skips, failed)
+    return Progress(done[-1], _next(when, schedule, done[-1]), skips, failed)
 
 
 def _next(when: When, schedule: Schedule, after: int) -> int | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from job_runners.engine.telemetry.tracing import TracedMessage
-    from job_runners.store.schedules import Schedule, Step
+    from job_runners.store.schedules import Progress, Schedule
 
 
 # --- the fields of every log line -----------------------------------------------------------------
@@ -376,29 +376,31 @@ def schedule_removed(schedule: "Schedule") -> None:
     log_line.write(logger.info, "schedule removed", **_schedule_fields(schedule))
 
 
-def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: int) -> None:
+def occurrence_started(
+    row: JobRequest, schedule: "Schedule", progress: "Progress", at: int
+) -> None:
     """Log and count an occurrence whose job was saved, and how late it was."""
     late = clock.now() - at
     fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
     log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
     metrics.emit("job_type", row.job_type, OccurrenceLate=late)
-    occurrences_skipped(schedule, step)
+    occurrences_skipped(schedule, progress)
 
 
-def occurrences_skipped(schedule: "Schedule", step: "Step") -> None:
-    """Log and count a step's skipped occurrences, and count those that failed, if there are any."""
-    if step.skips is not None:
+def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
+    """Log and count the occurrences that were skipped, and count those that failed."""
+    if progress.skips is not None:
         log_line.write(
             logger.warning,
             "occurrences left out",
             **_schedule_fields(schedule),
-            number=step.skips.number,
-            last=clock.iso(step.skips.last_at),
-            why=step.skips.why,
+            number=progress.skips.number,
+            last=clock.iso(progress.skips.last_at),
+            why=progress.skips.why,
         )
-        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=step.skips.number)
-    if step.failed:
-        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(step.failed))
+        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=progress.skips.number)
+    if progress.failed:
+        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(progress.failed))
 
 
 def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:

@@ -20,21 +20,21 @@ does it overlap the job of the last occurrence.
 | `schedule` | the item and the meaning of its fields |
 | `queries` | reads: by name, a page of an organization's schedules, the due ones |
 | `changing` | changes by people and deploys: put, pause, resume, delete |
-| `moving_on` | changes by the timer: an occurrence starts, waits, fails or is skipped |
+| `advancing` | changes by the timer: an occurrence starts, waits, fails or is skipped |
 | `writing` | the conditional write that both use |
 """
 
-from job_runners.store.schedules.changing import delete, pause, put, resume, stays_paused
-from job_runners.store.schedules.moving_on import (
+from job_runners.store.schedules.advancing import (
+    Progress,
     Skipped,
-    Step,
-    move_on,
+    advance,
     note_failing,
     set_aside,
     skip_write,
     start_write,
-    wait,
+    wait_for_previous,
 )
+from job_runners.store.schedules.changing import delete, pause, put, resume, stays_paused
 from job_runners.store.schedules.queries import count, due, page, read, read_many
 from job_runners.store.schedules.schedule import (
     VERSION,
@@ -51,15 +51,15 @@ __all__ = [
     "VERSION",
     "Definition",
     "Origin",
+    "Progress",
     "Schedule",
     "ScheduleMoved",
     "Skipped",
-    "Step",
+    "advance",
     "check_payload",
     "count",
     "delete",
     "due",
-    "move_on",
     "note_failing",
     "pack",
     "page",
@@ -73,5 +73,5 @@ __all__ = [
     "skip_write",
     "start_write",
     "stays_paused",
-    "wait",
+    "wait_for_previous",
 ]

@@ -1,6 +1,6 @@
 """The schedule: one item of the coordination table, and the meaning of its fields.
 
-Only `job_runners.store.schedules.changing` and `job_runners.store.schedules.moving_on` change
+Only `job_runners.store.schedules.changing` and `job_runners.store.schedules.advancing` change
 schedules.
 """
 
@@ -131,7 +131,7 @@ class Schedule(Table):
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())
 
-    # set only in a stub
+    # set only in a stub, which is what remains of a deleted schedule
     deleted_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds, for TTL
 
@@ -154,7 +154,7 @@ class Schedule(Table):
 
     @property
     def is_declared(self) -> bool:
-        """Return whether this is a schedule of the code, and isn't deleted."""
+        """Return whether the code declares this schedule, and it isn't deleted."""
         return self.origin == "code" and not self.is_deleted
 
     @property
@@ -197,15 +197,15 @@ def check_payload(payload: Any) -> None:
     Raises TypeError or ValueError if JSON can't represent it.
     """
     packed = len(pack(payload))
-    for what, size, most in (
+    for what, size, limit in (
         ("The payload of the schedule", len(compact_json(payload)), _LARGEST_JSON),
         ("The compressed payload of the schedule", packed, _LARGEST_PACKED),
     ):
-        if size > most:
+        if size > limit:
             raise PayloadTooLarge(
                 what,
                 size,
-                most,
+                limit,
                 "Put the data into the bucket or a table, and its key into the payload.",
             )
 

@@ -124,7 +124,7 @@ def test_a_schedule_that_never_comes_again_is_never_due(bench: Bench) -> None:
     put(every=None, cron="0 12 * * *")
     schedule = get()
     go_to(NOON)
-    store.move_on(schedule, store.Step(NOON, None))
+    store.advance(schedule, store.Progress(NOON, None))
     assert (get().next_at, get().due_at, get().due_shard) == (None, None, None)
     assert look(bench) == Counter()
 

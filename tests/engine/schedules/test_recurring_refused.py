@@ -173,12 +173,12 @@ def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.Monkey
     for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)
-    move_on = store.start_write
+    advance = store.start_write
 
     def refused(schedule: Schedule, *given: Any) -> Any:
         if schedule.name < "hourly 5":
             raise ZeroDivisionError(schedule.name)
-        return move_on(schedule, *given)
+        return advance(schedule, *given)
 
     def unwritable(*_: Any, **__: Any) -> None:
         raise ClientError({"Error": {"Code": "ValidationException"}}, "UpdateItem")
@@ -277,14 +277,14 @@ def test_what_is_left_out_while_somebody_changes_it_is_looked_at_again(
 ) -> None:
     put(missed="skip")
     go_to(NOON + 6 * MINUTE)
-    move_on = store.move_on
+    advance = store.advance
 
     def overtaken(*given: Any) -> Schedule:
-        monkeypatch.setattr(store, "move_on", move_on)
+        monkeypatch.setattr(store, "advance", advance)
         put(missed="skip", payload={"number": 4})
-        return move_on(*given)
+        return advance(*given)
 
-    monkeypatch.setattr(store, "move_on", overtaken)
+    monkeypatch.setattr(store, "advance", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}
     assert look(bench) == {Outcome.SKIPPED: 1}
 

@@ -146,7 +146,7 @@ def test_of_a_schedule_that_is_not_there_nothing_can_be_asked(deed: Any) -> None
 def test_put_again_it_does_not_come_back_to_what_it_has_dealt_with(bench: Bench) -> None:
     schedule = put()
     at = schedule.next_at or 0
-    store.move_on(schedule, store.Step(at, at + HOUR))
+    store.advance(schedule, store.Progress(at, at + HOUR))
     schedules.delete("acme", "hourly")
     # By a machine whose clock is behind: by its time, that occurrence is still to come.
     again = put()
@@ -244,7 +244,7 @@ def test_a_change_that_others_have_overtaken_is_made_on_what_they_left() -> None
     stale = put()
     schedules.pause("acme", "hourly")
     with pytest.raises(ScheduleMoved):
-        store.move_on(stale, store.Step(stale.next_at or 0, None))
+        store.advance(stale, store.Progress(stale.next_at or 0, None))
     assert put(payload={"number": 9}).paused_at is not None
 
 
@@ -312,7 +312,7 @@ def throttled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_aws_refuses_is_no_change_of_somebody_elses() -> None:
     schedule = Schedule("schedules#acme", "hourly", revision="r", due_at=1)
     for write in (
-        lambda: store.move_on(schedule, store.Step(1, None)),
+        lambda: store.advance(schedule, store.Progress(1, None)),
         lambda: store.set_aside(schedule, 1),
     ):
         with pytest.raises(UpdateError):
@@ -324,23 +324,23 @@ def test_what_aws_refuses_is_no_change_of_somebody_elses() -> None:
 def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it_was() -> None:
     schedule = put()
     at = schedule.next_at or 0
-    moved = store.move_on(schedule, store.Step(at, at + HOUR))
-    again = store.start_write(moved, store.Step(at, at + HOUR), at, "r")
+    moved = store.advance(schedule, store.Progress(at, at + HOUR))
+    again = store.start_write(moved, store.Progress(at, at + HOUR), at, "r")
     with pytest.raises(RaceLost):
         job_rows.saved(job_id="named", more_writes=[again])
-    later = store.start_write(moved, store.Step(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
+    later = store.start_write(moved, store.Progress(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
     job_rows.saved(job_id="named", more_writes=[later])
     assert schedules.get("acme", "hourly").last_at == at + HOUR
 
 
 def test_a_schedule_that_has_moved_is_not_set_aside_and_one_that_is_gone_not_made_anew() -> None:
     schedule = put()
-    store.move_on(Schedule.get("schedules#acme", "hourly"), store.Step(START, NOON + 2 * HOUR))
+    store.advance(Schedule.get("schedules#acme", "hourly"), store.Progress(START, NOON + 2 * HOUR))
     store.set_aside(schedule, NOON + 9 * HOUR)
     assert schedules.get("acme", "hourly").due_at == NOON + 2 * HOUR
     schedules.get("acme", "hourly").delete()
     with pytest.raises(ScheduleMoved):
-        store.move_on(schedule, store.Step(START, None))
+        store.advance(schedule, store.Progress(START, None))
     store.set_aside(schedule, NOON + 9 * HOUR)
     assert store.read("acme", "hourly") is None
 

@@ -21,7 +21,7 @@ class Skipped(NamedTuple):
     why: str
 
 
-class Step(NamedTuple):
+class Progress(NamedTuple):
     """A schedule's progress: occurrences up to `last_at` are handled, and `next_at` comes next.
 
     The occurrences in `skips` were skipped, and those in `failed` could not be started.
@@ -34,9 +34,9 @@ class Step(NamedTuple):
 
 
 def start_write(
-    schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
+    schedule: Schedule, progress: Progress, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
-    """Return the write that records the start of the occurrence `at`, and applies `step`.
+    """Return the write that records the start of the occurrence `at`, and applies `progress`.
 
     The write is part of the transaction that saves the occurrence's job. If the work is unique and
     another job is doing it, pass that job's id as `job_id`.
@@ -46,7 +46,7 @@ def start_write(
     whether the write succeeded.
     """
     actions = [
-        *_move_on_actions(schedule, step),
+        *_advance_actions(schedule, progress),
         Schedule.revision.set(revision),
         Schedule.last_started_at.set(at),
         Schedule.last_job_id.set(job_id or schedule.job_id(at)),
@@ -55,38 +55,47 @@ def start_write(
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
 
 
-def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
+def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence because another job has the unique key.
 
-    The write also applies `step`. It is part of the transaction that stores that job as the
+    The write also applies `progress`. It is part of the transaction that stores that job as the
     occurrence's answer (see `job_runners.store.answers`). It is refused if the schedule has changed
     since it was read.
     """
-    actions = [*_move_on_actions(schedule, step), Schedule.revision.set(revision)]
+    actions = [*_advance_actions(schedule, progress), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
 
 
-def move_on(schedule: Schedule, step: Step) -> Schedule:
-    """Apply `step` without starting an occurrence. Raises ScheduleMoved."""
-    return writing.write(schedule, _move_on_actions(schedule, step), writing.as_read(schedule))
+def advance(schedule: Schedule, progress: Progress) -> Schedule:
+    """Apply `progress` without starting an occurrence. Raises ScheduleMoved."""
+    return writing.write(schedule, _advance_actions(schedule, progress), writing.as_read(schedule))
 
 
-def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
+def wait_for_previous(schedule: Schedule, at: int, progress: Progress, until: int) -> Schedule:
     """Let the due occurrence `at` wait until the job of the previous occurrence has ended.
 
-    The timer checks the schedule again at `until`. `step` has the earlier occurrences that are
+    The timer checks the schedule again at `until`. `progress` has the earlier occurrences that are
     skipped or have failed. Raises ScheduleMoved.
     """
-    actions = [*writing.set_next(schedule, at, until, waits=True), *_count_actions(schedule, step)]
+    actions = [
+        *writing.set_next(schedule, at, until, waits=True),
+        *_count_actions(schedule, progress),
+    ]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
 
 def note_failing(
-    schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
+    schedule: Schedule,
+    at: int,
+    progress: Progress,
+    error: dict[str, Any],
+    *,
+    since: int,
+    until: int,
 ) -> Schedule:
     """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
 
-    `since` is when the occurrence was first tried. `step` has the earlier occurrences that are
+    `since` is when the occurrence was first tried. `progress` has the earlier occurrences that are
     skipped or have failed. Raises ScheduleMoved.
     """
     actions = [
@@ -94,21 +103,22 @@ def note_failing(
         *writing.due(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
-        *_count_actions(schedule, step),
+        *_count_actions(schedule, progress),
     ]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
 
-def set_aside(key: Schedule, until: int) -> None:
+def set_aside(found: Schedule, until: int) -> None:
     """Postpone the next check of a schedule to `until`, because this code can't read it.
 
     Do nothing if the due time has changed since the schedule was read.
     """
-    schedule = _Key(key.pk, key.sk)
-    try_write(lambda: schedule.update([_Key.due_at.set(until)], _Key.due_at == key.due_at))
+    schedule = _StableFields(found.pk, found.sk)
+    as_found = _StableFields.due_at == found.due_at
+    try_write(lambda: schedule.update([_StableFields.due_at.set(until)], as_found))
 
 
-class _Key(Table):
+class _StableFields(Table):
     """The part of a schedule that every version of the code can read."""
 
     class Meta:
@@ -127,27 +137,27 @@ def _only_forward(at: int) -> Condition:
     return condition
 
 
-def _move_on_actions(schedule: Schedule, step: Step) -> list[Action]:
+def _advance_actions(schedule: Schedule, progress: Progress) -> list[Action]:
     return [
-        Schedule.last_at.set(step.last_at),
-        *writing.set_next(schedule, step.next_at, step.next_at),
-        *_count_actions(schedule, step),
+        Schedule.last_at.set(progress.last_at),
+        *writing.set_next(schedule, progress.next_at, progress.next_at),
+        *_count_actions(schedule, progress),
     ]
 
 
-def _count_actions(schedule: Schedule, step: Step) -> list[Action]:
+def _count_actions(schedule: Schedule, progress: Progress) -> list[Action]:
     """Return the actions that count the occurrences that were skipped or failed."""
     actions: list[Action] = []
-    if step.skips is not None:
+    if progress.skips is not None:
         actions += [
-            Schedule.skipped.set(schedule.skipped + step.skips.number),
-            Schedule.last_skipped_at.set(step.skips.last_at),
-            Schedule.last_skipped_why.set(step.skips.why),
+            Schedule.skipped.set(schedule.skipped + progress.skips.number),
+            Schedule.last_skipped_at.set(progress.skips.last_at),
+            Schedule.last_skipped_why.set(progress.skips.why),
         ]
-    if step.failed:
+    if progress.failed:
         actions += [
-            Schedule.failed.set(schedule.failed + len(step.failed)),
-            Schedule.last_failed_at.set(step.failed[-1]),
+            Schedule.failed.set(schedule.failed + len(progress.failed)),
+            Schedule.last_failed_at.set(progress.failed[-1]),
             set_or_remove(Schedule.last_error, schedule.retry_error),
         ]
     return actions
