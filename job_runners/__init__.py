@@ -12,6 +12,7 @@ Both use only the HTTP API, not the code behind it. The client needs no other pa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
     from job_runners.client.bulk_client import Dispatched
     from job_runners.client.client import Client
     from job_runners.client.credentials import Credentials
@@ -63,6 +64,7 @@ __version__ = "0.2.0"
 # The module of each public name. Modules are imported on first use, so that the command's help
 # doesn't have to import HTTP and TLS.
 _HOMES = {
+    "batch_models": ("Batch", "BatchMember", "BatchUnfinished", "Group"),
     "bulk_client": ("Dispatched",),
     "client": ("Client",),
     "credentials": ("Credentials",),
@@ -114,6 +116,9 @@ __all__ = [
     "AccessDenied",
     "ApiBusy",
     "ApiError",
+    "Batch",
+    "BatchMember",
+    "BatchUnfinished",
     "Child",
     "Client",
     "ConfigurationError",
@@ -125,6 +130,7 @@ __all__ = [
     "Failure",
     "FailureNotFound",
     "FollowUp",
+    "Group",
     "Holder",
     "IdempotencyConflict",
     "InsecureAddress",

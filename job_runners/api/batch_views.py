@@ -38,6 +38,11 @@ def batch(row: JobRequest) -> dict[str, Any]:
     return values(BATCH, _Batch(row, progress.of_batch(row)))
 
 
+def group(name: str, seen: Seen) -> dict[str, Any]:
+    """Return the view of a group of a job."""
+    return {"name": name, **values(COUNTS, seen)}
+
+
 def member(found: GroupMember) -> dict[str, Any]:
     """Return the view of a member of a batch."""
     return values(MEMBER, found)

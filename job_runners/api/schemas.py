@@ -62,6 +62,8 @@ SCHEMAS: Schema = {
     ),
     "BatchMember": object_of(properties(batch_views.MEMBER)),
     "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
+    "Groups": object_of({"groups": list_of("Group")}),
+    "Group": object_of({"name": TEXT} | properties(batch_views.COUNTS)),
     "Child": object_of(properties(views.CHILD)),
     "Logs": object_of(
         {

@@ -216,6 +216,10 @@ SUMMARY: Fields[JobRequest] = {
         {**nullable(ID), "description": "The job that dispatched this one"},
         lambda row: row.parent_id,
     ),
+    "group": Field(
+        {**nullable(TEXT), "description": "The group of that job that it is in"},
+        lambda row: row.group_of,
+    ),
     "follow_up_of": Field(
         {**nullable(ID), "description": "The job whose end dispatched this one"},
         lambda row: row.follow_up_of,
@@ -331,11 +335,15 @@ CHILD: Fields[Child] = {
         {**TEXT, "description": "Its key among the children of its parent"},
         lambda child: child.key,
     ),
+    "group": Field(
+        {**nullable(TEXT), "description": "The group that it is in; its key is unique there"},
+        lambda child: child.group,
+    ),
     "id": Field(ID, lambda child: child.id),
     "job": Field(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "Null if the job was deleted",
+            "description": "Null if the job was deleted, or if another job does the same work",
         },
         lambda child: child.row and summary(child.row),
     ),

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -122,15 +123,17 @@ class Api:
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
 
-    def find(self, start: str) -> str:
+    def find(self, start: str, job_type: str | None = None) -> str:
         """Return the id that starts with `start` among the organization's newest jobs.
+
+        With `job_type`, search only jobs of this type.
 
         Raises NoMatchingId if there is none, and Problem if there are several. A text that can't be
         the start of an id is returned unchanged.
         """
         if not _ID_START.fullmatch(start):
             return start  # such as a whole id; the API checks it
-        found = _find_by_start(start, "jobs", islice(self.every(), _MAX_SEARCHED))
+        found = _find_by_start(start, "jobs", islice(self.every(job_type=job_type), _MAX_SEARCHED))
         if found is None:
             raise NoMatchingId(
                 f"None of the newest {_MAX_SEARCHED} jobs of {self.owner} has an id that starts "
@@ -182,6 +185,38 @@ class Api:
         """Delete a finished job."""
         with self._problems():
             self._client.delete(job_id)
+
+    def dispatch_batch(self, given: dict[str, Any], key: str | None) -> dict[str, Any]:
+        """Dispatch a batch, and return it."""
+        with self._problems():
+            return self._displayable(self._client.dispatch_batch(**given, idempotency_key=key).raw)
+
+    def upload_batch(self, data: bytes) -> str:
+        """Upload the members of a batch, and return the key of the file."""
+        name = f"batches/{sha256(data).hexdigest()[:32]}.jsonl"
+        with self._problems():
+            return self._client.upload(data, name)
+
+    def batch(self, batch_id: str) -> Seen:
+        """Return a batch."""
+        with self._problems():
+            batch = self._client.batch(batch_id)
+        return Seen(self._displayable(batch.raw), batch.retry_after or 1)
+
+    def batch_members(self, batch_id: str, status: str) -> list[dict[str, Any]]:
+        """Return the members of a batch with this outcome."""
+        listed = self._each(self._client.batch_members(batch_id, status=status))
+        return [self._displayable(each.raw) for each in listed]
+
+    def cancel_batch(self, batch_id: str) -> dict[str, Any]:
+        """Cancel a batch, and return it."""
+        with self._problems():
+            return self._displayable(self._client.cancel_batch(batch_id).raw)
+
+    def groups(self, job_id: str) -> list[dict[str, Any]]:
+        """Return the groups of a job."""
+        with self._problems():
+            return [self._displayable(each.raw) for each in self._client.groups(job_id)]
 
     def failures(self) -> list[dict[str, Any]]:
         """Return the organization's failure groups, most recently seen first."""

@@ -21,6 +21,7 @@ from job_runners.cli.problem import Exit, Problem
 COMMANDS = {
     "Jobs and tasks": {
         "dispatch": "Dispatch a job",
+        "batch": "Dispatch many jobs, and one more when all have ended",
         "task": "Send a task (not tracked)",
         "tasks": "List failed tasks",
         "list": "List jobs, newest first",

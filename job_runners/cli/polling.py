@@ -4,10 +4,19 @@ import heapq
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from job_runners.cli.api import Api, Job, Seen
+from job_runners.cli.api import Job, Seen
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.watching import Screen
+
+
+class Readable(Protocol):
+    """Reads a job at each poll: the API, or an object that shows something else as a job."""
+
+    def job(self, job_id: str, /) -> Seen:
+        """Return the job as it is now."""
+
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 _PATIENCE = 300  # seconds without an answer before giving up
@@ -39,7 +48,7 @@ class FollowedJobs:
 
 
 def follow(
-    api: Api, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
+    api: Readable, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
 ) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
@@ -61,7 +70,7 @@ def follow(
             heapq.heappush(next_polls, (time.monotonic() + seen.retry_after, job_id))
 
 
-def _get_patiently(api: Api, job_id: str, screen: Screen) -> Seen:
+def _get_patiently(api: Readable, job_id: str, screen: Screen) -> Seen:
     """Get a job, and retry for a few minutes while the API doesn't answer."""
     give_up = time.monotonic() + _PATIENCE
     while True:

@@ -2,16 +2,17 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from job_runners.client.addresses import checked, region_for
 from job_runners.client.calls import Calls
 from job_runners.client.connections import Answer
 from job_runners.client.credentials import Credentials, FoundCredentials
-from job_runners.client.errors import ApiError, ConfigurationError
+from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer
 from job_runners.client.http_api import HttpApi
 from job_runners.client.refusals import refusal
 from job_runners.client.signing import Access, Bearer, Signer
@@ -19,6 +20,9 @@ from job_runners.client.signing import Access, Bearer, Signer
 if TYPE_CHECKING:
     from job_runners.client.stack_outputs import Outputs
 
+_T = TypeVar("_T")
+_PATIENCE = 300.0  # seconds without an answer before `wait` gives up
+_PAUSE = 5.0  # seconds between two polls in that time
 PAGE = 100  # default page size of lists
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -125,6 +129,19 @@ class BaseClient:
             cursor = page.get(cursor_name)
             if cursor is None:
                 return
+
+    def _patiently(self, get: Callable[[], _T], deadline: float | None) -> _T:
+        """Call `get`. While the API doesn't answer, retry until `deadline`, at most five
+        minutes."""
+        give_up = time.monotonic() + _PATIENCE
+        give_up = give_up if deadline is None else min(give_up, deadline)
+        while True:
+            try:
+                return get()
+            except (NoAnswer, ApiBusy):
+                if time.monotonic() + _PAUSE > give_up:
+                    raise
+            time.sleep(_PAUSE)
 
     def _object(self, answer: Answer) -> dict[str, Any]:
         value = answer.json if answer.data else None

@@ -11,9 +11,10 @@ from typing import Any
 
 from job_runners.client.addresses import region_for
 from job_runners.client.base_client import PAGE, part, traced
+from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Answer
-from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, JobNotFound, NoAnswer
+from job_runners.client.errors import ApiError, ConfigurationError, JobNotFound, NoAnswer
 from job_runners.client.failure_client import FailureClient
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
 from job_runners.client.queue_client import QueueClient
@@ -23,11 +24,10 @@ from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
 from job_runners.client.webhook_client import WebhookClient
 
-_PATIENCE = 300.0  # seconds without an answer before `wait` gives up
-_PAUSE = 5.0  # seconds between two polls in that time
 
-
-class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient, WebhookClient):
+class Client(
+    BulkClient, BatchClient, TaskClient, QueueClient, ScheduleClient, FailureClient, WebhookClient
+):
     """A client for the API of one stack.
 
     Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
@@ -182,7 +182,8 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         return self._pages("/jobs", "jobs", parameters, Job.of)
 
     def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
-        """Yield the children of a job, in the order of their keys."""
+        """Yield the children of a job, in the order of their keys, and then the members of its
+        groups."""
         parameters = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
 
@@ -208,7 +209,7 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         deadline = None if timeout is None else time.monotonic() + timeout
         last: tuple[object, ...] = ()
         while True:
-            seen = self._poll(job_id, deadline)
+            seen = self._patiently(lambda: self.get(job_id), deadline)
             news = (seen.status, seen.progress, seen.result_message)
             if on_progress is not None and news != last:
                 last = news
@@ -282,18 +283,6 @@ class Client(BulkClient, TaskClient, QueueClient, ScheduleClient, FailureClient,
         # The client's own key is new, so if the job exists already, an earlier attempt of this call
         # made it. For the caller that isn't a replay.
         return job if given else _not_replayed(job)
-
-    def _poll(self, job_id: str, deadline: float | None) -> Job:
-        """Get a job. While the API doesn't answer, retry until `deadline`, at most five minutes."""
-        give_up = time.monotonic() + _PATIENCE
-        give_up = give_up if deadline is None else min(give_up, deadline)
-        while True:
-            try:
-                return self.get(job_id)
-            except (NoAnswer, ApiBusy):
-                if time.monotonic() + _PAUSE > give_up:
-                    raise
-            time.sleep(_PAUSE)
 
     def _job(self, answer: Answer) -> Job:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"

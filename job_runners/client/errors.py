@@ -13,6 +13,7 @@ JobRunnersError
     UploadRefused             S3 refused a file
     JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
     JobUnfinished             `wait` has timed out; also a TimeoutError
+    BatchUnfinished           `wait_batch` has timed out; also a TimeoutError
 
 Each message says what is wrong and how to fix it. `hint` has only the second part.
 """

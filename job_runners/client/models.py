@@ -107,6 +107,7 @@ class Job(Value, kw_only=True):
     requeued_by: str | None = None
     cancelled_by: str | None = None
     parent_id: str | None = None
+    group: str | None = None
     follow_up_of: str | None = None
     on_end: str | None = None
     on_failure: str | None = None
@@ -157,9 +158,9 @@ class Job(Value, kw_only=True):
         fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
         return cls(
             **fields,
-            error=_error(value.get("error")),
+            error=error_of(value.get("error")),
             waits_for=waits_for_of(value.get("waits_for")),
-            earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
+            earlier_errors=tuple(filter(None, map(error_of, value.get("earlier_errors") or ()))),
             notes=tuple(value.get("notes") or ()),
             follow_ups=tuple(
                 FollowUp(each["kind"], each["job_type"], each["id"])
@@ -228,18 +229,24 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 
 
 class Child(Value):
-    """A job that another job has dispatched with a key. `job` is None if it was deleted."""
+    """A job that another job has dispatched with a key. `job` is None if it was deleted.
+
+    `group` is the group of that job that it is in.
+    """
 
     key: str
     id: str
     job: Job | None
+    group: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
         """Return a child from the API's JSON."""
         job = value.get("job")
-        return cls(value["key"], value["id"], Job.of(job) if job else None, value)
+        return cls(
+            value["key"], value["id"], Job.of(job) if job else None, value.get("group"), value
+        )
 
 
 class FailedTask(Value):
@@ -325,7 +332,8 @@ class JobTypes(Value):
         return cls(tuple(value["jobs"]), tuple(value["tasks"]), value)
 
 
-def _error(value: Mapping[str, Any] | None) -> JobError | None:
+def error_of(value: Mapping[str, Any] | None) -> JobError | None:
+    """Return an error from the API's JSON."""
     if not value:
         return None
     return JobError(

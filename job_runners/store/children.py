@@ -1,9 +1,11 @@
 """The children of a job: the jobs that it has dispatched.
 
 Each child is recorded as one of the job's steps (see `RunningJob.dispatch`). So recording a child
-takes no other write, and finding the children takes no scan and no index.
+takes no other write, and finding the children takes no scan and no index. The members of the job's
+groups are its children too.
 """
 
+import re
 from typing import NamedTuple
 
 from job_runners.errors import InvalidCursor
@@ -11,6 +13,7 @@ from job_runners.store import cursors, steps
 from job_runners.store.job_request import JobRequest
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
+_IN_GROUP = "\0"  # the prefix of a position in a group
 PAGE_LIMIT = 100  # BatchGetItem takes no more
 
 
@@ -20,31 +23,74 @@ def step_name(key: str) -> str:
 
 
 class Child(NamedTuple):
-    """A job that another job has dispatched under a key. `row` is None if the job is gone."""
+    """A job that another job has dispatched under a key. `row` is None if the job is gone. `group`
+    is the group that it is in."""
 
     key: str
     id: str
     row: JobRequest | None
+    group: str | None = None
 
 
 class Page(NamedTuple):
-    """Some of a job's children, ordered by key. Pass `cursor` to get the next page."""
+    """Some of a job's children: first those in no group, by key, and then the members of each
+    group. Pass `cursor` to get the next page."""
 
     children: list[Child]
     cursor: str | None
 
 
 def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
-    """Return a page of a job's children, with one Query and at most one BatchGetItem.
+    """Return a page of a job's children. Raises InvalidCursor.
 
-    Raises InvalidCursor.
+    Without groups, that takes one Query and at most one BatchGetItem.
     """
-    after = _step_name_of(cursor) if cursor else None
+    position = cursors.decode("", cursor) if cursor else ""
+    if position.startswith(_IN_GROUP):
+        return _with_members(parent, [], limit, *_in_group(position))
+    after = _step_name_of(position) if position else None
     found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
     rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
-    return Page(children, cursors.encode("", children[-1].key) if len(found) > limit else None)
+    if len(found) > limit:
+        return Page(children, cursors.encode("", children[-1].key))
+    return (
+        Page(children, None) if parent.gathers is None else _with_members(parent, children, limit)
+    )
+
+
+def _with_members(
+    parent: JobRequest, found: list[Child], limit: int, first: str = "", index: int = 0
+) -> Page:
+    """Return a page of these children and the members of groups, from a member of the group
+    `first` on."""
+    from job_runners.store import groups  # imported here because most jobs have no group
+    from job_runners.store.group_members import Reader
+
+    for name, group in groups.named(parent):
+        if name < first:
+            continue
+        start = index if name == first else 0
+        if len(found) == limit:
+            return Page(found, _group_cursor(name, start))
+        page = Reader(group).page(start, limit - len(found))
+        found += [Child(each.key, each.id, each.row, name) for each in page.members]
+        if page.next is not None:
+            return Page(found, _group_cursor(name, page.next))
+    return Page(found, None)
+
+
+def _group_cursor(name: str, index: int) -> str:
+    return cursors.encode(_IN_GROUP, f"{index}#{name}")
+
+
+def _in_group(position: str) -> tuple[str, int]:
+    """Return the group and the index at which the next page begins."""
+    index, _, name = position.removeprefix(_IN_GROUP).partition("#")
+    if not re.fullmatch("[0-9]{1,6}", index):
+        raise InvalidCursor
+    return name, int(index)
 
 
 def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
@@ -52,9 +98,9 @@ def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
     return None if gone else row
 
 
-def _step_name_of(cursor: str) -> str:
+def _step_name_of(key: str) -> str:
     """Return the name of the step after which the next page begins."""
-    name = step_name(cursors.decode("", cursor))
+    name = step_name(key)
     if len(name.encode()) > steps.LONGEST_NAME:
         raise InvalidCursor
     return name

@@ -47,6 +47,11 @@ class Reader:
         """Return the number of members, or None before all are dispatched."""
         return self._done.total
 
+    @property
+    def dispatched(self) -> int:
+        """Return the number of members in the chunks that are all dispatched."""
+        return sum(self._done.sizes.values())
+
     def count(self, total: int) -> Counts:
         """Count the members of a group of at most one chunk, of which `total` is the number."""
         batch = list(self._keys(0, None))

@@ -24,6 +24,7 @@ from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
 _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
+MOST_LISTED = 100  # groups of a job
 _MOST = 100_000  # members of a group
 _OPEN = "open#"
 _FAILED = "failed#"
@@ -201,6 +202,15 @@ def reasons_without_rows(group: Group, member_ids: list[str]) -> dict[str, Group
 
 
 # --- all items of a job ---------------------------------------------------------------------------
+
+
+def named(owner: JobRequest) -> list[tuple[str, Group]]:
+    """Return the names and the groups of a job's current work, ordered by name."""
+    found = steps.with_prefix(owner, STEP, after=None, limit=MOST_LISTED)
+    return [
+        (each.sk.removeprefix(STEP), Group(each.result["id"], each.result["shards"]))
+        for each in found
+    ]
 
 
 def delete(owner: JobRequest) -> None:

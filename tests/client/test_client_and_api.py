@@ -6,6 +6,8 @@ import pytest
 
 from api_server import ApiServer
 from job_runners import (
+    Batch,
+    BatchUnfinished,
     Client,
     Conflict,
     IdempotencyConflict,
@@ -280,3 +282,42 @@ def test_a_failed_task_is_sent_again(client: Client, monkeypatch: pytest.MonkeyP
     script.reset()
     assert client.redrive_task(failed.id) not in (None, task_id)
     assert list(client.failed_tasks()) == []
+
+
+def test_a_batch_is_dispatched_followed_and_its_members_are_listed(client: Client) -> None:
+    script.job = lambda job, payload: 1 / payload.number
+    members = [{"job_type": "sample_once", "payload": {"number": n}} for n in range(3)]
+    sent = client.dispatch_batch(members, stop_after_failures=3, idempotency_key="may")
+    assert (sent.total, sent.organization_id, sent.replayed) == (3, "acme", False)
+    again = client.dispatch_batch(members, stop_after_failures=3, idempotency_key="may")
+    assert (again.id, again.replayed) == (sent.id, True)
+    told: list[Batch] = []
+    done = client.wait_batch(sent, timeout=20, on_progress=told.append)
+    assert (done.state, done.succeeded, done.failed, done.progress) == ("succeeded", 2, 1, 100)
+    assert told[-1] == done == client.batch(sent.id)
+    (failed,) = client.batch_members(sent.id, status="failed")
+    assert failed.error is not None
+    assert (failed.key, failed.error.kind) == ("000000", "ZeroDivisionError")
+    assert [each.status for each in client.batch_members(sent.id, page_size=2)] == [
+        *("failed", "succeeded", "succeeded")
+    ]
+    (group,) = client.groups(sent.id)
+    assert (group.name, group.total, group.failed) == ("members", 3, 1)
+    child = next(client.children(sent.id))
+    assert child.job is not None
+    assert (child.group, child.job.group) == ("members", "members")
+    with pytest.raises(WrongState):
+        client.cancel_batch(sent.id)
+    with pytest.raises(InvalidRequest) as refused:
+        client.dispatch_batch([{"job_type": "sample_once", "payload": {"nmber": 1}}])
+    assert refused.value.fields[0]["field"] == "members.0.payload.nmber"
+
+
+def test_a_wait_for_a_batch_has_an_end(client: Client) -> None:
+    late = client.dispatch("sample_once", delay=3600)  # the id of no batch
+    with pytest.raises(JobNotFound):
+        client.batch(late.id)
+    script.job = lambda job, payload: job.sleep("long", 3600)
+    sent = client.dispatch_batch([{"job_type": "sample_once"}])
+    with pytest.raises(BatchUnfinished, match="1 of 1 members are open"):
+        client.wait_batch(sent.id, timeout=0.2)

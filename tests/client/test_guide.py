@@ -18,7 +18,7 @@ from job_runners.work import Job, RunningJob, Unique
 
 PAGE = "".join(
     (ROOT / "docs/guides" / name).read_text()
-    for name in ("calling_from_your_product.md", "many_jobs.md")
+    for name in ("calling_from_your_product.md", "many_jobs.md", "batches.md")
 )
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 # Whole files of examples/, which tests/client/test_examples.py runs.
@@ -33,6 +33,7 @@ SNIPPETS = [each for each in FOUND if each not in FILES and each not in OF_A_JOB
 PRINTED = {
     "on_progress": "100%\n8\n",
     "client.upload": "1\n",
+    "dispatch_batch": "succeeded 2 ['succeeded', 'succeeded']\n",
     "dispatch_many": "0 queued\n1 queued\n2 queued\n",
     "def handler": "",
     "NoAnswer": "saved\n",
@@ -138,12 +139,29 @@ def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:
 def test_the_job_of_the_guide_dispatches_its_children(
     uploaded: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [code] = OF_A_JOB
-    found: dict[str, Any] = {}
-    exec(compile(code, "guide", "exec"), found)
-    monkeypatch.setitem(sample_work.JOBS, "count_all", found["JOBS"]["count_all"])
+    use_jobs("count_all", monkeypatch)
     client = Client()
     parent = client.wait(client.dispatch("count_all", {"texts": ["one two", "three"]}))
     assert parent.get_result() == {"dispatched": 2}
     results = {each.key: client.wait(each.id).get_result() for each in client.children(parent.id)}
     assert results == {"one two": {"letters": 6}, "three": {"letters": 5}}
+
+
+def test_the_last_job_of_a_batch_in_the_guide_gets_its_numbers(
+    uploaded: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_jobs("build_album", monkeypatch)
+    client = Client()
+    members = [{"job_type": "count_letters", "payload": {"words": ["five"]}}]
+    then = {"job_type": "build_album", "payload": {"album": 7}}
+    batch = client.wait_batch(client.dispatch_batch(members, then=then))
+    assert batch.then_id is not None
+    assert client.wait(batch.then_id).get_result() == "album 7: 0 of 1 images"
+
+
+def use_jobs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add the job of a guide to the app."""
+    (code,) = (each for each in OF_A_JOB if f'JOBS = {{"{name}"' in each)
+    found: dict[str, Any] = {}
+    exec(compile(code, "guide", "exec"), found)
+    monkeypatch.setitem(sample_work.JOBS, name, found["JOBS"][name])

@@ -33,6 +33,7 @@ JOB = {
     "requeued_by": None,
     "cancelled_by": None,
     "parent_id": None,
+    "group": None,
     "follow_up_of": None,
     "on_end": None,
     "on_failure": None,

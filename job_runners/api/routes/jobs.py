@@ -94,12 +94,27 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
-    """List the jobs that a job has dispatched, in the order of the keys that it gave them."""
+    """List the jobs that a job has dispatched, in the order of the keys that it gave them, and then
+    the members of its groups in their order."""
     query = page_query(event)
     parent = job_of(caller, job_id)
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
     listed = [views.child(each) for each in page.children]
     return respond(200, {"children": listed, "cursor": page.cursor})
+
+
+def get_groups(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Show the groups of a job, and how many members of each have ended. The jobs in them are among
+    the job's children."""
+    row = job_of(caller, job_id)
+    if row.gathers is None:
+        return respond(200, {"groups": []})
+    from job_runners.api import batch_views  # imported here because most jobs have no group
+    from job_runners.engine.groups import progress
+
+    found = progress.of_groups(row)
+    listed = [batch_views.group(name, seen) for name, seen in found.items()]
+    return respond(200, {"groups": listed})
 
 
 def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:

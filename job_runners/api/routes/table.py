@@ -259,6 +259,13 @@ ROUTES: Routes = {
             ),
         )
     },
+    "/jobs/<job_id>/groups": {
+        "GET": Route(
+            jobs.get_groups,
+            Role.VIEWER,
+            Operation("list_groups", {200: Answer("Its groups, by name", "Groups")}, JOB_PROBLEMS),
+        )
+    },
     "/jobs/<job_id>/logs": {
         "GET": Route(
             jobs.get_logs,

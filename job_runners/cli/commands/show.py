@@ -49,7 +49,10 @@ def command(
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
-    _print_children(*target.api.children(job["id"]))
+    children, more = target.api.children(job["id"])
+    if any(each.get("group") for each in children):
+        _print_groups(target.api.groups(job["id"]))
+    _print_children(children, more)
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
 
@@ -77,7 +80,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("queue", job["queue_name"]),
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
-        ("parent", job.get("parent_id")),
+        ("parent", " ".join(filter(None, (job.get("parent_id"), _group(job))))),
         ("follow-up of", job.get("follow_up_of")),
         ("on end", _follow_up(job, "on_end")),
         ("on failure", _follow_up(job, "on_failure")),
@@ -87,6 +90,10 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]
+
+
+def _group(job: Job) -> str | None:
+    return f"(group {job['group']})" if job.get("group") else None
 
 
 def _follow_up(job: Job, kind: str) -> str | None:
@@ -144,6 +151,15 @@ def _print_earlier_errors(job: Job) -> None:
         click.echo(output.indented(f"{error['kind']}: {error['message']}", 4))
 
 
+def _print_groups(groups: list[dict[str, Any]]) -> None:
+    """Print how many members of each group have ended."""
+    click.echo(f"\n{click.style('groups', bold=True)}")
+    for group in groups:
+        ended = f"{group['total'] - group['open']:,} of {group['total']:,} have ended"
+        failed = f", {group['failed']:,} failed" if group["failed"] else ""
+        click.echo(f"  {' '.join(output.plain(group['name']).split())}  {ended}{failed}")
+
+
 def _print_children(children: list[dict[str, Any]], more: bool) -> None:
     """Print the job's children with their keys."""
     if children:
@@ -151,7 +167,8 @@ def _print_children(children: list[dict[str, Any]], more: bool) -> None:
     for child in children:
         job = child["job"]
         text = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
-        key = " ".join(output.plain(child["key"]).split())
+        name = "/".join(filter(None, (child.get("group"), child["key"])))
+        key = " ".join(output.plain(name).split())
         click.echo(f"  {output.short(child['id'])}  {key}  {text}")
     if more:
         click.echo("  and more")

@@ -12,7 +12,7 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.shipped.jobs.names import BATCH_GROUP, Jobs
-from job_runners.store import blobs, group_chunks, group_counts, groups
+from job_runners.store import blobs, group_chunks, group_counts, groups, steps
 from job_runners.store.group_counts import OPEN, OUTCOMES, Counts
 from job_runners.store.group_members import Reader
 from job_runners.store.groups import Group
@@ -40,6 +40,23 @@ def of_batch(row: JobRequest) -> Seen:
         counts = Reader(group).count(total)
         return Seen(counts, counts.progress, None)
     return _stored(row, total)
+
+
+def of_groups(row: JobRequest) -> dict[str, Seen]:
+    """Return how many members of each group of a job have ended, by the group's name."""
+    return {name: _of_group(row, name, group) for name, group in groups.named(row)}
+
+
+def _of_group(row: JobRequest, name: str, group: Group) -> Seen:
+    reader = Reader(group)
+    total = reader.total
+    if group.shards == 1:
+        counts = reader.count(reader.dispatched if total is None else total)
+        return Seen(counts, counts.progress, None)
+    complete = None if total is None else steps.find(row, f"gathered {name}")
+    if complete is not None and total is not None:
+        return Seen(_counts(total, complete.result["outcomes"]), 100, row.updated_at)
+    return _last_seen(row, group.id, reader.dispatched)
 
 
 def group_of_batch(row: JobRequest) -> Group:
@@ -71,7 +88,12 @@ def _stored(row: JobRequest, total: int) -> Seen:
     if row.status is Status.SUCCEEDED:
         found, at = blobs.get(row.result, row.result_key), row.finished_at
         return Seen(_counts(total, found), 100, at)
-    found = _counted(row, str(row.gathers))
+    return _last_seen(row, str(row.gathers), total)
+
+
+def _last_seen(row: JobRequest, group_id: str, total: int) -> Seen:
+    """Return the counts of a group at the timer's last look."""
+    found = _counted(row, group_id)
     if found is None:
         return Seen(Counts.of(total, Counter({OPEN: total}), 0), 0, row.created_at)
     return Seen(_counts(total, found), found["progress"], found["at"])

@@ -12,10 +12,10 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.store import blobs, steps
+from job_runners.store import blobs, group_chunks, groups, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
-from job_runners.work import running_job
+from job_runners.work import Member, running_job
 from outage import Outage
 from sample_work import script
 
@@ -53,6 +53,82 @@ def test_a_child_and_its_parent_lead_to_each_other(bench: Bench) -> None:
         child = call("GET", f"/jobs/{each['id']}").json
         assert child["parent_id"] == parent.id
     assert call("GET", f"/jobs/{parent.id}").json["parent_id"] is None
+
+
+def test_members_of_groups_are_children_too_and_are_counted(bench: Bench) -> None:
+    def work(job: Any, payload: Any) -> Any:
+        if payload.text == "parent":
+            job.dispatch("sample_once", key="print")
+            for name, count in (("one", 2), ("two", 3)):
+                job.gather(name, [Member("sample_once", {"number": n}) for n in range(count)])
+            return None
+        return 1 / payload.number
+
+    script.job = work
+    parent = bench.run(bench.dispatch("sample_once", payload={"text": "parent"}))
+    bench.run(bench.read(sent_member(bench, parent, "one", 0)))
+    (group,) = call("GET", f"/jobs/{parent.id}/groups").json["groups"]
+    assert (group["name"], group["total"], group["open"], group["failed"]) == ("one", 2, 1, 1)
+    assert (group["progress"], group["as_of"]) == (50, None)
+    bench.deliver()
+    found, cursor = [], None
+    while True:  # page by page, also where a page ends with the members of a group
+        page = children(parent, limit="3", **({"cursor": cursor} if cursor else {})).json
+        found += page["children"]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert [(each["group"], each["key"]) for each in found] == [
+        (None, "print"),
+        *(("one", f"{n:06d}") for n in range(2)),
+        *(("two", f"{n:06d}") for n in range(3)),
+    ]
+    for each in found:
+        child = call("GET", f"/jobs/{each['id']}").json
+        assert (child["parent_id"], child["group"]) == (parent.id, each["group"])
+    groups = call("GET", f"/jobs/{parent.id}/groups").json["groups"]
+    assert [(each["name"], each["succeeded"], each["failed"]) for each in groups] == [
+        ("one", 1, 1),
+        ("two", 2, 1),
+    ]
+
+
+def sent_member(bench: Bench, parent: JobRequest, name: str, number: int) -> str:
+    """Return the id of a member, whose message is dropped."""
+    group = groups.new_group(bench.read(parent), name, is_large=False)
+    member_id = group.member_id(f"{number:06d}")
+    bench.sent = [each for each in bench.sent if getattr(each[0], "id", None) != member_id]
+    return member_id
+
+
+def test_the_groups_of_a_large_group_are_as_of_the_last_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 2)
+
+    def work(job: Any, payload: Any) -> Any:
+        if payload.text == "parent":
+            job.gather("all", [Member("sample_once", {"number": n}) for n in range(5)])
+            job.sleep("a while", 3600)
+        return None
+
+    script.job = work
+    parent = bench.run(bench.dispatch("sample_once", payload={"text": "parent"}))
+
+    def shown() -> tuple[int, int, bool]:
+        (group,) = call("GET", f"/jobs/{parent.id}/groups").json["groups"]
+        return group["total"], group["open"], group["as_of"] is None
+
+    assert shown() == (5, 5, False)
+    for number in range(2):
+        bench.run(bench.read(sent_member(bench, parent, "all", number)))
+    assert shown() == (5, 5, False)
+    bench.advance(100)
+    bench.tick()
+    assert shown() == (5, 3, False)
+    assert bench.read(parent).progress == 0  # the job sets its own
+    bench.run_out()
+    assert shown() == (5, 0, False)
 
 
 def test_a_job_without_children_has_none(bench: Bench) -> None:
@@ -96,7 +172,9 @@ def test_a_child_that_was_deleted_is_still_told_by_its_key(bench: Bench) -> None
     bench.deliver()
     [child] = children(parent).json["children"]
     owner_actions.delete(bench.read(child["id"]))
-    assert children(parent).json["children"] == [{"key": "one", "id": child["id"], "job": None}]
+    assert children(parent).json["children"] == [
+        {"key": "one", "group": None, "id": child["id"], "job": None}
+    ]
 
 
 def test_a_child_that_has_expired_is_gone_for_every_reader(bench: Bench) -> None:
@@ -113,7 +191,9 @@ def test_a_job_of_another_organisation_is_nobodys_child(bench: Bench) -> None:
     other = bench.dispatch(organization_id="other")
     parent = run_parent(bench)
     steps.keep(parent, "child one", other.id)
-    assert children(parent).json["children"] == [{"key": "one", "id": other.id, "job": None}]
+    assert children(parent).json["children"] == [
+        {"key": "one", "group": None, "id": other.id, "job": None}
+    ]
 
 
 @pytest.mark.parametrize("cursor", ["=", "nope!", "_w", TOO_LONG])

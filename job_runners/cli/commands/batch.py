@@ -1,0 +1,212 @@
+"""jobs batch: dispatch a batch, follow it, cancel it, and retry its failed members."""
+
+import json
+from typing import Any
+
+import click
+
+from job_runners.cli import output, payload, times
+from job_runners.cli.api import Seen
+from job_runners.cli.completion import names_of
+from job_runners.cli.for_each_job import confirm, for_each
+from job_runners.cli.many import read_lines
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import group as jobs_group
+from job_runners.cli.problem import Exit
+from job_runners.cli.target import Target
+
+_MOST_INLINE = 1_000  # members of one request
+_COUNTS = ("total", "open", "succeeded", "failed", "cancelled", "existing")
+
+
+@jobs_group()
+def command() -> None:
+    """Dispatch many jobs, and another one when all have ended."""
+
+
+@jobs_command(epilog=payload.HELP)
+@click.argument("file")
+@click.option(
+    "--then",
+    metavar="JOB_TYPE",
+    shell_complete=names_of("jobs"),
+    help="Job type to dispatch when all members have ended.",
+)
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
+@click.option("--campaign", metavar="ID", help="Campaign id of all members.")
+@click.option(
+    "--stop-after-failures",
+    type=click.IntRange(1),
+    help="Number of failures after which members that have not started are canceled.",
+)
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Key that makes a repeated request return the same batch.",
+)
+@click.option("--watch", is_flag=True, help="Follow the batch. Exit codes as in jobs batch watch.")
+def dispatch(
+    target: Target,
+    file: str,
+    then: str | None,
+    pairs: tuple[str, ...],
+    campaign: str | None,
+    stop_after_failures: int | None,
+    idempotency_key: str | None,
+    watch: bool,
+) -> Exit | None:
+    """Dispatch a batch and print its id. FILE has a member in each line, as JSON with job_type,
+    payload, and optionally key and queue_name. The pairs are the payload of --then.
+
+    \b
+    jobs batch dispatch images.jsonl --then build_album album:=7 --watch
+    """
+    if pairs and then is None:
+        raise click.UsageError("The pairs are the payload of --then. Pass --then too.")
+    members = read_lines(file)
+    given: dict[str, Any] = {
+        "campaign_id": campaign,
+        "stop_after_failures": stop_after_failures,
+        "then": then and {"job_type": then, "payload": payload.read_payload(pairs, None)},
+    }
+    if len(members) <= _MOST_INLINE:
+        given["members"] = members
+    else:
+        lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
+        given["members_file"] = target.api.upload_batch(lines.encode())
+    batch = target.api.dispatch_batch(given, idempotency_key)
+    if watch:
+        if not target.json:
+            click.echo(f"{batch['id']}  dispatched, on {target.name}", err=True)
+        return _watch(target, batch["id"], None)
+    if target.json:
+        output.print_json(batch)
+        return None
+    click.echo(batch["id"])
+    click.echo(f"{batch['total']:,} members, on {target.name}", err=True)
+    return None
+
+
+@jobs_command()
+@click.argument("batch_id")
+@click.option("--failed", is_flag=True, help="Also list the members that failed.")
+def show(target: Target, batch_id: str, failed: bool) -> None:
+    """Show a batch, and how many of its members have ended."""
+    batch = target.api.batch(target.api.find(batch_id, job_type="batch")).job
+    members = target.api.batch_members(batch["id"], "failed") if failed else []
+    if target.json:
+        output.print_json({**batch, "members": list(members)} if failed else batch)
+        return
+    facts = [("id", batch["id"]), ("state", f"{batch['state']}, {batch['progress']:.0f}%")]
+    facts += [(name.replace("cancelled", "canceled"), f"{batch[name]:,}") for name in _COUNTS]
+    if batch["as_of"]:
+        facts.append(("counted", f"{output.clock(batch['as_of'])}  {output.ago(batch['as_of'])}"))
+    if batch["then_id"]:
+        facts.append(("then", batch["then_id"]))
+    if batch["error"]:
+        facts.append(("error", f"{batch['error']['kind']}: {batch['error']['message']}"))
+    for name, value in facts:
+        click.echo(f"{click.style(f'{name:<10}', dim=True)} {_line(value)}")
+    for each in members:
+        error = each["error"] or {}
+        why = _line(f"{error.get('kind')}: {error.get('message')}")
+        click.echo(f"  {output.short(each['id'])}  {_line(each['key'])}  {why}")
+
+
+@jobs_command()
+@click.argument("batch_id")
+@click.option(
+    "--timeout",
+    metavar="SPAN",
+    callback=times.seconds,
+    help="Time to wait before giving up, such as 90s or 15m (default: no limit).",
+)
+def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
+    """Follow a batch until it ends. The exit code is 3 if the batch or a member failed. The other
+    exit codes are those of jobs watch."""
+    return _watch(target, target.api.find(batch_id, job_type="batch"), timeout)
+
+
+@jobs_command()
+@click.argument("batch_id")
+def cancel(target: Target, batch_id: str) -> None:
+    """Cancel a batch. Its last job isn't dispatched, and its members go on."""
+    batch = target.api.cancel_batch(target.api.find(batch_id, job_type="batch"))
+    if target.json:
+        output.print_json(batch)
+    elif batch["state"] == "cancelled":
+        click.echo(f"{batch['id']}  {output.status('cancelled')}")
+    else:
+        click.echo(f"{batch['id']}  asked to stop")
+
+
+@jobs_command()
+@click.argument("batch_id")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def retry(target: Target, batch_id: str, yes: bool) -> Exit:
+    """Retry the failed members of a batch. If the batch still waits, it waits for them again."""
+    batch_id = target.api.find(batch_id, job_type="batch")
+    ids = [each["id"] for each in target.api.batch_members(batch_id, "failed") if each["job"]]
+    if not ids:
+        if not target.json:
+            click.echo("The batch has no failed members.", err=True)
+        return Exit.DONE
+    what = f"{len(ids):,} failed member{'s'[: len(ids) != 1]}"
+    confirm(f"Retry {what} of batch {output.short(batch_id)}, on {target.name}?", yes=yes)
+
+    def retry_one(job_id: str) -> tuple[dict[str, object], str]:
+        job = target.api.retry(job_id)
+        return job, output.status(job["status"])
+
+    return for_each(target, ids, retry_one)
+
+
+for _each in (dispatch, show, watch, cancel, retry):
+    command.add_command(_each)
+
+
+class _Batches:
+    """Reads a batch where `follow` reads a job."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.has_failed_members = False
+
+    def job(self, batch_id: str) -> Seen:
+        """Return the batch in the shape of a job."""
+        seen = self._target.api.batch(batch_id)
+        batch = seen.job
+        self.has_failed_members = batch["failed"] > 0
+        ended = batch["total"] - batch["open"]
+        counts = [f"{ended:,} of {batch['total']:,} members have ended"]
+        names = (("failed", "failed"), ("cancelled", "canceled"))
+        counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
+        state = "running" if batch["state"] == "waiting" else batch["state"]
+        shown = {"status": state, "job_type": "batch", "result_message": ", ".join(counts)}
+        return Seen({**batch, **shown}, seen.retry_after)
+
+
+def _note_unfinished(batch_id: str, why: str) -> None:
+    click.echo(f"{why}. The batch continues.\n  jobs batch watch {batch_id}", err=True)
+
+
+def _line(text: str) -> str:
+    return " ".join(output.plain(text).split())
+
+
+def _watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
+    from job_runners.cli.polling import FollowedJobs, follow
+    from job_runners.cli.watching import screen
+
+    followed, batches = FollowedJobs(), _Batches(target)
+    try:
+        with screen([batch_id], as_json=target.json) as shown:
+            follow(batches, followed, [batch_id], shown, timeout)
+    except KeyboardInterrupt:
+        _note_unfinished(batch_id, "You stopped watching")
+        return Exit.INTERRUPTED
+    if followed.unfinished:
+        _note_unfinished(batch_id, "Timed out")
+    if followed.code is Exit.DONE and batches.has_failed_members:
+        return Exit.JOB_FAILED
+    return followed.code

@@ -1,0 +1,121 @@
+"""The client's calls about batches."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
+from job_runners.client.connections import Answer
+from job_runners.client.errors import ApiError, NoAnswer
+from job_runners.client.refusals import retry_after
+from job_runners.client.repeating import new_key
+
+
+class BatchClient(BaseClient):
+    """The calls about batches. Use Client instead."""
+
+    def dispatch_batch(
+        self,
+        members: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        members_file: str | None = None,
+        then: Mapping[str, Any] | None = None,
+        organization_id: str | None = None,
+        campaign_id: str | None = None,
+        stop_after_failures: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Dispatch many jobs, and another one when all have ended. Return the batch.
+
+        A member is a mapping with `job_type` and `payload`, and may have `key` and `queue_name`.
+        For more than 1,000 members, write each as a line of JSON into a file, upload the file, and
+        pass the key as `members_file`. `then` has `job_type` and `payload`. Its payload also gets
+        the field `batch`, which says how many members have ended, and how.
+
+        The same call with the same `idempotency_key` returns the same batch. Without a key, the
+        client creates one, so that it can repeat the call itself. If a member is invalid, nothing
+        is dispatched, and InvalidRequest names each invalid member in its `fields`.
+        """
+        key = idempotency_key or new_key()
+        given = {
+            "members": None if members is None else [dict(each) for each in members],
+            "members_file": members_file,
+            "then": None if then is None else dict(then),
+            "organization_id": organization_id or self._organization,
+            "campaign_id": campaign_id,
+            "stop_after_failures": stop_after_failures,
+            "idempotency_key": key,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        try:
+            batch = self._batch(self._api.call("POST", "/batches", body))
+        except (ApiError, NoAnswer) as error:
+            error.idempotency_key = key
+            raise
+        return batch if idempotency_key else batch.__replace__(replayed=False)
+
+    def batch(self, batch_id: str) -> Batch:
+        """Return a batch, with the numbers of its members. Raises JobNotFound."""
+        return self._batch(self._api.read(_path(batch_id)))
+
+    def batch_members(
+        self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
+    ) -> Iterator[BatchMember]:
+        """Yield the members of a batch that are dispatched, in their order.
+
+        `status` is `open`, `succeeded`, `failed`, `cancelled` or `existing`.
+        """
+        parameters = {"limit": page_size, "status": status}
+        return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancel a batch. Its members go on, and its last job isn't dispatched. Raises
+        WrongState."""
+        return self._batch(self._api.call("DELETE", _path(batch_id)))
+
+    def groups(self, job_id: str) -> tuple[Group, ...]:
+        """Return the groups of a job, with the numbers of their members."""
+        answer = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))
+        return tuple(Group.of(each) for each in answer["groups"])
+
+    def wait_batch(
+        self,
+        batch: Batch | str,
+        timeout: float | None = None,
+        *,
+        on_progress: Callable[[Batch], object] | None = None,
+    ) -> Batch:
+        """Wait until a batch has ended, and return it.
+
+        The client polls as often as the API suggests, and calls `on_progress` after each poll.
+        After `timeout` seconds, this raises BatchUnfinished, and the batch continues. If the API
+        doesn't answer, the client retries for five minutes.
+        """
+        batch_id = batch if isinstance(batch, str) else batch.id
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            seen = self._patiently(lambda: self.batch(batch_id), deadline)
+            if on_progress is not None:
+                on_progress(seen)
+            if seen.finished:
+                return seen
+            pause = seen.retry_after or 1.0
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise BatchUnfinished(seen, timeout or 0)
+                pause = min(pause, left)  # so that the last poll is at the timeout
+            time.sleep(pause)
+
+    def _batch(self, answer: Answer) -> Batch:
+        replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        value = self._object(answer)
+        try:
+            return Batch.of(value, retry_after=retry_after(answer), replayed=replayed)
+        except (KeyError, TypeError, ValueError):
+            raise self._unexpected(answer) from None
+
+
+def _path(batch_id: str) -> str:
+    return f"/batches/{part(batch_id)}"

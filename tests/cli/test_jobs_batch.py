@@ -1,0 +1,131 @@
+"""jobs batch: a batch is dispatched from a file, shown, followed, canceled and retried."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job_runners.cli.problem import Exit
+from job_runners.client.client import Client
+from jobs_command import ID, FakeApi, job, jobs
+
+OTHER = "7b21" + "0" * 28
+AT = "2026-11-24T01:00:00.000Z"
+
+
+def batch(state: str, **changes: Any) -> dict[str, Any]:
+    """Return a batch as the API shows it."""
+    counts = {"total": 4, "open": 1, "succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0}
+    plain = {"progress": 75, "as_of": None, "then_id": None, "error": None, "created_at": AT}
+    return {"id": ID, "state": state, **counts, **plain, **changes}
+
+
+def member(key: str, **changes: Any) -> dict[str, Any]:
+    error = {"kind": "KeyError", "message": "no\x1b luck"}
+    shown = {"key": key, "id": OTHER, "status": "failed", "error": error}
+    return {**shown, "job": job("failed", id=OTHER), **changes}
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    found = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"job_type": "resize", "payload": {"n": n}}) for n in range(2)]
+    found.write_text("\n".join([*lines, ""]))
+    return found
+
+
+def test_a_batch_is_dispatched_from_a_file_and_its_id_printed(api: FakeApi, rows: Path) -> None:
+    api.on("POST", "/batches", 202, batch("queued"))
+    words = ["--then", "build", "album:=7", "--stop-after-failures", "3", "--idempotency-key", "k"]
+    done = jobs("batch", "dispatch", str(rows), *words)
+    assert done.stdout == f"{ID}\n"
+    assert "4 members" in done.stderr
+    (call,) = api.asked("POST", "/batches")
+    assert call.body == {
+        "members": [{"job_type": "resize", "payload": {"n": n}} for n in range(2)],
+        "then": {"job_type": "build", "payload": {"album": 7}},
+        "stop_after_failures": 3,
+        "organization_id": "default",
+        "idempotency_key": "k",
+    }
+
+
+def test_more_than_a_thousand_members_are_uploaded(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploaded: dict[str, bytes] = {}
+
+    def upload(_: Client, data: bytes, name: str) -> str:
+        uploaded[name] = data
+        return f"uploads/default/{name}"
+
+    monkeypatch.setattr(Client, "upload", upload)
+    api.on("POST", "/batches", 202, batch("queued"))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"job_type": "resize"}\n' * 1001)
+    assert jobs("batch", "dispatch", str(rows)).stdout == f"{ID}\n"
+    ((name, data),) = uploaded.items()
+    assert len(data.splitlines()) == 1001
+    (call,) = api.asked("POST", "/batches")
+    assert call.body["members_file"] == f"uploads/default/{name}"
+
+
+def test_pairs_without_then_are_refused_before_any_call(api: FakeApi, rows: Path) -> None:
+    done = jobs("batch", "dispatch", str(rows), "album:=7")
+    assert done.exit_code == Exit.USAGE
+    assert api.calls == []
+
+
+def test_a_batch_is_shown_with_the_members_that_failed(api: FakeApi) -> None:
+    api.on("GET", f"/batches/{ID}", 200, batch("succeeded", then_id=OTHER))
+    members = {"members": [member("cover")], "cursor": None}
+    api.on("GET", f"/batches/{ID}/members?limit=100&status=failed", 200, members)
+    lines = [line.split() for line in jobs("batch", "show", ID, "--failed").stdout.splitlines()]
+    assert ["state", "succeeded,", "75%"] in lines
+    assert ["canceled", "0"] in lines
+    assert ["then", OTHER] in lines
+    assert lines[-1] == [OTHER, "cover", "KeyError:", "no\ufffd", "luck"]
+    shown = json.loads(jobs("batch", "show", ID, "--json").stdout)
+    assert shown == batch("succeeded", then_id=OTHER)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        ({"state": "succeeded", "failed": 0}, Exit.DONE),
+        ({"state": "succeeded", "failed": 1}, Exit.JOB_FAILED),
+        ({"state": "cancelled"}, Exit.JOB_CANCELLED),
+    ],
+)
+def test_a_batch_is_followed_to_its_end(api: FakeApi, ended: dict[str, Any], code: Exit) -> None:
+    path = f"/batches/{ID}"
+    api.on("GET", path, 200, batch("waiting"), Retry_After="0")
+    api.on("GET", path, 200, batch("queued", open=0, progress=100) | ended)
+    done = jobs("batch", "watch", ID)
+    assert done.exit_code == code
+    first, last = done.stdout.splitlines()
+    assert "running" in first
+    assert "75%  3 of 4 members have ended, 1 failed" in first
+    assert "100%  4 of 4 members have ended" in last
+
+
+def test_a_batch_is_canceled(api: FakeApi) -> None:
+    api.on("DELETE", f"/batches/{ID}", 200, batch("cancelled"))
+    assert jobs("batch", "cancel", ID).stdout == f"{ID}  cancelled\n"
+
+
+def test_failed_members_are_retried(api: FakeApi) -> None:
+    refused = member("refused", job=None)
+    members = {"members": [member("cover"), refused], "cursor": None}
+    api.on("GET", f"/batches/{ID}/members?limit=100&status=failed", 200, members)
+    api.on("POST", f"/jobs/{OTHER}/retry", 202, job("queued", id=OTHER))
+    assert jobs("batch", "retry", ID, "--yes").stdout == f"{OTHER}  queued\n"
+    assert jobs("batch", "retry", ID).exit_code == Exit.USAGE  # it would ask
+
+
+def test_the_start_of_an_id_is_searched_among_batches(api: FakeApi) -> None:
+    found = "/jobs?organization_id=default&limit=100&job_type=batch"
+    api.on("GET", found, 200, {"jobs": [job("waiting")], "cursor": None})
+    api.on("GET", f"/batches/{ID}", 200, batch("waiting"))
+    assert jobs("batch", "show", ID[:8]).exit_code == Exit.DONE
