@@ -111,7 +111,8 @@ def forget_cache() -> None:
     _cache.clear()
 
 
-_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}
+Cache = dict[str, tuple[int, Iterable[Webhook]]]
+_cache: Cache = {}
 
 
 def _partition(organization_id: str) -> str:

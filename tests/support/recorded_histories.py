@@ -12,7 +12,9 @@ from job_runners.testing.simulation.write_recorder import RecordedLambda, Write,
 from tools import tlc
 
 _SECONDS = 150  # for TLC
-WITHOUT_LIMITS = ALL - {Fault.LIMITS, Fault.UNIQUE, Fault.FOLLOW_UPS, Fault.GROUPS}
+WITHOUT_LIMITS = ALL - {
+    *(Fault.LIMITS, Fault.UNIQUE, Fault.FOLLOW_UPS, Fault.SUBSCRIPTIONS, Fault.GROUPS)
+}
 # Queues with limits, and little else: so that many slots are given.
 LIMITED = frozenset({Fault.LIMITS, Fault.MACHINES, Fault.CONFLICT, Fault.NO_ANSWER})
 

@@ -1,16 +1,50 @@
 """Check that each end of a job has exactly one follow-up of each kind that fits it."""
 
 import json
+import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 from job_runners import clock
-from job_runners.store import blobs
+from job_runners.settings import settings
+from job_runners.store import blobs, webhooks
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.job_ended import JobEnded
 
 _FINISHED = ("succeeded", "failed", "cancelled")
+_ORGANIZATIONS = ("default", "acme", "umbrella")
+# The webhooks of each organization, and which ends each gets.
+_WEBHOOKS: dict[str, dict[str, Any]] = {
+    "failures": {"statuses": ["failed"]},
+    "once": {"job_types": ["hostile_once"]},
+}
+
+
+@contextmanager
+def subscribed() -> Iterator[None]:
+    """Let each organization have its webhooks in this block."""
+    try:
+        with patch.dict(os.environ, WEBHOOK_SUBSCRIPTIONS="true"):
+            settings.cache_clear()
+            for organization in _ORGANIZATIONS:
+                for name, ends in _WEBHOOKS.items():
+                    url, secret = f"https://{name}.example.com", f"{organization}/main"
+                    webhooks.put(organization, name, by=None, url=url, secret=secret, **ends)
+            yield
+    finally:
+        settings.cache_clear()
+
+
+def _receivers(job_type: str, status: str) -> set[str]:
+    """Return the webhooks that get such an end of a job of this type."""
+    by_status = {"failures"} if status == "failed" else set()
+    return by_status | ({"once"} if job_type == "hostile_once" else set())
 
 
 class FollowUpChecker:
@@ -21,6 +55,9 @@ class FollowUpChecker:
         self._report = report
         self._rows: dict[str, Row] = {}
         self._saved: dict[str, Row] = {}  # each follow-up as it was saved
+        self._has_subscriptions = Fault.SUBSCRIPTIONS in world.faults
+        # By announcement: the receivers of its deliveries, by the ids of these.
+        self._deliveries: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
     def note_landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
@@ -30,6 +67,8 @@ class FollowUpChecker:
         new = [row for row in saved if self._is_new(row)]
         for before, after in changes:
             self._rows[after["id"]] = after
+            if after["job_type"] == "deliver_webhook":
+                self._note_delivery(after)
             if _is_end(before, after):
                 its = [row for row in new if row["follow_up_of"] == after["id"]]
                 new = [row for row in new if row not in its]
@@ -49,6 +88,25 @@ class FollowUpChecker:
             self._report(f"the event {event_id} isn't the end that was announced")
         self._world.figures["events posted"] += 1
 
+    def check_ended(self, rows: list[Row]) -> None:
+        """Check at the end that each announced end was delivered once to each of its receivers."""
+        for row in rows:
+            if row["job_type"] != "announce" or row["status"] != "succeeded":
+                continue
+            payload = blobs.get(self._saved[row["id"]]["payload"], None)
+            if payload.get("webhook") is None:
+                receivers = sorted(self._deliveries[row["id"]].values())
+                wanted = sorted(_receivers(payload["job_type"], payload["status"]))
+                self._world.figures["deliveries"] += len(receivers)
+                if receivers != wanted:
+                    self._report(f"{row['id']} was delivered to {receivers}, not {wanted}")
+
+    def _note_delivery(self, row: Row) -> None:
+        receiver = blobs.get(row["payload"], None)["webhook"]
+        self._deliveries[row["parent_id"]][row["id"]] = receiver
+        if row.get("follow_up_of") is None:
+            self._report(f"delivery {row['id']} is told as the end of no job")
+
     def _is_new(self, row: Row) -> bool:
         """Return whether this is the first write of a follow-up. Note how it was saved."""
         return self._saved.setdefault(row["id"], row) is row
@@ -59,6 +117,8 @@ class FollowUpChecker:
         wanted = [json.loads(job[kind])["job_type"] for kind in kinds if job.get(kind)]
         if wanted and job.get("follow_up_of"):
             self._report(f"follow-up {job['id']} has follow-ups itself")
+        if self._has_subscriptions and not job.get("follow_up_of"):
+            wanted += ["announce"] if _receivers(job["job_type"], job["status"]) else []
         self._world.figures["follow-ups"] += len(saved)
         types = sorted(row["job_type"] for row in saved)
         if types != sorted(wanted):

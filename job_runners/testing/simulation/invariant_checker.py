@@ -229,6 +229,8 @@ class InvariantChecker:
             self._lines.check_ended()
         if self.unique:
             self.unique.check_ended()
+        if self.follow_ups:
+            self.follow_ups.check_ended(rows)
         for job_id in self.lost - {row["id"] for row in rows}:
             self.report(f"job {job_id} was accepted and is gone: lost")
 

@@ -22,7 +22,7 @@ import job_runners.handlers.timer
 import job_runners.handlers.worker
 from job_runners import clock
 from job_runners.engine.running import execution
-from job_runners.store import limits, pauses
+from job_runners.store import limits, pauses, webhooks
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation import legacy_process
@@ -88,7 +88,7 @@ class SimulatedLambda:
         self.on_query: Callable[[Row], None] = lambda call: None
         self.writes_landed = 0  # the number of writes that AWS has carried out
         # caches of pauses and limits, by machine
-        self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}
+        self._caches: dict[object, tuple[pauses._Cache, limits._Cache, webhooks.Cache]] = {}
         self._has_batch_failures = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -319,8 +319,8 @@ class SimulatedLambda:
     def _switch_to(self, invocation: Invocation | None) -> None:
         """Use the caches of an invocation's machine, the code of its version, and its queues."""
         if Fault.MACHINES in self.faults:
-            pauses._cache, limits._cache = self._caches.setdefault(
-                self.machine, (pauses._Cache(), limits._Cache())
+            pauses._cache, limits._cache, webhooks._cache = self._caches.setdefault(
+                self.machine, (pauses._Cache(), limits._Cache(), {})
             )
         if Fault.DEPLOYS in self.faults:
             self._deploys.use(invocation.version if invocation else Version.TODAY)
