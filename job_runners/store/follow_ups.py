@@ -4,7 +4,7 @@ A row stores its follow-ups when the job is dispatched, so recording the end nee
 A follow-up is an ordinary job, but has no follow-ups itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -36,7 +36,7 @@ def stored_form(
     queue_name: str,
     max_attempts: int,
     webhook: Mapping[str, str] | None = None,
-    statuses: Sequence[str] | None = None,
+    statuses: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return a follow-up in the form in which a row stores it.
 
@@ -48,7 +48,7 @@ def stored_form(
         "queue_name": queue_name,
         "max_attempts": max_attempts,
     }
-    more = {"webhook": webhook and dict(webhook), "statuses": statuses and list(statuses)}
+    more = {"webhook": webhook, "statuses": statuses}
     return form | {name: value for name, value in more.items() if value is not None}
 
 

@@ -1,7 +1,7 @@
 """The built-in follow-up `announce`: it tells webhooks, an event bus and a topic of each end."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 from pydantic import ValidationError
 
 from bench import Bench
+from counted_units import Units
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine import configured
@@ -16,7 +17,7 @@ from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer
-from job_runners.store import blobs, verbs, webhooks
+from job_runners.store import blobs, limits, pauses, verbs, webhooks
 from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -386,3 +387,59 @@ def test_a_dispatch_reads_the_webhooks_at_most_every_10_seconds(
     assert announced()
     bench.advance(0.1)
     assert not announced()
+
+
+# --- costs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def life(bench: Bench) -> Callable[..., tuple[int, int]]:
+    """Return a function that runs a job and all that follows. It returns the units that are written
+    and the reads, beyond those of a job that isn't announced."""
+    units = Units()
+
+    def live(**fields: Any) -> tuple[int, int]:
+        limits.current(), pauses.current(), webhooks.announced("acme", "sample_once")
+        units.spent()
+        units.reads = 0
+        bench.run_message(JobMessage.about(bench.dispatch("sample_once", **fields)))
+        bench.deliver()
+        return units.spent() - 6, units.reads
+
+    return live
+
+
+def test_a_job_that_is_not_announced_costs_nothing_more(life: Callable[..., Any]) -> None:
+    assert life() == (0, 0)
+
+
+def test_the_bus_and_the_topic_cost_a_follow_up_and_a_step_each(
+    outputs: Outputs, life: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs.expect_event("job.succeeded")
+    bus = life()
+    monkeypatch.setenv("OUTCOME_TOPIC_ARN", TOPIC)
+    settings_forget()
+    outputs.expect_event("job.succeeded")
+    outputs.expect_message("job.succeeded", "sample_once")
+    assert (bus, life()) == ((2 + 6 + 1, 2), (2 + 6 + 2, 3))
+
+
+@pytest.mark.usefixtures("posted")
+def test_subscriptions_cost_a_follow_up_and_a_delivery_each(
+    subscribed: None, life: Callable[..., Any]
+) -> None:
+    one = life()
+    subscribe("another")
+    two = life()
+    for name in ("all", "another"):
+        webhooks.delete("acme", name)
+    none = life()  # the other webhook gets only failures
+    assert (one, two, none) == ((2 + 6 + 7, 4), (2 + 6 + 2 * 7, 6), (0, 0))
+
+
+@pytest.mark.usefixtures("posted")
+def test_a_webhook_of_a_dispatch_costs_a_follow_up_and_a_delivery(
+    life: Callable[..., Any],
+) -> None:
+    assert life(on_end=WEBHOOK) == (2 + 6 + 7, 2)
