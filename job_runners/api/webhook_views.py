@@ -24,8 +24,6 @@ WEBHOOK: Fields[Webhook] = {
         {**_TEXTS, "description": "The job types whose ends it gets. Null means all"},
         lambda webhook: webhook.job_types,
     ),
-    "created_at": Field(TIME, lambda webhook: time_of(webhook.created_at)),
-    "created_by": Field(AUTHOR, lambda webhook: author(webhook.created_by)),
     "updated_at": Field(TIME, lambda webhook: time_of(webhook.updated_at)),
     "updated_by": Field(AUTHOR, lambda webhook: author(webhook.updated_by)),
 }

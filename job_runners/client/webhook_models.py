@@ -20,8 +20,6 @@ class Webhook(Value, kw_only=True):
     secret: str
     statuses: tuple[str, ...] | None = None
     job_types: tuple[str, ...] | None = None
-    created_at: datetime | None = None
-    created_by: str | None = None
     updated_at: datetime | None = None
     updated_by: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -33,6 +31,5 @@ class Webhook(Value, kw_only=True):
         for name in ("statuses", "job_types"):
             listed = value.get(name)
             fields[name] = None if listed is None else tuple(listed)
-        fields |= {name: value.get(name) for name in ("created_by", "updated_by")}
-        fields |= {name: time_of(value.get(name)) for name in ("created_at", "updated_at")}
-        return cls(**fields, raw=value)
+        updated_at, updated_by = time_of(value.get("updated_at")), value.get("updated_by")
+        return cls(**fields, updated_at=updated_at, updated_by=updated_by, raw=value)

@@ -12,7 +12,7 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
-from job_runners.store.table import Integer, Table, nullable, set_or_remove
+from job_runners.store.table import Integer, Table, nullable
 
 # How long a process uses what it has read when it dispatches jobs. So a new webhook gets the ends
 # of all jobs that are dispatched after this time.
@@ -36,10 +36,8 @@ class Webhook(Table):
     secret = UnicodeAttribute()  # the name of a signing secret
     statuses = JSONAttribute(null=True)  # a list
     job_types = JSONAttribute(null=True)  # a list
-    created_at = Integer()
-    created_by = nullable(UnicodeAttribute())  # as "role:name"
     updated_at = Integer()
-    updated_by = nullable(UnicodeAttribute())
+    updated_by = nullable(UnicodeAttribute())  # as "role:name"
 
     @property
     def name(self) -> str:
@@ -84,17 +82,10 @@ def put(organization_id: str, name: str, *, by: str | None, **given: Any) -> Web
 
     `given` has its `url`, `secret`, `statuses` and `job_types`.
     """
-    now = clock.now()
-    webhook = Webhook(_partition(organization_id), name)
-    webhook.update(
-        [
-            *(set_or_remove(getattr(Webhook, field), value) for field, value in given.items()),
-            Webhook.created_at.set(Webhook.created_at | now),
-            *([Webhook.created_by.set(Webhook.created_by | by)] if by else []),
-            Webhook.updated_at.set(now),
-            set_or_remove(Webhook.updated_by, by),
-        ]
+    webhook = Webhook(
+        _partition(organization_id), name, updated_at=clock.now(), updated_by=by, **given
     )
+    webhook.save()
     _cache.pop(organization_id, None)
     return webhook
 

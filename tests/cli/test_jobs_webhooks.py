@@ -23,8 +23,6 @@ def webhook(**changes: Any) -> dict[str, Any]:
         "secret": "default/main",
         "statuses": ["failed", "cancelled"],
         "job_types": None,
-        "created_at": AT,
-        "created_by": None,
         "updated_at": AT,
         "updated_by": None,
         **changes,

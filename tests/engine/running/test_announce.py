@@ -384,9 +384,20 @@ def test_a_dispatch_reads_the_webhooks_at_most_every_10_seconds(
     for name in ("all", "failures"):  # another process deletes them
         moto_direct.delete("coordination", {"pk": {"S": "webhooks#acme"}, "sk": {"S": name}})
     bench.advance(9.9)
+    bench.dispatch("sample_once", organization_id="other")
     assert announced()
     bench.advance(0.1)
     assert not announced()
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_a_process_keeps_the_webhooks_of_a_limited_number_of_organizations(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "_MOST_CACHED", 2)
+    for name in ("acme", "b", "c"):
+        bench.dispatch("sample_once", organization_id=name)
+    assert webhooks._cache.keys() == {"c"}
 
 
 # --- costs ----------------------------------------------------------------------------------------
