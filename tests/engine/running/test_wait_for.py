@@ -378,7 +378,7 @@ def test_a_large_value_is_an_object_and_a_larger_one_is_refused(bench: Bench) ->
 
 
 def test_a_job_takes_only_so_many_signals(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "MOST", 2)
+    monkeypatch.setattr(signals, "MAX_PER_JOB", 2)
     row = bench.dispatch("sample_once")
     for each in ("a", "b"):
         signaling.signal(bench.read(row), each, 1, bench.send)
