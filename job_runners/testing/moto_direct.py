@@ -8,7 +8,7 @@ verbs.
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from moto.dynamodb.exceptions import (
     MockValidationException,
     TransactionCanceledException,
 )
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
 ACCOUNT = "123456789012"
@@ -235,9 +236,10 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
         return _query_due(call)
     assert "IndexName" not in call
     is_in = selects(call)
+    partition = _tables().get_table(call["TableName"]).items.get(_partition(call), {})
     found = [
         _attributes(item)
-        for item in _stored_items(call["TableName"])
+        for item in partition.values()
         if is_in(item.hash_key.value, item.range_key.value)
     ]
     found.sort(key=lambda item: str(item["sk"]["S"]))
@@ -252,6 +254,11 @@ _RANGE = re.compile(
     r"\(?#0 = :0"
     r"( AND (#1 (?P<how>=|>|>=|BETWEEN) :1( AND :2)?|(?P<begins>begins_with) \(#1, :1\)))?\)?"
 )
+
+
+def _partition(call: dict[str, Any]) -> DynamoType:
+    """Return the partition of a query, in moto's own form."""
+    return DynamoType(call["ExpressionAttributeValues"][":0"])
 
 
 def selects(call: dict[str, Any]) -> Callable[[str, str], bool]:
@@ -297,23 +304,38 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
         due = int(row["due_at"].value)
         if first <= due <= (*last, due)[0]:
             found.append({name: {row[name].type: row[name].value} for name in names})
+    found.sort(key=lambda row: [row[name]["S"] for name in KEYS[call["TableName"]]])
     found.sort(key=lambda row: int(row["due_at"]["N"]), reverse=not call.get("ScanIndexForward", 1))
     count = {"Count": len(found), "ScannedCount": len(found)}
     return count if call.get("Select") == "COUNT" else count | {"Items": found}
 
 
 def _items(table: str) -> list[dict[str, Any]]:
-    return [_attributes(item) for item in _stored_items(table)]
+    """Return the items of a table, in the order of their keys."""
+    found = sorted(_stored_items(table), key=_key)
+    return [_attributes(item) for item in found]
 
 
-def _stored_items(table: str) -> Iterable[Any]:
-    """Return the items of a table in moto's own form, which is fast to search."""
-    items: Iterable[Any] = _tables().get_table(table).all_items()
-    return items
+def _key(item: Any) -> tuple[str, str]:
+    return item.hash_key.value, item.range_key.value if item.range_key else ""
+
+
+def _stored_items(table: str) -> Iterator[Any]:
+    """Yield the items of a table in moto's own form, in any order. It is fast to search."""
+    for each in _tables().get_table(table).items.values():
+        if isinstance(each, Item):
+            yield each
+        else:
+            yield from each.values()
 
 
 def _attributes(item: Any) -> dict[str, Any]:
-    attributes: dict[str, Any] = dynamo_to_dict(item.to_json())["Attributes"]
+    attributes: dict[str, Any] = {}
+    for name, value in item.attrs.items():
+        if isinstance(value.value, dict | list):  # moto's function for these takes far longer
+            attributes = dynamo_to_dict(item.to_json())["Attributes"]
+            break
+        attributes[name] = {value.type: value.value}
     return attributes
 
 
