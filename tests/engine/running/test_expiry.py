@@ -13,7 +13,7 @@ from job_runners import clock, store
 from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.schedules import schedules
-from job_runners.store import failed_tasks, limits
+from job_runners.store import failed_tasks, limits, webhooks
 from job_runners.store.job_request import Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
@@ -52,10 +52,13 @@ KEPT: dict[str, float | None] = {
     "schedules": None,
     "paused": None,
     "limits": None,
+    "link": LIVES,
+    "webhooks": None,
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
     *("Pause", "LimitChange", "Answer", "FailureGroup", "Signal", "GroupItem"),
+    *("AnswerLink", "Webhook"),
 }
 
 
@@ -101,6 +104,9 @@ def one_of_each(bench: Bench) -> None:
         "error_message": "m",
     }
     failed_tasks.keep(failed_tasks.new_task_id(), request_id=None, **failed)
+    script.job = lambda job, payload: job.signal_url("approval", text="Pay?", timeout=60)
+    bench.run(bench.dispatch("sample_once"))
+    webhooks.put("acme", "crm", by=None, url="https://acme.example", secret="crm")
     put("kept")
     put("deleted")
     schedules.delete("acme", "deleted")

@@ -137,7 +137,7 @@ def test_a_start_imports_no_more_of_it_than_its_rules() -> None:
     code = (
         "import sys, job_runners.engine.dispatch.dispatch\n"
         "from job_runners.handlers import api, timer, worker\n"
-        "unique = ('uniqueness', 'unique_work', 'replacing', 'answers')\n"
+        "unique = ('uniqueness', 'unique_work', 'replacing', 'store.answers')\n"
         "print([name for name in sys.modules if name.endswith(unique)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
