@@ -55,7 +55,7 @@ def live(bench: Bench, organization_id: str, **fields: Any) -> JobRequest:
         job.step("a step", lambda: LARGE)
         with pytest.raises(WaitTimedOut):
             job.wait_for("approval", timeout=0)
-        job.signal_url("another", text="?", timeout=0)
+        job.signal_url("consent", text="?", timeout=0)
         bucket.put_bytes(f"results/{organization_id}/{job.id}/list.csv", b"people")
         return LARGE
 
