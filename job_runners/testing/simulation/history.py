@@ -496,13 +496,12 @@ class History:
         timeout = (600.0, 40_000.0)[step % 2]
         try:
             with self._perhaps_ends_leg(job):
+                url = job.signal_url(first, text="?", timeout=timeout)
+                self.signals.linked(job, first, url)
                 if how == "any":
                     names = [first, second]
                     answer: object = job.wait_for_any(names, timeout=timeout, label=first)
                 else:
-                    self.signals.linked(
-                        job, first, job.signal_url(first, text="?", timeout=timeout)
-                    )
                     answer = job.wait_for(first, timeout=timeout)
         except WaitTimedOut:
             answer = None

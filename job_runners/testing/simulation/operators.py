@@ -161,15 +161,16 @@ class Operators:
         self._act_on_a_job("signals", send, tuple(Status))
 
     def perhaps_answer(self) -> None:
-        """Send a signal to a job that waits for it, or do nothing."""
+        """Send a signal to a job that waits for it, once or twice, or do nothing."""
         waits = sorted(self._signals.awaited())
         if waits and self._world.choose("an answer", 4):  # also while the world rests
             job_id, name = waits[self._world.choose("which wait", len(waits))]
-            self._request(lambda: self._act_on(job_id, "signals", self._sending(name)))
+            for _ in range(1 + self._world.choose("another answer", 4) // 2):
+                self._request(lambda: self._act_on(job_id, "signals", self._sending(name)))
 
     def _sending(self, name: str) -> Callable[[JobRequest], None]:
         """Return a function that sends a job this signal. One in four has another value."""
-        value = self._world.pick("value", 4) // 3
+        value = self._world.choose("value", 4) // 3  # also while the world rests
         return lambda row: self._signals.send(row, name, value, self._send())
 
     def _retry(self, row: JobRequest) -> None:
