@@ -37,6 +37,7 @@ _NAMES = {
     Disposition.BROKEN: ("TimerBroken", "broken"),
     Disposition.MOVED: ("TimerMoved", "moved"),
 }
+_QUARTERS = ("00", "15", "30", "45")  # the minutes whose runs measure how long jobs have waited
 # Time reserved at the end of a run for a write and a send in progress.
 _MARGIN = 5 * clock.SECOND
 # Each row needs a read, a write and an Invoke, which mostly wait for AWS.
@@ -61,7 +62,18 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         recurring.start_due(send, until=_end_time(context), threads=_THREADS, only=[event[_SHARD]])
     else:
         tick(context, send)
+        if str(event.get("time"))[14:16] in _QUARTERS:  # the minute of the run
+            _measure_waits()
     return None
+
+
+def _measure_waits() -> None:
+    from job_runners.engine.tick import oldest_wait  # imported here because few runs need it
+
+    try:
+        oldest_wait.measure()
+    except Exception as error:  # noqa: BLE001 - the run itself succeeded
+        telemetry.crashed(error)
 
 
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:

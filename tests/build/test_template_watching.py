@@ -10,6 +10,7 @@ import job_runners.handlers.timer
 from bench import Bench
 from expanded_template import Template, deployed, of_type, properties, references
 from job_runners.engine.control import owner_actions
+from job_runners.engine.telemetry import telemetry
 from job_runners.testing.lambda_context import Context
 from sample_work import script
 from telemetry_lines import emitted_series
@@ -66,6 +67,7 @@ def counted(
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
     job_runners.handlers.timer.tick(Context(), bench.send)
+    telemetry.oldest_wait(1)
     return {("JobRunners", dimensions, name) for dimensions, name in emitted_series(capsys)}
 
 

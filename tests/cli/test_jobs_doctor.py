@@ -1,5 +1,6 @@
 """jobs doctor: a healthy stack, and one broken in each way that it knows."""
 
+import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -389,6 +390,31 @@ def schedules_stored(request: pytest.FixtureRequest) -> Account:
     return account
 
 
+def test_jobs_that_wait_beyond_their_timeout_are_named(account: Account) -> None:
+    now = int(time.time() * 1000)
+
+    def waiting(number: int, late: int, held_by: str = "signal#approval") -> dict[str, Any]:
+        until = now - late * 1000
+        return {
+            "id": {"S": f"{number:032}"},
+            "job_type": {"S": "refund"},
+            "held_by": {"S": held_by},
+            "due_shard": {"S": f"waits-{number % 8}"},
+            "due_at": {"N": str(until)},
+            "waits_for": {"S": json.dumps({"kind": "signal", "until": until})},
+        }
+
+    account.waiting = [waiting(1, -3600), waiting(2, 540), waiting(3, 3600, "group#1")]
+    assert findings() == []
+    account.waiting += [waiting(number, 700 + number) for number in range(10, 22)]
+    *named, others = findings(code=1)
+    assert {each["check"] for each in (*named, others)} == {"waits"}
+    assert [each["what"].split()[1] for each in named] == [f"{n:032}" for n in range(21, 11, -1)]
+    assert "(refund) still waits, although its wait ended at 2" in named[0]["what"]
+    assert "log-timer" in named[0]["fix"]
+    assert others["what"] == "So do at least 2 other jobs."
+
+
 def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     declare: Declare, request: pytest.FixtureRequest
 ) -> None:
@@ -409,8 +435,8 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     assert findings() == []
     words = "not authorized to perform dynamodb:Query"
     account.refusals["Query"] = ("AccessDeniedException", words)
-    (found,) = findings()
-    assert (found["check"], found["verdict"]) == ("schedules", "unknown")
+    seen = [(each["check"], each["verdict"]) for each in findings()]
+    assert seen == [("schedules", "unknown"), ("waits", "unknown")]
 
 
 @pytest.mark.parametrize(

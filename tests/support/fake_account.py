@@ -122,6 +122,7 @@ class Account:
     )
     lifecycle: dict[str, int] = field(default_factory=lambda: {"results/": 120})
     items: list[dict[str, Any]] = field(default_factory=list)  # of the coordination table
+    waiting: list[dict[str, Any]] = field(default_factory=list)  # rows of the jobs table
     parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and value
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -189,7 +190,16 @@ class Account:
     def _DescribeTable(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"Table": self.tables[given["TableName"]]}
 
+    def _BatchGetItem(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        ids = [key["id"] for key in given["RequestItems"]["jobs"]["Keys"]]
+        return {"Responses": {"jobs": [row for row in self.waiting if row["id"] in ids]}}
+
     def _Query(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if given["TableName"] == "jobs":
+            values = given["ExpressionAttributeValues"]
+            before = int(values[":before"]["N"])
+            of_shard = [row for row in self.waiting if row["due_shard"] == values[":shard"]]
+            return {"Items": [row for row in of_shard if int(row["due_at"]["N"]) < before]}
         assert given["TableName"] == "coordination"
         assert given["KeyConditionExpression"] == "#key = :value"
         key, value = given["ExpressionAttributeNames"]["#key"], given["ExpressionAttributeValues"]

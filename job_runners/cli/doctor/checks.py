@@ -5,7 +5,17 @@ from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
-from job_runners.cli.doctor import alarms, calls, data, policies, queues, schedules, settings, timer
+from job_runners.cli.doctor import (
+    alarms,
+    calls,
+    data,
+    policies,
+    queues,
+    schedules,
+    settings,
+    timer,
+    waits,
+)
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
 from job_runners.places import as_typed
@@ -41,6 +51,7 @@ CHECKS = (
     ),
     Check("timer", "ran in the last minutes", timer.timer),
     Check("schedules", "all schedules that the code declares are active", schedules.schedules),
+    Check("waits", "no job waits longer than it asked for", waits.waits),
     Check("dead letters", "none", queues.dead_letters),
     Check("queue readers", "each function reads its queue", queues.readers),
     Check("policies", "all name their actions and resources", policies.policies),

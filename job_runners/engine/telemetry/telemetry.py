@@ -287,6 +287,11 @@ def crashed(error: BaseException) -> None:
     tracing.ended("crashed", error)
 
 
+def oldest_wait(milliseconds: int) -> None:
+    """Count how long the job has waited that has waited longest for a signal."""
+    metrics.emit_total(OldestWait=milliseconds)
+
+
 # --- actions of owners ----------------------------------------------------------------------------
 
 

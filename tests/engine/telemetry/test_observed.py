@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 import job_runners.handlers.timer
 from bench import Bench
-from job_runners import clock
+from job_runners import clock, runners
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import execution
@@ -270,6 +270,32 @@ def test_the_tick_says_in_one_metric_how_late_it_is(
     names = "Sent Deferred HeldBack LetGo Leased Rescued Early Unknown Expired Broken Moved"
     outcomes = [*names.split(), "Lag", "SendFailures", "Unclaimed"]
     assert values.keys() == {f"Timer{each}" for each in outcomes}
+
+
+@pytest.mark.parametrize("minute", ["00", "07"])
+def test_every_15_minutes_the_timer_says_how_long_the_oldest_wait_for_a_person_takes(
+    on_lambda: None,
+    still: Bench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    minute: str,
+) -> None:
+    event = {"source": "aws.events", "time": f"2026-11-24T12:{minute}:31Z"}
+    monkeypatch.setattr(runners, "sender", lambda: still.send)
+
+    def oldest() -> list[int]:
+        job_runners.handlers.timer.handler(event, Context())  # type: ignore[arg-type]
+        return [values["OldestWait"] for _, values in emitted(capsys) if "OldestWait" in values]
+
+    script.job = lambda job, payload: job.sleep("night", 90_000)
+    still.run(still.dispatch("sample_once"))
+    assert oldest() == []  # it waits for no person
+    for timeout in (80_000, 70_000):  # the wait that began first ends last
+        script.job = lambda job, payload: job.wait_for("go", timeout=timeout)  # noqa: B023
+        still.run(still.dispatch("sample_once"))
+        still.advance(50)
+    capsys.readouterr()
+    assert oldest() == ([100_000] if minute == "00" else [])
 
 
 def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
