@@ -92,6 +92,9 @@ def test_every_accepted_job_ends_in_exactly_one_outcome(
     for seed in range(part * HISTORIES, (part + 1) * HISTORIES):
         total += play_seed(seed)
     _check(total)
+    assert total["deliveries"]
+    for function in ("worker", "timer", "failures", "api"):  # each records ends with follow-ups
+        assert total[f"ends with follow-ups in the {function}"]
     record_property("figures", f"{HISTORIES} histories: {figures_text(total)}")
 
 

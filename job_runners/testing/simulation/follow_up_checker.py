@@ -120,6 +120,8 @@ class FollowUpChecker:
         if self._has_subscriptions and not job.get("follow_up_of"):
             wanted += ["announce"] if _receivers(job["job_type"], job["status"]) else []
         self._world.figures["follow-ups"] += len(saved)
+        if saved and self._world.stack:
+            self._world.figures[f"ends with follow-ups in the {self._world.stack[-1].name}"] += 1
         types = sorted(row["job_type"] for row in saved)
         if types != sorted(wanted):
             self._report(f"job {job['id']} ended {job['status']} with {types}, not {wanted}")
