@@ -76,8 +76,6 @@ def saved_by(job: JobRequest) -> dict[str, str]:
 def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     """Return the writes that save a job's follow-ups, for the transaction that ends it."""
     kinds = _kinds(job, end.status)
-    if not kinds:
-        return []
     payload = _job_ended(job, end)
     ends = (job.ends or 0) + 1
     rows = [

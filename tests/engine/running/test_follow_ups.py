@@ -312,8 +312,9 @@ def test_a_runner_that_cannot_send_again_has_no_follow_ups(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(configured, "sender", lambda: None)
-    with pytest.raises(RunnerCannotResend, match="has follow-ups"):
-        bench.dispatch("followed_once")
+    for kind in ("on_end", "on_failure"):
+        with pytest.raises(RunnerCannotResend, match="has follow-ups"):
+            bench.dispatch("sample_once", **{kind: "note_end"})
 
 
 def test_a_build_refuses_a_definition_with_a_follow_up_that_could_not_run(
