@@ -9,7 +9,11 @@ import pytest
 from api_events import Answer, Logged, request, send
 from bench import Bench
 from counted_units import Units
+from job_runners import clock
 from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import RunnerCannotResend
 from job_runners.settings import forget
 from job_runners.store import answer_links, steps
 from job_runners.store.job_request import JobRequest, Status
@@ -342,6 +346,15 @@ def test_a_link_costs_6_write_units(still: Bench) -> None:
     script.job = lambda job, payload: job.signal_url("a", text="?", timeout=HOUR) and None
     assert still.run(still.dispatch("sample_once")).status is Status.SUCCEEDED
     assert units.spent() - without == 6
+
+
+def test_a_runner_that_cannot_send_again_asks_for_no_answer(bench: Bench) -> None:
+    """The question would reach a person, and the answer would continue nothing."""
+    script.job = lambda job, payload: job.signal_url("a", text="?", timeout=HOUR)
+    row = bench.dispatch("sample_once")
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert bench.read(row).error["kind"] == RunnerCannotResend.recorded_as
+    assert links() == []
 
 
 def test_each_signal_has_one_link_in_a_leg(bench: Bench) -> None:
