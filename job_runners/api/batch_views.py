@@ -108,7 +108,10 @@ BATCH: Fields[_Batch] = {
         },
         lambda one: str(one.row.status),
     ),
-    "cancel_requested": Field({"type": "boolean"}, lambda one: bool(one.row.cancel_requested)),
+    "cancel_requested": Field(
+        {"type": "boolean"},
+        lambda one: bool(one.row.cancel_requested or one.row.cancel_members),
+    ),
     **{name: _of_seen(field) for name, field in COUNTS.items()},
     "then_id": Field(
         {**nullable(ID), "description": "The job that was dispatched after all members had ended"},

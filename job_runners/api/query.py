@@ -94,6 +94,14 @@ def members_query(event: Mapping[str, Any]) -> tuple[str | None, PageQuery]:
     return outcome, PageQuery(_limit(given.get("limit")), given.get("cursor"))
 
 
+def flag(event: Mapping[str, Any], name: str) -> bool:
+    """Return whether the only parameter of a request is true. Raises InvalidQuery."""
+    value = _parameters(event, (name,)).get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidQuery(name, "must be true or false")
+    return value == "true"
+
+
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
     """Return the organization that a request acts for. The query string may have no other
     parameter. Raises InvalidQuery, NotAllowed."""

@@ -100,6 +100,13 @@ _LIMIT_SCHEMA: Schema = {
 _CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
 ORGANIZATION = "organization_id"  # required for services, which have no organization
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
+WITH_MEMBERS = (
+    _query(
+        "members",
+        {"type": "string", "enum": ["true", "false"]},
+        "Whether to cancel the open members too (default: false)",
+    ),
+)
 MEMBER_PARAMETERS = (
     _query(
         "status",

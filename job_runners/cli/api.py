@@ -208,10 +208,10 @@ class Api:
         listed = self._each(self._client.batch_members(batch_id, status=status))
         return [self._displayable(each.raw) for each in listed]
 
-    def cancel_batch(self, batch_id: str) -> dict[str, Any]:
-        """Cancel a batch, and return it."""
+    def cancel_batch(self, batch_id: str, *, members: bool) -> dict[str, Any]:
+        """Cancel a batch, perhaps with its members, and return it."""
         with self._problems():
-            return self._displayable(self._client.cancel_batch(batch_id).raw)
+            return self._displayable(self._client.cancel_batch(batch_id, members=members).raw)
 
     def groups(self, job_id: str) -> list[dict[str, Any]]:
         """Return the groups of a job."""

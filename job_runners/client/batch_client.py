@@ -69,10 +69,14 @@ class BatchClient(BaseClient):
         parameters = {"limit": page_size, "status": status}
         return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
 
-    def cancel_batch(self, batch_id: str) -> Batch:
-        """Cancel a batch. Its members go on, and its last job isn't dispatched. Raises
-        WrongState."""
-        return self._batch(self._api.call("DELETE", _path(batch_id)))
+    def cancel_batch(self, batch_id: str, *, members: bool = False) -> Batch:
+        """Cancel a batch. Its last job isn't dispatched, and its members go on.
+
+        With `members`, its open members are canceled too. The batch then has `cancel_requested`
+        True, and is canceled once all members have ended. Raises WrongState.
+        """
+        query = "?members=true" if members else ""
+        return self._batch(self._api.call("DELETE", f"{_path(batch_id)}{query}"))
 
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the numbers of their members."""

@@ -211,6 +211,8 @@ class JobRequest(Table):
     gathers = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
     gathered = nullable(UnicodeAttribute())  # the id of the last group whose end it has seen
     gather_epoch = nullable(Integer())  # how often a member was retried in time; never reset
+    # Set if its members are to be canceled, and then the job itself.
+    cancel_members = nullable(BooleanAttribute())
     # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
     member_counts = JSONAttribute(null=True)
 
@@ -326,6 +328,11 @@ class JobRequest(Table):
     def awaits_group(self) -> bool:
         """Return whether it waits for the members of its group."""
         return self.status is Status.WAITING and (self.held_by or "").startswith(GROUP_PREFIX)
+
+    @property
+    def has_open_group(self) -> bool:
+        """Return whether it has begun to dispatch a group whose end it hasn't seen."""
+        return self.gathers is not None and self.gathers != self.gathered
 
     @property
     def has_begun(self) -> bool:

@@ -40,9 +40,11 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         [
             *conditional_write.finish_actions(end),
             *_set_if_missing(JobRequest.cancelled_by, by),
+            *([JobRequest.cancel_members.remove()] if job.cancel_members else []),
         ],
         _same_organization(job)
         & conditional_write.as_read(job)
+        & conditional_write.same(JobRequest.cancel_members, job.cancel_members)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
@@ -149,7 +151,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by", "waits"),
+                *("failed_organization", "failed_key", "cancelled_by", "waits", "cancel_members"),
             )
         ),
         # An older release without slots may have ended this job and left its slot in the row.

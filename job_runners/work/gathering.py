@@ -142,14 +142,15 @@ def gather(
         "name of the group", groups.STEP, name, lambda: _begin(job, name, numbered)
     )
     group = Group(begun["id"], begun["shards"])
-    total = _add_missing(job, name, group, numbered)
+    wait = AwaitsGroup(name, group, begun["since"], stop_after_failures)
+    total = _add_missing(job, wait, numbered)
     # `gathers` is the last group that the job has begun, `gathered` the last whose end it has seen.
     if total == 0 or job._row.gathered == group.id:
         found = job._run_once(
             "name of the group", "gathered ", name, lambda: _count(job, group, total)
         )
         return _results(job, found)
-    raise job._interrupt(AwaitsGroup(name, group, begun["since"], stop_after_failures))
+    raise job._interrupt(wait)
 
 
 class _Numbered:
@@ -182,17 +183,17 @@ def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
-def _add_missing(job: _Job, name: str, group: Group, members: _Numbered) -> int:
+def _add_missing(job: _Job, wait: AwaitsGroup, members: _Numbered) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
     Once all are dispatched, later legs don't read `members` any more.
     """
-    done = group_chunks.DispatchedChunks(sizes={}, total=None)
+    group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.gathers == group.id:
         done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
     if done.total is not None:
         return done.total
-    return _Adding(job, name, group, done).add(members)
+    return _Adding(job, wait, done).add(members)
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
@@ -220,12 +221,11 @@ class _Adding:
     `done` has the chunks that earlier legs have dispatched.
     """
 
-    def __init__(
-        self, job: _Job, name: str, group: Group, done: group_chunks.DispatchedChunks
-    ) -> None:
+    def __init__(self, job: _Job, wait: AwaitsGroup, done: group_chunks.DispatchedChunks) -> None:
         self._job = job
-        self._name = name
-        self._group = group
+        self._name = wait.name
+        self._group = wait.group
+        self._wait = wait
         self._done = done
         self._next_part_at = 0
 
@@ -273,6 +273,8 @@ class _Adding:
         """Dispatch some members. First wait until the rate allows that."""
         job = self._job
         job.checkpoint()  # may notice a cancellation, or that the time is over
+        if job._cancels_members:  # it is canceled once the members so far have ended
+            raise job._interrupt(self._wait)
         if job._can_start_leg and job._budget.leg_over():
             raise job._interrupt(LegOver())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)

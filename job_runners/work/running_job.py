@@ -110,6 +110,7 @@ class RunningJob(JobFiles, JobWaits):
         self._gap = _INITIAL_GAP
         self._written_at = 0
         self._steps: set[str] = set()  # names used in this leg
+        self._cancels_members = bool(row.cancel_members)  # see `waits.cancel_members`
         # Called with an interrupt before it is raised, because the asyncio task that raises it may
         # never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None
@@ -377,6 +378,7 @@ class RunningJob(JobFiles, JobWaits):
                 pause = self._pause() if self._may_be_paused and self.cursor is not None else None
         except PreconditionFailed as refused:
             raise self._interrupt(ClaimLost(str(refused))) from refused
+        self._cancels_members = bool(row.cancel_members)
         if row.cancel_requested:
             raise self._interrupt(CancelAsked())
         if pause is not None:

@@ -115,6 +115,12 @@ def test_a_batch_is_canceled(api: FakeApi) -> None:
     assert jobs("batch", "cancel", ID).stdout == f"{ID}  cancelled\n"
 
 
+def test_a_batch_is_canceled_with_its_members(api: FakeApi) -> None:
+    api.on("DELETE", f"/batches/{ID}?members=true", 202, batch("waiting"))
+    said = f"{ID}  is canceled once its members have ended\n"
+    assert jobs("batch", "cancel", ID, "--members").stdout == said
+
+
 def test_failed_members_are_retried(api: FakeApi) -> None:
     refused = member("refused", job=None)
     members = {"members": [member("cover"), refused], "cursor": None}

@@ -8,7 +8,7 @@ from job_runners import runners
 from job_runners.api import views
 from job_runners.api.accepted import is_repeated
 from job_runners.api.access import Caller
-from job_runners.api.query import members_query
+from job_runners.api.query import flag, members_query
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import jobs
 from job_runners.engine.control import owner_actions
@@ -61,14 +61,17 @@ def get_members(event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, {"members": listed, "cursor": cursor})
 
 
-def cancel_batch(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Cancel a batch. Its members go on, and its last job is not dispatched. The status is 200 if
-    the batch is canceled, and 202 if its job is running and will stop soon."""
+def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
+    """Cancel a batch. Its last job is not dispatched. Its members go on, unless `members` is true:
+    then they are canceled, and the batch once all have ended. The status is 200 if the batch is
+    canceled, and 202 if that is still to come."""
     from job_runners.api import batch_views
 
+    with_members = flag(event, "members")
     row = _batch_of(caller, job_id)
+    stop = owner_actions.cancel_with_members if with_members else owner_actions.cancel
     with jobs.unless_gone():
-        row = owner_actions.cancel(row, runners.sender())
+        row = stop(row, runners.sender())
     status = 200 if row.status.finished else 202
     return respond(status, batch_views.batch(row), views.retry_after(row))
 

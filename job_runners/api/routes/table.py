@@ -37,6 +37,7 @@ from job_runners.api.specification import (
     SCHEDULE_PROBLEMS,
     WEBHOOK_PROBLEMS,
     WHOSE,
+    WITH_MEMBERS,
     Answer,
     Operation,
 )
@@ -208,9 +209,10 @@ ROUTES: Routes = {
                 "cancel_batch",
                 {
                     200: Answer("Canceled", "Batch"),
-                    202: Answer("Still running: it stops soon", "Batch", POLLED),
+                    202: Answer("It stops soon, or once its members have ended", "Batch", POLLED),
                 },
-                (*CHANGE_PROBLEMS, "payload-gone"),
+                (*CHANGE_PROBLEMS, "payload-gone", "invalid-query"),
+                parameters=WITH_MEMBERS,
             ),
         ),
     },

@@ -129,15 +129,18 @@ def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
 
 @jobs_command()
 @click.argument("batch_id")
-def cancel(target: Target, batch_id: str) -> None:
-    """Cancel a batch. Its last job isn't dispatched, and its members go on."""
-    batch = target.api.cancel_batch(target.api.find(batch_id, job_type="batch"))
+@click.option("--members", is_flag=True, help="Also cancel the members that have not ended.")
+def cancel(target: Target, batch_id: str, members: bool) -> None:
+    """Cancel a batch. Its last job isn't dispatched, and its members go on, unless --members."""
+    batch_id = target.api.find(batch_id, job_type="batch")
+    batch = target.api.cancel_batch(batch_id, members=members)
     if target.json:
         output.print_json(batch)
     elif batch["state"] == "cancelled":
         click.echo(f"{batch['id']}  {output.status('cancelled')}")
     else:
-        click.echo(f"{batch['id']}  asked to stop")
+        what = "is canceled once its members have ended" if members else "asked to stop"
+        click.echo(f"{batch['id']}  {what}")
 
 
 @jobs_command()

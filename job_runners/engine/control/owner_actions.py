@@ -17,6 +17,7 @@ from job_runners.engine.wire.sending import (
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.store import blobs, owner_verbs
 from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
+from job_runners.store.queries import read
 from job_runners.work import Job, context
 
 _RESUMABLE_DAYS = 200  # an older job that has waited can't be retried with the same payload
@@ -51,6 +52,35 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
         finally:
             if not running:  # the job's slot may be free now, even if the response was lost
                 admission.admit_waiting_after(before, send)
+    raise last
+
+
+def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest:
+    """Cancel the open members of a job's group, and the job once all of them have ended.
+
+    Only some members are canceled at once. The timer cancels the others, page by page. Until all
+    have ended, the job waits. A job that hasn't begun to dispatch a group is canceled by `cancel`.
+
+    Raises the errors of `cancel`.
+    """
+    from job_runners.engine.groups import finishing  # imported here because most jobs are in none
+    from job_runners.store.verbs import waits
+
+    for _ in range(_TRIES):
+        if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
+            return cancel(row, send)
+        try:
+            asked = waits.cancel_members(row, by=context.recorded_author())
+        except PreconditionFailed as refused:
+            if refused.row is None:
+                raise
+            row, last = refused.row, refused
+            continue
+        telemetry.cancelled_by_owner(asked)
+        if asked.awaits_group:
+            finishing.owner_parked(asked, send)
+            return read(row.id) or asked
+        return asked
     raise last
 
 

@@ -5,7 +5,10 @@ that finds no marker left admits the owner, the job that waits. An extra message
 because the owner's next leg reads its row again.
 """
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from job_runners import clock
 from job_runners.aws.errors import retry_until
@@ -19,6 +22,7 @@ from job_runners.store.queries import PAGE_LIMIT, read, read_many
 from job_runners.store.verbs import waits
 
 _PATIENCE = 3 * clock.SECOND  # how long to retry failing calls; then the work is left to the timer
+_THREADS = 16  # that cancel members
 _CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
 
@@ -36,7 +40,7 @@ def member_ended(row: JobRequest, send: Send | None) -> None:
 def owner_parked(owner: JobRequest, send: Send | None) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
-        stop_if_failed(owner, send)
+        stop_members(owner, send)
         check(owner.id, groups.awaited_by(owner).id, send)
     except Exception as error:  # noqa: BLE001 - the leg has ended, and the timer checks again
         telemetry.crashed(error)
@@ -45,7 +49,8 @@ def owner_parked(owner: JobRequest, send: Send | None) -> None:
 def check(owner_id: str, group_id: str, send: Send | None) -> bool:
     """Admit the owner of a group if it waits for the group and no marker is left.
 
-    Return whether it was admitted. The owner is read before the markers. So the admission is
+    If it is to be canceled with its members, cancel it instead. Return whether it stopped waiting.
+    The owner is read before the markers. So the admission is
     refused if the owner began to wait again, or if a member was retried, after these markers were
     read.
     """
@@ -56,6 +61,9 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
     if group.id != group_id or not groups.is_finished(group):
         return False
     try:
+        if owner.cancel_members:
+            _owner_canceled(waits.cancel_owner(owner), send)
+            return True
         admitted = waits.finish_group(owner)
     except PreconditionFailed as lost:
         telemetry.race_lost(lost)
@@ -65,34 +73,57 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
     return True
 
 
-def stop_if_failed(owner: JobRequest, send: Send | None) -> None:
-    """Cancel the members that haven't started, if at least `stop_after` members have failed."""
-    stop_after = (owner.waits_for or {}).get("stop_after")
-    if not stop_after:
-        return
+def stop_members(owner: JobRequest, send: Send | None) -> None:
+    """Cancel the open members of a waiting job that is to be canceled with them.
+
+    For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
+    """
     group = groups.awaited_by(owner)
-    if groups.count_failed(group, stop_after) < stop_after:
+    stop_after = (owner.waits_for or {}).get("stop_after")
+    has_failed = stop_after and groups.count_failed(group, stop_after) >= stop_after
+    if not (owner.cancel_members or has_failed):
         return
     until = clock.now() + _CANCEL_TIME
     for partition in group.partitions:
-        _cancel_in(partition, until, send)
+        _cancel_in(partition, until, owner, send)
 
 
-def _cancel_in(partition: str, until: int, send: Send | None) -> None:
+def _cancel_in(partition: str, until: int, owner: JobRequest, send: Send | None) -> None:
     after = ""
     while clock.now() < until:
         markers = groups.first_markers(partition, PAGE_LIMIT, after)
-        for row in read_many((each.member_id for each in markers), fresh=True).values():
-            if not row.status.finished and row.status is not Status.RUNNING and not row.has_begun:
-                _cancel(row, send)
+        rows = read_many((each.member_id for each in markers), fresh=True).values()
+        _in_threads(partial(_cancel, owner=owner, send=send), rows)
         if len(markers) < PAGE_LIMIT:
             return
         after = markers[-1].member_id
 
 
-def _cancel(row: JobRequest, send: Send | None) -> None:
+def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) -> None:
+    if _THREADS == 1:
+        for row in rows:
+            call(row)
+        return
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="cancel") as pool:
+        list(pool.map(call, rows))
+
+
+def _owner_canceled(owner: JobRequest, send: Send | None) -> None:
+    telemetry.cancelled_by_owner(owner)
+    send_after_end(owner, send)
+    if owner.member_of is not None:  # another job may wait for it
+        member_ended(owner, send)
+
+
+def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
+    is_running = row.status is Status.RUNNING
+    if row.status.finished or not (owner.cancel_members or not (is_running or row.has_begun)):
+        return
     with suppress(PreconditionFailed):  # it has started or ended
-        canceled = owner_verbs.cancel(row)
+        if is_running:
+            telemetry.cancelled_by_owner(owner_verbs.request_cancel(row, by=owner.cancelled_by))
+            return
+        canceled = owner_verbs.cancel(row, by=owner.cancelled_by)
         telemetry.cancelled_by_owner(canceled)
         send_after_end(canceled, send)
         member_ended(canceled, send)
@@ -109,4 +140,4 @@ def _member_ended(row: JobRequest, send: Send | None) -> None:
     elif row.status is Status.FAILED:
         owner = read(str(row.parent_id))
         if owner is not None and owner.awaits_group:
-            stop_if_failed(owner, send)
+            stop_members(owner, send)

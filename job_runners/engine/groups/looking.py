@@ -22,7 +22,7 @@ _GAP_AFTER_A_DAY = clock.HOUR
 def look(owner: JobRequest, send: Send) -> bool:
     """Delete leftover markers. If none is left, continue the owner. Return whether it continues."""
     group = groups.awaited_by(owner)
-    finishing.stop_if_failed(owner, send)
+    finishing.stop_members(owner, send)
     for partition in group.partitions:
         _sweep(partition)
     return finishing.check(owner.id, group.id, send)
@@ -31,8 +31,11 @@ def look(owner: JobRequest, send: Send) -> bool:
 def next_look(owner: JobRequest) -> int:
     """Return when the timer checks a group again.
 
-    The gap grows from a minute to ten. Once the owner has waited for a day, it is an hour.
+    The gap grows from a minute to ten. Once the owner has waited for a day, it is an hour. While
+    the members are canceled, it is a minute.
     """
+    if owner.cancel_members:
+        return clock.now() + clock.MINUTE
     waited = clock.now() - (owner.waiting_since or clock.now())
     longest = _GAP_AFTER_A_DAY if waited >= clock.DAY else _LONGEST_GAP
     return clock.now() + min(max(waited, clock.MINUTE), longest)

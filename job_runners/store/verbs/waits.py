@@ -6,12 +6,14 @@ A row stores its last wait in `waits_for`. An older release leaves it there when
 
 from typing import Any
 
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, groups, holdings, signals
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.groups import Group
+from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
@@ -161,24 +163,73 @@ def finish_group(job: JobRequest) -> JobRequest:
     no longer waits under the same claim, or if a member was retried in the meantime.
     """
     group_id = groups.awaited_by(job).id
-    same = conditional_write.same
-    condition = (
-        (JobRequest.status == Status.WAITING)
-        & (JobRequest.held_by == job.held_by)
-        & same(JobRequest.claim_token, job.claim_token)
-        & same(JobRequest.gather_epoch, job.gather_epoch)
-    )
     return conditional_write.write(
         "finish_group",
         job,
         [*admit_actions(job), JobRequest.gathered.set(group_id)],
-        condition,
+        _waits_as_read(job),
         already_applied=lambda row: (
             row.status is Status.QUEUED
             and row.gathered == group_id
             and row.claim_token == job.claim_token
         ),
     )
+
+
+def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
+    """Record that the members of an unfinished job's group are to be canceled, and then the job.
+
+    If it waits for the group, the timer looks at the group in a minute. Raises PreconditionFailed
+    if the row has changed since it was read.
+    """
+    actions: list[Action] = [JobRequest.cancel_members.set(True)]
+    if by is not None:
+        actions.append(JobRequest.cancelled_by.set(JobRequest.cancelled_by | by))
+    if job.awaits_group:
+        due_at = clock.now() + conditional_write.GRACE
+        actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
+    same = conditional_write.same
+    return conditional_write.write(
+        "cancel_members",
+        job,
+        actions,
+        (JobRequest.created_key == job.created_key)
+        & conditional_write.as_read(job)
+        & same(JobRequest.held_by, job.held_by)
+        & same(JobRequest.gathered, job.gathered),
+        already_applied=lambda row: bool(row.cancel_members) and not row.status.finished,
+    )
+
+
+def cancel_owner(job: JobRequest) -> JobRequest:
+    """Cancel a job whose members were to be canceled, after all of them have ended.
+
+    The write is refused as that of `finish_group`. Raises PreconditionFailed.
+    """
+    end = JobEnd.now(Status.CANCELLED, job.error)
+    return holdings.write_freeing(
+        "cancel_owner",
+        job,
+        conditional_write.finish_actions(end),
+        _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712
+        already_applied=lambda row: (
+            row.status is Status.CANCELLED and row.claim_token == job.claim_token
+        ),
+        release=holdings.Release.everything(job, end),
+    )
+
+
+def _waits_as_read(job: JobRequest) -> Condition:
+    """Return the condition that a job still waits for its group under the same claim, and that no
+    member was retried since the row was read."""
+    same = conditional_write.same
+    condition: Condition = (
+        (JobRequest.status == Status.WAITING)
+        & (JobRequest.held_by == job.held_by)
+        & same(JobRequest.claim_token, job.claim_token)
+        & same(JobRequest.gather_epoch, job.gather_epoch)
+    )
+    return condition
 
 
 def _end_leg_in_wait(

@@ -24,6 +24,7 @@ class GroupChecker:
         self._world = world
         self._report = report
         self._continued: dict[str, str] = {}  # by the created_key of an owner: its last group
+        self._canceled: dict[str, int] = {}  # by the created_key of an owner: its `finished_at`
         self._members: dict[str, str] = {}  # by id: the last status of each member
         self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first leg got
 
@@ -42,6 +43,7 @@ class GroupChecker:
             self._members[row["id"]] = row["status"]
         for group_id, owner in owners.items():
             self._check_owner(owner, group_id, members, items)
+            self._check_canceled(owner, group_id, members)
 
     def got(self, job: RunningJob, name: str, keys: list[str], results: GroupResults) -> None:
         """Check the results of a group, which are the same in each leg."""
@@ -66,6 +68,19 @@ class GroupChecker:
         is_new = row["id"] not in self._members
         if is_new and is_continued and self._has_claim(owner):
             self._report(f"{member} was saved after its owner continued")
+
+    def _check_canceled(self, owner: Row, group_id: str, members: list[Row]) -> None:
+        """Check the moment in which an owner is canceled after its members."""
+        is_canceled = owner["status"] == "cancelled" and owner.get("cancel_members")
+        key = owner["created_key"]
+        if not is_canceled or self._canceled.get(key) == owner["finished_at"]:
+            return
+        self._canceled[key] = owner["finished_at"]
+        self._world.figures["owners canceled with their members"] += 1
+        for row in members:
+            is_own = row["member_of"].rpartition("#")[0] == group_id
+            if is_own and row["status"] not in _FINISHED and not owner.get("cancel_requested"):
+                self._report(f"job {owner['id']} was canceled while {row['id']} is {row['status']}")
 
     def _check_owner(
         self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]

@@ -277,8 +277,10 @@ class InvariantChecker:
             # A new dispatch may change the time of a unique job that hasn't started.
             can_be_replaced = before.get("unique_key") is not None and before["legs"] == 0
             if not (can_be_replaced and after["status"] in ("queued", "scheduled")):
-                # Operators cancel jobs, and a group that stops cancels its members.
-                may_stop = invocation.name == "api" or "member_of" in after
+                # Operators cancel jobs, a group that stops cancels its members, and the end of the
+                # last one cancels an owner that is to be canceled.
+                is_of_group = "member_of" in after or "cancel_members" in after
+                may_stop = invocation.name == "api" or is_of_group
                 self._check_without_claim(label, *change, may_stop=may_stop)
 
     def _check_change_of_finished(

@@ -72,6 +72,7 @@ class Operators:
             actions += [self._signal, *[self.perhaps_answer] * 3]
         if Fault.GROUPS in self._world.faults:
             actions += [self._retry_a_member] * 4
+            actions += [self._cancel_a_group] * 2
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
@@ -89,6 +90,18 @@ class Operators:
         elif waiting:
             job_id = waiting[self._world.pick("which member", len(waiting))]
             self._request(lambda: self._act_on(job_id, "members canceled by hand", self._cancel))
+
+    def _cancel_a_group(self) -> None:
+        """Cancel a job that gathers, with its members."""
+        owners = [row for row in moto_direct.rows("jobs") if "gathers" in row]
+        ids = sorted(row["id"] for row in owners if row["status"] in _UNFINISHED)
+        if ids:
+            job_id = ids[self._world.pick("which owner", len(ids))]
+            what, cancel = "groups canceled by hand", self._cancel_with_members
+            self._request(lambda: self._act_on(job_id, what, cancel))
+
+    def _cancel_with_members(self, row: JobRequest) -> None:
+        owner_actions.cancel_with_members(row, self._send())
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
+from job_runners.engine.groups import finishing
 from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import (
@@ -56,6 +57,7 @@ def quietly() -> Iterator[None]:
         patch.object(schedule, "SHARDS", _SHARDS),
         # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
+        patch.object(finishing, "_THREADS", 1),
         patch.object(job_runners.handlers.timer, "_THREADS", 1),
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),

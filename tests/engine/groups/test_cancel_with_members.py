@@ -1,0 +1,167 @@
+"""A job that gathers is canceled with its members: it waits until all have ended."""
+
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from gathering_job import Gathering, items
+from job_runners import clock
+from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import bulk
+from job_runners.engine.groups import finishing
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import group_chunks
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.verbs import waits
+from job_runners.work import Member
+from sample_work import Sample, script
+
+
+def stop(gathering: Gathering) -> JobRequest:
+    return owner_actions.cancel_with_members(gathering.read(), gathering.bench.send)
+
+
+def statuses(gathering: Gathering, count: int) -> list[str]:
+    return [str(gathering.member(number).status) for number in range(count)]
+
+
+def test_the_members_and_then_the_job_are_canceled_at_once(bench: Bench) -> None:
+    gathering = Gathering(bench, 3)
+    gathering.start()
+    gathering.run_member(0)
+    assert stop(gathering).status is Status.CANCELLED
+    assert statuses(gathering, 3) == ["succeeded", "cancelled", "cancelled"]
+    bench.deliver()
+    assert (gathering.got, gathering.begun, items("open#")) == ([], [0], [])
+
+
+def test_a_running_member_is_asked_to_stop_and_the_job_is_canceled_after_it(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.start()
+    running = bench.claim(gathering.member(0))
+    waiting = stop(gathering)
+    assert (waiting.status, waiting.cancel_members) == (Status.WAITING, True)
+    assert waiting.due_at is not None
+    assert waiting.due_at <= clock.now() + clock.MINUTE
+    assert statuses(gathering, 2) == ["running", "cancelled"]
+    assert gathering.member(0).cancel_requested
+    assert stop(gathering).status is Status.WAITING  # asking twice changes nothing
+    bench.advance(3600)
+    bench.tick()  # the member's lease is over: it is canceled, and so is its owner
+    assert bench.read(running).status is Status.CANCELLED
+    assert gathering.read().status is Status.CANCELLED
+
+
+def test_what_one_process_has_no_time_for_is_left_to_the_timer(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench, 3)
+    gathering.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "_CANCEL_TIME", 0)
+        assert stop(gathering).status is Status.WAITING
+    assert statuses(gathering, 3) == ["queued"] * 3
+    bench.advance(60)
+    bench.tick()
+    assert gathering.read().status is Status.CANCELLED
+
+
+def test_a_job_that_dispatches_its_members_stops_that_and_waits_for_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 2)
+    monkeypatch.setattr(bulk, "THREADS", 1)
+    gathering = Gathering(bench, [])
+
+    def members() -> Any:
+        for number in range(8):
+            if number == 5:  # the first two chunks are dispatched
+                assert stop(gathering).status is Status.RUNNING
+                bench.advance(10)  # the next checkpoint is written
+            yield Member("sample_once", {"number": number})
+
+    def work(job: Any, payload: Sample) -> Any:
+        job.gather("all", members())
+
+    script.job = work
+    assert gathering.start().status is Status.CANCELLED
+    assert statuses(gathering, 4) == ["cancelled"] * 4
+    assert len(items("failed#")) == 4
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_job_without_an_open_group_is_canceled_as_any(bench: Bench, begun: bool) -> None:
+    gathering = Gathering(bench, 1)
+    if begun:
+        gathering.start()
+        gathering.run_member(0)
+        assert gathering.read().status is Status.QUEUED
+    assert stop(gathering).status is Status.CANCELLED
+
+
+def test_a_retry_continues_with_the_same_members(bench: Bench) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.start()
+    gathering.run_member(0)
+    stop(gathering)
+    owner_actions.retry_again(gathering.read(), bench.send)
+    assert gathering.read().cancel_members is None
+    bench.deliver()
+    assert [each[1] for each in gathering.got[0]] == ["succeeded", "cancelled"]
+
+
+def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    real = waits.cancel_owner
+
+    def retried_first(owner: JobRequest) -> JobRequest:
+        monkeypatch.setattr(waits, "cancel_owner", real)
+        owner_actions.retry_again(gathering.member(0), bench.send)
+        return real(owner)
+
+    monkeypatch.setattr(waits, "cancel_owner", retried_first)
+    assert stop(gathering).status is Status.WAITING
+    assert statuses(gathering, 1) == ["queued"]
+    bench.advance(60)
+    bench.tick()  # the member is canceled again
+    assert gathering.read().status is Status.CANCELLED
+
+
+def test_a_job_that_begins_to_wait_in_between_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 2)
+    seen = bench.claim(gathering.row)  # what the request has read
+    monkeypatch.setattr(execution, "claim", lambda *_: seen)
+    execution.run(JobMessage.about(seen), deadline=clock.now() + 900_000, send=bench.send)
+    assert gathering.read().status is Status.WAITING
+    stopped = owner_actions.cancel_with_members(seen, bench.send)
+    assert stopped.status is Status.CANCELLED
+    assert statuses(gathering, 2) == ["cancelled"] * 2
+
+
+def test_a_canceled_owner_that_is_a_member_itself_is_noted_in_its_group(bench: Bench) -> None:
+    gathering = Gathering(bench, 0)
+
+    def work(job: Any, payload: Sample) -> Any:
+        if payload.text == "parent":
+            inner = Member("sample_once", {"text": "inner"})
+            return [each.status for each in job.gather("all", [inner])]
+        if payload.text == "inner":
+            job.gather("all", [Member("sample_once", {"number": 3})])
+        return None
+
+    script.job = work
+    gathering.start()
+    inner = bench.run(gathering.member(0))
+    assert inner.status is Status.WAITING
+    assert owner_actions.cancel_with_members(inner, bench.send).status is Status.CANCELLED
+    bench.deliver()
+    assert gathering.read().status is Status.SUCCEEDED
