@@ -12,6 +12,7 @@ from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.api import batches
 from job_runners.aws import bucket
+from job_runners.engine.dispatch import bulk
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -29,6 +30,7 @@ FILE = "uploads/default/may.jsonl"
 @pytest.fixture(autouse=True)
 def _app(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTENSIONS", "sample_work,batch_sample,unique_sample")
+    monkeypatch.setattr(bulk, "THREADS", 1)  # so that members are sent in their order
     forget()
     batch_sample.ENDED.clear()
 
