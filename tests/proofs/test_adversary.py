@@ -283,7 +283,7 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
-    assert "while its worker is alive" in broken_promise(near=266, faults={Fault.NOT_LOADED})
+    assert "while its worker is alive" in broken_promise(near=694, faults={Fault.NOT_LOADED})
 
 
 def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
@@ -291,7 +291,7 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
-        near=22, faults={Fault.DEPLOYS}
+        near=56, faults={Fault.DEPLOYS}
     )
 
 

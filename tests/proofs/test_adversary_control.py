@@ -31,14 +31,14 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "no_cancel_requested", anything)
-    assert "after it was canceled" in broken_promise(near=53)
+    assert "after it was canceled" in broken_promise(near=69)
 
 
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pausing, "park_if_paused", lambda message, send: False)
-    assert "into a pause" in broken_promise(near=22)
+    assert "into a pause" in broken_promise(near=29)
 
 
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
