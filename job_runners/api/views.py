@@ -180,7 +180,9 @@ SUMMARY: Fields[JobRequest] = {
     "id": Field(ID, lambda row: row.id),
     "job_type": Field(TEXT, lambda row: row.job_type),
     "status": Field(STATUS, lambda row: str(row.status)),
-    "cancel_requested": Field({"type": "boolean"}, lambda row: bool(row.cancel_requested)),
+    "cancel_requested": Field(
+        {"type": "boolean"}, lambda row: bool(row.cancel_requested or row.cancel_members)
+    ),
     "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
     "result_message": Field(nullable(TEXT), lambda row: row.result_message),
     "error": Field(ERROR, lambda row: without_code(row.error)),

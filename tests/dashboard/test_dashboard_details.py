@@ -23,8 +23,8 @@ EARLIER = [
 ]
 CHILDREN = {
     "children": [
-        {"key": "import may.csv", "id": "c" * 32, "job": {**JOB, "id": "c" * 32}},
-        {"key": "import june.csv", "id": "d" * 32, "job": None},
+        {"key": "import may.csv", "group": None, "id": "c" * 32, "job": {**JOB, "id": "c" * 32}},
+        {"key": "june.csv", "group": "import", "id": "d" * 32, "job": None},
     ],
     "cursor": None,
 }
@@ -175,16 +175,58 @@ def test_the_error_that_stands_above_is_not_told_twice(page: Page, dashboard: st
 def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashboard: str) -> None:
     answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT, "job_type": "import_all"})
     answer(page, f"/jobs/{PARENT}/children", CHILDREN)
-    answer(page, f"/jobs/{'c' * 32}", {**JOB, "id": "c" * 32, "parent_id": PARENT})
+    in_group = {"parent_id": PARENT, "group": "files"}
+    answer(page, f"/jobs/{'c' * 32}", {**JOB, "id": "c" * 32, **in_group})
     page.goto(f"{dashboard}#/job/{PARENT}")
     children = page.get_by_role("region", name="Children")
     expect(children.get_by_role("listitem")).to_have_text(
-        [re.compile("failed.*import may.csv count_words"), re.compile("deleted.*import june.csv")]
+        [re.compile("failed.*import may.csv count_words"), re.compile("deleted.*import/june.csv")]
     )
     children.get_by_role("link", name="import may.csv").click()
     expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+    expect(page.locator("dl.facts")).to_contain_text("(group files)")
     page.get_by_role("link", name=PARENT[:8]).click()
     expect(page.get_by_role("heading", name="import_all")).to_be_visible()
+
+
+def test_a_batch_shows_its_members_by_outcome_and_retries_those_that_failed(
+    page: Page, dashboard: str
+) -> None:
+    counts = {"total": 1200, "open": 300, "succeeded": 893, "failed": 7, "cancelled": 0}
+    group = {"name": "members", **counts, "existing": 0, "progress": 75, "as_of": None}
+    error = {"kind": "KeyError", "message": "no luck"}
+    one = {"key": "cover", "id": "c" * 32, "status": "failed", "error": error}
+    members = {"members": [{**one, "job": {**JOB, "id": "c" * 32}}], "cursor": None}
+    answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT, "job_type": "batch", "progress": 3})
+    answer(page, f"/jobs/{PARENT}/groups", {"groups": [group]})
+    listed = answer(page, f"/batches/{PARENT}/members", members)
+    retried = answer(page, f"/jobs/{'c' * 32}/retry", JOB, status=202)
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    shown = page.get_by_role("region", name="Group members")
+    expect(page.get_by_role("progressbar")).to_have_count(1)  # one number
+    expect(shown.get_by_text("75 %")).to_be_visible()
+    shown.get_by_role("button", name="7 failed").click()
+    rows = shown.get_by_role("listitem")
+    expect(rows).to_have_text([re.compile("failed.*cover KeyError: no luck")])
+    assert "status=failed" in listed[-1].url
+    expect(shown.get_by_role("button", name="canceled")).to_have_count(0)
+    shown.get_by_role("button", name="Retry failed members").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()
+    expect(page.get_by_text("1 of 1 job retried")).to_be_visible()
+    assert len(retried) == 1
+
+
+def test_a_batch_is_canceled_with_its_members(page: Page, dashboard: str) -> None:
+    waiting = {**JOB, "id": PARENT, "job_type": "batch", "status": "waiting", "error": None}
+    answer(page, f"/jobs/{PARENT}", waiting)
+    asked = answer(page, f"/batches/{PARENT}", {}, status=202)
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    page.get_by_role("button", name="Cancel with members").click()
+    page.get_by_role("button", name="Cancel all").click()
+    expect(page.get_by_text("Canceling the members")).to_be_visible()
+    assert [(each.method, each.url.rpartition("?")[2]) for each in asked] == [
+        ("DELETE", "members=true")
+    ]
 
 
 def test_a_job_and_its_follow_up_lead_to_each_other(page: Page, dashboard: str) -> None:

@@ -62,6 +62,7 @@ def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str)
     page.route(lambda url: _is_about(url, path), fulfill)
     if re.fullmatch("/jobs/[0-9a-f]{32}", path):
         _answer_at(page, f"{path}/children", {"children": [], "cursor": None})
+        _answer_at(page, f"{path}/groups", {"groups": []})
         _answer_at(page, f"{path}/place", {"waits_for": None, "ahead": None})
         if isinstance(value, dict) and value.get("status") == "running":
             _answer_at(page, f"{path}/logs", {"lines": [], "complete": True})

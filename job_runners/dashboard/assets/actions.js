@@ -29,6 +29,15 @@ export async function cancelJob(job) {
   return true;
 }
 
+/** Cancel a batch and its members, after a question. Returns whether it was asked for. */
+export async function cancelBatch(job) {
+  const words = "Members that run are asked to stop. The batch is canceled once all members have ended.";
+  if (!(await ask("Cancel the batch with its members?", words, "Cancel all", { danger: true, no: "Keep them" }))) return false;
+  await call("DELETE", `batches/${encodeURIComponent(job.id)}?members=true`);
+  say("Canceling the members");
+  return true;
+}
+
 /** Send the signal that a job waits for, after a question. Returns whether it was sent. */
 export async function answerJob(job, name, value) {
   const words = `The job gets ${JSON.stringify(value)} as the signal ${name}. Only the first answer counts.`;

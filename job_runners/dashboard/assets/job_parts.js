@@ -1,7 +1,7 @@
-// The parts of a job's page: questions that it waits for, earlier attempts, children and log.
+// The parts of a job's page: questions that it waits for, earlier attempts, groups, children and log.
 
 import { h } from "./dom.js";
-import { age, clockTime, count, statusMark } from "./format.js";
+import { age, clockTime, COUNT, count, progressBar, statusMark } from "./format.js";
 
 const KEPT = 5; // errors of earlier attempts that the row keeps
 
@@ -48,13 +48,40 @@ function attempt(error) {
     h("span", { class: "quiet when" }, age(error.at)));
 }
 
+const OUTCOMES = { open: "open", succeeded: "succeeded", failed: "failed", cancelled: "canceled", existing: "existing" };
+
+/** A group of a job: its progress, and its members by outcome. Those of a batch can be listed and retried. */
+export function groupOf(group, isBatch, listed) {
+  const words = (outcome) => `${COUNT.format(group[outcome])} ${OUTCOMES[outcome]}`;
+  const shown = Object.keys(OUTCOMES).filter((outcome) => group[outcome] > 0);
+  const button = (name, text, more) => h("button", {
+    class: "plain", type: "button", "data-do": name, "data-key": text, ...more,
+  }, text);
+  return h("section", { class: "group", "aria-label": `Group ${group.name}`, "data-key": `group ${group.name}` },
+    h("h2", {}, `Group ${group.name} `, h("span", { class: "count" }, COUNT.format(group.total))),
+    progressBar({ job_type: `group ${group.name}`, progress: group.progress }),
+    isBatch
+      ? h("div", { class: "buttons" },
+        shown.map((outcome) => button("members", words(outcome), { "data-outcome": outcome, "aria-expanded": listed?.outcome === outcome })),
+        group.failed > 0 && button("retry-members", "Retry failed members"))
+      : h("p", { class: "words" }, shown.map(words).join(", ")),
+    group.as_of && h("p", { class: "help" }, "Counted ", age(group.as_of)),
+    listed && h("ol", { class: "rows children", "aria-label": `Members: ${OUTCOMES[listed.outcome]}` },
+      listed.members.map(({ key, id, status, error, job }) => h("li", { "data-key": key },
+        statusMark(job?.status ?? status), h("span", { class: "why" },
+          h("a", { class: "whole", href: `#/job/${id}` }, key),
+          error && h("span", { class: "quiet" }, ` ${error.kind}: ${error.message}`)))),
+      listed.cursor && h("li", { class: "help", "data-key": "" }, "Only the first members are listed.")));
+}
+
 /** The jobs that a job has dispatched, from a page of the API. */
 export function childrenOf(page) {
   if (!page?.children.length) return null;
   const { children, cursor } = page;
   return h("section", { "aria-labelledby": "children", "data-key": "children" },
     h("h2", { id: "children" }, "Children ", h("span", { class: "count" }, summary(children, cursor))),
-    h("ol", { class: "rows children" }, children.map(({ key, id, job }) => h("li", { "data-key": key },
+    h("ol", { class: "rows children" }, children.map(({ key: own, group, id, job }) => ({ key: group ? `${group}/${own}` : own, id, job }))
+      .map(({ key, id, job }) => h("li", { "data-key": key },
       job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
       h("span", { class: "why" },
         job ? h("a", { class: "whole", href: `#/job/${id}` }, key) : key,

@@ -1,11 +1,12 @@
 // One job: its status, error, payload, result and actions.
 
-import { answerJob, answerWith, cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
+import { answerJob, answerWith, cancelBatch, cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
+import { BulkRetry } from "./bulk_retry.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
 import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
-import { childrenOf, earlierAttempts, logs, questions } from "./job_parts.js";
+import { childrenOf, earlierAttempts, groupOf, logs, questions } from "./job_parts.js";
 import { Live } from "./live.js";
 import { toQueue } from "./queues_view.js";
 import { to } from "./route.js";
@@ -15,6 +16,7 @@ import { timeline } from "./timeline.js";
 const SECONDS = 2; // if the API sends no Retry-After
 const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job
 const MOST_CHILDREN = 100;
+const MOST_RETRIED = 1000; // members that one click retries
 const LOG_SECONDS = 3; // between two reads of the log of a running job
 const LAST_LINES_SECONDS = 6; // after its end, because lines may arrive late
 
@@ -27,6 +29,9 @@ export function jobView(root, { rest: [id] }) {
   let place = null; // its position in line
   let children = null;
   let childrenAt = 0;
+  let groups = [];
+  let listed = null; // the members of a batch with one outcome
+  const bulk = new BulkRetry(() => live.now());
   let log = null; // "reading", {lines, complete} or {problem}
   let logAt = 0; // the time of the last read of the log
   let logOf = null; // the job's `updated_at` then
@@ -71,12 +76,35 @@ export function jobView(root, { rest: [id] }) {
     const path = `jobs/${encodeURIComponent(id)}/children`;
     try {
       children = (await get(path, { limit: MOST_CHILDREN }, signal)).data;
-      if (children.children.length) show();
+      if (job.job_type === "batch" || children.cursor || children.children.some(({ group }) => group)) {
+        groups = (await get(`jobs/${encodeURIComponent(id)}/groups`, {}, signal)).data.groups;
+        if (listed) await readMembers(listed.outcome, signal);
+      }
+      if (children.children.length || groups.length) show();
     } catch (problem) {
       // 403: the token's role may not read them. 404: the job was deleted, and the next read shows that.
       if (problem.status !== 403 && problem.status !== 404) throw problem;
       if (problem.status === 403) childrenAt = Infinity;
     }
+  }
+
+  async function readMembers(outcome, signal) {
+    const { data } = await get(membersPath(), { status: outcome, limit: 100 }, signal);
+    listed = { outcome, ...data };
+  }
+
+  const membersPath = () => `batches/${encodeURIComponent(id)}/members`;
+
+  /** The jobs of the failed members of a batch, at most MOST_RETRIED. */
+  async function failedMembers() {
+    const jobs = [];
+    let cursor = null;
+    do {
+      const { data } = await get(membersPath(), { status: "failed", limit: 100, cursor });
+      jobs.push(...data.members.flatMap(({ job: each }) => each ?? []));
+      cursor = data.cursor;
+    } while (cursor && jobs.length < MOST_RETRIED);
+    return jobs.slice(0, MOST_RETRIED);
   }
 
   async function followLog(signal) {
@@ -110,7 +138,7 @@ export function jobView(root, { rest: [id] }) {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
     const before = body.querySelector(".lines");
     const atEnd = !before || before.scrollHeight - before.scrollTop - before.clientHeight < 30;
-    fill(body, page(job, { whole, place, children, log }));
+    fill(body, page(job, { whole, place, children, log, groups, listed, bulk }));
     const after = body.querySelector(".lines");
     if (follows && atEnd && after) after.scrollTop = after.scrollHeight;
   }
@@ -123,18 +151,32 @@ export function jobView(root, { rest: [id] }) {
     h("a", { class: "back", href: to("") }, "All jobs"), live.element), body);
   live.start();
   return {
-    stop: () => live.stop(),
+    stop: () => { live.stop(); bulk.stop(); },
     does: {
       again: () => live.now(),
       answer: (button) => then(answerJob(job, button.dataset.name, button.dataset.value)),
       answerWith: (form) => then(answerWith(job, form.dataset.name, form.elements.value.value)),
       cancel: () => then(cancelJob(job)),
+      "cancel-all": () => then(cancelBatch(job)),
       retry: () => then(retryJob(job)),
       rerun: async () => {
         const again = await runAgain(job);
         if (again) location.hash = `#/job/${again.id}`;
       },
       logs: readLogs,
+      members: async (button) => {
+        const { outcome } = button.dataset;
+        if (listed?.outcome === outcome) listed = null;
+        else await readMembers(outcome);
+        show();
+      },
+      "retry-members": async () => {
+        const jobs = await failedMembers();
+        if (!jobs.length) say("The batch has no failed members now");
+        childrenAt = 0; // the numbers are read again
+        await bulk.run(jobs);
+      },
+      "stop-retrying": () => bulk.stop(),
       delete: async () => {
         if (await deleteJob(job)) location.hash = to("", { org: job.organization_id });
       },
@@ -156,7 +198,8 @@ function gone(id) {
       "No job has the id ", h("code", {}, id), ", or you can't see it. Finished jobs expire.")];
 }
 
-function page(job, { whole, place, children, log }) {
+function page(job, { whole, place, children, log, groups, listed, bulk }) {
+  const isBatch = job.job_type === "batch"; // its progress is that of its group
   return [
     h("div", { class: "title" },
       h("h1", {}, job.job_type), statusMark(job.status, job.cancel_requested), buttons(job)),
@@ -167,7 +210,7 @@ function page(job, { whole, place, children, log }) {
     place?.waits_for && waits(place),
     place?.questions?.map(questions),
     earlierAttempts(job),
-    (job.progress > 0 || job.status === "running") &&
+    (job.progress > 0 || job.status === "running") && !(isBatch && groups.length) &&
       h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },
         progressBar(job), h("p", { class: "words" }, job.result_message)),
     h("section", { "aria-labelledby": "when", "data-key": "timeline" },
@@ -177,6 +220,8 @@ function page(job, { whole, place, children, log }) {
     h("div", { class: "pair", "data-key": "values" },
       value("Payload", job.payload, whole),
       FINISHED.has(job.status) && job.result !== null && value("Result", job.result, whole)),
+    groups.map((group) => groupOf(group, isBatch, isBatch ? listed : null)),
+    bulk.element,
     childrenOf(children),
     logs(job, log),
   ];
@@ -222,12 +267,13 @@ function buttons(job) {
   const button = (name, words, kind = "plain") =>
     h("button", { class: kind, type: "button", "data-do": name, "data-key": name }, words);
   if (!FINISHED.has(job.status)) {
-    return h("div", { class: "buttons" }, !job.cancel_requested && button("cancel", "Cancel"));
+    return h("div", { class: "buttons" }, !job.cancel_requested && [
+      button("cancel", "Cancel"), job.job_type === "batch" && button("cancel-all", "Cancel with members")]);
   }
   const again = job.status !== "succeeded";
   return h("div", { class: "buttons" },
     again ? button("retry", "Retry", "button") : button("rerun", "Run again"),
-    again && h("a", { class: "plain", "data-key": "edit", href: `#/retry/${job.id}` }, "Edit and retry"),
+    again && job.job_type !== "batch" && h("a", { class: "plain", "data-key": "edit", href: `#/retry/${job.id}` }, "Edit and retry"),
     button("delete", "Delete"));
 }
 
@@ -255,7 +301,7 @@ function facts(job) {
     fact("Legs", job.legs),
     fact("Queue", job.queue_name),
     fact("Organization", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
-    job.parent_id && fact("Parent", toJob(job.parent_id)),
+    job.parent_id && fact("Parent", toJob(job.parent_id), job.group ? ` (group ${job.group})` : ""),
     job.follow_up_of && fact("Follow-up of", toJob(job.follow_up_of)),
     ...[["on_end", "On end"], ["on_failure", "On failure"]].map(([kind, name]) =>
       job[kind] && fact(name, job[kind], ...(job.follow_ups ?? [])
