@@ -185,6 +185,9 @@ def test_each_job_whose_worker_is_killed_is_announced_once(local: Local, tmp_pat
     write_contacts(tmp_path / "told.csv", 1_500)
     key = upload(local, tmp_path / "told.csv")
     webhook = {"webhook": "https://hooks.example.com", "secret": f"{ORGANIZATION}/none"}
+    subscribed = {"url": "https://crm.example.com", "secret": f"{ORGANIZATION}/none"}
+    crm = f"/webhooks/crm?organization_id={ORGANIZATION}"
+    assert local.api.put(crm, subscribed | {"job_types": ["import_contacts"]}).status == 201
     with worker_timeout(local, 30), killer(local, random.Random(2026), 6) as kills:
         ids = [
             dispatch(local, "import_contacts", f"told-{number}", {"key": key}, on_end=webhook)
@@ -192,8 +195,10 @@ def test_each_job_whose_worker_is_killed_is_announced_once(local: Local, tmp_pat
         ]
         told = [job["follow_ups"] for job in finished(local, ids)]
         announced = finished(local, [each["id"] for follow_ups in told for each in follow_ups])
+    assert local.api.delete(crm).status == 204
     assert kills
-    assert [[each["kind"] for each in follow_ups] for follow_ups in told] == [["on_end"]] * len(ids)
+    kinds = [[each["kind"] for each in follow_ups] for follow_ups in told]
+    assert kinds == [["on_end", "announcement"]] * len(ids)
     for job in announced:
         children = local.api.get(f"/jobs/{job['id']}/children").json["children"]
         assert (job["status"], len(children)) == ("succeeded", 1)

@@ -77,7 +77,8 @@ def roomy_home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def local() -> Iterator[Local]:
     """Yield the stack that the end-to-end tests share."""
-    with roomy_home() as home, local_stack(home, addresses=BRIDGE) as stack:
+    parameters = {"WebhookSubscriptions": "true"}
+    with roomy_home() as home, local_stack(home, parameters, addresses=BRIDGE) as stack:
         yield Local(stack, home / "build" / "ApiFunction")
 
 
