@@ -28,13 +28,14 @@ LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organizatio
 UNIQUE_VERSION = 3  # for a row that has a unique key, see job_runners.store.uniqueness
 WAITED_VERSION = 4  # for a row that has waited in its function, see job_runners.store.verbs.waits
 FOLLOW_UPS_VERSION = 4  # for a row that has follow-ups, see job_runners.store.follow_ups
-# The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
+# The prefix of the `held_by` of a follower: a unique job that waits until the job that has its key
+# ends. The created_key of that job comes after it.
 FOLLOWS_PREFIX = "unique#"
 # The prefix of the `held_by` of a job that waits for a signal. The name of its wait comes after it.
 SIGNAL_PREFIX = "signal#"
 # The prefix of the `held_by` of a job that waits for its group. The group's id comes after it.
 GROUP_PREFIX = "group#"
-# The number of shards in each lane. Never lower it, because a row keeps its shard.
+# The number of shards in each `Lane`. Never lower it, because a row keeps its shard.
 DUE_SHARDS = 8
 
 
@@ -82,13 +83,14 @@ class Lane(StrEnum):
     """What a due row needs from the timer. The lane is the first part of the row's `due_shard`.
 
     The due index contains only keys, so the timer learns nothing else about a row before it reads
-    the row. Lanes keep 100,000 rows of one kind from blocking the rows of another kind.
+    the row. With lanes, 100,000 rows of one kind don't delay the rows of another kind.
     """
 
     PROMPT = ""  # start it, or check its lease; the only lane before version 0.2
-    QUEUED = "queued-"  # check whether its message arrived, or send it again from the backlog
+    QUEUED = "queued-"  # check whether its message arrived, or send one that was put off
     RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
-    WAITS = "waits-"  # continue it, because no signal has come; version 0.2 doesn't read this lane
+    # Check whether its wait for a signal or a group is over. Version 0.2 doesn't read this lane.
+    WAITS = "waits-"
     PARKED = "parked-"  # check whether it still waits: for a resume, capacity, a job or a deploy
 
 
@@ -171,7 +173,7 @@ class JobRequest(Table):
     campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
     payload_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
-    request_hash = nullable(UnicodeAttribute())  # of the request under an idempotency key
+    request_hash = nullable(UnicodeAttribute())  # the hash of a request with an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     traceparent = nullable(UnicodeAttribute())  # of the span in which it was dispatched
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
@@ -190,7 +192,7 @@ class JobRequest(Table):
     earlier_errors = JSONAttribute(null=True)  # see job_runners.store.earlier_errors
 
     # attempts and claims
-    attempt = Integer(default=1)  # the number of the current or next attempt; not a fence
+    attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
     legs = Integer(default=0)  # how many times it was claimed, not counting released claims
@@ -201,16 +203,17 @@ class JobRequest(Table):
     cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
 
     # its waits, see job_runners.store.verbs.waits
-    waits = nullable(Integer())  # how many of its legs ended in a wait; they don't count as legs
+    # How many of its legs ended in a wait. `max_legs` doesn't limit those.
+    waits = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
     waits_for = JSONAttribute(null=True)  # the last wait: read it with `verbs.waits.current`
-    # When its work last began again with another payload.
+    # When its work last began again with another payload: see `restarts`.
     begun_at = nullable(Integer())
 
     # its own groups, see job_runners.store.groups
     gathers = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
     gathered = nullable(UnicodeAttribute())  # the id of the last group whose end it has seen
-    gather_epoch = nullable(Integer())  # how often a member was retried in time; never reset
+    gather_epoch = nullable(Integer())  # how often a member was retried as it waited; never reset
     # Set if its members are to be canceled, and then the job itself.
     cancel_members = nullable(BooleanAttribute())
     # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
@@ -218,8 +221,8 @@ class JobRequest(Table):
 
     # the group of its parent that it is in
     group_of = nullable(UnicodeAttribute())  # the group's name
-    member_of = nullable(UnicodeAttribute())  # the group's id and the shard of its marker
-    member_mark = nullable(UnicodeAttribute())  # the marker that is deleted after its end
+    member_of = nullable(UnicodeAttribute())  # the group's id, and the shard of the job's marker
+    member_mark = nullable(UnicodeAttribute())  # identifies the job's marker: see `store.groups`
 
     # its capacity in its queue, see job_runners.store.lines
     slot = nullable(Integer())  # the number of its slot
@@ -242,8 +245,8 @@ class JobRequest(Table):
     # its follow-ups, see job_runners.store.follow_ups
     on_end = JSONAttribute(null=True)
     on_failure = JSONAttribute(null=True)
-    announcement = JSONAttribute(null=True)  # to the outputs that the stack's settings name
-    ends = nullable(Integer())  # how many of its ends had follow-ups
+    announcement = JSONAttribute(null=True)  # announces its end, if the stack's settings ask for it
+    ends = nullable(Integer())  # how often it ended with follow-ups; retried, it ends again
     follow_ups_saved_at = nullable(Integer())  # the `finished_at` of the last such end
     follow_up_of = nullable(UnicodeAttribute())  # the job whose end saved this one
 
@@ -353,8 +356,8 @@ class JobRequest(Table):
     def could_run_at(self) -> int:
         """Return the time from which a worker could start it.
 
-        That is when it was queued, or its run_at if that is later. For an admitted job, the time
-        that it waited in its line doesn't count.
+        That is when it was queued, or its run_at if that is later. An admitted job was queued
+        when it was admitted.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 

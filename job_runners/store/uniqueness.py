@@ -66,7 +66,7 @@ class Held(NamedTuple):
     follower: JobRequest | None
 
     @property
-    def follower_held_by(self) -> str:
+    def held_by_of_follower(self) -> str:
         """Return the `held_by` of a job that follows the holder."""
         return f"{FOLLOWS_PREFIX}{self.record.holder}"
 
@@ -82,7 +82,7 @@ class KeyTaken(NotWritten):
 class Free(NamedTuple):
     """A key that no job has, although there may be a record of it.
 
-    If the record's job has a follower, the follower gets the key first.
+    If the record's job has a follower, the follower gets the key before any new job.
     """
 
     record: KeyRecord | None
@@ -212,7 +212,7 @@ def save_with_key(
         try:
             return save(key_writes)
         except RaceLost as lost:
-            if any(not any(each is one for one in key_writes) for each in lost.refused):
+            if not all(any(each is one for one in key_writes) for each in lost.refused):
                 raise  # a write that has nothing to do with the key was refused
             if not tries_left:
                 raise overtaken("take_key", job.id) from lost
@@ -224,7 +224,9 @@ def save_with_key(
         if isinstance(found, Held):
             if found.record.holder != job.created_key:
                 raise KeyTaken(found)
-            continue  # an earlier try succeeded but its response was lost: `save` finds the row
+            # This job has the key: an earlier try succeeded, and its response was lost. `save`
+            # will find its row.
+            continue
         if found.follower is not None:
             # The writes are refused if another process has admitted the follower in the meantime.
             with suppress(PreconditionFailed, RaceLost):

@@ -70,8 +70,8 @@ def admit_waiting(
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
     """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
 
-    `row` is the job as it was before the verb. A removed entry matters too: perhaps the timer would
-    only have checked the line because this row was due.
+    `row` is the job as it was before the verb. If an entry was removed, check too: this row's due
+    time may have been the only reason for the timer to check the line.
     """
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         admit_waiting(row.queue_name, row.queue_key, send)
@@ -148,7 +148,8 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The held slots, as (number, turn), that this pass has compared with their holders' rows.
+        # The held slots that this pass has compared with their holders' rows: the number of each
+        # slot and of its grant.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined = 0
 
@@ -163,7 +164,7 @@ class _AdmissionPass:
                 return
 
     def _try_step(self) -> NextStep:
-        """Take the next step. Before the pass ends, remove its mark (see `WakeUps`)."""
+        """Take the next step. Before the pass ends, remove the line's mark if it is this pass's."""
         try:
             next_step = self._step()
             return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
@@ -192,7 +193,7 @@ class _AdmissionPass:
         return NextStep.READ_AGAIN
 
     def _admit_or_wait(self, line: Line, entry: LineItem) -> NextStep:
-        grant = line.grant(entry.entry_group, starts=False)
+        grant = line.grant(entry.entry_group, starts=False)  # the job starts later, with its claim
         if grant is not None:
             used_keys.note_use(line, str(entry.organization_id))
             self._admit(line, entry, grant)

@@ -139,7 +139,7 @@ class Registry(Value):
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
 
-        Also raise it if there are more than a deploy's mark can store.
+        Also raise it if there are too many for the item that lists the schedules of a deploy.
         """
         # Imported here because only a build and a timer need it.
         from job_runners.store import schedule_marks
@@ -192,8 +192,8 @@ class Registry(Value):
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job to dispatch, as an instance of its model.
 
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only problem is
-        a field that the model lacks.
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model doesn't define.
         """
         return self.job(name).validate_new(name, payload)
 
@@ -211,8 +211,8 @@ class Registry(Value):
     def check_follow_up(self, kind: str, job_type: str, *, has_campaign: bool) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
 
-        `has_campaign` is whether the job that it follows has a campaign. Raises InvalidFollowUp if
-        that job can't have this follow-up. Raises EntryNotLoaded.
+        `has_campaign` is whether the job that ends has a campaign. Raises InvalidFollowUp if that
+        job can't have this follow-up. Raises EntryNotLoaded.
         """
         from job_runners.work import job_ended  # imported here because most jobs have none
 
@@ -233,15 +233,15 @@ class Registry(Value):
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch, as an instance of its model.
 
-        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, even if the only problem is a
-        field that the model lacks.
+        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model doesn't define.
         """
         return self.task(name).validate_new(name, payload)
 
     def job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job that a worker has received, as an instance of its model.
 
-        Fields that the model lacks are dropped. Raises UnknownJobType, InvalidPayload or
+        Fields that the model doesn't define are dropped. Raises UnknownJobType, InvalidPayload or
         EntryNotLoaded.
         """
         return self.job(name).validate(name, payload)
@@ -249,7 +249,7 @@ class Registry(Value):
     def task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task that a worker has received, as an instance of its model.
 
-        Fields that the model lacks are dropped. Raises UnknownTask, InvalidPayload or
+        Fields that the model doesn't define are dropped. Raises UnknownTask, InvalidPayload or
         EntryNotLoaded.
         """
         return self.task(name).validate(name, payload)

@@ -6,8 +6,9 @@ killed, overtaken or frozen for an hour has done both or neither, and no occurre
 two writes. The condition of the transaction is that the schedule has not changed since it was read.
 So a schedule that was edited, paused or deleted in the meantime starts no job.
 
-If the occurrence's job is unique and another job has its key, that job is the answer to the
-occurrence. One transaction then stores the answer and moves the schedule.
+If the occurrence's job is unique and another job has its key, no job may be saved. The rule of the
+job type then decides: the occurrence is skipped, or that job becomes the occurrence's job. One
+transaction records this and moves the schedule.
 """
 
 import threading
@@ -25,7 +26,7 @@ from job_runners.engine.wire.sending import Send, send_if_unclaimed
 from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
-from job_runners.store.job_request import Outcome as Answered
+from job_runners.store.job_request import Outcome as DuplicateAnswer
 from job_runners.store.schedules import Progress, Schedule, ScheduleMoved
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
@@ -50,7 +51,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"  # the occurrence waits for the previous one's job
     REFUSED = "refused"  # the occurrence's job was refused, and is tried again
     FAILED = "failed"  # the occurrence's job was refused for too long
-    MOVED = "moved"  # another process handled the schedule, or must handle it
+    MOVED = "moved"  # nothing was started: the schedule has changed, or needs newer code
     BROKEN = "broken"  # the schedule can't be read
 
 
@@ -85,8 +86,8 @@ class Starter:
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start the due occurrences of one schedule. An error doesn't delay other schedules.
 
-        `unfinished` has the ids of jobs that haven't ended. This adds the ids of the jobs that it
-        starts.
+        `unfinished` has the ids of jobs that haven't ended. This method adds the ids of the
+        jobs that it starts.
         """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
@@ -100,7 +101,7 @@ class Starter:
         except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
             telemetry.race_lost(moved)
             self.note(Outcome.MOVED)
-        except Exception as error:  # noqa: BLE001 - the schedule is still due, or again in an hour
+        except Exception as error:  # noqa: BLE001 - it is still due, or will be in an hour
             telemetry.crashed(error)
             if is_temporary(error):
                 self.note_failed_call()
@@ -122,7 +123,10 @@ class Starter:
                 return
 
     def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
-        """Apply a choice. Return the changed schedule, or None if no other choice follows now."""
+        """Start the chosen occurrence, if any, and record the progress.
+
+        Return the changed schedule, or None if nothing more is to be done now.
+        """
         at, progress = choice
         if at is None:
             return self._advance(schedule, progress)
@@ -165,7 +169,7 @@ class Starter:
             return None
         if row.duplicate is not None and row.duplicate.before:
             return self._advance(schedule, progress)  # this occurrence was answered before
-        if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
+        if row.duplicate is not None and row.duplicate.outcome is DuplicateAnswer.RETURNED:
             telemetry.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
@@ -180,11 +184,11 @@ class Starter:
     def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> JobRequest:
         """Save the occurrence's job and move the schedule on. Do both or neither.
 
-        If an existing job answers the occurrence, return that job instead of saving one.
+        If another job has the unique key, return that job instead of saving one.
         """
 
-        def writes_if_existing(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
-            if outcome is Answered.RETURNED:
+        def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
+            if outcome is DuplicateAnswer.RETURNED:
                 return [
                     schedule_store.skip_write(schedule, with_skipped(progress, at, TAKEN), revision)
                 ]
@@ -230,9 +234,9 @@ class Starter:
 
 
 def _only_before(progress: Progress, at: int) -> Progress:
-    """Return the progress before the occurrence `at`, which isn't started yet.
+    """Return the part of `progress` to record while the occurrence `at` waits.
 
-    Occurrences after `at` whose time has come are skipped when `at` starts.
+    If `progress` also skips occurrences after `at`, that is recorded once `at` starts.
     """
     return progress if progress.last_at == at else progress._replace(skips=None, failed=())
 

@@ -51,7 +51,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     """Create or change a schedule. Return it, and whether it is new.
 
     A change keeps the schedule's pause. If the timing doesn't change, it keeps the next occurrence
-    too. An occurrence that is due but wasn't started starts with the new definition.
+    too. If an occurrence is due but not yet started, it starts with the new definition.
 
     Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and the errors of dispatching such a
     job.
@@ -220,7 +220,7 @@ def _next_of(
         since = clock.now()
         return next_after(when_of(definition), since), since
     since = _starting_point(before)
-    if before.timing == definition.timing:  # the stub of a deleted schedule has no timing
+    if before.timing == definition.timing:  # a deleted schedule's stub has none
         return before.next_at, before.since
     if schedule_store.stays_paused(before, origin):
         return None, since
@@ -232,7 +232,7 @@ def _next_of(
 def _starting_point(schedule: Schedule) -> int:
     """Return the time after which to look for the schedule's next occurrence.
 
-    That is now. It is later if a process whose clock is ahead has already moved the schedule on.
+    That is normally now, but later if a process whose clock is ahead has moved the schedule on.
     """
     return max(clock.now(), schedule.last_at or 0)
 

@@ -97,7 +97,7 @@ def follow_up_saved(row: JobRequest) -> None:
 
 
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
-    """Log how a request was answered because another job had its unique key."""
+    """Log how a request was answered when another job already had its unique key."""
     fields = _job_fields(row) | log_line.caller_fields()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
@@ -148,6 +148,7 @@ def parked(row: JobRequest, pause: Pause) -> None:
     _parked_or_cancelled(row, "held back", paused=f"{pause.kind} {pause.name}")
 
 
+# Some log messages are older than the names of their functions. They stay, for saved queries.
 def parked_in_line(row: JobRequest) -> None:
     """Log that a job was parked until its line has capacity, or was canceled instead."""
     _parked_or_cancelled(row, "waits for room", **_queue_fields(row))
@@ -232,7 +233,7 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 
 
 def failure_is_new(row: JobRequest, group_id: str) -> None:
-    """Log and count a job that failed as no job of its organization has before.
+    """Log and count a job that failed in a way that is new in its organization.
 
     An alarm watches this metric.
     """
@@ -241,7 +242,7 @@ def failure_is_new(row: JobRequest, group_id: str) -> None:
 
 
 def failure_regressed(row: JobRequest, group_id: str) -> None:
-    """Log and count a job that failed as others had, although that was marked as resolved.
+    """Log and count a job whose failure is known, and was marked as resolved.
 
     The metric is that of new failures, so that the same alarm goes off.
     """
@@ -421,9 +422,9 @@ def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives
 
 
 def around_failed(why: Exception) -> None:
-    """Log that a context manager of AROUND failed after the function had ended.
+    """Log that a context manager failed after its job or task had ended, which keeps its outcome.
 
-    The work keeps its outcome.
+    For the context managers see `job_runners.work.around`.
     """
     log_line.write(logger.error, "around failed", why)
 
@@ -439,14 +440,14 @@ def task_done(message: "TracedMessage") -> None:
 
 
 def task_failed(message: "TracedMessage", error: BaseException) -> None:
-    """Log and count a report that a task failed for good. One task may have several reports."""
+    """Log and count that a task failed for good. This may happen several times for one task."""
     log_line.write(logger.error, "task failed", error)
     tracing.ended("task failed", error)
     metrics.emit("task_name", message.destination, Failed=1)
 
 
 def task_given_up() -> None:
-    """Count a task that failed for good: once per task, in one metric for all task names.
+    """Count a task that failed for good: once for each task, in one metric for all task names.
 
     An alarm watches this metric.
     """
@@ -464,7 +465,7 @@ def task_in_doubt(error: BaseException) -> None:
 
 
 def task_begun_elsewhere() -> None:
-    """Log that this message doesn't begin a failed task, because another message has begun it."""
+    """Log that a message doesn't run a failed task again, because another message has begun to."""
     log_line.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
@@ -491,7 +492,7 @@ def _job_fields(row: JobRequest) -> dict[str, Any]:
         "organization_id": row.organization_id,
         "attempt": row.attempt,
         "status": str(row.status),
-        "dispatched_by": row.request_id,
+        "dispatched_by": row.request_id,  # the id of the HTTP request
     }
 
 

@@ -36,7 +36,7 @@ from job_runners.store.job_request import JobRequest, Lane, due_shards
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 
-# At most this many rows that the timer has sent again may be unclaimed at a time. Each is an event
+# The timer sends no more messages while this many that it has sent are unclaimed. Each is an event
 # in Lambda's queue. With too few workers, more events would only wait there.
 MAX_UNCLAIMED = 1000
 # One run takes this many rows from each end of a lane: the oldest and the newest. The rest are
@@ -191,17 +191,18 @@ class _TimerRun:
         self.process(rows, budget)
 
     def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
-        """Return the backlog rows that the budget allows to send, and take a message for each.
+        """Reserve messages for rows of the backlog, as the budget allows. Return these rows.
 
-        Call this before the run adds new rows to the backlog, so that those wait for a later run.
+        The backlog is the queued rows that earlier runs have postponed without sending them. Call
+        this before the run adds new rows to the backlog, so that those wait for a later run.
         """
         if self._is_over():
             return []
-        # A newly queued row is due by this time. Backlog rows are due later, because they were
-        # postponed by at least `due_decision._MIN_RESEND_DELAY`.
-        newest_due_at = clock.now() + conditional_write.GRACE
+        # Only the due time tells the rows of the backlog from new ones. A new row is due by this
+        # time. The others were postponed by at least `due_decision._MIN_RESEND_DELAY`.
+        new_rows_due_by = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
-        backlog = due_index.merged(shards, due_index.END_OF_TIME, after=newest_due_at)
+        backlog = due_index.merged(shards, due_index.END_OF_TIME, after=new_rows_due_by)
         first = next(backlog, None)
         if first is None:  # no row needs a message, so the unclaimed rows needn't be counted
             return []
@@ -210,7 +211,7 @@ class _TimerRun:
     def process(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
     ) -> None:
-        """Handle these rows, and unclaimed ones `ahead` milliseconds before they are due."""
+        """Handle each row once it is due, or `ahead` milliseconds earlier if it is unclaimed."""
         remaining = iter(rows)
         self._in_threads(
             remaining, lambda row: self._process(row, clock.now() + ahead, budget, ahead)

@@ -97,7 +97,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         first_run_at=None if new_job.unique_key is None else run_at or now,
         followed=None if follows is None else True,
         waiting_since=None if follows is None else now,
-        held_by=None if follows is None else follows.follower_held_by,
+        held_by=None if follows is None else follows.held_by_of_follower,
         unfinished_organization=new_job.organization_id if new_job.counted else None,
         organization_id=new_job.organization_id,
         campaign_id=new_job.campaign_id,
