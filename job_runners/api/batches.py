@@ -128,7 +128,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
         campaign_id=data.campaign_id,
         idempotency_key=key,
     )
-    checked = check_new_job(job, send, job_id=None, parent_id=None, key=key)
+    checked = check_new_job(job, send, job_id=None, parent_id=None, idempotency_key=key)
     checked = checked._replace(new_job=checked.new_job._replace(request_hash=request_hash))
     quota.refuse_if_reached(data.organization_id, payload["total"] + 1)
     refuse_if_too_many([checked])

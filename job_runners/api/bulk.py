@@ -185,7 +185,7 @@ def _checked_job(
         raise InvalidFields([{"field": "idempotency_key", "why": why}])
     data = requests.job_of(fields, caller)
     job_id = derived_id("bulk", data.organization_id, key, str(index))
-    return check_new_job(data, send, job_id=job_id, parent_id=None, key=key)
+    return check_new_job(data, send, job_id=job_id, parent_id=None, idempotency_key=key)
 
 
 def problems_of(error: Exception) -> Sequence[Mapping[str, str]]:

@@ -19,16 +19,16 @@ from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table, nullable, set_or_remove
 
-# How much longer than its last job a group is kept. A group outlives its jobs, which are found by
-# it, although its item may be older than the last of them by the time between two writes.
+# How much longer than its jobs a group is kept, because its jobs are found through it. Its item
+# isn't written for every failure, so its last write may be older than its last job.
 _SLACK = 7 * clock.DAY
 MOST_LISTED = 500  # groups of one organization
 LONGEST_NOTE = 500  # characters
-_LONGEST = 200  # characters of a kind of error, and of a frame
+_LONGEST = 200  # characters of a kind of error, and of a function's name
 
 
 class FailureGroup(Table):
-    """A group of failed jobs. `id` is random, so that it tells nothing about the frame."""
+    """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use

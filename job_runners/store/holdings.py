@@ -24,8 +24,9 @@ from job_runners.values import Value
 # between the read and the write. If every try fails, the key's record stays, and counts as free
 # because it names a job that has ended.
 _FOLLOWER_TRIES = 5
-# A refused write is tried again without its cause. The causes are at most the slot, three
-# follow-ups, the key given up without a lookup, and each lookup. The last try leaves the key alone.
+# If a part of the transaction is refused, it is tried again without that part. At most these are
+# refused, one by one: the slot, three follow-ups, the key without a lookup, and the key after each
+# lookup. The last try leaves the key alone.
 _MAX_WRITES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
@@ -86,9 +87,9 @@ class Release(Value):
     def without(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
-        If the slot's write was refused, another job already has the slot. If the key's was, the job
-        may have a follower, which is looked up. If a follow-up's was, another row has its id, and
-        the job ends without it.
+        If the write of the slot was refused, another job already has the slot. If a write of the
+        key was refused, the job may have a follower, which is looked up. If the write of a
+        follow-up was refused, another row has its id, and the job ends without it.
         """
         follow_ups = [each for each in self.follow_ups if not _is_one_of(refused, each)]
         slot = [each for each in self.slot if not _is_one_of(refused, each)]

@@ -21,12 +21,12 @@ from job_runners.store.table import Enumerated, Integer, Table, nullable
 # everywhere after this time.
 CACHED = 10 * clock.SECOND
 _PAUSES_KEY = "paused"  # the partition key of all pauses
-# By this time, the timer has ended the waiting job, so its entry may expire.
+# By this time, the timer has failed a job that still waits, so nothing needs its entry.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
 class Kind(StrEnum):
-    """Whether a job type or a queue is paused."""
+    """What a pause applies to."""
 
     JOB_TYPE = "job_type"
     QUEUE = "queue"
@@ -55,7 +55,7 @@ class Pause(Table):
 
     @property
     def kind(self) -> Kind:
-        """Return whether a job type or a queue is paused."""
+        """Return the kind of the pause: of a job type or of a queue."""
         return Kind(self.sk.partition("#")[0])
 
     @property

@@ -38,12 +38,14 @@ def check_new_job(
     *,
     job_id: str | None,
     parent_id: str | None,
-    key: str | None,
+    idempotency_key: str | None,
     follow_up_of: str | None = None,
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
 
-    `follow_up_of` is the id of the job that the new one follows up. A follow-up has none itself.
+    `follow_up_of` is the id of the job that the new one follows up. A follow-up has no follow-ups
+    of its own. With an `idempotency_key`, the row keeps a hash of `job_data`. In `bulk`,
+    that is the key of the whole request.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
     """
@@ -56,11 +58,11 @@ def check_new_job(
     new_job = _new_job(
         job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
     )
-    named = _follow_ups(job, job_data, send) if follow_up_of is None else {}
-    new_job = new_job._replace(follow_up_of=follow_up_of, **named)
-    if key is not None:
+    follow_ups = _follow_ups(job, job_data, send) if follow_up_of is None else {}
+    new_job = new_job._replace(follow_up_of=follow_up_of, **follow_ups)
+    if idempotency_key is not None:
         new_job = new_job._replace(request_hash=_hash(job_data))
-    return CheckedJob(new_job, payload, line, job.unique, key, send)
+    return CheckedJob(new_job, payload, line, job.unique, idempotency_key, send)
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
@@ -85,14 +87,14 @@ def new_job_data(
     # Imports pydantic, which most processes can skip.
     from job_runners.engine.job_data import JobData
 
-    named = follow_ups or {}
+    follow_ups = follow_ups or {}
     return JobData(
         job_type=job_type,
         payload=payload,
         organization_id=organization_id,
         campaign_id=campaign_id,
-        on_end=named.get("on_end"),
-        on_failure=named.get("on_failure"),
+        on_end=follow_ups.get("on_end"),
+        on_failure=follow_ups.get("on_failure"),
     )
 
 
@@ -160,8 +162,11 @@ def _new_job(
 
 
 def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, Any]:
-    """Return the job's follow-ups for its row, by kind: its own or those of its type, and the
-    announcement to the stack's outputs and the organization's webhooks."""
+    """Return the fields of the row that name the job's follow-ups.
+
+    Those of the request replace those of the job type. The announcement goes to the stack's outputs
+    and the organization's webhooks.
+    """
     on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
     announces = send is not None and settings().may_announce
     if on_end is None and on_failure is None and not announces:

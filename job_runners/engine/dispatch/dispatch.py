@@ -88,7 +88,7 @@ def accept_job(
         job_id=job_id,
         parent_id=parent_id,
         follow_up_of=follow_up_of,
-        key=job_data.idempotency_key,
+        idempotency_key=job_data.idempotency_key,
     )
     if parent_id is None:  # a child isn't refused, because its parent would fail halfway
         refuse_if_too_many([checked])

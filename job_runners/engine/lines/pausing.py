@@ -76,8 +76,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed if another process changes the job first. Also raises it if the job's
-    type or queue may be paused and the job couldn't start now even without a pause.
+    Raises PreconditionFailed if another process changes the job first. Also raises it if a pause
+    may apply to the job, but the job couldn't start now even without one.
     """
     if not pauses.current().may_park(message.job_type):
         return False
@@ -85,8 +85,8 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     if row is None or row.status is Status.RUNNING:
         return False  # the claim will be refused, unless an earlier try of this claim has succeeded
     if not could_start(row):
-        # Refuse here instead of at the claim, which doesn't check for a pause. Before the claim is
-        # written, another process may make the job startable.
+        # Don't leave this to the claim, which doesn't check for a pause: if another process made
+        # the job startable in between, the claim would start it despite the pause.
         raise refused("claim", row.id, row)
     active = pauses.pause_on(row)
     if active is None:

@@ -1,9 +1,9 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-A pass that a wake-up started paces the line if the rate opens soon: it admits job after job in its
-own process. The line's mark (`wake_at` of its rate item) is when the wake-up that is under way will
-arrive, or when the pass that paces the line will end. Because of the mark, the waiting jobs don't
-need a wake-up each.
+The rate opens when it allows the next start. If that is soon, a pass that a wake-up started paces
+the line: it waits in its own process, and admits job after job. The line's mark (`wake_at` of its
+rate item) tells other passes that a wake-up is under way, or that a pass paces the line. It is the
+time when that wake-up arrives or that pass ends. Until then, other passes send no wake-up.
 
 The first waiting job is due a minute after its wake-up should arrive. If the wake-up is lost, or
 its sender is killed, the timer finds this one row, and no others.
@@ -98,7 +98,7 @@ class WakeUps:
         return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
-        """If the mark announces the wake-up that started this pass, let `stop_pacing` remove it.
+        """Let `stop_pacing` remove the line's mark if it is that of this pass's own wake-up.
 
         Call this if no job waits in the line. The next job that parks must not rely on a wake-up
         that has already arrived.
@@ -127,26 +127,28 @@ class WakeUps:
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
         """Return the line's mark if a wake-up will arrive, or if another pass paces the line.
 
-        The mark is the time of the arrival, or of the end of that pass. Return None if neither will
-        admit a job when the rate opens.
+        The mark is the time of the arrival, or of the end of that pass. Return None if the wake-up
+        has arrived, is lost or comes too late.
         """
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
         # A start that was granted since `wake_at` shows that the wake-up has arrived.
         has_arrived = rate.wake_at <= (rate.since or 0)
+        # A mark is later than this if the rate was raised since, for example: that is too late.
         latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
-        # A thorough pass doesn't wait for an overdue wake-up. A pass started by a wake-up is
-        # thorough. It doesn't wait for its own wake-up, which may arrive up to `pace` early.
+        # How long after `wake_at` the wake-up counts as lost. A thorough pass doesn't wait for one
+        # that is late. A pass that a wake-up started doesn't wait for that same wake-up, even if it
+        # came up to `pace` early.
         tolerance = -self._pace if self._thorough else _LOST_AFTER
         is_lost = clock.now() >= rate.wake_at + tolerance
         return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
 
 
-def due_without_wake_up(line: Line) -> int | None:
-    """Return when the timer must check a job that parks now, if only the rate makes it wait.
+def due_if_first(line: Line) -> int | None:
+    """Return when the timer must check a job that parks now, if it is the first in its line.
 
-    Return None if capacity is lacking too, or if another job waits before it.
+    Return None if another job waits before it, or if it also lacks a slot.
     """
     if line.first is not None or not line.waits_for_rate:
         return None
@@ -208,8 +210,8 @@ def _next_wake_up(opens_at: int) -> int:
 def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """Make the first waiting job due within a minute after the wake-up arrives.
 
-    Until now it may have another due time, for example because the job that was due in that minute
-    has been canceled. If the entry's job no longer waits, drop the entry and return False.
+    It may have another due time until now, for example because it became the first only when the
+    job before it was canceled. If the entry's job no longer waits, drop the entry and return False.
     """
     row = _waiting_row(line, entry)
     if row is None:

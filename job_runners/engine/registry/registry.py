@@ -49,7 +49,7 @@ class Registry(Value):
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
-    around: Sequence[Around] = ()  # the first is the outermost
+    around: Sequence[Around] = ()  # the context managers around each, the outermost first
     queues: Mapping[str, Queue] = field(default_factory=dict)
     recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class Registry(Value):
         return self.tasks[name]
 
     def load(self, work: Job | Task) -> None:
-        """Load a job or task and everything in AROUND. Raises EntryNotLoaded."""
+        """Load a job or task and the app's context managers. Raises EntryNotLoaded."""
         work.load()
         for each in self.around:
             _ = each.call

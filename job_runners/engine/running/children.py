@@ -84,7 +84,7 @@ class Children:
                 send,
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,
-                key=None,
+                idempotency_key=None,
             )
             for key in new
         ]

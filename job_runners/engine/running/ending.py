@@ -48,7 +48,7 @@ class Ending(Value):
         raise NotImplementedError
 
     def admit_waiting(self, leg: Leg) -> None:
-        """Admit waiting jobs to the capacity that the job no longer has."""
+        """Let waiting jobs have the capacity that the job has freed."""
         admission.admit_waiting_after(leg.row, leg.send)
 
 
@@ -139,16 +139,16 @@ class Released(Ending):
 class ClaimGone(Ending):
     """Another process has changed the row, so this invocation has nothing to write."""
 
-    signal: ClaimLost
+    error: ClaimLost
 
     def write(self, leg: Leg) -> None:  # noqa: ARG002 - every ending takes the leg
-        telemetry.claim_lost(self.signal)
+        telemetry.claim_lost(self.error)
 
 
 def continued(leg: Leg, ending: Ending) -> Ending:
-    """Return `ending`, after which the job needs another leg.
+    """Return `ending`, or a failed attempt if the job has used all its legs.
 
-    If the job has used all its legs, return the failure of its attempt instead.
+    Call this for an ending after which the job needs another leg.
     """
     if leg.row.counted_legs >= leg.job.max_legs:
         return AttemptFailed(LegsSpent(leg.row.counted_legs))

@@ -83,9 +83,9 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """Run a task's function. If it fails and has a retry policy, send it again.
 
-    Raises if the task is unknown, can't be loaded, begun or sent again, or if its payload is
-    refused. Lambda then keeps the event, so the task isn't lost: for example, a newer deploy may
-    define it.
+    Return if another message has begun it. Raises if the task is unknown or can't be loaded, if its
+    payload is refused, or if AWS fails before it begins or when it is sent again. Lambda
+    then keeps the event, so the task isn't lost: for example, a newer deploy may define it.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -236,5 +236,5 @@ def _current_work(row: JobRequest) -> CurrentWork:
 
 
 def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
-    """Call `call` inside the context managers of AROUND."""
+    """Call `call` inside the app's context managers, see `job_runners.work.around`."""
     return run_inside(registry().around, work, call, telemetry.around_failed)

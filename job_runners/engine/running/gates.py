@@ -26,7 +26,7 @@ from job_runners.values import Value
 from job_runners.work.errors import EntryNotLoaded
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
-"""Claims the job, and takes the slot or the start that the entrance grants it."""
+"""Claims the job, and takes the capacity that the `Entrance` grants it, if there is one."""
 
 
 class Start(Value):
@@ -61,7 +61,7 @@ class Arrival(Value):
         return _is_unique_until_started(self.row.job_type)
 
     def without_limits(self) -> Start:
-        """Let the job start without capacity, because no limits apply."""
+        """Let the job start without a slot, and without counting a start under a rate."""
         return Start(
             verbs.Entrance(self.row, gives_up_unique_key=True) if self.gives_up_unique_key else None
         )
@@ -158,13 +158,13 @@ def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:
     row = job.row
     found = lines.read_line(row.queue_name, line.key, line.limits)
     used_keys.note_use(found, row.organization_id)
-    grant = found.grant(_group(row, line.limits)) if found.first is None else None
+    grant = found.grant(_fair_group(row, line.limits)) if found.first is None else None
     if grant is not None:
         return job.with_grant(line.key, grant)
     if job.send is None:  # limits were declared or set after the job was dispatched
         telemetry.started_outside_limits(row)
         return job.without_limits()
-    return Wait(line, due_at=wake_ups.due_without_wake_up(found))
+    return Wait(line, due_at=wake_ups.due_if_first(found))
 
 
 def _park(row: JobRequest, wait: Wait, send: Send | None) -> None:
@@ -207,7 +207,7 @@ def park_in_line(
         row,
         lines.partition_key_of(row.queue_name, key),
         key,
-        group=_group(row, limits),
+        group=_fair_group(row, limits),
         due_at=due_at or pausing.next_check(row),
         reached=checkpoint,
         position_time=position_time,
@@ -231,6 +231,6 @@ def line_key(row: JobRequest) -> str:
     return key_of(row.queue_name, row.organization_id, row.campaign_id, payload)
 
 
-def _group(row: JobRequest, limits: Limits) -> str:
-    """Return the job's group. The groups of a line take turns, if its order is fair."""
+def _fair_group(row: JobRequest, limits: Limits) -> str:
+    """Return the job's organization if the organizations of its line take turns, otherwise ""."""
     return row.organization_id if limits.order == "fair" else ""

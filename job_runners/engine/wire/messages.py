@@ -22,9 +22,8 @@ class JobMessage(NamedTuple):
     job_type: str
     send_id: str  # new for every message, so that a claim can record which message led to it
     request_id: str | None = None
-    traceparent: str | None = (
-        None  # of the span in which it is sent: see job_runners.engine.telemetry.tracing
-    )
+    # The traceparent of the span in which it is sent: see job_runners.engine.telemetry.tracing.
+    traceparent: str | None = None
     # The job's queue and key. They show without a read whether the queue has limits.
     queue_name: str | None = None
     queue_key: str | None = None

@@ -217,7 +217,7 @@ class History:
                 runners.sender(),
                 job_id=derived_id("bulk", data.organization_id, key, str(index)),
                 parent_id=None,
-                key=key,
+                idempotency_key=key,
             )
             for index, data in enumerate(jobs)
         ]
