@@ -169,6 +169,7 @@ def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
         "finished_at": clock.iso(end.at),
         "organization_id": job.organization_id,
         "campaign_id": job.campaign_id,
+        "group": job.gathered_counts,
     }
 
 

@@ -218,6 +218,8 @@ class JobRequest(Table):
     cancel_members = nullable(BooleanAttribute())
     # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
     member_counts = JSONAttribute(null=True)
+    # The numbers of its members by outcome, in the leg that has gathered them. Not stored.
+    gathered_counts: dict[str, int] | None = None
 
     # the group of its parent that it is in
     group_of = nullable(UnicodeAttribute())  # the group's name

@@ -208,6 +208,8 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
 
 def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
     group = Group(found["id"], found["shards"])
+    # The job's follow-ups get these counts, if this leg ends the job.
+    job._row.gathered_counts = {"total": found["total"], **found["outcomes"]}
     return GroupResults(job, group, found["total"], found["outcomes"])
 
 

@@ -14,6 +14,7 @@ _SAMPLE: dict[str, Any] = {
     "started_at": None,
     "finished_at": "2026-05-04T09:31:00.000Z",
     "organization_id": "default",
+    "group": {"total": 3, "succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0},
 }
 
 
@@ -28,7 +29,9 @@ class JobEnded(BaseModel):
     """A job that has ended: the payload of its follow-ups.
 
     A follow-up can also take its own model with only some of these fields. `started_at` is when the
-    job was last started, or None if it never was. A job that succeeded has no error.
+    job was last started, or None if it never was. A job that succeeded has no error. `group` has
+    the numbers of the members of the last group that the job has gathered, by outcome. It is None
+    if there is none, and if the job's worker didn't record the end.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -43,6 +46,7 @@ class JobEnded(BaseModel):
     finished_at: datetime
     organization_id: str
     campaign_id: str | None
+    group: dict[str, int] | None = None
 
 
 def samples(kind: str, *, has_campaign: bool) -> list[dict[str, Any]]:

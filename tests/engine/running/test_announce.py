@@ -80,6 +80,7 @@ def test_a_webhook_gets_the_end_of_a_job(bench: Bench, posted: list[Any]) -> Non
             "finished_at": event["timestamp"],
             "organization_id": "acme",
             "campaign_id": "spring",
+            "group": None,
         },
     }
     assert event["timestamp"][:19] == ended_at[:19]

@@ -9,6 +9,7 @@ import follow_up_sample
 from bench import Bench
 from counted_units import Units
 from follow_up_sample import told
+from gathering_job import Gathering
 from job_runners import clock
 from job_runners.engine import configured
 from job_runners.engine.control import owner_actions
@@ -146,6 +147,18 @@ def test_each_end_has_one_follow_up_of_each_kind_that_fits(
         assert (payload.organization_id, payload.campaign_id) == ("acme", "spring")
         assert (payload.error is not None) == (status is Status.FAILED)
     assert all(each.status is Status.SUCCEEDED for each in rows_of(row))
+
+
+def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench) -> None:
+    gathering = Gathering(bench, 3, job_type="followed_once")
+    gathering.fails = {1}
+    gathering.start()
+    for number in range(3):
+        gathering.run_member(number)
+    bench.deliver()
+    ((_, payload),) = told
+    counts = {"succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0}
+    assert payload.group == counts | {"total": 3}
 
 
 def test_what_ends_a_job_sends_its_follow_ups_at_once(bench: Bench) -> None:
