@@ -1,6 +1,7 @@
 """Many jobs and one after them: POST /batches, and what is shown of a batch."""
 
 import json
+from collections import Counter
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from api_events import Answer, call
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.api import batches
-from job_runners.aws import bucket
+from job_runners.aws import bucket, clients
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
@@ -296,6 +297,31 @@ def test_the_timer_counts_the_members_of_a_large_batch(
     shown = show(batch)
     assert (shown["state"], shown["as_of"]) == ("succeeded", shown["finished_at"])
     assert len(batch_sample.ENDED) == 1
+
+
+def test_a_batch_costs_one_put_and_its_numbers_one_read_for_each_hundred_members(
+    worker: FakeLambda,
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        calls[model.name] += 1
+
+    for service in ("dynamodb", "lambda"):
+        clients.client(service).meta.events.register("before-call.*.*", count)
+
+    def cost(query: Any) -> dict[str, int]:
+        calls.clear()
+        query()
+        return dict(calls)
+
+    post(numbered(1), key="another")  # fills caches
+    batch = post(numbered(150), key="june")
+    assert cost(lambda: post(numbered(150))) == {"GetItem": 1, "PutItem": 1, "Invoke": 1}
+    assert cost(lambda: show(batch)) == {"GetItem": 1}
+    worker.deliver()
+    # The row, the step and the keys; the chunk that is done, and failures; two pages of rows.
+    assert cost(lambda: show(batch)) == {"GetItem": 2, "Query": 2, "BatchGetItem": 2}
 
 
 # --- what is refused ------------------------------------------------------------------------------

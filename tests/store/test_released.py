@@ -90,7 +90,7 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     expected = {
         "cancelled": {
             *("cancelled", "waiting_cancelled", "running_cancelled"),
-            *("line_cancelled", "counted_cancelled", "by_ada"),
+            *("line_cancelled", "counted_cancelled", "by_ada", "group_cancelled"),
         },
         # Nobody knows how far an untagged job came whose worker is gone.
         "failed": {

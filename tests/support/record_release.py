@@ -26,6 +26,7 @@ from job_runners.aws import bucket  # noqa: E402
 from job_runners.building.function_files import SHIPPED  # noqa: E402
 from job_runners.engine.control import owner_actions, signaling  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
+from job_runners.engine.groups import progress  # noqa: E402
 from job_runners.engine.lines import pausing  # noqa: E402
 from job_runners.engine.running import execution  # noqa: E402
 from job_runners.engine.telemetry import telemetry  # noqa: E402
@@ -37,8 +38,9 @@ from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
 from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
-from job_runners.store.job_request import JobRequest  # noqa: E402
+from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
+from job_runners.store.verbs import waits  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from job_runners.testing.shipped_operations import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
@@ -194,6 +196,11 @@ def record_groups(this: Recorder) -> None:
     gathered = this.run(this.dispatch("gathered", "released_gatherer"))
     for member in members_of(this, gathered):
         this.run(member)
+    with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
+        counted = this.run(this.dispatch("group_cancelled", "released_gatherer"))
+        counts = progress.actions(counted)
+        counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts)
+        waits.cancel_members(counted, by=None)
 
 
 def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:
