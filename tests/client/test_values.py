@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+import job_runners
 from job_runners import Credentials, Job, JobError, Place, Rate, Schedule, WaitsFor
+from job_runners.client import errors
 
 # Dear to import, and of no use to a dispatch.
 _DEAR = ("ast", "botocore", "dataclasses", "dis", "inspect", "pathlib", "tokenize", "xml")
@@ -43,6 +45,15 @@ def test_importing_the_client_loads_nothing_that_is_dear() -> None:
 
 def _folder() -> str:
     return str(inspect.getfile(Job)).removesuffix("/job_runners/client/models.py")
+
+
+def test_each_error_of_the_client_can_be_imported_from_the_package() -> None:
+    raised = [
+        name
+        for name, each in vars(errors).items()
+        if isinstance(each, type) and issubclass(each, Exception)
+    ]
+    assert {name for name in raised if name[0] != "_"} <= set(job_runners.__all__)
 
 
 def test_a_value_can_not_be_changed() -> None:
