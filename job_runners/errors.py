@@ -491,7 +491,7 @@ class WebhooksOff(JobRunnersError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This stack has no subscriptions of webhooks. "
+            "Webhook subscriptions are turned off in this stack. "
             "Deploy it with the parameter WebhookSubscriptions=true."
         )
 

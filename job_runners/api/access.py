@@ -112,9 +112,9 @@ def require(caller: Caller, lowest: Role) -> None:
         raise NotAllowed(f"{_ONLY_FOR[lowest]} Your token has the role {role}.")
 
 
-# Only services may send tasks, because a task has no organization: the recipient of a text or a
-# webhook is only a field of the payload. Only services may pause, because a pause affects the jobs
-# of all organizations.
+# Only services may send tasks. A task has no organization to check: its payload alone says who gets
+# a text or a webhook call. Only services may pause, because a pause affects the jobs of all
+# organizations.
 _ONLY_FOR = {
     Role.READER: "Only readers, operators and services may do this.",
     Role.OPERATOR: "Only operators and services may do this.",

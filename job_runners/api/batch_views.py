@@ -56,7 +56,7 @@ def _then_id(row: JobRequest) -> str | None:
 
 def _error(found: GroupMember) -> dict[str, Any] | None:
     error = found.error or (found.row and found.row.error)
-    return views.without_code(error) if error else None
+    return views.without_traceback(error) if error else None
 
 
 OUTCOME: Schema = {"type": "string", "enum": list(OUTCOMES)}
@@ -117,7 +117,7 @@ BATCH: Fields[_Batch] = {
         {**nullable(ID), "description": "The job that was dispatched after all members had ended"},
         lambda one: _then_id(one.row),
     ),
-    "error": Field(views.ERROR, lambda one: views.without_code(one.row.error)),
+    "error": Field(views.ERROR, lambda one: views.without_traceback(one.row.error)),
     "organization_id": Field(TEXT, lambda one: one.row.organization_id),
     "campaign_id": Field(nullable(TEXT), lambda one: one.row.campaign_id),
     "created_at": Field(TIME, lambda one: clock.iso(one.row.created_at)),

@@ -11,7 +11,7 @@ from job_runners.api.accepted import is_repeated
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields, InvalidJobs
 from job_runners.api.json_schema import ID, NUMBER, TEXT, Fields, nullable, object_of, ref, values
-from job_runners.api.json_schema import Field as Shown
+from job_runners.api.json_schema import Field as ViewField
 from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
@@ -19,8 +19,9 @@ from job_runners.engine.wire.sending import Send
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 
-# The function times out after 29 s, and calls that have begun may take 5 s.
-SECONDS = 22
+# No job is saved after this time: the function times out after 29 s, and calls that have begun may
+# take 5 s.
+_DISPATCH_SECONDS = 22
 _LAST_INDEX = 10**9
 _SHOWN_CHARACTERS = 200  # of an error or message; a response may have 1,000 of each
 _RETRY_AFTER = {"Retry-After": "1"}
@@ -39,8 +40,8 @@ class BulkData(BaseModel):
         default=0,
         ge=0,
         le=_LAST_INDEX,
-        description="The index of the first of these jobs among all jobs under the key. Use it to "
-        f"dispatch more than {bulk.MAX_JOBS:,} jobs under one key",
+        description="The index of the first of these jobs among all jobs under the idempotency "
+        f"key. Use it to dispatch more than {bulk.MAX_JOBS:,} jobs under one key",
     )
     idempotency_key: str | None = Field(
         default=None,
@@ -52,7 +53,7 @@ class BulkData(BaseModel):
 
 
 class _Dispatched(NamedTuple):
-    """The result of one job, and its position among all jobs under the key."""
+    """The result of one job, and its index among all jobs under the idempotency key."""
 
     position: int
     row: JobRequest | None
@@ -80,34 +81,37 @@ def _job(row: JobRequest | None) -> dict[str, Any] | None:
 
 
 DISPATCHED: Fields[_Dispatched] = {
-    "index": Shown({**NUMBER, "description": "Its index under the key"}, lambda one: one.position),
-    "status": Shown(
+    "index": ViewField(
+        {**NUMBER, "description": "Its index among all jobs under the idempotency key"},
+        lambda one: one.position,
+    ),
+    "status": ViewField(
         {
             **NUMBER,
-            "description": "202 if the job is saved. 503 if it was not reached in time: repeat the "
-            "request. 409 or 500 as for POST /jobs",
+            "description": "202 if the job is saved. 503 if there was no time to save it: repeat "
+            "the request. 409 or 500 as for POST /jobs",
         },
         lambda one: one.status,
     ),
-    "job": Shown(
+    "job": ViewField(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
             "description": "The job, if it is saved. A long error or message is shortened",
         },
         lambda one: _job(one.row),
     ),
-    "replayed": Shown(
+    "replayed": ViewField(
         {"type": "boolean", "description": "Whether an earlier request saved the job"},
         lambda one: one.row is not None and is_repeated(one.row),
     ),
-    "unique_outcome": Shown(
+    "unique_outcome": ViewField(
         {
             "enum": [None, *map(str, Outcome)],
             "description": "As the header Unique-Outcome of POST /jobs",
         },
         lambda one: one.row and one.row.duplicate and str(one.row.duplicate.outcome),
     ),
-    "problem": Shown(
+    "problem": ViewField(
         {
             **object_of(
                 {
@@ -132,7 +136,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
     job. In both cases, nothing was saved.
     """
-    until = clock.now() + SECONDS * clock.SECOND
+    until = clock.now() + _DISPATCH_SECONDS * clock.SECOND
     data, key = _data(event)
     send = runners.sender()
     results = bulk.dispatch_jobs(_checked(data, key, caller, send), send, until=until)

@@ -50,11 +50,12 @@ def read(row: JobRequest) -> Found:
     """Return the lines of the job's invocations, or only those of its latest invocation if there
     are too many. Raises LogsNotReadable."""
     start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
-    latest_start = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
+    # `started_at` is when the latest leg was claimed.
+    latest_leg_start = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
     search = _Search(row)
-    found = search.between(latest_start, end)
-    if found.complete and latest_start > start:
-        earlier = search.between(start, latest_start - 1)
+    found = search.between(latest_leg_start, end)
+    if found.complete and latest_leg_start > start:
+        earlier = search.between(start, latest_leg_start - 1)
         found.complete = earlier.complete
         if earlier.complete:  # an incomplete list would have a gap that readers can't see
             found.lines = earlier.lines + found.lines
@@ -114,8 +115,8 @@ class _Search:
         job's id in their text."""
         for event in events:
             fields = _fields(event["message"])
-            owner = (fields.get("job_id"), fields.get("organization_id"))
-            if owner == (self._row.id, self._row.organization_id):
+            job = (fields.get("job_id"), fields.get("organization_id"))
+            if job == (self._row.id, self._row.organization_id):
                 yield _line(event["timestamp"], fields)
 
 

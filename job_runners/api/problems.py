@@ -31,13 +31,13 @@ class Kind(NamedTuple):
 
 _NOT_SENT = Kind(503, "not-sent", "The task was not sent")
 _IN_DOUBT = Kind(504, "may-have-been-sent", "It is unknown whether the task was sent")
-_NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be resent")
+_NOT_REDRIVEN = Kind(503, "not-redriven", "It is unknown whether the failed task was resent")
 _UNAVAILABLE = Kind(503, "unavailable", "An AWS service didn't answer")
 _UNEXPECTED = Kind(500, "unexpected", "Internal error")
 _SERVER_PROBLEMS = {
     _NOT_SENT: "The task was not sent, and nothing will send it later. Send it again.",
     _IN_DOUBT: "AWS didn't answer in time. If you send the task again, it may run twice.",
-    _NOT_REDRIVEN: "The task may not have been sent, and is still listed. Resend it: it runs once.",
+    _NOT_REDRIVEN: "The task is still listed. Resend it: even if it is sent twice, it runs once.",
     _UNAVAILABLE: (
         "You can repeat reads. Before you repeat a dispatch, check whether the job was saved."
     ),
@@ -73,7 +73,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
     errors.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
     errors.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
-    errors.WebhooksOff: Kind(409, "webhooks-off", "This stack has no subscriptions"),
+    errors.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
     errors.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),
     errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
     errors.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
@@ -95,12 +95,12 @@ _KINDS: dict[type[BaseException], Kind] = {
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
     MaybeNotRedriven: _NOT_REDRIVEN,
     errors.SendFailed: _NOT_SENT,
-    errors.NotReached: Kind(503, "not-reached", "The job was not reached"),
+    errors.NotReached: Kind(503, "not-reached", "There was no time to save the job"),
     errors.SendInDoubt: _IN_DOUBT,
 }
 
 
-_RETRIED = errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy | errors.SignalBusy
+_WITH_RETRY_AFTER = errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy | errors.SignalBusy
 
 
 def kinds() -> dict[str, Kind]:
@@ -123,7 +123,7 @@ def answer(error: Exception) -> Response:
         return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
     detail = _DETAILS.get(kind) or str(error)
     headers, members = {}, {}
-    if isinstance(error, _RETRIED):
+    if isinstance(error, _WITH_RETRY_AFTER):
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
         members = {"job_id": error.job_id}

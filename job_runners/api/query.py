@@ -30,7 +30,8 @@ _LIST_PARAMETERS = (
 )
 _PAGE_PARAMETERS = ("limit", "cursor")
 _LONGEST = 256  # characters of most values
-_LONGEST_OF = {_IDEMPOTENCY_KEY: 255, "cursor": 2048}  # the key of a job's child is long
+# A cursor of a list of children contains the key of a child, which may be long.
+_LONGEST_OF = {_IDEMPOTENCY_KEY: 255, "cursor": 2048}
 
 
 class ListQuery(NamedTuple):
@@ -115,7 +116,7 @@ def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[s
     return _named_organization(given, caller), page
 
 
-def whose(named: str | None, caller: Caller) -> str:
+def acting_organization(named: str | None, caller: Caller) -> str:
     """Return the organization that a request acts for: `named`, or the caller's by default. Raises
     InvalidQuery, NotAllowed."""
     organization_id: str | None = caller.organization_for(named)
@@ -125,7 +126,7 @@ def whose(named: str | None, caller: Caller) -> str:
 
 
 def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
-    organization_id = whose(given.get(_ORGANIZATION), caller)
+    organization_id = acting_organization(given.get(_ORGANIZATION), caller)
     if not names.is_name(organization_id):
         raise InvalidQuery(_ORGANIZATION, f"must be {names.RULE}")
     return organization_id
@@ -157,7 +158,8 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
 
 
 def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, str]:
-    # API Gateway's parsed form joins a repeated parameter with commas, which names may contain.
+    # Parse the raw string. API Gateway joins the values of a repeated parameter with commas, but a
+    # name may contain a comma too.
     try:
         pairs = parse_qsl(
             event.get("rawQueryString") or "", keep_blank_values=True, errors="strict"

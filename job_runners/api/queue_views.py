@@ -1,5 +1,5 @@
-"""Show queues to callers, with their limits, their use and their pauses. Each dict of Fields
-defines a view's fields once, for both its values and its JSON schema."""
+"""Show queues to callers, with their limits, their use and their pauses. Each constant
+such as PAUSE maps a field's name to its JSON schema and to the function that reads its value."""
 
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -142,16 +142,17 @@ WAITS_FOR = _described_or_null(
             "names": {"type": ["array", "null"], "items": TEXT},
         }
     ),
-    "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
-    "turn in this queue and key, the job with this id does the same work, its function sleeps "
-    "`until` a time under this name, its function waits for any of the signals `names`, or its "
-    "function waits for the members of its group with this name. Viewers don't see keys that are "
-    "payload values",
+    "The reason why a job waits, by `kind`. `job_type`, `queue`: the one with this `name` is "
+    "paused. `line`: it waits for its turn in the queue `name`, under `key`. `job`: the job with "
+    "the id `name` does the same work. `time`: its function sleeps until `until`; `name` is the "
+    "name of the wait. `signal`: its function waits for any of the signals `names`. `group`: its "
+    "function waits for the members of its group `name`. Viewers don't see keys that are payload "
+    "values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 _TEXTS: Schema = {"type": "array", "items": TEXT}
 _MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
-_OWN_JOBS_ONLY = "for a caller of one organization, only that organization's jobs"
+_OWN_JOBS_ONLY = "A caller of one organization sees only that organization's jobs"
 
 PAUSE: Fields[PauseUse] = {
     "kind": Field(KIND, lambda use: str(use.pause.kind)),
@@ -181,13 +182,13 @@ QUEUE_KEY: Fields[KeyUse] = {
     "key": Field(
         {
             **TEXT,
-            "description": "`*` is the key of a queue without `per`, and of jobs without such a "
-            "value",
+            "description": "`*` is the key of a queue without `per`, and of jobs without a value "
+            "in the field that `per` names",
         },
         lambda use: use.key,
     ),
     "slots_in_use": Field(
-        {**NUMBER, "description": f"Number of `holders`; {_OWN_JOBS_ONLY}"},
+        {**NUMBER, "description": f"Number of `holders`. {_OWN_JOBS_ONLY}"},
         lambda use: len(use.holders),
     ),
     "holders": Field(
@@ -195,7 +196,7 @@ QUEUE_KEY: Fields[KeyUse] = {
         lambda use: [values(_HOLDER, each) for each in use.holders],
     ),
     "waiting": Field(
-        {**_COUNT, "description": f"Number of waiting jobs; {_OWN_JOBS_ONLY}"},
+        {**_COUNT, "description": f"Number of waiting jobs. {_OWN_JOBS_ONLY}"},
         lambda use: use.waiting.count,
     ),
     "more_waiting": Field(_MORE, lambda use: use.waiting.more),
@@ -259,8 +260,8 @@ PLACE: Fields[Place] = {
     "ahead": Field(
         {
             **nullable(_COUNT),
-            "description": "Number of jobs ahead of it. Null if it doesn't wait, and for a viewer "
-            "if its key is a payload value",
+            "description": "Number of jobs ahead of it. Null if the job doesn't wait. Also null "
+            "for viewers, if the key of the job's line is a payload value",
         },
         lambda found: found.ahead and found.ahead.count,
     ),
@@ -276,8 +277,9 @@ PLACE: Fields[Place] = {
         {
             "type": ["array", "null"],
             "items": object_of({"name": TEXT, "text": nullable(TEXT), "choices": _TEXTS}),
-            "description": "For a job that waits for signals, each signal with the text and the "
-            "choices of its link. Null for other jobs, and for callers that may not send signals",
+            "description": "For a job that waits for signals, each signal, with the text and "
+            "choices of its question if a link was made to answer it. Null for other jobs, and for "
+            "callers that may not send signals",
         },
         lambda found: found.questions and [each._asdict() for each in found.questions],
     ),

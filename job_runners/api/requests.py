@@ -152,26 +152,29 @@ class FailureData(BaseModel):
 
 
 class WebhookData(BaseModel):
-    """A webhook that gets the ends of an organization's jobs."""
+    """A webhook that is called when jobs of an organization end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: WebhookUrl
     secret: SecretName
     statuses: list[Literal["succeeded", "failed", "cancelled"]] | None = Field(
-        default=None, min_length=1, max_length=3, description="The ends that it gets (default: all)"
+        default=None,
+        min_length=1,
+        max_length=3,
+        description="Outcomes for which it is called (default: all)",
     )
     job_types: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
         default=None,
         min_length=1,
         max_length=50,
-        description="The job types whose ends it gets (default: all)",
+        description="Job types for which it is called (default: all)",
     )
 
 
 class ScheduleData(BaseModel):
-    """A job to dispatch by schedule: at the times of `cron`, or every `every` seconds. Its payload
-    must match the job's model."""
+    """A job to dispatch by schedule: at the times of `cron`, or at an interval of `every` seconds.
+    Its payload must match the job's model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -190,15 +193,15 @@ class ScheduleData(BaseModel):
     )
     every: _Seconds | None = Field(
         default=None,
-        description="Seconds between occurrences, counted from 1970 in UTC",
+        description="Seconds between occurrences, which are aligned to 1970-01-01 00:00 UTC",
     )
     timezone: str = Field(
         default="UTC", max_length=64, description="IANA name of the time zone of `cron`"
     )
     missed: Annotated[Literal["skip", "one"] | _Count, BeforeValidator(_checked_missed)] = Field(
         default="one",
-        description="Missed occurrences to start late: `skip` (none), `one` (the latest), or the "
-        "number of the latest ones",
+        description="Missed occurrences to start late: `skip` (none), `one` (the latest), or a "
+        "number N (the latest N)",
     )
     overlap: Literal["skip", "queue", "allow"] = Field(
         default="skip",
@@ -263,7 +266,7 @@ def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
 
 
 def refuse_batch(job_type: str) -> None:
-    """Raise InvalidFields for a batch, whose members only POST /batches checks."""
+    """Raise InvalidFields for a batch, because only POST /batches checks its members."""
     if job_type == Jobs.BATCH:
         raise InvalidFields([{"field": "job_type", "why": "use POST /batches for a batch"}])
 
@@ -282,18 +285,19 @@ def copy_of(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
     """Return a new job with the fields, queue and follow-ups of an earlier one. Raises
     InvalidFields if a field is no longer valid."""
     fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}
-    fields |= _follow_ups_again(row)
+    fields |= _follow_ups_to_copy(row)
     return checked(JobData, add_key(event, {**fields, "payload": payload}))
 
 
-def _follow_ups_again(row: JobRequest) -> dict[str, Any]:
-    """Return the follow-ups of an earlier job by kind, without types that no longer exist."""
+def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
+    """Return the webhooks and the job types of an earlier job's follow-ups, by kind. Job types that
+    no longer exist are left out."""
     if not row.has_follow_ups:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
     named = follow_ups.job_types_of(row)
-    named.pop("announcement", None)  # the settings of the stack decide about that
+    named.pop("announcement", None)  # the stack's settings decide whether the new job has one
     webhooks = {
         kind: {"webhook": each["url"], "secret": each["secret"]}
         for kind, each in follow_ups.webhooks_of(row).items()
@@ -350,7 +354,7 @@ def _idempotency_key(event: Mapping[str, Any]) -> str | None:
 
 
 def retry_data(event: Mapping[str, Any]) -> RetryData:
-    """Return the retry of a request, whose body is optional. Raises UnreadableBody,
+    """Return the fields of a request for a retry. Its body is optional. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return checked(RetryData, body.read_optional_object(event))
 

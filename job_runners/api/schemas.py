@@ -35,14 +35,19 @@ _UNIQUE: Schema = {
             "by": {"type": "array", "items": TEXT},
             "until": {"type": "string", "enum": ["finished", "started"]},
             "on_conflict": {"type": "string", "enum": ["return", "refuse", "replace"]},
-            "at_most": nullable({"type": "number", "description": "Seconds"}),
-            "then": {"enum": ["again", None]},
+            "at_most": nullable(
+                {"type": "number", "description": "Seconds by which `replace` may delay the start"}
+            ),
+            "then": {
+                "enum": ["again", None],
+                "description": "`again`: if the job has started, another one follows it",
+            },
         }
     ),
     "type": ["object", "null"],
-    "description": "The fields that identify the same work in an organization, and what a second "
-    "request for the same work returns. An organization has only one such job at a time. Null if "
-    "jobs of this type aren't unique",
+    "description": "Jobs of one organization do the same work if their fields `by` have the same "
+    "values. A job holds the key of its work until it has started or finished. In the meantime, "
+    "`on_conflict` decides what a second request does. Null if jobs of this type aren't unique",
 }
 
 SCHEMAS: Schema = {

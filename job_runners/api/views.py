@@ -1,7 +1,7 @@
-"""Show jobs to callers. Each dict of Fields defines a view's fields once, for both its values and
-its JSON schema.
+"""Show jobs to callers. Each constant such as SUMMARY maps a field's name to its JSON schema and
+to the function that reads its value.
 
-Attributes that none of these dicts reads, such as tokens, leases and cursors, are never shown.
+Attributes that none of these functions reads, such as tokens, leases and cursors, are never shown.
 """
 
 import json
@@ -75,8 +75,8 @@ def failed_task(record: FailedTask) -> dict[str, Any]:
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
-    """Return the Retry-After header of a job: a tenth of its age, or the time until it may start.
-    Return no header for a finished job."""
+    """Return the Retry-After header of a job: a tenth of its age or the time until it may start,
+    whichever is longer, from 1 to 60 seconds. Return no header for a finished job."""
     if row.status.finished:
         return {}
     age = (clock.now() - row.created_at) // clock.SECOND
@@ -108,12 +108,13 @@ def _with_contents(row: JobRequest) -> _WholeJob:
 
 
 def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
-    """Return a note if workers of this version leave the job to another version, otherwise none."""
+    """Return a note if workers with this version of the code leave the job to another version.
+    Otherwise return an empty list."""
     try:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
         return [f"Workers with this version of the code can't start the job. {error}"]
-    except Exception:  # noqa: BLE001 - from a custom validator, which will fail the job
+    except Exception:  # noqa: BLE001 - a custom validator failed: the job will start, and fail
         return []
     return []
 
@@ -137,7 +138,7 @@ def _read_if_it_fits(
     return None, 0
 
 
-def without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def without_traceback(error: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return an error without its traceback."""
     return error and {name: error.get(name) for name in ("kind", "message")}
 
@@ -185,7 +186,7 @@ SUMMARY: Fields[JobRequest] = {
     ),
     "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
     "result_message": Field(nullable(TEXT), lambda row: row.result_message),
-    "error": Field(ERROR, lambda row: without_code(row.error)),
+    "error": Field(ERROR, lambda row: without_traceback(row.error)),
     "organization_id": Field(TEXT, lambda row: row.organization_id),
     "campaign_id": Field(nullable(TEXT), lambda row: row.campaign_id),
     "queue_name": Field(TEXT, lambda row: row.queue_name),
@@ -219,7 +220,7 @@ SUMMARY: Fields[JobRequest] = {
         lambda row: row.parent_id,
     ),
     "group": Field(
-        {**nullable(TEXT), "description": "The group of that job that it is in"},
+        {**nullable(TEXT), "description": "The parent's group that this job is in"},
         lambda row: row.group_of,
     ),
     "follow_up_of": Field(
@@ -230,7 +231,7 @@ SUMMARY: Fields[JobRequest] = {
         {
             **nullable(TEXT),
             "description": "The job type that is dispatched when the job ends. "
-            "`announce` posts a webhook",
+            "It is `announce` if a webhook is called",
         },
         lambda row: _follow_up_type(row, "on_end"),
     ),
@@ -238,7 +239,7 @@ SUMMARY: Fields[JobRequest] = {
         {
             **nullable(TEXT),
             "description": "The job type that is dispatched when the job fails. "
-            "`announce` posts a webhook",
+            "It is `announce` if a webhook is called",
         },
         lambda row: _follow_up_type(row, "on_failure"),
     ),
@@ -275,8 +276,8 @@ WHOLE: Fields[_WholeJob] = {
                 }
             ),
             "maxItems": 2,
-            "description": "The jobs that the job's last end has dispatched. They may have been "
-            "deleted since",
+            "description": "The follow-ups that were dispatched when the job last ended. They may "
+            "have been deleted since",
         },
         lambda job: _follow_ups(job.row),
     ),
@@ -323,7 +324,10 @@ FAILED_TASK: Fields[FailedTask] = {
         lambda record: None if record.payload is None else json.loads(record.payload),
     ),
     "redriven_at": Field(
-        {**nullable(TIME), "description": "When it was last resent. It hasn't started since then"},
+        {
+            **nullable(TIME),
+            "description": "When it was last resent. Once that starts, it isn't listed",
+        },
         lambda record: time_of(record.redriven_at),
     ),
     "redriven_as": Field(

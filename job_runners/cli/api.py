@@ -64,7 +64,7 @@ class Api:
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, str]:
         """Dispatch a job. Return the job, and the outcome in words."""
         try:
-            with self._problems():
+            with self._errors_as_problems():
                 job = self._client.dispatch(**body, idempotency_key=key)
         except Problem as problem:
             sent_key = getattr(problem.__cause__, "idempotency_key", None)
@@ -84,20 +84,20 @@ class Api:
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Send a task. Return its id, or None if the API is too old to return it."""
-        with self._problems():
+        with self._errors_as_problems():
             return _plain(self._client.dispatch_task(name, payload))
 
     def job(self, job_id: str) -> Seen:
         """Return a job with all its fields."""
-        with self._problems():
+        with self._errors_as_problems():
             job = self._client.get(job_id)
-        return Seen(self._value(job), job.retry_after or 1)
+        return Seen(self._displayable_job(job), job.retry_after or 1)
 
     def under_key(self, key: str) -> Job | None:
         """Return the job that was dispatched with an idempotency key, or None."""
-        with self._problems():
+        with self._errors_as_problems():
             job = self._client.find(idempotency_key=key)
-        return None if job is None else self._value(job)
+        return None if job is None else self._displayable_job(job)
 
     def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
         """Return the first children of a job, and whether it has more."""
@@ -117,10 +117,10 @@ class Api:
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task. Return its new id.
 
-        Return None if the client had to repeat the request, an earlier try resent the task, and the
-        resent task has already started.
+        Return None in one case: an earlier try of this request had already resent the task, and the
+        resent task has started.
         """
-        with self._problems():
+        with self._errors_as_problems():
             return _plain(self._client.redrive_task(task_id))
 
     def find(self, start: str, job_type: str | None = None) -> str:
@@ -128,11 +128,11 @@ class Api:
 
         With `job_type`, search only jobs of this type.
 
-        Raises NoMatchingId if there is none, and Problem if there are several. A text that can't be
-        the start of an id is returned unchanged.
+        Raises NoMatchingId if there is none, and Problem if there are several. A text that isn't 4
+        to 31 hex digits, such as a whole id, is returned unchanged: the API checks it.
         """
         if not _ID_START.fullmatch(start):
-            return start  # such as a whole id; the API checks it
+            return start
         found = _find_by_start(start, "jobs", islice(self.every(job_type=job_type), _MAX_SEARCHED))
         if found is None:
             raise NoMatchingId(
@@ -159,47 +159,47 @@ class Api:
 
     def every(self, **filters: Any) -> Iterator[Job]:
         """Yield the organization's jobs, newest first."""
-        return map(self._value, self._each(self._client.list(**filters)))
+        return map(self._displayable_job, self._each(self._client.list(**filters)))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, or ask a running one to stop."""
-        with self._problems():
-            return self._value(self._client.cancel(job_id))
+        with self._errors_as_problems():
+            return self._displayable_job(self._client.cancel(job_id))
 
     def signal(self, job_id: str, name: str, value: Any) -> Job:
         """Send a signal to a job."""
-        with self._problems():
-            return self._value(self._client.signal(job_id, name, value))
+        with self._errors_as_problems():
+            return self._displayable_job(self._client.signal(job_id, name, value))
 
     def retry(self, job_id: str, payload: dict[str, Any] | None = None) -> Job:
         """Retry a failed or canceled job."""
-        with self._problems():
-            return self._value(self._client.retry(job_id, payload))
+        with self._errors_as_problems():
+            return self._displayable_job(self._client.retry(job_id, payload))
 
     def rerun(self, job_id: str) -> Job:
         """Dispatch a copy of a finished job."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._with_header_fields(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job."""
-        with self._problems():
+        with self._errors_as_problems():
             self._client.delete(job_id)
 
     def dispatch_batch(self, given: dict[str, Any], key: str | None) -> dict[str, Any]:
         """Dispatch a batch, and return it."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.dispatch_batch(**given, idempotency_key=key).raw)
 
     def upload_batch(self, data: bytes) -> str:
         """Upload the members of a batch, and return the key of the file."""
         name = f"batches/{sha256(data).hexdigest()[:32]}.jsonl"
-        with self._problems():
+        with self._errors_as_problems():
             return self._client.upload(data, name)
 
     def batch(self, batch_id: str) -> Seen:
         """Return a batch."""
-        with self._problems():
+        with self._errors_as_problems():
             batch = self._client.batch(batch_id)
         return Seen(self._displayable(batch.raw), batch.retry_after or 1)
 
@@ -210,17 +210,17 @@ class Api:
 
     def cancel_batch(self, batch_id: str, *, members: bool) -> dict[str, Any]:
         """Cancel a batch, perhaps with its members, and return it."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.cancel_batch(batch_id, members=members).raw)
 
     def groups(self, job_id: str) -> list[dict[str, Any]]:
         """Return the groups of a job."""
-        with self._problems():
+        with self._errors_as_problems():
             return [self._displayable(each.raw) for each in self._client.groups(job_id)]
 
     def failures(self) -> list[dict[str, Any]]:
         """Return the organization's failure groups, most recently seen first."""
-        with self._problems():
+        with self._errors_as_problems():
             return [self._displayable(each.raw) for each in self._client.failures()]
 
     def find_failure(self, start: str) -> dict[str, Any]:
@@ -236,37 +236,37 @@ class Api:
 
     def note_failure(self, failure_id: str, note: str | None) -> dict[str, Any]:
         """Set or remove the note of a failure group, and return the group."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.note_failure(failure_id, note).raw)
 
     def resolve_failure(self, failure_id: str, *, resolved: bool) -> dict[str, Any]:
         """Mark a failure group as resolved, or not, and return the group."""
-        with self._problems():
+        with self._errors_as_problems():
             changed = self._client.resolve_failure(failure_id, resolved=resolved)
             return self._displayable(changed.raw)
 
     def paused(self) -> list[dict[str, Any]]:
         """Return the paused job types and queues."""
-        with self._problems():
+        with self._errors_as_problems():
             return [self._displayable(each.raw) for each in self._client.paused()]
 
     def pause(self, kind: str, name: str) -> dict[str, Any]:
         """Pause a job type or a queue."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.pause(kind, name).raw)
 
     def resume(self, kind: str, name: str) -> None:
         """Resume a job type or a queue."""
-        with self._problems():
+        with self._errors_as_problems():
             self._client.resume(kind, name)
 
     def queues(self) -> Iterator[dict[str, Any]]:
-        """Yield the queues by name, each with its first keys in use."""
+        """Yield the queues, sorted by name, each with its first keys in use."""
         return (self._displayable(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
         """Return a queue with its first keys in use."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.queue(name).raw)
 
     def queue_keys(self, name: str) -> Iterator[dict[str, Any]]:
@@ -275,90 +275,93 @@ class Api:
 
     def limit_queue(self, name: str, **limits: Any) -> dict[str, Any]:
         """Set the limits of a queue, and return the queue."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.limit_queue(name, **limits).raw)
 
     def reset_queue(self, name: str) -> None:
         """Reset a queue's limits to those declared in code."""
-        with self._problems():
+        with self._errors_as_problems():
             self._client.reset_queue(name)
 
     def schedules(self) -> Iterator[dict[str, Any]]:
-        """Yield the organization's schedules by name."""
+        """Yield the organization's schedules, sorted by name."""
         return (self._displayable(each.raw) for each in self._each(self._client.schedules()))
 
     def schedule(self, name: str) -> dict[str, Any]:
         """Return a schedule, with its payload."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.schedule(name).raw)
 
     def put_schedule(self, name: str, job_type: str, **given: Any) -> dict[str, Any]:
         """Create or replace a schedule, and return it."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.put_schedule(name, job_type, **given).raw)
 
     def pause_schedule(self, name: str) -> dict[str, Any]:
         """Pause a schedule."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.pause_schedule(name).raw)
 
     def resume_schedule(self, name: str) -> dict[str, Any]:
         """Resume a schedule."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.resume_schedule(name).raw)
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule."""
-        with self._problems():
+        with self._errors_as_problems():
             self._client.delete_schedule(name)
 
     def run_schedule(self, name: str) -> tuple[Job, str]:
         """Dispatch the job of a schedule once, now. Return the job, and the outcome in words."""
-        with self._problems():
+        with self._errors_as_problems():
             job = self._client.run_schedule(name)
         return self._with_header_fields(job), _outcome(job)
 
     def webhooks(self) -> list[dict[str, Any]]:
-        """Return the organization's webhooks, by name."""
-        with self._problems():
+        """Return the organization's webhooks, sorted by name."""
+        with self._errors_as_problems():
             return [self._displayable(each.raw) for each in self._client.webhooks()]
 
     def put_webhook(self, name: str, url: str, secret: str, **given: Any) -> dict[str, Any]:
-        """Subscribe a webhook, or replace it, and return it. Empty lists of `given` mean all."""
+        """Subscribe a webhook, or replace it, and return it.
+
+        `given` are `statuses` and `job_types`. An empty list means all of them.
+        """
         lists = {key: value or None for key, value in given.items()}
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.put_webhook(name, url, secret, **lists).raw)
 
     def delete_webhook(self, name: str) -> None:
         """Delete a webhook."""
-        with self._problems():
+        with self._errors_as_problems():
             self._client.delete_webhook(name)
 
     def test_webhook(self, name: str) -> Job:
         """Send a test event to a webhook. Return the job that delivers it."""
-        with self._problems():
-            return self._value(self._client.test_webhook(name))
+        with self._errors_as_problems():
+            return self._displayable_job(self._client.test_webhook(name))
 
     def webhook_deliveries(self, name: str) -> Iterator[Job]:
         """Yield the jobs that deliver events to a webhook, newest first."""
-        return map(self._value, self._each(self._client.webhook_deliveries(name)))
+        return map(self._displayable_job, self._each(self._client.webhook_deliveries(name)))
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return a waiting job's position."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.place(job_id).raw)
 
     def types(self) -> dict[str, Any]:
         """Return the job types and tasks."""
-        with self._problems():
+        with self._errors_as_problems():
             return self._displayable(self._client.job_types().raw)
 
     def _with_header_fields(self, job: models.Job) -> Job:
         """Return a dispatched job, with the fields that the API sends in headers."""
         headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
-        return self._value(job) | headers
+        return self._displayable_job(job) | headers
 
-    def _value(self, job: models.Job) -> Job:
+    def _displayable_job(self, job: models.Job) -> Job:
         return self._displayable(job.raw)
 
     def _displayable(self, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,11 +369,11 @@ class Api:
         return dict(tame(value) if self._as_text else value)
 
     def _each(self, values: Iterable[_T]) -> Iterator[_T]:
-        with self._problems():
+        with self._errors_as_problems():
             yield from values
 
     @contextmanager
-    def _problems(self) -> Iterator[None]:
+    def _errors_as_problems(self) -> Iterator[None]:
         """Raise the client's errors as Problems."""
         try:
             yield

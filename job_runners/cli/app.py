@@ -39,7 +39,7 @@ COMMANDS = {
         "queues": "Show queue usage",
         "limit": "Set a queue's slots and rate",
         "schedules": "Manage schedules",
-        "webhooks": "Manage webhooks that get the ends of jobs",
+        "webhooks": "Manage webhooks that are called when jobs end",
         "pause": "Pause a job type or a queue",
         "resume": "Resume a job type or a queue",
         "paused": "List what is paused",
@@ -55,7 +55,7 @@ COMMANDS = {
     },
     "Your own project": {
         "init": "Create a project",
-        "adopt": "Create a project from a 0.2 app folder",
+        "adopt": "Create a project from an app folder of version 0.2",
         "new": "Create a job from a template",
         "test": "Check and test the project's jobs",
         "run": "Run the project on a local AWS",
@@ -143,7 +143,7 @@ class Jobs(SharedOptions, click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("Stopped.", err=True)
             sys.exit(Exit.INTERRUPTED)
-        except SystemExit:  # raised by click after completion or a closed pipe (`jobs list | head`)
+        except SystemExit:  # from click: after shell completion, or for a closed pipe (`| head`)
             sys.exit(Exit.DONE)
         except Exception as error:
             problem_or_none = _as_problem(error)

@@ -35,7 +35,7 @@ _TIMER_READS = 28  # read units of a timer run, which reads 56 shards at half a 
 _ALARMS = 14
 # Numbers of custom metrics. A job type has QueueWait, RunTime, Succeeded, and occasional others.
 _METRICS = {"job type": 4, "stack": 4}
-# Additional write units of a job in a queue with these limits: if it starts at once, and if it
+# For each kind of limits, the additional write units of a job that starts at once, and of one that
 # waits.
 _LIMIT_UNITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
 _RECORD_UNITS = 2  # to write a small item in a transaction: a unique key or an idempotency key
@@ -81,8 +81,8 @@ class Workload:
     waiting: float = 0  # share of jobs that wait in a line
     quota: bool = False  # whether there is a quota of unfinished jobs
     unique: bool = False  # whether the jobs are unique
-    recurring: bool = False  # whether the jobs are dispatched by schedules instead of requests
-    over_http: bool = True  # whether the jobs are dispatched by HTTP requests
+    recurring: bool = False  # whether schedules dispatch the jobs; then set over_http=False too
+    over_http: bool = True  # whether HTTP requests dispatch the jobs
     types: int = 1  # number of job types
     retention_days: float = 30
 
@@ -118,8 +118,8 @@ class Workload:
         # Releasing the key makes the job's last write a transaction, which costs twice as much. In
         # a queue with slots, the last write is a transaction anyway.
         adds_transaction = self.limited not in ("slots", "both")
-        with_key = self.over_http  # requests also have an idempotency key
-        return (2 + with_key) * _RECORD_UNITS + (self.row_kb if adds_transaction else 0)
+        idempotency_keys = 1 if self.over_http else 0
+        return (2 + idempotency_keys) * _RECORD_UNITS + (self.row_kb if adds_transaction else 0)
 
     @property
     def timer_checks(self) -> float:

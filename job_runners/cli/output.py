@@ -63,7 +63,8 @@ def plain(text: str) -> str:
 def tame(value: Any, depth: int = 20) -> Any:
     """Return a JSON value with `plain` applied to all its texts.
 
-    Values nested deeper than `depth` belong to a payload or result, which `as_json` escapes.
+    Values nested deeper than `depth` are unchanged. They are in a payload or result, which commands
+    print with `as_json`, and that escapes them.
     """
     match value:
         case str():

@@ -43,7 +43,7 @@ def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def hinting_at_json(pairs: tuple[str, ...]) -> Iterator[None]:
+def suggesting_json(pairs: tuple[str, ...]) -> Iterator[None]:
     """Suggest key:=JSON if the API refuses a JSON value that was passed as text with key=value."""
     try:
         yield

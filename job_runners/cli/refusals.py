@@ -54,7 +54,7 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     body = dict(error.body)
     if error.status == 401:
         return _unauthorized(body, with_token=with_token)
-    if error.status == 403 and "status" not in body:  # API Gateway's answer, which has no reason
+    if error.status == 403 and "status" not in body:  # API Gateway's own answer
         return _forbidden(body, with_token=with_token)
     if error.location is not None:
         return Problem(
@@ -76,8 +76,8 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     if not body.get("detail"):
         return Problem(
             error.problem,
-            hint="Check that this is the API of a Job Runners stack, in the version of this "
-            "command.",
+            hint="Check that this is the API of a Job Runners stack, and that its version is the "
+            "same as this command's.",
             answer=body or None,
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
@@ -122,7 +122,7 @@ def _why_no_answer() -> str:
         return "Check that this machine is online, and that the region's name is right."
     return (
         f"AWS_ENDPOINT_URL sends every call to {endpoint}. If that was a local AWS that has "
-        f"stopped, open another terminal or start it again with {as_typed('make run')}."
+        f"stopped, unset the variable, or start it again with {as_typed('make run')}."
     )
 
 
@@ -162,9 +162,8 @@ def explain(error: BaseException) -> Problem | None:
             )
         case ClientError():
             return _explain_refusal(error)
-        case BotoCoreError() if not isinstance(
-            error, ParamValidationError
-        ):  # that error is a bug in this command
+        # A ParamValidationError isn't explained, because it is a bug in this command.
+        case BotoCoreError() if not isinstance(error, ParamValidationError):
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 

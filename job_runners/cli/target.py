@@ -180,7 +180,8 @@ class Target:
     @cached_property
     def stack_session(self) -> "Session":
         """The session with the credentials and region of the stack."""
-        # A stack without its own key is on AWS, or was found through AWS_ENDPOINT_URL.
+        # A stack without an AWS access key of its own is on AWS, or was found through
+        # AWS_ENDPOINT_URL.
         if not self.stack.aws_access_key_id:
             return self.session
         from botocore.session import Session

@@ -231,7 +231,7 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 class Child(Value):
     """A job that another job has dispatched with a key. `job` is None if it was deleted.
 
-    `group` is the group of that job that it is in.
+    `group` is the parent's group that this job is in.
     """
 
     key: str

@@ -221,7 +221,7 @@ class JobRequest(Table):
     # The numbers of its members by outcome, in the leg that has gathered them. Not stored.
     gathered_counts: dict[str, int] | None = None
 
-    # the group of its parent that it is in
+    # the parent's group that this job is in
     group_of = nullable(UnicodeAttribute())  # the group's name
     member_of = nullable(UnicodeAttribute())  # the group's id, and the shard of the job's marker
     member_mark = nullable(UnicodeAttribute())  # identifies the job's marker: see `store.groups`

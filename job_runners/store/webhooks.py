@@ -1,4 +1,4 @@
-"""The webhooks that an organization has subscribed: each gets the ends of the jobs that fit it.
+"""The webhooks that an organization has subscribed: each is called when jobs that fit it end.
 
 Each is an item of the coordination table. A dispatch reads them, and stores in the job's row which
 ends are announced. The built-in follow-up `announce` reads them again to find the receivers.
@@ -14,8 +14,8 @@ from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
 from job_runners.store.table import Integer, Table, nullable
 
-# How long a process uses what it has read when it dispatches jobs. So a new webhook gets the ends
-# of all jobs that are dispatched after this time.
+# How long a process uses what it has read when it dispatches jobs. So a new webhook is called
+# for all jobs that are dispatched after this time.
 CACHED = 10 * clock.SECOND
 MOST = 20  # of one organization, because each end may be delivered to all of them
 ENDS = tuple(str(status) for status in Status if status.finished)

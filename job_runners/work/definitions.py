@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from job_runners.work.unique import Unique
 
 DAY_IN_SECONDS = 24 * 60 * 60.0
-# The longest time that a job may be scheduled ahead or wait. The bucket keeps payloads longer.
+# The longest time that a job may be scheduled ahead or wait. It must be shorter than the time that
+# the bucket keeps payloads.
 LONGEST_WAIT = 30 * DAY_IN_SECONDS
 
 
@@ -51,8 +52,9 @@ class Definition(Value):
         For a function that can't be imported or has wrong parameters, raises EntryNotLoaded if it
         is given by name, and InvalidDefinition otherwise.
         """
-        if self.payload_model and self.is_async:  # `payload_model` checks the parameters
-            # Now, because later the alarm may interrupt the import.
+        _ = self.payload_model  # checks the parameters
+        if self.is_async:
+            # Import it now: while a job runs, the alarm might interrupt the import.
             import_module("job_runners.work.event_loop")
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The job as its function sees it: its owner, its cursor, and its calls."""
+"""The job as its function sees it: what the function may read of it, and the methods to call."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # The gaps between written checkpoints. They are short at first, so that a short job shows progress.
 # Then they grow, but a job that keeps calling `checkpoint` has at most 5 s of unsaved work.
-# Milliseconds. Every write doubles the gap, so it is 500 ms after the first write, which is
-# immediate.
+# In milliseconds. The first checkpoint is written at once. Every write doubles the gap, so the
+# first gap is 500 ms.
 _INITIAL_GAP = 250
 _WIDEST_GAP = 5 * clock.SECOND
 # A DynamoDB item has at most 400 KB. A row without space couldn't even be marked as failed.
@@ -215,8 +215,8 @@ class RunningJob(JobFiles, JobWaits):
 
         The result is stored before this returns. Later legs and attempts return the stored result,
         even after a manual retry with the same payload. If the attempt dies between the call and
-        the write, the next attempt calls the function again. So give effects that must not happen
-        twice an idempotency key, such as the job's id and the step's name.
+        the write, the next attempt calls the function again. So if an effect must not happen
+        twice, give it an idempotency key, such as the job's id and the step's name.
 
         Each step needs its own name. Raises StepNameTaken for a name used twice in one leg,
         NameTooLong for more than 1,019 bytes, and NameNotText for a name that UTF-8 can't encode.
@@ -246,7 +246,8 @@ class RunningJob(JobFiles, JobWaits):
         `key` names the child within this job. A leg or attempt that repeats the call dispatches no
         second child, even if the payload differs or the child has ended. `on_end` and `on_failure`
         each name a job type to dispatch, or a webhook to call, when the child has ended or failed.
-        A webhook is `{"webhook": url, "secret": name}`. They replace those of its own type.
+        A webhook is `{"webhook": url, "secret": name}`. They replace those
+        that the child's job type declares.
 
         Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
         1,018 bytes, and NameNotText for one that UTF-8 can't encode.
@@ -331,8 +332,8 @@ class RunningJob(JobFiles, JobWaits):
             self.message = without_surrogates(message[:_LONGEST_MESSAGE])
 
     def _run_once(self, kind: str, prefix: str, name: str, function: Callable[[], Any]) -> Any:
-        """Run the function unless its result is stored. Store and return the result. `kind` says in
-        errors what the name is."""
+        """Run the function unless its result is stored. Store and return the result. Errors call
+        the name `kind`, such as "name of the step"."""
         from job_runners.store import steps
 
         stored_name = _stored_name(kind, prefix, name)
@@ -375,7 +376,11 @@ class RunningJob(JobFiles, JobWaits):
         try:
             with defer_alarm():
                 row = verbs.checkpoint(self._row, self.last_checkpoint)
-                pause = self._pause() if self._may_be_paused and self.cursor is not None else None
+                pause = (
+                    self._current_pause()
+                    if self._may_be_paused and self.cursor is not None
+                    else None
+                )
         except PreconditionFailed as refused:
             raise self._interrupt(ClaimLost(str(refused))) from refused
         self._cancels_members = bool(row.cancel_members)
@@ -391,7 +396,7 @@ class RunningJob(JobFiles, JobWaits):
             self.on_interrupt(interrupt)
         return interrupt
 
-    def _pause(self) -> pauses.Pause | None:
+    def _current_pause(self) -> pauses.Pause | None:
         """Return the pause of the job's type or queue.
 
         Return None if there is no pause, or if the pauses can't be read.

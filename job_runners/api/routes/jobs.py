@@ -10,7 +10,7 @@ from job_runners.api import job_logs, queue_views, requests, views
 from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.api.query import ListQuery, list_query, page_query, whose
+from job_runners.api.query import ListQuery, acting_organization, list_query, page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import owner_actions, positions
 from job_runners.engine.registry.registry import registry
@@ -44,7 +44,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
     """List an organization's jobs, newest first. With `idempotency_key`, return only the job with
     that key."""
     query = list_query(event)
-    organization_id = whose(query.organization_id, caller)
+    organization_id = acting_organization(query.organization_id, caller)
     if query.idempotency_key is not None:
         # A consistent read, which also finds a job that was dispatched a moment ago.
         row = _under_key(organization_id, query.idempotency_key)

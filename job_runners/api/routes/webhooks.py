@@ -47,7 +47,7 @@ def get_webhook(event: Event, caller: Caller, name: str) -> Response:
 
 
 def put_webhook(event: Event, caller: Caller, name: str) -> Response:
-    """Subscribe a webhook, or replace it. It gets the ends of jobs that are dispatched 10 seconds
+    """Subscribe a webhook, or replace it. It is called for jobs that are dispatched 10 seconds
     later or after that. Undelivered events go to the new URL. The status is 201 for a new
     webhook, and 200 for a replaced one."""
     from job_runners.api.webhook_views import WEBHOOK

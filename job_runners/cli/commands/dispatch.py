@@ -112,7 +112,7 @@ def command(
         from job_runners.cli.many import dispatch_lines
 
         return dispatch_lines(target, file, given, idempotency_key)
-    with payload.hinting_at_json(pairs):
+    with payload.suggesting_json(pairs):
         job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
         note_unknown_queue(target, queue, "the job is in it, limited only by jobs limit")

@@ -20,6 +20,7 @@ _NO_SCHEDULES = (
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )
+# The values of the facts "defined" and "overrides" of a schedule.
 _OF_ANOTHER_VERSION = (
     "by another version of the code, not by this version. The schedule is removed 15 minutes "
     "after the other version is gone"
@@ -116,7 +117,7 @@ def put(
     jobs schedules put sync sync_list --every 15m items:='["ada"]'
     """
     require_one("--cron or --every", rules["cron"], rules["every"])
-    with payload.hinting_at_json(pairs):
+    with payload.suggesting_json(pairs):
         schedule = target.api.put_schedule(
             name,
             job_type,

@@ -50,7 +50,7 @@ def list_webhooks(target: Target) -> None:
     "statuses",
     type=click.Choice(_STATUSES),
     multiple=True,
-    help="Status of the jobs whose end it gets (default all). Repeat it for more.",
+    help="Outcome of a job for which it is called (default all). Repeat it for more.",
 )
 @click.option(
     "--type",
@@ -58,7 +58,7 @@ def list_webhooks(target: Target) -> None:
     metavar="NAME",
     multiple=True,
     shell_complete=names_of("jobs"),
-    help="Type of the jobs whose end it gets (default all). Repeat it for more.",
+    help="Job type for which it is called (default all). Repeat it for more.",
 )
 def put(
     target: Target,
@@ -68,7 +68,7 @@ def put(
     statuses: tuple[str, ...],
     job_types: tuple[str, ...],
 ) -> None:
-    """Subscribe a webhook, or replace it. It gets the ends of jobs that are dispatched later.
+    """Subscribe a webhook, or replace it. It is called for jobs that are dispatched later.
 
     \b
     jobs webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed

@@ -1,7 +1,7 @@
 """Describe the queues for callers: in the HTTP API, the `jobs` command and the dashboard.
 
 A caller of one organization sees only the slot holders and waiting jobs of that organization, and
-only the keys that its jobs have used: a separate list (see `job_runners.store.used_keys`).
+only the keys that its jobs have used. `job_runners.store.used_keys` lists them by organization.
 In this module, `seen_by` is the caller's organization, or None for a service. A caller that isn't
 allowed to see payloads sees no key that may be a payload's value.
 """
@@ -23,7 +23,7 @@ from job_runners.store.waiting import Waiting
 from job_runners.work.queues import LONGEST_KEY, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
-_MARK = "q"  # in the cursors of queues and of their keys
+_MARK = "q"  # marks the cursors of these lists, so that those of other lists are refused
 _MAX_EXAMINED_KEYS = 100  # for one page, because most keys may be idle
 
 
@@ -200,6 +200,7 @@ class _Keys:
             return used_keys.used_by(self._seen_by, self._name, limit, after)
         if self._per != "campaign_id":
             return []  # the keys are values of a payload, or were before `per` was changed
+        # The key of a campaign begins with its organization.
         campaign_prefix = key_of(self._name, self._seen_by, None, {})
         return used_keys.used_by(self._seen_by, self._name, limit, after, campaign_prefix)
 

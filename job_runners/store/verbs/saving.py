@@ -52,7 +52,7 @@ class NewJob(NamedTuple):
     announcement: dict[str, Any] | None = None
     follow_up_of: str | None = None  # the job whose end it announces
     parent_id: str | None = None  # the job that dispatches it
-    group_of: str | None = None  # the group of that job that it is in
+    group_of: str | None = None  # the parent's group that this job is in
     member_of: str | None = None
     member_mark: str | None = None
     created_by: str | None = None  # its author, as "role:name"
