@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from job_runners import runners
 from job_runners.runners.base import JobData
-from job_runners.work import Job, Queue, Rate, Retry, RetryAfter, RunningJob, Task
+from job_runners.work import Job, Queue, Rate, Retry, RetryAfter, RunningJob, Task, WaitTimedOut
 
 # What the fakes of a test set: the service that texts are sent by.
 send: Any = None
@@ -57,6 +57,24 @@ def remind_before_it_waits(job: RunningJob, payload: People) -> str:
     """Ask for an approval again in each leg."""
     send(f"question to {payload.names[0]}")
     return str(job.wait_for("approve", timeout=600))
+
+
+def remind_between_waits(job: RunningJob, payload: People) -> str:
+    """Ask for an approval after a pause, and again in the leg after the answer."""
+    job.sleep("pause", 60)
+    send(f"question to {payload.names[0]}")
+    name, _ = job.wait_for_any(["approve", "reject"], timeout=600, label="answer")
+    return name
+
+
+def remind_if_soon(job: RunningJob, payload: People) -> bool:
+    """Remind each if the approval comes within ten minutes."""
+    try:
+        job.wait_for("approve", timeout=600)
+    except WaitTimedOut:
+        return False
+    remind(job, payload)
+    return True
 
 
 def remind_hastily(job: RunningJob, payload: People) -> dict[str, int]:
@@ -124,6 +142,8 @@ JOBS = {
     "remind_in_turns": Job(remind_in_turns, retry=AGAIN, queue_name="reminders"),
     "remind_hastily": Job(remind_hastily, retry=AGAIN),
     "remind_if_approved": Job(remind_if_approved, retry=AGAIN),
+    "remind_between_waits": Job(remind_between_waits, retry=AGAIN),
+    "remind_if_soon": Job(remind_if_soon, retry=AGAIN),
     "remind_before_it_waits": Job(remind_before_it_waits, retry=AGAIN),
     "remind_hastily_once": Job(remind_hastily),
     "remind_too_late": Job(remind_too_late, retry=AGAIN),

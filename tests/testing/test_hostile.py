@@ -152,12 +152,22 @@ def test_a_job_that_waits_is_done_once_whatever_happens(hostile: Hostile) -> Non
     assert report.plays[0].job.legs == 3  # before the sleep, before the wait, and after both
 
 
-def test_an_effect_before_a_wait_is_found_to_be_done_twice(hostile: Hostile) -> None:
-    report = hostile.run(
-        "remind_before_it_waits", ONE, signals={"approve": True}, only="each wait ended its leg"
-    )
-    assert report.findings == {"Done twice: 'question to Ada'": ["each wait ended its leg"]}
+@pytest.mark.parametrize("job_type", ["remind_before_it_waits", "remind_between_waits"])
+def test_an_effect_before_a_wait_is_found_to_be_done_twice(job_type: str, hostile: Hostile) -> None:
+    mishaps = ["each wait ended its leg", "every message was delivered twice"]
+    report = hostile.run(job_type, ONE, signals={"approve": True}, only=mishaps)
+    assert report.findings == {"Done twice: 'question to Ada'": mishaps}
     assert "Put each effect that comes before a wait into a job.step." in str(report)
+    assert "A task exists only as a message" not in str(report)
+
+
+def test_an_answer_comes_in_time_even_if_the_worker_freezes(hostile: Hostile) -> None:
+    freezes = [
+        f"froze before call {call}, and resumed next to its successor"
+        for call in ("1 (Query coordination)", "6 (TransactWriteItems)")
+    ]
+    report = hostile.run("remind_if_soon", ONE, signals={"approve": True}, only=freezes)
+    report.assert_done_once()
 
 
 def test_of_a_signal_that_was_not_passed_it_is_said_how_to_pass_it(hostile: Hostile) -> None:

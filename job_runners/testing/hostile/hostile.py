@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
+from unittest.mock import patch
 
 from job_runners import runners
 from job_runners.aws import clients
@@ -35,11 +36,13 @@ from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, Script
 from job_runners.testing.job_runner import Payload, plain_payload
 from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
+from job_runners.work import waiting
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
 # Seconds between two checkpoints of a working job, so that each checkpoint is written. A job that
 # takes no time writes few of its checkpoints, so it repeats more of its work after an interruption.
 _PACE = 6.0
+_IN_TIME = 30 * 86_400.0  # seconds
 _CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
 
@@ -77,7 +80,7 @@ class Hostile:
 
         `signals` maps names to values, which the job gets when it waits for them. Then the first
         play, with which the others are compared, has no interruptions by waits. So an effect that
-        is done again after a wait is found.
+        is done again after a wait is found. No wait for one of the signals times out.
 
         Raises UnknownJobType, InvalidPayload, AssertionError if the undisturbed job does not
         succeed, and ValueError if `only` names no mishap of this job.
@@ -162,6 +165,7 @@ class _Stage:
             ScriptedInjector(world, more_services).intercepting(),
             fixed_randomness(),
             world.playing(self._recorder),
+            _in_time(self._signals),
         ):
             world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))
             if mishap is IN_ONE_GO:
@@ -196,6 +200,26 @@ class _Stage:
         self._recorder.clear()
         if self._test_effects is not None:
             del self._test_effects[:]
+
+
+@contextmanager
+def _in_time(signals: Mapping[str, Any]) -> Iterator[None]:
+    """Make waits for these signals so long that the signals come in time, even if a worker freezes
+    for longer than the job's own timeout."""
+    wait_for, wait_for_any = waiting.wait_for, waiting.wait_for_any
+
+    def wait(job: Any, name: str, timeout: float) -> Any:
+        return wait_for(job, name, max(timeout, _IN_TIME) if name in signals else timeout)
+
+    def wait_any(job: Any, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
+        longer = max(timeout, _IN_TIME) if set(names) & set(signals) else timeout
+        return wait_for_any(job, names, longer, label)
+
+    with (
+        patch.object(waiting, "wait_for", wait),
+        patch.object(waiting, "wait_for_any", wait_any),
+    ):
+        yield
 
 
 def _check_succeeded(job: SavedJob) -> None:

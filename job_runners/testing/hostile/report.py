@@ -130,8 +130,15 @@ class Report:
                 "After each wait, a job's function runs again from its start. Put each effect that "
                 "comes before a wait into a job.step."
             )
+        # A finding of the play that only waits has nothing to do with messages.
+        not_by_waits = [
+            play
+            for found in self._findings.values()
+            if WAITED.name not in [each.mishap for each in found]
+            for play in found
+        ]
         message_mishaps = ("every message was delivered twice", "message ")
-        if any(play.mishap.startswith(message_mishaps) for play in wrong):
+        if any(play.mishap.startswith(message_mishaps) for play in not_by_waits):
             lines.append(
                 "A task exists only as a message, which may be lost or delivered twice. If its "
                 "work must be done exactly once, dispatch a job (job.dispatch), or give it an "
