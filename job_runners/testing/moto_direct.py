@@ -239,7 +239,7 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
     partition = _tables().get_table(call["TableName"]).items.get(_partition(call), {})
     found = [
         _attributes(item)
-        for item in partition.values()
+        for item in list(partition.values())  # other threads may add some
         if is_in(item.hash_key.value, item.range_key.value)
     ]
     found.sort(key=lambda item: str(item["sk"]["S"]))
@@ -321,12 +321,15 @@ def _key(item: Any) -> tuple[str, str]:
 
 
 def _stored_items(table: str) -> Iterator[Any]:
-    """Yield the items of a table in moto's own form, in any order. It is fast to search."""
-    for each in _tables().get_table(table).items.values():
+    """Yield the items of a table in moto's own form, in any order. It is fast to search.
+
+    Other threads may add items at the same time.
+    """
+    for each in list(_tables().get_table(table).items.values()):
         if isinstance(each, Item):
             yield each
         else:
-            yield from each.values()
+            yield from list(each.values())
 
 
 def _attributes(item: Any) -> dict[str, Any]:
