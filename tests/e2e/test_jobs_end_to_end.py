@@ -124,6 +124,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
         "queue readers",
         "policies",
         "settings",
+        "waits",
         "code",
     }
     assert set(verdicts.values()) == {"ok", "unknown"}  # what the local AWS can't show

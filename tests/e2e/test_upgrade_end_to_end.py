@@ -152,7 +152,6 @@ def versions() -> Iterator[DeployedVersions]:
         yield DeployedVersions(running, home)
 
 
-@pytest.mark.more
 def test_a_stack_of_0_1_0_is_updated_while_its_jobs_run(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
@@ -268,7 +267,6 @@ def posted_letter(versions: DeployedVersions, go: Path, queue_name: str = "post"
     return versions.dispatch("letters", {"wait_for": str(go)}, queue_name=queue_name)
 
 
-@pytest.mark.more
 def test_a_rollback_to_0_1_0_runs_what_it_understands_and_leaves_the_rest(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
