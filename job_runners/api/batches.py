@@ -67,7 +67,6 @@ class BatchData(BaseModel):
     campaign_id: Name | None = Field(default=None, description="The campaign of all members")
     stop_after_failures: int | None = Field(
         default=None,
-        strict=True,
         ge=1,
         le=MAX_MEMBERS,
         description="Cancel the members that have not started after this number of failures",

@@ -66,6 +66,7 @@ UNSAID = re.compile(
     "|on_(end|failure)\\.url\\.webhook|the secret in on_(end|failure)"  # a URL, and whose it is
     "|The field secret is invalid: must be one of"
     "|No job is named"
+    "|The field url is invalid"  # the rules for the address of a receiver
     "|set slots, rate or max_waiting"  # null is as good as not given
     "|The code declares no limits"
     "|exactly one of cron and every"

@@ -157,8 +157,9 @@ class WriteRecorder:
         if call.verb == "requeue" and after["status"] == before["status"]:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
-        elif call.verb == "set_aside" and after == before | {"row_version": after["row_version"]}:
-            call = _Call("record", before, call.now)
+        elif after == before | {"row_version": after["row_version"]}:
+            # Not by a verb, so the call in progress, if any, is of an invocation that stands still.
+            call = _Call("record", before, clock.now())
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
