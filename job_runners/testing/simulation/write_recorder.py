@@ -158,7 +158,7 @@ class WriteRecorder:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
         elif after == before | {"row_version": after["row_version"]}:
-            # Not by a verb, so the call in progress, if any, is of an invocation that stands still.
+            # Not by a verb. A call in progress, if there is one, is of a frozen invocation.
             call = _Call("record", before, clock.now())
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
