@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,10 @@ def aws(environment: None) -> Iterator[None]:
     clients.forget()
     with on_moto():
         yield
+    # The legacy runner sets timers, which would go off in a later test.
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
