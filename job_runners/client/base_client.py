@@ -18,9 +18,22 @@ from job_runners.client.refusals import refusal
 from job_runners.client.signing import Access, Bearer, Signer
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from job_runners.client.stack_outputs import Outputs
 
+    class _Pollable(Protocol):
+        """What a client waits for. The API suggests to poll again in `retry_after` seconds."""
+
+        @property
+        def finished(self) -> bool: ...
+
+        @property
+        def retry_after(self) -> float | None: ...
+
+
 _T = TypeVar("_T")
+_Polled = TypeVar("_Polled", bound="_Pollable")
 _PATIENCE = 300.0  # seconds without an answer before `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
 PAGE = 100  # default page size of lists
@@ -142,6 +155,31 @@ class BaseClient:
                 if time.monotonic() + _PAUSE > give_up:
                     raise
             time.sleep(_PAUSE)
+
+    def _polls(
+        self,
+        get: Callable[[], _Polled],
+        timeout: float | None,
+        unfinished: Callable[[_Polled, float], Exception],
+    ) -> Iterator[_Polled]:
+        """Yield what `get` returns, as often as the API suggests, until that has finished.
+
+        After `timeout` seconds, raise the error that `unfinished` returns. If the API doesn't
+        answer, retry for five minutes.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            seen = self._patiently(get, deadline)
+            yield seen
+            if seen.finished:
+                return
+            pause = seen.retry_after or 1.0
+            if timeout is not None and deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise unfinished(seen, timeout)
+                pause = min(pause, left)  # so that the last poll is at the timeout
+            time.sleep(pause)
 
     def _object(self, answer: Answer) -> dict[str, Any]:
         value = answer.json if answer.data else None

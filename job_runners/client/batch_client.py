@@ -1,6 +1,5 @@
 """The client's calls about batches."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -97,20 +96,10 @@ class BatchClient(BaseClient):
         doesn't answer, the client retries for five minutes.
         """
         batch_id = batch if isinstance(batch, str) else batch.id
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            seen = self._patiently(lambda: self.batch(batch_id), deadline)
+        for seen in self._polls(lambda: self.batch(batch_id), timeout, BatchUnfinished):
             if on_progress is not None:
                 on_progress(seen)
-            if seen.finished:
-                return seen
-            pause = seen.retry_after or 1.0
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise BatchUnfinished(seen, timeout or 0)
-                pause = min(pause, left)  # so that the last poll is at the timeout
-            time.sleep(pause)
+        return seen
 
     def _batch(self, answer: Answer) -> Batch:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"

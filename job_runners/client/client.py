@@ -4,7 +4,6 @@ Threads can share one client. It repeats a call that failed temporarily, if that
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -206,23 +205,13 @@ class Client(
         client retries for five minutes.
         """
         job_id = job if isinstance(job, str) else job.id
-        deadline = None if timeout is None else time.monotonic() + timeout
         last: tuple[object, ...] = ()
-        while True:
-            seen = self._patiently(lambda: self.get(job_id), deadline)
+        for seen in self._polls(lambda: self.get(job_id), timeout, JobUnfinished):
             news = (seen.status, seen.progress, seen.result_message)
             if on_progress is not None and news != last:
                 last = news
                 on_progress(seen)
-            if seen.finished:
-                return seen
-            pause = seen.retry_after or 1.0
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise JobUnfinished(seen, timeout)
-                pause = min(pause, left)  # so that the last poll is at the timeout
-            time.sleep(pause)
+        return seen
 
     # --- change -----------------------------------------------------------------------------------
 
