@@ -8,7 +8,7 @@ import click
 from job_runners.cli import output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
-from job_runners.cli.listing import print_list
+from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.options import require_one
@@ -125,7 +125,7 @@ def put(
             campaign_id=campaign,
             **rules,
         )
-    _print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
+    print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
 
 
 @jobs_command()
@@ -133,7 +133,7 @@ def put(
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
     schedule = target.api.pause_schedule(name)
-    _print_done(target, schedule, f"Paused: schedule {name}")
+    print_done(target, schedule, f"Paused: schedule {name}")
 
 
 @jobs_command()
@@ -141,7 +141,7 @@ def pause(target: Target, name: str) -> None:
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
     schedule = target.api.resume_schedule(name)
-    _print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
+    print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
 
 
 @jobs_command()
@@ -151,7 +151,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a schedule. Its jobs remain. A schedule declared in code can only be paused."""
     confirm(f"Delete the schedule {name} on {target.name}?", yes=yes)
     target.api.delete_schedule(name)
-    _print_done(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
+    print_done(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
 
 
 @jobs_command()
@@ -169,13 +169,6 @@ def run(target: Target, name: str) -> None:
 
 for each in (list_schedules, show, put, pause, resume, delete, run):
     command.add_command(each)
-
-
-def _print_done(target: Target, result: dict[str, Any], text: str) -> None:
-    if target.json:
-        output.print_json(result)
-    else:
-        click.echo(output.plain(f"{text}, on {target.name}"))
 
 
 def _row(schedule: dict[str, Any]) -> tuple[str, ...]:

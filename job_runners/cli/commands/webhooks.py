@@ -9,7 +9,7 @@ from job_runners.cli import output
 from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of, webhook_names
 from job_runners.cli.for_each_job import confirm
-from job_runners.cli.listing import print_list
+from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
@@ -74,7 +74,7 @@ def put(
     jobs webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
     webhook = target.api.put_webhook(name, url, secret, statuses=statuses, job_types=job_types)
-    _print_done(target, webhook, f"Put: webhook {name}")
+    print_done(target, webhook, f"Put: webhook {name}")
 
 
 @jobs_command()
@@ -84,7 +84,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a webhook. Events that it has not accepted yet are not sent again."""
     confirm(f"Delete the webhook {name} on {target.name}?", yes=yes)
     target.api.delete_webhook(name)
-    _print_done(target, {"name": name, "deleted": True}, f"Deleted: webhook {name}")
+    print_done(target, {"name": name, "deleted": True}, f"Deleted: webhook {name}")
 
 
 @jobs_command()
@@ -115,13 +115,6 @@ def deliveries(target: Target, name: str, limit: int) -> None:
 
 for each in (list_webhooks, put, delete, test, deliveries):
     command.add_command(each)
-
-
-def _print_done(target: Target, result: dict[str, Any], text: str) -> None:
-    if target.json:
-        output.print_json(result)
-    else:
-        click.echo(output.plain(f"{text}, on {target.name}"))
 
 
 def _row(webhook: dict[str, Any]) -> tuple[str, ...]:
