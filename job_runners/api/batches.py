@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from job_runners import clock, names, runners
+from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
 from job_runners.api.access import Caller
 from job_runners.api.bulk import problems_of
@@ -38,6 +38,9 @@ _INVALID = (
 )
 
 
+_Failures = Annotated[int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole)]
+
+
 class ThenData(BaseModel):
     """The job to dispatch when all members have ended. Its payload also gets the field `batch`."""
 
@@ -65,19 +68,11 @@ class BatchData(BaseModel):
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The owner of the batch")
     campaign_id: Name | None = Field(default=None, description="The campaign of all members")
-    stop_after_failures: int | None = Field(
+    stop_after_failures: _Failures | None = Field(
         default=None,
-        ge=1,
-        le=MAX_MEMBERS,
         description="Cancel the members that have not started after this number of failures",
     )
-    idempotency_key: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=requests.LONGEST_KEY,
-        pattern=names.KEY,
-        description="The key, if it can't be sent in the header Idempotency-Key",
-    )
+    idempotency_key: requests.KeyInBody = None
 
 
 class MemberData(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from job_runners import clock, names, runners
+from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
 from job_runners.api.accepted import is_repeated
 from job_runners.api.access import Caller
@@ -43,13 +43,7 @@ class BulkData(BaseModel):
         description="The index of the first of these jobs among all jobs under the idempotency "
         f"key. Use it to dispatch more than {bulk.MAX_JOBS:,} jobs under one key",
     )
-    idempotency_key: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=requests.LONGEST_KEY,
-        pattern=names.KEY,
-        description="The key, if it can't be sent in the header Idempotency-Key",
-    )
+    idempotency_key: requests.KeyInBody = None
 
 
 class _Dispatched(NamedTuple):

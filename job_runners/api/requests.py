@@ -35,6 +35,16 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured fie
 
 LONGEST_KEY = 255  # characters of an idempotency key, the same as in JobData
 
+KeyInBody = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=LONGEST_KEY,
+        pattern=names.KEY,
+        description="The key, if it can't be sent in the header Idempotency-Key",
+    ),
+]
+
 # The fields that a rerun copies from the finished job.
 _COPIED = ("job_type", "organization_id", "campaign_id", "queue_name")
 
@@ -110,11 +120,23 @@ class LimitsData(BaseModel):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
+def _is_whole(value: Any) -> bool:
+    """Return whether a value from JSON is a whole number. pydantic would also accept "60" and true.
+    60.0 is one, because it equals 60 in JSON."""
+    return type(value) in (int, float) and value % 1 == 0
+
+
+def checked_whole(value: Any) -> Any:
+    """Refuse values from JSON that aren't whole numbers."""
+    if not _is_whole(value):
+        raise ValueError("must be a whole number")
+    return value
+
+
 def _checked_seconds(value: Any) -> Any:
-    """Refuse values that aren't an allowed number of seconds. pydantic would accept "60" and true.
-    60.0 is accepted, because it equals 60 in JSON."""
+    """Refuse values that aren't an allowed number of seconds."""
     shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
-    if type(value) not in (int, float) or value % 1 or not shortest <= value <= longest:
+    if not _is_whole(value) or not shortest <= value <= longest:
         raise ValueError(
             f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
         )
@@ -125,7 +147,7 @@ def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
     most = occurrences.MAX_LATE_STARTS
-    if type(value) not in (int, float) or value % 1 or not 1 <= value <= most:
+    if not _is_whole(value) or not 1 <= value <= most:
         raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
     return int(value)
 
