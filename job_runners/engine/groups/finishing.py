@@ -50,9 +50,8 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
     """Admit the owner of a group if it waits for the group and no marker is left.
 
     If it is to be canceled with its members, cancel it instead. Return whether it stopped waiting.
-    The owner is read before the markers. So the admission is
-    refused if the owner began to wait again, or if a member was retried, after these markers were
-    read.
+    The owner is read before the markers. So the admission is refused if the owner began to wait
+    again, or if a member was retried, after these markers were read.
     """
     owner = read(owner_id)
     if owner is None or not owner.awaits_group or owner.row_version > ROW_VERSION:
