@@ -381,6 +381,8 @@ def test_every_invalid_member_is_listed_and_nothing_is_saved(
         ({"members": []}, "members"),
         ({"members": numbered(1) * 1001}, "members"),
         ({"members": numbered(1), "stop_after_failures": 0}, "stop_after_failures"),
+        ({"members": numbered(1), "stop_after_failures": "2"}, "stop_after_failures"),
+        ({"members": numbered(1), "stop_after_failures": True}, "stop_after_failures"),
         ({"members": numbered(1), "then": {"job_type": "sample_once"}}, "then.payload.batch"),
         ({"members": numbered(1), "then": {"job_type": "nope"}}, "then.job_type"),
         ({"members": numbered(1), "then": {"job_type": "batch"}}, "then.job_type"),
