@@ -162,7 +162,7 @@ class BaseClient:
         timeout: float | None,
         unfinished: Callable[[_Polled, float], Exception],
     ) -> Iterator[_Polled]:
-        """Yield what `get` returns, as often as the API suggests, until that has finished.
+        """Yield the state that `get` returns, as often as the API suggests, until it is final.
 
         After `timeout` seconds, raise the error that `unfinished` returns. If the API doesn't
         answer, retry for five minutes.
