@@ -111,12 +111,12 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
 
 def queue_actions(job: JobRequest, lane: Lane) -> list[Action]:
     """Return the actions that queue a row: workers may claim it, and the timer checks it later."""
-    return [*queue_actions_keeping_time(job, lane), JobRequest.queued_at.set(clock.now())]
-
-
-def queue_actions_keeping_time(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return the actions of `queue_actions` for a row that keeps its `queued_at`."""
     now = clock.now()
+    return [*queue_actions_keeping_time(job, lane, now), JobRequest.queued_at.set(now)]
+
+
+def queue_actions_keeping_time(job: JobRequest, lane: Lane, now: int) -> list[Action]:
+    """Return the actions of `queue_actions` for a row that keeps its `queued_at`."""
     return [
         JobRequest.status.set(Status.QUEUED),
         *due_actions(job, now + GRACE, lane),

@@ -151,7 +151,7 @@ def release(job: JobRequest) -> JobRequest:
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
-        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT),
+        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.legs.set(job.legs - 1),
         *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),

@@ -150,7 +150,7 @@ def admit_actions(job: JobRequest, grant: Grant | None = None) -> list[Action]:
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
     actions = [
-        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT),
+        *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, now),
         JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
         *conditional_write.no_longer_parked(),
     ]
