@@ -15,7 +15,7 @@ from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import waits
+from job_runners.store.verbs import group_waits
 from job_runners.work.errors import GatherChanged, TooManyMembers
 from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -254,7 +254,7 @@ class _Adding:
         if self._job._row.gathers == self._group.id:
             return
         try:
-            self._job._keep_trying(lambda: waits.begin_gather(self._job._row, self._group))
+            self._job._keep_trying(lambda: group_waits.begin_gather(self._job._row, self._group))
         except PreconditionFailed as refused:
             raise self._job._interrupt(ClaimLost(str(refused))) from refused
 

@@ -110,7 +110,7 @@ class RunningJob(JobFiles, JobWaits):
         self._gap = _INITIAL_GAP
         self._written_at = 0
         self._steps: set[str] = set()  # names used in this leg
-        self._cancels_members = bool(row.cancel_members)  # see `waits.cancel_members`
+        self._cancels_members = bool(row.cancel_members)  # see `group_waits.cancel_members`
         # Called with an interrupt before it is raised, because the asyncio task that raises it may
         # never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None

@@ -40,7 +40,7 @@ from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa
 from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
 from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
-from job_runners.store.verbs import waits  # noqa: E402
+from job_runners.store.verbs import group_waits  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from job_runners.testing.shipped_operations import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
@@ -200,7 +200,7 @@ def record_groups(this: Recorder) -> None:
         counted = this.run(this.dispatch("group_cancelled", "released_gatherer"))
         counts = progress.actions(counted)
         counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts)
-        waits.cancel_members(counted, by=None)
+        group_waits.cancel_members(counted, by=None)
 
 
 def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:

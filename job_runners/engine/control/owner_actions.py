@@ -64,13 +64,13 @@ def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest
     Raises the errors of `cancel`.
     """
     from job_runners.engine.groups import finishing  # imported here because most jobs are in none
-    from job_runners.store.verbs import waits
+    from job_runners.store.verbs import group_waits
 
     for _ in range(_TRIES):
         if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
             return cancel(row, send)
         try:
-            asked = waits.cancel_members(row, by=context.recorded_author())
+            asked = group_waits.cancel_members(row, by=context.recorded_author())
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise

@@ -19,7 +19,7 @@ from job_runners.errors import PreconditionFailed
 from job_runners.store import groups, owner_verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
-from job_runners.store.verbs import waits
+from job_runners.store.verbs import group_waits
 
 _PATIENCE = 3 * clock.SECOND  # how long to retry failing calls; then the work is left to the timer
 _THREADS = 16  # that cancel members
@@ -61,9 +61,9 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
         return False
     try:
         if owner.cancel_members:
-            _owner_canceled(waits.cancel_owner(owner), send)
+            _owner_canceled(group_waits.cancel_owner(owner), send)
             return True
-        admitted = waits.finish_group(owner)
+        admitted = group_waits.finish_group(owner)
     except PreconditionFailed as lost:
         telemetry.race_lost(lost)
         return False

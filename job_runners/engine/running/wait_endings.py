@@ -10,7 +10,7 @@ from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost
-from job_runners.store.verbs import waits
+from job_runners.store.verbs import group_waits, waits
 from job_runners.work.errors import WaitsSpent
 from job_runners.work.interrupts import Waits
 from job_runners.work.waiting import LONGEST, Asleep, AwaitsGroup, AwaitsSignal
@@ -68,7 +68,7 @@ class Gathered(Ending):
         from job_runners.engine.groups import finishing
 
         gather = self.signal
-        row = waits.gather(
+        row = group_waits.gather(
             leg.row,
             gather.name,
             gather.group,

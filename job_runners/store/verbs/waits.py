@@ -1,4 +1,5 @@
-"""The verbs of a job whose function waits. Import them lazily, because most jobs never wait.
+"""The verbs of a job whose function waits for a time or a signal. Those of a job that waits for a
+group are in `group_waits`. Import them lazily, because most jobs never wait.
 
 A row stores its last wait in `waits_for`. An older release leaves it there when the wait ends, so
 `current` returns it only while the rest of the row shows that the job still waits.
@@ -6,14 +7,11 @@ A row stores its last wait in `waits_for`. An older release leaves it there when
 
 from typing import Any
 
-from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, groups, holdings, signals
+from job_runners.store import conditional_write, holdings, signals
 from job_runners.store.answer_links import AnswerLink
-from job_runners.store.groups import Group
-from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
@@ -88,7 +86,7 @@ def sleep(
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
-    return _end_leg_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
+    return end_leg_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
 
 
 def wait(
@@ -108,7 +106,7 @@ def wait(
         JobRequest.waits_for.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
     checks = signals.none_check(job, names)
-    return _end_leg_in_wait("wait", job, actions, Status.WAITING, reached, checks)
+    return end_leg_in_wait("wait", job, actions, Status.WAITING, reached, checks)
 
 
 def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
@@ -116,123 +114,7 @@ def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
     return end_leg(job, reached, _wait_count_actions(job))
 
 
-def begin_gather(job: JobRequest, group: Group) -> JobRequest:
-    """Record that a running job is about to dispatch a group.
-
-    This raises the row's version, so that a release without groups can't run the job from then on.
-    """
-    return conditional_write.write(
-        "begin_gather",
-        job,
-        [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
-        conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
-    )
-
-
-def gather(
-    job: JobRequest,
-    name: str,
-    group: Group,
-    *,
-    since: int,
-    until: int,
-    stop_after: int | None,
-    reached: Checkpoint,
-) -> JobRequest:
-    """End the leg of a running job that has dispatched all members of a group, and waits for them.
-
-    It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
-    members have failed, those that haven't started are canceled. For the rest see `sleep`.
-    """
-    now = clock.now()
-    due_at = now + conditional_write.GRACE
-    stored = Wait(GROUP, name, [], since, until).stored()
-    group_fields = {"shards": group.shards, "stop_after": stop_after}
-    actions = [
-        *conditional_write.park_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
-        JobRequest.waits_for.set(stored | group_fields),
-    ]
-    return _end_leg_in_wait("gather", job, actions, Status.WAITING, reached)
-
-
-def finish_group(job: JobRequest) -> JobRequest:
-    """Admit a job whose group has no marker left.
-
-    The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
-    no longer waits under the same claim, or if a member was retried in the meantime.
-    """
-    group_id = groups.awaited_by(job).id
-    return conditional_write.write(
-        "finish_group",
-        job,
-        [*admit_actions(job), JobRequest.gathered.set(group_id)],
-        _waits_as_read(job),
-        already_applied=lambda row: (
-            row.status is Status.QUEUED
-            and row.gathered == group_id
-            and row.claim_token == job.claim_token
-        ),
-    )
-
-
-def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
-    """Record that the members of an unfinished job's group are to be canceled, and then the job.
-
-    If it waits for the group, the timer looks at the group in a minute. Raises PreconditionFailed
-    if the row has changed since it was read.
-    """
-    actions: list[Action] = [JobRequest.cancel_members.set(True)]
-    if by is not None:
-        actions.append(JobRequest.cancelled_by.set(JobRequest.cancelled_by | by))
-    if job.awaits_group:
-        due_at = clock.now() + conditional_write.GRACE
-        actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
-    same = conditional_write.same
-    return conditional_write.write(
-        "cancel_members",
-        job,
-        actions,
-        (JobRequest.created_key == job.created_key)
-        & conditional_write.as_read(job)
-        & same(JobRequest.held_by, job.held_by)
-        & same(JobRequest.gathered, job.gathered),
-        already_applied=lambda row: bool(row.cancel_members) and not row.status.finished,
-    )
-
-
-def cancel_owner(job: JobRequest) -> JobRequest:
-    """Cancel a job whose members were to be canceled, after all of them have ended.
-
-    The write is refused as that of `finish_group`. Raises PreconditionFailed.
-    """
-    end = JobEnd.now(Status.CANCELLED, job.error)
-    return holdings.write_freeing(
-        "cancel_owner",
-        job,
-        conditional_write.finish_actions(end),
-        _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712
-        already_applied=lambda row: (
-            row.status is Status.CANCELLED and row.claim_token == job.claim_token
-        ),
-        release=holdings.Release.everything(job, end),
-    )
-
-
-def _waits_as_read(job: JobRequest) -> Condition:
-    """Return the condition that a job still waits for its group under the same claim, and that no
-    member was retried since the row was read."""
-    same = conditional_write.same
-    condition: Condition = (
-        (JobRequest.status == Status.WAITING)
-        & (JobRequest.held_by == job.held_by)
-        & same(JobRequest.claim_token, job.claim_token)
-        & same(JobRequest.gather_epoch, job.gather_epoch)
-    )
-    return condition
-
-
-def _end_leg_in_wait(
+def end_leg_in_wait(
     verb: str,
     job: JobRequest,
     actions: list[Action],
@@ -240,6 +122,8 @@ def _end_leg_in_wait(
     reached: Checkpoint,
     checks: list[RecordWrite] | None = None,
 ) -> JobRequest:
+    """End the leg of a running job with `actions` that make its row wait, or stop the job if its
+    owner has asked for that. `checks` are written in the same transaction."""
     actions = [*actions, *_wait_count_actions(job), *checkpoint_actions(reached)]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(

@@ -14,7 +14,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.store import group_chunks
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import waits
+from job_runners.store.verbs import group_waits
 from job_runners.work import Member
 from sample_work import Sample, script
 
@@ -119,14 +119,14 @@ def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
 ) -> None:
     gathering = Gathering(bench, 1)
     gathering.start()
-    real = waits.cancel_owner
+    real = group_waits.cancel_owner
 
     def retried_first(owner: JobRequest) -> JobRequest:
-        monkeypatch.setattr(waits, "cancel_owner", real)
+        monkeypatch.setattr(group_waits, "cancel_owner", real)
         owner_actions.retry_again(gathering.member(0), bench.send)
         return real(owner)
 
-    monkeypatch.setattr(waits, "cancel_owner", retried_first)
+    monkeypatch.setattr(group_waits, "cancel_owner", retried_first)
     assert stop(gathering).status is Status.WAITING
     assert statuses(gathering, 1) == ["queued"]
     bench.advance(60)

@@ -15,7 +15,7 @@ from job_runners.errors import PreconditionFailed
 from job_runners.store import groups, owner_verbs, verbs
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import waits
+from job_runners.store.verbs import group_waits
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Member
@@ -136,7 +136,7 @@ def test_the_end_of_the_last_member_before_the_job_waits_is_not_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 1)
-    before(monkeypatch, waits, "gather", lambda: gathering.run_member(0))
+    before(monkeypatch, group_waits, "gather", lambda: gathering.run_member(0))
     assert gathering.start().status is Status.QUEUED
     bench.deliver()
     assert gathering.counts == [(1, 0)]
@@ -164,7 +164,7 @@ def test_a_check_that_read_the_markers_before_a_retry_does_not_continue_the_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = failing(bench, 1, 0)
-    before(monkeypatch, waits, "finish_group", lambda: retry(bench, gathering.member(0)))
+    before(monkeypatch, group_waits, "finish_group", lambda: retry(bench, gathering.member(0)))
     gathering.run_member(0)
     assert gathering.read().status is Status.WAITING
     gathering.fails = set()
@@ -377,7 +377,7 @@ def test_a_check_that_began_before_a_cancel_and_a_retry_does_not_continue_the_jo
         owner_actions.retry_again(gathering.read(), bench.send)
         assert bench.run(gathering.row).status is Status.WAITING
 
-    before(monkeypatch, waits, "finish_group", cancel_and_retry_all)
+    before(monkeypatch, group_waits, "finish_group", cancel_and_retry_all)
     gathering.run_member(0)
     assert gathering.read().status is Status.WAITING
 
@@ -466,7 +466,7 @@ def test_failures_before_the_job_waits_count_too(
 ) -> None:
     gathering = Gathering(bench, 3, stop_after_failures=1)
     gathering.fails = {0}
-    before(monkeypatch, waits, "gather", lambda: gathering.run_member(0))
+    before(monkeypatch, group_waits, "gather", lambda: gathering.run_member(0))
     gathering.start()
     assert gathering.member(2).status is Status.CANCELLED
     assert gathering.read().status is Status.QUEUED
