@@ -11,7 +11,7 @@ EXTENDS Integers, FiniteSets, TLC
 CONSTANTS
   Members,   \* numbers: what R dispatches
   Procs,     \* workers, the timer, people: each does one thing at a time
-  Kills, Zombies, Requeues, Cancels, Again, OldAdmits,
+  Kills, Zombies, Requeues, Cancels, Stops, Again, OldAdmits,
   Timer,     \* whether there is one
   Broken
 
@@ -23,13 +23,13 @@ VARIABLES
   open,  \* member -> its marker: a name that no other process uses, or -1
   bad,   \* members whose failure is recorded
   R,     \* st: queued, run, wait, over, cancelled; tok: claims so far; epoch; done: its group has ended;
-         \* sealed: all its members are dispatched
+         \* sealed: all its members are dispatched; stop: it is to be canceled after its members
   was, calm,  \* row, open and R before the last transaction, while it is not settled
   loc, bud
 
 vars == <<row, open, bad, R, was, calm, loc, bud>>
 
-Idle == [pc |-> "idle", m |-> 0, k |-> 0, tok |-> 0, e |-> 0, todo |-> {}, left |-> {}]
+Idle == [pc |-> "idle", m |-> 0, k |-> 0, tok |-> 0, e |-> 0, stop |-> FALSE, todo |-> {}, left |-> {}]
 Min(S) == CHOOSE x \in S : \A y \in S : x <= y
 Go(p, l) == loc' = [loc EXCEPT ![p] = l]
 Rest(p) == Go(p, Idle)
@@ -51,11 +51,11 @@ Settles == ~calm /\ calm' = TRUE /\ was' = [row |-> row, open |-> open, R |-> R]
 Init ==
   /\ row = [m \in Members |-> [st |-> "none", run |-> 0, mark |-> 0]]
   /\ open = [m \in Members |-> -1] /\ bad = {}
-  /\ R = [st |-> "queued", tok |-> 0, epoch |-> 0, done |-> FALSE, sealed |-> FALSE]
+  /\ R = [st |-> "queued", tok |-> 0, epoch |-> 0, done |-> FALSE, sealed |-> FALSE, stop |-> FALSE]
   /\ was = [row |-> row, open |-> open, R |-> R] /\ calm = TRUE
   /\ loc = [p \in Procs |-> Idle]
-  /\ bud = [kill |-> Kills, zombie |-> Zombies, requeue |-> Requeues, cancel |-> Cancels, again |-> Again,
-            old |-> OldAdmits]
+  /\ bud = [kill |-> Kills, zombie |-> Zombies, requeue |-> Requeues, cancel |-> Cancels, stop |-> Stops,
+            again |-> Again, old |-> OldAdmits]
 
 ----------------------------------------------------------------------------
 (* R: its first legs dispatch the members, and then it waits. Later legs dispatch no member. *)
@@ -97,6 +97,12 @@ Park(p) ==
      ELSE UNCHANGED R /\ Rest(p)
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
+(* It is to be canceled: it dispatches no more members, and waits for those that it has dispatched. *)
+ParkEarly(p) ==
+  /\ At(p, "add") /\ R.stop /\ R.st = "run" /\ R.tok = loc[p].tok
+  /\ R' = [R EXCEPT !.st = "wait"] /\ Go(p, [Idle EXCEPT !.pc = "look"])
+  /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
+
 Final(p) ==
   /\ At(p, "final") /\ Rest(p)
   /\ R' = IF R.st = "run" /\ R.tok = loc[p].tok THEN [R EXCEPT !.st = "over"] ELSE R
@@ -116,8 +122,9 @@ Looks(p) ==
   /\ IF Without("r_first") THEN Go(p, [loc[p] EXCEPT !.pc = "query", !.left = Members])
      ELSE \E r \in RSeen :
        IF r.st = "wait" /\ ~r.done
-       THEN Go(p, [loc[p] EXCEPT !.pc = "query", !.tok = r.tok, !.e = r.epoch,
-                   !.left = IF Without("own_again") THEN Members \ {loc[p].m} ELSE Members])
+       THEN Go(p, [loc[p] EXCEPT !.pc = "query", !.tok = r.tok, !.e = r.epoch, !.stop = r.stop,
+                   !.left = IF r.stop /\ Without("stop_looks") THEN {}
+                            ELSE IF Without("own_again") THEN Members \ {loc[p].m} ELSE Members])
        ELSE Rest(p)
   /\ Reads
 
@@ -138,8 +145,9 @@ Admits(p) ==
   /\ At(p, "query") /\ l.left = {} /\ (Without("r_first") => l.k = 99) /\ Rest(p)
   /\ R' = IF /\ (R.st = "wait" \/ Without("admit_asks"))
              /\ (R.tok = l.tok \/ Without("park_fence"))
-             /\ (R.epoch = l.e \/ Without("epoch"))
-          THEN [R EXCEPT !.st = "queued", !.done = TRUE] ELSE R
+             /\ (R.epoch = l.e \/ Without("epoch") \/ (l.stop /\ Without("stop_epoch")))
+          THEN IF l.stop THEN [R EXCEPT !.st = "cancelled"] ELSE [R EXCEPT !.st = "queued", !.done = TRUE]
+          ELSE R
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
 ----------------------------------------------------------------------------
@@ -219,12 +227,15 @@ TimerLooks(p) ==
   /\ Timer /\ ~Without("timer") /\ loc[p] = Idle /\ R.st = "wait" /\ ~R.done
   /\ Go(p, [Idle EXCEPT !.pc = "sweep", !.left = Members]) /\ Reads
 
+(* A marker without a row stays until the leg that may be about to save that row is surely over. *)
+MayGo(m) == ~\E q \in Procs : At(q, "addrow") /\ loc[q].m = m
+
 Sweeps(p) ==
   LET l == loc[p] m == Min(l.left) IN
   /\ At(p, "sweep")
   /\ IF l.left = {} THEN Go(p, [Idle EXCEPT !.pc = "look"])
      ELSE \E o \in OpenSeen(m), r \in RowSeen(m) :
-            IF o # -1 /\ r.st # "live"
+            IF o # -1 /\ r.st # "live" /\ (r.st # "none" \/ MayGo(m) \/ Without("sweep_waits"))
             THEN Go(p, [l EXCEPT !.pc = IF r.st = "bad" THEN "sflag" ELSE "sdel", !.m = m, !.k = o, !.left = @ \ {m}])
             ELSE Go(p, [l EXCEPT !.left = @ \ {m}])
   /\ Reads
@@ -248,8 +259,13 @@ SweepDeletes(p) ==
 CancelsR ==
   /\ R.st \in {"wait", "queued"} /\ Spend("cancel") /\ R' = [R EXCEPT !.st = "cancelled"]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
+(* R is to be canceled with its members. They end as failed ones do: see Ends. *)
+CancelsAll(p) ==
+  /\ loc[p] = Idle /\ R.st \in {"run", "wait"} /\ ~R.done /\ Spend("stop") /\ R' = [R EXCEPT !.stop = TRUE]
+  /\ IF R.st = "wait" THEN Go(p, [Idle EXCEPT !.pc = "look"]) ELSE UNCHANGED loc
+  /\ UNCHANGED <<row, open, bad>> /\ Plain
 AgainR ==
-  /\ R.st = "cancelled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued"]
+  /\ R.st = "cancelled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued", !.stop = FALSE]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 (* Older code takes a held_by that it doesn't know for a pause that has ended. *)
 OldAdmit ==
@@ -258,12 +274,12 @@ OldAdmit ==
 Kill(p) == loc[p] # Idle /\ Spend("kill") /\ Rest(p) /\ UNCHANGED <<row, open, bad, R, was, calm>>
 
 Goes(p) ==
-  \/ AddMark(p) \/ AddSkips(p) \/ AddRow(p) \/ Park(p) \/ Final(p) \/ Looks(p) \/ Queries(p) \/ ReadsLate(p) \/ Admits(p)
+  \/ AddMark(p) \/ AddSkips(p) \/ AddRow(p) \/ Park(p) \/ ParkEarly(p) \/ Final(p) \/ Looks(p) \/ Queries(p) \/ ReadsLate(p) \/ Admits(p)
   \/ Flags(p) \/ Unmarks(p) \/ Own(p) \/ MarksAgain(p) \/ QueuesAgain(p) \/ QueuesAlone(p)
   \/ Sweeps(p) \/ SweepFlags(p) \/ SweepDeletes(p)
 Next ==
   \/ Settles \/ Rescue \/ CancelsR \/ AgainR \/ OldAdmit
-  \/ \E p \in Procs : Goes(p) \/ Claim(p) \/ Ends(p) \/ Retries(p) \/ TimerLooks(p) \/ Kill(p)
+  \/ \E p \in Procs : Goes(p) \/ Claim(p) \/ Ends(p) \/ Retries(p) \/ TimerLooks(p) \/ CancelsAll(p) \/ Kill(p)
 Spec == Init /\ [][Next]_vars
 Live ==
   /\ Spec /\ WF_vars(Settles) /\ WF_vars(Rescue)
@@ -281,6 +297,8 @@ Once == [][/\ R.st = "over" => R'.st = "over"
            /\ (R.st = "run" /\ R'.st = "queued") => \/ bud' # bud
                                                     \/ ~\E p \in Procs : loc[p].pc \in Leg /\ loc[p].tok = R.tok
            /\ R.done => R'.done]_vars
+(* R is canceled with its members only after every member has ended. *)
+Stopped == [][R.st = "wait" /\ R'.st = "cancelled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars
 (* Each unfinished member has a marker, as long as R may wait for it. *)
 Marked == ~R.done /\ calm => \A m \in Members : row[m].st = "live" => open[m] # -1
 (* Each failure is recorded before R continues. *)

@@ -55,6 +55,11 @@ class GroupItem(Table):
         """Return the id of the member that a marker or a failure is about."""
         return str(self.sk).partition("#")[2]
 
+    @property
+    def put_at(self) -> int:
+        """Return when the item was put, in milliseconds since 1970, to the second."""
+        return self.expires_at * clock.SECOND - steps.LIFETIME
+
 
 class Group(Value):
     """A group and the number of its shards."""

@@ -17,6 +17,9 @@ _PAGE = 25  # markers of a shard that are read at a time
 _MOST_PAGES = 40  # of a shard in one check, which ends early at a marker that must stay
 _LONGEST_GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
+# A leg puts a member's marker before its row. After this time, no leg is between the two: Lambda
+# ends an invocation after 30 minutes at the latest.
+_LONGEST_DISPATCH = 35 * clock.MINUTE
 
 
 def look(owner: JobRequest, send: Send) -> bool:
@@ -54,9 +57,12 @@ def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """Delete a marker if its member has ended or is gone. Return whether it was deleted.
 
     The transaction checks that the row and the marker are as read. Otherwise a member that was
-    retried in the meantime could lose its marker.
+    retried in the meantime could lose its marker. If a member has no row yet, a leg that was
+    canceled and retried may be about to save it.
     """
     if row is not None and not row.status.finished:
+        return False
+    if row is None and clock.now() < marker.put_at + _LONGEST_DISPATCH:
         return False
     if row is not None and row.status is not Status.SUCCEEDED:
         groups.note_failed(str(row.member_of), row.id)

@@ -96,12 +96,18 @@ def test_a_member_that_older_code_ends_is_found_by_the_timer(bench: Bench) -> No
     assert gathering.counts == [(2, 1)]
 
 
-def test_a_member_that_is_deleted_does_not_keep_the_job_waiting(bench: Bench) -> None:
+def test_a_member_that_is_deleted_keeps_the_job_waiting_while_a_leg_could_save_it(
+    bench: Bench,
+) -> None:
+    """Such a leg exists if the job was canceled with its members, and then retried."""
     gathering = failing(bench, 2)
     gathering.run_member(0)
     verbs.succeed(bench.claim(gathering.member(1)), 1)
     owner_actions.delete(gathering.member(1))
-    bench.advance(MINUTE)
+    bench.advance(30 * MINUTE)
+    bench.tick()
+    assert gathering.read().status is Status.WAITING
+    bench.advance(10 * MINUTE)
     bench.tick()
     bench.deliver()
     assert [status for _, status, _ in gathering.got[0]] == ["succeeded", "deleted"]
