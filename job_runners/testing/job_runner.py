@@ -7,11 +7,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from job_runners import runners
-from job_runners.engine.control import signaling
+from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobNotFound
 from job_runners.runners.base import JobData
 from job_runners.store import failed_tasks, queries
+from job_runners.store.job_request import JobRequest
+from job_runners.store.pauses import Kind
 from job_runners.testing import held_runner
 from job_runners.testing.aws import mocked_aws, own_settings
 from job_runners.testing.held_runner import HeldMessages
@@ -69,11 +72,35 @@ class InlineRunner:
         """Send a signal to a job, without running the job. Raises SignalConflict, SignalTooLate,
         and JobNotFound.
         """
-        job_id = job if isinstance(job, str) else job.id
-        row = queries.read(job_id)
-        if row is None:
-            raise JobNotFound(job_id)
-        signaling.signal(row, name, value, held_runner.send)
+        signaling.signal(_row(job), name, value, held_runner.send)
+
+    def cancel(self, job: SavedJob | str) -> None:
+        """Cancel a job as its owner does: at once, or at its next written checkpoint if it runs.
+
+        Raises WrongState if the job has ended, and JobNotFound.
+        """
+        owner_actions.cancel(_row(job), held_runner.send)
+
+    def retry(self, job: SavedJob | str, payload: Payload = None) -> None:
+        """Retry a failed or canceled job by hand, without running it.
+
+        The job continues at its cursor. With another payload, it starts over. Raises WrongState,
+        InvalidPayload and JobNotFound.
+        """
+        new = None if payload is None else plain_payload(payload)
+        owner_actions.retry_again(_row(job), held_runner.send, new)
+
+    def pause(self, job_type: str | None = None, *, queue: str | None = None) -> None:
+        """Pause a job type or a queue, as an operator does. Use `run_due` then, because `drain`
+        moves the clock until the waiting jobs fail.
+
+        Raises UnknownJobType.
+        """
+        pausing.pause(*_paused(job_type, queue))
+
+    def resume(self, job_type: str | None = None, *, queue: str | None = None) -> None:
+        """End a pause. The jobs that waited run at the next `run_due` or `drain`."""
+        pausing.resume(*_paused(job_type, queue), held_runner.send)
 
     def run_due(self) -> None:
         """Run what is due by now. Work that is scheduled for later, or waits for a retry, stays."""
@@ -94,6 +121,23 @@ class InlineRunner:
                 raise AssertionError(
                     f"The task {task_name!r} failed permanently in attempt {task.attempt}: {error}"
                 )
+
+
+def _row(job: SavedJob | str) -> JobRequest:
+    job_id = job if isinstance(job, str) else job.id
+    row = queries.read(job_id)
+    if row is None:
+        raise JobNotFound(job_id)
+    return row
+
+
+def _paused(job_type: str | None, queue: str | None) -> tuple[Kind, str]:
+    match job_type, queue:
+        case str(), None:
+            return Kind.JOB_TYPE, job_type
+        case None, str():
+            return Kind.QUEUE, queue
+    raise TypeError('Pass a job type, as in pause("remind"), or a queue, as in pause(queue="mail")')
 
 
 def plain_payload(payload: Payload) -> dict[str, Any]:

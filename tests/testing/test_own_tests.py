@@ -71,6 +71,19 @@ def test_a_job_gets_the_signals_that_it_waits_for(job_runner, saved_jobs, sent, 
     from job_runners.work import WaitTimedOut
     assert_failed(job_runner.run("remind_if_approved", {"names": ["Ada"]}), WaitTimedOut)
 
+def test_an_operator_pauses_cancels_and_retries(job_runner, saved_jobs):
+    job_runner.pause(queue="default")
+    job = job_runner.dispatch("remind", {"names": ["Ada"]})
+    job_runner.run_due()
+    assert saved_jobs.get(job.id).status == "waiting"
+    job_runner.cancel(job)
+    job_runner.resume(queue="default")
+    job_runner.retry(job.id, People(names=[]))
+    job_runner.drain()
+    assert assert_succeeded(job) == {"reminded": 0}
+    with pytest.raises(TypeError, match="or a queue"):
+        job_runner.pause()
+
 def test_what_sleeps_moves_the_clock(job_runner, monkeypatch):
     import time
     monkeypatch.setattr(reminders, "send", lambda *_: time.sleep(3600))
@@ -98,7 +111,7 @@ def test_every_test_begins_with_nothing(saved_jobs):
     assert list(saved_jobs) == []
 """,
     )
-    result.assert_outcomes(passed=9)
+    result.assert_outcomes(passed=10)
 
 
 FAILING = """
