@@ -3,10 +3,12 @@
 import re
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from job_runners.places import ROOT
+from job_runners.store.job_request import Status
 
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
@@ -101,3 +103,37 @@ def test_every_page_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w/]+\.md)\)", (ROOT / "docs/index.md").read_text()))
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert pages <= linked
+
+
+# --- diagrams -------------------------------------------------------------------------------------
+
+
+def test_the_diagram_of_the_states_has_each_state_and_only_verbs_of_its_page() -> None:
+    texts = re.findall(r"<text([^>]*)>(.+?)</text>", (ROOT / "docs/job_states.svg").read_text())
+    states = [words for attributes, words in texts if 'class="name"' in attributes]
+    assert sorted(states) == sorted(Status)
+    page = (ROOT / "docs/job_lifecycle.md").read_text()
+    verbs = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", page, re.MULTILINE))))
+    arrows = {
+        word
+        for attributes, words in texts
+        if "name" not in attributes
+        for word in words.split(", ")
+    }
+    conditions = {"with a time", "from run_at on", "run_at on", "from", "if asked"}
+    assert arrows - conditions <= verbs
+    assert {"claim", "requeue", "end_leg"} <= arrows
+
+
+@pytest.mark.parametrize(
+    "picture", sorted((ROOT / "docs").glob("*.svg")), ids=lambda path: path.stem
+)
+def test_a_diagram_is_whole_and_loads_nothing(picture: Path) -> None:
+    text = picture.read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert re.findall(r"(?:href|src)=|url\((?!#)|@import", text) == []
+
+
+def test_no_page_has_a_diagram_that_the_site_could_not_draw() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if "```mermaid" in page.read_text()] == []

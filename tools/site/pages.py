@@ -58,7 +58,7 @@ def write(folder: Path, repository: str | None = None) -> Sections:
         _save(folder / page, _for_sphinx(text, page, pages, repository))
     front = _for_sphinx((ROOT / _FRONT).read_text(), _FRONT, pages, repository)
     _save(folder / "index.md", front + "".join(_toctrees(found)))
-    for picture in (ROOT / "docs").glob("*.png"):
+    for picture in (*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")):
         shutil.copy(picture, folder / "docs")
     shutil.copy(_CONFIG, folder / "conf.py")
     return found
@@ -77,8 +77,7 @@ def _with_generated(text: str) -> str:
 
 
 def _for_sphinx(text: str, page: str, pages: set[str], repository: str | None) -> str:
-    """Return a page without what only GitHub shows: diagrams, and links to code."""
-    text = re.sub(r"```mermaid\n(.*?)```", _as_text, text, flags=re.DOTALL)
+    """Return a page without what only GitHub shows: links to code, and names of languages."""
     text = text.replace("```http\n", "```text\n").replace("```py\n", "```python\n")
     here = Path(page).parent
 
@@ -92,12 +91,6 @@ def _for_sphinx(text: str, page: str, pages: set[str], repository: str | None) -
         return f"[{label}]({repository}/blob/main/{leads_to})" if repository else label
 
     return _LINK.sub(target, text)
-
-
-def _as_text(diagram: re.Match[str]) -> str:
-    """Return the transitions of a diagram as lines of text, because the site loads no scripts."""
-    lines = [line.strip() for line in diagram[1].splitlines()[1:]]
-    return "```text\n" + "\n".join(line for line in lines if line) + "\n```"
 
 
 def _toctrees(found: Sections) -> Iterator[str]:
