@@ -1,5 +1,6 @@
 """The jobs and callers that the how-to pages show, run."""
 
+import json
 import os
 import re
 import sqlite3
@@ -147,6 +148,19 @@ def test_three_requests_are_one_debounced_job_with_the_last_payload(
     assert capsys.readouterr().out == "replaced\n"
     (job,) = call(lambda: list(Client().list()))
     assert call(Client().get, job.id).payload == {"page": "/", "version": 3}
+
+
+def test_the_export_prints_each_job_with_its_payload(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    client = Client(organization_id="acme")
+    dispatched = call(client.dispatch, "index_page", {"page": "/", "version": 1})
+    capsys.readouterr()
+    call(exec, compile(snippets("backup_and_restore")[1], "export", "exec"), {})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["id"] == dispatched.id
+    assert json.loads(line)["payload"] == {"page": "/", "version": 1}
 
 
 SCHEMA = """
