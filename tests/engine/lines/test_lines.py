@@ -466,3 +466,16 @@ def test_a_job_that_older_code_has_ended_takes_no_slot_with_it_when_it_is_retrie
     again = owner_actions.retry_again(one_slot.read(lost), one_slot.send)
     assert (again.slot, again.admitted_at) == (None, None)
     assert one_slot.run(again).status is Status.WAITING
+
+
+def test_a_job_keeps_its_slot_if_a_worker_whose_clock_is_behind_releases_it(
+    one_slot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, now = dispatch(one_slot), clock.now
+
+    def release() -> None:
+        with monkeypatch.context() as behind:
+            behind.setattr(clock, "now", lambda: now() - 20 * clock.SECOND)
+            verbs.release(one_slot.read(row))
+
+    assert during(one_slot, release, row).is_admitted
