@@ -17,6 +17,23 @@ def test_the_page_tells_how_many_ways_a_canary_has() -> None:
         assert way in ways
 
 
+def test_the_page_counts_the_resources_of_a_stack() -> None:
+    resources = [each["Type"] for each in expanded()["Resources"].values()]
+    kinds = {
+        "Lambda functions": "Lambda::Function",
+        "HTTP API": "ApiGatewayV2::Api",
+        "DynamoDB tables": "DynamoDB::Table",
+        "S3 bucket": "S3::Bucket",
+        "SQS queues": "SQS::Queue",
+        "log groups": "Logs::LogGroup",
+        "alarms": "CloudWatch::Alarm",
+        "CloudWatch dashboard": "CloudWatch::Dashboard",
+    }
+    section = PAGE.partition("## What a stack contains\n")[2].partition("\n## ")[0]
+    shown = dict(re.findall(r"^\| (.+?) \| (\d+) \|", section, re.MULTILINE))
+    assert shown == {name: str(resources.count(f"AWS::{kind}")) for name, kind in kinds.items()}
+
+
 def test_the_parts_of_the_zip_add_up_to_its_size() -> None:
     (size,) = re.findall(r"One zip of ([\d.]+) MB", PAGE)
     parts = [
