@@ -11,6 +11,7 @@ from job_runners.testing.shipped_operations import full_client
 
 CAMPAIGN_TYPES = (
     *("import_contacts", "assign_texters", "send_first_messages", "export_contacts"),
+    *("import_contacts_part", "send_first_messages_turn"),
     *("send_message", "send_first_message"),
 )
 
@@ -37,7 +38,7 @@ def test_webhooks_can_be_dispatched_and_nothing_of_the_campaign() -> None:
         assert names & set(CAMPAIGN_TYPES) == set()
 
 
-@pytest.mark.parametrize("job_type", CAMPAIGN_TYPES[:4])
+@pytest.mark.parametrize("job_type", CAMPAIGN_TYPES[:6])
 def test_a_job_of_the_campaign_is_an_unknown_one(job_type: str) -> None:
     body = {"job_type": job_type, "organization_id": "acme", "campaign_id": "spring", "payload": {}}
     answer = call("POST", "/jobs", body=body)
@@ -45,7 +46,7 @@ def test_a_job_of_the_campaign_is_an_unknown_one(job_type: str) -> None:
     assert answer.json["type"].endswith("unknown-job-type")
 
 
-@pytest.mark.parametrize("task", CAMPAIGN_TYPES[4:])
+@pytest.mark.parametrize("task", CAMPAIGN_TYPES[6:])
 def test_a_task_of_the_campaign_is_an_unknown_one(task: str) -> None:
     answer = call("POST", "/tasks", body={"task_name": task, "payload": {}})
     assert answer.status == 422

@@ -30,7 +30,7 @@ def peak(what: str, rows: int) -> int:
 
 
 @pytest.mark.more
-@pytest.mark.parametrize("what", ["import", "assign", "export"])
+@pytest.mark.parametrize("what", ["import", "check", "assign", "export"])
 def test_five_times_the_rows_take_no_more_memory(
     what: str, record_property: Callable[[str, object], None]
 ) -> None:

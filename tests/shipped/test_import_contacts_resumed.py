@@ -1,7 +1,9 @@
 """An import that is interrupted anywhere ends as one that was not, on moto."""
 
 import json
+from contextlib import suppress
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 
 from contacts_table import contacts
 from job_runners.aws import bucket
-from job_runners.shipped.campaigns.importing import csv_records, import_state
+from job_runners.shipped.campaigns.importing import csv_records, import_state, parts
 from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
+from job_runners.shipped.jobs.import_contacts_part import ImportContactsPart, import_contacts_part
 from recording_job import RecordingJob, Stopped
 from sizes import by_size
 
@@ -48,6 +51,27 @@ def _many_chunks_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_records, "BLOCK", 50)
 
 
+class InParts(RecordingJob):
+    """Runs the parts of a large file as it asks for them, each stopped at every checkpoint."""
+
+    def gather(self, name: str, members: Any, **_: Any) -> Any:
+        ended = []
+        for part in members:
+            payload = ImportContactsPart(**json.loads(json.dumps(part.payload)))
+            job = RecordingJob(campaign_id=self.campaign_id, stop_at=1)
+            while not _is_done(job, payload):
+                job = RecordingJob(campaign_id=self.campaign_id, cursor=job.cursor, stop_at=1)
+            ended.append(SimpleNamespace(status="succeeded"))
+        return ended
+
+
+def _is_done(job: RecordingJob, part: ImportContactsPart) -> bool:
+    """Run a part to its first checkpoint. Return whether it ended before."""
+    with suppress(Stopped):
+        import_contacts_part(job, part)
+    return not job.cursors
+
+
 class Import:
     """One import, of its own campaign, run as often and interrupted as the test likes."""
 
@@ -59,9 +83,7 @@ class Import:
 
     def numbered(self, name: str, **how: Any) -> RecordingJob:
         """Return a job of this import; each name has its own id and campaign."""
-        return RecordingJob(
-            job_id=f"{name}-{self.number}", campaign_id=f"{name}-{self.number}", **how
-        )
+        return InParts(job_id=f"{name}-{self.number}", campaign_id=f"{name}-{self.number}", **how)
 
     def run(self, job: RecordingJob) -> tuple[Any, ...]:
         """Everything that the job leaves: result, contacts, file of rejected rows."""
@@ -85,9 +107,17 @@ class Import:
 def test_stopped_at_any_checkpoint_it_ends_as_if_never_stopped(file: str) -> None:
     work = Import(file)
     expected = work.run(work.whole)
+    _stop_at_each_checkpoint(work, "whole", expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_state, "LARGE_FILE", 0)
+        patch.setattr(parts, "PART_BYTES", 60)
+        _stop_at_each_checkpoint(work, "parts", expected)
+
+
+def _stop_at_each_checkpoint(work: Import, name: str, expected: tuple[Any, ...]) -> None:
     for stop in range(1, len(work.whole.cursors) + 1):
-        cursor = work.run_until(stop, work.numbered(f"stop{stop}"))
-        assert work.run(work.numbered(f"stop{stop}", cursor=cursor)) == expected
+        cursor = work.run_until(stop, work.numbered(f"{name}{stop}"))
+        assert work.run(work.numbered(f"{name}{stop}", cursor=cursor)) == expected
 
 
 @on_one_moto

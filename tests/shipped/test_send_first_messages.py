@@ -1,186 +1,232 @@
-"""send_first_messages through its front door, on moto: who is texted what, how often, how fast."""
+"""send_first_messages through its front door, on moto: who is texted what, and how often."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from pydantic import ValidationError
 
+from bench import Bench
 from contacts_table import keep, statuses
-from fake_sns import answering_sns
-from job_runners import clock
-from job_runners.engine.running.execution import run
-from job_runners.engine.wire.messages import Message, TaskMessage
-from job_runners.errors import DoNotRetry, SendFailed
+from fake_sns import Sns, answering_sns, refusal
+from job_runners.errors import DoNotRetry, RetryAfter
 from job_runners.shipped.campaigns.assignment import MessageStatus, assign
 from job_runners.shipped.campaigns.contact import Contact
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
 from job_runners.shipped.jobs.send_first_messages import SendFirstMessages, send_first_messages
-from job_runners.work.interrupts import TurnOver
+from job_runners.shipped.jobs.send_first_messages_turn import (
+    SendFirstMessagesTurn,
+    send_first_messages_turn,
+)
+from job_runners.store import blobs, children, queries
+from job_runners.store.job_request import JobRequest
 from recording_job import RecordingJob, Stopped
 
-pytestmark = pytest.mark.usefixtures("aws")
-
-
-class Wire:
-    """Messages on their way to the worker."""
-
-    def __init__(self) -> None:
-        self.sent: list[TaskMessage] = []
-        self.breaks_at: int | None = None
-
-    def __call__(self, message: Message, delay: float = 0) -> None:
-        assert isinstance(message, TaskMessage)
-        if len(self.sent) == self.breaks_at:
-            raise SendFailed("the worker", "throttled")
-        self.sent.append(message)
-
-    @property
-    def payloads(self) -> list[Any]:
-        return [message.payload for message in self.sent]
-
-    def deliver(self) -> None:
-        for message in self.sent:
-            run(message, deadline=clock.now() + clock.MINUTE, send=self)
+NONE = {
+    **{str(status): 0 for status in MessageStatus},
+    "unassigned": 0,
+    "too_long": 0,
+}
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire()
+def sns(bench: Bench) -> Sns:
+    return answering_sns()
 
 
-def start(wire: Wire, job: RecordingJob | None = None, **payload: Any) -> dict[str, Any]:
-    given = SendFirstMessages.model_validate({"text": "Hi {first_name}"} | payload)
-    return send_first_messages(job or RecordingJob(send=wire), given)
+def cell(number: int) -> str:
+    return f"+1212555{number:04d}"
 
 
 def give(*numbers: int, to: str = "ada") -> None:
     for number in numbers:
-        assign("acme#spring", f"+1212555{number:04d}", to, "run")
+        assign("acme#spring", cell(number), to, "run")
 
 
-def test_every_assigned_contact_gets_a_task_with_a_text_of_its_own(wire: Wire) -> None:
+def dispatch(bench: Bench, **payload: Any) -> JobRequest:
+    payload = {"text": "Hi {first_name}"} | payload
+    return bench.dispatch("send_first_messages", payload=payload, campaign_id="spring")
+
+
+def run(bench: Bench, **payload: Any) -> Any:
+    """Run the job with all its turns, and return its result."""
+    row = dispatch(bench, **payload)
+    bench.run(row)
+    bench.run_out()
+    row = bench.read(row)
+    return blobs.get(row.result, row.result_key)
+
+
+def texts(sns: Sns) -> list[tuple[str, str]]:
+    return [(each["PhoneNumber"][0], each["Message"][0]) for each in sns.sent]
+
+
+def test_every_assigned_contact_gets_a_text_of_its_own(bench: Bench, sns: Sns) -> None:
     keep(3)
     give(0, 2)
     give(1, to="bo")
-    assert start(wire) == {"dispatched": 3, "earlier": 0, "unassigned": 0, "too_long": 0}
-    assert {message.name for message in wire.sent} == {"send_first_message"}
-    assert wire.payloads[1] == {
-        "organization_id": "acme",
-        "campaign_id": "spring",
-        "cell": "+12125550001",
-        "texter": "bo",
-        "text": "Hi Ann 1",
-    }
-    assert [each["texter"] for each in wire.payloads] == ["ada", "bo", "ada"]
+    assert run(bench) == NONE | {"sent": 3}
+    assert texts(sns) == [(cell(number), f"Hi Ann {number}") for number in range(3)]
 
 
-def test_who_has_no_texter_a_message_already_or_too_long_a_name_is_left_alone(wire: Wire) -> None:
+def test_who_has_no_texter_a_message_already_or_too_long_a_name_is_left_alone(
+    bench: Bench, sns: Sns
+) -> None:
     keep(4)
     give(1, 2, 3)
-    mark = SendClaim("acme#spring", "+12125550001")
+    mark = SendClaim("acme#spring", cell(1))
     assert mark.set("ada")
-    mark.end(MessageStatus.SENT)
-    Contact("acme#spring", "+12125550002", first_name="x" * 1600, last_name="Lee").save()
-    assert start(wire) == {"dispatched": 1, "earlier": 1, "unassigned": 1, "too_long": 1}
-    assert [each["cell"] for each in wire.payloads] == ["+12125550003"]
+    mark.end(MessageStatus.REFUSED)
+    Contact("acme#spring", cell(2), first_name="x" * 1600, last_name="Lee").save()
+    only = {"sent": 1, "refused": 1, "unassigned": 1, "needs_message": 1, "too_long": 1}
+    assert run(bench) == NONE | only
+    assert [number for number, _ in texts(sns)] == [cell(3)]
 
 
-def test_run_again_it_texts_only_who_was_not_texted(wire: Wire) -> None:
-    sns = answering_sns()
+def test_run_again_it_texts_only_who_was_not_texted(bench: Bench, sns: Sns) -> None:
     keep(3)
     give(0, 1)
-    start(wire)
-    wire.deliver()
+    assert run(bench) == NONE | {"sent": 2, "unassigned": 1}
     give(2)
-    assert start(wire) == {"dispatched": 1, "earlier": 2, "unassigned": 0, "too_long": 0}
-    wire.deliver()
-    assert Counter(each["PhoneNumber"][0] for each in sns.sent) == {
-        f"+1212555000{number}": 1 for number in range(3)
-    }
-    assert statuses() == ["sent"] * 3
+    assert run(bench) == NONE | {"sent": 3}
+    assert [number for number, _ in texts(sns)] == [cell(number) for number in range(3)]
 
 
-def test_stopped_at_any_checkpoint_everyone_is_texted_once(wire: Wire) -> None:
-    sns = answering_sns()
-    keep(6)
-    give(0, 1, 2, 4, 5)
-    for stop in range(1, 7):
-        stopped = RecordingJob(send=wire, stop_at=stop)
-        with pytest.raises(Stopped):
-            start(wire, stopped)
-        older = stopped.cursors[max(0, stop - 3)]  # what came after it was never written
-        start(wire, RecordingJob(send=wire, cursor=older))
-    assert len(wire.sent) > 30
-    wire.deliver()
-    assert sorted(each["PhoneNumber"][0] for each in sns.sent) == [
-        f"+1212555000{number}" for number in (0, 1, 2, 4, 5)
-    ]
-
-
-def test_a_task_that_could_not_be_sent_is_dispatched_by_the_next_attempt(wire: Wire) -> None:
-    keep(4)
-    give(0, 1, 2, 3)
-    wire.breaks_at = 2
-    job = RecordingJob(send=wire)
-    with pytest.raises(SendFailed):
-        start(wire, job)
-    wire.breaks_at = None
-    assert start(wire, RecordingJob(send=wire, cursor=job.cursor))["dispatched"] == 4
-    assert [each["text"] for each in wire.payloads] == [
-        "Hi Ann 0",
-        "Hi Ann 1",
-        "Hi Ann 2",
-        "Hi Ann 3",
-    ]
-
-
-def test_messages_leave_in_turns_of_the_queue(wire: Wire) -> None:
-    keep(45)
+def test_each_turn_is_a_job_and_the_last_line_says_how_many_were_texted(
+    bench: Bench, sns: Sns
+) -> None:
+    keep(46)
     give(*range(45))
-    cursor, turns = None, []
-    while True:
-        job = RecordingJob(send=wire, cursor=cursor)
-        before = len(wire.sent)
-        try:
-            result = start(wire, job)
-        except TurnOver:
-            cursor = job.cursors[-1]
-        else:
-            break
-        finally:
-            turns.append((len(wire.sent) - before, job.messages[-1]))
-    assert turns == [
-        (20, "20 of 45 messages dispatched"),
-        (20, "40 of 45 messages dispatched"),
-        (5, "45 of 45 messages dispatched"),
-    ]
-    assert result["dispatched"] == len({each["cell"] for each in wire.payloads}) == 45
+    row = dispatch(bench)
+    bench.run(row)
+    bench.run_out()
+    row = bench.read(row)
+    assert row.result_message == "45 of 45 contacts texted"
+    turns = [queries.read(each.id) for each in children.page(row, limit=10).children]
+    assert len(turns) == 3
+    assert len(set(texts(sns))) == len(sns.sent) == 45
 
 
-def test_a_turn_is_given_up_only_if_there_is_more_to_send(wire: Wire) -> None:
-    keep(25)
-    give(*range(20))
-    assert start(wire) == {"dispatched": 20, "earlier": 0, "unassigned": 5, "too_long": 0}
-
-
-def test_progress_counts_who_is_to_be_texted(wire: Wire) -> None:
+def test_what_sns_refuses_is_counted_and_does_not_keep_the_others_from_their_text(
+    bench: Bench, sns: Sns
+) -> None:
     keep(3)
-    give(0, 2)
-    job = RecordingJob(send=wire)
-    start(wire, job)
-    assert list(zip(job.shares, job.messages, strict=True)) == [
-        (50.0, "1 of 2 messages dispatched"),
-        (50.0, "1 of 2 messages dispatched"),
-        (100.0, "2 of 2 messages dispatched"),
-    ]
+    give(0, 1, 2)
+    taken, refused = sns.answer, refusal(400, "InvalidParameter")
+    sns.answer = lambda: (refused if len(sns.sent) == 2 else taken)()
+    assert run(bench) == NONE | {"sent": 2, "refused": 1}
 
 
-def test_what_a_contact_says_is_text_and_never_a_field(wire: Wire) -> None:
+def test_a_turn_that_is_throttled_goes_on_where_it_was(bench: Bench, sns: Sns) -> None:
+    keep(3)
+    give(0, 1, 2)
+    taken, throttled = sns.answer, refusal(400, "Throttling")
+    sns.answer = lambda: (throttled if len(sns.sent) == 2 else taken)()
+    assert run(bench) == NONE | {"sent": 3}
+    assert [number for number, _ in texts(sns)] == [cell(n) for n in (0, 1, 1, 2)]
+
+
+def test_if_sns_stays_throttled_the_job_says_who_was_not_texted(bench: Bench, sns: Sns) -> None:
+    keep(2)
+    give(0, 1)
+    sns.answer = refusal(400, "Throttling")
+    assert run(bench) == NONE | {"needs_message": 2}
+    sns.answer = answering_sns().answer
+    assert run(bench)["sent"] == 2
+
+
+def test_a_report_is_texted_once_all_messages_have_an_outcome(bench: Bench, sns: Sns) -> None:
+    keep(2)
+    give(0, 1)
+    run(bench, report_to="+12125550199")
+    assert texts(sns)[2:] == [("+12125550199", "First messages: 2 of 2 contacts texted.")]
+
+
+# --- a turn ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn(bench: Bench, sns: Sns) -> SendFirstMessagesTurn:
+    """Return a turn of five contacts, whose job has not ended."""
+    keep(7)
+    give(0, 1, 2, 4, 5, 6)
+    sender = dispatch(bench)
+    return SendFirstMessagesTurn(job_id=sender.id, text="Hi", after=cell(0), last=cell(5))
+
+
+def unreachable(*_: Any) -> None:
+    raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+
+def test_stopped_at_any_checkpoint_each_contact_is_texted_once(
+    turn: SendFirstMessagesTurn, sns: Sns
+) -> None:
+    for stop in range(1, 6):
+        stopped = RecordingJob(stop_at=stop)
+        with pytest.raises(Stopped):
+            send_first_messages_turn(stopped, turn)
+        older = stopped.cursors[max(0, stop - 3)]  # what came after it was never written
+        send_first_messages_turn(RecordingJob(cursor=older), turn)
+    assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_mark_whose_answer_was_lost_does_not_keep_its_contact_from_the_text(
+    turn: SendFirstMessagesTurn, sns: Sns, monkeypatch: pytest.MonkeyPatch, landed: bool
+) -> None:
+    set_mark = SendClaim.set
+
+    def lost(claim: SendClaim, *given: Any) -> bool:
+        monkeypatch.setattr(SendClaim, "set", set_mark)
+        if landed:
+            set_mark(claim, *given)
+        unreachable()
+        return False
+
+    monkeypatch.setattr(SendClaim, "set", lost)
+    job = RecordingJob()
+    with pytest.raises(EndpointConnectionError):
+        send_first_messages_turn(job, turn)
+    assert statuses()[1] == ("sending" if landed else "needs_message")
+    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
+
+
+def test_a_mark_that_could_not_be_removed_after_a_sure_refusal_is_replaced(
+    turn: SendFirstMessagesTurn, sns: Sns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = SendClaim.end
+    monkeypatch.setattr(SendClaim, "end", unreachable)
+    job, taken, sns.answer = RecordingJob(), sns.answer, refusal(400, "Throttling")
+    with pytest.raises(RetryAfter):
+        send_first_messages_turn(job, turn)
+    monkeypatch.setattr(SendClaim, "end", end)
+    assert statuses()[1] == "sending"
+    sns.answer = taken
+    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    assert [number for number, _ in texts(sns)][1:] == [cell(number) for number in (1, 2, 4, 5)]
+
+
+def test_a_text_whose_outcome_could_not_be_written_is_not_sent_again(
+    turn: SendFirstMessagesTurn, sns: Sns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, job = SendClaim.end, RecordingJob()
+    monkeypatch.setattr(SendClaim, "end", unreachable)
+    with pytest.raises(EndpointConnectionError):
+        send_first_messages_turn(job, turn)
+    monkeypatch.setattr(SendClaim, "end", end)
+    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
+
+
+# --- the text -------------------------------------------------------------------------------------
+
+
+def test_what_a_contact_says_is_text_and_never_a_field(bench: Bench, sns: Sns) -> None:
     Contact("acme#spring", "+12125550000", first_name="{zip}", last_name="{0.x}", zip="Z").save()
     give(0)
-    start(wire, text="{first_name} {last_name}{external_id}, {zip}!")
-    assert [each["text"] for each in wire.payloads] == ["{zip} {0.x}, Z!"]
+    run(bench, text="{first_name} {last_name}{external_id}, {zip}!")
+    assert texts(sns) == [(cell(0), "{zip} {0.x}, Z!")]
 
 
 @pytest.mark.parametrize(
@@ -202,6 +248,6 @@ def test_a_text_that_can_not_be_filled_is_refused_at_dispatch(text: str, why: st
         SendFirstMessages.model_validate({"text": text})
 
 
-def test_a_job_without_its_campaign_says_so(wire: Wire) -> None:
+def test_a_job_without_its_campaign_says_so(bench: Bench) -> None:
     with pytest.raises(DoNotRetry, match="campaign_id is missing"):
-        start(wire, RecordingJob(campaign_id=None, send=wire))
+        send_first_messages(RecordingJob(campaign_id=None), SendFirstMessages(text="Hi"))

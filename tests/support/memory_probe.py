@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from job_runners.aws import clients
 from job_runners.shipped.campaigns.contact import Contact
+from job_runners.shipped.campaigns.importing import import_state
 from job_runners.shipped.jobs.assign_texters import AssignTexters, assign_texters
 from job_runners.shipped.jobs.export_contacts import ExportContacts, export_contacts
 from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
@@ -106,6 +107,9 @@ class Alone(JobFiles):
     def checkpoint(self, *_: Any, **__: Any) -> None:
         pass
 
+    def gather(self, name: str, members: Any) -> list[Any]:
+        return [SimpleNamespace(status="succeeded") for _ in members]
+
 
 def contact(row: int) -> Contact:
     return Contact(
@@ -125,7 +129,9 @@ def main(what: str, rows: int) -> None:
             patch.dict("os.environ", ENVIRONMENT),
             patch.object(clients, "client", lambda service: instead),
         ):
-            if what == "import":
+            if what in ("import", "check"):
+                if what == "check":  # the rows of a large file, which other jobs write
+                    import_state.LARGE_FILE = 0
                 done = import_contacts(job, ImportContacts(key="uploads/org/contacts.csv"))
                 assert done["imported"] == rows, done
             elif what == "assign":

@@ -50,6 +50,11 @@ def cell_of(sort_key: str) -> str | None:
     return sort_key.removesuffix(_SUFFIX) if sort_key.endswith(_SUFFIX) else None
 
 
+def needs_message(assignment: Assignment | None) -> bool:
+    """Return whether a contact with this assignment is to be texted."""
+    return assignment is not None and assignment.message_status is MessageStatus.NEEDS_MESSAGE
+
+
 def from_item(item: Item) -> Assignment:
     """Return the assignment in an item."""
     status = MessageStatus(item["message_status"]["S"])

@@ -18,10 +18,11 @@ _ASSIGNMENT_ONLY = {
 
 
 def contacts(
-    organization_campaign: str, after: str | None = None
+    organization_campaign: str, after: str | None = None, last: str | None = None
 ) -> Iterator[tuple[Contact, Assignment | None]]:
-    """Yield each contact whose phone number comes after `after`, with its assignment."""
-    for contact, found in _pairs(organization_campaign, after, {}):
+    """Yield each contact whose phone number comes after `after`, up to `last`, with its
+    assignment."""
+    for contact, found in _pairs(_query(organization_campaign, after, last)):
         yield Contact.from_raw_data(contact), found
 
 
@@ -29,15 +30,13 @@ def assignments(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[str, Assignment | None]]:
     """Yield the phone number of each contact after `after`, with its assignment."""
-    for contact, found in _pairs(organization_campaign, after, _ASSIGNMENT_ONLY):
+    for contact, found in _pairs(_query(organization_campaign, after) | _ASSIGNMENT_ONLY):
         yield contact["cell"]["S"], found
 
 
-def _pairs(
-    organization_campaign: str, after: str | None, options: dict[str, Any]
-) -> Iterator[tuple[Any, Assignment | None]]:
+def _pairs(query: dict[str, Any]) -> Iterator[tuple[Any, Assignment | None]]:
     contact: Item | None = None  # the last contact, until the item after it is read
-    for item in _items(organization_campaign, after, options):
+    for item in _items(query):
         cell = assignment.cell_of(item["cell"]["S"])
         if cell is None:
             if contact is not None:
@@ -50,21 +49,25 @@ def _pairs(
         yield contact, None
 
 
-def _items(
-    organization_campaign: str, after: str | None, options: dict[str, Any]
-) -> Iterator[Item]:
-    query = {
+def _query(
+    organization_campaign: str, after: str | None, last: str | None = None
+) -> dict[str, Any]:
+    # A contact's assignment follows the contact. So the query starts after the assignment of
+    # `after`, and ends with that of `last`. Phone numbers begin with "+", which comes after "#" and
+    # before ",".
+    return {
         "TableName": required(Contact.table_setting, "reading contacts"),
-        "KeyConditionExpression": "organization_campaign = :campaign AND cell > :after",
+        "KeyConditionExpression": "organization_campaign = :campaign AND cell BETWEEN :a AND :b",
         "ExpressionAttributeValues": {
             ":campaign": {"S": organization_campaign},
-            # Start after the contact's assignment, which follows the contact. "#" comes before all
-            # numbers, because they begin with `+`.
-            ":after": {"S": "#" if after is None else assignment.key(after)},
+            ":a": {"S": "#" if after is None else f"{assignment.key(after)}#"},
+            ":b": {"S": "," if last is None else assignment.key(last)},
         },
         "ConsistentRead": True,
-        **options,
     }
+
+
+def _items(query: dict[str, Any]) -> Iterator[Item]:
     while True:
         page = clients.client("dynamodb").query(**query)
         yield from page["Items"]

@@ -1,21 +1,25 @@
 """Text every assigned contact of a campaign for the first time, at the rate of the queue."""
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from job_runners.shipped.campaigns import contact_queries
-from job_runners.shipped.campaigns.assignment import Assignment, MessageStatus
+from job_runners.shipped.campaigns.assignment import MessageStatus, needs_message
 from job_runners.shipped.campaigns.bucket_keys import campaign_of
-from job_runners.shipped.campaigns.contact import Contact, organization_campaign
-from job_runners.shipped.campaigns.messaging.sms import LONGEST
-from job_runners.shipped.campaigns.messaging.template import FIELDS, Template, filled
-from job_runners.work import RunningJob
+from job_runners.shipped.campaigns.contact import organization_campaign
+from job_runners.shipped.campaigns.messaging.sms import Cell
+from job_runners.shipped.campaigns.messaging.template import Template
+from job_runners.work import Member, RunningJob
 
-# Messages per turn: after these, the job lets the next job of its queue run. The queue's rate
-# counts the turns of all campaigns together.
+# Messages per turn. The rate of the queue of the turns' jobs counts those of all campaigns.
 PER_TURN = 20
-_TASK = "send_first_message"  # only the name, because jobs and tasks don't import each other
+_UNASSIGNED = "unassigned"  # the status of a contact without a texter
+_TURN = "send_first_messages_turn"  # the job that sends the messages of a turn
+_REPORT = "send_message"  # only the name, because jobs and tasks don't import each other
 
 
 class SendFirstMessages(BaseModel):
@@ -31,95 +35,51 @@ class SendFirstMessages(BaseModel):
         "by the values of each contact.",
         examples=["Hi {first_name}, polls close at 8."],
     )
+    report_to: Cell | None = Field(
+        default=None,
+        description="A phone number in E.164 format. It gets a text when all messages have an "
+        "outcome.",
+        examples=["+12125550199"],
+    )
 
 
 def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str, Any]:
-    """Dispatch a task for each contact that has a texter and no first message yet.
+    """Text each contact that has a texter and no first message yet.
 
-    The job yields after a few messages, so the rate of its queue sets its speed. An interrupted job
-    dispatches some tasks again, but the task sends each contact only one message. A contact that
-    already has its message then counts as texted earlier. The contact's message_status has the
+    The contacts are texted in turns, and a job sends the messages of each. The rate of these jobs'
+    queue sets the speed. When all of them have ended, this job reports how many messages were sent.
+    No contact gets two messages, even if a job is interrupted. The contact's message_status has the
     outcome.
     """
-    return _FirstMessages(job, payload).run()
+    campaign = organization_campaign(job.organization_id, campaign_of(job))
+    ends = job.step("turns", lambda: _ends_of_turns(campaign))
+    results = job.gather("turns", _turns(job, payload.text, ends))
+    too_long = sum(turn.value or 0 for turn in results)
+    counts = _count(campaign)
+    assigned = counts.total() - counts[_UNASSIGNED]
+    job.message = f"{counts[MessageStatus.SENT]:,} of {assigned:,} contacts texted"
+    if payload.report_to is not None:
+        report = {"cell": payload.report_to, "text": f"First messages: {job.message}."}
+        job.step("report", lambda: job.dispatch_task(_REPORT, report))
+    return {**counts, "too_long": too_long}
 
 
-class _FirstMessages:
-    """One pass over the contacts, new or resumed."""
-
-    def __init__(self, job: RunningJob, payload: SendFirstMessages) -> None:
-        self._job = job
-        self._payload = payload
-        self._campaign_id = campaign_of(job)
-        self._campaign = organization_campaign(job.organization_id, self._campaign_id)
-        # Saved cursors call the number of messages to send "due".
-        cursor = job.cursor or {"last": None, "due": self._count_to_send(), "counts": {}}
-        self._last: str | None = cursor["last"]
-        self._to_send: int = cursor["due"]
-        self._counts: dict[str, int] = {
-            "dispatched": 0,
-            "earlier": 0,
-            "unassigned": 0,
-            "too_long": 0,
-        }
-        self._counts |= cursor["counts"]
-        self._sent_this_turn = 0
-
-    def run(self) -> dict[str, Any]:
-        """Dispatch the remaining tasks, and return the job's result."""
-        for contact, assignment in contact_queries.contacts(self._campaign, self._last):
-            self._counts[self._dispatch(contact, assignment)] += 1
-            self._last = contact.cell
-            self._checkpoint()
-        return self._counts
-
-    def _count_to_send(self) -> int:
-        return sum(
-            _needs_message(found) for _, found in contact_queries.assignments(self._campaign)
-        )
-
-    def _dispatch(self, contact: Contact, assignment: Assignment | None) -> str:
-        """Dispatch the contact's task if it needs one, and return the count to increase."""
-        if assignment is None:
-            return "unassigned"
-        if not _needs_message(assignment):
-            return "earlier"
-        text = filled(self._payload.text, {name: getattr(contact, name) for name in FIELDS})
-        if len(text) > LONGEST:
-            return "too_long"
-        self._count_message()
-        self._job.dispatch_task(
-            _TASK,
-            {
-                "organization_id": self._job.organization_id,
-                "campaign_id": self._campaign_id,
-                "cell": contact.cell,
-                "texter": assignment.texter,
-                "text": text,
-            },
-        )
-        return "dispatched"
-
-    def _count_message(self) -> None:
-        """Count one more message of this turn. If the turn is full, yield first."""
-        if self._sent_this_turn == PER_TURN:
-            self._sent_this_turn = 0
-            self._job.next_turn(self._cursor(), progress=self._progress(), message=self._message())
-        self._sent_this_turn += 1
-
-    def _checkpoint(self) -> None:
-        self._job.checkpoint(self._cursor(), progress=self._progress(), message=self._message())
-
-    def _cursor(self) -> dict[str, Any]:
-        return {"last": self._last, "due": self._to_send, "counts": self._counts}
-
-    def _progress(self) -> float:
-        done = self._counts["dispatched"] + self._counts["too_long"]
-        return min(100.0, 100.0 * done / max(1, self._to_send))
-
-    def _message(self) -> str:
-        return f"{self._counts['dispatched']:,} of {self._to_send:,} messages dispatched"
+def _ends_of_turns(campaign: str) -> list[str]:
+    """Return the last contact of each turn."""
+    to_text = (
+        cell for cell, found in contact_queries.assignments(campaign) if needs_message(found)
+    )
+    return [turn[-1] for turn in iter(lambda: list(islice(to_text, PER_TURN)), [])]
 
 
-def _needs_message(assignment: Assignment | None) -> bool:
-    return assignment is not None and assignment.message_status is MessageStatus.NEEDS_MESSAGE
+def _count(campaign: str) -> Counter[str]:
+    """Return how many contacts have each status of their first message."""
+    counts: Counter[str] = Counter(dict.fromkeys([*MessageStatus, _UNASSIGNED], 0))
+    for _, found in contact_queries.assignments(campaign):
+        counts[_UNASSIGNED if found is None else found.message_status] += 1
+    return counts
+
+
+def _turns(job: RunningJob, text: str, ends: list[str]) -> Iterator[Member]:
+    for after, last in pairwise([None, *ends]):
+        yield Member(_TURN, {"job_id": job.id, "text": text, "after": after, "last": last})

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 CAMPAIGN_JOBS = frozenset(
     {
         Jobs.IMPORT_CONTACTS,
+        Jobs.IMPORT_CONTACTS_PART,
         Jobs.ASSIGN_TEXTERS,
         Jobs.SEND_FIRST_MESSAGES,
+        Jobs.SEND_FIRST_MESSAGES_TURN,
         Jobs.EXPORT_CONTACTS,
         Jobs.REMOVE_UPLOADS,
     }
@@ -30,6 +32,12 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=5),
         needs_campaign=True,
     ),
+    Jobs.IMPORT_CONTACTS_PART: Job(
+        "job_runners.shipped.jobs.import_contacts_part:import_contacts_part",
+        retry=Retry(max_attempts=5),
+        queue_name="importing",
+        needs_campaign=True,
+    ),
     Jobs.ASSIGN_TEXTERS: Job(
         "job_runners.shipped.jobs.assign_texters:assign_texters",
         retry=Retry(max_attempts=5),
@@ -39,12 +47,17 @@ JOBS: dict[str, Job] = {
         # job may already have passed contacts that were imported later.
         unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
     ),
-    # If another attempt dispatches a task again, that task doesn't send a second message.
     Jobs.SEND_FIRST_MESSAGES: Job(
         "job_runners.shipped.jobs.send_first_messages:send_first_messages",
         retry=Retry(max_attempts=5),
+        max_legs=100_000,  # a job of version 0.2.0 may have had a leg for each turn
+        needs_campaign=True,
+    ),
+    # If another attempt comes to a contact again, it doesn't send a second message.
+    Jobs.SEND_FIRST_MESSAGES_TURN: Job(
+        "job_runners.shipped.jobs.send_first_messages_turn:send_first_messages_turn",
+        retry=Retry(max_attempts=8),
         queue_name="first_messages",
-        max_legs=100_000,  # each turn is a leg
         needs_campaign=True,
     ),
     Jobs.EXPORT_CONTACTS: Job(
@@ -85,11 +98,14 @@ JOBS: dict[str, Job] = {
 QUEUES: dict[str, Queue] = {
     # Two jobs that assign at once would each deal out contacts that the other counts as unassigned.
     "assigning": Queue(slots=1, per="campaign_id"),
+    # A campaign's contacts are in one DynamoDB partition, which accepts 1,000 writes a second at
+    # first. So more jobs at once would only be throttled.
+    "importing": Queue(slots=4, per="campaign_id"),
     # A turn has 20 messages, and SNS accepts 20 per second by default.
     "first_messages": Queue(rate=Rate(1, seconds=1), order="fair"),
 }
 # The queues of the texting campaign, which exist only while it is on.
-CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})
+CAMPAIGN_QUEUES = frozenset({"assigning", "importing", "first_messages"})
 
 # Schedules: see docs/recurring.md. None is built in. For example, remove_uploads deletes uploaded
 # files, so you decide for which organization it runs, and how old the files must be:

@@ -1,14 +1,12 @@
 """Text a contact for the first time, and only once even if the task is delivered several times."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from job_runners.aws.errors import AWS_ERRORS
-from job_runners.shipped.campaigns.assignment import MessageStatus
 from job_runners.shipped.campaigns.contact import organization_campaign
-from job_runners.shipped.campaigns.errors import SmsOutcomeUnknown, TextRefused
-from job_runners.shipped.campaigns.messaging import sms
+from job_runners.shipped.campaigns.messaging import first_message, sms
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
 from job_runners.work import Retry, RetryAfter
 
@@ -17,7 +15,7 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class SendFirstMessage(BaseModel):
-    """A contact, its texter and the text. The job send_first_messages creates these payloads."""
+    """A contact, its texter and the text."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -70,22 +68,4 @@ def send_first_message(payload: SendFirstMessage) -> None:
         wait = _BACKOFF.delay(len(payload.marks) + 1)
         raise RetryAfter(wait, "the contact could not be marked", payload=next_payload) from error
     if may_send:
-        _send(payload, claim, next_payload)
-
-
-def _send(payload: SendFirstMessage, claim: SendClaim, next_payload: dict[str, Any]) -> None:
-    try:
-        sms.send(payload.cell, payload.text)
-    except RetryAfter as refused:
-        try:
-            claim.end(MessageStatus.NEEDS_MESSAGE)
-        except AWS_ERRORS:
-            refused.payload = next_payload
-        raise
-    except TextRefused:
-        claim.end(MessageStatus.REFUSED)
-        raise
-    except SmsOutcomeUnknown:
-        claim.end(MessageStatus.UNKNOWN)
-        raise
-    claim.end(MessageStatus.SENT)
+        first_message.send(claim, payload.cell, payload.text, next_payload=next_payload)

@@ -39,6 +39,11 @@ class Columns(NamedTuple):
     external_id: int | None
     custom: list[tuple[int, str]]
 
+    @property
+    def names_size(self) -> int:
+        """Return the size of the names, which each contact stores."""
+        return sum(map(len, self.names))
+
 
 def count_recognized(names: Sequence[str]) -> int:
     """Return the number of a contact's fields that these column names match."""

@@ -1,6 +1,6 @@
 """The state of an import (its counts, seen numbers and rejected rows), and its cursor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from job_runners.shipped.campaigns.bucket_keys import campaign_of
@@ -9,6 +9,7 @@ from job_runners.shipped.campaigns.csv_text import CONTENT_TYPE
 from job_runners.shipped.campaigns.importing.csv_records import Position, Record
 from job_runners.shipped.campaigns.importing.file import ContactsFile
 from job_runners.shipped.campaigns.importing.import_chunks import Segments
+from job_runners.shipped.campaigns.importing.parts import FileParts
 from job_runners.shipped.campaigns.importing.phone_numbers import normalizer
 from job_runners.shipped.campaigns.importing.rejected_rows import RejectedRows
 from job_runners.shipped.campaigns.importing.rows import ContactRows, RejectedRow
@@ -19,6 +20,7 @@ from job_runners.work.running_job import RunningJob
 # job checks whether it was canceled. A chunk of any file takes only seconds.
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 256 * 1024  # to read, including empty rows; about the same number is written
+LARGE_FILE = 64 * 1024 * 1024  # bytes, from which jobs of their own write the contacts
 
 
 class Chunk(NamedTuple):
@@ -28,8 +30,30 @@ class Chunk(NamedTuple):
     end: Position
 
 
+def chunks(rows: Iterable[Record], names_size: int) -> Iterator[Chunk]:
+    """Yield the rows in chunks of bounded size.
+
+    `names_size` is the size of the columns' names, which each contact stores.
+    """
+    taken: list[Record] = []
+    size = 0
+    for row in rows:
+        size += row.end.offset - row.start.offset
+        if row.fields:
+            taken.append(row)
+            size += names_size
+        if len(taken) == CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield Chunk(taken, row.end)
+            taken, size = [], 0
+    if size:
+        yield Chunk(taken, row.end)
+
+
 class ContactImport:
-    """An import that continues at the job's cursor, which has its whole state."""
+    """An import that continues at the job's cursor, which has its whole state.
+
+    If the file is large, it has `parts`, and this class only checks the rows.
+    """
 
     def __init__(
         self,
@@ -47,7 +71,6 @@ class ContactImport:
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
         self._rows = ContactRows(self._file.columns, campaign, normalize, why_not_allowed)
-        self._names_size = sum(map(len, self._file.columns.names))  # stored with each contact
         # An import that version 0.1.0 started continues with the folder that it used.
         self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
         self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
@@ -55,23 +78,16 @@ class ContactImport:
         self._rejected_segments = Segments(f"{self._folder}/rejected", cursor.get("rejected", []))
         self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
         self._rejected_key = job.result_file("rejected.csv")
+        self.etag = self._file.etag
+        self.parts: FileParts | None = None
+        # An import that version 0.2.0 started has no parts.
+        if "parts" in cursor or (not cursor and self._file.size >= LARGE_FILE):
+            starts, skipped = cursor.get("parts", ([list(self._at)], []))
+            self.parts = FileParts(job, self._folder, starts, skipped)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows not yet done, in chunks of bounded size."""
-        rows: list[Record] = []
-        size = 0
-        end = self._at
-        for row in self._file.rows(self._at):
-            end = row.end
-            size += end.offset - row.start.offset
-            if row.fields:
-                rows.append(row)
-                size += self._names_size
-            if len(rows) == CHUNK_ROWS or size >= CHUNK_BYTES:
-                yield Chunk(rows, end)
-                rows, size = [], 0
-        if size:
-            yield Chunk(rows, end)
+        return chunks(self._file.rows(self._at), self._file.columns.names_size)
 
     def take(self, chunk: Chunk) -> list[Contact]:
         """Return the contacts in a chunk, and count and reject its other rows."""
@@ -97,6 +113,8 @@ class ContactImport:
         start, end = self._saved_at.offset, self._at.offset
         self._seen.save(start, end)
         self._rejected.save(start, end)
+        if self.parts is not None:
+            self.parts.save(start, self._at, is_last=end == self._file.size)
         self._saved_at = self._at
 
     def finish(self, report: Callable[[], None]) -> dict[str, Any]:
@@ -126,21 +144,26 @@ class ContactImport:
             "counts": [self._imported, self._invalid, self._repeated],
             "seen": self._seen_segments.cursor,
             "rejected": self._rejected_segments.cursor,
+            **({} if self.parts is None else {"parts": self.parts.cursor}),
         }
 
     @property
     def progress(self) -> float:
-        """The finished share of the file, in percent."""
-        return 100 * self._at.offset / self._file.size
+        """The finished share of the file, in percent. Checking a large file is half of the work."""
+        share = 100 * self._at.offset / self._file.size
+        return share if self.parts is None else share / 2
 
     @property
     def message(self) -> str:
         """The progress, for the user."""
         rows = self._imported + self._invalid + self._repeated
-        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} imported"
+        done = "imported" if self.parts is None else "found"
+        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} {done}"
 
     def _reject(self, row: Record, reason: str) -> None:
         self._rejected.add(row.start.row + 1, reason, row.fields)
+        if self.parts is not None:
+            self.parts.skip(row)
 
 
 def _count(number: int, singular: str) -> str:
