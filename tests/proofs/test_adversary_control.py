@@ -37,7 +37,7 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pausing, "park_if_paused", lambda message, send: False)
+    monkeypatch.setattr(pausing, "park_if_paused", lambda *_: False)
     assert "into a pause" in broken_promise(near=29)
 
 

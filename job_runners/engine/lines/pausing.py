@@ -73,8 +73,11 @@ def resume(kind: Kind, name: str, send: Send) -> None:
             sweeping.begin(name, send, until=until)
 
 
-def park_if_paused(message: JobMessage, send: Send | None) -> bool:
+def park_if_paused(message: JobMessage, token: str, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
+
+    `token` is the token of the claim that follows. If the row has it, an earlier try has claimed
+    the job.
 
     Raises PreconditionFailed if another process changes the job first. Also raises it if a pause
     may apply to the job, but the job couldn't start now even without one.
@@ -82,8 +85,8 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
-    if row is None or row.status is Status.RUNNING:
-        return False  # the claim will be refused, unless an earlier try of this claim has succeeded
+    if row is None or (row.status is Status.RUNNING and row.claim_token == token):
+        return False
     if not could_start(row):
         # Don't leave this to the claim, which doesn't check for a pause: if another process made
         # the job startable in between, the claim would start it despite the pause.

@@ -81,7 +81,7 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
     `token` is the token of the claim. If the row has it already, an earlier try has claimed the
     job. Raises PreconditionFailed, and the exceptions of `claim`.
     """
-    if pausing.park_if_paused(message, send):
+    if pausing.park_if_paused(message, token, send):
         return None
     if not _may_have_limits(message) and not _is_unique_until_started(message.job_type):
         return claim(None)

@@ -15,7 +15,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_row, timer
 from job_runners.errors import SendFailed, TooManyPaused
-from job_runners.store import pauses, verbs
+from job_runners.store import pauses, queries, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind, Pause, State
 from sample_work import script
@@ -398,3 +398,23 @@ def test_a_pause_under_which_a_row_is_that_can_not_be_read_is_not_forgotten(benc
     bench.advance(600)
     assert let_go(bench) == 0
     assert [pause.name for pause in pauses.current(fresh=True).resuming()] == ["a"]
+
+
+def test_a_job_whose_worker_dies_as_another_message_comes_does_not_start_in_a_pause(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch(queue_name="a")
+    bench.claim(row, seconds=60)
+    pausing.pause(Kind.QUEUE, "a")
+    read = queries.read
+
+    def read_before_the_lease_ends(job_id: str) -> JobRequest | None:
+        monkeypatch.setattr(pausing, "read", read)
+        running = read(job_id)
+        bench.advance(120)
+        bench.tick()
+        bench.advance(3600)
+        return running
+
+    monkeypatch.setattr(pausing, "read", read_before_the_lease_ends)
+    assert bench.run(row, seconds=7200).status is Status.RETRYABLE
