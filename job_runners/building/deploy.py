@@ -45,6 +45,8 @@ class Deploy:
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
         self._run(["deploy", *arguments, *overrides_option(given)])
+        if endpoint_url := os.environ.get("AWS_ENDPOINT_URL"):
+            _say(f"Deployed to the AWS at {endpoint_url} (AWS_ENDPOINT_URL), not to your account")
 
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.
@@ -73,7 +75,7 @@ class Deploy:
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
             cwd=ROOT,
-            env={**os.environ, "PATH": path},
+            env={"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": path},
             check=True,
         )
 

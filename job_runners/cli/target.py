@@ -216,15 +216,22 @@ def _checked(url: str) -> str:
         raise Problem(error.problem, hint=error.hint, code=code) from None
 
 
-def _default_name() -> str:
-    """Return the stack name in samconfig.toml, which `sam deploy` uses. Raises Problem."""
+def configured_name() -> str | None:
+    """Return the stack name in samconfig.toml, which `sam deploy` uses, or None."""
     try:
         config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
-        hint = (
-            "Pass --stack NAME, or set JOB_RUNNERS_STACK. To use the local AWS, change to the "
-            f"folder in which you started {as_typed('make run')}."
+        return None
+    return name
+
+
+def _default_name() -> str:
+    name = configured_name()
+    if name is None:
+        raise Problem(
+            "No stack is selected: no samconfig.toml names one.",
+            hint="Pass --stack NAME, or set JOB_RUNNERS_STACK. To use the local AWS, change to the "
+            f"folder in which you started {as_typed('make run')}.",
         )
-        raise Problem("No stack is selected: no samconfig.toml names one.", hint=hint) from None
     return name

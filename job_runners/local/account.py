@@ -5,12 +5,14 @@ account or a problem to standard error.
 """
 
 import os
+import re
 import sys
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
-from job_runners.cli.problem import Problem
+from job_runners.cli import local_aws
+from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.refusals import explain
 from job_runners.cli.target import Target
 from job_runners.places import as_typed
@@ -21,6 +23,16 @@ _EXAMPLE = f"""Set AWS_PROFILE and AWS_REGION for {as_typed("make deploy")}, for
 
 def check() -> str:
     """Return the region to deploy to, and print the account. Raises Problem."""
+    endpoint_url = local_aws.endpoint_url()
+    running = local_aws.find()
+    if running and running.endpoint_url == endpoint_url:
+        # A deploy would replace the code that is built for this machine.
+        raise Problem(
+            f"AWS_ENDPOINT_URL is the local AWS of {as_typed('make run')}, which deploys your code "
+            "itself.",
+            hint="Use a terminal in which you haven't run `. .local/env.sh`.",
+            code=Exit.NO_ACCESS,
+        )
     # The aws command reads AWS_REGION too. sam reads only AWS_DEFAULT_REGION.
     session = Target(region=os.environ.get("AWS_REGION")).session
     try:
@@ -35,7 +47,6 @@ def check() -> str:
             raise
         raise problem from error
     destination = f"account {caller['Account']}, {region}"
-    endpoint_url = os.environ.get("AWS_ENDPOINT_URL")
     if endpoint_url:
         destination += f" of the AWS at {endpoint_url}"
     print(f"Deploying to {destination}, as {caller['Arn']}", file=sys.stderr)
@@ -45,6 +56,7 @@ def check() -> str:
 def _hint(problem: Problem) -> str:
     """Return the hint of a problem, with the options of `jobs` replaced by variables."""
     hint = problem.hint.replace(", or pass --region eu-west-1", "")
+    hint = re.sub(r" To use the local AWS instead, [^.]*\.", "", hint)
     hint = hint.replace("pass --profile", "set AWS_PROFILE")
     return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import json
 import os
 import re
 import sys
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +18,13 @@ from job_runners.building.build import ROOT, Target
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
+from job_runners.cli.target import configured_name
 from job_runners.local.credentials import Credentials, session
 from job_runners.local.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from job_runners.local.problem import LocalProblem
 
-STACK_NAME = "job-runners"
+# The same name as on AWS, so that a product calls both stacks with the same code.
+STACK_NAME = configured_name() or "job-runners"
 _DEPLOYS_BUCKET = "deploys"
 _BUILT_FUNCTION = "ApiFunction"  # the only function that is built; all functions run its code
 BUILT = Path("build", _BUILT_FUNCTION)  # the built code, relative to the folder of a run
@@ -130,6 +134,10 @@ def _sam(
     arguments: Sequence[str], home: Path, step: str, credentials: Credentials, **more: str
 ) -> None:
     """Run sam with its output in a log. If it fails, raise LocalProblem with the end of the log."""
+    # sam would ask the package index for its newest version, for 5 seconds without a network.
+    checked = home / "sam" / "metadata.json"
+    checked.parent.mkdir(exist_ok=True)
+    checked.write_text(json.dumps({"lastVersionCheck": time.time()}))
     environment = tool_environment(home, credentials) | more
     environment |= {
         "BUILD_FOR": "machine",  # read by the Makefile, which sam build calls

@@ -50,6 +50,7 @@ def test_what_is_missing_is_said_before_anything_is_built(
     assert words in done.stderr
     assert "AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "local AWS" not in done.stderr
     assert "--region" not in done.stderr  # an option of jobs, which make does not take
     assert "--profile" not in done.stderr
     assert "uild" not in done.stdout + done.stderr.replace("make build", "")

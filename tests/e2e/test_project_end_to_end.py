@@ -52,6 +52,7 @@ def test_a_changed_job_of_a_new_project_runs_on_the_local_aws(
     dispatch = ("dispatch", "first_job", 'items:=["ada"]', "--watch")
     with running(inside, log):
         assert "succeeded" in inside.jobs(*dispatch)
+        _the_product_calls_it_by_the_name_of_the_stack(inside)
         _wait(lambda: "  succeeded " in log.read_text(), 10)
         assert "first_job" in log.read_text()
         assert "\n  | At ada\n" in log.read_text()
@@ -65,3 +66,22 @@ def test_a_changed_job_of_a_new_project_runs_on_the_local_aws(
         _wait(lambda: "failed, retries " in log.read_text(), 30)
         assert '  |   File "acme_lists/first_job.py", line ' in log.read_text()
     assert not (project / ".local").exists()
+
+
+def _the_product_calls_it_by_the_name_of_the_stack(inside: Newcomer) -> None:
+    """Check it in a terminal that has the credentials, where a deploy is refused."""
+    script = """
+. .local/env.sh
+$1 -c 'from job_runners import Client; print(len(list(Client(stack="acme-lists").list())))'
+$1 -m job_runners.local.account
+"""
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", inside.python],
+        cwd=inside.folder,
+        env=inside.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "1\n", done.stderr
+    assert "AWS_ENDPOINT_URL is the local AWS of" in done.stderr

@@ -18,6 +18,7 @@ from job_runners.cli.stack import Stack
 from job_runners.local import deploy as local_deploy
 from job_runners.local import run, screen
 from job_runners.local.credentials import Credentials
+from job_runners.local.deploy import STACK_NAME
 from job_runners.local.problem import LocalProblem
 from job_runners.local.screen import Steps
 from job_runners.local.timer import tick
@@ -33,7 +34,7 @@ class Stacks:
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         """As boto3 has it."""
-        outputs = APP_OUTPUTS if StackName == "job-runners-app" else OUTPUTS
+        outputs = APP_OUTPUTS if StackName == f"{STACK_NAME}-app" else OUTPUTS
         listed = [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]
         return {"Stacks": [{"Outputs": listed}]}
 
@@ -71,7 +72,7 @@ def test_without_a_template_ours_alone_is_deployed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (ours,) = deployed(tmp_path, monkeypatch, None)
-    assert "job-runners" in ours
+    assert STACK_NAME in ours
     assert not [each for each in ours if each.startswith("WorkerPolicyArn=")]
 
 
@@ -90,7 +91,7 @@ def test_the_organisations_stack_is_first_and_ours_is_given_its_outputs(
 ) -> None:
     build, app, ours = deployed(tmp_path, monkeypatch, template)
     assert (build[0], app[0], ours[0]) == ("build", "deploy", "deploy")
-    assert "job-runners-app" in app
+    assert f"{STACK_NAME}-app" in app
     assert {"WorkerPolicyArn=arn:of:the:app", "JobRunner=acme.runner"} <= set(ours)
     assert "Other=x" not in ours
 
