@@ -65,7 +65,7 @@ class UnknownName(JobRunnersError):
 
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-        listing = "List the names with `jobs types` or GET /job-types."
+        listing = "List the names with `job-runners types` or GET /job-types."
         hint = f"Did you mean {self.nearest!r}?" if self.nearest else listing
         super().__init__(f"No {self.kind} is named {name!r}. {hint}")
 
@@ -461,7 +461,7 @@ class QueueNotFound(JobRunnersError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"No queue is named {name!r}. List the queues with `jobs queues` or GET /queues."
+            f"No queue is named {name!r}. List the queues with `job-runners queues` or GET /queues."
         )
         self.name = name
 
@@ -472,7 +472,7 @@ class FailureNotFound(JobRunnersError):
     def __init__(self, failure_id: str) -> None:
         super().__init__(
             f"There is no failure {failure_id!r}, or its jobs have expired. "
-            "List the failures with `jobs failures` or GET /failures."
+            "List the failures with `job-runners failures` or GET /failures."
         )
 
 
@@ -482,7 +482,7 @@ class WebhookNotFound(JobRunnersError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"No webhook is named {name!r}. "
-            "List the webhooks with `jobs webhooks` or GET /webhooks."
+            "List the webhooks with `job-runners webhooks` or GET /webhooks."
         )
 
 
@@ -513,7 +513,7 @@ class ScheduleNotFound(JobRunnersError):
             "The timer stores it within a minute of a deploy."
             if is_declared
             else f"No schedule is named {name!r}. "
-            "List the schedules with `jobs schedules` or GET /schedules."
+            "List the schedules with `job-runners schedules` or GET /schedules."
         )
         self.name = name
 

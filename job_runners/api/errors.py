@@ -141,4 +141,4 @@ class LogsNotReadable(Refusal):
     title = "The API can't read the log"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"The API can't show the log, because {why}. Try `jobs logs`.")
+        super().__init__(f"The API can't show the log, because {why}. Try `job-runners logs`.")

@@ -16,6 +16,7 @@ from job_runners import __version__
 from job_runners.cli.options import SharedOptions, shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
+from job_runners.places import COMMAND
 
 # The name and summary of each command, in the order of `jobs --help`.
 COMMANDS = {
@@ -119,7 +120,7 @@ class Jobs(SharedOptions, click.Group):
         """Return a command with its name and arguments. Suggest a name for a misspelled one."""
         if args[0] not in _SUMMARIES and not args[0].startswith("-"):
             near = get_close_matches(args[0], _SUMMARIES, 1)
-            hint = f" Did you mean {near[0]}?" if near else " List them with jobs --help."
+            hint = f" Did you mean {near[0]}?" if near else f" List them with {COMMAND} --help."
             raise click.UsageError(f"No command is named {args[0]}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 

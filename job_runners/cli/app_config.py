@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
+from job_runners.places import COMMAND
 
 # The same rule as in job_runners.work.app_settings.
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -62,7 +63,7 @@ class AppConfig:
         if not size:
             raise Problem(
                 f"The value of {name} is empty.",
-                hint=f"To delete the setting: jobs config delete {name}",
+                hint=f"To delete the setting: {COMMAND} config delete {name}",
             )
         if size > LARGEST:
             raise Problem(
@@ -75,7 +76,7 @@ class AppConfig:
             raise Problem(
                 f"{name} is a {existing.kind} and can't become a {new_kind}.",
                 hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
-                f"jobs config delete {name}",
+                f"{COMMAND} config delete {name}",
             )
         self._ssm.put_parameter(
             Name=f"{self._path}/{name}",
@@ -89,7 +90,8 @@ class AppConfig:
         answer = self._ssm.delete_parameters(Names=[f"{self._path}/{name}"])
         if answer.get("InvalidParameters"):
             raise Problem(
-                f"No setting is named {name}.", hint="List the settings with jobs config list."
+                f"No setting is named {name}.",
+                hint=f"List them with {COMMAND} config list.",
             )
 
 

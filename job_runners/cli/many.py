@@ -12,6 +12,7 @@ from job_runners.cli import output
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.client.repeating import new_key
+from job_runners.places import COMMAND
 
 _STEP = 1_000  # jobs between two lines of progress
 
@@ -65,7 +66,7 @@ def dispatch_lines(
             if done % _STEP == 0:
                 click.echo(f"{done:,} of {len(payloads):,} dispatched", err=True)
     except (KeyboardInterrupt, Problem):
-        again = f"jobs dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
+        again = f"{COMMAND} dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
         click.echo(
             f"{done:,} of {len(payloads):,} dispatched. To continue, run the command again with "
             f"the same options and this key: {again} --idempotency-key {shlex.quote(sent_key)}",

@@ -1,5 +1,6 @@
 """The options that every command has: stack, credentials, organization and JSON."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 
 from job_runners.cli.completion import names_of
 from job_runners.cli.target import Target
-from job_runners.places import as_typed
+from job_runners.places import COMMAND, as_typed
 
 _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -87,11 +88,28 @@ def _options() -> list[click.Parameter]:
     ]
 
 
+# An example in a help text, which is a line of its own.
+_EXAMPLE = re.compile(r"(?m)(^ *(?:APP=\S+ )?)jobs (?=[a-z]+\b)")
+
+
+def _as_called(text: str | None) -> str | None:
+    """Return a help text with the name by which the person can call the command."""
+    parts = (text or "").replace("`jobs ", f"`{COMMAND} ").split("\n\n")
+    examples = rf"\g<1>{COMMAND} "
+    parts = [_EXAMPLE.sub(examples, each) if "\b" in each else each for each in parts]
+    return "\n\n".join(parts) or None
+
+
 class SharedOptions(click.Command):
     """A command whose help lists the command's own options first.
 
     `jobs --help` describes the shared options. The help of each command only names them.
     """
+
+    def __init__(self, *given: Any, **settings: Any) -> None:
+        """Take what click.Command takes."""
+        super().__init__(*given, **settings)
+        self.help, self.epilog = _as_called(self.help), _as_called(self.epilog)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the shared ones."""
@@ -101,7 +119,7 @@ class SharedOptions(click.Command):
         if ctx.parent is None:
             _write(ctx, formatter, "Options for every command", shared)
         else:
-            with formatter.section("Options for every command (described in jobs --help)"):
+            with formatter.section(f"Options for every command (described in {COMMAND} --help)"):
                 formatter.write_text(" ".join(each.opts[0] for each in shared))
 
 

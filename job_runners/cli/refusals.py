@@ -21,7 +21,7 @@ from botocore.exceptions import (
 
 from job_runners.cli.problem import Exit, Problem
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
-from job_runners.places import as_typed
+from job_runners.places import COMMAND, as_typed
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
@@ -39,7 +39,7 @@ _RENEW = "Renew them (aws sso login, or a new token), or pass others with --prof
 
 def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     """Return the Problem for an API that can't be reached or doesn't answer."""
-    hint = "Check that this machine is online. jobs doctor checks the stack."
+    hint = f"Check that this machine is online. {COMMAND} doctor checks the stack."
     if is_local:
         hint = (
             f"Check that {as_typed('make run')} is up. If it was killed, start it again: "
@@ -82,7 +82,7 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
     other_id = error.job_id if isinstance(error, UniqueConflict) else None
-    hint = f"To follow that job: jobs watch {other_id}" if other_id else ""
+    hint = f"To follow that job: {COMMAND} watch {other_id}" if other_id else ""
     return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 

@@ -11,6 +11,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.api import Job
+from job_runners.places import COMMAND
 
 
 class Screen(Protocol):
@@ -140,7 +141,7 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         return f"the end of its sleep {found['name']}, at {output.clock(found['until'])}"
     if found["kind"] == "signal":
         names = " or ".join(found["names"])
-        return f"the signal {names}, until {output.clock(found['until'])} (jobs signal)"
+        return f"the signal {names}, until {output.clock(found['until'])} ({COMMAND} signal)"
     if found["kind"] == "group":
         return f"the jobs of its group {found['name']}"
     if found["kind"] != "line":
@@ -166,7 +167,9 @@ def _state(job: Job) -> str:
         case "waiting":
             words = waits_for(job.get("waits_for"))
             return (
-                f"waits for {words}" if words else "waits (run `jobs paused` to see what is paused)"
+                f"waits for {words}"
+                if words
+                else f"waits (run `{COMMAND} paused` to see what is paused)"
             )
         case "running" if job.get("cancel_requested"):
             return "asked to stop when it next saves a checkpoint"

@@ -41,8 +41,8 @@ _BY_SLUG: dict[str, type[ApiError]] = {
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",
-    "unknown-job-type": "List the types with Client.job_types() or `jobs types`.",
-    "unknown-task": "List the tasks with Client.job_types() or `jobs types`.",
+    "unknown-job-type": "List the types with Client.job_types() or `job-runners types`.",
+    "unknown-task": "List the tasks with Client.job_types() or `job-runners types`.",
     "moved-meanwhile": "Fetch it again and retry.",
 }
 # By status, and by whether the call had a token.

@@ -16,15 +16,15 @@ from typing import Any
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
-from job_runners.places import IS_CHECKOUT
+from job_runners.places import COMMAND, IS_CHECKOUT
 
 _OPTION = "KEEP=1" if IS_CHECKOUT else "--keep"
 _DELETE = "run `make clean`" if IS_CHECKOUT else "remove .local.kept/"
 ABOUT_KEPT_DATA = (
     "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as if its "
     "worker had ended, and an unfinished task is lost. If a run is killed, its changes are lost. "
-    "The data is plain text, including the secrets of `jobs config set`. Only you can read the "
-    f"folder. To delete it, {_DELETE}."
+    f"The data is plain text, including the secrets of `{COMMAND} config set`. Only you can read "
+    f"the folder. To delete it, {_DELETE}."
 )
 
 

@@ -157,7 +157,9 @@ class AppSettingMissing(DoNotRetry):
     """A job or task reads a setting that isn't set and has no default."""
 
     def __init__(self, name: str, variable: str, path: str | None) -> None:
-        fix = f"Set it with jobs config set {name}" if path else f"Set {variable}"
+        fix = f"Set it with job-runners config set {name}, and --secret for a secret"
+        if not path:  # in a test, or without a stack
+            fix = f"Set {variable}; in a test, return it from the fixture job_settings"
         where = f" under {path}" if path else ""
         super().__init__(f"The setting {name} doesn't exist{where}. {fix}.")
         self.name = name

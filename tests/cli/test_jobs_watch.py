@@ -57,8 +57,9 @@ def test_a_job_is_asked_for_as_often_as_the_api_suggests(api: FakeApi) -> None:
 def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
     for progress in (10, 10, 10, 20):
         api.on(*view(), 200, job("running", progress=progress), Retry_After="0")
-    api.on(*view(), 200, job("succeeded", progress=100))
-    lines = jobs("watch", ID).stdout.splitlines()
+    api.on(*view(), 200, job("succeeded", progress=100, result={"rows": 3}))
+    *lines, result = jobs("watch", ID).stdout.splitlines()
+    assert result == '{"rows": 3}'
     assert [line.split()[3] for line in lines] == ["10%", "20%", "100%"]
 
 

@@ -14,6 +14,7 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 _MOST_INLINE = 1_000  # members of one request
 _COUNTS = ("total", "open", "succeeded", "failed", "cancelled", "existing")
@@ -44,7 +45,9 @@ def command() -> None:
     metavar="KEY",
     help="Key that makes a repeated request return the same batch.",
 )
-@click.option("--watch", is_flag=True, help="Follow the batch. Exit codes as in jobs batch watch.")
+@click.option(
+    "--watch", is_flag=True, help=f"Follow the batch. Exit codes as in {COMMAND} batch watch."
+)
 def dispatch(
     target: Target,
     file: str,
@@ -123,7 +126,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
 )
 def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
     """Follow a batch until it ends. The exit code is 3 if the batch or a member failed. The other
-    exit codes are those of jobs watch."""
+    exit codes are those of `jobs watch`."""
     return _watch(target, target.api.find(batch_id, job_type="batch"), timeout)
 
 
@@ -190,7 +193,7 @@ class _Batches:
 
 
 def _note_unfinished(batch_id: str, why: str) -> None:
-    click.echo(f"{why}. The batch continues.\n  jobs batch watch {batch_id}", err=True)
+    click.echo(f"{why}. The batch continues.\n  {COMMAND} batch watch {batch_id}", err=True)
 
 
 def _line(text: str) -> str:

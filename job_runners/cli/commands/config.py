@@ -10,6 +10,7 @@ from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import LOCAL, Target
+from job_runners.places import COMMAND
 
 
 @jobs_group()
@@ -60,7 +61,7 @@ def list_settings(target: Target) -> None:
         return
     if not found:
         click.echo(
-            f"No settings for {_stack_in_words(target)}. Set one with jobs config set NAME.",
+            f"No settings for {_stack_in_words(target)}. Set one with {COMMAND} config set NAME.",
             err=True,
         )
         return

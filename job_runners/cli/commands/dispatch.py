@@ -12,6 +12,7 @@ from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 # Warn only if the job starts earlier than requested by more than this. A slow response can cause a
 # smaller difference.
@@ -67,7 +68,7 @@ _TOLERANCE = timedelta(seconds=10)
 @click.option(
     "--watch",
     is_flag=True,
-    help="Follow the job until it finishes. Exit codes as in jobs watch.",
+    help=f"Follow the job until it finishes. Exit codes as in {COMMAND} watch.",
 )
 def command(
     target: Target,
@@ -115,7 +116,7 @@ def command(
     with payload.suggesting_json(pairs):
         job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
-        note_unknown_queue(target, queue, "the job is in it, limited only by jobs limit")
+        note_unknown_queue(target, queue, f"the job is in it, limited only by {COMMAND} limit")
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
@@ -166,7 +167,7 @@ def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
     if requested - (datetime.fromisoformat(run_at) if run_at else changed_at) > _TOLERANCE:
         click.secho(
             f"The job starts {f'at {output.clock(run_at)}' if run_at else 'now'}, earlier than "
-            f"requested: its rule postpones it no further (jobs types {job['job_type']}).",
+            f"requested: its rule postpones it no further ({COMMAND} types {job['job_type']}).",
             fg="yellow",
             err=True,
         )

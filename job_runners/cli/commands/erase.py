@@ -10,6 +10,7 @@ from job_runners.cli.for_each_job import require_terminal
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -71,8 +72,8 @@ def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
     lines = "\n".join(f"  {each}" for each in listed_jobs)
     raise Problem(
         f"{name} has unfinished jobs{already_removed}:\n{lines}",
-        hint="Block its callers. Wait for these jobs or cancel them (jobs cancel ID). Then run "
-        "the command again.",
+        hint=f"Block its callers. Wait for these jobs or cancel them ({COMMAND} cancel ID). Then "
+        "run the command again.",
     )
 
 

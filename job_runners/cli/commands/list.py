@@ -11,6 +11,7 @@ from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 STATUSES = (
     "scheduled",
@@ -48,7 +49,7 @@ STATUSES = (
     "--failure",
     "failure_id",
     metavar="ID",
-    help="Show only the jobs in this failure group. `jobs failures` lists the groups.",
+    help=f"Show only the jobs in this failure group. `{COMMAND} failures` lists the groups.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
@@ -89,7 +90,9 @@ def command(
     if_empty = f"No matching jobs of {target.api.owner} on {target.name}."
     print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)
     if jobs and not target.json and not every and next(found, None):
-        click.echo(f"Showing the newest {limit}. For more, pass --limit or --all.", err=True)
+        click.echo(
+            f"Showing the newest {limit}. For more, pass a higher --limit, or --all.", err=True
+        )
 
 
 def _row(job: Job) -> tuple[str, ...]:

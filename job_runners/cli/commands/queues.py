@@ -10,6 +10,7 @@ from job_runners.cli import output
 from job_runners.cli.known import check_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 _HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
@@ -99,7 +100,9 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
         for each in queue["keys"]
     ] or [(queue["name"], "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
-        rows.append((queue["name"], "and more", "", "", "", f"jobs queues {queue['name']}", ""))
+        rows.append(
+            (queue["name"], "and more", "", "", "", f"{COMMAND} queues {queue['name']}", "")
+        )
     return rows
 
 

@@ -12,7 +12,7 @@ from job_runners.cli.target import Target
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
     """Dispatch a new job with the type, payload, campaign and queue of each job. The old job
-    doesn't change. To continue a failed job, use jobs retry.
+    doesn't change. To continue a failed job, use `jobs retry`.
 
     Prints the old and the new id.
     """

@@ -13,10 +13,11 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.options import require_one
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 _HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
 _NO_SCHEDULES = (
-    "No schedules of {}. To create one, see jobs schedules put --help.\n"
+    f"No schedules of {{}}. To create one, see {COMMAND} schedules put --help.\n"
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )

@@ -42,7 +42,7 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
     client = throwaway.session.create_client
     if remove:
         if not removal.is_throwaway(client, remove):
-            raise Problem(f"jobs smoke has created no stack {remove} in {region}.")
+            raise Problem(f"{COMMAND} smoke has created no stack {remove} in {region}.")
         removal.remove(client, remove)
         click.echo(f"Removed {remove}.", err=True)
         return Exit.DONE

@@ -11,6 +11,7 @@ from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -36,7 +37,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     known |= {each["name"]: ("task", each) for each in types["tasks"]}
     if name not in known:
         near = get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else "List them with jobs types."
+        hint = f"Did you mean {near[0]}?" if near else f"List them with {COMMAND} types."
         raise Problem(f"No job type or task of this stack is named {name}.", hint=hint)
     kind, entry = known[name]
     if target.json:
@@ -48,7 +49,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     verb = "dispatch" if kind == "job" else "task"
     campaign = "--campaign ..." if entry.get("needs_campaign") else ""
     arguments = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
-    click.echo(f"\njobs {verb} {name} {arguments}".rstrip())
+    click.echo(f"\n{COMMAND} {verb} {name} {arguments}".rstrip())
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "never runs twice"

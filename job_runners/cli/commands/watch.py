@@ -9,6 +9,7 @@ from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 _EPILOG = """\
 \b
@@ -33,8 +34,8 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
     """Follow jobs until they finish.
 
     Prints a progress bar for each job on a terminal, a line for each change in a pipe, and a JSON
-    object for each change with --json. Polls as often as the API suggests. Ctrl-C stops watching,
-    not the jobs."""
+    object for each change with --json. At the end, prints the result of one succeeded job. Polls as
+    often as the API suggests. Ctrl-C stops watching, not the jobs."""
     return watch_jobs(target, [target.api.find(each) for each in job_ids], timeout)
 
 
@@ -52,16 +53,19 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
         return Exit.INTERRUPTED
     if followed.unfinished:
         _note_unfinished(followed.unfinished, "Timed out")
-    if sys.stdout.isatty() and not target.json and len(ids) == 1:
-        _print_outcome(followed.jobs[ids[0]] or {})
+    if not target.json and len(ids) == 1:
+        job = followed.jobs[ids[0]] or {}
+        # The line of a failed job in a pipe has its error already.
+        if sys.stdout.isatty() or job.get("status") == "succeeded":
+            _print_outcome(job)
     return followed.code
 
 
 def _note_unfinished(ids: list[str], why: str) -> None:
     continues = "The job continues" if len(ids) == 1 else f"{len(ids)} jobs continue"
     click.echo(f"{why}. {continues}.", err=True)
-    click.echo(f"  jobs watch {' '.join(ids)}", err=True)
-    click.echo(f"  jobs cancel {' '.join(ids)}", err=True)
+    click.echo(f"  {COMMAND} watch {' '.join(ids)}", err=True)
+    click.echo(f"  {COMMAND} cancel {' '.join(ids)}", err=True)
 
 
 def _print_outcome(job: Job) -> None:
@@ -72,4 +76,4 @@ def _print_outcome(job: Job) -> None:
         error = job.get("error") or {}
         click.secho(output.indented(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
         short = output.short(job["id"])
-        click.echo(f"Log: jobs logs {short}\nRetry: jobs retry {short}")
+        click.echo(f"Log: {COMMAND} logs {short}\nRetry: {COMMAND} retry {short}")

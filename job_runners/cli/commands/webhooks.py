@@ -13,9 +13,10 @@ from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
-_NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see jobs webhooks put --help."
+_NO_WEBHOOKS = f"No webhooks of {{}}. To subscribe one, see {COMMAND} webhooks put --help."
 _STATUSES = ("succeeded", "failed", "cancelled")
 
 
@@ -96,7 +97,7 @@ def test(target: Target, name: str) -> None:
         output.print_json(job)
         return
     click.echo(job["id"])
-    text = f"A test of webhook {name} was dispatched. Follow it: jobs watch {job['id'][:8]}"
+    text = f"A test of webhook {name} was dispatched. Follow it: {COMMAND} watch {job['id'][:8]}"
     click.echo(output.plain(text), err=True)
 
 

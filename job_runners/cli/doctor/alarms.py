@@ -6,6 +6,7 @@ from typing import Any
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.places import COMMAND
 
 _MAX_NAMES = 100  # names that one call accepts
 _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
@@ -24,8 +25,8 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": "jobs tasks lists the failed tasks with their errors.",
-    "NewFailuresAlarm": "jobs failures lists what fails, newest first.",
+    "TasksFailedAlarm": f"{COMMAND} tasks lists the failed tasks with their errors.",
+    "NewFailuresAlarm": f"{COMMAND} failures lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
@@ -83,7 +84,7 @@ def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> 
 
 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
-    advice = WHAT_TO_DO.get(logical_id, "See jobs list --status failed and jobs logs.")
+    advice = WHAT_TO_DO.get(logical_id, f"See {COMMAND} list --status failed and {COMMAND} logs.")
     for resource in re.findall(r"\{(\w+)\}", advice):
         advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
     return advice

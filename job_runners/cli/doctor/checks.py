@@ -18,7 +18,7 @@ from job_runners.cli.doctor import (
 )
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
-from job_runners.places import as_typed
+from job_runners.places import COMMAND, as_typed
 
 _DEPLOY = "make deploy"
 _IGNORED = "the local AWS stores this setting but ignores it"
@@ -100,5 +100,6 @@ def _refusal(check: Check, error: ClientError) -> Finding:
         check.name,
         Verdict.WRONG,
         f"{error.operation_name} answered {code}: {text}",
-        "A resource of the stack may have been deleted by hand. Run make deploy, then jobs doctor.",
+        "A resource of the stack may have been deleted by hand. Run make deploy, then "
+        f"{COMMAND} doctor.",
     )

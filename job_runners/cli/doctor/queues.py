@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import FAILURES, TIMER, Deployed
+from job_runners.places import COMMAND
 
 _TIMEOUT_FACTOR = 6  # AWS recommends a visibility timeout of 6 times the function's timeout
 
@@ -22,8 +23,8 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
         elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
             yield Issue(
                 f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
-                "Find the cause in jobs logs or the function's log, and fix it. Then resend them: "
-                "jobs redrive --dead-letters",
+                f"Find the cause in {COMMAND} logs or the function's log, and fix it. Then resend "
+                f"them: {COMMAND} redrive --dead-letters",
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.erasing.items import Item, partition
+from job_runners.places import COMMAND
 
 _DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
 # The timer stores declared schedules every 5 minutes. If a schedule isn't stored after two such
@@ -42,8 +43,8 @@ def _overridden(organization: str, name: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization}, declared in code, isn't active, because a "
         "schedule of the same name was added over the API.",
-        f"To use the one in code: jobs schedules delete {name} --organization {organization}. It "
-        "becomes active within 5 minutes.",
+        f"To use the one in code: {COMMAND} schedules delete {name} --organization {organization}. "
+        "It becomes active within 5 minutes.",
         Verdict.ADVICE,
     )
 

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
+from job_runners.places import COMMAND
 
 # They return no data, except to a caller that has a link.
 _OPEN_ROUTES = frozenset(
@@ -155,7 +156,8 @@ def code(deployed: Deployed) -> Iterator[Issue]:
         shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
         yield Issue(
             f"A canary deploy is in progress: {shares} of the worker's invocations.",
-            "Run jobs doctor again when it has finished. CodeDeploy's console shows its progress.",
+            f"Run {COMMAND} doctor again when it has finished. CodeDeploy's console shows its "
+            "progress.",
             Verdict.UNKNOWN,
         )
         return

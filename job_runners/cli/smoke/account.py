@@ -9,6 +9,7 @@ from job_runners.cli.doctor.check import Finding, Verdict
 from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import WORKER, Deployed
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
+from job_runners.places import COMMAND
 
 _ALARM = "TasksFailedAlarm"  # the failing task sets it off
 _MAY_GO_OFF = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # the crash and the throttling do it
@@ -68,7 +69,7 @@ def alarms(work: Work) -> Iterator[Finding]:
         time.sleep(10)
     others = ", ".join(sorted(in_alarm - {expected, *possible}))
     if others:
-        fix = "Run jobs smoke --keep, then jobs doctor, which says what to do."
+        fix = f"Run {COMMAND} smoke --keep, then {COMMAND} doctor, which says what to do."
         yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {others}", fix)
     elif expected not in in_alarm:
         minutes = _ALARM_SECONDS / 60

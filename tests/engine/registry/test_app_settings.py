@@ -151,7 +151,7 @@ def test_one_that_is_missing_says_how_it_is_set() -> None:
         app_setting("API_KEY")
     assert str(missing.value) == (
         "The setting API_KEY doesn't exist under /job-runners/app. "
-        "Set it with jobs config set API_KEY."
+        "Set it with job-runners config set API_KEY, and --secret for a secret."
     )
     assert isinstance(missing.value, DoNotRetry)  # no retry brings it
     assert app_setting("API_KEY", default="a default") == "a default"
@@ -170,7 +170,7 @@ def test_the_environment_comes_first_and_needs_no_store(
 def test_without_a_store_the_environment_is_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("APP_SETTINGS_PATH")
     forget()
-    with pytest.raises(AppSettingMissing, match="Set APP_SETTING_API_KEY"):
+    with pytest.raises(AppSettingMissing, match=r"Set APP_SETTING_API_KEY; .* job_settings"):
         app_setting("API_KEY")
 
 
