@@ -72,8 +72,12 @@ def _install(pinned: Pinned, requirement: str) -> None:
         pinned.file.write_text(pinned.text, encoding="utf-8")
         raise UnusableAppFolder(
             f"{requirement} can't be installed, so nothing has changed:\n"
-            f"{described(done.stderr, 'this machine')}"
+            f"{described(done.stderr, 'this machine')}{_advice(requirement)}"
         )
+
+
+def _advice(requirement: str) -> str:
+    return "" if "@" in requirement else "\nTo install a wheel, pass its path."
 
 
 def _installable(requirement: str) -> list[str]:

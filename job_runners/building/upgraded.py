@@ -44,7 +44,8 @@ def main() -> int:
         print(f"  Fix what is listed above, then run {COMMAND} upgrade again, without arguments.")
     print(f"  Run {COMMAND} test, then deploy as usual.")
     if given.from_pin:
-        print(f"  To go back, run {COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}")
+        before = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"
+        print(f"  To return to {given.from_version}, run {before}")
     return 0 if all(steps) else 1
 
 
@@ -103,7 +104,7 @@ def _print_changes(before: str) -> None:
         )
         return
     changes = changes_since(before)
-    if not changes:
+    if not changes or before == __version__:
         return
     print("\nChanges that need your attention")
     for version, text in changes:

@@ -155,7 +155,8 @@ class Watcher:
             return
         to_build = self._sources.to_build()
         if (digests, to_build) != (self._tried, self._tried_to_build):
-            changed, self._tried = digests != self._tried, digests
+            undone = bool(self._tried_to_build) and not to_build  # changed requirements
+            changed, self._tried = undone or digests != self._tried, digests
             self._tried_to_build = to_build
             if self._can_build(to_build):
                 self._rebuild(to_build)

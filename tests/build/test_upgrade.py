@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from in_project import jobs, python
+from job_runners import __version__
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.pinned import Pinned, read_pinned, requirement_of
 from job_runners.building.upgrade import newest_requirement
@@ -50,6 +51,7 @@ def test_the_template_is_merged_once(project: Path) -> None:
     done = jobs(project, "upgrade", project=project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "merged with the template of this version" in done.stdout
+    assert "need your attention" not in done.stdout  # it is the same version
     merged = (project / "template.yaml").read_text()
     assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
     assert "has no changes to merge" in jobs(project, "upgrade", project=project).stdout
@@ -114,6 +116,7 @@ def test_a_version_that_cannot_be_installed_changes_nothing(project: Path) -> No
     assert done.returncode == 1
     assert "job-runners[app]==9.9.9 can't be installed, so nothing has changed" in done.stderr
     assert "Connect to the network, and repeat the command." in done.stderr
+    assert "To install a wheel, pass its path." in done.stderr
     assert {each: each.read_bytes() for each in before} == before
 
 
@@ -206,13 +209,14 @@ def test_a_project_goes_to_the_next_version_and_back(
     assert "Not this one" not in said
     new_line = "\n# A new line of the next version\n"
     assert own.read_text() == ours.replace("\n", new_line, 1) + "# my own line\n"
-    assert f"upgrade {wheel}" in said
+    assert f"To return to {__version__}, run job-runners upgrade {wheel}" in said
 
     said = project.jobs("upgrade", str(wheel))
     assert NEXT not in project.jobs("--version")
     assert pin(project) == first
     assert own.read_text() == ours + "# my own line\n"
     assert "This version is older" in said
+    assert f"To return to {NEXT}, run" in said
     assert (project.folder / "samconfig.toml").read_bytes() == samconfig
 
 

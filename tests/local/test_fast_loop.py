@@ -266,6 +266,11 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
     said = len(checkout.said)
     checkout.watcher.reload_changes()
     assert len(checkout.said) == said
+    for undone in (found.lock, found.requirements):
+        undone.unlink()
+    checkout.watcher.reload_changes()
+    assert "is the active code again" in checkout.said[-1]
+    assert checkout.outdated == ""
 
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
