@@ -96,6 +96,7 @@ wheel: dev ## Build the wheel of the client, the command and the engine, into di
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir $(WHEELS) .
 	@chmod 644 $(WHEELS)/job_runners-*.whl # pip makes it readable only to its owner
+	@echo "pip install '$$(ls -t $(abspath $(WHEELS))/job_runners-*.whl | head -n 1)[app]'"
 
 SITE ?= dist/site
 docs: dev sphinx ## Build the documentation site, into dist/site; fail on a broken link (needs no network)

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from job_runners.places import CACHE, DATA, IS_CHECKOUT, ROOT
 
 _REQUIREMENTS = DATA / "requirements" / "aws.txt"
 _MADE = "made"  # a file that is written last
+_PATIENCE = 20  # seconds between two lines that say that packages still download
 
 
 class ToolsNotInstalled(JobRunnersError):
@@ -53,11 +55,24 @@ def _make(folder: Path) -> None:
     print("Installing sam and the local AWS (a minute, once)", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=False, symlinks=True)
-    command = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--require-hashes"]
-    command += ["--python", str(folder / "bin" / "python"), "--requirement", str(_REQUIREMENTS)]
-    if subprocess.run(command, check=False).returncode != 0:
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--require-hashes", "--python", str(folder / "bin" / "python")]
+    command += ["--requirement", str(_REQUIREMENTS)]
+    if _run_visibly(command) != 0:
         raise ToolsNotInstalled(
             "sam and the local AWS can't be installed. The output above says why. Without a "
             "network, connect once: later runs work offline."
         )
     (folder / _MADE).touch()
+
+
+def _run_visibly(command: list[str]) -> int:
+    """Run a command that prints nothing, and show that it still runs. Return its exit code."""
+    began = time.monotonic()
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                return process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - began
+                print(f"  still downloading ({seconds:.0f} s)", file=sys.stderr, flush=True)

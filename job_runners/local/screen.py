@@ -157,8 +157,7 @@ def _first_steps() -> str:
   {_JOBS} new NAME    writes a job of your own, which is loaded at once
   {_JOBS} types"""
     return f"""\
-  {_JOBS} types {names[0]}
-  {_JOBS} dispatch {names[0]} --watch FIELD=VALUE
+  {_JOBS} types {names[0]}    shows its fields, and how to dispatch it
   {_JOBS} logs ID"""
 
 

@@ -136,7 +136,8 @@ def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
     monkeypatch.setenv("APP", str(tmp_path))
     screen.suggest(stack, None, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
-    assert "bin/jobs dispatch read_list" in shown
+    assert "bin/jobs types read_list" in shown
+    assert "bin/jobs dispatch read_list" not in shown  # it would lack the fields
     assert "bin/jobs new NAME" not in shown
 
 
