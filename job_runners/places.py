@@ -46,13 +46,14 @@ def _cache() -> Path:
 CACHE = ROOT / ".build" if IS_CHECKOUT else _cache()
 BUILD_CACHE = CACHE if IS_CHECKOUT else CACHE / "build"
 
-# The name of the command. Shells have a command `jobs` of their own, so the name of an installed
-# `jobs` works only after `job-runners shell`. Messages repeat the name that the person typed.
+# The name of the command, in a project and here. Shells have a command `jobs` of their own, so an
+# installed `jobs` works only after `job-runners shell`. Messages repeat the name that was typed.
 COMMAND_VARIABLE = "JOBS_COMMAND"
 _called = Path(sys.argv[0]).name if sys.argv else ""
-COMMAND = os.environ.get(COMMAND_VARIABLE) or (
-    "jobs" if IS_CHECKOUT or _called == "jobs" else "job-runners"
+PROJECT_COMMAND = os.environ.get(COMMAND_VARIABLE) or (
+    _called if _called == "jobs" else "job-runners"
 )
+COMMAND = "jobs" if IS_CHECKOUT else PROJECT_COMMAND
 
 # For each command in a checkout, the arguments of COMMAND that do the same in a project.
 _PROJECT_COMMANDS = {

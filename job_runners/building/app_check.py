@@ -19,7 +19,7 @@ from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.old_names import MOVED, renamed
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import COMMAND, as_typed
+from job_runners.places import PROJECT_COMMAND, as_typed
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -168,7 +168,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
     if missing in MOVED:
         return (
             f"Since version 0.3 it is {renamed(missing)}. To rewrite all such imports, run "
-            f"{COMMAND} adopt"
+            f"{PROJECT_COMMAND} adopt"
         )
     if missing:
         requirements = places.requirements or "the requirements"

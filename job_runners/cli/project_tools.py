@@ -13,7 +13,15 @@ from typing import Any, NoReturn
 import click
 
 from job_runners.cli.problem import Problem
-from job_runners.places import CODE, COMMAND, COMMAND_VARIABLE, IS_CHECKOUT, PROJECT_VARIABLE, ROOT
+from job_runners.places import (
+    CODE,
+    COMMAND,
+    COMMAND_VARIABLE,
+    IS_CHECKOUT,
+    PROJECT_COMMAND,
+    PROJECT_VARIABLE,
+    ROOT,
+)
 
 _NEEDED = ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml")  # the extra `app`
 
@@ -99,7 +107,7 @@ def _command(module: str, words: tuple[str, ...]) -> list[str]:
 def _environment(project: str | None = None) -> dict[str, str]:
     inherited = {**os.environ, **({"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {})}
     if project is not None:
-        own = {"APP": project, PROJECT_VARIABLE: project, COMMAND_VARIABLE: COMMAND}
+        own = {"APP": project, PROJECT_VARIABLE: project, COMMAND_VARIABLE: PROJECT_COMMAND}
         return {**inherited, **own}
     if IS_CHECKOUT:
         return inherited

@@ -130,7 +130,7 @@ def test_a_stack_that_is_not_told_where_its_worker_logs_says_so(
     forget()
     answer = logs(row)
     assert (answer.status, answer.json["type"]) == (404, "urn:job-runners:logs-not-readable")
-    assert "jobs logs" in answer.json["detail"]
+    assert "job-runners logs" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(

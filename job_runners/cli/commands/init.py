@@ -8,7 +8,7 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
+from job_runners.places import PROJECT_COMMAND
 
 
 @jobs_command()
@@ -28,6 +28,6 @@ def command(target: Target, folder: str, github: bool) -> None:
         f"""
 Next
   cd {folder}
-  {COMMAND} test      checks the job, and runs its test
-  {COMMAND} run       starts a local AWS with the job, until Ctrl-C"""
+  {PROJECT_COMMAND} test      checks the job, and runs its test
+  {PROJECT_COMMAND} run       starts a local AWS with the job, until Ctrl-C"""
     )
