@@ -20,7 +20,7 @@ from job_runners.client import stack_outputs
 from job_runners.places import ROOT
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
-from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
+from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import Job
 
 
@@ -101,6 +101,32 @@ def test_a_limited_api_sets_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_succeeded(job)
         assert job.attempt == 2
         assert clock.moved >= 29_000  # some of the 30 s passed by themselves
+
+
+def test_a_failed_member_is_fixed_and_its_group_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = module("shown", "\n".join(snippets("fan_out_and_wait")), monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        shown.test_a_failed_text_is_retried_and_reported_once(job_runner, SavedJobs())
+
+
+def test_a_job_is_held_until_its_failed_member_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = module("shown", "\n".join(snippets("fan_out_and_wait")), monkeypatch)
+    shown.JOBS["held"] = Job(shown.count_with_help)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        saved = SavedJobs()
+        job = job_runner.dispatch("held", {"texts": ["one two", ""]})
+        job_runner.run_due()
+        job_runner.signal(job, "retried-1")  # too early
+        job_runner.run_due()
+        assert (saved.get(job.id).status, saved.all("report")) == ("waiting", [])
+        job_runner.retry(saved.only("count", status="failed"), {"text": "three"})
+        job_runner.run_due()
+        job_runner.signal(job, "retried-2")
+        job_runner.drain()
+        assert assert_succeeded(saved.get(job.id)) == {"words": 3}
+        saved.only("report", payload={"words": 3})
 
 
 # --- callers --------------------------------------------------------------------------------------
