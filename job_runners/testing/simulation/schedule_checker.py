@@ -125,8 +125,10 @@ class ScheduleChecker:
         """Check that no edit loses an occurrence that was due, unless it was paused."""
         if not before or "deleted_at" in (before | after):
             return
-        # An edit that freezes between its read and its write decides before the freeze.
-        has_new_since = after["since"] != before["since"]
+        # An edit that freezes between its read and its write decides before the freeze. Its `since`
+        # may be that of an earlier edit in the same millisecond.
+        timing = ("since", "every", "cron", "timezone")
+        has_new_since = any(after.get(each) != before.get(each) for each in timing)
         decided_at = after["since"] if has_new_since else self._world.now()
         was_due = before.get("next_at", decided_at + 1) <= decided_at
         is_active = "paused_at" not in (before | after)
