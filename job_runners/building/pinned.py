@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urldefrag
+from urllib.parse import quote, urldefrag
 
 from job_runners.building.app_config import UnusableAppFolder
 
@@ -17,6 +17,8 @@ _MARKER = re.compile(r"\s+;\s*|;\s+")
 _PARTS = re.compile(rf"{_NAME}\s*(?P<extras>\[[^\]]*\])?\s*(?P<rest>.*)", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(\.\d+)*\w*(\.(dev|post)\d+)?")
 _ADDRESS = re.compile(r"(https|file)://")
+# Hatchling replaces this by the address of the project's folder, which differs between machines.
+PROJECT = "{root:uri}/"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class Pinned:
 
     def names(self, requirement: str) -> bool:
         """Return whether this requirement has the same version or address."""
-        return _parts(self.requirement)[1] == _parts(requirement)[1]
+        return _parts(self.on_this_machine(self.requirement))[1] == _parts(requirement)[1]
+
+    def on_this_machine(self, requirement: str) -> str:
+        """Return the requirement with the address of this project's folder."""
+        return requirement.replace(PROJECT, f"{self.file.parent.resolve().as_uri()}/")
 
     def replaced(self, requirement: str) -> str:
         """Return the text of the file with another requirement."""
@@ -69,6 +75,8 @@ def read_pinned(project: Path) -> Pinned:
 def requirement_of(wanted: str, pinned: Pinned) -> str:
     """Return the requirement of a version, or of the wheel at a path or address.
 
+    The requirement of a wheel in the project's folder is the same on every machine.
+
     Raises UnusableAppFolder if `wanted` is none of these.
     """
     name = f"job-runners{_parts(pinned.requirement)[0] or '[app]'}"
@@ -79,12 +87,19 @@ def requirement_of(wanted: str, pinned: Pinned) -> str:
         if not path.is_file():
             raise UnusableAppFolder(f"{path.absolute()} doesn't exist")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return f"{name} @ {path.resolve().as_uri()}#sha256={digest}"
+        return f"{name} @ {_address(path.resolve(), pinned)}#sha256={digest}"
     if _VERSION.fullmatch(wanted):
         return f"{name}=={wanted}"
     raise UnusableAppFolder(
         f"{wanted} is neither a version, such as 0.3.0, nor the path or address of a wheel"
     )
+
+
+def _address(wheel: Path, pinned: Pinned) -> str:
+    project = pinned.file.parent.resolve()
+    if "hatchling" in pinned.text and wheel.is_relative_to(project):
+        return PROJECT + quote(wheel.relative_to(project).as_posix())
+    return wheel.as_uri()
 
 
 def _parts(requirement: str) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def _install(pinned: Pinned, requirement: str) -> None:
     print(f"Installing {requirement}", file=sys.stderr, flush=True)
     pinned.file.write_text(pinned.replaced(requirement), encoding="utf-8")
     command = [*_UV, "install", "--quiet", "--python", sys.executable]
-    command += ["--reinstall-package", "job-runners", *_installable(requirement)]
+    command += ["--reinstall-package", "job-runners", *_installable(pinned, requirement)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except BaseException:
@@ -80,16 +80,18 @@ def _advice(requirement: str) -> str:
     return "" if "@" in requirement else "\nTo install a wheel, pass its path."
 
 
-def _installable(requirement: str) -> list[str]:
+def _installable(pinned: Pinned, requirement: str) -> list[str]:
     """Return uv's arguments: the project if it is installed here in editable mode."""
     name = loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     try:
         text = distribution(name).read_text("direct_url.json")
     except PackageNotFoundError:
-        return [requirement]
+        return [pinned.on_this_machine(requirement)]
     origin = json.loads(text) if text else {}
     is_here = Path(ROOT).as_uri() == origin.get("url")
-    return ["--editable", str(ROOT)] if is_here and "dir_info" in origin else [requirement]
+    if is_here and "dir_info" in origin:
+        return ["--editable", str(ROOT)]
+    return [pinned.on_this_machine(requirement)]
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.app_requirements import install, lock_again
 from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.changes import changes_since, is_newer
+from job_runners.building.pinned import PROJECT
 from job_runners.building.sam_folder import template
 from job_runners.errors import JobRunnersError
 from job_runners.places import COMMAND, ROOT
@@ -119,7 +120,8 @@ def _wanted(requirement: str) -> str:
     if not at:
         return requirement.rpartition("==")[2].strip()
     url = urldefrag(address).url
-    return unquote(url.removeprefix("file://")) if url.endswith(".whl") else url
+    path = url.removeprefix("file://").removeprefix(PROJECT)
+    return unquote(path) if url.endswith(".whl") else url
 
 
 if __name__ == "__main__":

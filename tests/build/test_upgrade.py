@@ -1,5 +1,6 @@
 """`jobs upgrade` and `jobs eject`: a project changes its version of Job Runners."""
 
+import shutil
 import tomllib
 import zipfile
 from pathlib import Path
@@ -162,6 +163,23 @@ def test_only_the_requirement_changes(tmp_path: Path, line: str, wanted: str, re
     tomllib.loads(changed)
 
 
+def test_a_wheel_in_the_project_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    wheel = tmp_path / "wheels" / "a b.whl"
+    wheel.parent.mkdir()
+    wheel.touch()
+    text = '[project]\ndependencies = ["{}"]\n[build-system]\nbuild-backend = "{}"\n'
+    for backend, address in (
+        ("hatchling.build", "{root:uri}/wheels/a%20b.whl"),
+        ("other", wheel.as_uri()),
+    ):
+        (tmp_path / "pyproject.toml").write_text(text.format("job-runners==0.3.0", backend))
+        pinned = read_pinned(tmp_path)
+        wanted = requirement_of(str(wheel), pinned)
+        assert wanted.startswith(f"job-runners[app] @ {address}#sha256=")
+        (tmp_path / "pyproject.toml").write_text(pinned.replaced(wanted))
+        assert read_pinned(tmp_path).names(f"job-runners[app] @ {wheel.as_uri()}#sha256=ab")
+
+
 def test_what_is_wanted_must_be_a_version_or_a_wheel() -> None:
     pinned = Pinned(Path("pyproject.toml"), "", "job-runners[app]==0.3.0")
     for wanted in ("newest", "../nothing.whl", "0.4.0 --index-url x", "-e"):
@@ -202,9 +220,13 @@ def test_a_project_goes_to_the_next_version_and_back(
     own.write_text(ours + "# my own line\n")
     samconfig = (project.folder / "samconfig.toml").read_bytes()
 
-    said = project.jobs("upgrade", str(next_wheel))
+    shared = project.folder / "wheels" / next_wheel.name
+    shared.parent.mkdir()
+    shutil.copy(next_wheel, shared)
+    said = project.jobs("upgrade", str(shared))
     assert NEXT in project.jobs("--version")
-    assert pin(project).startswith(f"job-runners[app] @ {next_wheel.as_uri()}#sha256=")
+    name = f"wheels/{next_wheel.name}"
+    assert pin(project).startswith(f"job-runners[app] @ {{root:uri}}/{name}#sha256=")
     assert f"{NEXT}: Drink more water. It is healthy." in said
     assert "Not this one" not in said
     new_line = "\n# A new line of the next version\n"
@@ -216,7 +238,7 @@ def test_a_project_goes_to_the_next_version_and_back(
     assert pin(project) == first
     assert own.read_text() == ours + "# my own line\n"
     assert "This version is older" in said
-    assert f"To return to {NEXT}, run" in said
+    assert f"To return to {NEXT}, run job-runners upgrade {name}\n" in said
     assert (project.folder / "samconfig.toml").read_bytes() == samconfig
 
 
