@@ -142,3 +142,27 @@ def test_the_page_tells_what_the_template_and_the_table_have() -> None:
     assert (
         f"| {DUE_SHARDS * 1000 // 2:,} jobs/s | {3500 * 2 // DUE_SHARDS // 10 * 10} a shard" in page
     )
+
+
+def test_the_page_about_cost_has_the_items_of_short_jobs_and_of_an_idle_stack() -> None:
+    page = (ROOT / "docs/scale.md").read_text()
+    short = cost("--jobs", "1e6", "--seconds", "0.1", "--memory", "256")
+    assert f"256 MB cost ${short['dollars_a_month']:.2f}" in page
+
+    def shown(*starts: str) -> str:
+        lines = short["lines"]
+        return f"{sum(each['dollars'] for each in lines if each['what'].startswith(starts)):.2f}"
+
+    def said(start: str) -> str:
+        (row,) = (each for each in page.splitlines() if each.startswith(f"| {start}"))
+        return row.split("|")[2].strip()
+
+    assert said("write units: 6 a job") == shown("write units")
+    assert said("logs and metrics: 4 KB a job") == shown("logs")
+    assert said("the API: its requests") == shown("API")
+    assert said("traces |") == shown("traces")
+    assert said("the worker: its invocations") == shown("worker")
+    assert said("rows for 30 days") == shown("rows")
+    assert said("the timer, alarms and metrics") == shown("timer", "alarms", "metrics")
+    assert said("the timer: an invocation each minute") == shown("timer")
+    assert said("14 alarms") == shown("alarms")
