@@ -9,10 +9,12 @@ from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
 from job_runners.engine.dispatch import checking
+from job_runners.engine.groups import finishing
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import children
 from job_runners.store import conditional_write, owner_verbs, steps, verbs
 from job_runners.store.job_request import JobRequest, Status, new_id
+from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.history import simulated_aws
 
 
@@ -114,3 +116,10 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
     monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)
     monkeypatch.setattr("job_runners.testing.simulation.operators._GIVEN_UP", tuple(Status))
     assert broken_promise()
+
+
+def test_it_notices_when_the_members_of_a_canceled_job_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(finishing, "_cancel", lambda row, **_: None)
+    assert "but its member" in broken_promise(near=6, faults={Fault.GROUPS})

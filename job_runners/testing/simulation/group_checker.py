@@ -7,6 +7,7 @@ from typing import Any
 
 from job_runners.store import groups
 from job_runners.store.groups import Group
+from job_runners.store.job_request import GROUP_PREFIX
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -56,6 +57,17 @@ class GroupChecker:
             self._report(f"job {job.id} got {counts}, and {self._counts[group.id]} before")
         for each in found:
             self._world.figures[f"members {each.status}"] += 1
+
+    def owner_canceled(self, owner_id: str) -> None:
+        """Check that the members of an owner were canceled by a request that met no fault."""
+        rows = moto_direct.rows("jobs")
+        owner = next(row for row in rows if row["id"] == owner_id)
+        if not (awaits_group(owner) and owner.get("cancel_members")):
+            return
+        for row in rows:
+            is_own = row.get("member_of", "").rpartition("#")[0] == owner["gathers"]
+            if is_own and row["status"] not in _FINISHED and not row.get("cancel_requested"):
+                self._report(f"job {owner_id} is being canceled, but its member {row['id']} is not")
 
     def _check_member(self, row: Row, owner: Row, items: dict[_Item, Row]) -> None:
         """Check that a member that may be unfinished has a marker until its owner continues."""
@@ -112,6 +124,11 @@ class GroupChecker:
     def _has_claim(self, owner: Row) -> bool:
         stack = self._world.stack
         return bool(stack) and stack[-1].claim == owner.get("claim_token")
+
+
+def awaits_group(row: Row) -> bool:
+    """Return whether a job waits for its group."""
+    return row["status"] == "waiting" and str(row.get("held_by")).startswith(GROUP_PREFIX)
 
 
 def _ids_of_chunks(group_id: str, items: dict[_Item, Row]) -> Iterator[str]:

@@ -370,8 +370,9 @@ class History:
 
     def end(self) -> Counter[str]:
         """Stop all faults until every job has ended. Return the figures. Raises Violation."""
-        answer = self.operators.perhaps_answer if self._waits else lambda: None
-        self.world.run_without_faults(self._unfinished, self._end_pauses_and_schedules, answer)
+        self.world.run_without_faults(
+            self._unfinished, self._end_pauses_and_schedules, self._act_in_peace
+        )
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()
@@ -388,6 +389,13 @@ class History:
         if self.checker.violations:
             raise Violation(self.checker.violations[0], figures)
         return figures
+
+    def _act_in_peace(self) -> None:
+        """Send signals and cancel groups after the faults have stopped."""
+        if self._waits:
+            self.operators.perhaps_answer()
+        if self.checker.groups:
+            self.operators.cancel_groups(self.checker.groups.owner_canceled)
 
     def _end_pauses_and_schedules(self) -> None:
         """End all pauses, check that no due occurrence is left, and then delete all schedules."""

@@ -19,6 +19,7 @@ from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.simulation.declared_queues import LIMITED, RATES, SLOTS
 from job_runners.testing.simulation.faults import Fault
+from job_runners.testing.simulation.group_checker import awaits_group
 from job_runners.testing.simulation.schedule_people import SchedulePeople
 from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -102,6 +103,19 @@ class Operators:
 
     def _cancel_with_members(self, row: JobRequest) -> None:
         owner_actions.cancel_with_members(row, self._send())
+
+    def cancel_groups(self, canceled: Callable[[str], None]) -> None:
+        """Cancel about a quarter of the jobs that wait for their groups, with their members.
+
+        This happens after the faults have stopped, and draws nothing. So it changes nothing before.
+        `canceled` gets the id of each job.
+        """
+        owners = [row for row in moto_direct.rows("jobs") if awaits_group(row)]
+        for row in sorted(owners, key=lambda row: str(row["id"])):
+            if int(row["id"][-1], 16) % 4 == 0 and not row.get("cancel_members"):
+                what, cancel = "groups canceled in peace", self._cancel_with_members
+                self._request(partial(self._act_on, row["id"], what, cancel))
+                canceled(row["id"])
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
