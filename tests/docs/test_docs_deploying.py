@@ -1,5 +1,6 @@
 """The page about deploying, compared with the template and the build."""
 
+import json
 import re
 
 from expanded_template import expanded
@@ -46,3 +47,21 @@ def test_the_page_names_the_python_that_a_deploy_from_a_checkout_needs() -> None
     version = re.escape(Target.from_samconfig().python)
     said = rf"Python (?:[^.]* )?{version}[^.]* `PATH`"
     assert re.search(said, " ".join((ROOT / "docs/deploying.md").read_text().split()))
+
+
+def test_the_deploying_policy_covers_the_services_of_the_template() -> None:
+    page = (
+        (ROOT / "docs/guides/ci_with_oidc.md").read_text().partition("## The rights of a deploy")[2]
+    )
+    (policy,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    statements = json.loads(policy)["Statement"]
+    actions = {one for each in statements for one in _listed(each["Action"])}
+    covered = {each.partition(":")[0] for each in actions}
+    types = {each["Type"].split("::")[1] for each in expanded()["Resources"].values()}
+    named = {"ApiGatewayV2": "apigateway"}
+    assert {named.get(each, each.lower()) for each in types} <= covered
+    assert "iam:PassRole" in actions
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
