@@ -60,6 +60,7 @@ class _Call:
     verb: str
     seen: Row
     now: int
+    by: object = None  # the invocation that called it
 
 
 @dataclass
@@ -113,7 +114,7 @@ class WriteRecorder:
             entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
             read = job if entrance is None else entrance.row
             seen = {name: getattr(read, name) for name in _FIELDS}
-            self._calls.append(_Call(verb, seen, clock.now()))
+            self._calls.append(_Call(verb, seen, clock.now(), self.world.stack[-1]))
             try:
                 return write(verb, job, *rest, **more)
             finally:
@@ -158,7 +159,6 @@ class WriteRecorder:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
         elif after == before | {"row_version": after["row_version"]}:
-            # Not by a verb. A call in progress, if there is one, is of a frozen invocation.
             call = _Call("record", before, clock.now())
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
@@ -191,7 +191,10 @@ class WriteRecorder:
                 return _Call("save", before, clock.now())
             case "Delete":
                 return _Call("delete", before, clock.now())
-        return self._calls[-1] if self._calls else _Call("set_aside", before, clock.now())
+        # The innermost call in progress may be of a frozen invocation.
+        if self._calls and self._calls[-1].by is self.world.stack[-1]:
+            return self._calls[-1]
+        return _Call("set_aside", before, clock.now())
 
 
 class RecordedLambda(SimulatedLambda):
