@@ -19,6 +19,7 @@ from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
 from job_runners.work import Member
 from sample_work import Sample, script
+from sizes import by_size
 
 
 def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Bench) -> None:
@@ -134,17 +135,24 @@ def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.sized
 def test_a_group_with_more_than_a_chunk_has_several_shards_and_keeps_the_order(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_chunks, "SIZE", 5)
-    gathering = Gathering(bench, 12)
+    number = by_size(12, 300, 20_000)
+    if number < group_chunks.SIZE:
+        monkeypatch.setattr(group_chunks, "SIZE", 5)
+    members = [Member("sample_once", {"number": each % 1000}) for each in range(number)]
+    gathering = Gathering(bench, members)
     gathering.start()
     assert gathering.group.shards == 8
-    assert len(items("chunk#")) == 3
     assert len({row["pk"] for row in moto_direct.rows("coordination")}) > 4
-    bench.deliver()
-    assert [key for key, _, _ in gathering.got[0]] == [f"{n:06d}" for n in range(12)]
+    bench.run_out()
+    assert len(items("chunk#")) == -(-number // group_chunks.SIZE)
+    assert gathering.counts == [(number, 0)]
+    assert [key for key, _, _ in gathering.got[0]] == [f"{n:06d}" for n in range(number)]
+    assert len(gathering.begun) == number
+    assert items("open#") == []
 
 
 def test_members_are_dispatched_at_300_a_second_at_most(bench: Bench) -> None:
