@@ -26,7 +26,7 @@ from job_runners.work import context
 from job_runners.work.definitions import Job
 from job_runners.work.recurring import Recurring
 from sample_work import script
-from telemetry_lines import SECRET, emitted, logged, on_lambda
+from telemetry_lines import SECRET, emitted, emitted_series, logged, on_lambda
 
 PAGE = (ROOT / "docs/observing.md").read_text()
 
@@ -100,3 +100,15 @@ def let_occurrences_be_started_skipped_and_failed(bench: Bench) -> None:
 def test_every_alarm_is_on_the_page_and_no_other() -> None:
     template = deployed(WorkerCanary="Canary10Percent5Minutes")
     assert first_column("alarm") == of_type(template, "AWS::CloudWatch::Alarm").keys()
+
+
+def test_an_alarm_of_your_own_watches_a_metric_that_is_written(
+    on_lambda: None, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = PAGE.partition("### An alarm of your own")[2].partition("\n#")[0]
+    for name in re.findall(r"MetricName: (\w+)", section):
+        assert name in first_column("metric")
+    dimensions = re.findall(r"\{Name: (\w+),", section)
+    script.job = lambda job, payload: 1 / 0
+    bench.run(bench.dispatch("sample_once"))
+    assert (frozenset(dimensions), "Failed") in emitted_series(capsys)
