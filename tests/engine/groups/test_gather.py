@@ -139,7 +139,7 @@ def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
 def test_a_group_with_more_than_a_chunk_has_several_shards_and_keeps_the_order(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = by_size(12, 300, 20_000)
+    number = by_size(12, 300, 2_000)
     if number < group_chunks.SIZE:
         monkeypatch.setattr(group_chunks, "SIZE", 5)
     members = [Member("sample_once", {"number": each % 1000}) for each in range(number)]
