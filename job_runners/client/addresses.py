@@ -69,7 +69,11 @@ def region_for(url: str | None = None) -> str:
         else:
             region = Session().get_config_variable("region")
     if not region:
-        raise ConfigurationError("No AWS region is set.", "Pass region=, or set AWS_REGION.")
+        raise ConfigurationError(
+            "No AWS region is set.",
+            "Pass region=, or set AWS_REGION. "
+            "For a local AWS, load `.local/env.sh` in the shell first.",
+        )
     return region
 
 

@@ -45,7 +45,7 @@ from job_runners.local.screen import (
 from job_runners.local.stack_api import signer
 from job_runners.local.timer import tick
 from job_runners.local.watcher import sources_now, watching
-from job_runners.places import as_typed
+from job_runners.places import IS_CHECKOUT, as_typed
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -182,8 +182,9 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    # If the parent changes, `make` was killed, and no Ctrl-C can reach this process.
-    while os.getppid() == parent:
+    # If a checkout's parent changes, `make` was killed, and no Ctrl-C can reach this process. A
+    # project has no `make`: its parent is a shell, which may end before this process.
+    while not IS_CHECKOUT or os.getppid() == parent:
         time.sleep(0.5)
     raise Stopped
 

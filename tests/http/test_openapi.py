@@ -49,7 +49,7 @@ BOUNDED = settings(
 UNSAID = re.compile(
     "printable characters"
     # any JSON, which no schema can say it of
-    "|text with NUL .* at (a key of )?\\$.(jobs\\[[0-9]+\\].)?payload.body"
+    "|text with NUL .* at (a key of )?\\$.((jobs|members)\\[[0-9]+\\].)?payload"
     "|String should match pattern"  # where other dialects let a last newline pass
     "|The cursor isn't valid for this list"
     "|differs from the header Idempotency-Key"
