@@ -80,7 +80,7 @@ def test_a_name_that_is_not_there_says_where_all_are_to_command_and_caller(
     claims = {"sub": "u", "roles": "operator", "organization_id": "acme"}
     answer = call(method, path, body=body, claims=claims)
     said = problem(answer, 422 if body else 404, slug)["detail"]
-    assert said.endswith(f" with `jobs {command}` or GET {route}.")
+    assert said.endswith(f" with `job-runners {command}` or GET {route}.")
 
 
 def rows() -> int:
