@@ -89,7 +89,7 @@ def test_an_existing_stack_is_left_alone(account: Account) -> None:
     assert refused.returncode == 1
     assert f"A stack {NAME} exists" in refused.stderr
     refused = account.person.run("smoke", "--remove", NAME)
-    assert f"jobs smoke has created no stack {NAME}" in refused.stderr
+    assert f"job-runners smoke has created no stack {NAME}" in refused.stderr
     assert [each["StackName"] for each in account.stacks()] == [NAME]
 
 
