@@ -41,6 +41,7 @@ pytest_plugins = [
     "newcomers",
     "telemetry_lines",
     "local_stack",
+    "deployed_versions",
     "iam_api",
     "browser",
 ]

@@ -6,15 +6,13 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deployed_versions import DeployedVersions
 from example_apps import EXAMPLES
-from job_runners.local.emulator import emulator
-from local_stack import roomy_home
 from worker_killer import workers
 
 # It starts a local AWS of its own, after the tests that share one.
@@ -43,12 +41,6 @@ class Files(Services):
 
 services = Files()
 """
-
-
-@pytest.fixture(scope="module")
-def versions() -> Iterator[DeployedVersions]:
-    with roomy_home() as home, emulator(home) as running:
-        yield DeployedVersions(running, home)
 
 
 def test_a_refund_is_paid_back_after_a_deploy_and_a_killed_worker(

@@ -3,7 +3,6 @@ as what it is."""
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from opentelemetry.sdk import trace
 
 from deployed_versions import ORGANIZATION, DeployedVersions
 from job_runners import clock
-from job_runners.local.emulator import emulator
 from job_runners.settings import APP_PACKAGES_FILE
-from local_stack import roomy_home
 
 # After the others on a local AWS, and not beside them: it starts one of its own.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS")]
@@ -144,12 +141,6 @@ WORK_OF_0_2_0 = {
 
 # OpenTelemetry's SDK, as requirements of an organisation's own would have it.
 OTEL = sorted(Path(trace.__file__).parents[3].glob("opentelemetry*"))
-
-
-@pytest.fixture(scope="module")
-def versions() -> Iterator[DeployedVersions]:
-    with roomy_home() as home, emulator(home) as running:
-        yield DeployedVersions(running, home)
 
 
 def test_a_stack_of_0_1_0_is_updated_while_its_jobs_run(

@@ -10,15 +10,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from job_runners.building.build import Target
 from job_runners.building.bytecode import compile_sources
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
 from job_runners.local.deploy import build, deploy
-from job_runners.local.emulator import Emulator
+from job_runners.local.emulator import Emulator, emulator
 from job_runners.local.emulator_fixes import restore_settings
 from job_runners.settings import APP_PACKAGES_FILE
-from local_stack import Local
+from local_stack import Local, roomy_home
 from released_code import TEMPLATE, unpack
 
 PATIENCE = 60  # seconds
@@ -150,3 +152,10 @@ def _replace(tree: Path, rooms: Mapping[str, Path]) -> None:
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, tree / name)
         compile_sources(Target.this_machine(), tree, tree / name)
+
+
+@pytest.fixture(scope="module")
+def versions() -> Iterator[DeployedVersions]:
+    """Yield the stack that the tests of a module deploy, on a local AWS of its own."""
+    with roomy_home() as home, emulator(home) as running:
+        yield DeployedVersions(running, home)
