@@ -54,9 +54,13 @@ def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) ->
     """Make a job in a state and a schedule for each organisation, and a failed task."""
     script.job = lambda job, payload: 1 / 0
     monkeypatch.setenv("JOBS_SAME_PROCESS", "true" if state == "failed" else "false")
+    # Without webhooks, because a failed job's delivery would be retried during the requests.
+    monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "false")
     forget()
     make = batch_of if state == "batch" else job_of
     ids = {name: make(name) for name in ("ours", "theirs")}
+    monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
+    forget()
     for name in ids if schedules else ():
         method, path, parts = Asked(
             "PUT", f"/schedules/nightly?organization_id={name}", SCHEDULE
