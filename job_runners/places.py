@@ -13,7 +13,8 @@ PROJECT_VARIABLE = "JOBS_PROJECT"
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
 # The package's files other than code: template.yaml, events/, and requirements/ with the locks.
-DATA = _INSTALLED_DATA if _INSTALLED_DATA.is_dir() else CODE
+IS_INSTALLED = _INSTALLED_DATA.is_dir()
+DATA = _INSTALLED_DATA if IS_INSTALLED else CODE
 # Whether commands act on this checkout. Otherwise they act on a project.
 IS_CHECKOUT = DATA is CODE and not os.environ.get(PROJECT_VARIABLE)
 

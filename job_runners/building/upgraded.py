@@ -23,6 +23,7 @@ from job_runners.building.sam_folder import template
 from job_runners.errors import JobRunnersError
 from job_runners.places import COMMAND, ROOT
 
+_RUN = ROOT / ".local" / "stack.json"  # exists while the project's local AWS is up
 _OWN_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
 
 
@@ -43,6 +44,8 @@ def main() -> int:
     print("\nNext")
     if not all(steps):
         print(f"  Fix what is listed above, then run {COMMAND} upgrade again, without arguments.")
+    if _RUN.exists():
+        print(f"  Stop {COMMAND} run, which still has the version before, and start it again.")
     print(f"  Run {COMMAND} test, then deploy as usual.")
     if given.from_pin:
         before = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"

@@ -46,6 +46,7 @@ class JobStream:
         self._lock = threading.Lock()
         self._speaker = ""  # the job, task or function of the line before
         self._printed = 0  # printed lines of this read
+        self._errors: set[tuple[str, int]] = set()  # jobs, with hashes of tracebacks shown for them
 
     def note(self, text: str) -> None:
         """Show a note about the run."""
@@ -84,8 +85,17 @@ class JobStream:
         if event.begins:
             self._speaker = ""  # so that each beginning is shown with its time
         self._say(speaker, head, "", Text(_one_line(event.words), event.color or ""))
-        for line in _lines(fields.get("exception")):
+        for line in self._new_lines(speaker, _lines(fields.get("exception"))):
             self._say(speaker, head, _BAR, Text(line))
+
+    def _new_lines(self, speaker: str, traceback: list[str]) -> list[str]:
+        """Shorten a traceback to its error if the same one was shown for the same work."""
+        seen = speaker, hash(tuple(traceback))
+        if seen in self._errors:
+            return [f"{_error_in(traceback)} (again, with the traceback above)"]
+        if traceback:
+            self._errors.add(seen)
+        return traceback
 
     def _show_printed(self, speaker: str, head: Text, fields: dict[str, Any]) -> None:
         self._printed += 1
@@ -175,6 +185,13 @@ def _lines(text: object) -> list[str]:
     """Return the lines of an untrusted text, each without control characters and not too long."""
     lines = plain(str(text or "")).expandtabs(4).split("\n")
     return [each if len(each) <= _LONGEST else f"{each[:_LONGEST]}…" for each in lines if text]
+
+
+def _error_in(traceback: Sequence[str]) -> str:
+    """Return the line that names the error, which follows the last frame."""
+    frames = [number for number, line in enumerate(traceback) if line.startswith('  File "')]
+    after = traceback[frames[-1] :] if frames else traceback[-1:]
+    return next((each for each in after if not each.startswith(" ")), traceback[-1])
 
 
 def _one_line(text: str) -> str:

@@ -23,10 +23,14 @@ from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
 from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, relative_path
-from job_runners.places import CODE, IS_CHECKOUT, ROOT, as_typed
+from job_runners.places import CODE, IS_CHECKOUT, IS_INSTALLED, ROOT, as_typed
 
 _CHECK_SECONDS = 0.2
 _RESTART_HINT = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
+_UPGRADED = (
+    f"Job Runners was upgraded. Press Ctrl-C in the terminal of `{as_typed('make run')}`, and "
+    "start it again. Until then, your changes don't reload"
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class Watcher:
         self._tried = sources.digests
         self._tried_to_build: dict[Path, str] = {}
         self._build_problem = ""
+        self._installing = ""
+        self._is_upgraded = False
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -153,6 +159,13 @@ class Watcher:
             digests = self._sources.packages.digests()
         except FileNotFoundError:  # removed since it was listed: the next check handles it
             return
+        # An upgrade replaces files one by one, also those of this process. So load none of them.
+        self._is_upgraded = IS_INSTALLED and any(
+            digests[name] != self._sources.digests[name] for name in SHIPPED
+        )
+        if self._is_upgraded:
+            self._update_outdated_file()
+            return
         to_build = self._sources.to_build()
         if (digests, to_build) != (self._tried, self._tried_to_build):
             undone = bool(self._tried_to_build) and not to_build  # changed requirements
@@ -180,7 +193,11 @@ class Watcher:
         try:
             app, sources = find_app_folder(), self._read_sources()
             if app and app.lock in changed:
-                self._say(f"Installing the packages in {relative_path(app.lock)}")
+                name = relative_path(app.lock)
+                self._installing = (
+                    f"Installing the packages in {name}. Until then, the previous code stays active"
+                )
+                self._update_outdated_file()
             trees = self._trees.rebuilt(sources.packages, sources.digests, app)
             self._checker.restart(sources.packages)
             self._checker.check(trees.deployed)
@@ -188,6 +205,8 @@ class Watcher:
             self._checker.restart(self._sources.packages)
             self._report(str(problem))
             return
+        finally:
+            self._installing = ""
         self._trees = trees
         # A build doesn't apply changes that need a restart, so keep their first hashes.
         first_hashes = self._sources.needs_restart
@@ -226,19 +245,8 @@ class Watcher:
 
     def _update_outdated_file(self) -> None:
         """Update the file that lists the saved changes that aren't active yet."""
-        changed = [
-            relative_path(path)
-            for path, digest in self._sources.needs_restart.items()
-            if _digest(path) != digest
-        ]
-        lines = []
-        if self._code_problem:
-            lines.append(f"The saved code is not active: {self._code_problem}")
-        if self._build_problem:
-            lines.append(f"The saved requirements are not active: {self._build_problem}")
-        if changed:
-            has = "have" if len(changed) > 1 else "has"
-            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_RESTART_HINT}")
+        reported = f"The saved code is not active: {self._code_problem}"  # `_report` has said it
+        lines = self._outdated(reported)
         text = "; ".join(lines)
         file = self._home / OUTDATED_FILE
         before = file.read_text() if file.exists() else ""
@@ -250,10 +258,28 @@ class Watcher:
             new.replace(file)
         else:
             file.unlink()
-        # `_report` has already said the first line of a problem with the code.
-        for line in lines[1:] if self._code_problem else lines:
-            if line not in before:
+        for line in lines:
+            if line != reported and line not in before:
                 self._say(line)
+
+    def _outdated(self, code_problem: str) -> list[str]:
+        """Return a line for each reason why saved changes aren't active yet."""
+        if self._is_upgraded:
+            return [_UPGRADED]
+        if self._installing:  # earlier problems may be solved by this
+            return [self._installing]
+        lines = [code_problem] if self._code_problem else []
+        if self._build_problem:
+            lines.append(f"The saved requirements are not active: {self._build_problem}")
+        changed = [
+            relative_path(path)
+            for path, digest in self._sources.needs_restart.items()
+            if _digest(path) != digest
+        ]
+        if changed:
+            has = "have" if len(changed) > 1 else "has"
+            lines.append(f"{' and '.join(changed)} {has} changed since the deploy. {_RESTART_HINT}")
+        return lines
 
 
 @contextlib.contextmanager
@@ -290,4 +316,7 @@ def watching(
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""

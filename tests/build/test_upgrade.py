@@ -53,9 +53,14 @@ def test_the_template_is_merged_once(project: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "merged with the template of this version" in done.stdout
     assert "need your attention" not in done.stdout  # it is the same version
+    assert "jobs run" not in done.stdout
+    (project / ".local").mkdir()
+    (project / ".local" / "stack.json").touch()
     merged = (project / "template.yaml").read_text()
     assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
-    assert "has no changes to merge" in jobs(project, "upgrade", project=project).stdout
+    said = jobs(project, "upgrade", project=project).stdout
+    assert "has no changes to merge" in said
+    assert "Stop jobs run, which still has the version before, and start it again." in said
 
 
 def test_a_conflict_keeps_both_sides_and_stops_builds_until_it_is_resolved(project: Path) -> None:

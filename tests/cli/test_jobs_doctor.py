@@ -14,6 +14,7 @@ from fake_account import Account
 from fake_stack import SOURCES, WORKER_ALIAS
 from job_runners import clock
 from job_runners.cli.doctor import schedules as doctor_of_schedules
+from job_runners.cli.stack import Stack
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import declared_schedules, schedules
 from job_runners.errors import PayloadTooLarge
@@ -517,6 +518,17 @@ def test_what_you_may_not_read_is_not_called_healthy(account: Account) -> None:
     assert (found["check"], found["verdict"]) == ("alarms", "unknown")
     assert words in found["what"]
     assert "1 could not be checked" in jobs("doctor").stdout
+
+
+def test_what_only_aws_can_show_is_one_line_on_the_local_aws(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "is_local", True)
+    shown = jobs("doctor").stdout
+    assert "unknown" not in shown
+    assert "\n7 checks need a stack on AWS: async retries, failure destination, " in shown
+    assert shown.endswith("No problems found with the local AWS.\n")
+    assert len(findings()) == 7
 
 
 def test_what_was_deleted_by_hand_is_wrong(account: Account) -> None:

@@ -151,9 +151,11 @@ def test_ctrl_c_leaves_the_job_alone_and_says_so(api: FakeApi) -> None:
 
 def test_a_terminal_shows_a_bar_and_what_failed(api: FakeApi) -> None:
     api.on(*view(), 200, job("running", progress=31), Retry_After="0")
-    api.on(*view(), 200, job("failed", progress=31, error=error("\x1b]0;gotcha\x07no file")))
+    failed = error("\x1b]0;gotcha\x07no file") | {"traceback": "Traceback …"}
+    api.on(*view(), 200, job("failed", progress=31, error=failed))
     terminal = Terminal("watch", ID)
     said = terminal.until("jobs retry")
+    assert "Traceback: jobs show 3f9a0000 --traceback" in said
     assert terminal.end() == 3
     assert "━" in said
     assert "MissingObject" in said

@@ -16,6 +16,8 @@ from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack
+from job_runners.errors import JobRunnersError
+from job_runners.local import watcher
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import active_tree
 from job_runners.local.new_code import ImportChecker, Packages, Trees
@@ -229,6 +231,51 @@ def test_a_new_package_is_active_without_another_start(checkout: Checkout, app: 
     assert checkout.said[-1].startswith("Reloaded: acme (")
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_while_packages_are_installed_only_this_is_said(
+    checkout: Checkout, app: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    (app / "acme").mkdir(parents=True)
+    checkout.save("app/acme/__init__.py", "JOBS = {}")
+    checkout.save("app/requirements.txt", "iniconfig\n")
+    checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
+    assert "requirements are not active" in checkout.outdated
+    while_installing: list[str] = []
+
+    def rebuilt(trees: Trees, *_: object) -> Trees:
+        while_installing.append(checkout.outdated)
+        if fails:
+            raise JobRunnersError("No answer from the package index")
+        return trees
+
+    monkeypatch.setattr(Trees, "rebuilt", rebuilt)
+    monkeypatch.setattr(ImportChecker, "check", lambda *_: None)
+    monkeypatch.setattr(watcher, "locked", lambda _: None)
+    checkout.save("app/requirements.lock", "iniconfig==2.3.0\n")
+    (line,) = while_installing
+    assert line.startswith("Installing the packages in app/requirements.lock.")
+    assert line in checkout.said
+    outcome = "The saved code is not active: No answer from the package index" if fails else ""
+    assert checkout.outdated == outcome
+
+
+def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "IS_INSTALLED", True)
+    before, text = checkout.running, (checkout.root / "job_runners/clock.py").read_text()
+    for changed in ("x = (", "import nonesuch"):
+        checkout.save("job_runners/clock.py", changed)
+    checkout.save("template.yaml", "Resources: {}")
+    (said,) = checkout.said
+    assert said.startswith("Job Runners was upgraded. Press Ctrl-C")
+    assert checkout.outdated == said
+    assert checkout.running == before
+    (checkout.root / "template.yaml").write_text("Resources:")
+    checkout.save("job_runners/clock.py", text)  # as after an installation of the same version
+    assert checkout.outdated == ""
+
+
 @pytest.mark.more
 def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: Path) -> None:
     (app / "acme").mkdir(parents=True)
@@ -241,7 +288,7 @@ def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: 
     assert checkout.said[-1].startswith("Reloaded: acme (")
     lock(read_app_folder(app), Target.this_machine())
     checkout.watcher.reload_changes()
-    assert "Installing the packages in app/requirements.lock" in checkout.said
+    assert any("Installing the packages in app/requirements.lock" in each for each in checkout.said)
     assert checkout.said[-1].startswith("Reloaded: app/requirements.lock, app/requirements.txt (")
     assert (checkout.running / "iniconfig").is_dir()
     assert checkout.outdated == ""

@@ -26,7 +26,7 @@ def command(target: Target) -> Exit:
     findings: list[Finding] = []
     for finding in examine(Deployed(target)):
         findings.append(finding)
-        if not target.json:
+        if not target.json and not _needs_aws(target, finding):
             print_finding(finding)
     wrong = sum(each.verdict is Verdict.WRONG for each in findings)
     if target.json:
@@ -38,8 +38,22 @@ def command(target: Target) -> Exit:
             }
         )
     else:
-        _print_summary(target, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
+        skipped = [each for each in findings if _needs_aws(target, each)]
+        if skipped:
+            names = ", ".join(each.check for each in skipped)
+            click.echo(f"\n{len(skipped)} checks need a stack on AWS: {names}.")
+        unknown = sum(each.verdict is Verdict.UNKNOWN for each in findings)
+        _print_summary(target, wrong, unknown - len(skipped))
     return Exit.REFUSED if wrong else Exit.DONE
+
+
+def _needs_aws(target: Target, finding: "Finding") -> bool:
+    """Return whether a check was skipped because the stack is local, which is no problem of it."""
+    from job_runners.cli.doctor.checks import CHECKS
+
+    return target.stack.is_local and any(
+        each.name == finding.check and each.not_local_because for each in CHECKS
+    )
 
 
 def print_finding(finding: "Finding") -> None:

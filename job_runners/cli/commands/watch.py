@@ -55,9 +55,7 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
         _note_unfinished(followed.unfinished, "Timed out")
     if not target.json and len(ids) == 1:
         job = followed.jobs[ids[0]] or {}
-        # The line of a failed job in a pipe has its error already.
-        if sys.stdout.isatty() or job.get("status") == "succeeded":
-            _print_outcome(job)
+        _print_outcome(job)
     return followed.code
 
 
@@ -74,6 +72,10 @@ def _print_outcome(job: Job) -> None:
         output.print_json(job["result"])
     if job.get("status") == "failed":
         error = job.get("error") or {}
-        click.secho(output.indented(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
+        if sys.stdout.isatty():  # in a pipe, the job's line has the error already
+            words = output.indented(f"{error.get('kind')}: {error.get('message')}", 2)
+            click.secho(words, fg="red")
         short = output.short(job["id"])
-        click.echo(f"Log: {COMMAND} logs {short}\nRetry: {COMMAND} retry {short}")
+        if error.get("traceback"):
+            click.echo(f"Traceback: {COMMAND} show {short} --traceback", err=True)
+        click.echo(f"Log: {COMMAND} logs {short}\nRetry: {COMMAND} retry {short}", err=True)
