@@ -192,7 +192,7 @@ def test_a_job_leads_to_its_log(page: Page, dashboard: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy command").click()
     expect(page.get_by_role("status").last).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == f"jobs logs {JOB['id']}"
+    assert page.evaluate("navigator.clipboard.readText()") == f"job-runners logs {JOB['id']}"
 
 
 def test_long_text_is_cut_until_asked_for(page: Page, dashboard: str) -> None:

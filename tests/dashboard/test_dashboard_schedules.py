@@ -207,7 +207,7 @@ def test_without_any_it_says_how_to_have_one(page: Page, dashboard: str) -> None
     page.goto(f"{dashboard}#/")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Schedules").click()
     expect(page.get_by_role("heading", name="Schedules")).to_be_visible()
-    expect(page.locator("p.empty")).to_contain_text("jobs schedules put")
+    expect(page.locator("p.empty")).to_contain_text("job-runners schedules put")
 
 
 @pytest.mark.parametrize("width", [360, 1200])

@@ -88,7 +88,7 @@ function inWords(status, body) {
       return {
         title: "Unsigned request",
         words: "This stack accepts only signed requests, which a browser can't make. "
-          + "Open the page with jobs dashboard. The local AWS shows its own address when it starts.",
+          + "Open the page with job-runners dashboard. The local AWS shows its own address when it starts.",
       };
     default:
       return { title: "No answer", words: `The API answered with status ${status} and gave no reason.` };

@@ -97,7 +97,7 @@ function summary(children, cursor) {
 
 /** The log: links to it, and its lines once the user has asked for them. */
 export function logs(job, log) {
-  const command = `jobs logs ${job.id}`;
+  const command = `job-runners logs ${job.id}`;
   return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
     h("h2", { id: "logs" }, "Logs"),
     h("div", { class: "buttons" },

@@ -48,7 +48,7 @@ export function schedulesView(root) {
     h("div", { class: "head" }, h("h1", {}, "Schedules"), live.element),
     h("p", { class: "lead" },
       "Schedules dispatch jobs by cron or interval. A paused schedule skips its occurrences, but you can still run "
-      + "its job. Declare schedules in code, or add them with jobs schedules put or the API."),
+      + "its job. Declare schedules in code, or add them with job-runners schedules put or the API."),
     whose, list);
   live.start();
   return {
@@ -177,7 +177,7 @@ function actionButton(does, { name }, words, label) {
 function empty() {
   return h("p", { class: "empty", "data-key": "empty" }, here().filters.cursor
     ? "No more schedules."
-    : "No schedules yet. Create one with jobs schedules put or PUT /schedules/NAME.");
+    : "No schedules yet. Create one with job-runners schedules put or PUT /schedules/NAME.");
 }
 
 function pages(cursor) {
