@@ -17,7 +17,7 @@ from job_runners.local.stack_api import stack_api
 from local_stack import roomy_home
 
 # After the others on a local AWS, and not beside them: it starts one of its own.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS")]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.xdist_group("local AWS")]
 
 EXAMPLE = ROOT / "examples" / "sqs_runner"
 JOBS = 12

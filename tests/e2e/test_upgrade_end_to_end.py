@@ -143,6 +143,7 @@ WORK_OF_0_2_0 = {
 OTEL = sorted(Path(trace.__file__).parents[3].glob("opentelemetry*"))
 
 
+@pytest.mark.more
 def test_a_stack_of_0_1_0_is_updated_while_its_jobs_run(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_stack_of_0_1_0_is_updated_while_its_jobs_run(
     assert versions.ended(paused)["result"] == {"by": "before"}
 
 
+@pytest.mark.more
 def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
@@ -224,6 +226,7 @@ def deploy_after(versions: DeployedVersions) -> None:
     versions.deploy_today("after", WORK_AFTER | {"acme/spans.py": spans}, OTEL, Traces="true")
 
 
+@pytest.mark.more
 def test_a_deploy_has_switched_traces_on_and_one_leads_from_a_request_to_the_attempts(
     versions: DeployedVersions,
 ) -> None:
@@ -258,6 +261,7 @@ def posted_letter(versions: DeployedVersions, go: Path, queue_name: str = "post"
     return versions.dispatch("letters", {"wait_for": str(go)}, queue_name=queue_name)
 
 
+@pytest.mark.more
 def test_a_rollback_to_0_1_0_runs_what_it_understands_and_leaves_the_rest(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:

@@ -272,6 +272,7 @@ def members(leader: int) -> list[str]:
     return [command for group, state, command in lines if int(group) == leader and "Z" not in state]
 
 
+@pytest.mark.more
 def test_tests_that_press_ctrl_c_hold_where_it_is_ignored() -> None:
     """As in `make test &`: what a shell starts in the background ignores it, and its children."""
     tests = [

@@ -19,8 +19,9 @@ from job_runners.store.transactions import RecordWrite
 from job_runners.testing.simulation.faults import ALL, Fault
 from job_runners.testing.simulation.history import figures_text, play_seed, simulated_aws
 from job_runners.work.occurrences import next_after
+from sizes import by_size
 
-HISTORIES = 12
+HISTORIES = by_size(4, 12)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,7 @@ def noticed(*, near: int = 0) -> str:
     return broken_promise(near=near, faults={Fault.SCHEDULES})
 
 
+@pytest.mark.sized
 def test_every_occurrence_is_started_once_or_accounted_for(
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -174,7 +174,7 @@ def test_a_send_that_fails_is_told_as_lambda_async_tells_it(queue: FakeQueue) ->
 def test_nothing_is_lost_or_doubled_under_a_queue_that_does_its_worst() -> None:
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/work"
     with simulated_aws(JOB_RUNNER="sqs_runner.runner", WORK_QUEUE_URL=url):
-        seeds = range(by_size(15, 60))
+        seeds = range(by_size(6, 60))
         total = sum((play_seed(seed, world=SimulatedQueue) for seed in seeds), start=Counter())
     assert (total["lost"], total["doubled"], total["tasks lost"]) == (0, 0, 0)
     assert min(total["kills"], total["succeeded"]) > 10
