@@ -20,6 +20,7 @@ from write_units import Item
 pytestmark = pytest.mark.usefixtures("aws")
 
 FEW, MANY = 100, 100_000
+NOW = clock.now()  # the rows are made once, and their tests may run minutes apart
 DUE = 12  # rows that the timer has to start now, whatever the size of the table
 
 
@@ -30,6 +31,7 @@ def rows(request: pytest.FixtureRequest) -> Rows:
 
 @pytest.fixture
 def table(rows: Rows, worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> LargeTable:
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     get_job_runner()
     pauses.current()  # which a process reads once in 10 s, as it does the limits
     limits.current()
@@ -82,7 +84,7 @@ def test_a_claim_costs_one_unit(table: LargeTable, rows: Rows) -> None:
 @cache
 def of_size(count: int) -> Rows:
     """Return so many rows: half are to start in an hour, half have ended, of which half failed."""
-    rows, now = Rows(), clock.now()
+    rows, now = Rows(), NOW
     row = JobRequest(
         id="",
         job_type="sample_once",
