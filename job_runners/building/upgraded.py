@@ -113,7 +113,13 @@ def _print_changes(before: str) -> None:
     print("\nChanges that need your attention")
     for version, text in changes:
         print(
-            textwrap.fill(f"{version}: {text}", 96, initial_indent="  ", subsequent_indent="    ")
+            textwrap.fill(
+                f"{version}: {text}",
+                96,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_on_hyphens=False,  # a command such as job-runners stays on one line
+            )
         )
 
 

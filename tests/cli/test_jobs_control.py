@@ -314,8 +314,11 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
         "required": ["id"],
     }
     schema = {
-        "properties": {"texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}}},
-        "required": ["texters"],
+        "properties": {
+            "names": {"type": "array", "items": {"type": "string"}},
+            "texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}},
+        },
+        "required": ["names", "texters"],
         "$defs": {"Texter": texter},
     }
     assign = TYPES["jobs"][0] | {
@@ -329,7 +332,7 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     shown = jobs("types", "assign").stdout
     assert "queue assigning (or urgent, nightly), " in shown
     assert "Texter: id (string, required), max_contacts (integer, default 9)" in shown
-    assert "jobs dispatch assign texters:=... --campaign ..." in shown
+    assert "jobs dispatch assign names:='[\"...\"]' texters:=... --campaign ..." in shown
 
 
 RULE = {

@@ -65,8 +65,10 @@ def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) 
 
 def test_every_field_that_does_not_fit_is_named(api: FakeApi) -> None:
     errors = [{"field": "payload.key", "why": "required"}, {"field": "delay", "why": "too long"}]
-    api.on("POST", "/jobs", 422, problem(422, "2 fields are wrong", *errors))
+    refused = problem(422, "2 fields are wrong", *errors)
+    api.on("POST", "/jobs", 422, refused | {"type": "urn:job-runners:invalid-payload"})
     said = jobs("dispatch", "x").stderr
+    assert "To see the fields: jobs types NAME" in said
     assert "payload.key: required" in said
     assert "delay: too long" in said
 

@@ -74,7 +74,7 @@ def test_the_folder_of_the_checkout_may_have_any_name(
 ) -> None:
     launcher = tmp_path / folder / "jobs"
     launcher.parent.mkdir()
-    launcher.write_text('#!/bin/sh\necho called "$@"\n')
+    launcher.write_text('#!/bin/sh\necho called "$@" as $JOBS_COMMAND\n')
     launcher.chmod(0o755)
     monkeypatch.setattr("job_runners.cli.commands.shell._launcher", lambda: str(launcher))
     for shell in ("bash", "zsh", "fish"):
@@ -83,7 +83,7 @@ def test_the_folder_of_the_checkout_may_have_any_name(
     completion = "COMP_WORDS=(jobs x) COMP_CWORD=1; _jobs_completion jobs"
     for call in ("jobs list now", completion):
         said = run_bash(f"{script}\n{call}")
-        assert said == ("called list now\n" if call != completion else "")
+        assert said == ("called list now as jobs\n" if call != completion else "")
 
 
 def unescaped(script: str, shell: str) -> str:

@@ -9,14 +9,15 @@ import click
 from job_runners.cli.local_aws import ROOT
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND_VARIABLE
 
 # A shell has a command `jobs` of its own. Without arguments, with a one-letter option or with a
-# %number, `jobs` still calls that command.
+# %number, `jobs` still calls that command. Otherwise, messages repeat the name `jobs`.
 _FUNCTION = """\
 jobs() {{
   case "${{1-}}" in
     ''|%*|-[!-]*) builtin jobs "$@" ;;
-    *) {launcher} "$@" ;;
+    *) {name}=jobs {launcher} "$@" ;;
   esac
 }}
 """
@@ -25,7 +26,7 @@ function jobs
   if test (count $argv) -eq 0; or string match -qr '^(%|-[^-]|[0-9])' -- $argv[1]
     builtin jobs $argv
   else
-    {launcher} $argv
+    env {name}=jobs {launcher} $argv
   end
 end
 """
@@ -58,7 +59,9 @@ def command(target: Target, shell: str) -> None:  # noqa: ARG001 - every command
     from job_runners.cli.app import jobs
 
     launcher = _quoted(_launcher(), shell)
-    click.echo((_FISH if shell == "fish" else _FUNCTION).format(launcher=launcher))
+    click.echo(
+        (_FISH if shell == "fish" else _FUNCTION).format(launcher=launcher, name=COMMAND_VARIABLE)
+    )
     completion = get_completion_class(shell)
     source = completion(jobs, {}, "jobs", "_JOBS_COMPLETE").source() if completion else ""
     for by_name, by_path in _REPLACEMENTS.items():

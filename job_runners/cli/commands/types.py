@@ -13,6 +13,16 @@ from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
 
+# For types of fields, what to type after the field's name.
+_EXAMPLES = {
+    "string": "=...",
+    "integer": ":=1",
+    "number": ":=1.5",
+    "boolean": ":=true",
+    "list of string": """:='["..."]'""",
+    "list of integer": ":='[1]'",
+}
+
 
 @jobs_command()
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
@@ -123,8 +133,7 @@ def _example(schema: dict[str, Any]) -> str:
     """Return the required fields in the syntax of the command line."""
     fields = schema.get("properties", {})
     return " ".join(
-        f"{name}{'=' if _type(fields[name]) == 'string' else ':='}..."
-        for name in schema.get("required", [])
+        name + _EXAMPLES.get(_type(fields[name]), ":=...") for name in schema.get("required", [])
     )
 
 
