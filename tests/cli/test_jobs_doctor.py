@@ -73,7 +73,7 @@ def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: A
     account.created_at = time.time() - 40
     (finding,) = findings()
     assert (finding["check"], finding["verdict"]) == ("timer", "unknown")
-    assert "40 s old" in finding["what"] or "41 s old" in finding["what"]
+    assert "The stack is 4" in finding["what"]  # 40 seconds, or a little more on a busy machine
     assert "Run jobs doctor again" in finding["fix"]
     account.created_at -= 300
     (finding,) = findings(code=1)
