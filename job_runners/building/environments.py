@@ -24,7 +24,7 @@ _PATIENCE = 20  # seconds between two lines that say that packages still downloa
 
 
 class ToolsNotInstalled(JobRunnersError):
-    """sam and ministack could not be installed."""
+    """sam and ministack could not be installed, or make is missing."""
 
 
 def tools_folder() -> Path:
@@ -39,7 +39,14 @@ def tools_folder() -> Path:
 def make_tools() -> None:
     """Create the environment unless it exists. Raises ToolsNotInstalled."""
     folder = tools_folder().parent
-    if IS_CHECKOUT or (folder / _MADE).exists():
+    if IS_CHECKOUT:
+        return
+    if shutil.which("make") is None:
+        raise ToolsNotInstalled(
+            "sam builds the functions with make, which is not installed. Install it with your "
+            "system's packages, such as apt install make, or on macOS with xcode-select --install."
+        )
+    if (folder / _MADE).exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
     lock = os.open(CACHE, os.O_RDONLY)

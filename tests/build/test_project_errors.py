@@ -117,3 +117,10 @@ def test_another_run_of_the_same_project(project: Path) -> None:
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
     assert "A local AWS of this project is starting, or stopping." in said
+
+
+def test_a_build_without_make(project: Path) -> None:
+    done = jobs(project, "build", project=project, PATH=str(project))
+    assert done.returncode == 1
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "sam builds the functions with make, which is not installed. Install it" in said

@@ -27,12 +27,17 @@ def test_logs_are_of_all_functions_in_order_of_time(api: FakeApi, account: Accou
             ),
             (now - 7, json.dumps({"message": "another", "job_id": OTHER})),
         ],
-        "log-api": [(now - 9, json.dumps({"level": "INFO", "message": "accepted", "job_id": ID}))],
+        "log-api": [
+            (
+                now - 9,
+                json.dumps({"level": "INFO", "message": "accepted", "job_id": ID, "attempt": 1}),
+            )
+        ],
     }  # the timer's is not there: nothing was ever written to it
     done = jobs("logs", ID)
     assert done.exit_code == 0, done.output
     shown = [re.sub(r"^\S+ +", "", line) for line in done.stdout.splitlines()]
-    assert shown == ["Api      INFO    accepted", "Worker   ERROR   failed run_ms=7"]
+    assert shown == ["Api      INFO    accepted attempt=1", "Worker   ERROR   failed run_ms=7"]
     lines = jobs("logs", ID, "--json").stdout.splitlines()
     assert [json.loads(line)["message"] for line in lines] == ["accepted", "failed"]
 

@@ -21,7 +21,7 @@ _COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 # in every line.
 _NOT_LISTED = frozenset(
     {
-        *("level", "location", "message", "timestamp", "service", "stream", "attempt", "leg"),
+        *("level", "location", "message", "timestamp", "service", "stream", "leg"),
         *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
         *("xray_trace_id", "trace_id", "span_id"),
         *("exception", "exception_name", "stack_trace"),
@@ -109,16 +109,18 @@ def _find_task(target: Target, start: str) -> str:
 def _print(line: "Line") -> None:
     level = str(line.fields.get("level", ""))
     more = {} if line.is_report else line.fields
+    attempt_and_leg = _attempt_and_leg(line)
+    hidden = _NOT_LISTED | {"attempt"} if attempt_and_leg else _NOT_LISTED
     text = [
         output.moment(line.time),
         f"{line.group:<8}",
         click.style(f"{output.plain(_kind(line)):<7}", fg=_COLORS.get(level)),
-        *_attempt_and_leg(line),
+        *attempt_and_leg,
         output.plain(_report_in_words(line.fields["record"]) if line.is_report else _message(line)),
         *(
             click.style(output.plain(f"{name}={value}"), dim=True)
             for name, value in more.items()
-            if name not in _NOT_LISTED
+            if name not in hidden
         ),
     ]
     click.echo(" ".join(text))
@@ -134,9 +136,12 @@ def _kind(line: "Line") -> str:
 
 
 def _attempt_and_leg(line: "Line") -> list[str]:
-    """Return the attempt and leg of a line, such as 1/2. The list is empty if it has no attempt."""
+    """Return the attempt and leg of a job's line, such as 1/2, or the attempt of a task's line.
+
+    The list is empty if no leg of a job wrote the line: a lone number would explain nothing there.
+    """
     attempt, leg = line.fields.get("attempt"), line.fields.get("leg")
-    if attempt is None:
+    if attempt is None or (leg is None and "task_id" not in line.fields):
         return []
     attempt_and_leg = f"{attempt}/{leg}" if leg is not None else str(attempt)
     return [click.style(output.plain(f"{attempt_and_leg:<4}"), dim=True)]
