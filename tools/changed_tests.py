@@ -22,10 +22,8 @@ SMOKE = (
 )
 # The first pattern that fits a path decides.
 FOLDERS = {
-    r"job_runners/engine/(control|dispatch|lines|registry|running|schedules|telemetry|tick)/": (
-        r"tests/engine/\1",
-    ),
-    r"job_runners/engine/(configured|job_data|wire)": ("tests/engine", "tests/runners"),
+    r"job_runners/engine/(wire/|\w+\.py)": ("tests/engine", "tests/runners"),
+    r"job_runners/engine/(\w+)/": (r"tests/engine/\1",),
     r"(job_runners/)?runners/": ("tests/runners",),
     r"(job_runners/)?handlers/": ("tests/http", "tests/runners", "tests/engine/tick"),
     r"job_runners/(store|aws)/": ("tests/store", "tests/engine/unique"),
