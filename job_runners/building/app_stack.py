@@ -15,6 +15,7 @@ import yaml
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 _CONFIG = "samconfig.toml"
+DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
 
@@ -32,6 +33,7 @@ class AppStack:
 
     template: Path
     our_name: str
+    environment: str = DEFAULT  # of our samconfig.toml
 
     @property
     def name(self) -> str:
@@ -44,16 +46,20 @@ class AppStack:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
         `artifacts` are sam's options for where to upload the build. sam also reads samconfig.toml
-        in the template's folder, or own.samconfig.toml if the template is own.template.yaml.
+        in the template's folder, or own.samconfig.toml if the template is own.template.yaml. If
+        that file lacks our environment, its default one applies.
         """
         config = self.template.with_name(self.template.name.replace("template.yaml", _CONFIG))
-        given = ["--config-file", str(config)] if config.exists() else []
+        read = tomllib.loads(config.read_text()) if config.exists() else {}
+        environment = self.environment if self.environment in read else DEFAULT
+        given = ["--config-file", str(config)] if read else []
+        given += config_env_option(environment)
         sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *given])
         given += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
         given += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
         given += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
         if OUR_STACK_NAME in parameters(self.template):
-            already_set = overrides(tomllib.loads(config.read_text())) if config.exists() else []
+            already_set = overrides(read, environment)
             given += overrides_option([f"{OUR_STACK_NAME}={self.our_name}", *already_set])
         sam(["deploy", *given])
         (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
@@ -78,11 +84,11 @@ def parameters(template: Path) -> set[str]:
     return set(read.get("Parameters") or {})
 
 
-def overrides(config: Mapping[str, Any]) -> list[str]:
+def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str]:
     """Return the parameters that a samconfig sets for a deploy, each as NAME=VALUE."""
     found: list[str] = []
     for section in ("global", "deploy"):
-        own = config.get("default", {}).get(section, {}).get("parameters", {})
+        own = config.get(environment, {}).get(section, {}).get("parameters", {})
         match own.get("parameter_overrides", []):
             case str(text):
                 found += text.split()
@@ -91,6 +97,11 @@ def overrides(config: Mapping[str, Any]) -> list[str]:
             case listed:
                 found += listed
     return found
+
+
+def config_env_option(environment: str) -> list[str]:
+    """Return sam's option for an environment of its configuration file."""
+    return [] if environment == DEFAULT else ["--config-env", environment]
 
 
 def overrides_option(given: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Deploy the app's own stack, if the app has a template, and then ours.
 
 This is the last step of make deploy. Usage, after `sam build`: python -m
-job_runners.building.deploy --region REGION [--sam PATH]. The template is app/template.yaml, or
-template.yaml in the folder that APP names.
+job_runners.building.deploy --region REGION [--sam PATH] [--config-env NAME] [--check]. The template
+is app/template.yaml, or template.yaml in the folder that APP names.
 """
 
 import argparse
@@ -13,14 +13,29 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.building.app_stack import AppStack, handed_over, overrides, overrides_option
+from job_runners.building.app_stack import (
+    DEFAULT,
+    AppStack,
+    config_env_option,
+    handed_over,
+    overrides,
+    overrides_option,
+)
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.environments import tools_folder
+from job_runners.errors import JobRunnersError
+
+_BUILT_FOR = ("Architecture", "PythonRuntime")
+
+
+class UnusableEnvironment(JobRunnersError):
+    """samconfig.toml has no tables for an environment, or they don't fit the build."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,33 @@ class Deploy:
     config: Path = ROOT / "samconfig.toml"
     built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"
     app_folder: Path = ROOT / ".aws-sam" / "app"
+    environment: str = DEFAULT  # whose tables of `config` sam reads
+
+    def check_environment(self) -> None:
+        """Check that samconfig.toml sets what a deploy to the environment needs.
+
+        The build reads the parameters of the default environment. Raises UnusableEnvironment.
+        """
+        if self.environment == DEFAULT:
+            return
+        config = tomllib.loads(self.config.read_text())
+        table = f"[{self.environment}.global.parameters]"
+        if "stack_name" not in _global_parameters(config, self.environment):
+            raise UnusableEnvironment(
+                f"{self.config} has no table {table} with a stack_name. Copy "
+                f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
+                "and change what differs."
+            )
+        built, given = (
+            dict(each.partition("=")[::2] for each in overrides(config, name))
+            for name in (DEFAULT, self.environment)
+        )
+        for name in _BUILT_FOR:
+            if built.get(name) != given.get(name):
+                raise UnusableEnvironment(
+                    f"{self.config} sets {name}={built.get(name)} for the build, and "
+                    f"{name}={given.get(name)} in {table}. Set the same value in both."
+                )
 
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
@@ -44,6 +86,7 @@ class Deploy:
                 break  # all functions have the same code
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
+        arguments += config_env_option(self.environment)
         self._run(["deploy", *arguments, *overrides_option(given)])
         if endpoint_url := os.environ.get("AWS_ENDPOINT_URL"):
             _say(f"Deployed to the AWS at {endpoint_url} (AWS_ENDPOINT_URL), not to your account")
@@ -55,11 +98,12 @@ class Deploy:
         samconfig.toml.
         """
         config = tomllib.loads(self.config.read_text())
-        app = AppStack(template, config["default"]["global"]["parameters"]["stack_name"])
+        our_name = _global_parameters(config, self.environment)["stack_name"]
+        app = AppStack(template, our_name, self.environment)
         _say(f"Deploying {template} as {app.name} first")
         cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
         outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
-        own = overrides(config)
+        own = overrides(config, self.environment)
         configured = dict(each.partition("=")[::2] for each in own)
         for name in sorted(configured.keys() & outputs.keys()):
             used, other = configured[name], outputs[name]
@@ -80,6 +124,11 @@ class Deploy:
         )
 
 
+def _global_parameters(config: dict[str, Any], environment: str) -> dict[str, Any]:
+    found: dict[str, Any] = config.get(environment, {}).get("global", {}).get("parameters", {})
+    return found
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -97,12 +146,17 @@ def main() -> int:
     )
     arguments.add_argument("--region", required=True)
     arguments.add_argument("--sam", type=Path, default=tools_folder() / "sam")
+    arguments.add_argument("--config-env", default=DEFAULT, metavar="NAME")
+    arguments.add_argument("--check", action="store_true", help="only check samconfig.toml")
     given = arguments.parse_args()
+    deploy = Deploy(given.sam, given.region, environment=given.config_env)
     try:
-        Deploy(given.sam, given.region).run(app_template())
+        deploy.check_environment()
+        if not given.check:
+            deploy.run(app_template())
     except subprocess.CalledProcessError as failed:
         return failed.returncode
-    except (CodeTooLarge, UnusableAppFolder) as error:
+    except (CodeTooLarge, UnusableAppFolder, UnusableEnvironment) as error:
         _say(str(error))
         return 1
     return 0

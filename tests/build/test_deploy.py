@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from job_runners.building.app_stack import parameters
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge
-from job_runners.building.deploy import Deploy, app_template, main
+from job_runners.building.deploy import Deploy, UnusableEnvironment, app_template, main
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"
@@ -198,3 +198,58 @@ def test_code_that_lambda_hardly_takes_or_not_at_all_is_said_before_it_is_deploy
     assert ("has 204 MB. Lambda's limit is 250 MB. The largest parts: pandas 204 MB" in said) == (
         megabytes > 200
     )
+
+
+PRODUCTION = """
+[production.global.parameters]
+stack_name = "ours"
+parameter_overrides = ["Architecture={architecture}", "PythonRuntime=python3.13", "LogLevel=DEBUG"]
+"""
+
+
+def test_an_environment_is_deployed_with_its_own_parameters(world: World) -> None:
+    with world.config.open("a") as config:
+        config.write(PRODUCTION.format(architecture="arm64"))
+    own = world.app.with_name("samconfig.toml")
+    own.write_text("[production.deploy.parameters]\n[default.deploy.parameters]\n")
+    world.outputs(WorkerPolicyArn=POLICY)
+    deploy = replace(world.deploy, environment="production")
+    deploy.check_environment()
+    deploy.run(world.app)
+    for call in world.calls:
+        assert call[call.index("--config-env") + 1] == "production"
+    assert overrides(world.calls[-1])[2:] == ["LogLevel=DEBUG", f'WorkerPolicyArn="{POLICY}"']
+
+    own.write_text("[default.deploy.parameters]\n")
+    deploy.run(world.app)
+    assert ["--config-env" in call for call in world.calls[-3:]] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("", "has no table [production.global.parameters] with a stack_name. Copy [default."),
+        (PRODUCTION.format(architecture="x86_64"), "Architecture=x86_64 in [production.global"),
+    ],
+    ids=["unknown", "built for another architecture"],
+)
+def test_an_environment_that_can_not_be_deployed_is_refused_before_the_build(
+    world: World, written: str, said: str
+) -> None:
+    with world.config.open("a") as config:
+        config.write(written)
+    with pytest.raises(UnusableEnvironment) as refused:
+        replace(world.deploy, environment="production").check_environment()
+    assert said in str(refused.value)
+
+
+def test_the_check_of_an_environment_deploys_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--region", REGION, "--sam", str(world.deploy.sam), "--check", "--config-env"]
+    monkeypatch.setattr(sys, "argv", ["deploy", *given, "nowhere"])
+    assert main() == 1
+    assert "has no table [nowhere.global.parameters]" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["deploy", *given, "default"])
+    assert main() == 0
+    assert not (world.folder / "calls").exists()

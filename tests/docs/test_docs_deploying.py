@@ -2,9 +2,13 @@
 
 import json
 import re
+import tomllib
+from pathlib import Path
 
 from expanded_template import expanded
+from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.build import ROOT
+from job_runners.building.deploy import Deploy
 from job_runners.building.target import Target
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
@@ -65,3 +69,20 @@ def test_the_deploying_policy_covers_the_services_of_the_template() -> None:
 
 def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
+
+
+def test_the_table_of_an_environment_is_complete(tmp_path: Path) -> None:
+    generated = (ROOT / "job_runners/building/project/samconfig.toml.in").read_text()
+    generated = generated.replace("$python", "3.13").replace("$name", "acme-words")
+    page = (ROOT / "docs/guides/environments.md").read_text()
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    config = tmp_path / "samconfig.toml"
+    config.write_text(f"{generated}\n{table}")
+    Deploy(Path("sam"), "us-east-1", config, environment="production").check_environment()
+    read = tomllib.loads(config.read_text())
+    default, shown = read["default"], read["production"]["global"]["parameters"]
+    needed = default["global"]["parameters"] | default["deploy"]["parameters"]
+    assert needed.keys() - shown.keys() == {"confirm_changeset"}  # false is sam's default
+    given = overrides(read, "production")
+    assert set(overrides(read)) <= set(given)
+    assert {each.partition("=")[0] for each in given} <= parameters(ROOT / "template.yaml")

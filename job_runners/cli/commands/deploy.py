@@ -1,14 +1,24 @@
 """jobs deploy: build and deploy to AWS."""
 
+import click
+
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
 
 @jobs_command()
-def command(target: Target) -> None:  # noqa: ARG001
+@click.option(
+    "--config-env",
+    metavar="NAME",
+    help="Use the parameters of this environment in samconfig.toml (default: default).",
+)
+def command(target: Target, config_env: str | None) -> None:  # noqa: ARG001
     """Build and deploy to the AWS account of your credentials."""
     project_tools.require_project()
+    words = ["--config-env", config_env] if config_env else []
     region = project_tools.region()
+    if words:  # a build takes a minute
+        project_tools.run("job_runners.building.deploy", "--region", region, *words, "--check")
     project_tools.run("job_runners.building.sam", "build")
-    project_tools.become("job_runners.building.deploy", "--region", region)
+    project_tools.become("job_runners.building.deploy", "--region", region, *words)
