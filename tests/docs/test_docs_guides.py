@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -127,6 +128,56 @@ def test_a_job_is_held_until_its_failed_member_is_retried(monkeypatch: pytest.Mo
         job_runner.drain()
         assert assert_succeeded(saved.get(job.id)) == {"words": 3}
         saved.only("report", payload={"words": 3})
+
+
+EVENTS = "CREATE TABLE events (number INTEGER PRIMARY KEY, customer TEXT, event TEXT)"
+
+
+def test_events_are_applied_in_order_by_one_job_for_each_customer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = module("shown", snippets("in_order")[0], monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    applied: list[str] = []
+
+    with (
+        closing(sqlite3.connect("shop.db")) as database,
+        inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner,
+    ):
+        database.execute(EVENTS)
+
+        def save_event(customer: str, event: str) -> None:
+            with database:
+                row = (customer, event)
+                database.execute("INSERT INTO events (customer, event) VALUES (?, ?)", row)
+            job_runner.dispatch("apply_events", {"customer": customer})
+
+        def apply_event(number: int, event: str) -> None:
+            applied.append(event)
+            if applied == ["a1"]:
+                save_event("a", "a3")  # another process does this while the job runs
+                raise ConnectionError
+
+        monkeypatch.setattr(shown, "apply_event", apply_event)
+        for customer, event in (("a", "a1"), ("b", "b1"), ("a", "a2")):
+            save_event(customer, event)
+        job_runner.drain()
+        assert [event for event in applied if event[0] == "a"] == ["a1", "a1", "a2", "a3"]
+        jobs = SavedJobs().all("apply_events", status="succeeded")
+        assert sorted(job.result for job in jobs) == [0, 1, 3]  # the one that follows finds none
+
+
+def test_a_flooding_organization_gets_its_own_slots_or_a_fair_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, shared = snippets("in_order")[2:]
+    shown = module("shown", own, monkeypatch)
+    for code in (own, shared):
+        exec(compile(code, "shown", "exec"), shown.__dict__)
+    limits = shown.QUEUES["imports"]
+    assert (limits.slots, limits.order) == (100, "fair")
+    keys = {limits.key_of("acme", None, shown.ImportFile(key="x.csv")) for _ in range(200)}
+    assert keys == set("01234")
 
 
 # --- callers --------------------------------------------------------------------------------------
