@@ -180,6 +180,16 @@ def test_the_workers_role_alone_has_the_policy_that_is_given() -> None:
         assert "WorkerPolicyArn" not in references(properties(template, role))
 
 
+def test_every_role_of_a_function_has_the_boundary_that_is_given() -> None:
+    given = {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"}
+    for template, boundary in (
+        (deployed(**given), {"Ref": "PermissionsBoundary"}),
+        (deployed(), None),
+    ):
+        roles = of_type(template, "AWS::IAM::Role").values()
+        assert [each["Properties"].get("PermissionsBoundary") for each in roles] == [boundary] * 4
+
+
 def test_the_worker_runs_in_a_vpc_only_if_it_is_given_one() -> None:
     assert "VpcConfig" not in properties(deployed(), "WorkerFunction")
     template = deployed(WorkerSubnetIds=SUBNETS, WorkerSecurityGroupIds=GROUPS)

@@ -57,7 +57,7 @@ def test_the_deploying_policy_covers_the_services_of_the_template() -> None:
     page = (
         (ROOT / "docs/guides/ci_with_oidc.md").read_text().partition("## The rights of a deploy")[2]
     )
-    (policy,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    policy = re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0]
     statements = json.loads(policy)["Statement"]
     actions = {one for each in statements for one in _listed(each["Action"])}
     covered = {each.partition(":")[0] for each in actions}

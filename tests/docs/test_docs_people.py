@@ -1,0 +1,153 @@
+"""The IAM policies of the pages, compared with what commands, functions and routes need."""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from expanded_template import actions, deployed, of_type, statements
+from fake_account import Account
+from job_runners.api.routes.table import ROUTES
+from job_runners.places import ROOT
+from jobs_command import ID, FakeApi, job, jobs
+
+Policy = list[dict[str, Any]]
+
+# Operations whose permission has another name.
+PERMISSIONS = {
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "apigateway:GetRoutes": "apigateway:GET",
+    "monitoring:DescribeAlarms": "cloudwatch:DescribeAlarms",
+}
+# What the policies that AWS attaches to a function's role allow it.
+OF_AWS = {
+    *("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+    *("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules"),
+    *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"),
+    *("ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses", "ec2:DescribeSubnets"),
+}
+STACKS: list[dict[str, str]] = [
+    {},
+    {"JobRunner": "legacy"},
+    {"JobRunner": "acme.runner", "WorkQueueName": "work"},
+    {"EventBusName": "main", "OutcomeTopicArn": "arn:aws:sns:eu-west-1:123456789012:ends"},
+]
+
+
+def policies(page: str) -> list[Any]:
+    """Return every piece of JSON of a page in which an action is allowed."""
+    text = (ROOT / "docs/guides" / f"{page}.md").read_text()
+    found = re.findall(r"^( *)```json\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    return [json.loads(textwrap.dedent(each)) for _, each in found if '"Action"' in each]
+
+
+def allowed_actions(policy: Policy) -> set[str]:
+    return {each for statement in policy for each in actions(statement)}
+
+
+def allows(policy: Policy, action: str, resource: str) -> bool:
+    return any(
+        fnmatchcase(action, given) and any(fnmatchcase(resource, each) for each in _listed(within))
+        for statement in policy
+        for given in actions(statement)
+        for within in [statement["Resource"]]
+    )
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def read_only() -> Policy:
+    found: Policy = policies("people")[0]["Statement"]
+    return found
+
+
+def on_call() -> Policy:
+    found: Policy = policies("people")[1]["Statement"]
+    return found
+
+
+@pytest.fixture
+def called(account: Account, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the permissions of all calls to AWS, as they are made."""
+    names: set[str] = set()
+    answer: Any = BaseClient.__dict__["_make_api_call"]
+
+    def call(client: BaseClient, operation: str, given: dict[str, Any]) -> Any:
+        service = client.meta.service_model.signing_name
+        name = f"{service}:{operation}"
+        names.add(PERMISSIONS.get(name, name))
+        return answer(client, operation, given)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    return names
+
+
+def test_the_read_only_policy_has_what_logs_and_doctor_call_and_no_more(
+    api: FakeApi, account: Account, called: set[str]
+) -> None:
+    account.attached = ["ours"]  # a policy of the user's own, which doctor reads
+    shard = {"due_shard": {"S": "waits-0"}, "due_at": {"N": "1"}}
+    account.waiting = [shard | {"id": {"S": ID}}]  # doctor reads the rows of long waits
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    for words in (("logs", ID), ("doctor",)):
+        assert jobs(*words).exit_code in (0, 1)
+    assert {each for each in allowed_actions(read_only()) if "execute-api" not in each} == called
+
+
+def requests() -> Iterator[tuple[str, str]]:
+    """Yield the method and path of each route."""
+    for path, methods in ROUTES.items():
+        for method in methods:
+            yield method, re.sub(r"<\w+>", "x", path)
+
+
+def test_the_read_only_policy_allows_every_get_and_nothing_else() -> None:
+    for method, path in requests():
+        assert may_request(read_only(), method, path) == (method == "GET"), path
+
+
+def may_request(policy: Policy, method: str, path: str) -> bool:
+    address = f"arn:aws:execute-api:REGION:ACCOUNT:API/$default/{method}{path}"
+    return allows(policy, "execute-api:Invoke", address)
+
+
+def test_a_person_on_call_can_not_dispatch_delete_or_change_what_lasts() -> None:
+    both = read_only() + on_call()
+    refused = {
+        f"{method} {path}" for method, path in requests() if not may_request(both, method, path)
+    }
+    assert refused == {
+        *("POST /jobs", "POST /jobs/bulk", "POST /batches", "POST /tasks", "DELETE /jobs/x"),
+        *("PUT /schedules/x", "DELETE /schedules/x", "POST /answers/x"),  # open to all
+        *("PUT /webhooks/x", "DELETE /webhooks/x", "POST /webhooks/x/test"),
+    }
+    needed = {"sqs:ReceiveMessage", "sqs:SendMessage", "sqs:DeleteMessage"}
+    assert allowed_actions(on_call()) == needed | {"execute-api:Invoke"}
+
+
+@pytest.mark.parametrize("given", STACKS, ids=str)
+def test_the_boundary_allows_what_the_functions_need(given: dict[str, str]) -> None:
+    boundary: Policy = policies("ci_with_oidc")[2]["Statement"]
+    needed = {each for one in statements(deployed(**given)) for each in actions(one)}
+    refused = {each for each in needed | OF_AWS if not allows(boundary, each, "any")}
+    assert refused == set()
+
+
+def test_with_a_boundary_a_deploy_has_the_same_rights_over_roles() -> None:
+    _, deploy, _, roles = policies("ci_with_oidc")
+    (before,) = (each for each in deploy["Statement"] if each["Sid"] == "Roles")
+    added = allowed_actions(roles) - set(before["Action"])
+    assert added == {"iam:PutRolePermissionsBoundary"}
+    assert set(before["Action"]) <= allowed_actions(roles)
+    (bound,) = (each for each in roles if "Condition" in each)
+    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(bound["Action"])
+    assert "iam:DeleteRolePermissionsBoundary" not in allowed_actions(roles)
+    canary = of_type(deployed(WorkerCanary="Canary10Percent5Minutes"), "AWS::IAM::Role")
+    assert "PermissionsBoundary" not in canary["CodeDeployServiceRole"]["Properties"]
