@@ -10,7 +10,10 @@ import logging
 import os
 import signal
 import sys
+from contextlib import nullcontext
+from contextvars import ContextVar
 from pathlib import Path
+from threading import BoundedSemaphore
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +36,7 @@ from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa
 from job_runners.local.live_log import write_no_line_twice  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
+_EVENTS_AT_ONCE = 4 * (os.cpu_count() or 2)  # asynchronous calls of functions
 
 
 def secret_of(access_key: str) -> str | None:
@@ -92,11 +96,37 @@ def take_concurrency_as_a_number() -> None:
     lambda_svc._sqs_esm_concurrency = limit_of
 
 
+def queue_events() -> None:
+    """Make asynchronous calls of functions wait while several of them run.
+
+    On AWS, Lambda queues these calls. ministack runs them all at once, in a process each. So a job
+    that dispatches hundreds of others would keep the machine busy with processes that start.
+    """
+    run, send = lambda_svc._execute_function, lambda_svc.invoke_async_with_retry
+    is_event, free = ContextVar("is_event", default=False), BoundedSemaphore(_EVENTS_AT_ONCE)
+
+    def send_event(function: dict[str, Any], event: dict[str, Any]) -> None:
+        token = is_event.set(True)
+        try:
+            send(function, event)  # the thread of the call gets a copy of the context
+        finally:
+            is_event.reset(token)
+
+    def run_when_free(function: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+        with free if is_event.get() else nullcontext():
+            result: dict[str, Any] = run(function, event)
+            return result
+
+    lambda_svc._execute_function = run_when_free
+    lambda_svc.invoke_async_with_retry = send_event
+
+
 def main() -> None:
     """Serve until stopped."""
     port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
     hide_credentials_of_roles()
     take_concurrency_as_a_number()
+    queue_events()
     write_no_line_twice()
     share_code(Path(code), LineWriter(Path(code).with_name(LINES_FILE)))
     config = Config()

@@ -15,8 +15,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from job_runners.local import env_file
 from job_runners.local.credentials import credentials, session
 from job_runners.local.demo import ORGANIZATION, count_contacts, follow
 from job_runners.local.sample import Expected
-from local_stack import Local
+from local_stack import Local, worker_timeout
 from worker_killer import killer
 
 pytestmark = pytest.mark.e2e
@@ -71,18 +70,6 @@ def check_counts(job: dict[str, Any], expected: Expected) -> None:
 def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) -> None:
     check_counts(job, expected)
     assert count_contacts(local.stack, ORGANIZATION, campaign) == expected.imported
-
-
-@contextmanager
-def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
-    """Yield a worker whose invocations are this short."""
-    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
-    worker = local.stack.worker_function_arn.removesuffix(":live")
-    functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
-    try:
-        yield
-    finally:
-        functions.update_function_configuration(FunctionName=worker, Timeout=900)
 
 
 def test_an_import_that_outlives_its_worker_goes_on_over_legs(

@@ -59,6 +59,14 @@ def handler(event, context):
     return [{version!r}, os.getpid()]
 """
 
+# Takes a moment, and leaves a file that says in which process.
+MANY = """
+import os, pathlib, time
+def handler(event, context):
+    time.sleep(0.2)
+    pathlib.Path({folder!r}, f"{{event}}.ended").write_text(str(os.getpid()))
+"""
+
 
 @dataclass
 class Functions:
@@ -236,3 +244,20 @@ def test_a_deploy_cuts_no_call_short(functions: Functions, tmp_path: Path) -> No
             os.kill(idle, 0)
             time.sleep(0.02)
         raise AssertionError("its process is still there")
+
+
+@pytest.mark.more
+def test_only_some_of_many_events_run_at_the_same_time(
+    functions: Functions, tmp_path: Path
+) -> None:
+    functions.create("many", MANY.format(folder=str(tmp_path)))
+    number = 3 * 4 * (os.cpu_count() or 2)
+    for event in range(number):
+        payload = json.dumps(event).encode()
+        functions.client.invoke(FunctionName="many", InvocationType="Event", Payload=payload)
+    give_up = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.ended"))) < number:
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    processes = {path.read_text() for path in tmp_path.glob("*.ended")}
+    assert len(processes) <= number // 3

@@ -63,6 +63,18 @@ class Local:
 
 
 @contextmanager
+def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
+    """Yield a worker whose invocations are this short."""
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    worker = local.stack.worker_function_arn.removesuffix(":live")
+    functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=worker, Timeout=900)
+
+
+@contextmanager
 def roomy_home() -> Iterator[Path]:
     """Yield a folder in memory, where the machine has much of it, else on disk. The build and the
     functions' code are 2,500 files each there, and to write them in memory takes a quarter of the

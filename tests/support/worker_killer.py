@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,15 +13,34 @@ from job_runners.local.emulator import PROCESS_FILE
 from local_stack import Local
 
 
+def old(pid: int) -> bool:
+    """Whether a process is past its start: the local AWS, not Lambda, starts the next ones without
+    their code if one dies before."""
+    try:
+        return time.time() - Path(f"/proc/{pid}").stat().st_mtime > 1.5
+    except OSError:
+        return False
+
+
 @contextmanager
-def killer(local: Local, chance: random.Random, at_most: int) -> Iterator[list[int]]:
-    """Kill worker processes at random while the block runs; gives the pids."""
+def killer(
+    local: Local,
+    chance: random.Random,
+    at_most: int,
+    *,
+    gap: tuple[float, float] = (0.1, 1.5),
+    may_kill: Callable[[int], bool] = old,
+) -> Iterator[list[int]]:
+    """Kill worker processes at random while the block runs; gives the pids. `gap` is the shortest
+    and the longest time between two, in seconds. `may_kill` says which processes may be killed.
+    """
     killed: list[int] = []
     done = threading.Event()
 
     def kill() -> None:
-        while len(killed) < at_most and not done.wait(chance.uniform(0.1, 1.5)):
-            if alive := [pid for pid in workers(local) if pid not in killed and old(pid)]:
+        while len(killed) < at_most and not done.wait(chance.uniform(*gap)):
+            left = [pid for pid in workers(local) if pid not in killed]
+            if alive := [pid for pid in left if may_kill(pid)]:
                 killed.append(chance.choice(alive))
                 os.kill(killed[-1], signal.SIGKILL)
 
@@ -32,15 +51,6 @@ def killer(local: Local, chance: random.Random, at_most: int) -> Iterator[list[i
     finally:
         done.set()
         thread.join()
-
-
-def old(pid: int) -> bool:
-    """Whether a process is past its start: the local AWS, not Lambda, starts the next ones without
-    their code if one dies before."""
-    try:
-        return time.time() - Path(f"/proc/{pid}").stat().st_mtime > 1.5
-    except OSError:
-        return False
 
 
 def workers(local: Local) -> list[int]:

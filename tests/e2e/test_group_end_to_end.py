@@ -1,0 +1,225 @@
+"""A group of 300 jobs on the local AWS, whose workers are killed at any time."""
+
+import base64
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job_runners.cli.polling import FINISHED
+from job_runners.client.errors import NoAnswer
+from job_runners.local.credentials import session
+from job_runners.local.demo import ORGANIZATION
+from job_runners.local.emulator import CODE_FOLDER
+from job_runners.local.function_code import activate
+from job_runners.settings import APP_PACKAGES_FILE
+from local_stack import Local, worker_timeout
+from worker_killer import killer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.more]
+
+MEMBERS = 300
+KILLS = 100  # in the middle of members, and after the owner was killed once
+PATIENCE = 600  # seconds; it takes about 60 on a machine that does nothing else
+# Every job leaves a file named by its process. The last members succeed only after all kills.
+WORK = """
+import os, pathlib, time
+from pydantic import BaseModel
+from job_runners.work import Job, Member, Retry, RetryAfter, RunningJob
+
+class Nothing(BaseModel):
+    pass
+
+class Number(BaseModel):
+    number: int
+
+class Report(BaseModel):
+    total: int
+
+def add_up(job: RunningJob, payload: Nothing):
+    (FOLDER / f"owner-{os.getpid()}").touch()
+    members = (Member("double", {"number": each}) for each in range(MEMBERS))
+    results = job.gather("doubles", members)
+    values = [each.value for each in results]
+    job.dispatch("report", {"total": sum(values)}, key="report")
+    return {"values": values, **results.outcomes}
+
+def double(job: RunningJob, payload: Number):
+    (FOLDER / f"member-{os.getpid()}").touch()
+    time.sleep(0.4)
+    if payload.number >= MEMBERS - 10 and not (FOLDER / "go").exists():
+        time.sleep(2)
+        raise RetryAfter(0.1)
+    return 2 * payload.number
+
+def report(job: RunningJob, payload: Report):
+    return payload.total
+
+some, many = (Retry(max_attempts=each, base=1, cap=1) for each in (20, 500))
+JOBS = {
+    "add_up": Job(add_up, retry=some),
+    "double": Job(double, retry=many),
+    "report": Job(report, retry=some),
+}
+"""
+
+
+@contextmanager
+def own_work(local: Local, folder: Path) -> Iterator[None]:
+    """Have the functions run WORK too, as an organization's own package."""
+    home = local.tree.parent.parent
+    tree = home / "own-work"
+    shutil.copytree(local.tree, tree, symlinks=True, copy_function=os.link)
+    imported = f"import pathlib\nFOLDER, MEMBERS = pathlib.Path({str(folder)!r}), {MEMBERS}\n"
+    for name, text in ((APP_PACKAGES_FILE, "acme\n"), ("acme/__init__.py", imported + WORK)):
+        path = tree / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)  # it is a link to the deployed file
+        path.write_text(text)
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    code = home / CODE_FOLDER
+    for each in functions.list_functions()["Functions"]:
+        activate(code, base64.b64decode(each["CodeSha256"]).hex(), tree)
+    try:
+        yield
+    finally:
+        for link in code.glob("*.active"):
+            link.unlink()
+
+
+@pytest.mark.timeout(2 * PATIENCE)
+def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
+    local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    began = time.monotonic()
+    with own_work(local, tmp_path), worker_timeout(local, 30):
+        owner = dispatch(local)
+        kill_while_it_dispatches(local, owner, tmp_path)
+        wait_until(local, owner, lambda job, *_: job["status"] == "waiting")
+        chance, may_kill = random.Random(2026), has_begun(tmp_path)
+        with killer(local, chance, KILLS, gap=(0.1, 0.3), may_kill=may_kill) as kills:
+            wait_until(local, owner, lambda *_: len(kills) == KILLS)
+        (tmp_path / "go").touch()
+        job, found = wait_until(local, owner, lambda *jobs: all(map(is_finished, jobs)))
+    assert job["status"] == "succeeded", job
+    assert job["result"] == {
+        "values": [2 * each for each in range(MEMBERS)],
+        "succeeded": MEMBERS,
+        "failed": 0,
+        "cancelled": 0,
+        "existing": 0,
+    }
+    assert Counter(each["job_type"] for each in found) == {"double": MEMBERS, "report": 1}
+    row = stored(local, owner)
+    assert row["waits"] == {"N": "1"}  # it was parked once, and so has continued once
+    assert open_markers(local) == []
+    attempts = sum(each["attempt"] for each in found)
+    record_property(
+        "figures",
+        f"a group of {MEMBERS}, {len(kills) + 1} workers killed: {attempts} attempts, "
+        f"{time.monotonic() - began:.0f} s",
+    )
+
+
+def dispatch(local: Local) -> str:
+    """Dispatch the owner once the functions run its code, and return its id."""
+    until = time.monotonic() + 30
+    while True:
+        answer = local.api.post("/jobs", {"job_type": "add_up", "organization_id": ORGANIZATION})
+        if answer.status == 202:
+            return str(answer.json["id"])
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.2)
+
+
+def kill_while_it_dispatches(local: Local, owner: str, folder: Path) -> None:
+    """Kill the owner's worker once it has dispatched some members, and not all."""
+    while next(children(local, owner), None) is None:
+        time.sleep(0.01)
+    (pid,) = (int(each.name.removeprefix("owner-")) for each in folder.glob("owner-*"))
+    os.kill(pid, signal.SIGKILL)
+    assert len(list(children(local, owner))) < MEMBERS
+
+
+def has_begun(folder: Path) -> Callable[[int], bool]:
+    """Return the check whether a process has begun a job, and so is not just starting."""
+    return lambda pid: bool(list(folder.glob(f"*-{pid}")))
+
+
+def wait_until(
+    local: Local, owner: str, holds: Callable[..., bool]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the owner and the jobs that it has dispatched, once this holds of all of them.
+
+    The minute comes round every few seconds. If none runs, all that wait are due, because the
+    worker that was to begin one, or to send what follows, may have been killed.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        job, found = get(local, f"/jobs/{owner}"), list(children(local, owner))
+        if holds(job, *found):
+            return job, found
+        assert not is_finished(job) or job["status"] == "succeeded", job
+        assert time.monotonic() < until, Counter(each["status"] for each in (job, *found))
+        left = [each for each in (job, *found) if not is_finished(each)]
+        if not any(each["status"] == "running" for each in left):
+            for each in left:
+                local.make_due(each["id"])
+        local.tick()
+        time.sleep(3)
+
+
+def is_finished(job: dict[str, Any]) -> bool:
+    return job["status"] in FINISHED
+
+
+def children(local: Local, owner: str) -> Iterator[dict[str, Any]]:
+    """Yield the jobs that a job has dispatched."""
+    cursor: str | None = ""
+    while cursor is not None:
+        after = f"&cursor={cursor}" if cursor else ""
+        page = get(local, f"/jobs/{owner}/children?limit=100{after}")
+        yield from (each["job"] for each in page["children"] if each["job"])
+        cursor = page["cursor"]
+
+
+def get(local: Local, path: str) -> Any:
+    """GET a path, again if a busy machine didn't answer in time."""
+    for _ in range(3):
+        with suppress(NoAnswer):
+            return local.api.get(path).json
+    return local.api.get(path).json
+
+
+def stored(local: Local, job_id: str) -> dict[str, Any]:
+    """Return a row as it is stored."""
+    key = {"id": {"S": job_id}}
+    answer = dynamodb(local).get_item(TableName=local.stack.table_name, Key=key)
+    found: dict[str, Any] = answer["Item"]
+    return found
+
+
+def open_markers(local: Local) -> list[str]:
+    """Return the keys of the markers of members that may be unfinished, of all groups."""
+    pages = (
+        dynamodb(local)
+        .get_paginator("scan")
+        .paginate(
+            TableName=local.stack.coordination_table_name,
+            FilterExpression="begins_with(sk, :open)",
+            ExpressionAttributeValues={":open": {"S": "open#"}},
+        )
+    )
+    return [item["sk"]["S"] for page in pages for item in page["Items"]]
+
+
+def dynamodb(local: Local) -> Any:
+    return session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
