@@ -3,7 +3,8 @@ else.
 
 Moto's own handlers answer, and its own code evaluates conditions. This module skips the slow parts
 that decide nothing: the HTTP layer, the parse trees of updates, and the copy of whole tables before
-a transaction. job_runners/testing/fast_items.py makes items and conditions faster.
+a transaction. job_runners/testing/fast_items.py makes items and conditions faster, and
+fast_queries.py queries.
 tests/testing/test_fast_moto.py compares each answer with moto's own.
 
 A query whose lower bound is above its upper bound is refused, as in DynamoDB. Moto returns an empty
@@ -25,9 +26,11 @@ from moto.core import models
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 
+from job_runners.testing import fast_queries
 from job_runners.testing.fast_items import REPLACEMENTS, is_small
 from job_runners.testing.moto_direct import ACCOUNT, REGION, refuse_reversed_bounds
 
@@ -74,6 +77,7 @@ def fast_moto() -> Iterator[None]:
             (DynamoHandler, "query", _query),
             (DynamoDBBackend, "update_item", _update),
             (DynamoDBBackend, "transact_write_items", _transact),
+            (Table, "query", fast_queries.query),
             *REPLACEMENTS,
         ):
             stack.enter_context(patch.object(owner, name, quick))

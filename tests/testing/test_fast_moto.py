@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from job_runners.testing import moto_direct
+from job_runners.testing import fast_queries, moto_direct
 from job_runners.testing.aws import create_tables, on_moto
 from job_runners.testing.fast_moto import Item, fast_moto
 
@@ -148,6 +148,46 @@ def _answers(seed: int, how: str) -> tuple[list[Any], list[Any]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_each_answer_and_what_is_left_are_as_with_moto_itself(seed: int) -> None:
     assert _answers(seed, "quick") == _answers(seed, "slow")
+
+
+def _queried(seed: int, how: str) -> list[Any]:
+    """Return the answers to the queries of a seed, between puts and deletes of many items."""
+    source = random.Random(seed)
+    answers: list[Any] = []
+    with ExitStack() as stack:
+        stack.enter_context(mock_aws())
+        if how == "quick":
+            stack.enter_context(fast_moto())
+        create_tables()
+        client = boto3.client("dynamodb")
+        for _ in range(100):
+            key = {"pk": {"S": source.choice("ab")}, "sk": {"S": f"{source.randrange(50):02o}"}}
+            if source.randrange(3):
+                client.put_item(**_TABLE, Item=key)
+            else:
+                client.delete_item(**_TABLE, Key=key)
+            answer = client.query(**_query(source, key))
+            answers.append({k: v for k, v in answer.items() if k != "ResponseMetadata"})
+    return answers
+
+
+def _query(source: random.Random, key: Item) -> Item:
+    condition = source.choice(["", " AND begins_with (#1, :1)", " AND #1 > :1"])
+    call = _TABLE | source.choice([{}, {"Limit": 1}, {"Limit": 3}, {"Limit": 50}])
+    call |= source.choice([{}, {"ScanIndexForward": False}, {"ExclusiveStartKey": key}])
+    names, values = {"#0": "pk"}, {":0": key["pk"]}
+    if condition:
+        names["#1"], values[":1"] = "sk", {"S": source.choice("0123")}
+    return call | {
+        "KeyConditionExpression": f"#0 = :0{condition}",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def test_each_query_finds_what_it_finds_with_moto_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_queries, "_LARGE", 5)
+    assert _queried(7, "quick") == _queried(7, "slow")
 
 
 def test_a_transaction_with_an_item_that_is_too_large_changes_nothing(aws: None) -> None:
