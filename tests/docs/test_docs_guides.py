@@ -180,6 +180,14 @@ def test_a_flooding_organization_gets_its_own_slots_or_a_fair_share(
     assert keys == set("01234")
 
 
+def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyPatch) -> None:
+    module("shown", snippets("migrate_from_celery")[2], monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        pages = {"celery_pages": ["page 1"]}
+        job = job_runner.run("make_report", {"month": "2026-11"}, signals=pages)
+        assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
+
+
 # --- callers --------------------------------------------------------------------------------------
 
 
@@ -238,6 +246,20 @@ def test_the_export_prints_each_job_with_its_payload(
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["id"] == dispatched.id
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
+
+
+def test_the_jobs_with_one_persons_data_are_found(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    client = Client(organization_id="acme")
+    for page in ("ada@example.com", "bob@example.com"):
+        job = call(client.dispatch, "index_page", {"page": page, "version": 1})
+    capsys.readouterr()
+    call(exec, compile(snippets("../erasing")[0], "erasing", "exec"), {})
+    (found,) = capsys.readouterr().out.split()
+    assert found != job.id
+    assert call(client.get, found).payload["page"] == "ada@example.com"
 
 
 SCHEMA = """

@@ -102,6 +102,23 @@ def test_every_alarm_is_on_the_page_and_no_other() -> None:
     assert first_column("alarm") == of_type(template, "AWS::CloudWatch::Alarm").keys()
 
 
+def test_the_pager_gets_the_alarms_that_can_not_wait() -> None:
+    section = PAGE.partition("### Alarms to PagerDuty and Slack")[2].partition("\n### ")[0]
+    paged = re.findall(r"prefix: acme-words-(\w+)", section)
+    urgent = re.findall(r"^\| `(\w+)` \|.*\| \*\*now\*\* \|$", PAGE, re.MULTILINE)
+    assert paged == urgent
+    assert set(paged) <= of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
+    assert not any(
+        "AlarmName" in each for each in properties_of_alarms()
+    )  # so CloudFormation names them
+    (name,) = re.findall(r"Outputs:\n  (\w+):", section)
+    assert name in deployed()["Parameters"]
+
+
+def properties_of_alarms() -> list[dict[str, Any]]:
+    return [each["Properties"] for each in of_type(deployed(), "AWS::CloudWatch::Alarm").values()]
+
+
 def test_an_alarm_of_your_own_watches_a_metric_that_is_written(
     on_lambda: None, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
