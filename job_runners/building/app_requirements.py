@@ -94,6 +94,8 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         problem = "The requirements of Job Runners can't be installed"
         _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
     if app_lock:
+        if not IS_CHECKOUT:
+            print(f"Installing the packages in {app_lock.name}", file=sys.stderr)
         options = ["--no-deps", "--requirement", str(app_lock)]
         _run_uv(["install", *python, *options], f"{app_lock} can't be installed on this machine")
         stamp.write_text(text)

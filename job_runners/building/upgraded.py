@@ -33,7 +33,9 @@ def main() -> int:
     arguments.add_argument("--from-version", required=True)
     arguments.add_argument("--from-pin", help="if the upgrade has changed it")
     given = arguments.parse_args()
-    print(f"Installed Job Runners {__version__} (before: {given.from_version})")
+    is_other = given.from_version != __version__
+    before = f"before: {given.from_version}" if is_other else "as before"
+    print(f"Installed Job Runners {__version__} ({before})")
     print(f"  {'pyproject.toml':18} pins this version")
     steps = [
         _step("template.yaml", _merge),
@@ -47,9 +49,9 @@ def main() -> int:
     if _RUN.exists():
         print(f"  Stop {COMMAND} run, which still has the version before, and start it again.")
     print(f"  Run {COMMAND} test, then deploy as usual.")
-    if given.from_pin:
-        before = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"
-        print(f"  To return to {given.from_version}, run {before}")
+    if given.from_pin and is_other:
+        command = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"
+        print(f"  To return to {given.from_version}, run {command}")
     return 0 if all(steps) else 1
 
 

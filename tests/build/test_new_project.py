@@ -4,14 +4,17 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from app_folders import REQUIREMENTS
 from in_project import jobs, python
 from job_runners.places import CODE as ROOT
 from newcomers import Newcomer
@@ -198,3 +201,25 @@ def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) 
     job = project / "acme" / "first_job.py"
     job.write_text(job.read_text().replace("job.checkpoint(done,", "job.checkpoint(dune=1,"))
     assert 'error: Unexpected keyword argument "dune" for "checkpoint"' in check("acme")
+
+
+@pytest.mark.more
+def test_tests_in_a_fresh_clone_first_install_the_packages_of_the_lock(newcomer: Newcomer) -> None:
+    newcomer.jobs("init", "acme")
+    online = {name: value for name, value in os.environ.items() if name != "APP"}
+    project = replace(newcomer.inside("acme"), variables=online | {"UV_OFFLINE": "0"})
+    [packages] = newcomer.python.parents[1].glob("lib/python3*/site-packages")
+    [info] = packages.glob("iniconfig-*.dist-info")
+    shutil.rmtree(info)
+    (project.folder / "requirements.txt").write_text(REQUIREMENTS)
+    project.jobs("lock")
+    assert (packages / "iniconfig").is_dir()
+    # A colleague's environment has none of this.
+    for each in (packages / "iniconfig", info):
+        shutil.rmtree(each)
+    (newcomer.python.parents[1] / "app-requirements").unlink()
+    done = project.run("test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Installing the packages in requirements.lock" in done.stderr
+    assert (packages / "iniconfig").is_dir()
+    assert "Installing" not in project.run("test").stderr
