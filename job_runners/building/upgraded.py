@@ -48,6 +48,7 @@ def main() -> int:
         print(f"  Fix what is listed above, then run {COMMAND} upgrade again, without arguments.")
     if _RUN.exists():
         print(f"  Stop {COMMAND} run, which still has the version before, and start it again.")
+        print("  Without --keep, that removes its data.")
     print(f"  Run {COMMAND} test, then deploy as usual.")
     if given.from_pin and is_other:
         command = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"

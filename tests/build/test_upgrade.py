@@ -61,6 +61,7 @@ def test_the_template_is_merged_once(project: Path) -> None:
     said = jobs(project, "upgrade", project=project).stdout
     assert "has no changes to merge" in said
     assert "Stop jobs run, which still has the version before, and start it again." in said
+    assert "Without --keep, that removes its data." in said
 
 
 def test_a_conflict_keeps_both_sides_and_stops_builds_until_it_is_resolved(project: Path) -> None:
