@@ -54,8 +54,7 @@ class Reader:
 
     def count(self, total: int) -> Counts:
         """Count the members of a group of at most one chunk, of which `total` is the number."""
-        batch = list(self._keys(0, None))
-        members = self._read(batch) if batch else []
+        members = self._read(list(self._keys(0, None)))
         found = Counter(each.outcome for each in members)
         found[OPEN] += total - len(members)
         failed = {one for each in self._group.partitions for one in groups.failed_in(each)}

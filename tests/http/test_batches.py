@@ -17,7 +17,7 @@ from job_runners.engine.dispatch import bulk
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
-from job_runners.store import group_chunks, queries
+from job_runners.store import group_chunks, group_members, groups, queries
 from job_runners.testing import moto_direct
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
@@ -168,6 +168,32 @@ def test_members_are_listed_page_by_page_and_by_outcome(worker: FakeLambda) -> N
     for query in ("status=queued", "cursor=YnRlbg", "cursor=x"):
         refused = call("GET", f"/batches/{batch.json['id']}/members", query=query)
         assert refused.status == 400
+
+
+def test_a_page_with_a_filter_ends_after_some_members(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_members, "MOST_EXAMINED", 4)
+    fail(5)
+    batch = post(numbered(7))
+    worker.deliver()
+    page = show(batch, "/members", "status=failed&limit=2")
+    assert page["members"] == []
+    query = f"status=failed&limit=2&cursor={page['cursor']}"
+    assert members(batch, query) == [("000005", "failed")]
+
+
+def test_a_failed_member_is_listed_even_if_its_worker_ended_before_it_recorded_the_failure(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(groups, "note_failed", end)
+    fail(1)
+    batch = post(numbered(2))
+    worker.deliver()
+    assert members(batch, "status=failed") == [("000001", "failed")]
 
 
 def test_unique_members_that_exist_or_are_refused_are_counted(worker: FakeLambda) -> None:

@@ -1,5 +1,6 @@
 """A job that gathers: what it gets, when it continues, and what its members cost."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions, positions
 from job_runners.engine.dispatch import bulk, dispatch, members
+from job_runners.engine.groups import progress
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import RunnerCannotResend
@@ -116,8 +118,11 @@ def test_a_failed_member_that_was_deleted_is_counted_and_named(bench: Bench) -> 
 
 def test_no_members_need_no_wait(bench: Bench) -> None:
     gathering = Gathering(bench, 0)
-    assert gathering.start().status is Status.SUCCEEDED
+    row = gathering.start()
+    assert row.status is Status.SUCCEEDED
     assert gathering.counts == [(0, 0)]
+    seen = progress.of_groups(row)["all"]
+    assert (seen.counts.total, seen.progress) == (0, 100)
 
 
 def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
@@ -142,6 +147,7 @@ def test_a_group_with_more_than_a_chunk_has_several_shards_and_keeps_the_order(
     number = by_size(12, 300, 2_000)
     if number < group_chunks.SIZE:
         monkeypatch.setattr(group_chunks, "SIZE", 5)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # pytest keeps every line
     members = [Member("sample_once", {"number": each % 1000}) for each in range(number)]
     gathering = Gathering(bench, members)
     gathering.start()
