@@ -26,7 +26,7 @@ def test_a_benchmark_prints_ratios_to_a_peer(lines: int, arguments: list[str]) -
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     ratios = re.findall(r"^ *(\d+\.\d\d)  ", done.stdout, re.MULTILINE)
