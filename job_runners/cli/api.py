@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -191,12 +190,6 @@ class Api:
         """Dispatch a batch, and return it."""
         with self._errors_as_problems():
             return self._displayable(self._client.dispatch_batch(**given, idempotency_key=key).raw)
-
-    def upload_batch(self, data: bytes) -> str:
-        """Upload the members of a batch, and return the key of the file."""
-        name = f"batches/{sha256(data).hexdigest()[:32]}.jsonl"
-        with self._errors_as_problems():
-            return self._client.upload(data, name)
 
     def batch(self, batch_id: str) -> Seen:
         """Return a batch."""

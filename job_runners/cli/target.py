@@ -88,14 +88,14 @@ class Target:
     @cached_property
     def _api_session(self) -> "Session":
         """The session with the credentials and region for the API."""
-        return self.session if self._uses_api_url else self.stack_session
+        return self.session if self.uses_api_url else self.stack_session
 
     @property
     def _region(self) -> str:
         from botocore.exceptions import NoRegionError
 
         configured = self._api_session.get_config_variable("region")
-        region: str | None = configured if self._uses_api_url else self.stack.region
+        region: str | None = configured if self.uses_api_url else self.stack.region
         if region is None:
             raise NoRegionError
         return region
@@ -115,12 +115,13 @@ class Target:
     @cached_property
     def api_address(self) -> str:
         """The URL of the API: from --api-url, otherwise from CloudFormation."""
-        if self._uses_api_url:
+        if self.uses_api_url:
             return _checked(self.api_url or "")
         return _checked(self.stack.api_url)
 
     @property
-    def _uses_api_url(self) -> bool:
+    def uses_api_url(self) -> bool:
+        """Whether the API is called by its URL, which doesn't tell the stack."""
         return bool(self.api_url) and not self._prefers_stack
 
     @property
@@ -162,7 +163,7 @@ class Target:
     @cached_property
     def name(self) -> str:
         """The stack or the API's URL, as part of a sentence."""
-        if self._uses_api_url:
+        if self.uses_api_url:
             return self.api_url or ""
         return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
 

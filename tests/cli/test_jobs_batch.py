@@ -1,13 +1,18 @@
 """jobs batch: a batch is dispatched from a file, shown, followed, canceled and retried."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fake_stack import OUTPUTS, REGION
+from job_runners.aws import bucket
+from job_runners.cli import local_aws
 from job_runners.cli.problem import Exit
-from job_runners.client.client import Client
+from job_runners.cli.stack import Stack
 from jobs_command import ID, FakeApi, job, jobs
 
 OTHER = "7b21" + "0" * 28
@@ -51,24 +56,36 @@ def test_a_batch_is_dispatched_from_a_file_and_its_id_printed(api: FakeApi, rows
     }
 
 
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Return a file with more members than a request may have."""
+    found = tmp_path / "many.jsonl"
+    found.write_text('{"job_type": "resize"}\n' * 1001)
+    return found
+
+
 def test_more_than_a_thousand_members_are_uploaded(
-    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, aws: None, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uploaded: dict[str, bytes] = {}
-
-    def upload(_: Client, data: bytes, name: str) -> str:
-        uploaded[name] = data
-        return f"uploads/default/{name}"
-
-    monkeypatch.setattr(Client, "upload", upload)
+    stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
+    found = replace(stack, api_url=os.environ["JOBS_API_URL"])
+    monkeypatch.setattr(local_aws, "find", lambda: found)
+    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.delenv("JOBS_API_URL")
     api.on("POST", "/batches", 202, batch("queued"))
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"job_type": "resize"}\n' * 1001)
-    assert jobs("batch", "dispatch", str(rows)).stdout == f"{ID}\n"
-    ((name, data),) = uploaded.items()
-    assert len(data.splitlines()) == 1001
+    assert jobs("batch", "dispatch", str(many)).stdout == f"{ID}\n"
     (call,) = api.asked("POST", "/batches")
-    assert call.body["members_file"] == f"uploads/default/{name}"
+    key = call.body["members_file"]
+    assert key.startswith("uploads/default/batches/")
+    assert len(bucket.get_bytes(key).splitlines()) == 1001
+
+
+def test_an_apis_url_does_not_tell_where_to_upload_them(api: FakeApi, many: Path) -> None:
+    done = jobs("batch", "dispatch", str(many))
+    assert done.exit_code == Exit.REFUSED
+    assert "More than 1,000 members go into a file in the stack's bucket." in done.stderr
+    assert "Pass --stack NAME too" in done.stderr
+    assert api.calls == []
 
 
 def test_pairs_without_then_are_refused_before_any_call(api: FakeApi, rows: Path) -> None:

@@ -1,6 +1,7 @@
 """jobs batch: dispatch a batch, follow it, cancel it, and retry its failed members."""
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.many import read_lines
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
-from job_runners.cli.problem import Exit
+from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
 
@@ -76,7 +77,7 @@ def dispatch(
         given["members"] = members
     else:
         lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
-        given["members_file"] = target.api.upload_batch(lines.encode())
+        given["members_file"] = _upload(target, lines.encode())
     batch = target.api.dispatch_batch(given, idempotency_key)
     if watch:
         if not target.json:
@@ -88,6 +89,22 @@ def dispatch(
     click.echo(batch["id"])
     click.echo(f"{batch['total']:,} members, on {target.name}", err=True)
     return None
+
+
+def _upload(target: Target, lines: bytes) -> str:
+    """Upload the members to the stack's bucket, and return the key of the file."""
+    if target.uses_api_url or target.organization_id is None:
+        lacks = "--stack NAME" if target.uses_api_url else "--organization NAME"
+        raise Problem(
+            f"More than {_MOST_INLINE:,} members go into a file in the stack's bucket.",
+            hint=f"Pass {lacks} too, so that the command knows where.",
+        )
+    from job_runners.client.uploads import key_for
+
+    name = f"batches/{sha256(lines).hexdigest()[:32]}.jsonl"
+    key = key_for(lines, name, target.organization_id)
+    target.client("s3").put_object(Bucket=target.stack.bucket_name, Key=key, Body=lines)
+    return key
 
 
 @jobs_command()
