@@ -26,7 +26,9 @@ def run(app: AppFolder, arguments: list[str]) -> int:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     options = ["-p", "job_runners.testing.plugin", "--quiet"]
-    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments, str(app.tests)]
+    names_tests = any((app.path / each.partition("::")[0]).exists() for each in arguments)
+    tests = [] if names_tests else [str(app.tests)]
+    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments, *tests]
     code = subprocess.run(command, cwd=app.path, env=environment, check=False).returncode
     return 0 if code == _NO_TESTS else code
 

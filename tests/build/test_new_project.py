@@ -58,8 +58,9 @@ def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
 
 
 def test_its_test_passes_and_notices_a_broken_job(project: Path) -> None:
-    def tested() -> subprocess.CompletedProcess[str]:
-        return python(project, "-m", "job_runners.building.app_tests", project=project)
+    def tested(*arguments: str) -> subprocess.CompletedProcess[str]:
+        words = ("-m", "job_runners.building.app_tests", *arguments)
+        return python(project, *words, project=project)
 
     done = tested()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,10 +68,14 @@ def test_its_test_passes_and_notices_a_broken_job(project: Path) -> None:
     job = project / "new_list" / "first_job.py"
     before = job.read_text()
     job.write_text(before.replace('"items": done', '"items": 0'))
+    other = project / "tests" / "test_other.py"
+    other.write_text("def test_other():\n    assert False\n")
     try:
-        assert "1 failed" in tested().stdout
+        said = tested("tests/test_first_job.py").stdout  # and no other test
+        assert ("1 failed" in said, "test_other" in said) == (True, False)
     finally:
         job.write_text(before)
+        other.unlink()
 
 
 def test_another_job_is_added_and_the_next_steps_fit_a_project(project: Path) -> None:
