@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,8 +141,20 @@ def test_effects_may_be_a_list_that_the_fakes_fill(
 
 
 def test_it_ends_when_its_time_is_over(hostile: Hostile) -> None:
-    report = hostile.run("remind", TWO, seconds=0)
+    with pytest.warns(UserWarning, match=r"tried 0 of \d+ mishaps of remind in 0 seconds\. Raise"):
+        report = hostile.run("remind", TWO, seconds=0)
     assert (report.plays, report.left_out > 50) == ((), True)
+
+
+def test_what_it_played_by_then_is_evenly_spread(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = hostile.run("remind", ONE, most=12).plays
+    a_second_each = SimpleNamespace(monotonic=count().__next__)
+    monkeypatch.setattr("job_runners.testing.hostile.hostile.time", a_second_each)
+    with pytest.warns(UserWarning, match="tried 3 of"):
+        report = hostile.run("remind", ONE, most=12, seconds=3)
+    assert report.plays == tuple(all_of_them[number] for number in (0, 4, 8))
 
 
 def test_a_job_that_waits_is_done_once_whatever_happens(hostile: Hostile) -> None:

@@ -6,6 +6,7 @@ in real time, and takes a few hundredths of a second.
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,7 +77,7 @@ class Hostile:
         Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
         that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
         and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
-        JobData. After `seconds` of real time, no more plays start.
+        JobData. After `seconds` of real time, no more plays start, and pytest shows a warning.
 
         `signals` maps names to values, which the job gets when it waits for them. Then the first
         play, with which the others are compared, has no interruptions by waits. So an effect that
@@ -95,12 +96,14 @@ class Hostile:
                 names = [only] if isinstance(only, str) else only
                 planned = [_named(name, planned) for name in names]
             chosen = _evenly_spread(planned, most)
-            plays = []
-            for mishap, pace in chosen:
-                if time.monotonic() > stop_at:
-                    break
-                plays.append(stage.play(mishap, pace)[0])
-        return Report(job_type, undisturbed, tuple(plays), len(planned) - len(plays))
+            plays = stage.play_all(chosen, stop_at)
+        if len(plays) < len(chosen):
+            warnings.warn(
+                f"hostile tried {len(plays)} of {len(planned)} mishaps of {job_type} in {seconds} "
+                "seconds. Raise seconds= to try more.",
+                stacklevel=2,
+            )
+        return Report(job_type, undisturbed, plays, len(planned) - len(plays))
 
 
 class _Stage:
@@ -151,6 +154,15 @@ class _Stage:
             if mishap.moment is not None and mishap.moment.kind in _CHANGED_BY_PACE
         ]
         return undisturbed, planned
+
+    def play_all(self, chosen: list[tuple[Mishap, float]], stop_at: float) -> tuple[Play, ...]:
+        """Play each of these, until the time is over. Those played by then are evenly spread."""
+        plays: dict[int, Play] = {}
+        for number in sorted(range(len(chosen)), key=_bits_reversed):
+            if time.monotonic() > stop_at:
+                break
+            plays[number] = self.play(*chosen[number])[0]
+        return tuple(plays[number] for number in sorted(plays))
 
     def play(self, mishap: Mishap, pace: float) -> tuple[Play, ScriptedLambda]:
         """Play the job once."""
@@ -252,6 +264,12 @@ def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, floa
         return planned[names.index(only)]
     near = get_close_matches(only, names, n=1, cutoff=0)
     raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {near[0]!r}?")
+
+
+def _bits_reversed(number: int) -> int:
+    """Return the bits of a number in reverse. Sorted by this, each start of 0, 1, 2, ... is evenly
+    spread: 0, 8, 4, 12, 2, ..."""
+    return int(f"{number:032b}"[::-1], 2)
 
 
 def _evenly_spread(planned: list[Any], most: int) -> list[Any]:
