@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 _ALIAS = "live"
-_RECORD_SECONDS = 300  # seconds to wait for a record: a process may start slowly on a busy machine
+# Seconds to wait for a record: a process may start slowly on a busy machine. Then the check is
+# repeated, because ministack was seen to lose one, once.
+_RECORD_SECONDS = 60
+_CHECKS = 4
 
 
 def settle(stack: Stack) -> None:
@@ -80,20 +83,24 @@ def _check_one_attempt(stack: Stack, functions: "LambdaClient") -> None:
     The queue may also have records of work that KEEP=1 has kept.
     """
     worker = functions.get_function_configuration(FunctionName=stack.worker_function_arn)
-    kind = f"none at all {uuid.uuid4().hex}"
-    event = {"v": 1, "kind": kind, "id": uuid.uuid4().hex}
-    functions.invoke(
-        FunctionName=stack.worker_function_arn,
-        InvocationType="Event",
-        Payload=json.dumps(event).encode(),
-    )
-    records = _take_failure_records(stack, event)
-    attempts = _failures(stack, worker["LoggingConfig"]["LogGroup"], kind)
-    if (records, attempts) != (1, 1):
-        raise LocalProblem(
-            f"A failing invocation of the worker was tried {attempts} times and left {records} "
-            "records in the failures queue. Both numbers should be 1."
+    for _ in range(_CHECKS):
+        kind = f"none at all {uuid.uuid4().hex}"
+        event = {"v": 1, "kind": kind, "id": uuid.uuid4().hex}
+        functions.invoke(
+            FunctionName=stack.worker_function_arn,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
         )
+        records = _take_failure_records(stack, event)
+        attempts = _failures(stack, worker["LoggingConfig"]["LogGroup"], kind)
+        if (records, attempts) == (1, 1):
+            return
+        if max(records, attempts) > 1:
+            break
+    raise LocalProblem(
+        f"A failing invocation of the worker was tried {attempts} times and left {records} "
+        "records in the failures queue. Both numbers should be 1."
+    )
 
 
 def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:

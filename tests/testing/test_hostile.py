@@ -9,6 +9,7 @@ import pytest
 
 import reminders
 from job_runners.testing.hostile import Hostile, Report
+from job_runners.work import Recurring
 
 ONE = {"names": ["Ada"]}
 TWO = {"names": ["Ada", "Grace"]}
@@ -138,6 +139,15 @@ def test_effects_may_be_a_list_that_the_fakes_fill(
     report.assert_done_once()
     assert report.undisturbed.effects == ("text to Ada", "text to Grace")
     assert sent == []
+
+
+def test_no_job_of_a_declared_schedule_runs(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = {"names": ["Bob"]}
+    every_minute = Recurring("remind", cron="* * * * *", organization_id="acme", payload=bob)
+    monkeypatch.setattr(reminders, "RECURRING", {"every minute": every_minute}, raising=False)
+    hostile.run("remind", ONE, most=30).assert_done_once()
 
 
 def test_it_ends_when_its_time_is_over(hostile: Hostile) -> None:

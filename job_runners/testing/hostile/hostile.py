@@ -18,6 +18,7 @@ from job_runners import runners
 from job_runners.aws import clients
 from job_runners.engine.control import signaling
 from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import declared_schedules
 from job_runners.runners.base import JobData
 from job_runners.store import queries
 from job_runners.testing import moto_direct
@@ -126,7 +127,9 @@ class _Stage:
     @contextmanager
     def set_up(self) -> Iterator[None]:
         """Make this process the Lambda that runs the plays, and leave nothing behind."""
-        with process_settings(SETTINGS), quietly():
+        # A job of a declared schedule would add its effects to those of the tested job.
+        no_declarations = patch.object(declared_schedules, "sync", bool)
+        with process_settings(SETTINGS), quietly(), no_declarations:
             runners.get_job_runner()
             try:
                 yield
