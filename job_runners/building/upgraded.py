@@ -46,7 +46,7 @@ def main() -> int:
     print("\nNext")
     if not all(steps):
         print(f"  Fix what is listed above, then run {COMMAND} upgrade again, without arguments.")
-    if _RUN.exists():
+    if _RUN.exists() and is_other:
         print(f"  Stop {COMMAND} run, which still has the version before, and start it again.")
         print("  Without --keep, that removes its data.")
     print(f"  Run {COMMAND} test, then deploy as usual.")

@@ -60,6 +60,9 @@ def test_the_template_is_merged_once(project: Path) -> None:
     assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
     said = jobs(project, "upgrade", project=project).stdout
     assert "has no changes to merge" in said
+    assert "Stop jobs run" not in said  # it has this version
+    words = ("-m", "job_runners.building.upgraded", "--from-version", "0.0.9")
+    said = python(project, *words, project=project).stdout
     assert "Stop jobs run, which still has the version before, and start it again." in said
     assert "Without --keep, that removes its data." in said
 
