@@ -82,6 +82,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
             self.history.__exit__()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "part", [0, *(pytest.param(part, marks=pytest.mark.more) for part in range(1, PARTS))]
 )
