@@ -2,7 +2,8 @@
 
 import json
 import random
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import boto3
@@ -121,16 +122,19 @@ def _call(source: random.Random) -> tuple[str, Item]:
             return f"{how.lower()}_item", call | returned
 
 
+@contextmanager
+def _tables(how: str) -> Iterator[Any]:
+    """Yield a client of new tables, on moto itself or on the quick one."""
+    with mock_aws(), fast_moto() if how == "quick" else nullcontext():
+        create_tables()
+        yield boto3.client("dynamodb")
+
+
 def _answers(seed: int, how: str) -> tuple[list[Any], list[Any]]:
     """Return what each call of a seed is answered, and the items that are left."""
     source = random.Random(seed)
     said: list[Any] = []
-    with ExitStack() as stack:
-        stack.enter_context(mock_aws())
-        if how == "quick":
-            stack.enter_context(fast_moto())
-        create_tables()
-        client = boto3.client("dynamodb")
+    with _tables(how) as client:
         for _ in range(60):
             name, call = _call(source)
             try:
@@ -154,12 +158,7 @@ def _queried(seed: int, how: str) -> list[Any]:
     """Return the answers to the queries of a seed, between puts and deletes of many items."""
     source = random.Random(seed)
     answers: list[Any] = []
-    with ExitStack() as stack:
-        stack.enter_context(mock_aws())
-        if how == "quick":
-            stack.enter_context(fast_moto())
-        create_tables()
-        client = boto3.client("dynamodb")
+    with _tables(how) as client:
         for _ in range(100):
             key = {"pk": {"S": source.choice("ab")}, "sk": {"S": f"{source.randrange(50):02o}"}}
             if source.randrange(3):
