@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from job_runners.building import installed
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.install_problems import described
 from job_runners.building.target import Target, this_python
@@ -159,6 +160,7 @@ def main() -> int:
             if app is not None:
                 lock_again(app)
         elif app is not None and _has_requirements(app):
+            installed.check()  # each version has a lock of its own
             lock(app, Target.from_samconfig())
             print(f"Wrote {app.lock}")
         elif app is not None:

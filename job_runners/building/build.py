@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from job_runners.building import installed
 from job_runners.building.app_check import check_dependencies, check_imports
 from job_runners.building.app_folder import AppFolder, find_app_folder
 from job_runners.building.app_requirements import OUR_LOCK, locked
@@ -211,6 +212,10 @@ def main() -> int:
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     given = arguments.parse_args()
     try:
+        if given.folder and given.target != "machine":
+            installed.check()
+        elif not given.folder and (notice := installed.difference()):
+            print(notice, file=sys.stderr)
         app = find_app_folder()
         extension_names = work_variables().get("EXTENSIONS", "")
         extensions = tuple(filter(None, map(str.strip, extension_names.split(","))))

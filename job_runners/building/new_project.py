@@ -10,12 +10,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from string import Template
 
-from job_runners import __version__
 from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
+from job_runners.building.installed import pin
 from job_runners.building.target import this_python
 from job_runners.places import CODE, PROJECT_VARIABLE
 
@@ -70,24 +69,6 @@ def write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
     text = (_TEMPLATES / source).read_text(encoding="utf-8")
     file.write_text(Template(text).substitute(facts), encoding="utf-8")
     return file
-
-
-def pin() -> str:
-    """Return the requirement of the installed Job Runners, with the extra `app`.
-
-    If this version wasn't installed from a package index, the requirement names the file or address
-    that it was installed from (PEP 610).
-    """
-    try:
-        text = distribution("job-runners").read_text("direct_url.json")
-    except PackageNotFoundError:  # this is a checkout
-        return f"job-runners[app] @ {CODE.as_uri()}"
-    if text is None:
-        return f"job-runners[app]=={__version__}"
-    origin = json.loads(text)
-    hashes = origin.get("archive_info", {}).get("hashes", {})
-    fragment = f"#sha256={hashes['sha256']}" if "sha256" in hashes else ""
-    return f"job-runners[app] @ {origin['url']}{fragment}"
 
 
 def project_name(folder: Path) -> str:

@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urldefrag
+from urllib.parse import quote
 
 from job_runners.building.app_config import UnusableAppFolder
 
@@ -34,10 +34,6 @@ class Pinned:
         """The version, if the requirement names it instead of a file or an address."""
         rest = _parts(self.requirement)[1]
         return rest.removeprefix("==").strip() if rest.startswith("==") else None
-
-    def names(self, requirement: str) -> bool:
-        """Return whether this requirement has the same version or address."""
-        return _parts(self.on_this_machine(self.requirement))[1] == _parts(requirement)[1]
 
     def on_this_machine(self, requirement: str) -> str:
         """Return the requirement with the address of this project's folder."""
@@ -103,8 +99,6 @@ def _address(wheel: Path, pinned: Pinned) -> str:
 
 
 def _parts(requirement: str) -> tuple[str, str]:
-    """Return the extras of a requirement, and the rest without its hash."""
+    """Return the extras of a requirement, and the rest."""
     found = _PARTS.fullmatch(requirement)
-    if found is None:
-        return "", requirement
-    return found["extras"] or "", urldefrag(found["rest"]).url.strip()
+    return (found["extras"] or "", found["rest"].strip()) if found else ("", requirement)

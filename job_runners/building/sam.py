@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from job_runners.building import installed
 from job_runners.building.environments import make_tools, tools_folder
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.errors import JobRunnersError
@@ -13,6 +14,7 @@ from job_runners.places import ROOT
 def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
     try:
+        installed.check()
         make_tools()
         write_sam_folder()
     except JobRunnersError as error:

@@ -15,7 +15,7 @@ from job_runners import __version__
 from job_runners.building import ejected
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.install_problems import described
-from job_runners.building.new_project import pin
+from job_runners.building.installed import difference
 from job_runners.building.pinned import Pinned, read_pinned, requirement_of
 from job_runners.places import COMMAND, IS_CHECKOUT, ROOT
 
@@ -32,7 +32,7 @@ def upgrade(wanted: str | None) -> int:
     ejected.check()  # an unresolved conflict must be known before anything is installed
     pinned = read_pinned(ROOT)
     requirement = requirement_of(wanted, pinned) if wanted else newest_requirement(pinned)
-    if pinned.requirement != requirement or not pinned.names(pin()):
+    if pinned.requirement != requirement or difference():
         _install(pinned, requirement)
     command = [sys.executable, "-P", "-m", "job_runners.building.upgraded"]
     command += ["--from-version", __version__]

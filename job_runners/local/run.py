@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from job_runners.building import installed
 from job_runners.building.app_folder import UnusableAppFolder
 from job_runners.building.deploy import app_template
 from job_runners.building.environments import ToolsNotInstalled, make_tools
@@ -74,6 +75,8 @@ def main() -> int:
     )
     given = arguments.parse_args()
     steps = Steps()
+    if notice := installed.difference():
+        console.print(notice, style="yellow", markup=False)
     try:
         make_tools()
         for each in _END_SIGNALS:

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from in_project import jobs, python
+from job_runners import __version__
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,19 @@ def project(made: Path, tmp_path: Path) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     return tmp_path
+
+
+NOT_INSTALLED = (
+    f"pyproject.toml pins Job Runners 9.0.0, but {__version__} is installed. "
+    "Run pip install -e . in {}."
+)
+
+
+def pin_newer(project: Path) -> None:
+    """Pin another version than the installed one, as after a pulled upgrade."""
+    file = project / "pyproject.toml"
+    requirement = 'dependencies = ["job-runners[app]==9.0.0"]'
+    file.write_text(re.sub(r"dependencies = \[.*\]", requirement, file.read_text()))
 
 
 def wheel_for_a_mac(folder: Path) -> None:
@@ -108,6 +123,7 @@ def test_another_run_of_the_same_project(project: Path) -> None:
         "folder = tools_folder().parent\nfolder.mkdir(parents=True)\n(folder / 'made').touch()"
     )
     assert python(project, "-c", code, project=project, **given).returncode == 0
+    pin_newer(project)
     folder = os.open(project, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
@@ -116,7 +132,23 @@ def test_another_run_of_the_same_project(project: Path) -> None:
         os.close(folder)
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
+    assert said.startswith(NOT_INSTALLED.format(project))  # it starts all the same
     assert "A local AWS of this project is starting, or stopping." in said
+
+
+@pytest.mark.parametrize("command", ["build", "sam build", "lock", "test"])
+def test_a_pulled_upgrade_that_is_not_installed(project: Path, command: str) -> None:
+    pin_newer(project)
+    (project / "requirements.txt").write_text("iniconfig\n")
+    if command == "test":  # it continues, up to the next mistake
+        (project / "app.toml").write_text('services = ["no-such-service"]\n')
+    words = ("job_runners.cli", command)
+    if command == "sam build":  # the Makefile that sam calls
+        words = ("job_runners.building.build", str(project / "built"))
+    done = python(project, "-m", *words, project=project)
+    notice, *others = done.stderr.splitlines()[command == "test" :]
+    assert notice == NOT_INSTALLED.format(project)
+    assert (done.returncode, bool(others)) == (1, command == "test")
 
 
 def test_a_build_without_make(project: Path) -> None:

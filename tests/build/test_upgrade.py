@@ -1,18 +1,21 @@
 """`jobs upgrade` and `jobs eject`: a project changes its version of Job Runners."""
 
+import json
 import shutil
 import tomllib
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from in_project import jobs, python
 from job_runners import __version__
+from job_runners.building import installed
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.pinned import Pinned, read_pinned, requirement_of
 from job_runners.building.upgrade import newest_requirement
-from job_runners.places import CODE
+from job_runners.places import CODE, COMMAND
 from newcomers import NEXT, Newcomer
 
 BASE_LINE = "# Upgrades need this file: the unchanged template of Job Runners 0.0.9\n"
@@ -186,7 +189,68 @@ def test_a_wheel_in_the_project_is_the_same_on_every_machine(tmp_path: Path) -> 
         wanted = requirement_of(str(wheel), pinned)
         assert wanted.startswith(f"job-runners[app] @ {address}#sha256=")
         (tmp_path / "pyproject.toml").write_text(pinned.replaced(wanted))
-        assert read_pinned(tmp_path).names(f"job-runners[app] @ {wheel.as_uri()}#sha256=ab")
+        pinned = read_pinned(tmp_path)
+        assert pinned.on_this_machine(pinned.requirement).partition("#")[0] == (
+            f"job-runners[app] @ {wheel.as_uri()}"
+        )
+
+
+WHEEL = "file:///wheels/job_runners-{}-py3-none-any.whl"
+OURS, NEWER = WHEEL.format(__version__), WHEEL.format("9.0.0")
+GIT = "https://git.example/job-runners"
+
+
+@pytest.mark.parametrize(
+    ("pinned", "installed_from", "said"),
+    [
+        (f"=={__version__}", None, None),
+        (f"=={__version__}", {"url": OURS}, None),
+        (">=0.0.1", None, None),
+        ("", None, None),
+        ("==9.0.0", {"url": OURS}, "pins Job Runners 9.0.0"),
+        (f" @ {NEWER}#sha256=ab", {"url": OURS}, "pins Job Runners 9.0.0"),
+        (f" @ {OURS}#sha256=ab", {"url": f"{OURS}#sha256=ab", "archive_info": {}}, None),  # by uv
+        (f" @ {OURS}#sha256=ab", {"url": "file:///a.whl", "archive_info": {}}, None),
+        (f" @ {OURS}#sha256=ab", None, None),
+        (
+            f" @ {OURS}#sha256=ab",
+            {"url": OURS, "archive_info": {"hashes": {"sha256": "cd"}}},
+            f"pins Job Runners from {OURS}, but another build",
+        ),
+        (" @ file:///checkout/", {"url": "file:///checkout", "dir_info": {}}, None),
+        (" @ file:///checkout", None, "from a package index"),
+        (
+            f" @ git+https://me:word@{GIT[8:]}@v2",
+            {"url": GIT, "vcs_info": {"vcs": "git", "requested_revision": "v2"}},
+            None,
+        ),
+        (
+            f" @ git+{GIT}@v3",
+            {"url": GIT, "vcs_info": {"vcs": "git", "requested_revision": "v2"}},
+            f"installed, from git+{GIT}@v2. Run {COMMAND} upgrade.",
+        ),
+    ],
+)
+def test_what_is_installed_must_be_what_is_pinned(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pinned: str,
+    installed_from: dict[str, object] | None,
+    said: str | None,
+) -> None:
+    text = f'[project]\ndependencies = ["job-runners[app]{pinned}"]\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    origin = None if installed_from is None else json.dumps(installed_from)
+    monkeypatch.setattr(installed, "ROOT", tmp_path)
+    monkeypatch.setattr(installed, "IS_CHECKOUT", False)
+    monkeypatch.setattr(
+        installed,
+        "distribution",
+        lambda _: SimpleNamespace(read_text={"direct_url.json": origin}.get),
+    )
+    found = installed.difference()
+    assert (found is None) == (said is None)
+    assert found is None or (str(said) in found and __version__ in found)
 
 
 def test_what_is_wanted_must_be_a_version_or_a_wheel() -> None:
