@@ -30,6 +30,7 @@ _MISTAKES = frozenset(
         *("AttributeError", "TypeError", "IndexError", "ZeroDivisionError", "RecursionError"),
     }
 )
+_NO_SETTING = "AppSettingMissing"
 # Settings that every function has on AWS. The template's own settings are left out, because a
 # module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
@@ -152,6 +153,8 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
         where = f"{places.source(file)}:{line}"
     elif problem["own"]:
         where = places.entry_named_in(text)
+    if kind == _NO_SETTING:  # the rest of the text is for a setting that the function reads
+        text = f"{kind}: {text.partition('. ')[0]}"
     error = text if problem["own"] else f"{kind}: {text}" if text else kind
     message = f"{where}: {error}" if where else error
     advice = _advice(problem, places)
@@ -175,6 +178,11 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         return f"Add the package with {missing} to {requirements}, then run {as_typed('make lock')}"
     if kind == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
+    if kind == _NO_SETTING:
+        return (
+            "The module reads it when it is imported. Read it in the function that needs it, so "
+            "that tests and builds need no setting and a new value is used without a deploy"
+        )
     if problem["declared"] or kind in _MISTAKES:
         return "Correct that line"
     if problem["own"]:

@@ -1,5 +1,6 @@
 """Find the local AWS that `make run` starts."""
 
+import fcntl
 import os
 
 from job_runners.cli.stack import Stack
@@ -26,6 +27,20 @@ def find() -> Stack | None:
         return Stack.load(file)
     except FileNotFoundError:
         return None
+
+
+def is_starting() -> bool:
+    """Return whether a local AWS of this project is starting or stopping."""
+    if not HOME.is_dir() or (HOME / STACK_FILE).exists():
+        return False
+    folder = os.open(HOME.parent, os.O_RDONLY)
+    try:  # a run locks this folder, also in its first minute
+        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False
 
 
 def endpoint_url() -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from job_runners.cli.problem import Problem
+from job_runners.places import COMMAND
 
 OPTION_HELP = 'Payload as a JSON object, "-" for standard input, or @FILE.'
 HELP = """\
@@ -43,13 +44,16 @@ def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def suggesting_json(pairs: tuple[str, ...]) -> Iterator[None]:
-    """Suggest key:=JSON if the API refuses a JSON value that was passed as text with key=value."""
+def explained(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
+    """Say how to correct the payload of the job or task `name` if the API refuses it: key:=JSON for
+    a JSON value that was passed as text with key=value, or the command that shows the fields."""
     try:
         yield
     except Problem as problem:
-        if isinstance(problem.answer, dict):
-            problem.hint = problem.hint or _json_hint(pairs, problem.answer)
+        answer = problem.answer
+        if isinstance(answer, dict) and str(answer.get("type")).endswith("invalid-payload"):
+            fields = f"To see the fields: {COMMAND} types {name}"
+            problem.hint = _json_hint(pairs, answer) or fields
         raise
 
 

@@ -83,8 +83,6 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
     other_id = error.job_id if isinstance(error, UniqueConflict) else None
     hint = f"To follow that job: {COMMAND} watch {other_id}" if other_id else ""
-    if str(body.get("type")).endswith("invalid-payload"):
-        hint = f"To see the fields: {COMMAND} types NAME"
     return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 

@@ -138,6 +138,13 @@ class Target:
             if self.warns_if_outdated and not self.json:
                 _warn_if_outdated()
             return running
+        if self._named_stack is None and local_aws.is_starting():
+            raise Problem(
+                "The local AWS is starting, or stopping.",
+                hint=f"Try again when {as_typed('make run')} shows its address. To use a stack on "
+                "AWS, pass --stack NAME.",
+                code=Exit.NO_ANSWER,
+            )
         if self.local:
             raise Problem(
                 "No local AWS is running.",

@@ -27,6 +27,7 @@ from job_runners.building.app_folder import AppFolder
 from job_runners.building.build import link
 from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
+from job_runners.cli.local_aws import REGION
 from job_runners.local.problem import LocalProblem
 
 _IMPORT_TIMEOUT = 60  # seconds
@@ -172,11 +173,13 @@ class ImportChecker:
         self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
     ) -> None:
         """Prepare a checker. `variables` are the environment variables of the Lambda functions.
+        As in a build, the modules can't read the app settings.
 
         If a package is missing, the message says to add it to the file `requirements`.
         """
         self._packages = packages
-        self._variables = dict(variables)
+        self._variables = {"AWS_DEFAULT_REGION": REGION, **variables}
+        self._variables.pop("APP_SETTINGS_PATH", None)
         self._requirements = requirements
         self._process: subprocess.Popen[str] | None = None
         self._is_closed = False

@@ -232,7 +232,10 @@ class Watcher:
 
     def _report(self, problem: str) -> None:
         if not self._stop.is_set():
-            self._code_problem = problem.partition("\n")[0]
+            first, *others = problem.split("\n")
+            if first.endswith(":"):  # a list follows
+                first = f"{first} {others[0].strip()}"
+            self._code_problem = first
             self._say(f"{problem}\n  The previous code stays active.")
 
     def _activate(

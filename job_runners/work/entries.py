@@ -15,7 +15,7 @@ from typing import Any
 
 from job_runners import values
 from job_runners.errors import InvalidDefinition
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import AppSettingMissing, EntryNotLoaded
 
 
 def check_form(entry: str) -> None:
@@ -92,12 +92,15 @@ def _why(module_name: str, error: BaseException) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if f"{module_name}.".startswith(f"{missing}."):
         return f"there is no module {missing}. Correct the entry, or add the file"
-    return f"{_failed_at(error)}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
+    where = _failed_at(module_name, error)
+    return f"{where}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
 
 
 def _text(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return text or "without a message"
+    if isinstance(error, AppSettingMissing):  # the rest is for a setting that the function reads
+        text = text.partition(". ")[0]
+    return text.removesuffix(".") or "without a message"
 
 
 def _advice(error: BaseException, missing: str | None) -> str:
@@ -114,14 +117,19 @@ def _advice(error: BaseException, missing: str | None) -> str:
     )
 
 
-def _failed_at(error: BaseException) -> str:
-    """Return the file and line of the module's code where an import failed."""
+def _failed_at(module_name: str, error: BaseException) -> str:
+    """Return the last file and line of the module's package that led to the error."""
     if isinstance(error, SyntaxError) and error.filename:
         return str(Place(error.filename, error.lineno))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename):
-            return str(Place(frame.filename, frame.lineno))
-    return "on import"
+    places = [
+        Place(frame.filename, frame.lineno)
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename)
+    ]
+    package = sys.modules.get(module_name.partition(".")[0])
+    folder = Path(getattr(package, "__file__", None) or __file__).parent
+    own = [each for each in places if Path(each.file).is_relative_to(folder)]
+    return str(next(iter(own or places), "on import"))
 
 
 def _is_import(file: str) -> bool:

@@ -22,6 +22,7 @@ from acme.lists import read_list
 from job_runners.work import Job
 JOBS = {"read_list": Job(read_list)}
 """
+SETTING = "\nfrom job_runners.work import app_setting\nKEY = app_setting('API_KEY')\n"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,16 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             {"acme/__init__.py": "import os\nKEY = os.environ['API_KEY']\n"},
             "{app}/acme/__init__.py:2: KeyError: 'API_KEY'. The module does this when it "
             "is imported, without settings or AWS. Move it into the function that needs it",
+        ),
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": SETTING},
+            "{app}/acme/lists.py:3: AppSettingMissing: The setting API_KEY doesn't exist. The "
+            "module reads it when it is imported. Read it in the function that needs it, so",
+        ),
+        (
+            {"acme/lists.py": SETTING},
+            "{app}/acme/lists.py, line 3: AppSettingMissing: The setting API_KEY doesn't exist. A "
+            "module is imported at build time too, with no settings and no AWS",
         ),
         (
             {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
@@ -182,7 +193,9 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         "distribution",
         "own-module",
         "syntax",
+        "variable",
         "setting",
+        "setting-of-entry",
         "typo",
         "name",
         "queue",

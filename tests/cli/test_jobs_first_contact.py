@@ -106,7 +106,8 @@ def test_the_help_of_pause_says_what_becomes_of_what_runs() -> None:
 
 
 def refuse(api: FakeApi, path: str, field: str, why: str) -> None:
-    api.on("POST", path, 422, problem(422, "wrong", {"field": field, "why": why}))
+    refused = problem(422, "wrong", {"field": field, "why": why})
+    api.on("POST", path, 422, refused | {"type": "urn:job-runners:invalid-payload"})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack, write_private
+from job_runners.local.run_folder import only_run
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 
 LIST = "/jobs?organization_id=default&limit=100"
@@ -63,12 +64,21 @@ def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) 
     assert json.loads(jobs("dispatch", "x", "--json").stderr)["answer"]["job_id"] == ID
 
 
-def test_every_field_that_does_not_fit_is_named(api: FakeApi) -> None:
+@pytest.mark.parametrize(
+    ("path", "words", "hint"),
+    [
+        ("/jobs", ("dispatch", "x", "key=a"), "To see the fields: jobs types x\n"),
+        ("/tasks", ("task", "y"), "To see the fields: jobs types y\n"),
+    ],
+)
+def test_every_field_that_does_not_fit_is_named(
+    api: FakeApi, path: str, words: tuple[str, ...], hint: str
+) -> None:
     errors = [{"field": "payload.key", "why": "required"}, {"field": "delay", "why": "too long"}]
     refused = problem(422, "2 fields are wrong", *errors)
-    api.on("POST", "/jobs", 422, refused | {"type": "urn:job-runners:invalid-payload"})
-    said = jobs("dispatch", "x").stderr
-    assert "To see the fields: jobs types NAME" in said
+    api.on("POST", path, 422, refused | {"type": "urn:job-runners:invalid-payload"})
+    said = jobs(*words).stderr
+    assert hint in said
     assert "payload.key: required" in said
     assert "delay: too long" in said
 
@@ -287,6 +297,21 @@ def test_a_stack_file_that_others_may_have_written_leads_nowhere(
     monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
     local_stack(tmp_path, "http://127.0.0.1:9")
     (tmp_path / ".local" / "stack.json").chmod(0o644)
+    assert "No local AWS is running" in jobs("list", "--local").stderr
+
+
+def test_while_the_local_aws_starts_no_other_stack_is_taken_for_it(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / ".local"
+    monkeypatch.setattr(local_aws, "HOME", home)
+    with only_run(home):
+        for words in (["list"], ["dispatch", "x", "--local"]):
+            done = jobs(*words)
+            assert (done.exit_code, done.stdout) == (6, "")
+            assert "The local AWS is starting, or stopping." in done.stderr
+        assert "Stack nope doesn't exist" in jobs("list", "--stack", "nope").stderr
+    home.mkdir()  # as a run leaves it that was killed while it started
     assert "No local AWS is running" in jobs("list", "--local").stderr
 
 

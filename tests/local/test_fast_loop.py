@@ -31,6 +31,7 @@ VARIABLES = {
     "JOB_RUNNER": "legacy",
     "JOBS_TABLE_NAME": "jobs",
     "COORDINATION_TABLE_NAME": "coordination",
+    "APP_SETTINGS_PATH": "/job-runners/app",
 }
 
 
@@ -113,6 +114,12 @@ def test_what_is_saved_is_in_force_compiled_beside_what_has_not_changed(checkout
     assert checkout.outdated == ""
 
 
+def test_a_module_may_create_a_client_when_it_is_imported(checkout: Checkout) -> None:
+    text = "from botocore.session import Session\nDB = Session().create_client('dynamodb')\n"
+    checkout.save("job_runners/shipped/jobs/greet.py", text)
+    assert "Reloaded: job_runners/shipped (" in checkout.said[0]
+
+
 def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
     checkout.save("job_runners/shipped/jobs/greet.py", "")
     (checkout.root / "job_runners/shipped/jobs" / "greet.py").unlink()
@@ -139,6 +146,11 @@ def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
             "job_runners/shipped/tasks/greet.py:3: KeyError: 'NONE'",
         ),
         (
+            "job_runners/shipped/jobs/greet.py",
+            "from job_runners.work import app_setting\napp_setting('API_KEY')\n",
+            "AppSettingMissing: The setting API_KEY doesn't exist. The module reads it when it is",
+        ),
+        (
             "job_runners/work/greet.py",
             "raise SystemExit(1)\n",
             "job_runners/work/greet.py:1: SystemExit: 1",
@@ -153,6 +165,12 @@ def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
             "job_runners/shipped/tasks/table.py",
             "TASKS = {'greet': print}\n",
             "job_runners.shipped.tasks.table.TASKS: 'greet' must map to a Task",
+        ),
+        (
+            "job_runners/shipped/tasks/table.py",
+            "from job_runners.work import Task\n"
+            "TASKS = {'greet': Task('job_runners.shipped.tasks.table:greet')}\n",
+            "the task 'greet': 'job_runners.shipped.tasks.table:greet' (",
         ),
         (
             "job_runners/shipped/jobs/table.py",

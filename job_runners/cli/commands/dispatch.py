@@ -112,8 +112,9 @@ def command(
     if file is not None:
         from job_runners.cli.many import dispatch_lines
 
-        return dispatch_lines(target, file, given, idempotency_key)
-    with payload.suggesting_json(pairs):
+        with payload.explained(job_type):
+            return dispatch_lines(target, file, given, idempotency_key)
+    with payload.explained(job_type, pairs):
         job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
         note_unknown_queue(target, queue, f"the job is in it, limited only by {COMMAND} limit")

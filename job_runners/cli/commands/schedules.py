@@ -118,7 +118,7 @@ def put(
     jobs schedules put sync sync_list --every 15m items:='["ada"]'
     """
     require_one("--cron or --every", rules["cron"], rules["every"])
-    with payload.suggesting_json(pairs):
+    with payload.explained(job_type, pairs):
         schedule = target.api.put_schedule(
             name,
             job_type,

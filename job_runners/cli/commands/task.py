@@ -20,7 +20,7 @@ def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str |
     jobs task send_message cell=+12125550123 text="Polls close at 8."
     """
     given = payload.read_payload(pairs, whole)
-    with payload.suggesting_json(pairs):
+    with payload.explained(task_name, pairs):
         task_id = target.api.task(task_name, given)
     if target.json:
         output.print_json({"id": task_id, "task_name": task_name, "status": "sent"})
