@@ -323,7 +323,8 @@ def test_each_parameter_that_a_function_reads_changes_its_versions_description(
     # The first belongs to the function itself, the second means nothing on AWS.
     read &= template["Parameters"].keys() - {"WorkerReservedConcurrency", "AwsEndpointUrl"}
     if function == "ApiFunction":
-        read.remove("WorkerMemory")  # unless JobRunner is legacy: see test_template_legacy.py
+        # Unless JobRunner is legacy: see test_template_legacy.py.
+        read -= {"WorkerMemory", "WorkerEphemeralStorage"}
     assert some | {"SnapStart"} <= read
     for name in template["Parameters"]:
         changed = described(function, **{name: "other"}) != described(function)
@@ -341,10 +342,11 @@ def _conditions(value: Any) -> set[str]:
     return set()
 
 
-def test_the_memory_of_work_changes_the_apis_description_if_it_does_the_work() -> None:
+@pytest.mark.parametrize("size", ["WorkerMemory", "WorkerEphemeralStorage"])
+def test_the_size_of_work_changes_the_apis_description_if_it_does_the_work(size: str) -> None:
     for runner, does in (("legacy", True), ("lambda-async", False)):
         found = {
-            described("ApiFunction", JobRunner=runner, WorkerMemory=each)
+            described("ApiFunction", **{"JobRunner": runner, size: each})
             for each in ("512", "2048")
         }
         assert (len(found) == 2) == does
@@ -356,6 +358,7 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
     long = "0" * 17
     given = {
         "WorkerMemory": "10240",
+        "WorkerEphemeralStorage": "10240",
         "LogPayloads": "false",
         "TextCountries": ",".join(["US"] * 20),
         "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
@@ -409,6 +412,7 @@ def test_what_lambda_does_not_take_together_is_refused_before_a_deploy() -> None
         {"Fn::Equals": [{"Ref": "ApiProvisionedConcurrency"}, ""]},
         {"Fn::Equals": [{"Ref": "WorkerProvisionedConcurrency"}, ""]},
         {"Fn::Not": [{"Fn::Equals": [{"Ref": "PythonRuntime"}, "python3.11"]}]},
+        {"Fn::Equals": [{"Ref": "WorkerEphemeralStorage"}, "512"]},
     ]
 
 

@@ -118,9 +118,20 @@ def test_alarms_and_dashboard_show_the_function_that_does_the_work(
         assert (own, "${WorkerFunction}" in body) == ({"Worker": {"Ref": function}}, False)
 
 
-def test_work_has_the_memory_that_was_meant_for_it(legacy: Template) -> None:
-    assert properties(legacy, "ApiFunction")["MemorySize"] == {"Ref": "WorkerMemory"}
-    assert properties(deployed(), "ApiFunction")["MemorySize"] == 1024
+@pytest.mark.parametrize(
+    ("size", "parameter", "otherwise"),
+    [
+        ("MemorySize", "WorkerMemory", 1024),
+        ("EphemeralStorage", "WorkerEphemeralStorage", {"Size": 512}),
+    ],
+)
+def test_work_has_the_sizes_that_were_meant_for_it(
+    legacy: Template, size: str, parameter: str, otherwise: object
+) -> None:
+    given = properties(legacy, "ApiFunction")[size]
+    assert given == properties(legacy, "WorkerFunction")[size]
+    assert references(given) == {parameter}
+    assert properties(deployed(), "ApiFunction")[size] == otherwise
 
 
 def test_what_legacy_does_without_is_refused_before_a_deploy() -> None:

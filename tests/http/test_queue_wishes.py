@@ -49,6 +49,11 @@ def test_a_caller_may_ask_for_a_queue_that_the_author_has_named(
     assert dispatch(OURS, queue_name="urgent").json["queue_name"] == "urgent"
 
 
+def test_each_queue_that_a_caller_may_ask_for_is_listed() -> None:
+    listed = {each["name"] for each in call("GET", "/queues").json["queues"]}
+    assert {"texts", "urgent"} <= listed
+
+
 def test_a_caller_may_ask_for_no_other_and_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
     with_token(monkeypatch)
     answer = dispatch(OURS, queue_name="default")

@@ -75,8 +75,8 @@ def list_queues(
 ) -> tuple[list[QueueUse], str | None]:
     """Return queues sorted by name, each with a few keys in use, and a cursor if more follow.
 
-    The queues are those that this code declares or that its job types use. A service also gets
-    queues that are paused or whose limits were changed. Raises InvalidCursor.
+    The queues are those that this code declares, or that its job types use or allow. A service also
+    gets queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
     after = _position_of(cursor, LONGEST)
@@ -124,7 +124,9 @@ class _Known(NamedTuple):
     def names(self, seen_by: str | None) -> set[str]:
         """Return the names of the queues that the caller is allowed to see."""
         known = registry()
-        names = {job.queue_name for job in known.jobs.values()} | set(known.queues)
+        names = set(known.queues)
+        for job in known.jobs.values():
+            names |= {job.queue_name, *job.queues}
         if seen_by is not None:
             return names
         paused = {each.name for each in self.pauses.paused() if each.kind is Kind.QUEUE}
