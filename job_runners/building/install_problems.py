@@ -7,6 +7,7 @@ _NO_NETWORK = re.compile(
     r"ConnectTimeoutError|Network is unreachable|operation timed out|ReadTimeoutError",
     re.IGNORECASE,
 )
+_IN_NO_INDEX = re.compile(r"was not found in the p|from versions: none")
 _NO_WHEEL = re.compile(r"no wheels with a matching|no usable wheels|has no wheels")
 
 
@@ -22,6 +23,17 @@ def _advice(output: str, platform: str) -> str:
         return (
             "The package index can't be reached. Connect to the network, and repeat the command. "
             "Packages that were installed before need no network"
+        )
+    if "Unnamed requirements" in output:
+        return (
+            "The path of a wheel can't be locked. Name the package, and set UV_FIND_LINKS and "
+            "PIP_FIND_LINKS to the full path of the wheel's folder"
+        )
+    if _IN_NO_INDEX.search(output):
+        return (
+            f"No package index has this package for {platform}. Check its name. For a private "
+            "index, set UV_INDEX, which uv reads, and PIP_EXTRA_INDEX_URL, which pip reads in a "
+            "build. Neither reads the other's settings"
         )
     if _NO_WHEEL.search(output) or "No matching distribution" in output:
         return (

@@ -67,6 +67,21 @@ def test_a_package_without_a_wheel_for_lambda(project: Path) -> None:
     assert not (project / "requirements.lock").exists()
 
 
+@pytest.mark.parametrize(
+    ("required", "advice"),
+    [
+        ("acme-secrets", "set UV_INDEX, which uv reads, and PIP_EXTRA_INDEX_URL, which pip reads"),
+        ("./wheels/onlymac-1.0-cp313-cp313-macosx_11_0_arm64.whl", "set UV_FIND_LINKS and PIP_"),
+    ],
+)
+def test_a_package_that_is_in_no_index(project: Path, required: str, advice: str) -> None:
+    wheel_for_a_mac(project / "wheels")
+    text = f"--no-index\n--find-links wheels\n{required}\n"
+    (project / "requirements.txt").write_text(text)
+    done = jobs(project, "lock", project=project)
+    assert (done.returncode, advice in done.stderr) == (1, True), done.stderr
+
+
 def test_a_lock_without_a_network(project: Path) -> None:
     (project / "requirements.txt").write_text("iniconfig\n")
     given = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(project / "cache")}

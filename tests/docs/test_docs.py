@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click import Context, Group
@@ -23,10 +24,11 @@ from job_runners.runners.base import JobData
 from job_runners.store import blobs, children, steps
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import forget
-from job_runners.testing.files import upload
+from job_runners.testing.files import read_file, upload
 from job_runners.testing.inline import assert_dispatched, drain, inline, saved_only
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.saved_jobs import assert_succeeded
 from job_runners.work.definitions import Job
 from job_runners.work.job_ended import JobEnded, samples
 from job_runners.work.retry import Retry
@@ -138,19 +140,26 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
 def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    files, in_a_test = snippets("docs/guides/files.md")
-    guide = module("guide_files", files, monkeypatch)
-    jobs = {"capitals": Job(guide.capitals), "count_lines": Job(guide.count_lines)}
+    files, on_the_disk, link, in_a_test = snippets("docs/guides/files.md")
+    guide = module("guide_files", files + on_the_disk, monkeypatch)
+    jobs = {name: Job(getattr(guide, name)) for name in ("capitals", "count_lines", "convert")}
     monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
     with inline_runner(MovableClock(), {"EXTENSIONS": "guide_files"}) as job_runner:
         module("guide_test", in_a_test, monkeypatch).test_the_lines_are_in_capital_letters(
             job_runner
         )
+        key = upload("page.txt", b"a page")
+        (converted,) = assert_succeeded(job_runner.run("convert", {"file": key})).values()
+        assert read_file(converted) == b"a page"
         text = guide.TextFile(file=upload("rows.txt", b"row\n" * 5, organization_id="acme"))
         first = RecordingJob(stop_at=2)
         with pytest.raises(Stopped):
             guide.count_lines(first, text)
         assert guide.count_lines(RecordingJob(cursor=first.cursors[-1]), text) == {"lines": 5}
+    app = module("guide_link", link, monkeypatch)
+    app.client = Mock()
+    app.client.get.return_value.get_result.return_value = {"file": "k", "url": "https://x/k?s=1"}
+    assert app.download("7").headers["location"] == "https://x/k?s=1"
 
 
 def test_the_guide_names_everything_that_a_job_is_handed() -> None:

@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock, Mock
+from unittest.mock import call as mock_call
 
 import pytest
 
@@ -18,7 +20,9 @@ import sample_work
 from api_server import ApiServer
 from job_runners import Client
 from job_runners.client import stack_outputs
+from job_runners.errors import InvalidPayload
 from job_runners.places import ROOT
+from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
@@ -188,6 +192,68 @@ def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyP
         assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
 
 
+EARLIER_AND_NEWER = """
+from pydantic import BaseModel
+from job_runners.work import Job, RunningJob
+
+class Nothing(BaseModel):
+    pass
+
+class Bill(BaseModel):
+    order: int
+
+class NewerBill(Bill):
+    currency: str
+
+def newer_bill(job: RunningJob, payload: NewerBill):
+    job.step("charge", lambda: "newer charge")
+    job.checkpoint({"at": 2}, durable=True)
+    job.sleep("an hour", 3600)
+
+def earlier_bill(job: RunningJob, payload: Bill):
+    steps = [job.step(name, lambda: f"earlier {name}") for name in ("charge", "mail")]
+    return [*steps, payload.order, job.cursor]
+
+def of_newer(job: RunningJob, payload: Nothing):
+    pass
+
+JOBS = {"bill": Job(newer_bill), "of_newer": Job(of_newer)}
+"""
+
+
+def deploy(shown: Any, jobs: dict[str, Job]) -> None:
+    shown.JOBS = jobs
+    forget()
+
+
+def test_earlier_code_runs_what_newer_code_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/upgrading.md says: Roll back your own code."""
+    shown = module("shown", EARLIER_AND_NEWER, monkeypatch)
+    clock = MovableClock()
+    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.dispatch("bill", {"order": 7, "currency": "EUR"})
+        lost = job_runner.dispatch("of_newer", {}, delay=3600)
+        job_runner.run_due()
+        deploy(shown, {"bill": Job(shown.earlier_bill)})
+        job_runner.drain()
+        saved = SavedJobs()
+        assert assert_succeeded(saved.get(job.id)) == ["newer charge", "earlier mail", 7, {"at": 2}]
+        assert assert_failed(saved.get(lost.id)).kind == "NeverStarted"
+        with pytest.raises(InvalidPayload):
+            job_runner.dispatch("bill", {"order": 7, "currency": "EUR"})
+
+
+def test_a_pause_keeps_a_job_that_only_newer_code_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = module("shown", EARLIER_AND_NEWER, monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        job_runner.pause("of_newer")
+        job = job_runner.dispatch("of_newer", {})
+        job_runner.run_due()
+        deploy(shown, {})
+        job_runner.drain()
+        assert assert_failed(SavedJobs().get(job.id)).kind == "HeldTooLong"  # after 30 days
+
+
 # --- callers --------------------------------------------------------------------------------------
 
 
@@ -264,7 +330,6 @@ def test_the_jobs_with_one_persons_data_are_found(
 
 SCHEMA = """
 CREATE TABLE orders (id INTEGER PRIMARY KEY, words TEXT NOT NULL CHECK (words <> ''));
-CREATE TABLE outbox (key TEXT PRIMARY KEY, payload TEXT NOT NULL);
 """
 
 
@@ -286,11 +351,27 @@ def database(tmp_path: Any) -> str:
     return path
 
 
-@pytest.mark.parametrize(("number", "name"), [(1, "place_order"), (2, "place_order_safely")])
+class Psycopg:
+    """A connection to SQLite that takes what the page says to a connection of psycopg."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def transaction(self) -> sqlite3.Connection:
+        return self._connection
+
+    def execute(self, query: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        query = query.replace("%s", "?").replace("FOR UPDATE SKIP LOCKED", "")
+        return self._connection.execute(query, values)
+
+
+@pytest.mark.parametrize(("number", "name"), [(2, "place_order"), (3, "place_order_safely")])
 def test_an_order_is_dispatched_once_after_its_commit(
     number: int, name: str, stack: ApiServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count))
+    monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
+    made.Connection = Psycopg  # type: ignore[attr-defined]
     page = module("page", snippets("dispatch_after_a_commit")[number], monkeypatch)
 
     def orders() -> list[str]:
@@ -299,18 +380,43 @@ def test_an_order_is_dispatched_once_after_its_commit(
         return [job.id for job in Client().list()]
 
     def place(connection: sqlite3.Connection) -> None:
-        getattr(page, name)(connection, "one two")
+        if number == 3:
+            connection.execute(page.OUTBOX)
+        getattr(page, name)(Psycopg(connection), "one two")
+        assert not connection.in_transaction
         with pytest.raises(sqlite3.IntegrityError):
-            getattr(page, name)(connection, "")
-        if number == 2:
+            getattr(page, name)(Psycopg(connection), "")
+        if number == 3:
             rows = [("order-1", '{"words": ["one", "two"]}')]
             connection.executemany("INSERT INTO outbox VALUES (?, ?)", rows)
             connection.commit()
-            page.send_outbox(connection)  # the process was killed before it deleted the row
+            # The process was killed before it deleted the row.
+            page.send_outbox(Psycopg(connection))
             assert connection.execute("SELECT * FROM outbox").fetchall() == []
 
     monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
     assert len(call(orders)) == 1
+
+
+def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock()
+    monkeypatch.setitem(sys.modules, "sqlalchemy", Mock())
+    monkeypatch.setitem(sys.modules, "sqlalchemy.orm", Mock(sessionmaker=list))
+    page = module("page", snippets("dispatch_after_a_commit")[1], monkeypatch)
+    monkeypatch.setattr(page, "client", made.client)
+    sessions = MagicMock()
+    made.attach_mock(sessions.begin.return_value.__exit__, "commit")
+    made.commit.return_value = False
+    order = Mock(id=17, words="one")
+    page.place_order(sessions, order)
+    dispatched = mock_call.client.dispatch(
+        "count_letters", {"words": ["one"]}, idempotency_key="order-17"
+    )
+    assert made.mock_calls == [mock_call.commit(None, None, None), dispatched]
+    sessions.begin.return_value.__enter__.return_value.flush.side_effect = KeyError
+    with pytest.raises(KeyError):
+        page.place_order(sessions, order)
+    assert made.mock_calls.count(dispatched) == 1
 
 
 DJANGO = """

@@ -162,7 +162,7 @@ def test_a_task_that_an_older_worker_did_not_know_is_sent_again_as_it_was(
     assert delayed(delay_queue) == 1
 
 
-@pytest.mark.parametrize("condition", ["EventAgeExceeded", "a condition that is new"])
+@pytest.mark.parametrize("condition", ["EventAgeExceeded", "ZeroReservedConcurrency"])
 def test_a_task_that_was_never_invoked_is_sent_again(condition: str, delay_queue: str) -> None:
     body = json.loads(record(task_event("sample_note"), error=None))
     body["requestContext"] |= {"condition": condition, "approximateInvokeCount": 0}
