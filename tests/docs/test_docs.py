@@ -156,7 +156,7 @@ def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
         with pytest.raises(Stopped):
             guide.count_lines(first, text)
         assert guide.count_lines(RecordingJob(cursor=first.cursors[-1]), text) == {"lines": 5}
-    app = module("guide_link", link, monkeypatch)
+    app: Any = module("guide_link", link, monkeypatch)
     app.client = Mock()
     app.client.get.return_value.get_result.return_value = {"file": "k", "url": "https://x/k?s=1"}
     assert app.download("7").headers["location"] == "https://x/k?s=1"
