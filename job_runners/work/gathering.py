@@ -14,7 +14,7 @@ from job_runners.errors import PreconditionFailed
 from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
 from job_runners.work.errors import GatherChanged, TooManyMembers
 from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
@@ -72,7 +72,7 @@ class MemberResult:
     def value(self) -> Any:
         """Return the member's result, or None if it has none. Raises MissingObject."""
         row = self._row
-        if row is None or row.status is not Status.SUCCEEDED:
+        if row is None:
             return None
         return self._job._keep_trying(lambda: blobs.get(row.result, row.result_key))
 
@@ -235,8 +235,7 @@ class _Adding:
         """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
         total, chunk = 0, 0
         while taken := members.take(group_chunks.SIZE):
-            if chunk == 0:
-                self._record_group()
+            self._record_group()
             total += len(taken)
             is_last = not members.has_more_than(0)
             if chunk not in self._done.sizes:
@@ -277,7 +276,7 @@ class _Adding:
         job.checkpoint()  # may notice a cancellation, or that the time is over
         if job._cancels_members:  # it is canceled once the members so far have ended
             raise job._interrupt(self._wait)
-        if job._can_start_leg and job._budget.leg_over():
+        if job._budget.leg_over():
             raise job._interrupt(LegOver())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
         self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND

@@ -41,13 +41,13 @@ def owner_parked(owner: JobRequest, send: Send | None) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
         stop_members(owner, send)
-        check(owner.id, groups.awaited_by(owner).id, send)
+        check(owner.id, send)
     except Exception as error:  # noqa: BLE001 - the leg has ended, and the timer checks again
         telemetry.crashed(error)
 
 
-def check(owner_id: str, group_id: str, send: Send | None) -> bool:
-    """Admit the owner of a group if it waits for the group and no marker is left.
+def check(owner_id: str, send: Send | None) -> bool:
+    """Admit a job if it waits for a group of which no marker is left.
 
     If it is to be canceled with its members, cancel it instead. Return whether it stopped waiting.
     The owner is read before the markers. So the admission is refused if the owner began to wait
@@ -56,8 +56,7 @@ def check(owner_id: str, group_id: str, send: Send | None) -> bool:
     owner = read(owner_id)
     if owner is None or not owner.awaits_group or owner.row_version > ROW_VERSION:
         return False
-    group = groups.awaited_by(owner)
-    if group.id != group_id or not groups.is_finished(group):
+    if not groups.is_finished(groups.awaited_by(owner)):
         return False
     try:
         if owner.cancel_members:
@@ -115,11 +114,10 @@ def _owner_canceled(owner: JobRequest, send: Send | None) -> None:
 
 
 def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
-    is_running = row.status is Status.RUNNING
-    if row.status.finished or not (owner.cancel_members or not (is_running or row.has_begun)):
+    if row.status.finished or (row.has_begun and not owner.cancel_members):
         return
     with suppress(PreconditionFailed):  # it has started or ended
-        if is_running:
+        if row.status is Status.RUNNING:
             telemetry.cancelled_by_owner(owner_verbs.request_cancel(row, by=owner.cancelled_by))
             return
         canceled = owner_verbs.cancel(row, by=owner.cancelled_by)
@@ -135,7 +133,7 @@ def _member_ended(row: JobRequest, send: Send | None) -> None:
         groups.note_failed(member_of, row.id)
     groups.drop_marker(member_of, row.id, row.member_mark)
     if not groups.has_open_member(row):
-        check(str(row.parent_id), groups.id_of(row), send)
+        check(str(row.parent_id), send)
     elif row.status is Status.FAILED:
         owner = read(str(row.parent_id))
         if owner is not None and owner.awaits_group:

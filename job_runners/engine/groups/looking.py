@@ -24,11 +24,10 @@ _LONGEST_DISPATCH = 35 * clock.MINUTE
 
 def look(owner: JobRequest, send: Send) -> bool:
     """Delete leftover markers. If none is left, continue the owner. Return whether it continues."""
-    group = groups.awaited_by(owner)
     finishing.stop_members(owner, send)
-    for partition in group.partitions:
+    for partition in groups.awaited_by(owner).partitions:
         _sweep(partition)
-    return finishing.check(owner.id, group.id, send)
+    return finishing.check(owner.id, send)
 
 
 def next_look(owner: JobRequest) -> int:
@@ -66,11 +65,11 @@ def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         return False
     if row is not None and row.status is not Status.SUCCEEDED:
         groups.note_failed(str(row.member_of), row.id)
-    if row is None:
-        now = clock.now() // clock.SECOND
-        as_read = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
-    else:
-        as_read = JobRequest.finished_at == row.finished_at  # a retry removes it
+    as_read = (
+        JobRequest.id.does_not_exist()
+        if row is None
+        else JobRequest.finished_at == row.finished_at  # a retry removes it
+    )
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=as_read)
     try:
         write_all([groups.drop_swept(marker), row_check])

@@ -1,11 +1,13 @@
 """A job that gathers: what it gets, when it continues, and what its members cost."""
 
-import logging
 from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from pydantic import BaseModel
 
 from bench import Bench
 from gathering_job import Gathering, items
@@ -21,7 +23,6 @@ from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
 from job_runners.work import Member
 from sample_work import Sample, script
-from sizes import by_size
 
 
 def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Bench) -> None:
@@ -125,10 +126,17 @@ def test_no_members_need_no_wait(bench: Bench) -> None:
     assert (seen.counts.total, seen.progress) == (0, 100)
 
 
+class Day(BaseModel):
+    """A payload that only JSON makes one of the sample job."""
+
+    text: date
+
+
 def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
     members = [
         Member("sample_once", Sample(number=5), key="five", queue_name="sample_slots"),
         Member("sample_again", {"number": 6}, key="six"),
+        Member("sample_once", Day(text=date(2026, 11, 29)), key="day"),
     ]
     gathering = Gathering(bench, members)
     gathering.start()
@@ -137,35 +145,30 @@ def test_members_have_their_own_keys_queues_and_types(bench: Bench) -> None:
     assert [(key, value) for key, _, value in gathering.got[0]] == [
         ("five", {"twice": 10}),
         ("six", {"twice": 12}),
+        ("day", {"twice": 2}),
     ]
 
 
-@pytest.mark.sized
-def test_a_group_with_more_than_a_chunk_has_several_shards_and_keeps_the_order(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_members_are_dispatched_at_300_a_second_at_most(still: Bench) -> None:
+    gathering = Gathering(still, 301)
+    gathering.start()
+    assert still.moved == 3 * 333  # milliseconds, before the last member
+
+
+@pytest.mark.parametrize(("not_reached", "status"), [(3, Status.WAITING), (9999, Status.FAILED)])
+def test_members_that_were_not_reached_are_tried_again_until_the_time_is_over(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, not_reached: int, status: Status
 ) -> None:
-    number = by_size(12, 300, 2_000)
-    if number < group_chunks.SIZE:
-        monkeypatch.setattr(group_chunks, "SIZE", 5)
-    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # pytest keeps every line
-    members = [Member("sample_once", {"number": each % 1000}) for each in range(number)]
-    gathering = Gathering(bench, members)
-    gathering.start()
-    assert gathering.group.shards == 8
-    assert len({row["pk"] for row in moto_direct.rows("coordination")}) > 4
-    bench.run_out()
-    assert len(items("chunk#")) == -(-number // group_chunks.SIZE)
-    assert gathering.counts == [(number, 0)]
-    assert [key for key, _, _ in gathering.got[0]] == [f"{n:06d}" for n in range(number)]
-    assert len(gathering.begun) == number
-    assert items("open#") == []
+    dispatch_members, calls = members.dispatch, []
 
+    def dispatched(*arguments: Any, **more: Any) -> set[str]:
+        calls.append(clock.now())
+        return set() if len(calls) <= not_reached else dispatch_members(*arguments, **more)
 
-def test_members_are_dispatched_at_300_a_second_at_most(bench: Bench) -> None:
-    gathering = Gathering(bench, 301)
-    began = clock.now()
-    gathering.start()
-    assert clock.now() - began >= 1000
+    monkeypatch.setattr(members, "dispatch", dispatched)
+    gathering = Gathering(still, 1)
+    assert still.run(gathering.row, seconds=60).status is status
+    assert {after - call for call, after in pairwise(calls)} == {100}
 
 
 # --- what goes wrong while members are added ------------------------------------------------------
@@ -225,10 +228,11 @@ def test_other_keys_in_the_next_leg_fail_the_job(
     assert gathering.read().error["kind"] == "GatherChanged"
 
 
-@pytest.mark.parametrize("number", [1, 3, 4, 5])
+@pytest.mark.parametrize(("number", "size"), [(1, 3), (3, 3), (4, 3), (5, 3), (6, 2)])
 def test_another_number_of_members_in_the_next_leg_fails_the_job(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, size: int
 ) -> None:
+    """Chunks of another size, as those of another release, fail it too."""
     monkeypatch.setattr(group_chunks, "SIZE", 3)
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 6, job_type="sample_again")
@@ -236,6 +240,7 @@ def test_another_number_of_members_in_the_next_leg_fails_the_job(
         killed.setattr(execution, "record", lambda leg, ending: None)
         kill_after(killed, groups, "put_marker", 4)  # the first chunk is done
         bench.run(gathering.row)
+    monkeypatch.setattr(group_chunks, "SIZE", size)
     gathering.members = gathering.members[:number]
     bench.advance(1000)
     bench.tick()

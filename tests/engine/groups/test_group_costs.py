@@ -8,7 +8,7 @@ from gathering_job import Gathering
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.store import limits, pauses
+from job_runners.store import group_chunks, limits, pauses
 from job_runners.store.job_request import Status
 
 
@@ -53,6 +53,24 @@ def test_a_gather_costs_ten_units_more_than_a_job(still: Bench) -> None:
     still.run(still.dispatch("sample_once", payload={"number": 1}))
     job = units.spent()
     assert sum(units_of(still, 1)) - (job + 2) == job + 10
+
+
+def test_a_member_is_added_without_a_read(still: Bench) -> None:
+    reads = []
+    for number in (1, 4):
+        gathering = Gathering(still, number)
+        units = counted(still)
+        gathering.start()
+        reads.append(units.reads)
+    assert reads == [5, 5]
+
+
+def test_a_chunk_costs_two_units(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = []
+    for size in (6, 3, 2):
+        monkeypatch.setattr(group_chunks, "SIZE", size)
+        first.append(units_of(still, 6)[0])
+    assert first == [first[0], first[0] + 2, first[0] + 4]
 
 
 def test_each_end_reads_its_shard_once(still: Bench) -> None:

@@ -10,6 +10,7 @@ from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions
+from job_runners.engine.dispatch import dispatch, members
 from job_runners.engine.groups import finishing, looking
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups, owner_verbs, verbs
@@ -55,12 +56,14 @@ def failing(bench: Bench, number: int, *fails: int, **options: Any) -> Gathering
 
 @pytest.mark.parametrize("name", ["note_failed", "drop_marker", "has_open_member", "is_finished"])
 def test_the_timer_does_what_the_process_that_ended_the_last_member_did_not(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, crashes: list[BaseException]
 ) -> None:
     gathering = failing(bench, 1, 0)
     with monkeypatch.context() as killed:
         killed.setattr(groups, name, lambda *_: 1 / 0)
         assert gathering.run_member(0).status is Status.FAILED
+    assert [type(error) for error in crashes] == [ZeroDivisionError]
+    crashes.clear()
     assert gathering.read().status is Status.WAITING
     bench.advance(MINUTE)
     bench.tick()
@@ -308,7 +311,7 @@ def test_a_job_that_continues_during_a_retry_does_not_get_it(
         monkeypatch,
         groups,
         "put_marker",
-        lambda: finishing.check(gathering.row.id, gathering.group.id, bench.send),
+        lambda: finishing.check(gathering.row.id, bench.send),
     )
     retried = retry(bench, gathering.member(0))
     assert retried.status is Status.QUEUED
@@ -327,13 +330,22 @@ def test_a_retry_gives_up_if_its_job_keeps_changing(
     assert gathering.member(0).status is Status.FAILED
 
 
+@pytest.mark.parametrize("retried", [False, True])
 def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, retried: bool
 ) -> None:
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
     owner = gathering.read()
-    before(monkeypatch, groups, "put_marker", lambda: owner_actions.cancel(owner, bench.send))
+
+    def cancel() -> None:
+        owner_actions.cancel(owner, bench.send)
+        if retried:  # with another payload, and so another group
+            payload = {"text": "parent", "number": 2}
+            owner_actions.retry_again(gathering.read(), bench.send, payload)
+            assert bench.run(owner).status is Status.WAITING
+
+    before(monkeypatch, groups, "put_marker", cancel)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
     assert gathering.read().gather_epoch is None
 
@@ -362,13 +374,20 @@ def test_a_member_whose_job_is_deleted_can_be_retried(bench: Bench) -> None:
 # --- a job that is canceled -----------------------------------------------------------------------
 
 
-def test_members_of_a_canceled_job_go_on_and_it_is_not_continued(bench: Bench) -> None:
-    gathering = failing(bench, 2)
+@pytest.mark.parametrize("deleted", [False, True])
+def test_members_of_a_canceled_job_go_on_and_it_is_not_continued(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    gathering = failing(bench, 2, 0, stop_after_failures=1)
+    members = [gathering.member(0), gathering.member(1)]
     owner_actions.cancel(gathering.read(), bench.send)
-    gathering.run_member(0)
-    gathering.run_member(1)
-    assert gathering.read().status is Status.CANCELLED
+    if deleted:
+        owner_actions.delete(gathering.read())
+        monkeypatch.setattr(groups, "has_open_member", lambda _: True)  # as it was just before
+    assert [str(bench.run(each).status) for each in members] == ["failed", "succeeded"]
     assert bench.sent == []
+    if not deleted:
+        assert gathering.read().status is Status.CANCELLED
 
 
 def test_a_check_that_began_before_a_cancel_and_a_retry_does_not_continue_the_job(
@@ -537,3 +556,22 @@ def test_a_unique_member_is_not_saved_after_its_marker_was_replaced(
     row = unique.read(gathering.group.member_id("one"))
     assert row.member_mark == calls[1]
     assert moto_direct.rows("coordination")
+
+
+def test_a_unique_member_that_another_leg_has_just_saved_is_that_member(
+    unique: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(unique, [Member("unique_return", {"lot": "a"}, key="one")])
+    save = dispatch.save_checked
+
+    def saved_twice(job: Any, *more: Any) -> JobRequest:
+        save(job, *more)
+        return save(job, *more)
+
+    monkeypatch.setattr(members, "save_checked", saved_twice)
+    assert gathering.start().status is Status.WAITING
+    member = gathering.group.member_id("one")
+    assert items("open#") == [f"open#{member}"]
+    assert items("existing#") == []
+    assert unique.run(unique.read(member)).status.finished
+    assert gathering.read().status is Status.QUEUED

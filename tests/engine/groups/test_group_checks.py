@@ -1,0 +1,345 @@
+"""A check of a group changes its owner only if the owner still waits as the check has read it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import TransactWriteError
+from pynamodb.expressions.update import Action
+
+from bench import Bench
+from gathering_job import Gathering, items
+from job_runners import clock
+from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.control import owner_actions
+from job_runners.engine.groups import finishing, looking
+from job_runners.engine.telemetry import telemetry
+from job_runners.errors import PreconditionFailed, WrongState
+from job_runners.store import groups, owner_verbs, transactions, verbs
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
+from job_runners.store.transactions import RaceLost
+from job_runners.store.verbs import group_waits
+from job_runners.testing import moto_direct
+from job_runners.work import context
+from sample_work import Sample, script
+
+
+def change(row: JobRequest, *actions: Action) -> None:
+    """Change a row behind the back of the code that has read it."""
+    JobRequest(id=row.id).update(list(actions))
+
+
+def stored(row: JobRequest) -> dict[str, Any]:
+    return moto_direct.row("jobs", {"id": {"S": row.id}})
+
+
+@pytest.fixture
+def ended(bench: Bench) -> Gathering:
+    """Return a job that still waits, although its only member has ended and has no marker."""
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    bench.sent.clear()
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(finishing, "check", lambda *_: False)
+        gathering.run_member(0)
+    assert gathering.read().status is Status.WAITING
+    return gathering
+
+
+def check(gathering: Gathering) -> bool:
+    return finishing.check(gathering.row.id, gathering.bench.send)
+
+
+# --- jobs that a check leaves alone ---------------------------------------------------------------
+
+
+def canceled(gathering: Gathering) -> None:
+    owner_actions.cancel(gathering.read())
+
+
+def admitted_by_older_code(gathering: Gathering) -> None:
+    verbs.admit(gathering.read())
+
+
+def of_newer_code(gathering: Gathering) -> None:
+    change(gathering.row, JobRequest.row_version.set(ROW_VERSION + 1))
+
+
+@pytest.mark.parametrize("happens", [canceled, admitted_by_older_code, of_newer_code])
+def test_a_check_leaves_a_job_alone_that_does_not_wait_or_is_of_newer_code(
+    ended: Gathering, happens: Callable[[Gathering], None]
+) -> None:
+    happens(ended)
+    before = stored(ended.row)
+    assert not check(ended)
+    assert stored(ended.row) == before
+    assert ended.bench.sent == []
+
+
+def test_a_check_of_a_deleted_job_does_nothing(ended: Gathering) -> None:
+    canceled(ended)
+    owner_actions.delete(ended.read())
+    assert not check(ended)
+
+
+# --- what happens between the read and the write --------------------------------------------------
+
+
+def finished(gathering: Gathering) -> None:
+    group_waits.finish_group(gathering.read())
+
+
+def finished_and_canceled(gathering: Gathering) -> None:
+    finished(gathering)
+    canceled(gathering)
+
+
+def finished_and_in_its_next_leg(gathering: Gathering) -> None:
+    finished(gathering)
+    verbs.end_leg(gathering.bench.claim(gathering.row), verbs.Checkpoint(1, 10, None))
+
+
+def owner_canceled(gathering: Gathering) -> None:
+    group_waits.cancel_owner(gathering.read())
+
+
+def failed(gathering: Gathering) -> None:
+    change(gathering.row, JobRequest.status.set(Status.FAILED))
+
+
+def canceled_in_its_next_run(gathering: Gathering) -> None:
+    status = JobRequest.status.set(Status.CANCELLED)
+    change(gathering.row, status, JobRequest.claim_token.set("of a later run"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "happens", "counts"),
+    [
+        ("finish_group", finished, True),  # as if the answer was lost
+        ("finish_group", finished_and_canceled, False),
+        ("finish_group", finished_and_in_its_next_leg, False),
+        ("finish_group", admitted_by_older_code, False),
+        ("cancel_owner", owner_canceled, True),
+        ("cancel_owner", failed, False),
+        ("cancel_owner", canceled_in_its_next_run, False),
+    ],
+)
+def test_a_refused_write_counts_only_if_the_row_already_contains_it(
+    ended: Gathering,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    happens: Callable[[Gathering], None],
+    counts: bool,
+) -> None:
+    if verb == "cancel_owner":
+        change(ended.row, JobRequest.cancel_members.set(True))
+    write = getattr(group_waits, verb)
+
+    def overtaken(owner: JobRequest) -> JobRequest:
+        monkeypatch.setattr(group_waits, verb, write)
+        happens(ended)
+        row: JobRequest = write(owner)
+        return row
+
+    monkeypatch.setattr(group_waits, verb, overtaken)
+    assert check(ended) is counts
+    assert ended.bench.sent_jobs == [ended.row.id] * (counts and verb == "finish_group")
+
+
+_WAITS = {
+    "status": JobRequest.status.set(Status.QUEUED),
+    "held_by": JobRequest.held_by.set("pause#"),
+    "claim_token": JobRequest.claim_token.set("of a later run"),
+    "gather_epoch": JobRequest.gather_epoch.set(1),
+}
+_ASKED = {
+    "status": JobRequest.status.set(Status.QUEUED),
+    "held_by": JobRequest.held_by.set("pause#"),
+    "gathered": JobRequest.gathered.set("a group"),
+    "created_key": JobRequest.created_key.set("of a later job with this id"),
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "changed"),
+    [
+        *(("finish_group", each) for each in _WAITS),
+        *(("cancel_owner", each) for each in [*_WAITS, "cancel_members"]),
+        *(("cancel_members", each) for each in _ASKED),
+    ],
+)
+def test_a_row_that_has_changed_since_it_was_read_is_not_written(
+    ended: Gathering, verb: str, changed: str
+) -> None:
+    if verb == "cancel_owner" and changed != "cancel_members":
+        change(ended.row, JobRequest.cancel_members.set(True))
+    owner = ended.read()
+    if changed != "cancel_members":
+        change(owner, (_WAITS | _ASKED)[changed])
+    before = stored(owner)
+    options = {"by": None} if verb == "cancel_members" else {}
+    with pytest.raises(PreconditionFailed):
+        getattr(group_waits, verb)(owner, **options)
+    assert stored(owner) == before
+
+
+def test_members_are_not_dispatched_by_a_leg_that_has_lost_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    begin = group_waits.begin_gather
+
+    def overtaken(row: JobRequest, group: Any) -> JobRequest:
+        change(row, JobRequest.claim_token.set("of a later run"))
+        return begin(row, group)
+
+    caught: list[Exception] = []
+
+    def work(job: Any, payload: Sample) -> Any:
+        try:
+            return gathering.work(job, payload)
+        except Exception as error:  # noqa: BLE001 - as a careless author would
+            caught.append(error)
+
+    script.job = work
+    monkeypatch.setattr(group_waits, "begin_gather", overtaken)
+    gathering.start()
+    assert caught == []
+    assert items("") == []
+    assert len(moto_direct.rows("jobs")) == 1
+
+
+# --- errors of AWS --------------------------------------------------------------------------------
+
+
+def test_a_leg_that_has_ended_only_logs_that_its_check_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, crashes: list[BaseException]
+) -> None:
+    gathering = Gathering(bench, 1)
+    monkeypatch.setattr(groups, "is_finished", lambda _: 1 / 0)
+    assert gathering.start().status is Status.WAITING
+    assert [type(error) for error in crashes] == [ZeroDivisionError]
+    crashes.clear()
+
+
+def transaction_error(code: str) -> TransactWriteError:
+    from botocore.exceptions import ClientError
+
+    answer: Any = {"Error": {"Code": "TransactionCanceledException", "Message": ""}}
+    answer["CancellationReasons"] = [{"Code": code}]
+    return TransactWriteError("no", ClientError(answer, "TransactWriteItems"))
+
+
+@pytest.fixture
+def leftover(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
+    """Return a job that waits, with five members that older code has ended. Pages have two."""
+    monkeypatch.setattr(looking, "_PAGE", 2)
+    gathering = Gathering(bench, 5)
+    gathering.start()
+    for number in range(5):
+        verbs.succeed(bench.claim(gathering.member(number)), number)
+    return gathering
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the first deletion of a marker fail."""
+    write_all = transactions.write_all
+
+    def failing(writes: Any) -> None:
+        monkeypatch.setattr(looking, "write_all", write_all)
+        raise error
+
+    monkeypatch.setattr(looking, "write_all", failing)
+
+
+@pytest.mark.parametrize("error", [RaceLost([]), transaction_error("TransactionConflict")])
+def test_a_marker_that_changes_does_not_keep_a_look_from_the_others(
+    leftover: Gathering, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    fail_first(monkeypatch, error)
+    assert not looking.look(leftover.read(), leftover.bench.send)
+    assert len(items("open#")) == 4  # the other one of the page is gone
+    assert looking.look(leftover.read(), leftover.bench.send)
+
+
+def test_a_look_ends_with_an_error_of_aws(
+    leftover: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_first(monkeypatch, transaction_error("InternalServerError"))
+    with pytest.raises(AWS_ERRORS):
+        looking.look(leftover.read(), leftover.bench.send)
+
+
+def test_a_look_reads_no_page_of_markers_twice(
+    leftover: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, pages = groups.first_markers, []
+
+    def first_markers(*arguments: Any) -> Any:
+        pages.append(read(*arguments))
+        return pages[-1]
+
+    monkeypatch.setattr(groups, "first_markers", first_markers)
+    fail_first(monkeypatch, RaceLost([]))
+    looking.look(leftover.read(), leftover.bench.send)
+    assert [len(page) for page in pages] == [2]
+    looking.look(leftover.read(), leftover.bench.send)
+    assert [len(page) for page in pages[1:]] == [2, 2, 0]
+
+
+# --- a job that is canceled with its members ------------------------------------------------------
+
+
+def test_a_job_that_is_canceled_with_its_members_is_looked_at_each_minute(still: Bench) -> None:
+    gathering = Gathering(still, 1)
+    gathering.start()
+    still.claim(gathering.member(0), seconds=3600)
+    for _ in range(17):
+        still.advance(60)
+        still.tick()
+    assert (gathering.read().due_at or 0) > clock.now() + clock.MINUTE
+    owner_actions.cancel_with_members(gathering.read(), still.send)
+    for _ in range(2):
+        assert (gathering.read().due_at or 0) <= clock.now() + clock.MINUTE
+        still.advance(60)
+        still.tick()
+
+
+def test_a_running_job_stays_due_at_the_end_of_its_lease(bench: Bench) -> None:
+    gathering = Gathering(bench, 1)
+    claimed = bench.claim(gathering.row)
+    asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
+    assert asked.cancel_members
+    assert (asked.due_at, asked.due_shard) == (claimed.due_at, claimed.due_shard)
+
+
+def test_a_job_that_has_ended_in_between_is_not_reported_as_canceled(bench: Bench) -> None:
+    gathering = Gathering(bench, 1)
+    claimed = bench.claim(gathering.row)
+    asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
+    verbs.succeed(claimed, 1)
+    with pytest.raises(WrongState):
+        owner_actions.cancel_with_members(asked, bench.send)
+
+
+def test_a_canceled_job_names_who_asked_first(bench: Bench) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    bench.claim(gathering.member(0))
+    for name in (None, "ada", "bob"):
+        token = context.author.set(context.Author("operator", name) if name else None)
+        owner_actions.cancel_with_members(gathering.read(), bench.send)
+        context.author.reset(token)
+    assert gathering.read().cancelled_by == "operator:ada"
+
+
+def test_a_member_that_was_canceled_before_is_not_reported_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.start()
+    owner_verbs.cancel(gathering.member(0))  # by older code, so its marker is left
+    reported: list[str] = []
+    monkeypatch.setattr(telemetry, "cancelled_by_owner", lambda row: reported.append(row.id))
+    owner_actions.cancel_with_members(gathering.read(), bench.send)
+    assert sorted(reported) == sorted([gathering.row.id, gathering.member(1).id])
