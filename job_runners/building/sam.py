@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from job_runners.building import installed
 from job_runners.building.environments import make_tools, tools_folder
@@ -27,7 +28,20 @@ def main() -> int:
         "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
     command = [str(tools / "sam"), *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        _show(process.stdout or ())
+    return process.returncode
+
+
+def _show(lines: Iterable[str]) -> None:
+    """Print the output of sam, without its advice at the end, which doesn't fit a project."""
+    is_advice = False
+    for line in lines:
+        is_advice = is_advice or line.startswith("Commands you can use next")
+        if not is_advice:
+            print(line, end="", flush=True)
 
 
 if __name__ == "__main__":

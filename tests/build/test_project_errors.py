@@ -131,13 +131,32 @@ def test_a_samconfig_without_what_a_build_needs(
     assert "Traceback" not in done.stderr
 
 
-def test_another_run_of_the_same_project(project: Path) -> None:
+def tools(project: Path, sam: str = "") -> dict[str, str]:
+    """Write a program in the place of sam, and return the variables that lead to it."""
     given = {"XDG_CACHE_HOME": str(project / "cache")}
     code = (
         "from job_runners.building.environments import tools_folder\n"
-        "folder = tools_folder().parent\nfolder.mkdir(parents=True)\n(folder / 'made').touch()"
+        "folder = tools_folder()\nfolder.mkdir(parents=True)\n"
+        "(folder.parent / 'made').touch()\nprint(folder / 'sam')"
     )
-    assert python(project, "-c", code, project=project, **given).returncode == 0
+    done = python(project, "-c", code, project=project, **given)
+    file = Path(done.stdout.strip())
+    file.write_text(f"#!/bin/sh\n{sam}")
+    file.chmod(0o755)
+    return given
+
+
+def test_a_build_leaves_out_the_advice_of_sam(project: Path) -> None:
+    advice = "Commands you can use next\n=====\n[*] Deploy: sam deploy --guided"
+    said = f"Built Template : build/template.yaml\n\n{advice}\n"
+    given = tools(project, f"cat <<'END'\n{said}END\nexit 3\n")
+    done = jobs(project, "build", project=project, **given)
+    assert done.stdout == "Built Template : build/template.yaml\n\n"
+    assert done.returncode == 3
+
+
+def test_another_run_of_the_same_project(project: Path) -> None:
+    given = tools(project)
     pin_newer(project)
     folder = os.open(project, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
