@@ -65,7 +65,7 @@ def main() -> int:
     )
     mode.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
-        "--keep", action="store_true", help="keep data, and start with the data last kept"
+        "--keep", action="store_true", help="keep the data for the next run with --keep"
     )
     arguments.add_argument(
         "--quiet", action="store_true", help="of what jobs do, show only their failures"

@@ -39,11 +39,13 @@ def _is_already_listed(job: JobRequest) -> bool:
         return False
     newest = _kept(job)[-1]
     as_listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
-    return bool(newest == as_listed)
+    # Version 0.2 cut a message without a mark.
+    unmarked = as_listed | {"message": str(job.error.get("message"))[:_MESSAGE_LIMIT]}
+    return newest in (as_listed, unmarked)
 
 
 def _in_short(error: dict[str, Any]) -> dict[str, str]:
-    return {
-        "kind": str(error.get("kind"))[:_KIND_LIMIT],
-        "message": str(error.get("message"))[:_MESSAGE_LIMIT],
-    }
+    message = str(error.get("message"))
+    if len(message) > _MESSAGE_LIMIT:
+        message = f"{message[: _MESSAGE_LIMIT - 1]}…"
+    return {"kind": str(error.get("kind"))[:_KIND_LIMIT], "message": message}

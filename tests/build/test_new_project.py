@@ -44,6 +44,12 @@ def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     config = tomllib.loads((project / "pyproject.toml").read_text())
     assert config["project"]["name"] == "new-list"
     assert config["project"]["dependencies"] == [f"job-runners[app] @ {ROOT.as_uri()}"]
+    text = (ROOT / "docs" / "guides" / "your_own_project.md").read_text()
+    shown = (
+        text.partition("```toml\n")[2].partition("```")[0].replace("==0.3.0", f" @ {ROOT.as_uri()}")
+    )
+    shown = shown.replace("acme-lists", "new-list").replace("acme_lists", "new_list")
+    assert shown == (project / "pyproject.toml").read_text()
     sam = tomllib.loads((project / "samconfig.toml").read_text())["default"]
     assert sam["global"]["parameters"]["stack_name"] == "new-list"
     assert sam["deploy"]["parameters"]["s3_prefix"] == "new-list"

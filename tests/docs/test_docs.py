@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from click import Context, Group
+from pydantic import BaseModel
 
 from api_events import call
 from bench import Bench
@@ -103,12 +104,22 @@ def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- docs/guides/writing_jobs.md ------------------------------------------------------------------
 
 
+class Nothing(BaseModel):
+    """A payload without fields."""
+
+
 def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries, letters, around = snippets("docs/guides/writing_jobs.md")
-    monkeypatch.setitem(sys.modules, "acme", module("acme", entries + around, monkeypatch))
+    entries, letters, endings, around = snippets("docs/guides/writing_jobs.md")
+    acme = module("acme", entries + around, monkeypatch)
     module("acme.letters", letters, monkeypatch)
+    check = module("acme.endings", endings, monkeypatch).check
+
+    def ask(job: RunningJob, payload: Nothing) -> None:
+        check(429 if job.attempt == 1 else 410)
+
+    acme.JOBS["ask"] = Job(ask, retry=Retry(max_attempts=3))
     with saved_only(EXTENSIONS="acme"):
         registry().resolve_all()
         words = {"words": ["one", "three"]}
@@ -116,6 +127,9 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
         get_job_runner().dispatch_task("note_letters", words)
         (found,) = drain()
         assert blobs.get(found.result, found.result_key) == {"letters": 8}
+        get_job_runner().dispatch_job(JobData(job_type="ask", payload={}))
+        [asked] = (each for each in drain() if each.job_type == "ask")
+        assert (asked.attempt, asked.error["kind"]) == (2, "AccountGone")
     printed = capsys.readouterr().out
     assert f"begins job tally_letters {row.id} default 1 1" in printed
     assert "begins task note_letters" in printed

@@ -69,8 +69,8 @@ def command(
     """List your organization's jobs, newest first. With --status failed, sort by failure time.
 
     A terminal shows the first 8 characters of each id. Every command accepts them as the id. In a
-    pipe, each job is a line of tab-separated fields: full id, type, status, progress, time and
-    message.
+    pipe, each job is a line of tab-separated fields without headings: full id, type, status,
+    progress, time and message.
     """
     failure = target.api.find_failure(failure_id)["id"] if failure_id else None
     found = target.api.every(
