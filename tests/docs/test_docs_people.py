@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from expanded_template import actions, deployed, of_type, statements
+from expanded_template import actions, allowed, deployed, of_type, statements
 from fake_account import Account
 from job_runners.api.routes.table import ROUTES
 from job_runners.places import ROOT
@@ -151,3 +151,19 @@ def test_with_a_boundary_a_deploy_has_the_same_rights_over_roles() -> None:
     assert "iam:DeleteRolePermissionsBoundary" not in allowed_actions(roles)
     canary = of_type(deployed(WorkerCanary="Canary10Percent5Minutes"), "AWS::IAM::Role")
     assert "PermissionsBoundary" not in canary["CodeDeployServiceRole"]["Properties"]
+
+
+FOLDERS = {"Reads": {"s3:GetObject"}, "Writes": {"s3:PutObject"}, "Deletes": {"s3:DeleteObject"}}
+
+
+@pytest.mark.parametrize("name", ["API", "worker", "timer", "failures"])
+def test_the_page_says_which_files_each_function_may_use(name: str) -> None:
+    page = (ROOT / "docs/access.md").read_text()
+    (row,) = re.findall(rf"^\| {name} \|(.*)\|$", page, re.MULTILINE)
+    shown = [set(re.findall(r"`([a-z]+)/`", cell)) for cell in row.split("|")[:3]]
+    granted = allowed(deployed(), f"{name[0].upper()}{name[1:].replace('PI', 'pi')}Function")
+    found = [
+        {within.split("/")[1] for action, within in granted if action in of and "/" in within}
+        for of in FOLDERS.values()
+    ]
+    assert shown == found
