@@ -135,6 +135,13 @@ def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
+    members = fields.get("members")
+    if isinstance(members, list) and len(members) > MOST_INLINE:
+        why = (
+            f"has {len(members):,} members. A request may have {MOST_INLINE:,}. Upload a file with "
+            "a member in each line, and give its key as members_file"
+        )
+        raise InvalidFields([{"field": "members", "why": why}])
     data = requests.checked(BatchData, fields)
     if (data.members is None) == (data.members_file is None):
         raise InvalidFields([{"field": "members", "why": "give either members or members_file"}])
@@ -145,9 +152,19 @@ def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
 
 
 def _hash(data: BatchData) -> str:
-    """Return a hash that identifies a request. The content of its file doesn't belong to it."""
-    fields = data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
-    return sha256(canonical_json(fields).encode()).hexdigest()
+    """Return a hash that identifies a request. It is the same with and without a default that is
+    spelled out. The content of the request's file doesn't belong to it."""
+    own = {"idempotency_key", "members"}
+    fields = data.model_dump(mode="json", exclude=own, exclude_defaults=True)
+    members = data.members and [_without_defaults(each) for each in data.members]
+    return sha256(canonical_json([fields, members]).encode()).hexdigest()
+
+
+def _without_defaults(member: Any) -> Any:
+    if not isinstance(member, dict):
+        return member
+    defaults: dict[str, Any] = {"payload": {}, "key": None, "queue_name": None}
+    return {name: each for name, each in member.items() if (name, each) not in defaults.items()}
 
 
 class _Checking:

@@ -21,6 +21,7 @@ Job = dict[str, Any]  # the API's JSON
 _MAX_SEARCHED = 500  # number of newest jobs that `find` searches for an id
 _MAX_CHILDREN = 100  # children shown per job
 # The outcomes of a dispatch if the job type is unique and a job for the same work exists.
+_REPLAYED = "was dispatched before with this key"
 _OUTCOMES = {
     "returned": "already exists (same work)",
     "replaced": "already existed, and now has this payload and time",
@@ -186,10 +187,12 @@ class Api:
         with self._errors_as_problems():
             self._client.delete(job_id)
 
-    def dispatch_batch(self, given: dict[str, Any], key: str | None) -> dict[str, Any]:
-        """Dispatch a batch, and return it."""
+    def dispatch_batch(self, given: dict[str, Any], key: str | None) -> tuple[dict[str, Any], str]:
+        """Dispatch a batch. Return the batch, and the outcome in words."""
         with self._errors_as_problems():
-            return self._displayable(self._client.dispatch_batch(**given, idempotency_key=key).raw)
+            batch = self._client.dispatch_batch(**given, idempotency_key=key)
+        shown = self._displayable(batch.raw) | {"replayed": batch.replayed}
+        return shown, _REPLAYED if batch.replayed else "dispatched"
 
     def batch(self, batch_id: str) -> Seen:
         """Return a batch."""
@@ -402,4 +405,4 @@ def _outcome(job: models.Job) -> str:
     """Return the outcome of a dispatch in words."""
     if job.unique_outcome in _OUTCOMES:
         return _OUTCOMES[job.unique_outcome]
-    return "was dispatched before with this key" if job.replayed else "dispatched"
+    return _REPLAYED if job.replayed else "dispatched"

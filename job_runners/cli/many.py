@@ -1,8 +1,10 @@
 """jobs dispatch TYPE --from FILE: dispatch a job for each line of a file."""
 
 import json
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from job_runners.cli.target import Target
 from job_runners.client.repeating import new_key
 from job_runners.places import COMMAND
 
+_PLACE = re.compile(r"^(jobs|members)\.\d+\.?")  # in the request, before a field's name
 _STEP = 1_000  # jobs between two lines of progress
 
 
-def read_lines(file: str) -> list[dict[str, Any]]:
-    """Return the payloads in a file, one JSON object in each line. Raises click.UsageError.
+def read_lines(file: str) -> dict[int, dict[str, Any]]:
+    """Return the JSON objects in a file by their line, counted from 1. Raises click.UsageError.
 
     The whole file is read first, so that a broken line stops the command before any dispatch.
     """
@@ -26,9 +29,29 @@ def read_lines(file: str) -> list[dict[str, Any]]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"Can't read {file}: {error}") from None
-    return [
-        _payload(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()
-    ]
+    return {
+        number: _payload(line, number)
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    }
+
+
+def with_lines(problem: Problem, numbers: Sequence[int]) -> Problem:
+    """Return a refusal of jobs or members that names their lines. `numbers` has the line of each
+    job or member."""
+    answer = problem.answer if isinstance(problem.answer, dict) else {}
+    lines = []
+    for each in answer.get("errors") or ():
+        # Members in a file get the line of the uploaded file, which has no blank lines.
+        index = each["line"] - 1 if "line" in each else each.get("index", -1)
+        if index not in range(len(numbers)):
+            return problem
+        field = _PLACE.sub("", each["field"])
+        lines.append(f"line {numbers[index]}: {f'{field}: ' if field else ''}{each['why']}")
+    if not lines:
+        return problem
+    text = "\n  ".join([f"{answer.get('title')}:", *lines])
+    return Problem(text, hint=problem.hint, code=problem.code, answer=answer)
 
 
 def _payload(line: str, number: int) -> dict[str, Any]:
@@ -49,7 +72,8 @@ def dispatch_lines(
     All jobs have `shared_fields`. The progress goes to standard error. If the
     command stops early, it prints the command that continues.
     """
-    payloads = read_lines(file)
+    lines = read_lines(file)
+    payloads, numbers = list(lines.values()), list(lines)
     sent_key, done = key or new_key(), 0
     conflicts = 0
     jobs = ({**shared_fields, "payload": payload} for payload in payloads)
@@ -61,17 +85,19 @@ def dispatch_lines(
                 click.echo(job["id"] if job else "-")
             if error is not None:
                 conflicts += 1
-                click.echo(f"Job {index + 1}: {error}", err=True)
+                click.echo(f"Line {numbers[index]}: {error}", err=True)
             done = index + 1
             if done % _STEP == 0:
                 click.echo(f"{done:,} of {len(payloads):,} dispatched", err=True)
-    except (KeyboardInterrupt, Problem):
+    except (KeyboardInterrupt, Problem) as stopped:
         again = f"{COMMAND} dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
         click.echo(
             f"{done:,} of {len(payloads):,} dispatched. To continue, run the command again with "
             f"the same options and this key: {again} --idempotency-key {shlex.quote(sent_key)}",
             err=True,
         )
+        if isinstance(stopped, Problem):
+            raise with_lines(stopped, numbers) from stopped.__cause__
         raise
     click.echo(f"{done - conflicts:,} of {len(payloads):,} dispatched, on {target.name}", err=True)
     return Exit.REFUSED if conflicts else None

@@ -24,6 +24,7 @@ The payload
 If you pass both, the KEY=VALUE pairs are added to the --payload object and override its fields.
 """
 
+_INVALID = ("invalid-payload", "invalid-jobs")
 _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
 
 
@@ -51,7 +52,7 @@ def explained(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
         yield
     except Problem as problem:
         answer = problem.answer
-        if isinstance(answer, dict) and str(answer.get("type")).endswith("invalid-payload"):
+        if isinstance(answer, dict) and str(answer.get("type")).endswith(_INVALID):
             fields = f"To see the fields: {COMMAND} types {name}"
             problem.hint = _json_hint(pairs, answer) or fields
         raise

@@ -13,7 +13,7 @@ from job_runners.aws import bucket
 from job_runners.cli import local_aws
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
-from jobs_command import ID, FakeApi, job, jobs
+from jobs_command import ID, FakeApi, job, jobs, problem
 
 OTHER = "7b21" + "0" * 28
 AT = "2026-11-24T01:00:00.000Z"
@@ -45,7 +45,7 @@ def test_a_batch_is_dispatched_from_a_file_and_its_id_printed(api: FakeApi, rows
     words = ["--then", "build", "album:=7", "--stop-after-failures", "3", "--idempotency-key", "k"]
     done = jobs("batch", "dispatch", str(rows), *words)
     assert done.stdout == f"{ID}\n"
-    assert "4 members" in done.stderr
+    assert "4 members, dispatched, on " in done.stderr
     (call,) = api.asked("POST", "/batches")
     assert call.body == {
         "members": [{"job_type": "resize", "payload": {"n": n}} for n in range(2)],
@@ -54,6 +54,31 @@ def test_a_batch_is_dispatched_from_a_file_and_its_id_printed(api: FakeApi, rows
         "organization_id": "default",
         "idempotency_key": "k",
     }
+
+
+@pytest.mark.parametrize("number", [2, 1001])
+def test_a_refused_member_is_shown_with_its_line_in_the_file(
+    api: FakeApi, rows: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.write_text('{"job_type": "resize"}\n\n' * number)
+    monkeypatch.setattr("job_runners.cli.commands.batch._upload", lambda *_: "uploads/default/x")
+    place: dict[str, Any] = (
+        {"line": 2, "field": "key"} if number > 1000 else {"index": 1, "field": "members.1.key"}
+    )
+    api.on("POST", "/batches", 422, problem(422, "wrong", place | {"why": "must be text"}))
+    done = jobs("batch", "dispatch", str(rows))
+    assert done.stderr == "Refused:\n  line 3: key: must be text\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--watch"], ["--json"]])
+def test_a_repetition_is_shown_as_one(api: FakeApi, rows: Path, options: list[str]) -> None:
+    api.on("POST", "/batches", 202, batch("succeeded"), Idempotent_Replayed="true")
+    api.on("GET", f"/batches/{ID}", 200, batch("succeeded"))
+    done = jobs("batch", "dispatch", str(rows), "--idempotency-key", "k", *options)
+    if options == ["--json"]:
+        assert json.loads(done.stdout)["replayed"] is True
+    else:
+        assert "was dispatched before with this key, on " in done.stderr
 
 
 @pytest.fixture

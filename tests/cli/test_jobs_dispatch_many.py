@@ -60,9 +60,12 @@ def test_each_line_is_a_job_and_the_ids_are_printed_in_order(api: FakeApi, rows:
 
 def test_what_was_stopped_goes_on_under_the_key_that_is_shown(api: FakeApi, rows: str) -> None:
     api.on("POST", "/jobs/bulk", 200, {"jobs": [result(0), result(1)]})
-    api.on("POST", "/jobs/bulk", 422, problem(422, "Some are invalid."))
+    errors = [{"index": 2, "field": "jobs.0.payload.key", "why": "must be text"}]
+    invalid = problem(422, "Some are invalid.", *errors) | {"type": "urn:job-runners:invalid-jobs"}
+    api.on("POST", "/jobs/bulk", 422, invalid)
     done = jobs("dispatch", "resize", "--from", rows)
     assert done.exit_code == 1
+    assert "line 4: payload.key: must be text\nTo see the fields: jobs types resize" in done.stderr
     key = api.calls[0].body["idempotency_key"]
     assert "2 of 3 dispatched. To continue" in done.stderr
     assert f"jobs dispatch resize --from {rows} --idempotency-key {key}" in done.stderr
@@ -77,7 +80,7 @@ def test_a_conflict_is_shown_with_its_line_and_the_others_are_dispatched(
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["index"] for each in lines] == [0, 1, 2]
     assert [each["error"] for each in lines] == [None, "Another job does it.", None]
-    assert "Job 2: Another job does it." in done.stderr
+    assert "Line 3: Another job does it." in done.stderr
     assert "2 of 3 dispatched, on " in done.stderr
 
 

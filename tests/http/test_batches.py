@@ -152,6 +152,25 @@ def test_a_repetition_returns_the_same_batch_and_another_request_under_the_key_i
     assert (other.status, other.json["job_id"]) == (409, first.json["id"])
 
 
+@pytest.mark.parametrize(
+    "spelled_out",
+    [
+        {"organization_id": "default"},
+        {"campaign_id": None, "stop_after_failures": None, "members_file": None},
+        {"members": [{"job_type": "sample_once", "payload": {}, "key": None, "queue_name": None}]},
+        {"then": THEN, "organization_id": "default"},
+    ],
+)
+def test_a_repetition_may_spell_out_a_default(
+    worker: FakeLambda, spelled_out: dict[str, Any]
+) -> None:
+    plain: dict[str, Any] = {"members": [{"job_type": "sample_once"}]}
+    plain |= {"then": spelled_out["then"]} if "then" in spelled_out else {}
+    first, again = post(**plain), post(**{**plain, **spelled_out})
+    assert (first.status, again.status) == (202, 202), again.text
+    assert again.json["id"] == first.json["id"]
+
+
 def test_members_are_listed_page_by_page_and_by_outcome(worker: FakeLambda) -> None:
     fail(1, 4)
     batch = post(numbered(6))
@@ -425,7 +444,10 @@ def test_a_request_that_is_no_batch_is_refused(body: dict[str, Any], field: str)
     put_file(b"\n \n", key="uploads/default/empty.jsonl")
     refused = post(**body)
     assert refused.status == 422, refused.text
-    assert [each["field"] for each in refused.json["errors"]] == [field]
+    [error] = refused.json["errors"]
+    assert error["field"] == field
+    if len(body.get("members", ())) > 1000:
+        assert "has 1,001 members. A request may have 1,000. Upload a file" in error["why"]
     assert rows() == []
 
 

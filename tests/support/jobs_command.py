@@ -69,7 +69,7 @@ class FakeApi:
         return [each for each in self.calls if (each.method, each.path) == (method, path)]
 
 
-def problem(status: int, detail: str, *errors: dict[str, str]) -> dict[str, Any]:
+def problem(status: int, detail: str, *errors: dict[str, Any]) -> dict[str, Any]:
     """Return a refusal, as the API words it."""
     said = {"type": "about:blank", "title": "Refused", "status": status, "detail": detail}
     return said | ({"errors": list(errors)} if errors else {})

@@ -10,7 +10,7 @@ from job_runners.cli import output, payload, times
 from job_runners.cli.api import Seen
 from job_runners.cli.completion import names_of
 from job_runners.cli.for_each_job import confirm, for_each
-from job_runners.cli.many import read_lines
+from job_runners.cli.many import read_lines, with_lines
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit, Problem
@@ -67,7 +67,8 @@ def dispatch(
     """
     if pairs and then is None:
         raise click.UsageError("The pairs are the payload of --then. Pass --then too.")
-    members = read_lines(file)
+    lines = read_lines(file)
+    members = list(lines.values())
     given: dict[str, Any] = {
         "campaign_id": campaign,
         "stop_after_failures": stop_after_failures,
@@ -76,18 +77,21 @@ def dispatch(
     if len(members) <= _MOST_INLINE:
         given["members"] = members
     else:
-        lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
-        given["members_file"] = _upload(target, lines.encode())
-    batch = target.api.dispatch_batch(given, idempotency_key)
+        text = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
+        given["members_file"] = _upload(target, text.encode())
+    try:
+        batch, outcome = target.api.dispatch_batch(given, idempotency_key)
+    except Problem as problem:
+        raise with_lines(problem, list(lines)) from problem.__cause__
     if watch:
         if not target.json:
-            click.echo(f"{batch['id']}  dispatched, on {target.name}", err=True)
+            click.echo(f"{batch['id']}  {outcome}, on {target.name}", err=True)
         return _watch(target, batch["id"], None)
     if target.json:
         output.print_json(batch)
         return None
     click.echo(batch["id"])
-    click.echo(f"{batch['total']:,} members, on {target.name}", err=True)
+    click.echo(f"{batch['total']:,} members, {outcome}, on {target.name}", err=True)
     return None
 
 
