@@ -72,8 +72,6 @@ def _with_members(
         if name < first:
             continue
         start = index if name == first else 0
-        if len(found) == limit:
-            return Page(found, _group_cursor(name, start))
         page = Reader(group).page(start, limit - len(found))
         found += [Child(each.key, each.id, each.row, name) for each in page.members]
         if page.next is not None:

@@ -43,11 +43,6 @@ class Reader:
         self._done = group_chunks.dispatched(group.id)
 
     @property
-    def total(self) -> int | None:
-        """Return the number of members, or None before all are dispatched."""
-        return self._done.total
-
-    @property
     def dispatched(self) -> int:
         """Return the number of members in the chunks that are all dispatched."""
         return sum(self._done.sizes.values())
@@ -102,7 +97,7 @@ class Reader:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
         missing = [each for each in ids.values() if each not in rows]
-        items = groups.reasons_without_rows(self._group, missing) if missing else {}
+        items = groups.reasons_without_rows(self._group, missing)
         return [
             _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
             for index, key in batch

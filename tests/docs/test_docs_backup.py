@@ -69,9 +69,9 @@ class Backup:
 
 def _statuses() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for job in SavedJobs():
+    for job in SavedJobs():  # in any order, if they were saved in the same millisecond
         found.setdefault(job.job_type, []).append(str(job.status))
-    return found
+    return {job_type: sorted(statuses) for job_type, statuses in found.items()}
 
 
 def test_work_continues_after_both_tables_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -347,19 +348,7 @@ def test_the_timer_counts_the_members_of_a_large_batch(
 def test_a_batch_costs_one_put_and_its_numbers_one_read_for_each_hundred_members(
     worker: FakeLambda,
 ) -> None:
-    calls: Counter[str] = Counter()
-
-    def count(model: Any, **_: Any) -> None:
-        calls[model.name] += 1
-
-    for service in ("dynamodb", "lambda"):
-        clients.client(service).meta.events.register("before-call.*.*", count)
-
-    def cost(query: Any) -> dict[str, int]:
-        calls.clear()
-        query()
-        return dict(calls)
-
+    cost = Cost()
     post(numbered(1), key="another")  # fills caches
     batch = post(numbered(150), key="june")
     assert cost(lambda: post(numbered(150))) == {"GetItem": 1, "PutItem": 1, "Invoke": 1}
@@ -367,6 +356,47 @@ def test_a_batch_costs_one_put_and_its_numbers_one_read_for_each_hundred_members
     worker.deliver()
     # The row, the step and the keys; the chunk that is done, and failures; two pages of rows.
     assert cost(lambda: show(batch)) == {"GetItem": 2, "Query": 2, "BatchGetItem": 2}
+    # The row and the keys; the chunks that are done; the rows.
+    page = {"GetItem": 2, "Query": 1, "BatchGetItem": 1}
+    assert cost(lambda: show(batch, "/members", "limit=100")) == page
+    assert cost(lambda: show(batch, "/members", "status=failed&limit=100")) == page | {
+        "BatchGetItem": 2
+    }
+
+
+def test_the_numbers_of_a_large_batch_cost_one_read_and_a_page_reads_only_its_members(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 4)
+    cost = Cost()
+    batch = post(numbered(30))
+    fail(7, 28)
+    worker.deliver()
+    assert cost(lambda: show(batch)) == {"GetItem": 1}
+    # The row and a chunk's keys; the chunks that are done; the rows.
+    page = {"GetItem": 2, "Query": 1, "BatchGetItem": 1}
+    assert cost(lambda: show(batch, "/members", "limit=3")) == page
+    # The failures of 8 shards; the keys of all 8 chunks.
+    page = {"GetItem": 1 + 8, "Query": 1 + 8, "BatchGetItem": 1}
+    assert cost(lambda: show(batch, "/members", "status=failed")) == page
+
+
+class Cost:
+    """Counts the calls that something makes."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+        for service in ("dynamodb", "lambda"):
+            clients.client(service).meta.events.register("before-call.*.*", self._count)
+
+    def __call__(self, query: Callable[[], object]) -> dict[str, int]:
+        """Return the number of each call that `query` makes."""
+        self._calls.clear()
+        query()
+        return dict(self._calls)
+
+    def _count(self, model: Any, **_: Any) -> None:
+        self._calls[model.name] += 1
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -49,13 +49,13 @@ def of_groups(row: JobRequest) -> dict[str, Seen]:
 
 def _of_group(row: JobRequest, name: str, group: Group) -> Seen:
     reader = Reader(group)
-    total = reader.total
     if group.shards == 1:
-        counts = reader.count(reader.dispatched if total is None else total)
+        counts = reader.count(reader.dispatched)
         return Seen(counts, counts.progress, None)
-    complete = None if total is None else steps.find(row, f"gathered {name}")
-    if complete is not None and total is not None:
-        return Seen(_counts(total, complete.result["outcomes"]), 100, row.updated_at)
+    complete = steps.find(row, f"gathered {name}")
+    if complete is not None:
+        found = complete.result
+        return Seen(_counts(found["total"], found["outcomes"]), 100, row.updated_at)
     return _last_seen(row, group.id, reader.dispatched)
 
 

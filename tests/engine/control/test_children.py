@@ -20,6 +20,7 @@ from outage import Outage
 from sample_work import script
 
 TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
+IN_GROUP = base64.urlsafe_b64encode(b"\0one#all").decode()  # without the index of a member
 
 
 def parent_of(*keys: str, then: Any = None) -> Any:
@@ -71,18 +72,18 @@ def test_members_of_groups_are_children_too_and_are_counted(bench: Bench) -> Non
     assert (group["name"], group["total"], group["open"], group["failed"]) == ("one", 2, 1, 1)
     assert (group["progress"], group["as_of"]) == (50, None)
     bench.deliver()
-    found, cursor = [], None
-    while True:  # page by page, also where a page ends with the members of a group
-        page = children(parent, limit="3", **({"cursor": cursor} if cursor else {})).json
-        found += page["children"]
-        cursor = page["cursor"]
-        if cursor is None:
-            break
-    assert [(each["group"], each["key"]) for each in found] == [
-        (None, "print"),
-        *(("one", f"{n:06d}") for n in range(2)),
-        *(("two", f"{n:06d}") for n in range(3)),
-    ]
+    for limit in range(1, 8):  # a page may end anywhere in a group
+        found, cursor = [], None
+        for _ in range(-(-6 // limit)):
+            page = children(parent, limit=str(limit), **({"cursor": cursor} if cursor else {})).json
+            found += page["children"]
+            cursor = page["cursor"]
+        assert cursor is None
+        assert [(each["group"], each["key"]) for each in found] == [
+            (None, "print"),
+            *(("one", f"{n:06d}") for n in range(2)),
+            *(("two", f"{n:06d}") for n in range(3)),
+        ]
     for each in found:
         child = call("GET", f"/jobs/{each['id']}").json
         assert (child["parent_id"], child["group"]) == (parent.id, each["group"])
@@ -196,7 +197,7 @@ def test_a_job_of_another_organisation_is_nobodys_child(bench: Bench) -> None:
     ]
 
 
-@pytest.mark.parametrize("cursor", ["=", "nope!", "_w", TOO_LONG])
+@pytest.mark.parametrize("cursor", ["=", "nope!", "_w", TOO_LONG, IN_GROUP])
 def test_a_cursor_that_no_page_gave_out_is_refused(bench: Bench, cursor: str) -> None:
     answer = children(run_parent(bench, "one"), cursor=cursor)
     assert (answer.status, answer.json["type"]) == (400, "urn:job-runners:invalid-cursor")

@@ -8,6 +8,7 @@ from gathering_job import Gathering
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
+from job_runners.engine.groups import finishing
 from job_runners.store import group_chunks, limits, pauses
 from job_runners.store.job_request import Status
 
@@ -109,6 +110,24 @@ def test_a_retry_in_time_costs_eight_units_more(still: Bench) -> None:
     plain = units.spent()
     owner_actions.retry_again(failed, still.send)
     assert units.spent() - plain == 8
+
+
+def test_a_cancel_with_members_costs_two_units_more_for_each_that_waits(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "_THREADS", 1)
+    alone = still.dispatch("sample_once", payload={"number": 9})
+    units = counted(still)
+    owner_actions.cancel(alone, still.send)
+    job, spent = units.spent(), []
+    for number in (1, 4):
+        gathering = Gathering(still, number)
+        gathering.start()
+        units.spent()
+        owner_actions.cancel_with_members(gathering.read(), still.send)
+        assert gathering.read().status is Status.CANCELLED
+        spent.append(units.spent())
+    assert spent == [3 + job + 2, 3 + 4 * (job + 2)]
 
 
 def test_a_look_of_the_timer_costs_three_units(still: Bench) -> None:

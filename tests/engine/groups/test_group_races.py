@@ -18,7 +18,6 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import group_waits
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import forget
 from job_runners.work import Member
 
 MINUTE = 60
@@ -498,14 +497,6 @@ def test_failures_before_the_job_waits_count_too(
 
 
 # --- unique members -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return the bench with unique jobs."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
-    forget()
-    return bench
 
 
 def test_an_existing_job_stands_for_a_unique_member_and_is_not_waited_for(unique: Bench) -> None:
