@@ -82,13 +82,12 @@ class Large(Gathering):
 def test_each_member_counts_once_and_the_job_continues_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = by_size(24, 300, 2_000)
+    number = by_size(24, 300, 100_000)
     if number < group_chunks.SIZE:
         monkeypatch.setattr(group_chunks, "SIZE", 5)
         monkeypatch.setattr(gathering, "_PAGE", 2)
-    monkeypatch.setattr(
-        logging.root.manager, "disable", logging.CRITICAL
-    )  # pytest keeps every line
+    # pytest would keep every line.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     monkeypatch.setattr(Counted, "most", 0)
     large = Large(bench, number)
     script.job = large.work
