@@ -62,11 +62,12 @@ def difference() -> str | None:
     installed = _installed_from()
     if wanted.url is None or (origin := _origin(wanted.url)).is_same(installed, file is not None):
         return None
-    source = f"from {installed.url}" if installed else "from a package index"
+    source = installed.url if installed else "a package index"
+    source = "" if source == origin.url else f", from {source}"
     # pip would not install it, because a file of the same version is installed.
     return (
         f"pyproject.toml pins Job Runners from {origin.url}, but another build of {__version__} is "
-        f"installed, {source}. Run {COMMAND} upgrade."
+        f"installed{source}. Run {COMMAND} upgrade."
     )
 
 

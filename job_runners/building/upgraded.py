@@ -23,7 +23,7 @@ from job_runners.building.sam_folder import template
 from job_runners.errors import JobRunnersError
 from job_runners.places import COMMAND, ROOT
 
-_RUN = ROOT / ".local" / "stack.json"  # exists while the project's local AWS is up
+_RUN = ROOT / ".local"  # exists while the project's local AWS starts or is up
 _OWN_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
 
 

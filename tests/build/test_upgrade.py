@@ -58,7 +58,6 @@ def test_the_template_is_merged_once(project: Path) -> None:
     assert "need your attention" not in done.stdout  # it is the same version
     assert "jobs run" not in done.stdout
     (project / ".local").mkdir()
-    (project / ".local" / "stack.json").touch()
     merged = (project / "template.yaml").read_text()
     assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
     said = jobs(project, "upgrade", project=project).stdout
@@ -215,7 +214,7 @@ GIT = "https://git.example/job-runners"
         (
             f" @ {OURS}#sha256=ab",
             {"url": OURS, "archive_info": {"hashes": {"sha256": "cd"}}},
-            f"pins Job Runners from {OURS}, but another build",
+            f"pins Job Runners from {OURS}, but another build of {__version__} is installed. Run",
         ),
         (" @ file:///checkout/", {"url": "file:///checkout", "dir_info": {}}, None),
         (" @ file:///checkout", None, "from a package index"),
