@@ -86,6 +86,7 @@ def test_the_site_has_pages_a_search_and_files_for_programs(built: Path) -> None
         loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]*)"', text)
         assert loaded == []
     assert "idempotency" in (built / "searchindex.js").read_text()
+    assert "CHANGELOG|" in (built / "_static/language_data.js").read_text()  # ranks results
     assert json.loads((built / "openapi.json").read_text())["openapi"] == "3.1.0"
     for link in re.findall(r"\]\((.*)\)", (built / "llms.txt").read_text()):
         assert (built / link).is_file()

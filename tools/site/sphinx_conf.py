@@ -1,6 +1,7 @@
 """The configuration of Sphinx. A build copies it next to the pages."""
 
 import os
+from pathlib import Path
 
 project = "Job Runners"
 release = os.environ["SITE_VERSION"]
@@ -11,6 +12,7 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # JSON with an ellipsis isn't JSON
 html_theme = "furo"
+html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
 html_copy_source = True
 html_show_sphinx = False
 html_show_copyright = False
