@@ -21,7 +21,7 @@ from job_runners.errors import RunnerCannotResend
 from job_runners.store import blobs, group_chunks, groups, verbs
 from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
-from job_runners.work import Member
+from job_runners.work import Member, gathering
 from sample_work import Sample, script
 
 
@@ -155,6 +155,21 @@ def test_members_are_dispatched_at_300_a_second_at_most(still: Bench) -> None:
     assert still.moved == 3 * 333  # milliseconds, before the last member
 
 
+def test_a_leg_ends_in_time_and_the_next_one_adds_the_members_that_are_missing(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_PART", 10)
+    sixty = Gathering(still, 60)
+    legs = 0
+    while sixty.read().status is Status.QUEUED:
+        still.run(sixty.row, seconds=0.15)
+        legs += 1
+    assert (sixty.read().status, legs) == (Status.WAITING, 2)
+    assert len(items("open#")) == 60
+    still.deliver()
+    assert sorted(sixty.begun) == [*range(60)]
+
+
 @pytest.mark.parametrize(("not_reached", "status"), [(3, Status.WAITING), (9999, Status.FAILED)])
 def test_members_that_were_not_reached_are_tried_again_until_the_time_is_over(
     still: Bench, monkeypatch: pytest.MonkeyPatch, not_reached: int, status: Status
@@ -228,9 +243,19 @@ def test_other_keys_in_the_next_leg_fail_the_job(
     assert gathering.read().error["kind"] == "GatherChanged"
 
 
-@pytest.mark.parametrize(("number", "size"), [(1, 3), (3, 3), (4, 3), (5, 3), (6, 2)])
+@pytest.mark.parametrize(
+    ("number", "size", "last"),
+    [
+        *((number, 3, (groups, "put_marker", 4)) for number in (1, 3, 4, 5)),
+        (6, 2, (group_chunks, "record_dispatched", 1)),
+    ],
+)
 def test_another_number_of_members_in_the_next_leg_fails_the_job(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, size: int
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    size: int,
+    last: tuple[Any, str, int],
 ) -> None:
     """Chunks of another size, as those of another release, fail it too."""
     monkeypatch.setattr(group_chunks, "SIZE", 3)
@@ -238,7 +263,7 @@ def test_another_number_of_members_in_the_next_leg_fails_the_job(
     gathering = Gathering(bench, 6, job_type="sample_again")
     with monkeypatch.context() as killed:
         killed.setattr(execution, "record", lambda leg, ending: None)
-        kill_after(killed, groups, "put_marker", 4)  # the first chunk is done
+        kill_after(killed, *last)  # the first chunk is done
         bench.run(gathering.row)
     monkeypatch.setattr(group_chunks, "SIZE", size)
     gathering.members = gathering.members[:number]
