@@ -5,7 +5,7 @@ var Scorer = {
     if (/^(CHANGELOG|CONTRIBUTING|tests|model|docs\/(architecture|benchmarks|contributing|decisions))/.test(page)) {
       return score / 4;
     }
-    return /^docs\/(guides\/|faq|troubleshooting)/.test(page) ? score + 2 : score;
+    return /^docs\/(?!reference\/)/.test(page) ? score + 2 : score;
   },
   // Sphinx's own values:
   objNameMatch: 11,
