@@ -290,6 +290,20 @@ def test_the_caller_of_a_migrated_task_dispatches_it(
         assert capsys.readouterr().out.endswith("pie 17\n")
 
 
+def test_a_job_dispatches_one_job_of_another_stack(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = module("page", snippets("environments")[0], monkeypatch)
+    monkeypatch.setenv("APP_SETTING_OTHER_API", stack.url)
+    monkeypatch.setenv("APP_SETTING_OTHER_REGION", "us-east-1")
+    job = Mock(id="7", organization_id="acme")
+    ids = [call(page.dispatch_elsewhere, job, "count_letters", {}) for _ in range(2)]
+    client = Client(url=stack.url, organization_id="acme")
+    assert [ids[0]] * 2 == ids == [each.id for each in call(lambda: list(client.list()))] * 2
+    with pytest.raises(ConnectionError, match="answered 422"):
+        call(page.dispatch_elsewhere, job, "no_such_job", {})
+
+
 def test_three_requests_are_one_debounced_job_with_the_last_payload(
     stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
