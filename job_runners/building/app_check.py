@@ -173,6 +173,11 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
             f"Since version 0.3 it is {renamed(missing)}. To rewrite all such imports, run "
             f"{PROJECT_COMMAND} adopt"
         )
+    if missing == "job_runners.client":
+        return (
+            "The functions don't contain the client. In a job, call job.dispatch, which dispatches "
+            "to the job's own stack"
+        )
     if missing:
         requirements = places.requirements or "the requirements"
         return f"Add the package with {missing} to {requirements}, then run {as_typed('make lock')}"

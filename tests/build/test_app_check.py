@@ -74,6 +74,12 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             "package with no_such_thing to {app}/requirements.txt, then run make lock",
         ),
         (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "from job_runners import Client\n"},
+            "{app}/acme/lists.py:1: ModuleNotFoundError: No module named 'job_runners.client'. The "
+            "functions don't contain the client. In a job, call job.dispatch, which dispatches to "
+            "the job's own stack",
+        ),
+        (
             {"acme/__init__.py": DIRECT.replace("acme.lists", "acme.list")},
             "{app}/acme/__init__.py:2: ModuleNotFoundError: No module named 'acme.list'. Your "
             "package has no such module: correct the import, or add the file",
