@@ -197,6 +197,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
     ],
     ids=[
         "distribution",
+        "client",
         "own-module",
         "syntax",
         "variable",
