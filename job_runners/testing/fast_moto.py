@@ -116,12 +116,13 @@ def _bytes_decoded(part: Item) -> Item:
     return part
 
 
-# One clause of an update. It sets an attribute to a value, to an attribute plus a value, or to an
+# One clause of a SET. It sets an attribute to a value, to an attribute plus a value, or to an
 # attribute with a value as the default.
 _CLAUSE = r"(#\w+) = (?:(#\w+) \+ |if_not_exists \((#\w+), )?(:\w+)\)?"
 _CLAUSES = re.compile(_CLAUSE)
 _UPDATE_OF_WHOLE = re.compile(
     rf"(?:SET (?P<sets>{_CLAUSE}(?:, {_CLAUSE})*))? ?(?:REMOVE (?P<removals>#\w+(?:, #\w+)*))?"
+    r" ?(?:ADD (?P<addend>#\w+) (?P<number>:\w+))?"
 )
 
 
@@ -195,7 +196,8 @@ def _updated(current: Any, key: Item, update: str, names: Item, values: Item) ->
         return None
     sets = _CLAUSES.findall(clauses["sets"] or "")
     removed = [names[each] for each in (clauses["removals"] or "").split(", ") if each]
-    changed = [*(names[name] for name, *_ in sets), *removed, *key]
+    added = [names[clauses["addend"]]] if clauses["addend"] else []
+    changed = [*(names[name] for name, *_ in sets), *removed, *added, *key]
     if len(set(changed)) < len(changed):
         return None  # DynamoDB refuses an attribute that is changed twice, or a key
     before = current.to_json()["Attributes"] if current else key
@@ -205,10 +207,19 @@ def _updated(current: Any, key: Item, update: str, names: Item, values: Item) ->
         if addend:
             if names[addend] not in before:
                 return None
-            new = {"N": str(int(before[names[addend]]["N"]) + int(new["N"]))}
+            new = _sum(before[names[addend]], new)
         elif default:
             new = before.get(names[default], new)
         item[names[name]] = new
     for name in removed:
         item.pop(name, None)
+    for name in added:
+        number, stored = values[clauses["number"]], before.get(name, {"N": "0"})
+        if "N" not in number or "N" not in stored:
+            return None  # a set, or what DynamoDB refuses
+        item[name] = _sum(stored, number)
     return item if is_small(item) else None
+
+
+def _sum(number: Item, addend: Item) -> Item:
+    return {"N": str(int(number["N"]) + int(addend["N"]))}

@@ -1,6 +1,7 @@
 """The OpenAPI document, and the API held to it: what it says is what is taken and answered."""
 
 import re
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -90,15 +91,18 @@ def document() -> dict[str, Any]:
     return found
 
 
+usual_document = cache(document)  # of this module's settings
+
+
 def operation(path: str, method: str) -> Any:
-    found = document()
+    path = path.translate(str.maketrans("<>", "{}"))
     # Who may call is for API Gateway, which is not here: tests/e2e/test_access_end_to_end.py.
-    for each in found["paths"].values():
-        for one in each.values():
-            one["security"] = []
-    schema: BaseSchema = schemathesis.openapi.from_dict(found)
+    one = usual_document()["paths"][path][method.lower()] | {"security": []}
+    schema: BaseSchema = schemathesis.openapi.from_dict(
+        usual_document() | {"paths": {path: {method.lower(): one}}}
+    )
     schema.app = application
-    return schema[path.translate(str.maketrans("<>", "{}"))][method]
+    return schema[path][method]
 
 
 def a_job(worker: FakeLambda, state: str) -> str:

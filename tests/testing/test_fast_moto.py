@@ -67,20 +67,24 @@ def _update(source: random.Random) -> Item:
     ]
     sets = source.sample(possible, source.randrange(4))
     removed = source.sample(["#0", "#1", "#3", "#4"], source.randrange(3))
+    of_value: tuple[str, Item] = ("#0 :7", {":7": _value(source)})
+    added = source.choice([None, None, ("#5 :6", {":6": {"N": "2"}}), of_value])
     text = " ".join(
         part
         for part in (
             sets and "SET " + ", ".join(clause for clause, _ in sets),
             removed and "REMOVE " + ", ".join(removed),
+            added and "ADD " + added[0],
         )
         if part
     )
-    names = {"#0": "t", "#1": "n", "#2": "n", "#3": "other", "#4": "listed"}
+    names = {"#0": "t", "#1": "n", "#2": "n", "#3": "other", "#4": "listed", "#5": "n"}
     call = _condition(source)
     call["UpdateExpression"] = text or "REMOVE #0"
     used = {name: of for name, of in names.items() if name in call["UpdateExpression"]}
     call["ExpressionAttributeNames"] = call.get("ExpressionAttributeNames", {}) | used
-    values = {name: value for _, each in sets for name, value in each.items()}
+    clauses = [*sets, added] if added else sets
+    values = {name: value for _, each in clauses for name, value in each.items()}
     if values:
         call["ExpressionAttributeValues"] = call.get("ExpressionAttributeValues", {}) | values
     return call
