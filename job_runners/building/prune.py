@@ -45,7 +45,7 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
     for metadata in tree.glob("*.dist-info/METADATA"):
         _drop_description(metadata)
     for record in tree.glob("*.dist-info/RECORD"):
-        _drop_missing_files(tree, record)
+        _list_files(tree, record)
 
 
 def _drop_description(metadata: Path) -> None:
@@ -57,12 +57,12 @@ def _drop_description(metadata: Path) -> None:
     metadata.write_text(f"{fields}\n", encoding="utf-8")
 
 
-def _drop_missing_files(tree: Path, record: Path) -> None:
-    """Remove missing files from a distribution's RECORD.
+def _list_files(tree: Path, record: Path) -> None:
+    """Make a distribution's RECORD list only the files that are left, without their hashes.
 
-    botocore's RECORD would otherwise list the data of all its services.
+    botocore's would list the data of all its services. Hashes don't compress.
     """
     with record.open(newline="") as file:
-        kept = [row for row in csv.reader(file) if (tree / row[0]).exists()]
+        kept = [[row[0], "", ""] for row in csv.reader(file) if (tree / row[0]).exists()]
     with record.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(kept)
