@@ -337,7 +337,7 @@ class JobRequest(Table):
     @property
     def has_open_group(self) -> bool:
         """Return whether it has begun to dispatch a group whose end it hasn't seen."""
-        return self.gathers is not None and self.gathers != self.gathered
+        return self.gathers != self.gathered
 
     @property
     def has_begun(self) -> bool:

@@ -40,7 +40,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         [
             *conditional_write.finish_actions(end),
             *_set_if_missing(JobRequest.cancelled_by, by),
-            *([JobRequest.cancel_members.remove()] if job.cancel_members else []),
+            JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
         & conditional_write.as_read(job)

@@ -343,3 +343,78 @@ def test_a_member_that_was_canceled_before_is_not_reported_again(
     monkeypatch.setattr(telemetry, "cancelled_by_owner", lambda row: reported.append(row.id))
     owner_actions.cancel_with_members(gathering.read(), bench.send)
     assert sorted(reported) == sorted([gathering.row.id, gathering.member(1).id])
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_plain_cancel_ends_a_cancel_with_members(bench: Bench, stale: bool) -> None:
+    """A canceled job that still names its members' cancel would have canceled them all."""
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    bench.claim(gathering.member(0))
+    seen = gathering.read()
+    owner_actions.cancel_with_members(gathering.read(), bench.send)
+    canceled = owner_actions.cancel(seen if stale else gathering.read(), bench.send)
+    assert (canceled.status, canceled.cancel_members) == (Status.CANCELLED, None)
+
+
+def test_a_job_that_failed_with_an_open_group_is_not_canceled_with_its_members(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    failed(gathering)
+    with pytest.raises(WrongState):
+        owner_actions.cancel_with_members(gathering.read(), bench.send)
+    assert gathering.read().cancel_members is None
+
+
+def test_a_job_that_is_deleted_in_between_is_not_canceled_with_its_members(bench: Bench) -> None:
+    gathering = Gathering(bench, 1)
+    waiting = gathering.start()
+    canceled(gathering)
+    owner_actions.delete(gathering.read())
+    with pytest.raises(PreconditionFailed):
+        owner_actions.cancel_with_members(waiting, bench.send)
+
+
+def test_a_job_that_is_deleted_after_its_cancel_is_shown_as_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+
+    def delete(*_: Any) -> None:
+        canceled(gathering)
+        owner_actions.delete(gathering.read())
+
+    monkeypatch.setattr(finishing, "owner_parked", delete)
+    assert owner_actions.cancel_with_members(gathering.read(), bench.send).cancel_members
+
+
+def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    park = group_waits.gather
+
+    def asked_first(*arguments: Any, **more: Any) -> JobRequest:
+        owner_actions.cancel(gathering.read(), bench.send)
+        return park(*arguments, **more)
+
+    monkeypatch.setattr(group_waits, "gather", asked_first)
+    assert gathering.start().status is Status.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("status", "held_by", "awaits"),
+    [
+        (Status.WAITING, "group#a", True),
+        (Status.WAITING, "pause#", False),
+        (Status.WAITING, None, False),
+        (Status.QUEUED, "group#a", False),
+    ],
+)
+def test_only_a_job_that_waits_for_a_group_awaits_one(
+    status: Status, held_by: str | None, awaits: bool
+) -> None:
+    assert JobRequest(status=status, held_by=held_by).awaits_group is awaits
