@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from job_runners.building import installed
@@ -162,7 +163,10 @@ def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
-    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse."""
+    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse.
+
+    As in an installation with pip, a file that doesn't compile stays there as a source.
+    """
     app_lock = locked(app)
     operations = with_ours(app.operations if app else {})
     recipe = hashlib.sha256(LOCK.read_bytes())
@@ -177,7 +181,8 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             made = Path(scratch) / "tree"
             _install(target, made, app_lock)
             prune(made, operations, ours_alone=app is None)
-            compile_sources(target, made, made)
+            with suppress(DoesNotCompile):  # some packages have a file for another Python
+                compile_sources(target, made, made)
             keep_folder(made, kept)
     if app:
         check_dependencies(kept, app)

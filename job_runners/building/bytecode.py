@@ -43,6 +43,8 @@ def check_python(target: Target) -> None:
 def compile_sources(target: Target, tree: Path, path: Path) -> None:
     """Compile a file or a folder of a tree. Raises NoPythonForTarget or DoesNotCompile.
 
+    Before it raises DoesNotCompile, it compiles the other files.
+
     The bytecode is unchecked. Otherwise, Python would compare it with file times, which zipping
     changes.
     """

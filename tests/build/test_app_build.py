@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,33 @@ print(botocore.session.get_session().create_client("ses").meta.service_model.ser
 import iniconfig
 print(iniconfig.__file__.startswith(sys.argv[1]))
 """
+_WHEEL = "acme_words-1.0.dist-info"
 
 
-def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
-    more = {"requirements.txt": REQUIREMENTS, "app.toml": 'services = ["ses"]\n'}
+def wheel_with_a_file_for_python_2(folder: Path) -> None:
+    """Write a wheel of acme-words. It is the same each time, so that its hash is."""
+    files = {
+        "acme_words/__init__.py": "ONE = 'one'\n",
+        "acme_words/old.py": "print ONE\n",
+        "acme_words/words.py": "TWO = 'two'\n",
+        f"{_WHEEL}/METADATA": "Metadata-Version: 2.1\nName: acme-words\nVersion: 1.0\n",
+        f"{_WHEEL}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{_WHEEL}/RECORD": "",
+    }
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "acme_words-1.0-py3-none-any.whl", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def test_what_is_built_runs_the_work_with_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel_with_a_file_for_python_2(tmp_path / "wheels")
+    for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, str(tmp_path / "wheels"))
+    requirements = f"{REQUIREMENTS}acme-words\n"
+    more = {"requirements.txt": requirements, "app.toml": 'services = ["ses"]\n'}
     app = write_app(tmp_path / "app", {**more, "acme/data.txt": "kept", "tests/test_x.py": ""})
     lock(app, Target.this_machine())
     tree = tmp_path / "tree"
@@ -43,6 +67,9 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines() == ["['may', 'june']", "ses", "True"]
     assert list((tree / "acme" / "__pycache__").glob("lists.*.pyc"))
+    compiled = (tree / "acme_words" / "__pycache__").glob("*.pyc")
+    assert {each.name.partition(".")[0] for each in compiled} == {"__init__", "words"}
+    assert (tree / "acme_words" / "old.py").exists()
     assert (tree / "acme" / "data.txt").read_text() == "kept"
     assert not (tree / "tests").exists()
 
