@@ -12,6 +12,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read_many
 
 MOST_EXAMINED = 1_000  # members of one page with a filter
+_READ_AT_ONCE = 100  # BatchGetItem takes no more
 
 
 class GroupMember(NamedTuple):
@@ -64,12 +65,17 @@ class Reader:
         """
         found: list[GroupMember] = []
         left, examined = self._keys(start, self._candidates(outcome)), 0
-        while batch := list(islice(left, limit - len(found))):
-            members = self._read(batch)
-            found += [each for each in members if outcome in (None, each.outcome)]
-            examined += len(batch)
-            if examined >= MOST_EXAMINED:
+        size = limit if outcome is None else min(_READ_AT_ONCE, MOST_EXAMINED)
+        while len(found) < limit and examined < MOST_EXAMINED:
+            batch = list(islice(left, size))
+            if not batch:
                 break
+            for (index, _), member in zip(batch, self._read(batch), strict=True):
+                if len(found) == limit:
+                    return Page(found, index)
+                if outcome in (None, member.outcome):
+                    found.append(member)
+            examined += len(batch)
         following = next(left, None)
         return Page(found, None if following is None else following[0])
 

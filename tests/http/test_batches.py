@@ -203,6 +203,20 @@ def test_a_page_with_a_filter_ends_after_some_members(
     assert members(batch, query) == [("000005", "failed")]
 
 
+def test_a_short_page_with_a_filter_reads_a_hundred_rows_at_a_time(worker: FakeLambda) -> None:
+    fail(90, 110)
+    batch = post(numbered(120))
+    worker.deliver()
+    reads: list[Any] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.BatchGetItem", lambda **_: reads.append(_)
+    )
+    first = show(batch, "/members", "status=failed&limit=1")
+    assert ([each["key"] for each in first["members"]], len(reads)) == (["000090"], 1)
+    query = f"status=failed&limit=1&cursor={first['cursor']}"
+    assert members(batch, query) == [("000110", "failed")]
+
+
 def test_a_failed_member_is_listed_even_if_its_worker_ended_before_it_recorded_the_failure(
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
