@@ -159,10 +159,11 @@ def test_a_leg_ends_in_time_and_the_next_one_adds_the_members_that_are_missing(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "_PART", 10)
+    monkeypatch.setattr(gathering, "_ROWS_PER_SECOND", 3)  # because real time passes too
     sixty = Gathering(still, 60)
     legs = 0
     while sixty.read().status is Status.QUEUED:
-        still.run(sixty.row, seconds=0.15)
+        still.run(sixty.row, seconds=15)
         legs += 1
     assert (sixty.read().status, legs) == (Status.WAITING, 2)
     assert len(items("open#")) == 60
