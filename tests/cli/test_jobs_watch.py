@@ -135,6 +135,18 @@ def test_dispatch_with_watch_ends_as_the_job_does(api: FakeApi) -> None:
     assert "there is no such file" in done.stdout
 
 
+@pytest.mark.parametrize(("status", "code"), [("failed", 3), ("succeeded", 1)])
+def test_retry_with_watch_follows_what_it_retried(api: FakeApi, status: str, code: int) -> None:
+    api.on("POST", f"/jobs/{OTHER}/retry", 409, problem(409, "It has succeeded."))
+    api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
+    api.on(*view(), 200, job(status, error=error() if status == "failed" else None))
+    done = jobs("retry", OTHER, ID, "--watch")
+    assert done.exit_code == code
+    refused, retried, ended = done.stdout.splitlines()
+    assert refused.endswith("It has succeeded.")
+    assert (retried.split()[1], ended.split()[2]) == ("queued", status)
+
+
 # --- on a terminal --------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from job_runners.cli.options import require_one
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -30,6 +31,11 @@ from job_runners.cli.target import Target
     help='Payload to start over with (one job only): JSON, "-" or @FILE.',
 )
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help=f"Follow the jobs until they finish. Exit codes as in {COMMAND} watch.",
+)
 def command(
     target: Target,
     job_ids: tuple[str, ...],
@@ -37,6 +43,7 @@ def command(
     job_type: str | None,
     whole: str | None,
     yes: bool,
+    watch: bool,
 ) -> Exit:
     """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start over
     from the beginning."""
@@ -57,8 +64,16 @@ def command(
         elif not target.json:
             click.echo("No failed jobs.", err=True)
 
+    retried: list[str] = []
+
     def retry(job_id: str) -> tuple[dict[str, object], str]:
         job = target.api.retry(job_id, payload)
+        retried.append(job["id"])
         return job, output.status(job["status"])
 
-    return for_each_job(target, job_ids, retry)
+    code = for_each_job(target, job_ids, retry)
+    if watch and retried:
+        from job_runners.cli.commands.watch import watch_jobs
+
+        return watch_jobs(target, retried) or code
+    return code
