@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -114,11 +115,25 @@ def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) ->
         {"attempt": 1, "at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow\x1b"},
         {"attempt": 2, "at": "2026-11-24T12:05:00.000Z", "kind": "Refused", "message": "full"},
     ]
-    api.on("GET", f"/jobs/{ID}", 200, job("running", earlier_errors=errors, parent_id=OTHER))
+    running = job("running", attempt=3, earlier_errors=errors, parent_id=OTHER)
+    api.on("GET", f"/jobs/{ID}", 200, running)
     shown = jobs("show", ID).stdout
     assert shown.index("Refused: full") < shown.index("Timeout: slow\ufffd")
     assert "attempt 2, 2026-11-24 " in shown
     assert OTHER in shown
+    assert "manual retry" not in shown
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_attempts_before_a_manual_retry_are_marked(api: FakeApi, attempt: int) -> None:
+    numbers = [1, 2, 1][: attempt + 1]  # attempt 2 failed, and a person retried the job
+    more = {"at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow"}
+    errors = [{"attempt": each, **more} for each in numbers]
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded", attempt=attempt, earlier_errors=errors))
+    shown = jobs("show", ID).stdout
+    found = re.findall(r"^  (?:attempt (\d),|before the manual (retry):)", shown, re.MULTILINE)
+    since = ["1", "retry"] if attempt == 2 else ["retry"]
+    assert ["".join(each) for each in found] == [*since, "2", "1"]
 
 
 def test_a_job_is_shown_with_its_follow_ups(api: FakeApi) -> None:
@@ -310,15 +325,21 @@ def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> 
 
 def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: FakeApi) -> None:
     texter = {
-        "properties": {"id": {"type": "string"}, "max_contacts": {"type": "integer", "default": 9}},
-        "required": ["id"],
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "max_contacts": {"type": "integer"},
+            "hours": {"type": "integer", "default": 9},
+        },
+        "required": ["id", "max_contacts"],
     }
     schema = {
         "properties": {
             "names": {"type": "array", "items": {"type": "string"}},
             "texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}},
+            "mode": {"enum": ["fast", "fair"], "type": "string"},
         },
-        "required": ["names", "texters"],
+        "required": ["names", "texters", "mode"],
         "$defs": {"Texter": texter},
     }
     assign = TYPES["jobs"][0] | {
@@ -331,8 +352,9 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     api.on("GET", "/job-types", 200, {"jobs": [assign], "tasks": []})
     shown = jobs("types", "assign").stdout
     assert "queue assigning (or urgent, nightly), " in shown
-    assert "Texter: id (string, required), max_contacts (integer, default 9)" in shown
-    assert "jobs dispatch assign names:='[\"...\"]' texters:=... --campaign ..." in shown
+    assert "Texter: id (string, required), max_contacts (integer, required), hours" in shown
+    example = """names:='["..."]' texters:='[{"id": "...", "max_contacts": 1}]' mode=fast"""
+    assert f"jobs dispatch assign {example} --campaign ..." in shown
 
 
 RULE = {

@@ -146,7 +146,11 @@ def _print_earlier_errors(job: Job) -> None:
     errors = job.get("earlier_errors") or []
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
+    above = job["attempt"]
     for error in reversed(errors):
+        if error["attempt"] >= above:  # a manual retry counts attempts from 1 again
+            click.echo("  before the manual retry:")
+        above = error["attempt"]
         text = f"attempt {error['attempt']}, {_time(error['at'])}"
         click.secho(f"  {text}", dim=True)
         click.echo(output.indented(f"{error['kind']}: {error['message']}", 4))

@@ -1,6 +1,7 @@
 """jobs types: list the job types and tasks of a stack."""
 
 import json
+import shlex
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,15 +14,7 @@ from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
 
-# For types of fields, what to type after the field's name.
-_EXAMPLES = {
-    "string": "=...",
-    "integer": ":=1",
-    "number": ":=1.5",
-    "boolean": ":=true",
-    "list of string": """:='["..."]'""",
-    "list of integer": ":='[1]'",
-}
+_EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
 
 
 @jobs_command()
@@ -131,10 +124,34 @@ def _necessity(field: dict[str, Any], required: bool) -> str:
 
 def _example(schema: dict[str, Any]) -> str:
     """Return the required fields in the syntax of the command line."""
-    fields = schema.get("properties", {})
+    fields, models = schema.get("properties", {}), schema.get("$defs", {})
+    values = {name: _value(fields[name], models) for name in schema.get("required", [])}
     return " ".join(
-        name + _EXAMPLES.get(_type(fields[name]), ":=...") for name in schema.get("required", [])
+        f"{name}={shlex.quote(value)}"
+        if isinstance(value, str)
+        else f"{name}:={shlex.quote(json.dumps(value))}"
+        for name, value in values.items()
     )
+
+
+def _value(field: dict[str, Any], models: dict[str, Any]) -> Any:
+    """Return an example of a field's value. A model in it has its required fields."""
+    if "enum" in field:
+        return field["enum"][0]
+    if "const" in field:
+        return field["const"]
+    if options := field.get("anyOf") or field.get("oneOf"):
+        return _value(options[0], models)
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[-1]
+        others = {each: model for each, model in models.items() if each != name}  # may be recursive
+        return _value(models.get(name, {}), others)
+    if field.get("type") == "array":
+        return [_value(field.get("items", {}), models)]
+    if field.get("type") == "object":
+        parts = field.get("properties", {})
+        return {name: _value(parts[name], models) for name in field.get("required", [])}
+    return _EXAMPLES.get(field.get("type", ""), "...")
 
 
 def _first_sentence(text: str) -> str:
