@@ -38,6 +38,8 @@ def _advice(output: str, platform: str) -> str:
     if _NO_WHEEL.search(output) or "No matching distribution" in output:
         return (
             f"The package has no wheel for {platform}, and a build can't compile it. Choose "
-            "another version or another package"
+            "another version or another package. If it is pure Python, you can also build a wheel "
+            "once: pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS and PIP_FIND_LINKS "
+            'to the folder\'s full path. In the docs, see "A package without a wheel"'
         )
     return ""

@@ -22,6 +22,7 @@ from job_runners.local.run_checks import Check
 from job_runners.places import as_typed
 
 _JOBS = as_typed("bin/jobs")
+_REMOVES = f"removes all its data. To keep the data, start with `{as_typed('make run KEEP=1')}`."
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -144,7 +145,7 @@ After `. .local/env.sh` in that terminal, also try
   {_curl("execute-api")} \\
     '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
-Ctrl-C stops it and {"keeps its data" if keeps else "removes all its data"}."""
+Ctrl-C stops it and {"keeps its data." if keeps else _REMOVES}"""
     console.print(lines, markup=False)
 
 

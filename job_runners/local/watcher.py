@@ -28,8 +28,8 @@ from job_runners.places import CODE, IS_CHECKOUT, IS_INSTALLED, ROOT, as_typed
 _CHECK_SECONDS = 0.2
 _RESTART_HINT = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
 _UPGRADED = (
-    f"Job Runners was upgraded. Press Ctrl-C in the terminal of `{as_typed('make run')}`, and "
-    "start it again. Until then, your changes don't reload"
+    "Job Runners has another version now. Press Ctrl-C in the terminal of "
+    f"`{as_typed('make run')}`, and start it again. Until then, your changes don't reload"
 )
 
 
@@ -273,7 +273,7 @@ class Watcher:
             return [self._installing]
         lines = [code_problem] if self._code_problem else []
         if self._build_problem:
-            lines.append(f"The saved requirements are not active: {self._build_problem}")
+            lines.append(f"The saved requirements are not active yet: {self._build_problem}")
         changed = [
             relative_path(path)
             for path, digest in self._sources.needs_restart.items()

@@ -64,6 +64,7 @@ def test_a_package_without_a_wheel_for_lambda(project: Path) -> None:
     assert "onlymac==1.0 has no wheels with a matching platform tag" in done.stderr
     assert "The package has no wheel for Lambda on arm64, Python 3." in done.stderr
     assert "Choose another version or another package" in done.stderr
+    assert "pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS and PIP_" in done.stderr
     assert not (project / "requirements.lock").exists()
 
 

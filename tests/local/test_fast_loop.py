@@ -257,7 +257,7 @@ def test_while_packages_are_installed_only_this_is_said(
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     checkout.save("app/requirements.txt", "iniconfig\n")
     checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
-    assert "requirements are not active" in checkout.outdated
+    assert "requirements are not active yet" in checkout.outdated
     while_installing: list[str] = []
 
     def rebuilt(trees: Trees, *_: object) -> Trees:
@@ -286,7 +286,7 @@ def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
         checkout.save("job_runners/clock.py", changed)
     checkout.save("template.yaml", "Resources: {}")
     (said,) = checkout.said
-    assert said.startswith("Job Runners was upgraded. Press Ctrl-C")
+    assert said.startswith("Job Runners has another version now. Press Ctrl-C")
     assert checkout.outdated == said
     assert checkout.running == before
     (checkout.root / "template.yaml").write_text("Resources:")
