@@ -65,11 +65,11 @@ def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         return False
     if row is not None and row.status is not Status.SUCCEEDED:
         groups.note_failed(str(row.member_of), row.id)
-    as_read = (
-        JobRequest.id.does_not_exist()
-        if row is None
-        else JobRequest.finished_at == row.finished_at  # a retry removes it
-    )
+    if row is None:  # DynamoDB deletes a row up to days after its TTL
+        now = clock.now() // clock.SECOND
+        as_read = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
+    else:
+        as_read = JobRequest.finished_at == row.finished_at  # a retry removes it
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=as_read)
     try:
         write_all([groups.drop_swept(marker), row_check])

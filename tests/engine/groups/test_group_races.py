@@ -98,14 +98,19 @@ def test_a_member_that_older_code_ends_is_found_by_the_timer(bench: Bench) -> No
     assert gathering.counts == [(2, 1)]
 
 
-def test_a_member_that_is_deleted_keeps_the_job_waiting_while_a_leg_could_save_it(
-    bench: Bench,
+def expire(row: JobRequest) -> None:
+    row.update([JobRequest.expires_at.set(clock.now() // clock.SECOND)])
+
+
+@pytest.mark.parametrize("remove", [owner_actions.delete, expire])
+def test_a_member_that_is_gone_keeps_the_job_waiting_while_a_leg_could_save_it(
+    bench: Bench, remove: Callable[[JobRequest], Any]
 ) -> None:
     """Such a leg exists if the job was canceled with its members, and then retried."""
     gathering = failing(bench, 2)
     gathering.run_member(0)
     verbs.succeed(bench.claim(gathering.member(1)), 1)
-    owner_actions.delete(gathering.member(1))
+    remove(gathering.member(1))
     bench.advance(30 * MINUTE)
     bench.tick()
     assert gathering.read().status is Status.WAITING
