@@ -98,8 +98,8 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             shutil.copy2(source, folder / name)
         try:
             compile_sources(target, folder, folder / name)
-        except DoesNotCompile:
-            raise DoesNotCompile(first_mistake(source)) from None
+        except DoesNotCompile as error:
+            raise DoesNotCompile(first_mistake(source) or str(error)) from None
     packages = [f"{app.shown_name}/{name}".lstrip("/") for name in app.packages] if app else []
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{each}\n" for each in packages))
     (folder / BUILD_ID_FILE).write_text(

@@ -50,21 +50,24 @@ def compile_sources(target: Target, tree: Path, path: Path) -> None:
     """
     if target.python == this_python():
         compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
-        compiled = compile_path(
+        is_compiled = compile_path(
             path,
             quiet=2,  # the caller reports the file
             stripdir=str(tree),  # so that builds of the same sources are equal
             prependdir=_TASK_ROOT,
             invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
         )
+        if not is_compiled:
+            raise DoesNotCompile(f"{path} does not compile")
     else:
-        compiled = _compile_with_another(target, tree, path)
-    if not compiled:
-        raise DoesNotCompile(f"{path} does not compile")
+        _compile_with_another(target, tree, path)
 
 
-def first_mistake(source: Path) -> str:
-    """Return the file, the line and the error of the first file that doesn't compile."""
+def first_mistake(source: Path) -> str | None:
+    """Return the file, the line and the error of the first file that doesn't compile.
+
+    Return None if all files compile on this Python.
+    """
     files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
     for file in files:
         try:
@@ -75,16 +78,19 @@ def first_mistake(source: Path) -> str:
             shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
             place = f"{shown}:{line}" if line else shown
             return f"{place}: {type(error).__name__}: {reason}. Correct that line"
-    return f"{source} does not compile"
+    return None
 
 
-def _compile_with_another(target: Target, tree: Path, path: Path) -> bool:
+def _compile_with_another(target: Target, tree: Path, path: Path) -> None:
     python = interpreter(target.python)
     if python is None:
         raise NoPythonForTarget(target)
-    command = [python, "-I", "-m", "compileall", "-q", "-q", "-s", str(tree), "-p", _TASK_ROOT]
+    command = [python, "-I", "-m", "compileall", "-q", "-s", str(tree), "-p", _TASK_ROOT]
     command += ["--invalidation-mode", "unchecked-hash", str(path)]
-    return subprocess.run(command, check=False).returncode == 0
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        mistakes = done.stdout.strip().replace(f"{tree}/", "").replace(f"{_TASK_ROOT}/", "")
+        raise DoesNotCompile(f"This does not compile on Python {target.python}:\n{mistakes}")
 
 
 @cache
