@@ -29,6 +29,21 @@ def _anchors(page: Path) -> set[str]:
     return {_anchor(each) for each in re.findall(r"^#+ (.*)$", _text(page), re.MULTILINE)}
 
 
+def _swallowed(text: str) -> list[str]:
+    """Return the first line of each indented code block that is part of the list item above it."""
+    return re.findall(r"^(?:[-*]|\d+\.) .*\n(?:(?!\n).+\n)*\n {4,}(\S.*)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_command_of_a_page_is_shown_as_prose(page: Path) -> None:
+    assert _swallowed(_text(page)) == []
+
+
+def test_a_code_block_right_after_a_list_is_found() -> None:
+    assert _swallowed("- one\n- two,\n  in two lines\n\n    make\n    make it\n") == ["make"]
+    assert _swallowed("- one\n\nRun it:\n\n    make\n") == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
     broken = []
