@@ -112,7 +112,8 @@ def _add_metrics(result: TickResult) -> None:
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
     for disposition, (metric, _) in _NAMES.items():
-        metrics.add_metric(metric, MetricUnit.Count, result.counts[disposition])
+        if count := result.counts[disposition]:  # CloudWatch bills each hour with a value
+            metrics.add_metric(metric, MetricUnit.Count, count)
 
 
 def _log(result: TickResult) -> None:

@@ -33,7 +33,8 @@ _TIMER_RUNS = MONTH_SECONDS / 60  # per month
 _TIMER_SECONDS = 0.5  # duration of a timer run
 _TIMER_READS = 28  # read units of a timer run, which reads 56 shards at half a unit each
 _ALARMS = 14
-# Numbers of custom metrics. A job type has QueueWait, RunTime, Succeeded, and occasional others.
+# Numbers of custom metrics. A stack has three of the timer; a job type has QueueWait, RunTime and
+# Succeeded. One more in each stands for those that only sometimes have a value.
 _METRICS = {"job type": 4, "stack": 4}
 # For each kind of limits, the additional write units of a job that starts at once, and of one that
 # waits.
