@@ -5,6 +5,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from expanded_template import expanded
 from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.build import ROOT
@@ -71,18 +73,55 @@ def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def test_the_table_of_an_environment_is_complete(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", ["production", "preview"])
+def test_the_table_of_an_environment_is_complete(environment: str, tmp_path: Path) -> None:
     generated = (ROOT / "job_runners/building/project/samconfig.toml.in").read_text()
     generated = generated.replace("$python", "3.13").replace("$name", "acme-words")
     page = (ROOT / "docs/guides/environments.md").read_text()
-    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    tables = "\n".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL))
     config = tmp_path / "samconfig.toml"
-    config.write_text(f"{generated}\n{table}")
-    Deploy(Path("sam"), "us-east-1", config, environment="production").check_environment()
+    config.write_text(f"{generated}\n{tables}")
+    Deploy(Path("sam"), "us-east-1", config, environment=environment).check_environment()
     read = tomllib.loads(config.read_text())
-    default, shown = read["default"], read["production"]["global"]["parameters"]
+    default, shown = read["default"], read[environment]["global"]["parameters"]
     needed = default["global"]["parameters"] | default["deploy"]["parameters"]
     assert needed.keys() - shown.keys() == {"confirm_changeset"}  # false is sam's default
-    given = overrides(read, "production")
+    given = overrides(read, environment)
     assert set(overrides(read)) <= set(given)
     assert {each.partition("=")[0] for each in given} <= parameters(ROOT / "template.yaml")
+
+
+def test_terraform_gets_what_the_template_takes_and_needs() -> None:
+    page = (ROOT / "docs/guides/ci_with_oidc.md").read_text()
+    (code,) = re.findall(r"```terraform\n(.*?)```", page, re.DOTALL)
+    given = set(re.findall(r"^    (\w+) += ", code, re.MULTILINE))
+    assert len(given) == 5
+    assert given <= parameters(ROOT / "template.yaml")
+    assert "CAPABILITY_AUTO_EXPAND" in code
+    text = (ROOT / "template.yaml").read_text()
+    assert "\nTransform: AWS::Serverless" in text
+    assert len(text) > 51_200  # so it can't be a template_body
+    (output,) = re.findall(r'outputs\["(\w+)"\]', page)
+    assert output in expanded()["Outputs"]
+
+
+# In a script and in a new shell, `jobs` is a command of the shell.
+FOR_ANY_SHELL = ("deploying", *(f"guides/{each}" for each in ("ci_with_oidc", "incident_drills")))
+
+
+@pytest.mark.parametrize("page", FOR_ANY_SHELL)
+def test_drills_and_checks_call_the_command_by_the_name_that_every_shell_knows(page: str) -> None:
+    text = (ROOT / f"docs/{page}.md").read_text()
+    code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"^    .*", text, re.M)
+    assert any("job-runners " in each for each in code)
+    assert [each for each in code if re.search(r"(^|[\s;(])jobs [a-z]", _commands(each))] == []
+
+
+def _commands(code: str) -> str:
+    return re.sub(r"#.*", "", code)
+
+
+def test_no_page_calls_jobs_in_a_loop_or_through_xargs() -> None:
+    calls = re.compile(r"(\bdo|\bxargs( -\S+)*|\$\() *jobs ")
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if calls.search(path.read_text())]
+    assert pages == []

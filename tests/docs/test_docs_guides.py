@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,6 +133,27 @@ def test_a_job_is_held_until_its_failed_member_is_retried(monkeypatch: pytest.Mo
         job_runner.drain()
         assert assert_succeeded(saved.get(job.id)) == {"words": 3}
         saved.only("report", payload={"words": 3})
+
+
+def test_the_tasks_that_celery_holds_are_revoked_and_dispatched_at_their_times() -> None:
+    page = (ROOT / "docs/guides/migrate_from_celery.md").read_text()
+    (loop,) = re.findall(r"```py\n(# after step 1.*?)```", page, re.DOTALL)
+    app, client, eta = Mock(), Mock(), "2026-12-24T18:00:00+00:00"
+    held = [
+        {"eta": eta, "request": {"id": name, "name": f"acme.{name}", "args": [17]}}
+        for name in ("sync_account", "other")
+    ]
+    app.control.inspect().scheduled.return_value = {"celery@one": held}
+    exec(loop, {"app": app, "client": client, "datetime": datetime})
+    app.control.revoke.assert_called_once_with("sync_account")
+    client.dispatch.assert_called_once_with(
+        "sync_account",
+        {"account_id": 17},
+        run_at=datetime(2026, 12, 24, 18, tzinfo=UTC),
+        idempotency_key="celery-sync_account",
+    )
+    app.control.inspect().scheduled.return_value = None  # no worker has answered
+    exec(loop, {"app": app, "client": client, "datetime": datetime})
 
 
 EVENTS = "CREATE TABLE events (number INTEGER PRIMARY KEY, customer TEXT, event TEXT)"
@@ -293,7 +315,7 @@ def test_the_caller_of_a_migrated_task_dispatches_it(
 def test_a_job_dispatches_one_job_of_another_stack(
     stack: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = module("page", snippets("environments")[0], monkeypatch)
+    page = module("page", snippets("environments")[-1], monkeypatch)
     monkeypatch.setenv("APP_SETTING_OTHER_API", stack.url)
     monkeypatch.setenv("APP_SETTING_OTHER_REGION", "us-east-1")
     job = Mock(id="7", organization_id="acme")
