@@ -162,6 +162,9 @@ def test_the_errors_of_earlier_attempts_are_told_the_latest_first(
         ]
     )
     expect(page.get_by_text("Earlier ones are in the log")).to_have_count(0)
+    shown(page, dashboard, attempt=1, earlier_errors=EARLIER[:1])
+    page.reload()
+    expect(items).to_have_text(["Before the manual retry", re.compile("Attempt 3.*Timeout")])
 
 
 def test_the_error_that_stands_above_is_not_told_twice(page: Page, dashboard: str) -> None:

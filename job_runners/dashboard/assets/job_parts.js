@@ -29,7 +29,7 @@ export function earlierAttempts(job) {
   if (newest && job.error && job.status !== "failed" && newest.attempt === job.attempt - 1
     && job.error.message.startsWith(newest.message)) errors.pop();
   if (!errors.length) return null;
-  let above = Infinity;
+  let above = job.attempt;
   const item = (error) => {
     const byHand = error.attempt >= above; // after a manual retry, attempts count from 1 again
     above = error.attempt;
