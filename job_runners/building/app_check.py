@@ -180,7 +180,10 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         )
     if missing:
         requirements = places.requirements or "the requirements"
-        return f"Add the package with {missing} to {requirements}, then run {as_typed('make lock')}"
+        return (
+            f"Add the package that provides {missing} to {requirements}, then run "
+            f"{as_typed('make lock')}"
+        )
     if kind == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if kind == _NO_SETTING:

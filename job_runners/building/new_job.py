@@ -43,7 +43,7 @@ from job_runners.work import RunningJob
 
 
 class {model}(BaseModel):
-    """The items to work on. `jobs types {name}` shows this text."""
+    """The items to work on."""
 
     items: list[str] = Field(description="The items to process.", examples=[["ada", "grace"]])
 

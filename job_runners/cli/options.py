@@ -176,7 +176,7 @@ def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
 def require_one(names: str, first: object, second: object) -> None:
     """Check that exactly one of two values is given. The other is None. Raises UsageError."""
     if (first is None) == (second is None):
-        raise click.UsageError(f"Pass {names}, not both.")
+        raise click.UsageError(f"Pass {names}{'' if first is None else ', not both'}.")
 
 
 def pausable(function: _F) -> _F:

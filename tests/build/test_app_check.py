@@ -71,7 +71,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nimport no_such_thing\n"},
             "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add the "
-            "package with no_such_thing to {app}/requirements.txt, then run make lock",
+            "package that provides no_such_thing to {app}/requirements.txt, then run make lock",
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "from job_runners import Client\n"},

@@ -301,7 +301,7 @@ def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: 
     checkout.save("app/requirements.txt", "iniconfig\n")
     assert "requirements.lock is missing. To create it, run make lock" in checkout.outdated
     checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
-    assert "Add the package with iniconfig" in checkout.outdated
+    assert "Add the package that provides iniconfig" in checkout.outdated
     checkout.save("app/acme/__init__.py", "JOBS = {} # as long as it isn't installed")
     assert checkout.said[-1].startswith("Reloaded: acme (")
     lock(read_app_folder(app), Target.this_machine())
@@ -340,7 +340,7 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
     checkout.save("job_runners/shipped/jobs/greet.py", "import nonesuch\n")
-    assert "Add the package with nonesuch to app/requirements.txt, then run make lock" in (
+    assert "Add the package that provides nonesuch to app/requirements.txt, then run make lock" in (
         checkout.outdated
     )
 
