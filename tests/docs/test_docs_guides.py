@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ import pytest
 
 import sample_work
 from api_server import ApiServer
-from job_runners import Client
+from job_runners import Client, NoAnswer
 from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload
 from job_runners.places import ROOT
@@ -401,14 +401,19 @@ class Psycopg:
         return self._connection.execute(query, values)
 
 
+def psycopg_page(number: int, stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count))
+    monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
+    made.Connection = Psycopg  # type: ignore[attr-defined]
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    return module("page", snippets("dispatch_after_a_commit")[number], monkeypatch)
+
+
 @pytest.mark.parametrize(("number", "name"), [(2, "place_order"), (3, "place_order_safely")])
 def test_an_order_is_dispatched_once_after_its_commit(
     number: int, name: str, stack: ApiServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count))
-    monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
-    made.Connection = Psycopg  # type: ignore[attr-defined]
-    page = module("page", snippets("dispatch_after_a_commit")[number], monkeypatch)
+    page = psycopg_page(number, stack, monkeypatch)
 
     def orders() -> list[str]:
         with closing(sqlite3.connect(database)) as connection:
@@ -423,15 +428,79 @@ def test_an_order_is_dispatched_once_after_its_commit(
         with pytest.raises(sqlite3.IntegrityError):
             getattr(page, name)(Psycopg(connection), "")
         if number == 3:
-            rows = [("order-1", '{"words": ["one", "two"]}')]
-            connection.executemany("INSERT INTO outbox VALUES (?, ?)", rows)
-            connection.commit()
             # The process was killed before it deleted the row.
-            page.send_outbox(Psycopg(connection))
+            rows = [("order-1", "count_letters", '{"words": ["one", "two"]}')]
+            connection.executemany(INSERT, rows)
+            connection.commit()
+            send(page, connection, monkeypatch)
             assert connection.execute("SELECT * FROM outbox").fetchall() == []
 
-    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
     assert len(call(orders)) == 1
+
+
+INSERT = "INSERT INTO outbox (key, job_type, payload) VALUES (?, ?, ?)"
+
+
+def send(page: Any, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = nullcontext(Psycopg(connection))
+    connect = Mock(return_value=connected)
+    monkeypatch.setattr(page.psycopg, "connect", connect, raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgres://")
+    page.handler({}, None)
+    connect.assert_called_once_with("postgres://", autocommit=True)
+
+
+@pytest.fixture
+def outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import the page's outbox, with a client of the local API."""
+    return psycopg_page(3, stack, monkeypatch)
+
+
+def test_refused_rows_of_the_outbox_do_not_block_the_others(
+    outbox: Any, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = '{"words": ["one"]}'
+    rows = [
+        ("order-1", "count_letters", words),
+        ("order-2", "unknown", words),
+        ("order-3", "count_letters", '{"words": 3}'),
+        ("order-4", "count_letters", '{"words": ["other"]}'),  # its key is another request's
+        ("order-5", "count_letters", words),
+    ]
+
+    def sent() -> tuple[list[str], dict[str, str], int]:
+        Client().dispatch("count_letters", {"words": ["one"]}, idempotency_key="order-4")
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute(outbox.OUTBOX)
+            connection.executemany(INSERT, rows)
+            connection.commit()
+            send(outbox, connection, monkeypatch)
+            left = dict(connection.execute("SELECT key, refused FROM outbox"))
+        found = [key for key, *_ in rows if Client().find(idempotency_key=key)]
+        return found, left, len(list(Client().list()))
+
+    found, left, jobs = call(sent)
+    assert (found, jobs) == (["order-1", "order-4", "order-5"], 3)
+    assert list(left) == ["order-2", "order-3", "order-4"]
+    assert "unknown" in left["order-2"]
+    assert all(left.values())
+
+
+def test_an_order_is_placed_and_its_dispatch_is_kept_while_the_api_is_away(
+    outbox: Any, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "client", client := Mock())
+    client.dispatch.side_effect = NoAnswer("away")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(outbox.OUTBOX)
+        outbox.place_order_safely(Psycopg(connection), "one two")
+        assert not connection.in_transaction
+        with pytest.raises(NoAnswer):
+            send(outbox, connection, monkeypatch)
+        (kept,) = connection.execute("SELECT key, refused FROM outbox").fetchall()
+        assert connection.execute("SELECT words FROM orders").fetchall() == [("one two",)]
+    assert kept == ("order-1", None)
+    assert "Could not send from the outbox" in caplog.text
 
 
 def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
