@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest.mock import MagicMock, Mock
+from unittest.mock import MagicMock, Mock, create_autospec
 from unittest.mock import call as mock_call
 
 import pytest
 
 import sample_work
 from api_server import ApiServer
-from job_runners import Client, NoAnswer
+from job_runners import Client, Conflict, NoAnswer
 from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload
 from job_runners.places import ROOT
@@ -348,6 +348,29 @@ def test_the_export_prints_each_job_with_its_payload(
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["id"] == dispatched.id
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
+
+
+def test_the_drill_retries_one_bugs_jobs_in_each_organization(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = create_autospec(Client, instance=True)
+    client.failures.side_effect = lambda organization_id: [
+        Mock(id=f"{organization_id}/{kind}", job_type="import_orders", error_kind=kind)
+        for kind in ("KeyError", "OSError")
+    ]
+    client.list.side_effect = lambda failure, organization_id: iter(
+        [Mock(id=f"{failure}/{number}") for number in (1, 2)]
+    )
+    client.retry.side_effect = [None, Conflict("retried", status=409), None, None]
+    monkeypatch.setattr("job_runners.Client", Mock(return_value=client))
+    monkeypatch.setattr("time.sleep", Mock())
+    exec(compile(snippets("incident_drills")[0], "drill", "exec"), {})
+    assert client.retry.mock_calls == [
+        mock_call(f"{organization}/KeyError/{number}")
+        for organization in ("acme", "globex")
+        for number in (1, 2)
+    ]
+    assert capsys.readouterr().out.splitlines()[1:] == ["acme 1", "globex 2"]
 
 
 def test_the_jobs_with_one_persons_data_are_found(
