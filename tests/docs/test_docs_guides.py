@@ -461,6 +461,28 @@ def test_an_order_is_dispatched_once_after_its_commit(
     assert len(call(orders)) == 1
 
 
+def test_the_job_bills_orders_over_a_connection_with_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
+    made.Connection = Psycopg  # type: ignore[attr-defined]
+    orders, entries, *_ = snippets("databases")
+    module("acme", entries, monkeypatch)
+    module("acme.orders", orders, monkeypatch)
+    names = ("HOST", "NAME", "USER", "PASSWORD")
+    set_here = {f"APP_SETTING_DATABASE_{name}": name for name in names}
+    with closing(sqlite3.connect(":memory:")) as connection:
+        made.connect = connect = Mock(return_value=nullcontext(Psycopg(connection)))  # type: ignore[attr-defined]
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, billed BOOL)")
+        connection.execute("INSERT INTO orders (billed) VALUES (false), (true), (false)")
+        connection.commit()
+        with inline_runner(MovableClock(), {"EXTENSIONS": "acme", **set_here}) as job_runner:
+            assert run(job_runner, "bill_orders", {}) == 2
+            assert run(job_runner, "bill_orders", {}) == 0
+    where = {"host": "HOST", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
+    connect.assert_called_with(**where, connect_timeout=10, autocommit=True)
+
+
 INSERT = "INSERT INTO outbox (key, job_type, payload) VALUES (?, ?, ?)"
 
 
