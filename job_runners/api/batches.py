@@ -163,8 +163,13 @@ def _hash(data: BatchData) -> str:
 def _without_defaults(member: Any) -> Any:
     if not isinstance(member, dict):
         return member
-    defaults: dict[str, Any] = {"payload": {}, "key": None, "queue_name": None}
-    return {name: each for name, each in member.items() if (name, each) not in defaults.items()}
+    return {name: each for name, each in member.items() if (name, each) not in _DEFAULTS.items()}
+
+
+_DEFAULTS = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in MemberData.model_fields.items()
+}
 
 
 class _Checking:

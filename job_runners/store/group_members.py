@@ -9,10 +9,9 @@ from job_runners.store import group_chunks, groups
 from job_runners.store.group_counts import EXISTING, OPEN, Counts
 from job_runners.store.groups import Group, GroupItem
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.queries import read_many
+from job_runners.store.queries import PAGE_LIMIT, read_many
 
 MOST_EXAMINED = 1_000  # members of one page with a filter
-_READ_AT_ONCE = 100  # BatchGetItem takes no more
 
 
 class GroupMember(NamedTuple):
@@ -65,7 +64,7 @@ class Reader:
         """
         found: list[GroupMember] = []
         left, examined = self._keys(start, self._candidates(outcome)), 0
-        size = limit if outcome is None else min(_READ_AT_ONCE, MOST_EXAMINED)
+        size = limit if outcome is None else min(PAGE_LIMIT, MOST_EXAMINED)
         while len(found) < limit and examined < MOST_EXAMINED:
             batch = list(islice(left, size))
             if not batch:
