@@ -14,7 +14,6 @@ from job_runners.store.job_request import JobRequest
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
 _IN_GROUP = "\0"  # the prefix of a position in a group
-PAGE_LIMIT = 100  # BatchGetItem takes no more
 
 
 def step_name(key: str) -> str:
@@ -45,16 +44,15 @@ def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
 
     Without groups, that takes one Query and at most one BatchGetItem.
     """
-    position = cursors.decode("", cursor) if cursor else ""
-    if position.startswith(_IN_GROUP):
-        return _with_members(parent, [], limit, *_in_group(position))
-    after = _step_name_of(position) if position else None
+    if cursor and cursors.decode("", cursor).startswith(_IN_GROUP):
+        return _with_members(parent, [], limit, *_in_group(cursor))
+    after = _step_name_of(cursors.decode(PREFIX, cursor)) if cursor else None
     found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
     rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
     if len(found) > limit:
-        return Page(children, cursors.encode("", children[-1].key))
+        return Page(children, cursors.encode(PREFIX, children[-1].key))
     return (
         Page(children, None) if parent.gathers is None else _with_members(parent, children, limit)
     )
@@ -83,9 +81,9 @@ def _group_cursor(name: str, index: int) -> str:
     return cursors.encode(_IN_GROUP, f"{index}#{name}")
 
 
-def _in_group(position: str) -> tuple[str, int]:
+def _in_group(cursor: str) -> tuple[str, int]:
     """Return the group and the index at which the next page begins."""
-    index, _, name = position.removeprefix(_IN_GROUP).partition("#")
+    index, _, name = cursors.decode(_IN_GROUP, cursor).partition("#")
     if not re.fullmatch("[0-9]{1,6}", index):
         raise InvalidCursor
     return name, int(index)
