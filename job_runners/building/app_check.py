@@ -153,8 +153,8 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
         where = f"{places.source(file)}:{line}"
     elif problem["own"]:
         where = places.entry_named_in(text)
-    if kind == _NO_SETTING:  # the rest of the text is for a setting that the function reads
-        text = f"{kind}: {text.partition('. ')[0]}"
+    if kind == _NO_SETTING:
+        text = f"{kind}: {text}"
     error = text if problem["own"] else f"{kind}: {text}" if text else kind
     message = f"{where}: {error}" if where else error
     advice = _advice(problem, places)

@@ -97,6 +97,7 @@ def _describe(error: BaseException, tree: str) -> dict[str, Any]:
     if isinstance(error, SyntaxError) and error.filename:
         places.append((_path_in_tree(error.filename, tree) or error.filename, error.lineno))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = getattr(error, "without_advice", text)  # app_check.py has its own advice
     if isinstance(error, NameError | AttributeError) and not own:
         # The formatted error may also suggest a similar name.
         text = str(traceback.TracebackException.from_exception(error))

@@ -97,9 +97,9 @@ def _why(module_name: str, error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, AppSettingMissing):  # it advises the function that reads the setting
+        return error.without_advice
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    if isinstance(error, AppSettingMissing):  # the rest is for a setting that the function reads
-        text = text.partition(". ")[0]
     return text.removesuffix(".") or "without a message"
 
 

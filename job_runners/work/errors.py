@@ -161,7 +161,8 @@ class AppSettingMissing(DoNotRetry):
         if not path:  # in a test, or without a stack
             fix = f"Set {variable}; in a test, return it from the fixture job_settings"
         where = f" under {path}" if path else ""
-        super().__init__(f"The setting {name} doesn't exist{where}. {fix}.")
+        self.without_advice = f"The setting {name} doesn't exist{where}"
+        super().__init__(f"{self.without_advice}. {fix}.")
         self.name = name
 
 
