@@ -338,8 +338,9 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
             "names": {"type": "array", "items": {"type": "string"}},
             "texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}},
             "mode": {"enum": ["fast", "fair"], "type": "string"},
+            "day": {"type": "string", "examples": ["2026-12-24"]},
         },
-        "required": ["names", "texters", "mode"],
+        "required": ["names", "texters", "mode", "day"],
         "$defs": {"Texter": texter},
     }
     assign = TYPES["jobs"][0] | {
@@ -354,7 +355,7 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     assert "queue assigning (or urgent, nightly), " in shown
     assert "Texter: id (string, required), max_contacts (integer, required), hours" in shown
     example = """names:='["..."]' texters:='[{"id": "...", "max_contacts": 1}]' mode=fast"""
-    assert f"jobs dispatch assign {example} --campaign ..." in shown
+    assert f"jobs dispatch assign {example} day=2026-12-24 --campaign ..." in shown
 
 
 RULE = {

@@ -135,7 +135,10 @@ def _example(schema: dict[str, Any]) -> str:
 
 
 def _value(field: dict[str, Any], models: dict[str, Any]) -> Any:
-    """Return an example of a field's value. A model in it has its required fields."""
+    """Return an example of a field's value: its own, if it has one. A model in it has its required
+    fields."""
+    if field.get("examples"):
+        return field["examples"][0]
     if "enum" in field:
         return field["enum"][0]
     if "const" in field:

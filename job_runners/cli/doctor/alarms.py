@@ -13,6 +13,8 @@ _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
 _RECURSION = "The recursion check shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The dead letters check shows what to do."
 
+_OF_ONE = " --organization NAME"  # an alarm counts all organizations; a list has those of one
+
 # Advice for each alarm, by its name in the template. {Name} stands for the physical id of the
 # resource Name.
 WHAT_TO_DO = {
@@ -25,8 +27,8 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": f"{COMMAND} tasks lists the failed tasks with their errors.",
-    "NewFailuresAlarm": f"{COMMAND} failures lists what fails, newest first.",
+    "TasksFailedAlarm": f"{COMMAND} tasks{_OF_ONE} lists its failed tasks with their errors.",
+    "NewFailuresAlarm": f"{COMMAND} failures{_OF_ONE} lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
