@@ -1,13 +1,16 @@
 """Write the project that `jobs smoke` deploys: python -m job_runners.building.smoke_project FOLDER
-STACK. Its target is that of the project or checkout in which it is called.
+STACK. Its target, permissions boundary and bucket for code are those of the project or checkout in
+which it is called.
 """
 
 import os
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
-from job_runners.building.target import Target
+from job_runners.building.app_stack import overrides
+from job_runners.building.target import ROOT, Target
 
 TAG = "job-runners-smoke"  # of the stack. `jobs smoke --remove` removes no stack without it
 _WORK = Path(__file__).with_name("smoke_work.py")
@@ -24,20 +27,26 @@ build_in_source = true
 
 [default.deploy.parameters]
 capabilities = "CAPABILITY_IAM"
-resolve_s3 = true
+{bucket}
 s3_prefix = "{stack}"
 confirm_changeset = false
 tags = "{tag}=true"
 """
 
 
-def write(folder: Path, stack: str, target: Target) -> None:
-    """Write the project into an existing folder."""
+def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -> None:
+    """Write the project into an existing folder. Raises UnusableTarget."""
+    target = Target.from_samconfig(samconfig)
+    config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
     parameters = [*target.parameter_overrides, "TextingCampaign=false", "DeletionProtection=false"]
+    given = (each.replace('"', "") for each in overrides(config))
+    parameters += [each for each in given if each.startswith("PermissionsBoundary=")]
+    own_bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
+    bucket = f's3_bucket = "{own_bucket}"' if own_bucket else "resolve_s3 = true"
     if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too
         parameters.append(f"AwsEndpointUrl={url}")
     listed = ", ".join(f'"{each}"' for each in parameters)
-    text = _SAMCONFIG.format(stack=stack, parameters=listed, tag=TAG)
+    text = _SAMCONFIG.format(stack=stack, parameters=listed, bucket=bucket, tag=TAG)
     (folder / "samconfig.toml").write_text(text)
     package = folder / "smoke_work"
     package.mkdir()
@@ -45,4 +54,4 @@ def write(folder: Path, stack: str, target: Target) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2], Target.from_samconfig())
+    write(Path(sys.argv[1]), sys.argv[2])

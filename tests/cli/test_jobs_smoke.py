@@ -1,12 +1,15 @@
 """What `jobs smoke` removes, and what it says of work that doesn't end as it should."""
 
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from job_runners.building import smoke_project
 from job_runners.cli.log_lines import Logs
 from job_runners.cli.problem import Problem
 from job_runners.cli.smoke import kinds, removal
@@ -63,6 +66,37 @@ ANSWERS = {
         "DeleteMarkers": [{"Key": "b", "VersionId": "2"}],
     },
 }
+
+
+TARGET = '"Architecture=arm64", "PythonRuntime=python3.13"'
+
+
+@pytest.mark.parametrize(
+    ("parameters", "deploy", "has", "has_not"),
+    [
+        (f"[{TARGET}]", "resolve_s3 = true", ["resolve_s3"], ["s3_bucket", "PermissionsBoundary"]),
+        (
+            f'[{TARGET}, "PermissionsBoundary=arn:aws:iam::1:policy/b", "JobRunner=legacy"]',
+            's3_bucket = "acme-artifacts"',
+            ['"PermissionsBoundary=arn:aws:iam::1:policy/b"', 's3_bucket = "acme-artifacts"'],
+            ["resolve_s3", "JobRunner"],
+        ),
+    ],
+)
+def test_the_throwaway_stack_has_the_projects_boundary_and_bucket(
+    tmp_path: Path, parameters: str, deploy: str, has: list[str], has_not: list[str]
+) -> None:
+    samconfig = tmp_path / "samconfig.toml"
+    samconfig.write_text(
+        f"[default.global.parameters]\nparameter_overrides = {parameters}\n"
+        f"[default.deploy.parameters]\n{deploy}\n"
+    )
+    (tmp_path / "smoke").mkdir()
+    smoke_project.write(tmp_path / "smoke", "smoke", samconfig)
+    written = (tmp_path / "smoke" / "samconfig.toml").read_text()
+    assert tomllib.loads(written)["default"]["global"]["parameters"]["stack_name"] == "smoke"
+    assert [each for each in has if each not in written] == []
+    assert [each for each in has_not if each in written] == []
 
 
 def test_what_cloudformation_keeps_is_removed_too(calls: list[tuple[str, Any]]) -> None:
