@@ -45,6 +45,11 @@ def test_the_page_has_every_parameter_with_its_default() -> None:
     assert shown == {name: str(each["Default"]) for name, each in template.items()}
 
 
+def test_the_page_has_every_output() -> None:
+    named = [name for row in _tables("output") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(expanded()["Outputs"])
+
+
 def test_the_page_has_every_variable_that_the_code_reads() -> None:
     read = set(
         re.findall(

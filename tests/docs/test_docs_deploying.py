@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expanded_template import expanded
+from expanded_template import expanded, expanded_from
 from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
@@ -101,8 +101,31 @@ def test_terraform_gets_what_the_template_takes_and_needs() -> None:
     text = (ROOT / "template.yaml").read_text()
     assert "\nTransform: AWS::Serverless" in text
     assert len(text) > 51_200  # so it can't be a template_body
-    (output,) = re.findall(r'outputs\["(\w+)"\]', page)
-    assert output in expanded()["Outputs"]
+    outputs = re.findall(r'outputs\["(\w+)"\]', page + (ROOT / "docs/observing.md").read_text())
+    assert len(outputs) == 2
+    assert set(outputs) <= expanded()["Outputs"].keys()
+
+
+def test_the_lines_of_the_page_give_every_role_the_path(tmp_path: Path) -> None:
+    section = (ROOT / "docs/guides/ci_with_oidc.md").read_text().partition("prefix or a path\n")[2]
+    (shown,) = re.findall(r"```yaml\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    role_path, path = (
+        re.sub(r" *#.*", "", each) for each in re.findall(r"\n( +\w*Path: .*)", shown)
+    )
+    text = (ROOT / "template.yaml").read_text()
+    for above, line in (("\nGlobals:\n  Function:\n", role_path), (_ROLE, path)):
+        assert text.count(above) == 1
+        text = text.replace(above, f"{above}{line}\n")
+    template = tmp_path / "template.yaml"
+    template.write_text(text)
+    roles = [
+        each for each in expanded_from(template)["Resources"].values() if "Role" in each["Type"]
+    ]
+    assert len(roles) == 4
+    assert {each["Properties"]["Path"] for each in roles} == {"/acme/"}
+
+
+_ROLE = "\n  WorkerFunctionRole:\n    Type: AWS::IAM::Role\n    Properties:\n"
 
 
 # In a script and in a new shell, `jobs` is a command of the shell.
