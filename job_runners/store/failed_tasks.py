@@ -120,8 +120,8 @@ def redrive(task_id: str) -> str | None:
         FailedTask.expires_at.set((clock.now() + RETENTION) // clock.SECOND),
     ]
     record = FailedTask(sk=task_id)
-    is_open = try_write(lambda: record.update(actions, _is_open()))
-    return record.redriven_as if is_open else None
+    try_write(lambda: record.update(actions, _is_open()))
+    return record.redriven_as  # None unless it was written
 
 
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
