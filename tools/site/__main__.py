@@ -1,6 +1,7 @@
 """Build the site: python -m tools.site [FOLDER]. `make docs` calls it.
 
-Sphinx runs in its own environment, .venv-docs. It needs no network. If it warns, the build fails.
+Sphinx and Pagefind run in their own environment, .venv-docs. They need no network. If Sphinx warns,
+the build fails.
 """
 
 import json
@@ -13,26 +14,27 @@ from pathlib import Path
 
 from job_runners import __version__
 from job_runners.places import ROOT
-from tools.site import http_api, pages
+from tools.site import http_api, pages, search
 
-_SPHINX = ROOT / ".venv-docs" / "bin" / "sphinx-build"
+_PYTHON = ROOT / ".venv-docs" / "bin" / "python"
 _SUMMARY = "Background jobs on AWS Lambda in Python, without a broker and without servers."
 
 
-def build(out: Path, sphinx: Path = _SPHINX) -> int:
-    """Build the site into a folder, and return Sphinx's exit code."""
+def build(out: Path) -> int:
+    """Build the site into a folder, and return the exit code."""
     source = out.parent / f"{out.name}-pages"
     found = pages.write(source, os.environ.get("REPOSITORY_URL"))
     options = ["--quiet", "--fail-on-warning", "--keep-going", "--builder", "html"]
     done = subprocess.run(
-        [sphinx, *options, "--doctree-dir", source / ".doctrees", source, out],
+        [_PYTHON, "-m", "sphinx", *options, "--doctree-dir", source / ".doctrees", source, out],
         env={**os.environ, "SITE_VERSION": __version__},
         check=False,
     )
     if done.returncode == 0:
+        (out / "searchindex.js").unlink()  # of Sphinx's search, which ranks worse
         (out / "llms.txt").write_text("\n".join(_llms(found)) + "\n")
         (out / "openapi.json").write_text(json.dumps(http_api.document(), indent=1) + "\n")
-    return done.returncode
+    return done.returncode or search.index(out, source / ".searched", _PYTHON)
 
 
 def _llms(found: pages.Sections) -> Iterator[str]:

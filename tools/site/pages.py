@@ -15,7 +15,7 @@ from tools.site import commands, http_api, python_api
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _CONFIG = Path(__file__).with_name("sphinx_conf.py")
-_SCORER = Path(__file__).with_name("search_scorer.js")
+_TEMPLATES = Path(__file__).with_name("templates")
 _FRONT = "README.md"  # becomes the site's front page, index.md
 # A page with this line gets the generated part in its place.
 _GENERATED = {
@@ -62,7 +62,7 @@ def write(folder: Path, repository: str | None = None) -> Sections:
     for picture in (*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")):
         shutil.copy(picture, folder / "docs")
     shutil.copy(_CONFIG, folder / "conf.py")
-    shutil.copy(_SCORER, folder)
+    shutil.copytree(_TEMPLATES, folder / "templates")
     return found
 
 
