@@ -141,6 +141,8 @@ def in_words(when: When) -> str:
         number = when.every // size
         return f"every {name}" if number == 1 else f"every {number} {name}s"
     words = _ordinals(_parsed(_expression(when), _EPOCH).explain())
+    # cronsim joins a day of the month and a day of the week by "and", but either of them counts.
+    words = words.replace(" and on ", " or on ")
     return f"{words[0].lower()}{words[1:]}, {when.timezone}"
 
 

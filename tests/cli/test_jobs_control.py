@@ -277,14 +277,16 @@ def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
     api.on("PUT", "/paused/queue/a%20b", 200, entry)
     api.on("DELETE", "/paused/job_type/import_contacts", 204)
     ours = entry | {"kind": "job_type", "name": "import_contacts"}
+    counted = entry | {"waiting": 1000, "more_waiting": True}
     api.on("GET", "/paused", 200, {"paused": [ours, entry]})
-    api.on("GET", "/paused", 200, {"paused": [entry]})
+    api.on("GET", "/paused", 200, {"paused": [entry | {"waiting": None}, counted]})
     assert json.loads(jobs("pause", "--queue", "a b", "--json").stdout) == entry
     assert "Resumed: job type import_contacts" in jobs("resume", "import_contacts").stdout
     again = jobs("resume", "import_contacts")
     assert (again.exit_code, again.stdout) == (0, "")
     assert "job type import_contacts wasn't paused" in again.stderr
-    assert jobs("paused").stdout == "queue\ta b\t2026-11-24T12:00:00.000Z\n"
+    line = "queue\ta b\t2026-11-24T12:00:00.000Z"
+    assert jobs("paused").stdout.splitlines() == [f"{line}\t", f"{line}\tover 1000"]
 
 
 @pytest.mark.parametrize("words", [("pause",), ("resume", "a", "--queue", "b")])

@@ -13,12 +13,15 @@ from doctor_findings import findings
 from fake_account import Account
 from fake_stack import SOURCES, WORKER_ALIAS
 from job_runners import clock
+from job_runners.cli.doctor import pauses as doctor_of_pauses
 from job_runners.cli.doctor import schedules as doctor_of_schedules
 from job_runners.cli.stack import Stack
+from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import declared_schedules, schedules
 from job_runners.errors import PayloadTooLarge
 from job_runners.store import schedule_marks
+from job_runners.store.pauses import Kind
 from job_runners.testing.shipped_operations import full_client
 from job_runners.work import Recurring
 from jobs_command import jobs
@@ -437,7 +440,35 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     words = "not authorized to perform dynamodb:Query"
     account.refusals["Query"] = ("AccessDeniedException", words)
     seen = [(each["check"], each["verdict"]) for each in findings()]
-    assert seen == [("schedules", "unknown"), ("waits", "unknown")]
+    assert seen == [(check, "unknown") for check in ("schedules", "pauses", "waits")]
+
+
+@pytest.mark.parametrize(("days", "is_advice"), [(0.9, False), (2.1, True)])
+def test_pauses_that_may_be_forgotten_are_advice(
+    bench: Bench,
+    declare: Declare,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    days: float,
+    is_advice: bool,
+) -> None:
+    passed = SimpleNamespace(time=lambda: clock.now() / clock.SECOND)
+    monkeypatch.setattr(doctor_of_pauses, "time", passed)
+    declare({name: hourly("acme") for name in ("nightly", "sync")})
+    schedules.pause("acme", "nightly")
+    pausing.pause(Kind.JOB_TYPE, "sample_once")
+    pausing.pause(Kind.QUEUE, "default")
+    bench.advance(days * 86_400)
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    schedules_stored(request)
+    found = findings()
+    assert {each["verdict"] for each in found} == ({"advice"} if is_advice else set())
+    assert [each["fix"].partition(": ")[2] for each in found] == [
+        "jobs schedules resume nightly --organization acme",
+        "jobs resume sample_once",
+        "jobs resume --queue default",
+    ] * is_advice
+    assert all("paused for 2 days" in each["what"] for each in found)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,7 @@ def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
         (When("30 9 * * 1-5"), "at 09:30 on Monday through Friday, UTC"),
         (When("0 0 31 * *"), "at 00:00 on the 31st day of every month, UTC"),
         (When("0 0 11,22 * *"), "at 00:00 on the 11th and the 22nd day of month, UTC"),
+        (When("0 9 1 * MON"), "at 09:00 on the first day of month or on Monday, UTC"),
         (When(every=60), "every minute"),
         (When(every=90), "every 90 seconds"),
         (When(every=7200), "every 2 hours"),

@@ -61,7 +61,7 @@ def _show_one(target: Target, name: str, limit: int) -> None:
     for each in keys:
         click.echo(f"\n{click.style(output.plain(each['key']), bold=True)}")
         waits = f", since {output.when(each['oldest_waiting_since'])}" if each["waiting"] else ""
-        click.echo(f"  waiting      {_waiting(each)}{waits}")
+        click.echo(f"  waiting      {waiting_in_words(each)}{waits}")
         if each["next_start_at"]:
             click.echo(f"  next start   {output.when(each['next_start_at'])}")
         for holder in each["holders"]:
@@ -92,7 +92,7 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
             queue["name"],
             each["key"],
             _in_use(each, limits),
-            _waiting(each),
+            waiting_in_words(each),
             output.ago(each["oldest_waiting_since"]),
             _state(queue),
             words,
@@ -111,10 +111,6 @@ def _in_use(key: dict[str, Any], limits: dict[str, Any] | None) -> str:
     return f"{key['slots_in_use']} of {slots}" if slots else str(key["slots_in_use"])
 
 
-def _waiting(found: dict[str, Any]) -> str:
-    return f"over {found['waiting']}" if found["more_waiting"] else str(found["waiting"])
-
-
 def _state(queue: dict[str, Any]) -> str:
     paused, changed = queue["paused"], queue["changed_at"]
     words = [
@@ -125,8 +121,15 @@ def _state(queue: dict[str, Any]) -> str:
 
 
 def _pause_in_words(paused: dict[str, Any]) -> str:
-    waiting = "" if paused["waiting"] is None else f", {_waiting(paused)} wait"
-    return f"{output.ago(paused['paused_at'])}{waiting}"
+    waiting = waiting_in_words(paused)
+    return output.ago(paused["paused_at"]) + (f", {waiting} wait" if waiting else "")
+
+
+def waiting_in_words(found: dict[str, Any]) -> str:
+    """Return the number of jobs that wait in a queue or under a pause, or "" if it isn't known."""
+    if found.get("waiting") is None:
+        return ""
+    return f"over {found['waiting']}" if found["more_waiting"] else str(found["waiting"])
 
 
 def limits_in_words(limits: dict[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""Check that the schedules that the code declares are active."""
+"""Check that the schedules that the code declares are active, and not paused for long."""
 
 import json
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.doctor.pauses import days_since
 from job_runners.cli.erasing.items import Item, partition
 from job_runners.places import COMMAND
 
@@ -16,7 +17,8 @@ _STORED_WITHIN = 10 * 60  # seconds
 
 
 def schedules(deployed: Deployed) -> Iterator[Issue]:
-    """Check for declared schedules that the timer couldn't store, or that the API overrides."""
+    """Check for declared schedules that the timer couldn't store, that the API overrides, or that
+    have been paused for more than a day."""
     declared, since = _declared(deployed)
     deadline = time.time() - _STORED_WITHIN
     for organization in sorted({each for each, _ in declared}):
@@ -28,6 +30,8 @@ def schedules(deployed: Deployed) -> Iterator[Issue]:
                     yield _missing(deployed, organization, name)
             elif item["origin"]["S"] == "api":
                 yield _overridden(organization, name)
+            elif "paused_at" in item and (days := days_since(item["paused_at"]["N"])):
+                yield _paused(organization, name, days)
 
 
 def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
@@ -49,6 +53,16 @@ def _overridden(organization: str, name: str) -> Issue:
     )
 
 
+def _paused(organization: str, name: str, days: str) -> Issue:
+    return Issue(
+        f"The schedule {name} of {organization} has been paused for {days}. It dispatches no jobs, "
+        "and its occurrences are skipped.",
+        "If the pause isn't needed any more: "
+        f"{COMMAND} schedules resume {name} --organization {organization}",
+        Verdict.ADVICE,
+    )
+
+
 def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     """Return the schedules that the latest deploy declares, as pairs of organization and name, and
     the time of the deploy."""
@@ -63,7 +77,7 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organization by name, including deleted ones."""
-    found = _read(deployed, f"schedules#{organization}", "sk", "origin", "deleted_at")
+    found = _read(deployed, f"schedules#{organization}", "sk", "origin", "deleted_at", "paused_at")
     return {item["sk"]["S"]: item for item in found}
 
 

@@ -1,0 +1,35 @@
+"""Check for pauses of job types and queues that may have been forgotten."""
+
+import time
+from collections.abc import Iterator
+
+from job_runners.cli.doctor.check import Issue, Verdict
+from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.erasing.items import partition
+from job_runners.places import COMMAND
+
+FORGOTTEN_AFTER = 24 * 60 * 60  # seconds
+_PAUSES = "paused"  # the partition key of all pauses in the coordination table
+
+
+def pauses(deployed: Deployed) -> Iterator[Issue]:
+    """Check for job types and queues that have been paused for more than a day."""
+    names = ("sk", "state", "changed_at")
+    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
+    for item in partition(dynamodb, table, "pk", _PAUSES, names, ConsistentRead=True):
+        days = days_since(item["changed_at"]["N"])
+        if item["state"]["S"] == "paused" and days:
+            kind, _, name = item["sk"]["S"].partition("#")
+            option = "--queue " if kind == "queue" else ""
+            yield Issue(
+                f"The {kind.replace('_', ' ')} {name} has been paused for {days}, so its jobs "
+                "wait. A job that waits for 30 days fails.",
+                f"If the pause isn't needed any more: {COMMAND} resume {option}{name}",
+                Verdict.ADVICE,
+            )
+
+
+def days_since(milliseconds: str) -> str:
+    """Return the time since a moment in words, such as "2 days", or "" if it is less than a day."""
+    days = int((time.time() - int(milliseconds) / 1000) // FORGOTTEN_AFTER)
+    return f"{days} day{'s'[: days != 1]}" if days > 0 else ""
