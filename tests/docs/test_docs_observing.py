@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 import job_runners.handlers.timer
 from bench import Bench
@@ -22,6 +23,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.store.line_items import LineItem
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
+from job_runners.testing.shipped_operations import full_client
 from job_runners.work import context
 from job_runners.work.definitions import Job
 from job_runners.work.recurring import Recurring
@@ -131,3 +133,27 @@ def test_an_alarm_of_your_own_watches_a_metric_that_is_written(
     script.job = lambda job, payload: 1 / 0
     bench.run(bench.dispatch("sample_once"))
     assert (frozenset(dimensions), "Failed") in emitted_series(capsys)
+
+
+def test_the_alarm_of_a_nightly_job_counts_its_successes_only(
+    on_lambda: None, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = PAGE.partition("### A nightly job that hasn't succeeded")[2].partition("\n#")[0]
+    (shown,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (alarm,) = yaml.safe_load(shown.replace("!Ref Alarms", "arn:aws:sns:::x")).values()
+    properties = alarm["Properties"]
+    full_client("cloudwatch").put_metric_alarm(**properties)
+    counted, filled = properties["Metrics"]
+    assert filled["Expression"] == f"FILL({counted['Id']}, 0)"
+    seconds = counted["MetricStat"]["Period"] * properties["EvaluationPeriods"]
+    assert 25 * 3600 <= seconds <= 7 * 24 * 3600  # more than a day needs periods of an hour
+    assert counted["MetricStat"]["Period"] >= 3600
+    metric = counted["MetricStat"]["Metric"]
+    series = (frozenset(each["Name"] for each in metric["Dimensions"]), metric["MetricName"])
+    bench.run(bench.dispatch("sample_once"))
+    assert series in emitted_series(capsys)
+    script.job = lambda job, payload: 1 / 0
+    bench.run(bench.dispatch("sample_once"))
+    bench.advance(3600)
+    job_runners.handlers.timer.tick(Context(), bench.send)
+    assert series not in emitted_series(capsys)
