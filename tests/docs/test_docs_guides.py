@@ -16,6 +16,7 @@ from unittest.mock import MagicMock, Mock, create_autospec
 from unittest.mock import call as mock_call
 
 import pytest
+import yaml
 
 import sample_work
 from api_server import ApiServer
@@ -27,6 +28,7 @@ from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
+from job_runners.testing.shipped_operations import full_client
 from job_runners.work import Job
 
 
@@ -546,6 +548,68 @@ def test_an_order_is_placed_and_its_dispatch_is_kept_while_the_api_is_away(
         assert connection.execute("SELECT words FROM orders").fetchall() == [("one two",)]
     assert kept == ("order-1", None)
     assert "Could not send from the outbox" in caplog.text
+
+
+@pytest.fixture
+def dynamodb_outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import the page's outbox in DynamoDB, with its tables."""
+    monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count))
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    monkeypatch.setenv("OUTBOX_TABLE", "outbox")
+    page = (ROOT / "docs/guides/dispatch_after_a_commit.md").read_text()
+    (table,) = re.findall(r"^Outbox:\n.*?(?=^\w)", page, re.DOTALL | re.MULTILINE)
+    properties = yaml.safe_load(table)["Outbox"]["Properties"]
+    stream = properties.pop("StreamSpecification") | {"StreamEnabled": True}
+    made = full_client("dynamodb")
+    made.create_table(TableName="orders", **properties)
+    made.create_table(TableName="outbox", **properties, StreamSpecification=stream)
+    return module("page", snippets("dispatch_after_a_commit")[4], monkeypatch)
+
+
+def items(table: str) -> list[str]:
+    return [item["id"]["S"] for item in full_client("dynamodb").scan(TableName=table)["Items"]]
+
+
+def streamed() -> dict[str, Any]:
+    """Return the event with which the outbox's stream calls a function."""
+    new = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    return {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": each}} for each in new]}
+
+
+def test_an_order_in_dynamodb_is_saved_with_its_dispatch_or_not_at_all(
+    dynamodb_outbox: Any,
+) -> None:
+    dynamodb_outbox.place_order("1", "one two")
+    with pytest.raises(dynamodb_outbox.dynamodb.exceptions.TransactionCanceledException):
+        dynamodb_outbox.place_order("1", "other")
+    assert (items("orders"), items("outbox")) == (["1"], ["order-1"])
+    event = streamed()
+    for _ in range(2):  # Lambda may call it twice with the same records
+        call(dynamodb_outbox.handler, event, None)
+    assert items("outbox") == []
+    (job,) = call(lambda: list(Client().list()))
+    assert call(Client().get, job.id).payload == {"words": ["one", "two"]}
+
+
+def test_entries_in_dynamodb_that_are_left_are_sent_and_refused_ones_block_no_others(
+    dynamodb_outbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for order in ("1", "2"):
+        dynamodb_outbox.place_order(order, "one")
+    away = Mock(**{"dispatch.side_effect": NoAnswer("away")})
+    with monkeypatch.context() as here:
+        here.setattr(dynamodb_outbox, "client", away)
+        with pytest.raises(NoAnswer):
+            dynamodb_outbox.handler(streamed(), None)
+    assert len(items("outbox")) == 2
+    unknown = {"id": {"S": "order-0"}, "job_type": {"S": "unknown"}, "payload": {"S": "{}"}}
+    full_client("dynamodb").put_item(TableName="outbox", Item=unknown)
+    for _ in range(2):
+        call(dynamodb_outbox.handler, {}, None)
+    (left,) = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    assert left["id"] == unknown["id"]
+    assert "unknown" in left["refused"]["S"]
+    assert len(call(lambda: list(Client().list()))) == 2
 
 
 def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
