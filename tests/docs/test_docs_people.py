@@ -3,7 +3,7 @@
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_a_person_on_call_can_not_dispatch_delete_or_change_what_lasts() -> None
 @pytest.mark.parametrize("given", STACKS, ids=str)
 def test_the_boundary_allows_what_the_functions_need(given: dict[str, str]) -> None:
     boundary: Policy = policies("ci_with_oidc")[2]["Statement"]
-    needed = {each for one in statements(deployed(**given)) for each in actions(one)}
+    needed = _function_actions(given)
     refused = {each for each in needed | OF_AWS if not allows(boundary, each, "any")}
     assert refused == set()
 
@@ -151,6 +151,39 @@ def test_with_a_boundary_a_deploy_has_the_same_rights_over_roles() -> None:
     assert "iam:DeleteRolePermissionsBoundary" not in allowed_actions(roles)
     canary = of_type(deployed(WorkerCanary="Canary10Percent5Minutes"), "AWS::IAM::Role")
     assert "PermissionsBoundary" not in canary["CodeDeployServiceRole"]["Properties"]
+
+
+def test_the_page_names_every_service_of_functions_deploys_and_commands() -> None:
+    page = (ROOT / "docs/guides/permissions_and_network.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|(.*)\|(.*)\|(.*)\|$", page, re.MULTILINE)
+    by_functions, by_deploys, by_commands = (
+        {row[0] for row in rows if row[column].strip()} for column in (1, 2, 3)
+    )
+    needed = OF_AWS | {one for given in STACKS for one in _function_actions(given)}
+    _, deploy, *_ = policies("ci_with_oidc")
+    assert by_functions == _services(needed)
+    assert by_deploys == _services(allowed_actions(deploy["Statement"])) | {"sts"}
+    assert by_commands >= _services(allowed_actions(read_only() + on_call()))
+
+
+def test_a_vpc_without_internet_has_an_endpoint_for_every_service_that_the_worker_calls() -> None:
+    page = (ROOT / "docs/guides/permissions_and_network.md").read_text()
+    section = page.partition("## A VPC\n")[2].partition("\n## ")[0]
+    shown = set(
+        re.findall(r"^\| (?:.*\(`)?(\w+)(?:`\))? \| (?:gateway|interface)", section, re.MULTILINE)
+    )
+    called = {
+        action for given in STACKS for action, _ in allowed(deployed(**given), "WorkerFunction")
+    }
+    assert {each.lower() for each in shown} == _services(called)
+
+
+def _function_actions(given: dict[str, str]) -> set[str]:
+    return {each for one in statements(deployed(**given)) for each in actions(one)}
+
+
+def _services(allowed: Iterable[str]) -> set[str]:
+    return {each.partition(":")[0] for each in allowed}
 
 
 FOLDERS = {"Reads": {"s3:GetObject"}, "Writes": {"s3:PutObject"}, "Deletes": {"s3:DeleteObject"}}
