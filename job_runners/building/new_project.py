@@ -28,6 +28,7 @@ _FILES = {
 WORKFLOWS = {
     ".github/workflows/test.yml": "test.yml.in",
     ".github/workflows/deploy.yml": "deploy.yml.in",
+    ".github/workflows/advisories.yml": "advisories.yml.in",
 }
 # A new folder may already have these.
 _HARMLESS = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})

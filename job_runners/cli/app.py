@@ -56,7 +56,7 @@ COMMANDS = {
     },
     "Your own project": {
         "init": "Create a project",
-        "adopt": "Create a project from an app folder of version 0.2",
+        "adopt": "Create a project from the app folder of a checkout",
         "new": "Create a job from a template",
         "test": "Check and test the project's jobs",
         "run": "Run the project on a local AWS",

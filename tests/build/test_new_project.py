@@ -23,7 +23,7 @@ FILES = {
     *("pyproject.toml", "samconfig.toml", "README.md", ".gitignore", "requirements.txt"),
     *("new_list/__init__.py", "new_list/first_job.py", "tests/test_first_job.py"),
 }
-WORKFLOWS = {".github/workflows/test.yml", ".github/workflows/deploy.yml"}
+WORKFLOWS = {f".github/workflows/{each}.yml" for each in ("test", "deploy", "advisories")}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,13 @@ def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     assert python_runtime in sam["global"]["parameters"]["parameter_overrides"]
     for name in WORKFLOWS:
         text = (project / name).read_text()
-        assert yaml.safe_load(text)["jobs"]["test"]
+        assert yaml.safe_load(text)["jobs"].keys() & {"test", "audit"}
         for line in re.findall(r"uses: ([^.].*)", text):  # pinned as in our own workflows
             assert any(line in each.read_text() for each in (ROOT / ".github").rglob("*.yml"))
+    (auditor,) = re.findall(
+        r"uvx pip-audit@(\S+)", (project / ".github/workflows/advisories.yml").read_text()
+    )
+    assert f"pip-audit=={auditor} " in (ROOT / "requirements/scan.txt").read_text()
     assert "$" not in (project / "README.md").read_text().replace('"$(', "")
 
 

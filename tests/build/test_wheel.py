@@ -53,6 +53,12 @@ def test_it_has_the_files_that_a_build_and_a_deploy_need(wheel: Path) -> None:
     assert archive.read("job_runners/data/events/contacts.csv")
 
 
+def test_two_builds_of_the_same_sources_are_the_same_file(wheel: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+
+
 # The modules that work with an extra alone. The later ones need the extras before them too.
 EXTRAS = {
     "": ("client", "clock", "errors", "names", "places", "settings", "values"),

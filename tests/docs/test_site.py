@@ -126,7 +126,7 @@ def test_a_search_finds_the_section_that_answers(
     shown.get_by_label("Search").fill(words)
     shown.keyboard.press("Enter")
     first = shown.locator(".pagefind-ui__result").first
-    first.get_by_role("link", name=heading).click()
+    first.get_by_role("link", name=heading).first.click()
     anchor = heading.lower().replace(" ", "-")
     expect(shown).to_have_url(f"{served}/docs/guides/{page}.html#{anchor}")
     expect(shown.locator(f"#{anchor}")).to_be_in_viewport()

@@ -15,10 +15,13 @@ from job_runners.places import PROJECT_COMMAND
 @jobs_command()
 @click.argument("app")
 @click.argument("folder", default=".")
-@click.option("--checkout", metavar="PATH", help="Checkout of 0.2, if APP is not in it.")
-@click.option("--github", is_flag=True, help="Also write workflows that test and deploy.")
+@click.option("--checkout", metavar="PATH", help="Checkout of 0.2.0, if APP is not in it.")
+@click.option("--github", is_flag=True, help="Also write workflows: test, deploy, advisories.")
 def command(target: Target, app: str, folder: str, checkout: str | None, github: bool) -> None:
-    """Create a project from APP, a folder with jobs for version 0.2.
+    """Create a project from APP, a folder with jobs for the released version 0.2.0.
+
+    Jobs are for this version if they import from `work`, not from `job_runners.work`. A project
+    that jobs init created needs none of this.
 
     Writes to FOLDER (default: the current folder), which must be empty. Rewrites imports and other
     names of Job Runners in code, tests and options. Takes the stack's name, its parameters and

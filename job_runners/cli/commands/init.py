@@ -13,7 +13,7 @@ from job_runners.places import PROJECT_COMMAND
 
 @jobs_command()
 @click.argument("folder")
-@click.option("--github", is_flag=True, help="Also write workflows that test and deploy.")
+@click.option("--github", is_flag=True, help="Also write workflows: test, deploy, advisories.")
 def command(target: Target, folder: str, github: bool) -> None:
     """Create a project in FOLDER, with a first job and its test."""
     project_tools.require_app_extra()
