@@ -12,7 +12,7 @@ from job_runners import ApiBusy, Client, Conflict, InvalidRequest, Job, JobNotFo
 EXPORT = "export_contacts"
 
 # All threads of the process share it. It gives up early, because a person waits for the response.
-client = Client(timeout=10, max_attempts=2)  # JOB_RUNNERS_URL or JOB_RUNNERS_STACK
+client = Client(timeout=5, max_attempts=1)  # JOB_RUNNERS_URL or JOB_RUNNERS_STACK
 app = FastAPI(title="Exports")
 handler = Mangum(app, lifespan="off")
 

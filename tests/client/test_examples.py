@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
 
 from api_server import ApiServer
+from bad_server import BadServer, answer
 from example_apps import EXAMPLES, DjangoApp, FastApiApp
 from job_runners import Client, __version__
 from job_runners.building.build import ROOT
@@ -78,6 +80,16 @@ def test_fastapi_says_that_the_api_is_away(
     monkeypatch.setenv("JOB_RUNNERS_URL", NOWHERE)
     status, answer = fastapi_app().call("POST", "/exports", {"campaign_id": "spring"}, "k-1")
     assert (status, answer["detail"]) == (503, "Try again, with the same Idempotency-Key.")
+
+
+def test_fastapi_waits_for_no_retry_after(
+    fastapi_app: Callable[[], FastApiApp], server: BadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.then = answer(429, {"status": 429}, Retry_After="30")
+    monkeypatch.setenv("JOB_RUNNERS_URL", server.url)
+    began = time.monotonic()
+    assert fastapi_app().call("POST", "/exports", {"campaign_id": "spring"})[0] == 503
+    assert (len(server.seen), time.monotonic() - began < 15) == (1, True)
 
 
 # --- Django ---------------------------------------------------------------------------------------

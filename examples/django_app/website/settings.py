@@ -9,8 +9,8 @@ ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1").sp
 # The settings of job_runners.Client. It gives up early, because a person waits for the response.
 JOB_RUNNERS = {
     "stack": os.environ.get("JOB_RUNNERS_STACK", "job-runners"),
-    "timeout": 10,
-    "max_attempts": 2,
+    "timeout": 5,
+    "max_attempts": 1,
 }
 
 INSTALLED_APPS = ["exports"]
