@@ -49,7 +49,8 @@ def main() -> int:
     if _RUN.exists() and is_other:
         print(f"  Stop {COMMAND} run, which still has the version before, and start it again.")
         print("  Without --keep, that removes its data.")
-    print(f"  Run {COMMAND} test, then deploy as usual.")
+    unless = "" if is_other else ", unless this version is deployed already"
+    print(f"  Run {COMMAND} test, then deploy as usual{unless}.")
     if given.from_pin and is_other:
         command = f"{COMMAND} upgrade {shlex.quote(_wanted(given.from_pin))}"
         print(f"  To return to {given.from_version}, run {command}")

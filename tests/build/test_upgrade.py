@@ -56,6 +56,7 @@ def test_the_template_is_merged_once(project: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "merged with the template of this version" in done.stdout
     assert "need your attention" not in done.stdout  # it is the same version
+    assert "deploy as usual, unless this version is deployed already." in done.stdout
     assert "jobs run" not in done.stdout
     (project / ".local").mkdir()
     merged = (project / "template.yaml").read_text()
