@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ from unittest.mock import call as mock_call
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 import sample_work
 from api_server import ApiServer
@@ -29,7 +30,7 @@ from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.testing.shipped_operations import full_client
-from job_runners.work import Job
+from job_runners.work import Job, RunningJob
 
 
 def snippets(name: str) -> list[str]:
@@ -350,6 +351,54 @@ def test_the_export_prints_each_job_with_its_payload(
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["id"] == dispatched.id
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
+
+
+def test_jobs_that_have_not_begun_move_to_another_stack_once(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    old, new = (Client(organization_id=each) for each in ("old", "new"))  # of one stack, here
+    later = datetime.now(UTC) + timedelta(days=1)
+    moved = call(lambda: old.dispatch("count_letters", run_at=later, campaign_id="may"))
+    call(lambda: old.dispatch("count_letters", {"number": 2}, delay=60))
+    left = call(lambda: old.dispatch("count_letters", delay=60, on_end="count_letters"))
+    (script,) = [each for each in snippets("backup_and_restore") if "# move.py" in each]
+    monkeypatch.setattr("boto3.Session", MagicMock())
+    for done in (["left", "moved", "moved"], ["left"]):
+        monkeypatch.setattr("sys.argv", ["move.py", "acme"])
+        monkeypatch.setattr("job_runners.Client", Mock(side_effect=[old, new]))
+        capsys.readouterr()
+        call(exec, compile(script, "move", "exec"), {})
+        lines = capsys.readouterr().out.splitlines()
+        assert sorted(each.split()[0] for each in lines) == done
+    jobs = call(lambda: list(new.list()))
+    assert len(jobs) == 2
+    assert ("may", "scheduled") in [(each.campaign_id, each.status) for each in jobs]
+    statuses = {each.id: each.status for each in call(lambda: list(old.list()))}
+    assert (statuses[moved.id], statuses.pop(left.id)) == ("cancelled", "scheduled")
+    assert set(statuses.values()) == {"cancelled"}
+
+
+class Invite(BaseModel):
+    names: list[str]
+
+
+def invite(job: RunningJob, payload: Invite) -> None:
+    """Do nothing."""
+
+
+def test_the_jobs_with_a_wrong_payload_are_listed(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sample_work.JOBS, "invite", Job(invite))
+    monkeypatch.chdir(tmp_path)
+    client = Client(url=stack.url, organization_id="acme")
+    for names in (["Ada"], ["Grace"]):
+        dispatched = call(lambda names=names: client.dispatch("invite", {"names": names}, delay=60))
+    (script,) = [each for each in snippets("../control") if "wrong.txt" in each]
+    call(exec, compile(script, "control", "exec"), {})
+    (found,) = (tmp_path / "wrong.txt").read_text().split()
+    assert found != dispatched.id
 
 
 def test_the_drill_retries_one_bugs_jobs_in_each_organization(
