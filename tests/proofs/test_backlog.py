@@ -51,6 +51,7 @@ def test_a_backlog_costs_few_sends_and_keeps_nobody_elses_job_waiting(
         "figures",
         f"{jobs * SCALE:,} jobs behind {WORKERS} workers, 25 hours (1:{SCALE}): sent again "
         f"{sends / jobs:.2f} times each; late at most: starts {world.late['start'] / 1000:.0f} s, "
+        f"and {world.late['worker'] / clock.HOUR:.1f} h until a worker has them; "
         f"rescues {world.late['rescue'] / 1000:.0f} s, the timer {world.late['tick'] / 1000:.0f} s",
     )
     assert sends <= 3 * jobs

@@ -46,7 +46,7 @@ class World:
         self.table = memory.jobs
         self.counts: Counter[timer.Disposition] = Counter()
         self.sends: Counter[str] = Counter()  # by the timer, of each job
-        self.late: dict[str, int] = {"start": 0, "rescue": 0, "tick": 0}
+        self.late: dict[str, int] = {"start": 0, "worker": 0, "rescue": 0, "tick": 0}
         self.drops: int | None = DROPS
         self._job_takes = job_takes
         self._chance = random.Random(2026)
@@ -57,7 +57,8 @@ class World:
         self._idle = 0  # workers
         self._spent = 0.0
         self._ticking = False
-        self._starts: dict[str, int] = {}  # jobs that the timer has to start, by when
+        self._starts: dict[str, int] = {}  # jobs that the timer has to send, by when
+        self._sent: dict[str, int] = {}  # those that it has sent, and no worker has claimed
         self._scale = scale
         monkeypatch.setattr(timer, "MAX_UNCLAIMED", timer.MAX_UNCLAIMED // scale)
         monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", timer._MAX_ROWS_PER_END // scale)
@@ -164,7 +165,8 @@ class World:
             return
         self.sends[message.id] += 1
         if message.id in self._starts:
-            self._was_late("start", self._starts.pop(message.id))
+            self._sent[message.id] = self._starts.pop(message.id)
+            self._was_late("start", self._sent[message.id])
         self._post(message.id)
 
     def _post(self, job_id: str) -> None:
@@ -190,6 +192,8 @@ class World:
             self._idle += 1
             return
         row = self._claim(self._events.popleft()[1])
+        if row is not None and row.id in self._sent:
+            self._was_late("worker", self._sent.pop(row.id))
         if row is None:
             self._look_for_work_at(self.now + TRIED)
         elif self._chance.randrange(KILLED):
