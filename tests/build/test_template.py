@@ -93,6 +93,13 @@ def test_callers_sign_with_iam_unless_an_issuer_is_given(template: Template) -> 
     }
 
 
+def test_a_deploy_can_switch_between_iam_and_tokens(template: Template) -> None:
+    """CloudFormation creates the new route before it deletes the old one."""
+    routes = of_type(template, "AWS::ApiGatewayV2::Route").values()
+    keys = [each["Properties"]["RouteKey"] for each in routes]
+    assert len(set(keys)) == len(keys)
+
+
 def test_the_api_reads_its_access_mode_from_the_same_condition(template: Template) -> None:
     environment = properties(template, "ApiFunction")["Environment"]["Variables"]
     assert environment["ACCESS_MODE"] == {"Fn::If": ["UseJwt", "jwt", "iam"]}

@@ -228,5 +228,6 @@ def test_sam_local_start_api_finds_the_function_behind_each_route() -> None:
         check=False,
     )
     found = {tuple(line.split()[1:]) for line in shown.stdout.splitlines() if "route" in line}
-    paths = ("/", "/health", "/assets/{proxy+}", "/answers/{token}", "/{proxy+}")
+    # It ignores conditions, and so also finds the route for tokens, $default.
+    paths = ("/", "/health", "/assets/{proxy+}", "/answers/{token}", "/{proxy+}", "$default")
     assert found == {(path, "ApiFunction") for path in paths}, shown.stderr
