@@ -1,8 +1,11 @@
 """Every snippet of two guides about the client, run against the real API over HTTP."""
 
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
+from unittest.mock import ANY, Mock
 
 import pytest
 import yaml
@@ -36,6 +39,7 @@ PRINTED = {
     "dispatch_batch": "succeeded 2 ['succeeded', 'succeeded']\n",
     "dispatch_many": "0 queued\n1 queued\n2 queued\n",
     "def handler": "",
+    "from flask": "",
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
     "asyncio": "{'letters': 3}\n",
@@ -56,6 +60,13 @@ def count_letters(job: RunningJob, payload: Words) -> dict[str, int]:
     return {"letters": sum(map(len, payload.words))}
 
 
+class Flask:
+    """Takes what the page says to Flask, and leaves the functions as they are."""
+
+    def __init__(self, name: str) -> None:
+        self.get = self.post = self.errorhandler = lambda _: lambda function: function
+
+
 @pytest.fixture
 def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Let every stack be found, have the README's job, and take files: these."""
@@ -69,6 +80,8 @@ def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
     monkeypatch.setattr(uploads.Uploads, "put", put)
     monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count_letters))
+    monkeypatch.setitem(sys.modules, "flask", flask := ModuleType("flask"))
+    flask.Flask, flask.request = Flask, Mock()  # type: ignore[attr-defined]
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
     return files
@@ -101,6 +114,13 @@ def test_a_snippet_runs(
         assert job is not None
         assert len(list(client.list())) == 1
         assert client.wait(job, timeout=20).get_result() == {"letters": 3}
+    elif mark == "from flask":
+        request = names["request"]
+        request.headers, request.json = {"Idempotency-Key": "f-1"}, {"words": ["one"]}
+        starts = [names["start_count"]() for _ in range(2)]
+        assert starts[0] == starts[1] == ({"id": ANY}, 202)
+        shown = names["show_count"](starts[0][0]["id"])
+        assert shown == {"status": "succeeded", "progress": 100, "result": {"letters": 3}}
     elif mark == 'status="failed"':
         assert "out of fingers" in printed
     else:

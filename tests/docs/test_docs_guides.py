@@ -17,6 +17,9 @@ from unittest.mock import call as mock_call
 
 import pytest
 import yaml
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 from pydantic import BaseModel
 
 import sample_work
@@ -157,6 +160,47 @@ def test_the_tasks_that_celery_holds_are_revoked_and_dispatched_at_their_times()
     )
     app.control.inspect().scheduled.return_value = None  # no worker has answered
     exec(loop, {"app": app, "client": client, "datetime": datetime})
+
+
+def test_the_jobs_that_have_not_begun_go_back_to_celery(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/guides/migrate_from_celery.md").read_text()
+    (loop,) = re.findall(r"```py\n(for status in .*?)```", page, re.DOTALL)
+    client = Client(url=stack.url)
+    begun = call(client.dispatch, "sync_account", {"account_id": 1})
+    later = call(lambda: client.dispatch("sync_account", {"account_id": 2}, delay=3600))
+    app = Mock()
+    for _ in range(2):
+        call(exec, loop, {"app": app, "client": client})
+    run_at = call(client.get, later.id).run_at
+    app.send_task.assert_called_once_with("acme.sync_account", kwargs={"account_id": 2}, eta=run_at)
+    assert call(client.get, begun.id).status == "succeeded"
+
+
+def test_a_part_in_a_container_is_started_once_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = module("shown", snippets("long_work")[1], monkeypatch)
+    ecs = Mock()
+    ecs.run_task.side_effect = [
+        {"failures": [{"reason": "RESOURCE:CPU"}], "tasks": []},
+        {"failures": [], "tasks": [{"taskArn": "arn:task"}]},
+    ]
+    monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda _: ecs))
+    settings = {"EXTENSIONS": "shown", "APP_SETTING_RENDER_SUBNET": "subnet-1"}
+    with inline_runner(MovableClock(), settings) as job_runner:
+        answer = {"file": "renders/7.pdf"}
+        job = job_runner.run("render", {"page": "/"}, signals={"rendered": answer})
+        assert assert_succeeded(job) == answer
+    (first, again) = ecs.run_task.call_args_list
+    assert first == again
+    (container,) = again.kwargs["overrides"]["containerOverrides"]
+    callback = container["environment"][1]
+    assert callback["name"] == "CALLBACK"
+    assert "/answers/" in callback["value"]
+    model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
+    shape = model.operation_model("RunTask").input_shape
+    assert shape
+    assert not ParamValidator().validate(again.kwargs, shape).has_errors()
 
 
 EVENTS = "CREATE TABLE events (number INTEGER PRIMARY KEY, customer TEXT, event TEXT)"
