@@ -120,6 +120,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
         "indexes",
         "timer",
         "schedules",
+        "pauses",
         "dead letters",
         "queue readers",
         "policies",
