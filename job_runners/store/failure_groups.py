@@ -152,8 +152,6 @@ def change(
         actions.append(set_or_remove(FailureGroup.resolved_at, clock.now() if resolved else None))
         actions.append(set_or_remove(FailureGroup.resolved_by, by if resolved else None))
         actions.append(FailureGroup.regressed_at.remove())
-    if not actions:
-        return True
     return try_write(lambda: group.update(actions, FailureGroup.id == group.id))
 
 

@@ -78,6 +78,8 @@ def test_a_failure_is_noted_and_resolved(worker: FakeLambda) -> None:
     assert (resolved["note"], resolved["state"]) == ("ask ada", "resolved")
     assert resolved["resolved_by"].startswith("service:")
     assert failures() == [resolved]
+    cleared = change(group["id"], {"note": ""}).json
+    assert (cleared["note"], cleared["state"]) == (None, "resolved")
     again = change(group["id"], {"resolved": False, "note": None}).json
     assert (again["note"], again["state"], again["resolved_by"]) == (None, "new", None)
 

@@ -54,6 +54,7 @@ def pages(reader: Reader, outcome: str | None, limit: int) -> list[list[str]]:
     while True:
         page = reader.page(start, limit, outcome)
         found.append([each.key for each in page.members])
+        assert len(found[-1]) <= limit
         assert {each.outcome for each in page.members} <= ({outcome} if outcome else {*OUTCOMES})
         if page.next is None:
             return found

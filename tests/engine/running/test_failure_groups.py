@@ -52,6 +52,17 @@ def test_jobs_that_fail_in_one_function_with_one_kind_of_error_are_one_group(ben
     assert group.first_build == "unknown"  # in a checkout
 
 
+def test_a_group_names_the_build_that_saw_it_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for build in ("one", "two"):
+        monkeypatch.setattr(failure_groups, "build_id", lambda build=build: build)
+        fail(bench)
+        bench.advance(60)
+    (group,) = groups()
+    assert (group.first_build, group.failures) == ("one", 2)
+
+
 def test_another_type_kind_function_or_organization_is_another_group(bench: Bench) -> None:
     fail(bench)
     fail(bench, "read")

@@ -1,6 +1,7 @@
 """Follow-ups: each end of a job has exactly one of each kind, and they never prevent an end."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
-from job_runners.store import follow_ups, limits, owner_verbs, pauses, queries, verbs
-from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
+from job_runners.store import blobs, follow_ups, limits, owner_verbs, pauses, queries, verbs
+from job_runners.store.job_request import FOLLOW_UPS_VERSION, LIMITED_VERSION, JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -144,9 +145,22 @@ def test_each_end_has_one_follow_up_of_each_kind_that_fits(
     for _, payload in told:
         assert (payload.job_id, payload.status) == (row.id, str(status))
         assert payload.finished_at.timestamp() * 1000 == ended.finished_at
+        assert milliseconds(payload.started_at) == ended.started_at
         assert (payload.organization_id, payload.campaign_id) == ("acme", "spring")
         assert (payload.error is not None) == (status is Status.FAILED)
     assert all(each.status is Status.SUCCEEDED for each in rows_of(row))
+
+
+def milliseconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp() * 1000
+
+
+def test_a_follow_up_gets_the_error_without_its_traceback(bench: Bench) -> None:
+    row = bench.dispatch("followed_once")
+    fail(bench, row)
+    error = {"kind": "ValueError", "message": "no luck"}
+    assert "traceback" in bench.read(row).error
+    assert [blobs.get(each.payload, None)["error"] for each in rows_of(row)] == [error, error]
 
 
 def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench) -> None:
@@ -184,11 +198,14 @@ def test_a_job_that_is_retried_by_hand_has_another_follow_up_when_it_ends_again(
     bench: Bench,
 ) -> None:
     row = bench.dispatch("followed_once")
+    assert follow_ups.saved_by(row) == {}
     fail(bench, row)
     owner_actions.retry_again(bench.read(row), bench.send)
     assert follow_ups.saved_by(bench.read(row)) == {}
     script.reset()
+    bench.advance(1)
     bench.deliver()
+    assert follow_ups.saved_by(bench.read(row)) == {"on_end": rows_of(row)[-1].id}
     statuses = [(name, payload.status) for name, payload in told]
     assert sorted(statuses) == [
         ("note_end", "failed"),
@@ -274,6 +291,7 @@ def test_a_follow_up_is_counted_by_a_quota_and_never_refused_by_it(
     bench.run(row)
     (follow_up,) = rows_of(row)
     assert follow_up.unfinished_organization == "acme"
+    assert follow_up.row_version == LIMITED_VERSION  # older code would count it for ever
 
 
 def test_a_follow_up_whose_type_is_gone_is_saved_anyway(
