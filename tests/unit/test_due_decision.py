@@ -39,6 +39,14 @@ def test_a_queued_row_is_sent() -> None:
     assert due_decision.decide(again, FACTS) == SendMessage(False, next_check_at, resend_at)
 
 
+def test_a_row_may_start_late_from_the_time_it_was_scheduled_for() -> None:
+    asked = {"status": Status.SCHEDULED, "created_at": NOW - clock.DAY}
+    in_time = row(**asked, run_at=NOW - 59 * clock.MINUTE)
+    assert isinstance(due_decision.decide(in_time, FACTS), SendMessage)
+    late = row(**asked, run_at=NOW - 61 * clock.MINUTE)
+    assert isinstance(due_decision.decide(late, FACTS), due_decision.Expire)
+
+
 def test_a_paused_row_is_parked() -> None:
     decision = due_decision.decide(row(), replace(FACTS, pause=PAUSE))
     assert decision == due_decision.Park(PAUSE)

@@ -408,13 +408,16 @@ def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
 @pytest.mark.parametrize(
     ("status", "held_by", "awaits"),
     [
-        (Status.WAITING, "group#a", True),
-        (Status.WAITING, "pause#", False),
-        (Status.WAITING, None, False),
-        (Status.QUEUED, "group#a", False),
+        (Status.WAITING, "group#a", "group"),
+        (Status.WAITING, "signal#a", "signal"),
+        (Status.WAITING, "pause#", None),
+        (Status.WAITING, None, None),
+        (Status.QUEUED, "group#a", None),
+        (Status.QUEUED, "signal#a", None),
     ],
 )
-def test_only_a_job_that_waits_for_a_group_awaits_one(
-    status: Status, held_by: str | None, awaits: bool
+def test_only_a_job_that_waits_for_a_group_or_signal_awaits_one(
+    status: Status, held_by: str | None, awaits: str | None
 ) -> None:
-    assert JobRequest(status=status, held_by=held_by).awaits_group is awaits
+    row = JobRequest(status=status, held_by=held_by)
+    assert (row.awaits_group, row.awaits_signal) == (awaits == "group", awaits == "signal")

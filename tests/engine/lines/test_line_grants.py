@@ -104,6 +104,18 @@ def test_a_turn_is_above_those_of_all_items_whichever_is_given(bench: Bench) -> 
     assert [item.turn for item in (line.slots[1], line.rate, line.slots[2])] == [4, 4, 5]
 
 
+@pytest.mark.parametrize(("starts_in", "starts"), [(-1, True), (500, False)])
+def test_a_job_is_admitted_up_to_a_second_before_it_may_start(
+    still: Bench, starts_in: int, starts: bool
+) -> None:
+    now = clock.now()
+    rate = LineItem(PLACE, "rate", since=now, started_at=now)
+    rate.started_tat = (now + starts_in) * 1000
+    line = lines.Line(PLACE, limits.Limits(rate=Rate(1, seconds=10)), {}, rate)
+    assert line.grant("", starts=False) is not None
+    assert (line.grant("") is not None) is starts
+
+
 @pytest.mark.parametrize(
     ("holder", "paid_ahead", "waits"),
     [(None, 9_000, True), ("h", 9_000, False), ("h", 0, False), (None, 0, False)],

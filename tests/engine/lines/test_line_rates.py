@@ -13,9 +13,10 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import QueueMessage
 from job_runners.store import limits, verbs
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.line_items import RATE, LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from limited_queue import QUEUE, dispatch, items
+from limited_queue import PLACE, QUEUE, dispatch, items
 from sample_work import script
 
 
@@ -167,6 +168,29 @@ def test_jobs_that_were_admitted_long_ago_start_no_faster_than_the_rate(still: B
     deliver_in_time(still)
     assert len(starts) == 30
     assert all(later - earlier >= 60_000 for earlier, later in pairwise(starts))
+
+
+def test_jobs_that_were_admitted_in_a_burst_start_in_one(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60, burst=2))
+    starts = start_times(still)
+    rows = [dispatch(still) for _ in range(4)]
+    for row in rows:
+        still.run(row)
+    still.advance(600)
+    admission.admit_waiting(QUEUE, "*", still.send)
+    for row in rows[2:]:
+        still.run(row)
+    assert len(starts) == 4
+    assert starts[2] == starts[3]
+
+
+def test_an_admitted_job_starts_although_its_rate_is_forgotten(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    (late,) = admitted(still, 2, 60)
+    LineItem(PLACE, RATE).delete()
+    assert still.run(late).status is Status.SUCCEEDED
+    (rate,) = items("rate")
+    assert rate["started_tat"] == (clock.now() + 60_000) * 1000
 
 
 def test_jobs_whose_messages_always_come_late_start_at_the_rate(still: Bench) -> None:

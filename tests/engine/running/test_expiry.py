@@ -11,9 +11,9 @@ from gathering_job import Gathering
 from hourly import put
 from job_runners import clock, store
 from job_runners.engine.control import owner_actions, signaling
-from job_runners.engine.lines import pausing
+from job_runners.engine.lines import admission, pausing
 from job_runners.engine.schedules import schedules
-from job_runners.store import failed_tasks, limits, webhooks
+from job_runners.store import failed_tasks, limits, verbs, webhooks
 from job_runners.store.job_request import Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
@@ -136,15 +136,23 @@ def test_no_kind_of_item_is_left_out_here() -> None:
     assert {name for name in names if not name.startswith("_")} == MODELS
 
 
-def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(still: Bench) -> None:
+@pytest.mark.parametrize("admitted", [False, True])
+@pytest.mark.parametrize("ahead", ["tat", "started_tat"])
+def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(
+    still: Bench, ahead: str, admitted: bool
+) -> None:
     """A burst of many starts may be paid for months ahead: forgotten, it would come again."""
-    rate = Rate(1, seconds=24 * 3600, burst=100)
-    limits.put(QUEUE, rate=rate)
-    paid_until = clock.now() + 50 * clock.DAY
-    LineItem(PLACE, "rate", since=clock.now(), tat=paid_until * 1000).save()
-    assert still.run(dispatch(still)).status is Status.SUCCEEDED
+    limits.put(QUEUE, rate=Rate(1, seconds=24 * 3600, burst=100))
+    paid_until, row = clock.now() + 50 * clock.DAY, dispatch(still)
+    rate = LineItem(PLACE, "rate", since=clock.now(), started_at=clock.now())
+    setattr(rate, ahead, paid_until * 1000)
+    rate.save()
+    if admitted:
+        verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now())
+        admission.admit_waiting(QUEUE, "*", still.send)
+    assert still.run(row).status is Status.SUCCEEDED
     (item,) = items("rate")
-    assert item["tat"] == (paid_until + clock.DAY) * 1000
+    assert item[ahead] == (paid_until + clock.DAY) * 1000
     assert item["expires_at"] == (paid_until + 41 * clock.DAY) // clock.SECOND
 
 
