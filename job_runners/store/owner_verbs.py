@@ -44,7 +44,6 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         ],
         _same_organization(job)
         & conditional_write.as_read(job)
-        & conditional_write.same(JobRequest.cancel_members, job.cancel_members)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
