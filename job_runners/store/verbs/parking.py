@@ -174,9 +174,9 @@ def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) 
     return min(now, job.could_run_at + waited)
 
 
-def set_starts_under_rate(job: JobRequest, grant: Grant | None) -> list[Action]:
+def set_starts_under_rate(job: JobRequest, grant: Grant) -> list[Action]:
     """Return the action, if any is needed, that records whether the rate counts the start."""
-    if grant is not None and grant.rate is not None:
+    if grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 

@@ -11,12 +11,13 @@ from job_runners import clock
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import QueueMessage
-from job_runners.store import limits, verbs
+from job_runners.store import limits, lines, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
+from job_runners.store.lines import Grant, Line
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from limited_queue import PLACE, QUEUE, dispatch, items
+from limited_queue import PLACE, QUEUE, dispatch, during, held, items, park_in_order
 from sample_work import script
 
 
@@ -224,18 +225,52 @@ def test_a_claim_that_was_given_back_counts_no_start(still: Bench) -> None:
     starts.clear()
     still.advance(60)
     row = still.read(admitted_row(still, given_back))
+    give_back(row, None)
+    still.advance(60)
+    assert still.run(dispatch(still)).status is Status.SUCCEEDED
+    assert still.run(row).status is Status.WAITING
+    assert len(starts) == 1
+
+
+def give_back(row: JobRequest, grant: Grant | None) -> None:
+    """Claim a job, with capacity that it gets only now if there is a grant, and release it."""
     claimed = verbs.claim(
         row.id,
         job_type=row.job_type,
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
-        entrance=verbs.Entrance(row, "*"),
+        entrance=verbs.Entrance(row, "*", grant),
     )
     verbs.release(claimed)
+
+
+def read_line(**limited: Any) -> Line:
+    return lines.read_line(QUEUE, "*", limits.Limits(**limited))
+
+
+def test_a_start_that_was_given_back_is_counted_again(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    row = dispatch(still)
+    give_back(row, read_line(rate=Rate(1, seconds=60)).grant(""))
     still.advance(60)
     assert still.run(dispatch(still)).status is Status.SUCCEEDED
     assert still.run(row).status is Status.WAITING
-    assert len(starts) == 1
+
+
+@pytest.mark.parametrize("had_rate", [False, True])
+def test_a_rate_counts_no_start_of_a_job_that_was_admitted_before_it_was_set(
+    still: Bench, had_rate: bool
+) -> None:
+    row = dispatch(still)
+    if had_rate:
+        give_back(row, read_line(rate=Rate(1)).grant(""))
+    limits.put(QUEUE, slots=1)
+    during(still, lambda: park_in_order(still, row))
+    assert held() == [row.id]
+    limits.put(QUEUE, slots=1, rate=Rate(1, seconds=3600))
+    before = items("rate")
+    assert still.run(row).status is Status.SUCCEEDED
+    assert items("rate") == before
 
 
 def admitted_row(bench: Bench, rows: list[JobRequest]) -> str:
