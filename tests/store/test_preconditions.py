@@ -22,9 +22,10 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import PreconditionFailed
-from job_runners.store import owner_verbs, pauses, verbs
+from job_runners.store import lines, owner_verbs, pauses, verbs
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.limits import Limits
 from job_runners.store.pauses import Kind, Parked
 from job_runners.store.verbs import Checkpoint
 from job_runners.testing.shipped_operations import every_row
@@ -87,6 +88,27 @@ def test_a_worker_that_was_overtaken_does_not_park_its_successors_row(bench: Ben
     (successor,) = successors
     assert (after.status, after.claim_token) == (Status.RUNNING, successor.claim_token)
     assert not held_entries()
+
+
+def test_a_worker_that_was_overtaken_in_its_claim_does_not_have_the_job(bench: Bench) -> None:
+    """The claim also takes a slot, and the row is read after that."""
+    row = bench.dispatch()
+    grant = lines.read_line(row.queue_name, "*", Limits(slots=1)).grant("")
+
+    def overtaken() -> None:
+        bench.advance(1000)
+        bench.tick()  # rescued
+
+    before_next("GetItem", overtaken)
+    with pytest.raises(PreconditionFailed):
+        verbs.claim(
+            row.id,
+            job_type=row.job_type,
+            send_id="s",
+            deadline=clock.now() + 900_000,
+            entrance=verbs.Entrance(row, "*", grant),
+        )
+    assert bench.read(row).status is Status.RETRYABLE
 
 
 def test_a_worker_that_was_overtaken_does_not_count_its_successors_outcome(

@@ -12,6 +12,7 @@ from job_runners.aws import clients
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write, queries, verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
+from job_runners.store.table import set_or_remove
 from job_runners.store.verbs import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -142,8 +143,10 @@ def test_a_zombie_can_write_nothing_beside_its_successor(
     assert stored(successor).serialize() == before
 
 
-def test_a_running_or_finished_job_can_not_be_claimed() -> None:
+@pytest.mark.parametrize("run_at", [None, 1])
+def test_a_running_or_finished_job_can_not_be_claimed(run_at: int | None) -> None:
     job = saved()
+    job.update([set_or_remove(JobRequest.run_at, run_at)])
     running = claimed(job)
     with pytest.raises(PreconditionFailed, match="running"):
         claimed(job)

@@ -163,6 +163,27 @@ def test_a_follow_up_gets_the_error_without_its_traceback(bench: Bench) -> None:
     assert [blobs.get(each.payload, None)["error"] for each in rows_of(row)] == [error, error]
 
 
+@pytest.mark.parametrize(("fails", "message"), [(True, "too late"), (False, "no luck")])
+def test_the_follow_up_of_a_stopped_job_gets_its_last_error(
+    bench: Bench, fails: bool, message: str
+) -> None:
+    row = bench.dispatch("followed_again")
+    fail(bench, row)
+
+    def stopped(job: Any, payload: object) -> None:
+        owner_actions.cancel(bench.read(row))
+        if fails:
+            raise ValueError(message)
+        job.checkpoint(1, durable=True)
+
+    script.job = stopped
+    bench.run_out()
+    assert bench.read(row).status is Status.CANCELLED
+    ((_, payload),) = told
+    assert payload.error is not None
+    assert payload.error.message == bench.read(row).error["message"] == message
+
+
 def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench) -> None:
     gathering = Gathering(bench, 3, job_type="followed_once")
     gathering.fails = {1}
@@ -442,6 +463,8 @@ def test_older_code_starts_no_job_that_has_follow_ups(bench: Bench) -> None:
     assert bench.dispatch("followed_once").row_version == FOLLOW_UPS_VERSION
     plain = bench.dispatch("unique_replace", payload={"lot": "a"})
     assert plain.row_version < FOLLOW_UPS_VERSION
+    same = bench.dispatch("unique_replace", payload={"lot": "a"})
+    assert (same.id, same.row_version) == (plain.id, plain.row_version)
     replaced = bench.dispatch("unique_replace", payload={"lot": "a"}, on_end="note_end")
     assert (replaced.id, replaced.row_version) == (plain.id, FOLLOW_UPS_VERSION)
 

@@ -13,10 +13,11 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, wait_endings
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.errors import WrongState
+from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.store import owner_verbs
 from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
 from job_runners.store.pauses import Kind
+from job_runners.store.verbs import Checkpoint, waits
 from job_runners.work.definitions import Job
 from sample_work import once, script
 
@@ -203,6 +204,28 @@ def test_a_worker_that_dies_in_a_sleeping_jobs_next_leg_is_rescued(bench: Bench)
     assert (row.status, row.attempt) == (Status.RETRYABLE, 2)
     bench.advance(600)
     assert bench.run(row).status is Status.SUCCEEDED  # and it doesn't sleep again
+
+
+def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: Bench) -> None:
+    row = bench.dispatch()
+    zombie = bench.claim(row)
+    bench.advance(1000)
+    bench.tick()  # rescued
+    bench.advance(60)
+    script.job = sleeps(HOUR)
+    asleep = bench.run(row)
+    assert asleep.status is Status.SCHEDULED
+    with pytest.raises(PreconditionFailed):
+        waits.sleep(zombie, "nap", until=1, due_at=1, reached=Checkpoint("then", 1, None))
+    assert bench.read(row).serialize() == asleep.serialize()
+
+
+@pytest.mark.parametrize("changed", [{"status": Status.QUEUED}, {"run_at": 10}])
+def test_a_sleep_that_an_older_release_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
+    asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
+    left = waits.Wait(waits.TIME, "nap", [], 1, 9)
+    assert waits.current(JobRequest(**asleep, waits_for=left.stored())) == left
+    assert waits.current(JobRequest(**asleep | changed, waits_for=left.stored())) is None
 
 
 def test_code_that_does_not_know_waits_cannot_claim_a_sleeper(bench: Bench) -> None:

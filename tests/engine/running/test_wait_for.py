@@ -14,6 +14,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import (
     JobNotFound,
+    PreconditionFailed,
     SignalBusy,
     SignalConflict,
     SignalTooLarge,
@@ -21,7 +22,7 @@ from job_runners.errors import (
     TooManySignals,
 )
 from job_runners.store import owner_verbs, signals
-from job_runners.store.job_request import Lane, Status, due_shard
+from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
 from job_runners.store.verbs import waits
 from job_runners.testing import moto_direct
@@ -106,6 +107,35 @@ def test_a_signal_that_comes_between_the_senders_read_and_the_park_admits_the_jo
     assert signaling.signal(stale, "approval", 1, bench.send).status is Status.QUEUED
     bench.deliver()
     assert got == [1]
+
+
+_SINCE_IT_WAS_READ = {
+    "created_key": JobRequest.created_key.set("of a later job with this id"),
+    "restarts": JobRequest.restarts.set(1),
+    "status": JobRequest.status.set(Status.QUEUED),
+    "claim_token": JobRequest.claim_token.set("of a later run"),
+    "held_by": JobRequest.held_by.set("pause#"),
+    "signals": JobRequest.signals.set(signals.MAX_PER_JOB),
+}
+
+
+@pytest.mark.parametrize("changed", _SINCE_IT_WAS_READ)
+def test_a_signal_for_a_row_that_has_changed_since_it_was_read_is_not_stored(
+    bench: Bench, changed: str
+) -> None:
+    row, _ = waiting(bench)
+    bench.read(row).update([_SINCE_IT_WAS_READ[changed]])
+    before = bench.read(row).serialize()
+    with pytest.raises(PreconditionFailed):
+        waits.signal(row, signals.new(row, "approval", 1, by=None))
+    assert bench.read(row).serialize() == before
+    assert signals.find(row, "approval") is None
+
+
+def test_a_signal_that_a_job_does_not_wait_for_leaves_it_waiting(bench: Bench) -> None:
+    row, _ = waiting(bench)
+    assert signaling.signal(row, "another", 1, bench.send).status is Status.WAITING
+    assert bench.sent == []
 
 
 def test_a_signal_for_a_job_that_was_read_while_it_ran_admits_it_after_the_park(
