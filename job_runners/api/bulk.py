@@ -15,7 +15,7 @@ from job_runners.api.json_schema import Field as ViewField
 from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 
@@ -128,11 +128,11 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     """Return the response to a request for many jobs.
 
     Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
-    job. In both cases, nothing was saved.
+    job. Raises RunnerCannotResend if the runner has no send(). In all cases, nothing was saved.
     """
     until = clock.now() + _DISPATCH_SECONDS * clock.SECOND
     data, key = _data(event)
-    send = runners.sender()
+    send = require_sender(runners.sender(), "POST /jobs/bulk", "sends many jobs at once")
     results = bulk.dispatch_jobs(_checked(data, key, caller, send), send, until=until)
     dispatched = [
         _Dispatched(position, row, None if error is None else problems.shown(error))
@@ -152,7 +152,7 @@ def _data(event: Mapping[str, Any]) -> tuple[BulkData, str]:
     return data, data.idempotency_key
 
 
-def _checked(data: BulkData, key: str, caller: Caller, send: Send | None) -> list[CheckedJob]:
+def _checked(data: BulkData, key: str, caller: Caller, send: Send) -> list[CheckedJob]:
     """Return the jobs, each of them checked. Raises InvalidJobs with all that are invalid."""
     found, wrong = [], []
     for number, fields in enumerate(data.jobs):
@@ -173,9 +173,7 @@ def _checked(data: BulkData, key: str, caller: Caller, send: Send | None) -> lis
     return found
 
 
-def _checked_job(
-    fields: Any, caller: Caller, send: Send | None, key: str, index: int
-) -> CheckedJob:
+def _checked_job(fields: Any, caller: Caller, send: Send, key: str, index: int) -> CheckedJob:
     if not isinstance(fields, dict):
         raise InvalidFields([{"field": "", "why": "must be an object"}])
     if "idempotency_key" in fields:

@@ -9,10 +9,12 @@ import pytest
 
 import job_runners.handlers.failures
 import job_runners.handlers.timer
+from api_events import call
 from job_runners.engine.registry.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
 from job_runners.errors import RunnerCannotResend
 from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobRunner
+from job_runners.store import queries
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import WORKER, forget
 from job_runners.testing.lambda_context import Context
@@ -118,5 +120,9 @@ def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
     bench = choose("a module of one's own")
     with pytest.raises(RunnerCannotResend, match=f"{need}. That requires"):
         bench.dispatch(job_type, **fields)
+    jobs = {"jobs": [{"job_type": "sample_once"}]}
+    refused = call("POST", "/jobs/bulk", body=jobs, headers={"idempotency-key": "k"})
+    assert (refused.status, refused.json["type"]) == (409, "urn:job-runners:not-fully-capable")
+    assert queries.page("default", limit=1).jobs == []
     for each in ("sample_once", "unique_replace"):
         assert bench.outcome(each).status is Status.SUCCEEDED

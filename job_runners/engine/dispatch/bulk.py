@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
 def dispatch_jobs(
     jobs: Sequence[CheckedJob],
-    send: Send | None,
+    send: Send,
     *,
     until: int,
     save: Callable[[CheckedJob], JobRequest] | None = None,
@@ -71,7 +71,7 @@ class _Dispatching:
     def __init__(
         self,
         jobs: Sequence[CheckedJob],
-        send: Send | None,
+        send: Send,
         until: int,
         save: Callable[[CheckedJob], JobRequest],
     ) -> None:
@@ -134,8 +134,6 @@ class _Dispatching:
 
     def _send_counted(self, message: Message, delay: float = 0) -> None:
         """Send a message. After a few failures in a row, raise SendFailed without trying."""
-        if self._send is None:
-            return
         if self._failed_sends >= _MOST_FAILED_SENDS:
             raise SendFailed(message.title, "the messages before it could not be sent")
         try:

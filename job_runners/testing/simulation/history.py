@@ -211,10 +211,12 @@ class History:
                 self.world.step()
 
     def _accept_many(self, jobs: list[JobData], key: str) -> None:
+        send = runners.sender()
+        assert send is not None
         checked = [
             check_new_job(
                 data,
-                runners.sender(),
+                send,
                 job_id=derived_id("bulk", data.organization_id, key, str(index)),
                 parent_id=None,
                 idempotency_key=key,
@@ -222,7 +224,7 @@ class History:
             for index, data in enumerate(jobs)
         ]
         until = clock.now() + 22 * clock.SECOND
-        results = bulk.dispatch_jobs(checked, runners.sender(), until=until)
+        results = bulk.dispatch_jobs(checked, send, until=until)
         for index, (row, error) in enumerate(results):
             if row is not None:
                 self.world.figures["jobs of bulk requests"] += 1
