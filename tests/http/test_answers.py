@@ -15,7 +15,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import RunnerCannotResend
 from job_runners.settings import forget
-from job_runners.store import answer_links, steps
+from job_runners.store import answer_links, signals, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from sample_work import script
@@ -105,6 +105,8 @@ def test_the_first_answer_is_what_the_job_gets(bench: Bench, form: bool) -> None
     # Also after the end of the job, which stays unsaid.
     assert (answer("approve").status, answer(CHOICES[1]).status) == (200, 409)
     page = call("GET", path).text
+    moto_direct.delete("jobs", {"id": {"S": row.id}})
+    assert (answer("approve").status, answer(CHOICES[1]).status) == (200, 409)
     assert "The answer is: approve" in page
     assert "<button" not in page
 
@@ -192,21 +194,48 @@ def test_a_link_whose_time_is_over_takes_no_answer(bench: Bench, end: Any, timeo
     assert moto_direct.rows("coordination") == before
 
 
-def test_an_answer_never_reaches_the_work_with_another_payload(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def over_by_delete(bench: Bench, row: JobRequest) -> None:
+    owner_actions.delete(owner_actions.cancel(row))
+
+
+def over_by_signals(bench: Bench, row: JobRequest) -> None:
+    signaling.signal(row, "another", 1, bench.send)
+
+
+def over_by_answer(bench: Bench, row: JobRequest) -> None:
+    signaling.signal(row, "approval", CHOICES[1], bench.send)
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "kind"),
+    [
+        (over_by_another_payload, 410, "link-over"),
+        (over_by_cancel, 410, "link-over"),
+        (over_by_delete, 410, "link-over"),
+        (over_by_signals, 410, "link-over"),
+        (over_by_answer, 409, "already-answered"),
+    ],
+)
+def test_an_answer_that_comes_too_late_by_a_moment_is_told_so_and_counts_for_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: Any, status: int, kind: str
 ) -> None:
-    """The job begins again between the read and the write."""
+    """The job changes between the read and the write."""
     row, path, _ = ask(bench)
     check, first = signaling._check_may_come, [True]
 
-    def restarted_after(job: Any, name: str) -> None:
+    def changed_after(job: Any, name: str) -> None:
         check(job, name)
         if first.pop() if first else False:
-            over_by_another_payload(bench, bench.read(job))
+            end(bench, bench.read(job))
+            before.extend(moto_direct.rows("coordination"))
 
-    monkeypatch.setattr(signaling, "_check_may_come", restarted_after)
-    assert post(path, "approve").status == 410
-    assert bench.read(row).signals is None
+    before: list[Any] = []
+    monkeypatch.setattr(signaling, "_check_may_come", changed_after)
+    monkeypatch.setattr(signals, "MAX_PER_JOB", 1)
+    refused = post(path, "approve")
+    assert (refused.status, refused.json["type"]) == (status, f"urn:job-runners:{kind}")
+    assert row.id not in refused.text
+    assert moto_direct.rows("coordination") == before
 
 
 @pytest.mark.parametrize("path", ["/answers/" + "0" * 32, "/answers/x", "/answers/" + "é" * 2000])

@@ -318,15 +318,15 @@ def test_a_viewer_sees_no_key_that_is_of_a_payload(crowded: Callable[..., Any]) 
 
 
 def test_nor_the_keys_of_before_per_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    note("sample_slots", "about small", "small")
-    hold("sample_slots", "about small", "small")
+    note("sample_slots", "*about small", "small")
+    hold("sample_slots", "*about small", "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
     seen = {}
     for role in ("viewer", "reader"):
         claims = {"sub": "u", "roles": role, "organization_id": "small"}
         seen[role] = uses(got("/queues/sample_slots", claims=claims))
-    assert seen == {"viewer": {"*": (0, 0)}, "reader": {"*": (0, 0), "about small": (1, 0)}}
+    assert seen == {"viewer": {"*": (0, 0)}, "reader": {"*": (0, 0), "*about small": (1, 0)}}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api_events import Answer, call
+from api_events import Answer, Logged, call
 from bench import Bench
 from fake_lambda import FakeLambda
 from job_runners import clock
@@ -103,7 +103,10 @@ def test_the_index_of_the_first_job_goes_on_from_an_earlier_request(worker: Fake
     assert len(rows()) == 6
 
 
-def test_another_job_at_the_same_index_is_a_conflict_of_that_job_alone(worker: FakeLambda) -> None:
+def test_another_job_at_the_same_index_is_a_conflict_of_that_job_alone(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = Logged(monkeypatch)
     first = post(numbered(3))
     changed = numbered(3)
     changed[1]["payload"] = {"number": 9}
@@ -113,6 +116,7 @@ def test_another_job_at_the_same_index_is_a_conflict_of_that_job_alone(worker: F
     assert problem["type"] == "urn:job-runners:idempotency-conflict"
     assert problem["job_id"] == ids(first)[1]
     assert answer.json["jobs"][1]["job"] is None
+    assert "Traceback" not in logged.text
 
 
 def test_keys_of_two_organizations_are_two_keys(worker: FakeLambda) -> None:
@@ -318,6 +322,22 @@ def test_jobs_that_are_not_reached_in_22_seconds_get_503_and_the_request_is_repe
     assert "retry-after" not in again.headers
     assert ids(again)[:5] == [each["job"]["id"] for each in answer.json["jobs"][:5]]
     assert len(rows()) == 8
+
+
+def test_a_job_that_is_saved_as_the_time_ends_leaves_its_message_to_the_timer(
+    alone: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    sending(monkeypatch, lambda message, delay=0: sent.append(message.id))
+
+    def save(job: Any) -> Any:
+        row = save_checked(job)
+        alone.advance(23)
+        return row
+
+    monkeypatch.setattr(f"{bulk.__name__}.save_checked", save)
+    assert statuses(post(numbered(2))) == [202, 503]
+    assert sent == []
 
 
 @pytest.mark.parametrize("kind", Outage.KINDS)

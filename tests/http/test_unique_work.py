@@ -7,8 +7,10 @@ import pytest
 
 from api_events import SIGNED_BY, Answer, Logged, call
 from fake_lambda import FakeLambda
+from job_runners.engine.control import positions
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
+from job_runners.store import queries
 from job_runners.store.transactions import RaceLost
 from sample_work import script
 
@@ -138,6 +140,9 @@ def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> Non
             }
             place = call("GET", f"/jobs/{found[0].json['id']}/place").json
             assert place["ahead"] == 0
+            row = queries.read(found[0].json["id"])
+            assert row is not None
+            assert not positions.place_of(row, "acme").of_organization
 
     script.job = meanwhile
     worker.deliver()

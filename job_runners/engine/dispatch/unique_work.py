@@ -138,7 +138,7 @@ def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
     except RaceLost as lost:
         if any(each.record is one.record for each in lost.refused for one in request.more_writes):
             raise
-        raise uniqueness.overtaken("accept", request.new_job.job_id or "(new job)") from lost
+        raise uniqueness.overtaken("accept", "(new job)") from lost
 
 
 def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequest:

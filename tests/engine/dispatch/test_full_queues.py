@@ -174,17 +174,25 @@ def test_the_same_request_again_is_answered_with_its_job(
         bench.dispatch(**MAILING, idempotency_key="new")
 
 
-def test_what_a_job_dispatches_is_taken(bench: Bench, full_queue: JobRequest) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_what_a_job_dispatches_is_taken(
+    bench: Bench, full_queue: JobRequest, several: bool
+) -> None:
     children: list[str] = []
 
     def parent(job: Any, payload: object) -> None:
-        children.append(job.dispatch("sample_again", {}, key="child"))
+        if several:
+            children.extend(job.dispatch_many("sample_again", [("child", {})]).values())
+        else:
+            children.append(job.dispatch("sample_again", {}, key="child"))
 
     script.job = parent
     sample_again = sample_work.JOBS["sample_again"]
     in_queue = replace(sample_again, queue_name="mailings")
     with patch.dict(registry().jobs, sample_again=in_queue):
         assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+        with pytest.raises(QueueFull):
+            bench.dispatch("sample_again")
     [child] = children
     assert bench.read(child).queue_name == "mailings"
 

@@ -14,6 +14,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, wait_endings
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import PreconditionFailed, WrongState
+from job_runners.settings import forget
 from job_runners.store import owner_verbs
 from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
 from job_runners.store.pauses import Kind
@@ -46,7 +47,7 @@ def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_leg(bench: Bench) 
     assert (row.status, row.progress, row.cursor) == (Status.SCHEDULED, 50, 7)
     found = positions.waits_for(row)
     assert found is not None
-    assert (found.kind, found.name, found.until) == ("time", "nap", row.run_at)
+    assert (found.kind, found.name, found.until, found.names) == ("time", "nap", row.run_at, None)
     assert positions.place_of(row, None).ahead is None
     bench.advance(HOUR - 60)
     assert bench.run(row).status is Status.SCHEDULED  # a message that comes early
@@ -187,7 +188,11 @@ def test_a_paused_sleeper_starts_after_its_sleep_and_the_pause(bench: Bench) -> 
     pausing.pause(Kind.JOB_TYPE, "sample_once")
     bench.advance(HOUR + 61)
     bench.tick()
-    assert bench.read(row).status is Status.WAITING
+    row = bench.read(row)
+    assert (row.status, positions.waits_for(row)) == (
+        Status.WAITING,
+        positions.WaitsFor("job_type", "sample_once"),
+    )
     pausing.resume(Kind.JOB_TYPE, "sample_once", bench.send)
     bench.deliver()
     assert bench.read(row).status is Status.SUCCEEDED
@@ -268,7 +273,20 @@ def test_a_retry_with_the_same_payload_comes_before_the_waits_are_forgotten(
     bench.advance(9 * DAY)
     with pytest.raises(WrongState, match="began less than 200 days ago"):
         owner_actions.retry_again(row, bench.send)
-    assert owner_actions.retry_again(row, bench.send, {"number": 2}).status is Status.QUEUED
+    row = owner_actions.retry_again(row, bench.send, {"number": 2})
+    assert row.status is Status.QUEUED
+    row = owner_actions.cancel(row)
+    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED  # its work is new
+
+
+def test_a_job_that_never_waited_is_retried_however_old_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_DAYS", "365")
+    forget()
+    row = owner_actions.cancel(bench.dispatch("sample_once"))
+    bench.advance(201 * DAY)
+    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
 def test_a_name_is_for_one_wait_of_a_leg(bench: Bench) -> None:

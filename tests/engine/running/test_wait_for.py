@@ -27,6 +27,7 @@ from job_runners.store.pauses import Kind
 from job_runners.store.verbs import waits
 from job_runners.testing import moto_direct
 from job_runners.work import WaitTimedOut
+from lost_answers import lose_next_answer
 from sample_work import script
 
 HOUR = 3600.0
@@ -65,7 +66,8 @@ def test_a_job_waits_without_a_worker_and_goes_on_with_the_signal(bench: Bench) 
     assert found.until == row.due_at
     row = signaling.signal(row, "approval", {"ok": True}, bench.send)
     assert row.status is Status.QUEUED
-    assert bench.deliver() == 1
+    signaling.signal(row, "approval", {"ok": True}, bench.send)
+    assert bench.deliver() == 1  # the same signal again needs no message
     assert (got, bench.read(row).status) == ([{"ok": True}], Status.SUCCEEDED)
     assert positions.waits_for(bench.read(row)) is None
 
@@ -74,6 +76,7 @@ def test_a_signal_that_comes_before_the_wait_is_not_lost(bench: Bench) -> None:
     script.job, got = waits_for()
     row = bench.dispatch("sample_once")
     signaling.signal(row, "approval", 17, bench.send)
+    assert bench.sent == []  # the message of its dispatch is under way
     row = bench.run(row)
     assert (got, row.status, row.legs) == ([17], Status.SUCCEEDED, 1)
 
@@ -162,10 +165,11 @@ def test_a_wait_with_its_signal_costs_14_write_units(still: Bench) -> None:
     script.job = lambda job, payload: None
     still.run(still.dispatch("sample_once"))
     without = units.spent()
-    units.reads = 0
     script.job = lambda job, payload: job.wait_for("approval", timeout=600) and None
     row = still.run(still.dispatch("sample_once"))
-    row = signaling.signal(still.read(row), "approval", True, still.send)
+    units.reads = 0
+    row = signaling.signal(row, "approval", True, still.send)
+    assert units.reads == 2  # one read: whether it has come before
     assert still.run(row).status is Status.SUCCEEDED
     assert units.spent() - without == 14
 
@@ -191,6 +195,20 @@ def test_the_first_value_counts_even_after_the_end(bench: Bench) -> None:
             signaling.signal(each, "approval", {"a": 2}, bench.send)
     with pytest.raises(SignalTooLate, match="is succeeded"):
         signaling.signal(bench.read(row), "another", 1, bench.send)
+
+
+def test_a_signal_whose_answer_is_lost_sends_no_message_about_a_running_job(bench: Bench) -> None:
+    wait, got = waits_for()
+
+    def work(job: Any, payload: object) -> Any:
+        lost = lose_next_answer("TransactWriteItems")
+        signaling.signal(bench.read(job.id), "approval", 1, bench.send)
+        assert lost
+        return wait(job, payload)
+
+    script.job = work
+    bench.run(bench.dispatch("sample_once"))
+    assert (bench.sent, got) == ([], [1])
 
 
 @pytest.mark.parametrize("is_waiting", [True, False])
@@ -328,6 +346,8 @@ def test_a_wait_for_several_times_out_and_refuses_none(bench: Bench) -> None:
     bench.advance(HOUR + 61)
     bench.tick()
     bench.deliver()
+    signaling.signal(bench.read(row), "cancel", 0, bench.send)
+    assert bench.sent == []  # it no longer waits for that one
     signaling.signal(bench.read(row), "pay", 17, bench.send)
     bench.deliver()
     assert got == [17]
