@@ -9,7 +9,6 @@ import pytest
 
 from job_runners import settings
 from job_runners.building.build import ROOT
-from job_runners.engine.registry.app_modules import import_added
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import tracebacks
@@ -56,19 +55,6 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_checkout_knows_the_packages_of_the_folder(app: Path) -> None:
     assert settings.settings().app_packages == ("acme_one", "acme_two")
     assert {"acme_one_job", "acme_two_job"} < set(registry().jobs)
-
-
-def test_python_looks_into_the_folder_once_and_there_last(app: Path) -> None:
-    """So that no name of ours is taken from it."""
-    before = [*sys.path]
-    registry()
-    assert sys.path == [*before, str(app)]
-
-
-def test_without_a_folder_python_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", ["here"])
-    assert import_added("sys") is sys
-    assert sys.path == ["here"]
 
 
 def test_its_work_runs_in_a_checkout(app: Path) -> None:

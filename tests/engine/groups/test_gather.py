@@ -55,6 +55,17 @@ def test_a_member_that_fails_is_listed_and_does_not_keep_the_job_waiting(bench: 
     assert gathering.counts == [(4, 3)]
 
 
+def test_a_member_that_is_tried_again_keeps_the_job_waiting(bench: Bench) -> None:
+    gathering = Gathering(bench, [Member("sample_again", {"number": 0})])
+    gathering.fails = {0}
+    gathering.start()
+    assert gathering.run_member(0).status is Status.RETRYABLE
+    assert gathering.read().status is Status.WAITING
+    gathering.fails.clear()
+    bench.deliver()
+    assert gathering.counts == [(1, 0)]
+
+
 def test_results_are_the_same_in_later_legs_and_the_members_are_not_asked_for(
     bench: Bench,
 ) -> None:

@@ -10,7 +10,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
-from job_runners.engine.wire.messages import QueueMessage
+from job_runners.engine.wire.messages import JobMessage, QueueMessage
 from job_runners.store import limits, lines, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
@@ -192,6 +192,31 @@ def test_an_admitted_job_starts_although_its_rate_is_forgotten(still: Bench) -> 
     assert still.run(late).status is Status.SUCCEEDED
     (rate,) = items("rate")
     assert rate["started_tat"] == (clock.now() + 60_000) * 1000
+
+
+def test_an_admitted_job_starts_although_its_queue_has_no_rate_any_more(still: Bench) -> None:
+    limits.put(QUEUE, slots=2, rate=Rate(1, seconds=60))
+    (late,) = admitted(still, 2, 60)
+    limits.put(QUEUE, slots=2)
+    assert still.run(late).status is Status.SUCCEEDED
+
+
+def test_an_admitted_job_whose_queue_gets_slots_pays_for_its_start(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    (late,) = admitted(still, 2, 60)
+    limits.put(QUEUE, slots=1, rate=Rate(1, seconds=60))
+    still.advance(60)
+    assert still.run(late).status is Status.SUCCEEDED
+    assert still.run(dispatch(still)).status is Status.WAITING
+
+
+def test_an_admitted_job_starts_where_its_runner_cannot_send_it_again(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    first, late = admitted(still, 3, 60)
+    still.run(first)
+    deadline = clock.now() + 900_000
+    execution.run(JobMessage.about(late), deadline=deadline, send=None)
+    assert still.read(late).status is Status.SUCCEEDED
 
 
 def test_jobs_whose_messages_always_come_late_start_at_the_rate(still: Bench) -> None:

@@ -13,11 +13,14 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
+from job_runners.engine.running import failure_records
 from job_runners.engine.tick import due_row, timer
+from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.errors import SendFailed, TooManyPaused
 from job_runners.store import pauses, queries, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind, Pause, State
+from outage import Outage
 from sample_work import script
 
 DOWN = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
@@ -229,6 +232,27 @@ def test_a_failure_of_aws_is_not_the_rows_fault(
     assert len(reads) == 3  # after three in a row the rest can wait
     bench.tick()
     assert len(bench.sent_jobs) == len(rows)
+
+
+def test_a_claim_without_an_answer_that_has_ended_since_is_not_repeated_under_a_pause(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of another delivery was taken for this claim's, and a pause began after it."""
+    row = bench.dispatch("sample_again")
+    message = JobMessage.about(row)
+
+    def settle(seconds: float) -> None:
+        bench.advance(seconds)
+        outage.end()
+        failure_records.settle({"requestPayload": encode(message)}, bench.send)
+        bench.advance(60)
+        pausing.pause(Kind.JOB_TYPE, "sample_again")
+
+    monkeypatch.setattr(clock, "sleep", settle)
+    outage.begin("unheard", only="UpdateItem")
+    bench.run_message(message)
+    assert bench.read(row).status is Status.WAITING
+    assert script.jobs_run == []
 
 
 def test_a_lost_response_of_a_transaction_is_no_loss(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import sys
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from secrets import token_hex
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import job_runners.shipped.jobs.table
 import job_runners.shipped.tasks.names
 import job_runners.shipped.tasks.table
 from bench import Bench
+from job_runners.engine.registry.app_modules import import_added
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import Registry, registry
 from job_runners.errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
@@ -298,6 +300,20 @@ def test_a_table_that_can_not_work_is_refused(
 ) -> None:
     with pytest.raises(InvalidDefinition, match=why):
         extended(monkeypatch, **tables)
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_python_searches_an_apps_folder_once_and_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_folder: bool
+) -> None:
+    """So no module of the app replaces one of ours."""
+    app = [str(tmp_path)] if has_folder else []
+    monkeypatch.setenv("APP", "".join(app))
+    monkeypatch.setattr(sys, "path", ["here"])
+    forget()
+    for _ in range(2):
+        assert import_added("sys") is sys
+    assert sys.path == ["here", *app]
 
 
 def test_an_extension_that_can_not_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from counted_units import Units
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine import configured
+from job_runners.engine.job_data import JobData
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.shipped.jobs import post_webhook
@@ -128,6 +129,12 @@ def test_a_delivery_is_a_job_that_is_never_announced_itself(
     assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
     assert (delivery["status"], len(rows())) == ("succeeded", 4)
     assert len(posted) == 1
+    announcement = bench.read(parent["id"])
+    payload = blobs.get(announcement.payload, announcement.payload_key)
+    by_hand = bench.run(bench.dispatch("announce", payload=payload))
+    (delivery,) = rows(parent_id=by_hand.id)
+    assert delivery["follow_up_of"] == by_hand.id
+    assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
 
 
 def test_a_repeated_announcement_delivers_once(bench: Bench, posted: list[Any]) -> None:
@@ -159,6 +166,12 @@ def test_a_webhook_that_could_not_be_told_is_refused_at_dispatch(
     with pytest.raises(ValidationError, match=why):
         bench.dispatch("sample_once", on_end=webhook)
     assert rows() == []
+
+
+def test_the_webhook_of_a_dispatch_may_be_passed_on_to_another() -> None:
+    fields: dict[str, Any] = {"job_type": "sample_once", "organization_id": "acme"}
+    data = JobData(**fields, on_end=WEBHOOK)
+    assert JobData(**fields, on_end=data.on_end) == data
 
 
 # --- the stack's event bus and topic --------------------------------------------------------------

@@ -124,10 +124,22 @@ def test_only_failures_are_counted(bench: Bench) -> None:
 def test_a_process_writes_a_group_once_a_second_and_counts_the_others_later(bench: Bench) -> None:
     for _ in range(3):
         fail(bench)
-    assert groups()[0].failures == 1
+        fail(bench, "kind")
+    assert [each.failures for each in groups()] == [1, 1]
     bench.advance(1)
     fail(bench)
-    assert groups()[0].failures == 4
+    fail(bench, "kind")
+    assert [each.failures for each in groups()] == [4, 4]
+
+
+def test_a_process_remembers_a_limited_number_of_groups(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "_MOST_KEPT", 2)
+    for where in ("here", "read", "kind"):
+        fail(bench, where)
+    assert len(groups()) == 3
+    assert len(counting._writes.last) == 1
 
 
 def test_a_new_group_is_reported_once(

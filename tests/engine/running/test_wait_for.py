@@ -100,6 +100,28 @@ def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
     assert got == ["now"]
 
 
+def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.job, got = waits_for()
+    row = bench.dispatch("sample_once")
+    proceed = waits.continue_at_once
+
+    def canceled_before(job: Any, *arguments: Any) -> Any:
+        owner_verbs.request_cancel(bench.read(job))
+        return proceed(job, *arguments)
+
+    def signaled_before(job: Any, *arguments: Any, **more: Any) -> Any:
+        signaling.signal(bench.read(job), "approval", "now", bench.send)
+        return park(job, *arguments, **more)
+
+    park = waits.wait
+    monkeypatch.setattr(waits, "wait", signaled_before)
+    monkeypatch.setattr(waits, "continue_at_once", canceled_before)
+    assert bench.run(row).status is Status.CANCELLED
+    assert (bench.sent, got) == ([], [])
+
+
 def test_a_signal_that_comes_between_the_senders_read_and_the_park_admits_the_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,6 +480,9 @@ def test_a_job_signals_another_one_of_its_organization(bench: Bench) -> None:
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
     foreign = bench.run(bench.dispatch("sample_once", organization_id="other"))
     assert foreign.error["kind"] == JobNotFound.__name__
+    script.job = lambda job, payload: job.signal("0" * 32, "approval", 1)
+    unknown = bench.run(bench.dispatch("sample_once"))
+    assert unknown.error["kind"] == JobNotFound.__name__
     script.job = waits_for()[0]
     bench.deliver()
     assert bench.read(row).status is Status.SUCCEEDED
