@@ -178,29 +178,41 @@ def test_the_jobs_that_have_not_begun_go_back_to_celery(
     assert call(client.get, begun.id).status == "succeeded"
 
 
-def test_a_part_in_a_container_is_started_once_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shown = module("shown", snippets("long_work")[1], monkeypatch)
     ecs = Mock()
-    ecs.run_task.side_effect = [
-        {"failures": [{"reason": "RESOURCE:CPU"}], "tasks": []},
-        {"failures": [], "tasks": [{"taskArn": "arn:task"}]},
-    ]
+    no_capacity = {"failures": [{"reason": "RESOURCE:CPU"}], "tasks": []}
+    started = {"failures": [], "tasks": [{"taskArn": "arn:task"}]}
+    ecs.run_task.side_effect = [no_capacity, *[started] * 4]
     monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda _: ecs))
     settings = {"EXTENSIONS": "shown", "APP_SETTING_RENDER_SUBNET": "subnet-1"}
     with inline_runner(MovableClock(), settings) as job_runner:
+        answers = {"rendered-1": {"error": "no fonts"}}
+        failed = job_runner.run("render", {"page": "/"}, signals=answers)
+        assert "didn't answer" in assert_failed(failed).message
+        job_runner.retry(failed)
         answer = {"file": "renders/7.pdf"}
-        job = job_runner.run("render", {"page": "/"}, signals={"rendered": answer})
-        assert assert_succeeded(job) == answer
-    (first, again) = ecs.run_task.call_args_list
-    assert first == again
-    (container,) = again.kwargs["overrides"]["containerOverrides"]
-    callback = container["environment"][1]
-    assert callback["name"] == "CALLBACK"
-    assert "/answers/" in callback["value"]
+        job_runner.signal(failed, "rendered-3", answer)
+        job_runner.drain()
+        assert assert_succeeded(SavedJobs().get(failed.id)) == answer
+    requests = [each.kwargs for each in ecs.run_task.call_args_list]
+    assert requests[0] == requests[1]
+    numbers = (1, 1, 2, 3)
+    assert [each["clientToken"] for each in requests] == [f"{failed.id}-{n}" for n in numbers]
+    callbacks = []
     model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
     shape = model.operation_model("RunTask").input_shape
     assert shape
-    assert not ParamValidator().validate(again.kwargs, shape).has_errors()
+    for request in requests:
+        (container,) = request["overrides"]["containerOverrides"]
+        callback = container["environment"][1]
+        assert callback["name"] == "CALLBACK"
+        callbacks.append(callback["value"])
+        assert "/answers/" in callback["value"]
+        assert not ParamValidator().validate(request, shape).has_errors()
+    assert len(set(callbacks)) == 3
 
 
 EVENTS = "CREATE TABLE events (number INTEGER PRIMARY KEY, customer TEXT, event TEXT)"
