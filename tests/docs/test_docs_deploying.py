@@ -12,6 +12,7 @@ from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
 from job_runners.building.target import Target
+from job_runners.cli.app import COMMANDS
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
 
@@ -148,3 +149,15 @@ def test_no_page_calls_jobs_in_a_loop_or_through_xargs() -> None:
     calls = re.compile(r"(\bdo|\bxargs( -\S+)*|\$\() *jobs ")
     pages = [path for path in (ROOT / "docs").rglob("*.md") if calls.search(path.read_text())]
     assert pages == []
+
+
+def test_no_block_of_a_page_calls_the_command_by_both_names() -> None:
+    names = [name for commands in COMMANDS.values() for name in commands]
+    short = re.compile(rf"(?<!\S)`?jobs ({'|'.join(names)})\b")
+    mixed = [
+        block
+        for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL)
+        if re.search(r"job-runners (?!shell)[a-z]", block) and short.search(block)
+    ]
+    assert mixed == []
