@@ -14,7 +14,7 @@ from job_runners.engine.dispatch.dispatch import TASK_PAYLOAD_LIMIT
 from job_runners.engine.running.wait_endings import MOST_WAITS
 from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
-from job_runners.store import children, limits, queries, signals, steps
+from job_runners.store import children, limits, pauses, queries, signals, steps
 from job_runners.work import errors as work_errors
 from job_runners.work import gathering, links, member_keys
 from job_runners.work.definitions import Job
@@ -103,3 +103,18 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
 def test_a_limit_of_the_page_is_that_of_the_code(what: str, limit: str) -> None:
     (shown,) = re.findall(rf"^\| {re.escape(what)} \| (.+?) \|", LIMITS, re.MULTILINE)
     assert shown == limit
+
+
+def test_the_page_about_access_names_each_log_line_with_a_caller() -> None:
+    """Messages that a function gets as an argument are found where it is called."""
+    modules = [path.read_text() for path in (ROOT / "job_runners").rglob("*.py")]
+    functions = [each for text in modules for each in text.split("\ndef ")]
+    writers = [each for each in functions if "caller_fields()" in each and "logger." in each]
+    message = re.compile(r'(?:logger.info, |logger.info\(\n +|^ +)"([a-z ]+)",', re.MULTILINE)
+    change = re.compile(r'(?:webhook|schedule)_changed\([^"]*"([a-z ]+)"\)')
+    lines = {name for each in writers for name in message.findall(each)}
+    lines |= {name for text in modules for name in change.findall(text)} | set(pauses.State)
+    page = (ROOT / "docs/access.md").read_text()
+    named = page.partition("\nThe log lines of accepted writes are ")[2].partition("\n\n")[0]
+    assert lines <= {"answered", *re.findall(r"`([a-z ]+)`", named)}
+    assert len(lines) > 15
