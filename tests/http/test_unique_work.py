@@ -55,7 +55,8 @@ def test_the_log_tells_which_request_made_a_job_and_which_was_answered_with_it(
     ask("unique_return")
     (made,), (answered,) = logged.lines("accepted"), logged.lines("answered with another")
     assert (made["job_id"], answered["job_id"], answered["outcome"]) == (job_id, job_id, "returned")
-    assert (answered["caller"], answered["role"]) == (SIGNED_BY["userArn"], "service")
+    for line in (made, answered):
+        assert (line["caller"], line["role"]) == (SIGNED_BY["userArn"], "service")
 
 
 def test_one_that_has_not_begun_takes_the_new_payload() -> None:

@@ -33,6 +33,8 @@ def failing(job: RunningJob, payload: Failing) -> None:
             fail_here()
         case "read":
             Importer().read("{")
+        case "library":
+            Failing.model_validate(7)
         case "kind":
             raise LookupError(payload.where)
 

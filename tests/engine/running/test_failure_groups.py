@@ -1,5 +1,6 @@
 """Failure groups: failed jobs are counted by what failed, and an end never depends on it."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from job_runners.engine.running.failure_records import settle
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.settings import settings
+from job_runners.shipped.jobs import post_webhook
 from job_runners.store import failure_groups, limits, pauses, verbs
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest, Status
@@ -66,17 +68,45 @@ def test_a_group_names_the_build_that_saw_it_first(
 def test_another_type_kind_function_or_organization_is_another_group(bench: Bench) -> None:
     fail(bench)
     fail(bench, "read")
+    fail(bench, "library")
     fail(bench, "kind")
     fail(bench, job_type="failing_too")
     fail(bench, organization_id="other")
     assert {(each.job_type, each.error_kind, each.frame) for each in groups()} == {
         ("failing", "ValueError", "failing_work:fail_here"),
         ("failing", "JSONDecodeError", "failing_work:Importer.read"),
+        ("failing", "ValidationError", "failing_work:failing"),
         ("failing", "LookupError", "failing_work:failing"),
         ("failing_too", "ValueError", "failing_work:fail_here"),
     }
     (other,) = groups("other")
     assert other.id not in {each.id for each in groups()}
+
+
+@pytest.mark.parametrize("payload", [None, zlib.compress(b"{")])
+def test_a_failure_before_the_function_is_called_names_no_function(
+    bench: Bench, payload: bytes | None
+) -> None:
+    row = bench.dispatch("failing", payload={})
+    if payload is not None:
+        row.update([JobRequest.payload.set(payload)])
+    else:
+        row.update([JobRequest.payload.remove(), JobRequest.payload_key.set("gone")])
+    row = bench.run(row)
+    assert row.error is not None, row.status
+    assert row.error.get("frame") is None
+
+
+def test_a_built_in_job_fails_in_its_own_function(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(*_: object) -> None:
+        raise ConnectionError("no luck")
+
+    monkeypatch.setattr(post_webhook, "post_event", post)
+    payload = {"url": "https://hooks.example.com", "secret": "acme/main", "body": {}}
+    row = bench.run(bench.dispatch("post_webhook", payload=payload))
+    assert row.error["frame"] == "job_runners.shipped.jobs.post_webhook:post_webhook"
 
 
 def rescue(bench: Bench, row: JobRequest) -> None:

@@ -337,6 +337,7 @@ def test_tracebacks_and_warnings_are_lines_too(bench: Bench, lines: io.StringIO)
         except ValueError:
             traceback.print_exc()
             logging.getLogger("mine").exception("with its traceback")
+        logging.getLogger("mine").error("without an error", exc_info=True)
         text = warnings.formatwarning("take care", UserWarning, "mine.py", 7, "ring()")
         sys.stderr.write(text)  # as Python does, but for pytest, which keeps warnings
 
@@ -346,6 +347,7 @@ def test_tracebacks_and_warnings_are_lines_too(bench: Bench, lines: io.StringIO)
     assert "ValueError: no luck" in text
     [of_logging] = [line for line in own(lines) if line["message"] == "with its traceback"]
     assert '  File "tests/engine/running/test_output.py", line ' in of_logging["exception"]
+    assert "without an error" in text
     assert text[-2:] == ["mine.py:7: UserWarning: take care", "  ring()"]
     assert {line["job_id"] for line in own(lines)} == {job_id}
 
