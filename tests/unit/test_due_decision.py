@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from job_runners import clock
 from job_runners.engine.tick import due_decision
 from job_runners.engine.tick.due_decision import (
@@ -93,3 +95,18 @@ def test_an_admitted_row_that_can_not_be_parked_is_checked_hourly() -> None:
     assert decision.next_check_at == NOW + clock.HOUR
     unknown = due_decision.decide(admitted, replace(facts, is_known=False))
     assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.PARKED)
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING, Status.QUEUED])
+def test_only_unclaimed_rows_are_handled_ahead_of_time(status: Status) -> None:
+    early = row(status=status, due_at=NOW + 1)
+    assert due_decision.is_due(early, NOW + clock.MINUTE, clock.MINUTE) == (status is Status.QUEUED)
+    assert due_decision.is_due(row(status=status, due_at=NOW), NOW + clock.MINUTE, clock.MINUTE)
+
+
+def test_a_row_that_waits_for_a_signal_is_left_alone_until_its_time_is_over() -> None:
+    wait = {"kind": "signal", "name": "a", "names": ["a"], "since": 0, "until": NOW + 1}
+    waits = row(status=Status.WAITING, held_by="signal#a", waiting_since=0, waits_for=wait)
+    assert due_decision.decide(waits, FACTS) == Postpone(Disposition.PARKED, NOW + 1, Lane.WAITS)
+    over = replace(FACTS, now=NOW + 1)
+    assert due_decision.decide(waits, over) is Action.ADMIT_UNSIGNALED
