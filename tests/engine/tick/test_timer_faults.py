@@ -11,7 +11,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.lines import pausing, sweeping
-from job_runners.engine.tick import timer
+from job_runners.engine.tick import due_row, timer
 from job_runners.engine.tick.timer import Disposition
 from job_runners.engine.wire.messages import Message
 from job_runners.errors import SendFailed
@@ -47,6 +47,18 @@ def test_a_tick_that_can_read_no_shard_has_failed(
     monkeypatch.setattr(queries, "due", away)
     with pytest.raises(EndpointConnectionError):
         bench.tick()
+
+
+def test_a_row_that_can_not_be_read_now_is_not_broken(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch()
+    bench.advance(61)
+    with monkeypatch.context() as patch:
+        patch.setattr(due_row, "read", away)
+        assert bench.tick().counts == {}
+    assert bench.read(row).due_at == row.due_at
+    assert bench.tick().counts == {Disposition.SENT: 1}
 
 
 def test_once_the_worker_can_not_be_reached_no_more_is_read(bench: Bench) -> None:
