@@ -273,6 +273,62 @@ def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyP
         assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
 
 
+@pytest.mark.parametrize(
+    ("breaks", "end"),
+    [("nothing", "A7: 2 boxes"), ('"receipt of', "declined"), ('"box of', "2 of 2 items")],
+)
+def test_a_state_machine_as_a_job(breaks: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = snippets("migrate_from_step_functions")[0]
+    code = code.replace(f"return f{breaks}", "raise CardDeclined  #")
+    module("shown", code, monkeypatch)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        order = {"order": "A7", "items": ["pen", "ink"]}
+        job = job_runner.run("fulfill", order, signals={"release": {}})
+    assert end in str(job.result if job.error is None else job.error.message)
+
+
+def test_executions_that_run_are_stopped_and_dispatched_once_each(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs/guides/migrate_from_step_functions.md").read_text()
+    (loop,) = re.findall(r"```py\n(for arn in .*?)```", page, re.DOTALL)
+    states = full_client("stepfunctions")
+    role = "arn:aws:iam::123456789012:role/orders"
+    definition = '{"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}'
+    machine = states.create_state_machine(name="orders", definition=definition, roleArn=role)
+    arns = [
+        states.start_execution(
+            stateMachineArn=machine["stateMachineArn"],
+            input=json.dumps({"order": order, "items": ["pen"]}),
+        )["executionArn"]
+        for order in ("A7", "A8")
+    ]
+    monkeypatch.chdir(tmp_path)
+    Path("executions.txt").write_text("\t".join(arns))
+    client = Client(url=stack.url)
+    names = {"Path": Path, "json": json, "states": states, "client": client}
+    for _ in range(2):
+        call(exec, loop, names)
+    assert {states.describe_execution(executionArn=arn)["status"] for arn in arns} == {"ABORTED"}
+    found = [each.id for each in call(lambda: list(client.list(job_type="fulfill")))]
+    assert {call(client.get, each).payload["order"] for each in found} == {"A7", "A8"}
+    assert len(found) == 2
+
+
+def test_a_queues_consumer_dispatches_each_message_once_and_keeps_refused_ones(
+    stack: ApiServer,
+) -> None:
+    names: dict[str, Any] = {}
+    call(exec, compile(snippets("migrate_from_step_functions")[4], "consumer", "exec"), names)
+    bodies = {"m1": '{"invoice": 7}', "m2": '{"invoice": "x"}', "m3": "no JSON"}
+    event = {"Records": [{"messageId": id, "body": body} for id, body in bodies.items()]}
+    for _ in range(2):  # SQS may deliver a message twice
+        failed = call(names["handler"], event, None)["batchItemFailures"]
+        assert failed == [{"itemIdentifier": "m2"}, {"itemIdentifier": "m3"}]
+    (job,) = call(lambda: list(names["client"].list(job_type="send_invoice")))
+    assert call(names["client"].get, job.id).payload == {"invoice": 7}
+
+
 EARLIER_AND_NEWER = """
 from pydantic import BaseModel
 from job_runners.work import Job, RunningJob
@@ -346,6 +402,8 @@ def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     jobs = {
         **module("celery_jobs", snippets("migrate_from_celery")[0], monkeypatch).JOBS,
+        **module("orders_jobs", snippets("migrate_from_step_functions")[0], monkeypatch).JOBS,
+        **module("invoices_jobs", snippets("migrate_from_step_functions")[3], monkeypatch).JOBS,
         **module("zappa_jobs", snippets("migrate_from_zappa")[0], monkeypatch).JOBS,
         **module("debounced_jobs", snippets("debounce")[0], monkeypatch).JOBS,
         "count_letters": sample_work.JOBS["sample_once"],
@@ -360,13 +418,17 @@ def call(function: Any, *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-@pytest.mark.parametrize("page", ["migrate_from_celery", "migrate_from_zappa"])
+@pytest.mark.parametrize(
+    "page", [f"migrate_from_{it}" for it in ("celery", "zappa", "step_functions")]
+)
 def test_the_caller_of_a_migrated_task_dispatches_it(
     page: str, stack: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names: dict[str, Any] = {}
     call(exec, compile(snippets(page)[1], page, "exec"), names)
     assert names["job"].status in ("queued", "scheduled")
+    if page == "migrate_from_step_functions":
+        call(exec, snippets(page)[2], names)
     if page == "migrate_from_zappa":
         assert capsys.readouterr().out.endswith("pie 17\n")
 
