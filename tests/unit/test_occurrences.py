@@ -189,6 +189,12 @@ def test_a_day_that_comes_every_four_years_is_found() -> None:
         assert first == at("2028-02-29T11:00")
 
 
+@pytest.mark.parametrize("cron", ["0 12 1 7 *", "*/30 12 1 7 *"])
+def test_a_time_far_away_is_of_the_clock_as_it_is_then(cron: str) -> None:
+    first, *_ = upcoming(When(cron, timezone=BERLIN), at("2026-01-01"), 1)
+    assert first == at("2026-07-01T10:00")
+
+
 def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
