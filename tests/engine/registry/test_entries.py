@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,11 @@ def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
         ),
         ("x = (\n", r"letters.py, line 1: SyntaxError: '\(' was never closed\. Correct that line"),
         ("import os\nos.environ['NOT_SET']", r"letters.py, line 2: KeyError: .* leave to the func"),
+        ("import json\njson.loads('{')", r"letters.py, line 2: JSONDecodeError: "),
+        (
+            "from job_runners.work import app_setting\napp_setting('API_KEY')",
+            r"letters.py, line 2: AppSettingMissing: [^.]*\. A module is imported at build time",
+        ),
         ("import sys\nsys.exit(3)", r"letters.py, line 2: SystemExit: 3"),
         (GOOD.replace("def count", "def counts"), r"letters.py does not define count; did you mea"),
         (GOOD.replace("count(job: RunningJob, ", "count("), r"must take exactly \(job, payload\)"),
@@ -173,6 +179,16 @@ def test_a_module_without_a_file_is_named_by_its_name() -> None:
     says = rf"{place}.* time does not define sleeep; did you mean"
     with pytest.raises(EntryNotLoaded, match=says):
         Task("time:sleeep").load()
+
+
+def test_a_module_of_a_package_without_a_file_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare_outfit").mkdir()
+    (tmp_path / "bare_outfit" / "letters.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(EntryNotLoaded, match=r"letters.py, line 1: ZeroDivisionError"):
+        Task("bare_outfit.letters:note").load()
 
 
 def test_a_module_that_is_not_there_is_named(outfit: Outfit) -> None:

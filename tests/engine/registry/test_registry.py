@@ -374,6 +374,13 @@ def test_a_queue_whose_name_would_break_a_key_is_refused(name: str) -> None:
         Job(work, queue_name=name)
 
 
+@pytest.mark.parametrize("kind", ["on_end", "on_failure"])
+@pytest.mark.parametrize("job_type", [7, ""])
+def test_a_follow_up_that_names_no_job_type_is_refused(kind: str, job_type: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="must be the name of a job type"):
+        Job("acme:work", **{kind: job_type})
+
+
 def test_a_retry_tag_that_never_retries_is_refused() -> None:
     with pytest.raises(InvalidDefinition, match="Leave retry out"):
         Retry(max_attempts=1)

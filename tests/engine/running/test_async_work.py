@@ -19,7 +19,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.work import RunningJob
+from job_runners.work import Job, RunningJob, definitions
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")
@@ -149,6 +149,23 @@ def test_so_it_is_when_the_job_is_about_to_end(bench: Bench) -> None:
     AsyncScript.job = work
     with pytest.raises(KeyboardInterrupt):
         run(bench)
+
+
+def test_the_event_loop_is_imported_with_the_function_and_for_async_ones_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a job runs, its alarm might interrupt the import."""
+
+    async def work(job: RunningJob, payload: Sample) -> None: ...
+
+    def other(job: RunningJob, payload: Sample) -> None: ...
+
+    imported: list[str] = []
+    monkeypatch.setattr(definitions, "import_module", imported.append)
+    Job(other)
+    assert imported == []
+    Job(work)
+    assert imported == ["job_runners.work.event_loop"]
 
 
 def test_other_work_does_without_asyncio() -> None:
