@@ -21,6 +21,8 @@ _GB = 1e9
 _ROW_BYTES = 900  # bytes of a typical row without its payload, including its outcome
 _INDEX_ENTRY_BYTES = 200  # bytes of a row's entry in the index that lists an organization's jobs
 _LONGEST_IN_ROW = 4096  # bytes: larger compressed payloads are in the bucket (store/blobs.py)
+_STEP_BYTES = 150  # bytes of the item of a step with a small result
+_STEP_DAYS = 300  # for which a step's result is kept (store/steps.py)
 _ERROR_KB = 1  # KB that the error of a failed attempt adds to a row
 _CHECK_AFTER = 60  # seconds: the timer checks a leg (a Lambda invocation) once if it takes longer
 _API_SECONDS = 0.03  # duration of a dispatch in the API's Lambda function, with 1 GB
@@ -76,6 +78,7 @@ class Workload:
     architecture: Literal["arm64", "x86_64"] = "arm64"
     legs: int = 1
     checkpoints: float = 0
+    steps: float = 0  # per job, with small results
     payload_bytes: int = 100  # compressed
     retried: float = 0  # share of jobs that are retried once
     limited: Limited = None  # the limits of the jobs' queue
@@ -100,7 +103,7 @@ class Workload:
         save, claim, finish, requeue, check = row + 2, row, row + 1, row + 2, row + 2
         units: float = save + claim + finish
         units += (self.legs - 1) * (requeue + claim)
-        units += self.checkpoints * row
+        units += self.checkpoints * row + self.steps
         units += self.timer_checks * check
         units += self.retried * (requeue + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
@@ -136,7 +139,8 @@ class Workload:
         """The read units of one job."""
         queue_reads = 0 if self.limited is None else 2 + 2 * self.waiting
         schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
-        return self.timer_checks + queue_reads + (1 if self.unique else 0) + schedule
+        steps = self.steps * (self.legs + self.retried)  # each leg and attempt looks for them
+        return self.timer_checks + queue_reads + (1 if self.unique else 0) + schedule + steps
 
     @property
     def invocations(self) -> float:
@@ -234,6 +238,14 @@ def _job_lines(work: Workload) -> Iterator[Line]:
         "rows kept, GB-months", row_gb_months, "table_gb_month", f"{work.retention_days:g} days"
     )
     yield Line("rows in backups, GB-months", row_gb_months, "backup_gb_month", "the same")
+    steps_gb_months = jobs * work.steps * _STEP_BYTES / _GB * _STEP_DAYS / 30
+    yield Line(
+        "steps kept, GB-months",
+        steps_gb_months,
+        "table_gb_month",
+        f"{work.steps:g} a job, 300 days",
+    )
+    yield Line("steps in backups, GB-months", steps_gb_months, "backup_gb_month", "the same")
     log_bytes = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]
     yield Line(
         "logs and metrics, GB",

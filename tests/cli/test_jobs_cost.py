@@ -59,6 +59,10 @@ def test_each_option_moves_what_it_is_about() -> None:
     assert line(large, "write units")["quantity"] == 6e6
     waiting = cost("--jobs", "1e6", "--seconds", "2", "--limits", "slots", "--waiting", "0.5")
     assert line(waiting, "write units")["quantity"] == (6 + (6 + 17) / 2) * 1e6
+    steps = cost("--jobs", "1e6", "--seconds", "2", "--steps", "3")
+    assert line(steps, "write units")["quantity"] == (6 + 3) * 1e6
+    assert steps["dollars_a_month"] - plain["dollars_a_month"] == pytest.approx(4.28, abs=0.01)
+    assert line(steps, "steps kept, GB-months")["quantity"] == 3 * 0.15 * 300 / 30
     unique = cost("--jobs", "1e6", "--seconds", "2", "--unique")
     assert line(unique, "write units")["quantity"] == (6 + 6 + 2) * 1e6
     assert line(unique, "read units")["quantity"] == 1e6

@@ -87,6 +87,27 @@ def test_a_job_of_three_legs_that_is_looked_at_in_each(life: Life, bench: Bench)
     assert units == work_done.write_units
 
 
+def test_a_job_with_steps(life: Life) -> None:
+    """A step that is found again costs only a read."""
+    counter = Units()
+
+    def spent(steps: int) -> tuple[int, int]:
+        def work(job: Any, payload: object) -> None:
+            for number in range(steps):
+                job.step(f"step {number}", lambda: {"receipt": "of-12345678"})
+            if job.attempt == 1:
+                raise ValueError("no luck " * 40)
+
+        counter.reads = 0
+        return life(work)[1], counter.reads
+
+    spent(0)  # reads the pauses and limits
+    (_, reads), (units, reads_with_steps) = spent(0), spent(3)
+    steps = Workload(jobs=1, seconds=2, retried=1, steps=3)
+    assert units == steps.write_units
+    assert reads_with_steps - reads == steps.read_units
+
+
 def test_a_job_that_a_quota_counts(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "1000")
     settings.forget()

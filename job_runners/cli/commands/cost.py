@@ -47,6 +47,9 @@ _SHARE = click.FloatRange(0, 1)
     help="Checkpoints per job that are written to the table (default 0).",
 )
 @click.option(
+    "--steps", type=click.FloatRange(0), default=0, help="Steps per job (job.step; default 0)."
+)
+@click.option(
     "--payload",
     type=click.IntRange(0),
     default=100,
