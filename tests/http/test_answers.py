@@ -351,6 +351,7 @@ def test_a_write_whose_answer_was_lost_is_repeated(
         ({"name": "a/b"}, "isn't the name of a signal"),
         ({"text": " "}, "isn't allowed"),
         ({"text": "x" * 2001}, "isn't allowed"),
+        ({"text": "\ud800"}, "isn't allowed"),
         ({"choices": ("yes", "")}, "isn't allowed"),
         ({"choices": ("yes", "yes")}, "each once"),
         ({"choices": tuple(map(str, range(21)))}, "at most 20"),
@@ -374,9 +375,16 @@ def test_a_link_costs_6_write_units(still: Bench) -> None:
     script.job = lambda job, payload: None
     still.run(still.dispatch("sample_once"))
     without = units.spent()
-    script.job = lambda job, payload: job.signal_url("a", text="?", timeout=HOUR) and None
-    assert still.run(still.dispatch("sample_once")).status is Status.SUCCEEDED
-    assert units.spent() - without == 6
+
+    def ask_and_sleep(job: Any, payload: object) -> None:
+        job.signal_url("a", text="?", timeout=HOUR)
+        job.sleep("nap", 600)
+
+    script.job = ask_and_sleep
+    row = still.run(still.dispatch("sample_once"))
+    still.advance(600)
+    assert still.run(row).status is Status.SUCCEEDED
+    assert units.spent() - without == 6 + 5  # and 5 for the sleep
 
 
 def test_a_runner_that_cannot_send_again_asks_for_no_answer(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """Jobs for tests with follow-ups, and the follow-ups, which note what they are told."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -39,6 +39,16 @@ def note_campaign(job: RunningJob, payload: CampaignEnded) -> None:
     """Take the end of a campaign's job."""
 
 
+class Failed(BaseModel):
+    """An end of a job that has failed."""
+
+    status: Literal["failed"]
+
+
+def note_failed(job: RunningJob, payload: Failed) -> None:
+    """Take the end of a job that has failed."""
+
+
 def note_wish(job: RunningJob, payload: Wish) -> None:
     """Take a payload that no end of a job is."""
 
@@ -49,6 +59,7 @@ JOBS = {
     "note_failure": Job(note_failure),
     "note_campaign": Job(note_campaign, needs_campaign=True),
     "note_wish": Job(note_wish),
+    "note_failed": Job(note_failed),
     "note_once": Job(note_end, unique=Unique(by=())),
     "followed_once": Job(once, **_BOTH),
     "followed_again": Job(once, retry=Retry(max_attempts=3, base=2, cap=60), **_BOTH),

@@ -118,14 +118,15 @@ def test_a_job_gathers_again_and_keeps_its_earlier_results(bench: Bench) -> None
     assert got == [["first", 2, 4], ["first", 2, 4], ["second", 6]]
 
 
-def test_a_failed_member_that_was_deleted_is_counted_and_named(bench: Bench) -> None:
-    gathering = Gathering(bench, 2)
+def test_a_member_that_was_deleted_is_counted_and_named(bench: Bench) -> None:
+    gathering = Gathering(bench, 3)
     gathering.fails = {0}
     gathering.start()
-    owner_actions.delete(gathering.run_member(0))
+    for number in range(2):
+        owner_actions.delete(gathering.run_member(number))
     bench.deliver()
-    assert [status for _, status, _ in gathering.got[0]] == ["deleted", "succeeded"]
-    assert gathering.counts == [(2, 1)]
+    assert [status for _, status, _ in gathering.got[0]] == ["deleted", "deleted", "succeeded"]
+    assert gathering.counts == [(3, 1)]
 
 
 def test_no_members_need_no_wait(bench: Bench) -> None:

@@ -170,7 +170,9 @@ def test_the_environment_comes_first_and_needs_no_store(
 def test_without_a_store_the_environment_is_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("APP_SETTINGS_PATH")
     forget()
-    with pytest.raises(AppSettingMissing, match=r"Set APP_SETTING_API_KEY; .* job_settings"):
+    with pytest.raises(
+        AppSettingMissing, match=r"exist\. Set APP_SETTING_API_KEY; .* job_settings"
+    ):
         app_setting("API_KEY")
 
 

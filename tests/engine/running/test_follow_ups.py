@@ -356,6 +356,12 @@ def test_a_follow_up_that_could_not_run_is_refused_at_dispatch(
     assert moto_direct.rows("jobs") == []
 
 
+def test_one_that_takes_failures_alone_is_for_those(bench: Bench) -> None:
+    bench.dispatch("sample_once", on_failure="note_failed")
+    with pytest.raises(InvalidFollowUp, match=r"payload\.status"):
+        bench.dispatch("sample_once", on_end="note_failed")
+
+
 def test_one_that_needs_a_campaign_is_accepted_with_one(bench: Bench) -> None:
     bench.dispatch("sample_once", on_end="note_campaign", campaign_id="spring")
 
