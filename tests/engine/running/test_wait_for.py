@@ -355,6 +355,32 @@ def test_the_first_of_several_signals_is_recorded(bench: Bench) -> None:
     assert bench.read(row).status is Status.SUCCEEDED
 
 
+def test_a_signal_whose_own_wait_has_timed_out_is_none_of_several(bench: Bench) -> None:
+    got: list[Any] = []
+
+    def work(job: Any, payload: object) -> None:
+        with pytest.raises(WaitTimedOut):
+            job.wait_for("pay", timeout=0)
+        with pytest.raises(WaitTimedOut):  # at once, because none can come
+            job.wait_for_any(["pay"], timeout=HOUR, label="pay alone")
+        got.append(job.wait_for_any(["pay", "cancel"], timeout=HOUR, label="order"))
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.waits_for["names"], got) == (["cancel"], [])
+    signaling.signal(row, "cancel", 1, bench.send)
+    bench.deliver()
+    assert got == [("cancel", 1)]
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_a_wait_for_any_takes_1_to_20_names(bench: Bench, count: int) -> None:
+    names = [f"signal-{number}" for number in range(count)]
+    script.job = lambda job, payload: job.wait_for_any(names, timeout=HOUR, label="any")
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "TooManyNames")
+
+
 def test_a_wait_for_several_times_out_and_refuses_none(bench: Bench) -> None:
     got: list[Any] = []
 
