@@ -88,8 +88,16 @@ def test_a_runner_that_says_it_is_not_configured_is_refused(
         start(monkeypatch, JOB_RUNNER="own.runner")
 
 
+def take_message(event: Any, context: Any) -> object:
+    """Give an event to the API function, whose module needs a runner at its import."""
+    from job_runners.handlers import api
+
+    return api.handler(event, context)
+
+
 @pytest.mark.parametrize(
-    "handler", [job_runners.handlers.failures.handler, job_runners.handlers.timer.handler]
+    "handler",
+    [job_runners.handlers.failures.handler, job_runners.handlers.timer.handler, take_message],
 )
 def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
     choose: Callable[[str], RunnerBench], handler: Callable[[Any, Any], object]

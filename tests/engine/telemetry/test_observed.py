@@ -17,7 +17,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import oldest_wait
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.errors import Interrupted
-from job_runners.store import blobs, limits
+from job_runners.store import blobs, limits, queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing.aws import forget
@@ -305,6 +305,8 @@ def test_every_15_minutes_the_timer_says_how_long_the_oldest_wait_for_a_person_t
         still.advance(50)
     capsys.readouterr()
     assert oldest() == ([100_000] if minute == "00" else [])
+    monkeypatch.setattr(queries, "read_many", lambda ids: 1 / 0)
+    assert oldest() == []  # the run itself has succeeded
 
 
 def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
