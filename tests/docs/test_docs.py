@@ -319,10 +319,11 @@ def command_lines(page: Path) -> list[list[str]]:
     """Return the command lines of `jobs` in a page's blocks and sentences, each as words."""
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    found = re.findall(r"(?:^|\()(?:bin/)?jobs ([a-z].*)", "\n".join(blocks), re.MULTILINE)
+    name = r"(?:bin/jobs|jobs|job-runners)"
+    found = re.findall(rf"(?:^|\(){name} ([a-z].*)", "\n".join(blocks), re.MULTILINE)
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    found += re.findall(r"`(?:bin/)?jobs ([a-z][^`|\\]*)", prose)
-    return [shlex.split(re.split(r"\)| [|<] ", line)[0], comments=True) for line in found]
+    found += re.findall(rf"`{name} ([a-z][^`|\\]*)", prose)
+    return [shlex.split(re.split(r"\)| [|<>] ", line)[0], comments=True) for line in found]
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
