@@ -43,6 +43,9 @@ def unpack(folder: Path, digest: str, code_zip: bytes) -> None:
         unpacked = Path(scratch) / "tree"
         with zipfile.ZipFile(BytesIO(code_zip)) as archive:
             archive.extractall(unpacked)
+            for entry in archive.infolist():  # extractall drops the modes, which Lambda keeps
+                if entry.external_attr >> 16 & 0o100:
+                    (unpacked / entry.filename).chmod(0o755)
         try:
             unpacked.rename(tree)
         except OSError:  # another process was first
