@@ -2,8 +2,9 @@
 
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import boto3
 import pytest
@@ -21,18 +22,26 @@ from job_runners.places import ROOT
 )
 TABLES = ("JOBS_TABLE", "COORDINATION_TABLE")
 BUCKET = "removed-bucket"
+REGION: Final = "eu-west-1"
+WHERE = f"Removing from account 123456789012 in {REGION}"
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def _profile_of_another_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Name the region in AWS_REGION, which boto3 doesn't read."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    (tmp_path / "config").write_text("[profile name]\nregion = us-west-2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "name")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_REGION", REGION)
 
 
 def create() -> tuple[Any, Any]:
     """Create the tables and the bucket of a stack, and return the clients of their services."""
-    dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
+    session = boto3.Session(region_name=REGION)
+    dynamodb, s3 = session.client("dynamodb"), session.client("s3")
     for name in TABLES:
         dynamodb.create_table(
             TableName=name,
@@ -41,7 +50,7 @@ def create() -> tuple[Any, Any]:
             BillingMode="PAY_PER_REQUEST",
             DeletionProtectionEnabled=True,
         )
-    s3.create_bucket(Bucket=BUCKET)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     for body in (b"old", b"new"):
         s3.put_object(Bucket=BUCKET, Key="results/acme/1", Body=body)
@@ -50,19 +59,22 @@ def create() -> tuple[Any, Any]:
 
 
 @mock_aws
-def test_the_script_deletes_protected_tables_and_every_version_of_a_file() -> None:
+def test_the_script_deletes_protected_tables_and_every_version_of_a_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     dynamodb, s3 = create()
     exec(compile(SCRIPT.replace('"BUCKET"', f'"{BUCKET}"'), "remove_the_stack.md", "exec"), {})
+    assert capsys.readouterr().out.startswith(WHERE)
     assert dynamodb.list_tables()["TableNames"] == []
     assert s3.list_buckets()["Buckets"] == []
 
 
 @mock_aws
 def test_a_preview_is_removed_with_its_data_and_nothing_of_another_stack(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dynamodb, s3 = create()
-    ssm = boto3.client("ssm")
+    ssm = boto3.Session(region_name=REGION).client("ssm")
     for stack in ("acme-pr-1", "acme-pr-17"):
         for name in ("app/KEY", "webhook-secrets/acme/main"):
             ssm.put_parameter(Name=f"/{stack}/{name}", Value="x", Type="SecureString")
@@ -80,12 +92,15 @@ def test_a_preview_is_removed_with_its_data_and_nothing_of_another_stack(
             wait=lambda StackName: steps.append(f"{name} {StackName}")  # noqa: N803
         ),
     )
-    client: Any = boto3.client
-    monkeypatch.setattr(
-        boto3, "client", lambda name: cloudformation if name == "cloudformation" else client(name)
-    )
+    client: Any = boto3.Session.client
+
+    def client_of(session: boto3.Session, name: str, **options: Any) -> Any:
+        return cloudformation if name == "cloudformation" else client(session, name, **options)
+
+    monkeypatch.setattr(boto3.Session, "client", client_of)
     monkeypatch.setattr(sys, "argv", ["remove_preview.py", "acme-pr-1"])
     exec(compile(PREVIEW, "environments.md", "exec"), {})
+    assert capsys.readouterr().out.startswith(WHERE)
 
     stacks = ("acme-pr-1", "acme-pr-1-app")  # the second one's policy is attached to the first one
     assert steps == [
