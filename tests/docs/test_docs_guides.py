@@ -17,6 +17,7 @@ from unittest.mock import call as mock_call
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
@@ -26,7 +27,7 @@ import sample_work
 from api_server import ApiServer
 from job_runners import Client, Conflict, NoAnswer
 from job_runners.client import stack_outputs
-from job_runners.errors import InvalidPayload
+from job_runners.errors import Interrupted, InvalidPayload
 from job_runners.places import ROOT
 from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import InlineRunner, inline_runner
@@ -103,6 +104,38 @@ def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyP
         job = job_runner.run("settle_order", {"order_id": 7, "cents": 0})
         assert "nothing to charge" in assert_failed(job).message
         assert job.attempt == 1
+
+
+def _refused(status: int) -> ClientError:
+    said: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(said, "SendEmail")
+
+
+@pytest.mark.parametrize(
+    ("answers", "calls"),
+    [
+        ([_refused(429), {"MessageId": "m-1"}], 2),
+        ([_refused(503)], 1),
+        ([ReadTimeoutError(endpoint_url="ses")], 1),
+        ([Interrupted("killed")], 1),
+    ],
+)
+def test_an_e_mail_that_may_have_been_sent_is_not_sent_again(
+    answers: list[Any], calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = module("shown", snippets("do_something_once")[1], monkeypatch)
+    ses = Mock()
+    ses.send_email.side_effect = answers
+    monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda *_, **__: ses))
+    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.run("mail", {"to": "ada@example.com", "text": "Thanks"})
+        assert job.status == ("succeeded" if calls == 2 else "failed")
+    assert ses.send_email.call_count == calls
+    model = ServiceModel(Loader().load_service_model("ses", "service-2"))
+    shape = model.operation_model("SendEmail").input_shape
+    assert shape
+    for each in ses.send_email.call_args_list:
+        assert not ParamValidator().validate(each.kwargs, shape).has_errors()
 
 
 def test_a_limited_api_sets_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
