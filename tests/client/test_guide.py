@@ -39,6 +39,7 @@ PRINTED = {
     "dispatch_batch": "succeeded 2 ['succeeded', 'succeeded']\n",
     "dispatch_many": "0 queued\n1 queued\n2 queued\n",
     "def handler": "",
+    "def on_upload": "",
     "from flask": "",
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
@@ -58,6 +59,15 @@ def count_letters(job: RunningJob, payload: Words) -> dict[str, int]:
     if payload.words == ["five"]:
         raise RuntimeError("out of fingers")
     return {"letters": sum(map(len, payload.words))}
+
+
+class Object(BaseModel):
+    bucket: str
+    key: str
+
+
+def read_object(job: RunningJob, payload: Object) -> None:
+    """Do nothing."""
 
 
 class Flask:
@@ -95,7 +105,10 @@ def test_each_snippet_is_an_example_or_run_below() -> None:
 
 @pytest.mark.parametrize("mark", PRINTED)
 def test_a_snippet_runs(
-    mark: str, uploaded: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+    mark: str,
+    uploaded: dict[str, bytes],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [code] = [each for each in SNIPPETS if next(name for name in PRINTED if name in each) == mark]
     client = Client()
@@ -114,6 +127,20 @@ def test_a_snippet_runs(
         assert job is not None
         assert len(list(client.list())) == 1
         assert client.wait(job, timeout=20).get_result() == {"letters": 3}
+    elif mark == "def on_upload":
+        monkeypatch.setitem(sample_work.JOBS, "read_object", Job(read_object))
+        records = [
+            {
+                "s3": {
+                    "bucket": {"name": "incoming"},
+                    "object": {"key": "a+b/%C3%BC.mp4", "sequencer": sequencer},
+                }
+            }
+            for sequencer in ("01", "02", "02")
+        ]
+        names["on_upload"]({"Records": records}, None)
+        jobs = [client.get(each.id) for each in client.list(job_type="read_object")]
+        assert [job.payload for job in jobs] == [{"bucket": "incoming", "key": "a b/ü.mp4"}] * 2
     elif mark == "from flask":
         request = names["request"]
         request.headers, request.json = {"Idempotency-Key": "f-1"}, {"words": ["one"]}
