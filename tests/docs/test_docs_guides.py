@@ -30,6 +30,7 @@ from job_runners.client import stack_outputs
 from job_runners.errors import Interrupted, InvalidPayload
 from job_runners.places import ROOT
 from job_runners.testing.aws import forget
+from job_runners.testing.files import upload
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
@@ -220,16 +221,20 @@ def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
     started = {"failures": [], "tasks": [{"taskArn": "arn:task"}]}
     ecs.run_task.side_effect = [no_capacity, *[started] * 4]
     monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda _: ecs))
-    settings = {"EXTENSIONS": "shown", "APP_SETTING_RENDER_SUBNET": "subnet-1"}
+    full: dict[str, Any] = {"taskArns": ["arn:task"] * shown.MOST}
+    ecs.list_tasks.side_effect = [{"taskArns": []}, full, full, *[{"taskArns": []}] * 4]
+    settings = {"EXTENSIONS": "shown", "APP_SETTING_CONTAINER_SUBNET": "subnet-1"}
     with inline_runner(MovableClock(), settings) as job_runner:
-        answers = {"rendered-1": {"error": "no fonts"}}
-        failed = job_runner.run("render", {"page": "/"}, signals=answers)
+        key = upload("in.mp4", b"a video")
+        answers = {"transcoded-1": {"error": "no such codec"}}
+        failed = job_runner.run("transcode", {"file": key}, signals=answers)
         assert "didn't answer" in assert_failed(failed).message
         job_runner.retry(failed)
-        answer = {"file": "renders/7.pdf"}
-        job_runner.signal(failed, "rendered-3", answer)
+        answer = {"file": "small.mp4"}
+        job_runner.signal(failed, "transcoded-3", answer)
         job_runner.drain()
         assert assert_succeeded(SavedJobs().get(failed.id)) == answer
+    assert ecs.list_tasks.call_count == 6  # twice, too many were running
     requests = [each.kwargs for each in ecs.run_task.call_args_list]
     assert requests[0] == requests[1]
     numbers = (1, 1, 2, 3)
@@ -240,10 +245,11 @@ def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
     assert shape
     for request in requests:
         (container,) = request["overrides"]["containerOverrides"]
-        callback = container["environment"][1]
-        assert callback["name"] == "CALLBACK"
-        callbacks.append(callback["value"])
-        assert "/answers/" in callback["value"]
+        given = {each["name"]: each["value"] for each in container["environment"]}
+        assert given["INPUT"] == key
+        assert given["OUTPUT"].endswith(f"{failed.id}/small.mp4")
+        callbacks.append(given["CALLBACK"])
+        assert "/answers/" in given["CALLBACK"]
         assert not ParamValidator().validate(request, shape).has_errors()
     assert len(set(callbacks)) == 3
 
