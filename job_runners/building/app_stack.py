@@ -99,6 +99,12 @@ def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str
     return found
 
 
+def override_values(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values for a deploy to the default environment, by name and without quotes."""
+    pairs = (each.partition("=") for each in overrides(config))
+    return {name: value.strip('"') for name, _, value in pairs}
+
+
 def config_env_option(environment: str) -> list[str]:
     """Return sam's option for an environment of its configuration file."""
     return [] if environment == DEFAULT else ["--config-env", environment]

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from job_runners.building.app_stack import overrides
+from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT, Target
 
 TAG = "job-runners-smoke"  # of the stack. `jobs smoke --remove` removes no stack without it
@@ -39,8 +39,8 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     target = Target.from_samconfig(samconfig)
     config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
     parameters = [*target.parameter_overrides, "TextingCampaign=false", "DeletionProtection=false"]
-    given = (each.replace('"', "") for each in overrides(config))
-    parameters += [each for each in given if each.startswith("PermissionsBoundary=")]
+    if boundary := override_values(config).get("PermissionsBoundary"):
+        parameters.append(f"PermissionsBoundary={boundary}")
     own_bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
     bucket = f's3_bucket = "{own_bucket}"' if own_bucket else "resolve_s3 = true"
     if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too

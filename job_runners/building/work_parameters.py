@@ -6,7 +6,7 @@ The local AWS, the check of a build and the tests of your own code use them too.
 import tomllib
 
 from job_runners import settings
-from job_runners.building.app_stack import overrides
+from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT
 
 # The template's parameters, and the environment variables in which functions get them.
@@ -31,13 +31,12 @@ def work_parameters() -> dict[str, str]:
     EXTENSIONS in the environment overrides Extensions in the file.
     """
     try:
-        given = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
+        given = override_values(tomllib.loads((ROOT / "samconfig.toml").read_text()))
     except FileNotFoundError:
-        given = []
-    pairs = [each.partition("=") for each in given]
+        given = {}
     known = (*_VARIABLES, *_ONLY_FOR_STACKS)
-    found = {name: value.strip('"') for name, _, value in pairs if name in known}
-    found = {name: value for name, value in found.items() if value}  # sam accepts no empty value
+    # sam accepts no empty value
+    found = {name: value for name, value in given.items() if name in known and value}
     extensions = ",".join(settings.settings().extensions)
     return found | ({"Extensions": extensions} if extensions else {})
 

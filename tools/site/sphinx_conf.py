@@ -1,7 +1,6 @@
 """The configuration of Sphinx. A build copies it next to the pages."""
 
 import os
-from pathlib import Path
 
 project = "Job Runners"
 release = os.environ["SITE_VERSION"]
@@ -12,7 +11,7 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # JSON with an ellipsis isn't JSON
 html_theme = "furo"
-templates_path = [str(Path(__file__).with_name("templates"))]
+templates_path = ["templates"]
 html_copy_source = True
 html_show_sphinx = False
 html_show_copyright = False

@@ -8,7 +8,7 @@ from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.erasing.items import partition
 from job_runners.places import COMMAND
 
-FORGOTTEN_AFTER = 24 * 60 * 60  # seconds
+_DAY = 24 * 60 * 60  # seconds
 _PAUSES = "paused"  # the partition key of all pauses in the coordination table
 
 
@@ -31,5 +31,5 @@ def pauses(deployed: Deployed) -> Iterator[Issue]:
 
 def days_since(milliseconds: str) -> str:
     """Return the time since a moment in words, such as "2 days", or "" if it is less than a day."""
-    days = int((time.time() - int(milliseconds) / 1000) // FORGOTTEN_AFTER)
+    days = int((time.time() - int(milliseconds) / 1000) // _DAY)
     return f"{days} day{'s'[: days != 1]}" if days > 0 else ""

@@ -57,6 +57,17 @@ def waiting(bench: Bench, **wait: Any) -> tuple[Any, list[Any]]:
     return row, got
 
 
+def signal_before_the_park(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send the signal after the job has looked for it, and before it parks."""
+    park = waits.wait
+
+    def signaled_before(job: Any, *arguments: Any, **more: Any) -> Any:
+        signaling.signal(bench.read(job), "approval", "now", bench.send)
+        return park(job, *arguments, **more)
+
+    monkeypatch.setattr(waits, "wait", signaled_before)
+
+
 def test_a_job_waits_without_a_worker_and_goes_on_with_the_signal(bench: Bench) -> None:
     row, got = waiting(bench)
     assert (row.progress, row.cursor, row.slot) == (50, 7, None)
@@ -87,13 +98,7 @@ def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
     """It has looked for the signal, and not parked yet: the transaction notices."""
     script.job, got = waits_for()
     row = bench.dispatch("sample_once")
-    park = waits.wait
-
-    def signaled_before(job: Any, *arguments: Any, **more: Any) -> Any:
-        signaling.signal(bench.read(job), "approval", "now", bench.send)
-        return park(job, *arguments, **more)
-
-    monkeypatch.setattr(waits, "wait", signaled_before)
+    signal_before_the_park(bench, monkeypatch)
     row = bench.run(row)
     assert (row.status, row.waits, row.counted_legs) == (Status.QUEUED, 1, 0)
     bench.deliver()
@@ -111,12 +116,7 @@ def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
         owner_verbs.request_cancel(bench.read(job))
         return proceed(job, *arguments)
 
-    def signaled_before(job: Any, *arguments: Any, **more: Any) -> Any:
-        signaling.signal(bench.read(job), "approval", "now", bench.send)
-        return park(job, *arguments, **more)
-
-    park = waits.wait
-    monkeypatch.setattr(waits, "wait", signaled_before)
+    signal_before_the_park(bench, monkeypatch)
     monkeypatch.setattr(waits, "continue_at_once", canceled_before)
     assert bench.run(row).status is Status.CANCELLED
     assert (bench.sent, got) == ([], [])
