@@ -55,7 +55,7 @@ lint:
 	@$(PY) -m tools.retired_words
 	@$(PY) -m tools.retired_phrases
 	@$(PY) -m tools.mutants --list > /dev/null
-	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix job_runners/dashboard/assets
+	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix job_runners/dashboard/assets tools/site
 
 template: .venv-scan/template-scanned
 	@$(AWS)/cfn-lint --include-checks I --template template.yaml

@@ -15,8 +15,8 @@ ASSETS = ROOT / "job_runners/dashboard/assets"
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command of `make lint` over the scripts in a folder."""
-    program, *options, assets = COMMAND.split()
-    assert ROOT / assets == ASSETS
+    program, *options, assets, site = COMMAND.split()
+    assert (ROOT / assets, ROOT / site) == (ASSETS, ROOT / "tools/site")
     config = ["--config", str(ROOT / ".oxlintrc.json")]
     command = [str(ROOT / program), *options, *config, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

@@ -1,12 +1,15 @@
-"""Write the index of the site's search, with Pagefind."""
+"""Write the index of the site's search, with Pagefind. Each section is an entry of its own."""
 
 import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-# Results lead to a section only if its heading has the id, and Sphinx gives the id to the section.
-_SECTION = re.compile(r'<section id="([^"]+)">(\s*(?:<span[^>]*></span>\s*)*)<(h[1-6])>')
-_NO_RESULTS = {"search.html", "genindex.html"}
+_ARTICLE = re.compile(r"<article [^>]*>(.*)</article>", re.DOTALL)
+_SECTION = re.compile(r'<section id="([^"]+)">')
+_HEADING = re.compile(r"<(h[1-6])>(.*?)<a class=\"headerlink.*?</\1>", re.DOTALL)
+_TAG = re.compile(r"<[^>]+>")
 # Pages for those who change Job Runners. They come after those for its users.
 _FOR_CONTRIBUTORS = re.compile(
     r"CHANGELOG|CONTRIBUTING|tests/|model/|docs/(architecture|benchmarks|contributing|decisions)"
@@ -14,22 +17,37 @@ _FOR_CONTRIBUTORS = re.compile(
 
 
 def index(site: Path, folder: Path, python: Path) -> int:
-    """Index the pages of a site, and return Pagefind's exit code.
+    """Index the sections of a site, and return Pagefind's exit code.
 
-    `folder` gets copies of the pages as Pagefind reads them. `python` has Pagefind installed.
+    `folder` gets a page for each section. `python` has Pagefind installed.
     """
     for page in site.rglob("*.html"):
         name = page.relative_to(site).as_posix()
-        if name not in _NO_RESULTS:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(_as_read(page.read_text(), name))
-    options = ["--quiet", "--keep-index-url", "--root-selector", "article"]
-    options += ["--exclude-selectors", ".headerlink", "--output-path", str(site / "pagefind")]
-    done = subprocess.run([python, "-m", "pagefind", "--site", folder, *options], check=False)
-    return done.returncode
+        entries = folder / name.removesuffix(".html")
+        entries.mkdir(parents=True, exist_ok=True)
+        for anchor, entry in _entries(page.read_text(), name):
+            (entries / f"{anchor}.html").write_text(entry)
+    shutil.copy(Path(__file__).with_name("search.js"), site)
+    options = ["--quiet", "--site", str(folder), "--output-path", str(site / "pagefind")]
+    return subprocess.run([python, "-m", "pagefind", *options], check=False).returncode
 
 
-def _as_read(html: str, name: str) -> str:
-    html = _SECTION.sub(r'<section>\2<\3 id="\1">', html)
-    weight = "0.3" if _FOR_CONTRIBUTORS.match(name) else "1"
-    return html.replace("<article ", f'<article data-pagefind-weight="{weight}" ', 1)
+def _entries(html: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the anchor of each section of a page, and the page that Pagefind reads for it."""
+    article = _ARTICLE.search(html)
+    _, *parts = _SECTION.split(article[1]) if article else [""]
+    weight = 0.3 if _FOR_CONTRIBUTORS.match(name) else 1
+    page = ""
+    for anchor, part in zip(parts[::2], parts[1::2], strict=True):
+        heading = _HEADING.search(part)
+        title = _TAG.sub("", heading[2]) if heading else anchor
+        text = part[heading.end() :] if heading else part
+        of_page = f'<p data-pagefind-weight="{2 * weight}" data-pagefind-meta="page">{page}</p>'
+        yield (
+            anchor,
+            f'<html lang="en"><body data-pagefind-body data-pagefind-weight="{weight}">'
+            f'<h1 data-pagefind-weight="{7 * weight}">{title}</h1>'
+            f"{of_page if page else ''}"
+            f'<a data-pagefind-meta="url[href]" href="{name}#{anchor}"></a>{text}</body></html>',
+        )
+        page = page or title

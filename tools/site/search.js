@@ -1,0 +1,51 @@
+// Show the sections that have any of the words. A rare word counts for more than a frequent one.
+import * as pagefind from "./pagefind/pagefind.js";
+
+const SHOWN = 12;
+const STOP_WORDS = new Set(
+  (
+    "a about am an and any are as at be by can could did do does each for from get had has have how i if in into is " +
+    "it its let make many may me much must my need no not of on or our ours should so some than that the their them " +
+    "then there they this to us use was we were what when where which who whose why will with without would you your"
+  ).split(" "),
+);
+
+async function search(query) {
+  const all = query.toLowerCase().match(/"[^"]+"|[\p{L}\p{N}_-]+/gu) ?? [];
+  const telling = all.filter((word) => !STOP_WORDS.has(word));
+  const sections = new Map();
+  for (const word of new Set(telling.length > 0 ? telling : all)) {
+    const { results } = await pagefind.search(word);
+    const rarity = Math.log(1 + 1000 / results.length);
+    for (const result of results) {
+      const section = sections.get(result.id) ?? { result, score: 0 };
+      section.score += rarity * (1 + result.score / results[0].score);
+      sections.set(result.id, section);
+    }
+  }
+  const ranked = [...sections.values()].sort((a, b) => b.score - a.score);
+  return Promise.all(ranked.slice(0, SHOWN).map(({ result }) => result.data()));
+}
+
+function shown({ meta, excerpt }) {
+  const item = document.createElement("li");
+  const link = item.appendChild(document.createElement("a"));
+  link.href = meta.url;
+  link.textContent = meta.title;
+  if (meta.page) {
+    item.append(` (${meta.page})`);
+  }
+  const text = item.appendChild(document.createElement("p"));
+  text.innerHTML = excerpt; // Pagefind escapes it, and marks the words
+  return item;
+}
+
+const query = new URLSearchParams(location.search).get("q") ?? "";
+if (query) {
+  const status = document.getElementById("status");
+  document.querySelector("article input[name=q]").value = query;
+  status.textContent = "Searching…";
+  const found = await search(query);
+  document.getElementById("results").append(...found.map(shown));
+  status.textContent = found.length > 0 ? "Best matches:" : "No page has any of these words.";
+}
