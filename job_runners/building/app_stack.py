@@ -4,6 +4,7 @@ The app's stack is deployed first, because our stack uses its outputs. If our te
 parameter with an output's name, such as WorkerPolicyArn, the output becomes its value.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import yaml
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 _CONFIG = "samconfig.toml"
+_OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # in a text of several
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
@@ -91,7 +93,7 @@ def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str
         own = config.get(environment, {}).get(section, {}).get("parameters", {})
         match own.get("parameter_overrides", []):
             case str(text):
-                found += text.split()
+                found += _OVERRIDE.findall(text)
             case dict(pairs):
                 found += [f"{name}={value}" for name, value in pairs.items()]
             case listed:
@@ -99,9 +101,9 @@ def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str
     return found
 
 
-def override_values(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values for a deploy to the default environment, by name and without quotes."""
-    pairs = (each.partition("=") for each in overrides(config))
+def override_values(config: Mapping[str, Any], environment: str = DEFAULT) -> dict[str, str]:
+    """Return the values for a deploy to an environment, by name and without quotes."""
+    pairs = (each.partition("=") for each in overrides(config, environment))
     return {name: value.strip('"') for name, _, value in pairs}
 
 

@@ -23,6 +23,7 @@ from job_runners.building.app_stack import (
     AppStack,
     config_env_option,
     handed_over,
+    override_values,
     overrides,
     overrides_option,
 )
@@ -64,10 +65,7 @@ class Deploy:
                 f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
                 "and change what differs."
             )
-        built, given = (
-            dict(each.partition("=")[::2] for each in overrides(config, name))
-            for name in (DEFAULT, self.environment)
-        )
+        built, given = override_values(config), override_values(config, self.environment)
         for name in _BUILT_FOR:
             if built.get(name) != given.get(name):
                 raise UnusableEnvironment(
@@ -103,14 +101,14 @@ class Deploy:
         _say(f"Deploying {template} as {app.name} first")
         cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
         outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
-        own = overrides(config, self.environment)
-        configured = dict(each.partition("=")[::2] for each in own)
+        configured = override_values(config, self.environment)
         for name in sorted(configured.keys() & outputs.keys()):
             used, other = configured[name], outputs[name]
             _say(f"Using {name}={used} from samconfig.toml, not {other} from {app.name}")
         found = handed_over(outputs, self.built, configured)
         for name, value in found.items():
             _say(f"Using {name}={value} from {app.name}")
+        own = overrides(config, self.environment)
         return own + [f'{name}="{value}"' for name, value in found.items()] if found else []
 
     def _run(self, arguments: Sequence[str]) -> None:

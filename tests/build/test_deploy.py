@@ -115,7 +115,7 @@ def test_the_organisations_stack_is_first_and_its_outputs_are_our_parameters(
 def test_what_samconfig_says_comes_before_what_the_stack_outputs(
     world: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    world.says("JobRunner=other.runner")
+    world.says('JobRunner="other.runner"')
     world.outputs(JobRunner="acme.runner")
     world.deploy.run(world.app)
     assert overrides(world.calls[-1]) == []
@@ -131,12 +131,12 @@ def test_a_stack_that_outputs_nothing_hands_nothing_over(world: World) -> None:
 def test_a_template_that_asks_is_told_whose_it_is(world: World) -> None:
     world.app.write_text(f"Parameters:\n  JobsStackName: {{Type: String}}\n{APP}")
     world.app.with_name("samconfig.toml").write_text(
-        '[default.deploy.parameters]\nparameter_overrides = "Size=small Colour=red"\n'
+        '[default.deploy.parameters]\nparameter_overrides = "Size=small Colour=\\"dark red\\""\n'
     )
     world.outputs()
     world.deploy.run(world.app)
     _, app, _ = world.calls
-    assert overrides(app) == ["JobsStackName=ours", "Size=small", "Colour=red"]
+    assert overrides(app) == ["JobsStackName=ours", "Size=small", 'Colour="dark red"']
     assert str(world.app.with_name("samconfig.toml")) in app
 
 
