@@ -62,7 +62,7 @@ def dispatch(
 
 
 def check_counts(job: dict[str, Any], expected: Expected) -> None:
-    assert job["status"] == "succeeded", job
+    assert job["status"] == "succeeded", [*job["earlier_errors"], job["error"]]
     counted = {name: job["result"][name] for name in ("imported", "invalid", "repeated")}
     assert counted == vars(expected)
 
