@@ -117,7 +117,7 @@ def test_an_untagged_job_is_cut_off_and_does_nothing_twice(hostile: Hostile) -> 
 def test_a_play_can_be_played_again_and_is_the_same(hostile: Hostile) -> None:
     report = hostile.run("remind_hastily", TWO, most=12)
     assert (len(report.plays), report.left_out > 0) == (12, True)
-    assert f"{report.left_out} more mishaps were not tried" in str(report)
+    assert f"{report.left_out} more runs were left out" in str(report)
     assert hostile.run("remind_hastily", TWO, most=12) == report
     again = hostile.run("remind_hastily", TWO, only=report.plays[5].mishap)
     assert again.plays == report.plays[5:6]
@@ -151,7 +151,7 @@ def test_no_job_of_a_declared_schedule_runs(
 
 
 def test_it_ends_when_its_time_is_over(hostile: Hostile) -> None:
-    with pytest.warns(UserWarning, match=r"tried 0 of \d+ mishaps of remind in 0 seconds\. Raise"):
+    with pytest.warns(UserWarning, match=r"did 0 of \d+ runs of remind in 0 seconds\. Raise"):
         report = hostile.run("remind", TWO, seconds=0)
     assert (report.plays, report.left_out > 50) == ((), True)
 
@@ -162,7 +162,7 @@ def test_what_it_played_by_then_is_evenly_spread(
     all_of_them = hostile.run("remind", ONE, most=12).plays
     a_second_each = SimpleNamespace(monotonic=count().__next__)
     monkeypatch.setattr("job_runners.testing.hostile.hostile.time", a_second_each)
-    with pytest.warns(UserWarning, match="tried 3 of"):
+    with pytest.warns(UserWarning, match="did 3 of"):
         report = hostile.run("remind", ONE, most=12, seconds=3)
     assert report.plays == tuple(all_of_them[number] for number in (0, 4, 8))
 

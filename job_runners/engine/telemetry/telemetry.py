@@ -477,7 +477,8 @@ def task_will_retry(message: "TracedMessage", error: BaseException, delay: float
 
 
 def _will_retry(error: BaseException, delay: float) -> None:
-    log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
+    delay_s = max(0.0, round(delay, 1))
+    log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=delay_s)
     tracing.ended("will retry", error)
 
 

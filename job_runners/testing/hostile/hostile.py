@@ -100,8 +100,8 @@ class Hostile:
             plays = stage.play_all(chosen, stop_at)
         if len(plays) < len(chosen):
             warnings.warn(
-                f"hostile tried {len(plays)} of {len(planned)} mishaps of {job_type} in {seconds} "
-                "seconds. Raise seconds= to try more.",
+                f"hostile did {len(plays)} of {len(chosen)} runs of {job_type} in {seconds} "
+                "seconds. Raise seconds= for more.",
                 stacklevel=2,
             )
         return Report(job_type, undisturbed, plays, len(planned) - len(plays))

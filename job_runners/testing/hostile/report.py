@@ -146,7 +146,7 @@ class Report:
             )
         if self.left_out:
             lines.append(
-                f"{self.left_out} more mishaps were not tried. Raise most= or seconds= to try more."
+                f"{self.left_out} more runs were left out. Raise most= or seconds= for more."
             )
         return "\n".join(lines)
 
