@@ -55,7 +55,7 @@ def write(folder: Path, repository: str | None = None) -> Sections:
     found = sections()
     pages = {each for listed in found.values() for each in listed}
     for page in pages:
-        text = _with_generated((ROOT / page).read_text())
+        text = _with_generated((ROOT / page).read_text()) + _files(ROOT / page)
         _save(folder / page, _for_sphinx(text, page, pages, repository))
     front = _for_sphinx((ROOT / _FRONT).read_text(), _FRONT, pages, repository)
     _save(folder / "index.md", front + "".join(_toctrees(found)))
@@ -76,6 +76,18 @@ def _with_generated(text: str) -> str:
         if mark in text:
             text = text.partition(mark)[0] + page()
     return text
+
+
+def _files(page: Path) -> str:
+    """Return the files next to an example's README, which only GitHub shows."""
+    if page.parent.parent.name != "examples":
+        return ""
+    kinds = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".txt": "text"}
+    return "".join(
+        f"\n## {file.name}\n\n```{kinds[file.suffix]}\n{file.read_text()}```\n"
+        for file in sorted(page.parent.iterdir())
+        if file.suffix in kinds
+    )
 
 
 def _for_sphinx(text: str, page: str, pages: set[str], repository: str | None) -> str:

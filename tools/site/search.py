@@ -10,9 +10,10 @@ _ARTICLE = re.compile(r"<article [^>]*>(.*)</article>", re.DOTALL)
 _SECTION = re.compile(r'<section id="([^"]+)">')
 _HEADING = re.compile(r"<(h[1-6])>(.*?)<a class=\"headerlink.*?</\1>", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
+_NOT_SEARCHED = {"CHANGELOG.html", "genindex.html"}
 # Pages for those who change Job Runners. They come after those for its users.
 _FOR_CONTRIBUTORS = re.compile(
-    r"CHANGELOG|CONTRIBUTING|tests/|model/|docs/(architecture|benchmarks|contributing|decisions)"
+    r"CONTRIBUTING|tests/|model/|docs/(architecture|benchmarks|contributing|decisions)"
 )
 
 
@@ -23,6 +24,8 @@ def index(site: Path, folder: Path, python: Path) -> int:
     """
     for page in site.rglob("*.html"):
         name = page.relative_to(site).as_posix()
+        if name in _NOT_SEARCHED:
+            continue
         entries = folder / name.removesuffix(".html")
         entries.mkdir(parents=True, exist_ok=True)
         for anchor, entry in _entries(page.read_text(), name):

@@ -11,6 +11,9 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # JSON with an ellipsis isn't JSON
 html_theme = "furo"
+html_theme_options = {
+    "light_css_variables": {"code-font-size": "0.75rem"}
+}  # the README's lines fit
 templates_path = ["templates"]
 html_copy_source = True
 html_show_sphinx = False
