@@ -83,8 +83,6 @@ def test_the_job_of_a_page_succeeds(
         ("refund", {"approval": {"approved": False}}, "rejected"),
         ("refund", {}, "expired"),
         ("order", {"cancelled": "too slow"}, "cancelled: too slow"),
-        ("refund_by_mail", {"approval": "approve"}, "refunded"),
-        ("refund_by_mail", {"approval": "reject"}, "rejected"),
     ],
 )
 def test_the_jobs_that_wait_do_as_they_are_told(
@@ -96,7 +94,6 @@ def test_the_jobs_that_wait_do_as_they_are_told(
         job = job_runner.run("waits", {"order": "A7"}, signals=signals)
         assert assert_succeeded(job) == result
     assert shown.refunded == (["A7"] if result == "refunded" else [])
-    assert len(shown.mailed) == (function == "refund_by_mail")
 
 
 def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
