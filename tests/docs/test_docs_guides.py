@@ -35,7 +35,7 @@ from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.testing.shipped_operations import full_client
-from job_runners.work import Job, RunningJob
+from job_runners.work import DoNotRetry, Job, RunningJob
 
 
 def snippets(name: str) -> list[str]:
@@ -454,19 +454,23 @@ def call(function: Any, *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-@pytest.mark.parametrize(
-    "page", [f"migrate_from_{it}" for it in ("celery", "zappa", "step_functions")]
-)
-def test_the_caller_of_a_migrated_task_dispatches_it(
-    page: str, stack: ApiServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("page", [f"migrate_from_{it}" for it in ("celery", "step_functions")])
+def test_the_caller_of_a_migrated_task_dispatches_it(page: str, stack: ApiServer) -> None:
     names: dict[str, Any] = {}
     call(exec, compile(snippets(page)[1], page, "exec"), names)
     assert names["job"].status in ("queued", "scheduled")
     if page == "migrate_from_step_functions":
         call(exec, snippets(page)[2], names)
-    if page == "migrate_from_zappa":
-        assert capsys.readouterr().out.endswith("pie 17\n")
+
+
+def test_a_request_starts_a_migrated_task_and_a_later_one_shows_its_result(
+    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
+    page = module("page", snippets("migrate_from_zappa")[1], monkeypatch)
+    started = call(page.order_pie, 17)["id"]
+    call(lambda: page.client.wait(page.client.get(started), timeout=20))
+    assert call(page.show_pie, started) == {"status": "succeeded", "result": "pie 17"}
 
 
 def test_a_job_dispatches_one_job_of_another_stack(
@@ -686,6 +690,43 @@ def test_the_job_bills_orders_over_a_connection_with_the_settings(
             assert run(job_runner, "bill_orders", {}) == 0
     where = {"host": "HOST", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
     connect.assert_called_with(**where, connect_timeout=10, autocommit=True)
+
+
+def test_jobs_run_in_the_context_of_one_flask_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, context = object(), MagicMock()
+    context.__exit__.return_value = False
+    psycopg, shop = Mock(Connection=Psycopg), Mock()
+    shop.create_app.return_value.app_context.return_value = context
+    installed = {
+        "psycopg": psycopg,
+        "sqlalchemy": Mock(),
+        "sqlalchemy.pool": Mock(NullPool=pool),
+        "flask": Mock(),
+        "shop": shop,
+    }
+    for name, mock in installed.items():
+        monkeypatch.setitem(sys.modules, name, mock)
+
+    def work(job: RunningJob, payload: sample_work.Sample) -> None:
+        assert context.__enter__.call_count == context.__exit__.call_count + 1
+        raise DoNotRetry
+
+    orders, _, _, web = snippets("databases")
+    acme = module("acme", "AROUND = ['acme.web:app_context']", monkeypatch)
+    acme.JOBS = {"uses_models": Job(work)}
+    module("acme.orders", orders, monkeypatch)
+    module("acme.web", web, monkeypatch)
+    settings = {f"APP_SETTING_DATABASE_{it}": it for it in ("HOST", "NAME", "USER", "PASSWORD")}
+    with inline_runner(MovableClock(), {"EXTENSIONS": "acme", **settings}) as job_runner:
+        for _ in range(2):
+            assert assert_failed(job_runner.run("uses_models", {})).kind == "DoNotRetry"
+        (config,) = shop.create_app.call_args.args
+        engine = config["SQLALCHEMY_ENGINE_OPTIONS"]
+        engine["creator"]()
+    shop.create_app.assert_called_once()
+    assert (context.__enter__.call_count, context.__exit__.call_count) == (2, 2)
+    assert engine["poolclass"] is pool
+    assert psycopg.connect.call_args.kwargs["autocommit"] is False
 
 
 INSERT = "INSERT INTO outbox (key, job_type, payload) VALUES (?, ?, ?)"
