@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Header, HTTPException, Path, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Path, Request
 from fastapi.responses import JSONResponse
 from mangum import Mangum
 from pydantic import BaseModel
@@ -32,18 +32,29 @@ class Export(BaseModel):
     url: str | None = None
 
 
+def organization() -> str:
+    """Return the organization of the user who calls. Read it from your session or token."""
+    return "default"
+
+
+Organization = Annotated[str, Depends(organization)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
 @app.post("/exports", status_code=202)
-def start_export(new: NewExport, idempotency_key: Annotated[str | None, Header()] = None) -> Export:
+def start_export(new: NewExport, own: Organization, key: Key = None) -> Export:
     """Dispatch the job. A repeated Idempotency-Key doesn't start another export."""
-    job = client.dispatch(EXPORT, campaign_id=new.campaign_id, idempotency_key=idempotency_key)
+    job = client.dispatch(
+        EXPORT, campaign_id=new.campaign_id, organization_id=own, idempotency_key=key
+    )
     return as_export(job)
 
 
 @app.get("/exports/{export_id}")
-def show_export(export_id: Annotated[str, Path(pattern=r"^\w+$")]) -> Export:
+def show_export(export_id: Annotated[str, Path(pattern=r"^\w+$")], own: Organization) -> Export:
     """Return an export's status and progress."""
-    job = client.get(export_id)
-    if job.job_type != EXPORT:  # this application did not start it
+    job = client.get(export_id)  # with IAM, a client gets the jobs of all organizations
+    if (job.job_type, job.organization_id) != (EXPORT, own):
         raise HTTPException(404, "There is no such export.")
     return as_export(job)
 

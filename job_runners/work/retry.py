@@ -10,7 +10,7 @@ _RANDOM = SystemRandom()
 
 
 class Retry(Value, kw_only=True):
-    """A retry policy. A job or task without one never runs twice.
+    """A retry policy. Without one, a job never runs twice, and a failed task isn't tried again.
 
     `max_attempts` includes the first attempt. Each wait is random between 0 and a limit (full
     jitter). The limit starts at `base` seconds and doubles with each attempt, up to `cap` seconds.

@@ -74,6 +74,14 @@ def test_fastapi_shows_no_other_job(fastapi: FastApiApp, api_server: ApiServer) 
     assert fastapi.call("GET", f"/exports/{others_job(api_server.url)}")[0] == 404
 
 
+def test_fastapi_shows_no_export_of_another_organization(
+    fastapi: FastApiApp, api_server: ApiServer
+) -> None:
+    client = Client(url=api_server.url, organization_id="another")
+    job = client.dispatch("export_contacts", campaign_id="spring")
+    assert fastapi.call("GET", f"/exports/{job.id}")[0] == 404
+
+
 def test_fastapi_says_that_the_api_is_away(
     fastapi_app: Callable[[], FastApiApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:

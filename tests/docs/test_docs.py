@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from click import Context, Group
+from fastapi import HTTPException
 from pydantic import BaseModel
 
 from api_events import call
@@ -173,7 +174,10 @@ def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
     app: Any = module("guide_link", link, monkeypatch)
     app.client = Mock()
     app.client.get.return_value.get_result.return_value = {"file": "k", "url": "https://x/k?s=1"}
-    assert app.download("7").headers["location"] == "https://x/k?s=1"
+    app.client.get.return_value.organization_id = "acme"
+    assert app.download("7", "acme").headers["location"] == "https://x/k?s=1"
+    with pytest.raises(HTTPException):
+        app.download("7", "another")
 
 
 def test_the_guide_names_everything_that_a_job_is_handed() -> None:
@@ -207,7 +211,7 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
 def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    declared, reports = snippets("docs/recurring.md")
+    declared, reports, _ = snippets("docs/recurring.md")
     monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
     module("acme.reports", reports, monkeypatch)
     text = (ROOT / "docs/recurring.md").read_text()
@@ -230,6 +234,26 @@ def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
         method, path, body = request
         put = call(method, path, raw=body, query={"organization_id": "other"})
         assert (put.status, put.json["words"]) == (201, listed[0]["words"])
+
+
+def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    customers = ModuleType("acme.customers")
+    customers.all_customers = lambda: ["ada", "grace"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
+    monkeypatch.setitem(sys.modules, "acme.customers", customers)
+    billing = module("acme.billing", snippets("docs/recurring.md")[2], monkeypatch)
+    billed: list[str] = []
+
+    def bill(job: RunningJob, payload: BaseModel) -> None:
+        billed.append(job.organization_id)
+
+    bill.__annotations__["payload"] = billing.Month
+    billing.JOBS = {"bill_all": Job(billing.bill_all), "bill": Job(bill)}  # type: ignore[attr-defined]
+    with saved_only(EXTENSIONS="acme.billing"):
+        for _ in range(2):
+            get_job_runner().dispatch_job(JobData(job_type="bill_all", payload={"month": "May"}))
+            assert {row.status for row in drain()} == {Status.SUCCEEDED}
+    assert sorted(billed) == ["ada", "grace"]
 
 
 # --- docs/control.md ------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 _WIDTH = 88  # of a signature on one line
 # Callers get these, and don't create them.
@@ -96,11 +99,21 @@ class _Annotation:
     """Shows the text of an annotation without quotes and modules."""
 
     def __init__(self, annotation: Any) -> None:
+        annotation = _bare(annotation)
         shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         self.text = re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)", r"\1", shown)
 
     def __repr__(self) -> str:
         return self.text
+
+
+def _bare(annotation: Any) -> Any:
+    """Return an annotation without what pydantic checks, such as the length of a text."""
+    if get_origin(annotation) is Annotated:
+        return _bare(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(or_, map(_bare, get_args(annotation)))
+    return annotation
 
 
 class _Default:

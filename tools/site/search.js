@@ -24,7 +24,8 @@ async function search(query) {
     }
   }
   const ranked = [...sections.values()].sort((a, b) => b.score - a.score);
-  return Promise.all(ranked.slice(0, SHOWN).map(({ result }) => result.data()));
+  const found = await Promise.all(ranked.slice(0, SHOWN).map(({ result }) => result.data()));
+  return found.filter(({ excerpt }) => excerpt.includes("<mark>")); // Pagefind guesses at other words
 }
 
 function shown({ meta, excerpt }) {
