@@ -4,6 +4,8 @@ That a mistake is told, and that jobs from before are kept: test_tutorial_end_to
 """
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,10 +139,21 @@ def home_of(local: Local) -> Path:
 def test_a_saved_job_runs_its_new_code_within_moments(
     checkout: Checkout, record_property: Callable[[str, object], None]
 ) -> None:
-    took = [checkout.save_version(f"version {number}") for number in range(SAMPLES)]
+    took, peers = [], []
+    for number in range(SAMPLES):
+        took.append(checkout.save_version(f"version {number}"))
+        peers.append(_seconds_to_start_python())
     shown = ", ".join(f"{seconds:.1f}" for seconds in took)
-    record_property("figures", f"from saving a job to a result of its new code: {shown} s")
-    assert median(took) < 10  # 3 on a machine that does nothing else
+    peer = median(peers)
+    record_property("figures", f"from saving a job to its result: {shown} s; Python: {peer:.1f} s")
+    assert median(took) < 3 + 12 * peer  # a deploy takes several times as long
+
+
+def _seconds_to_start_python() -> float:
+    """Time a process that imports what a worker does, on the machine as busy as it is."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import boto3, pydantic, pynamodb.models"], check=True)
+    return time.monotonic() - began
 
 
 def test_a_job_that_runs_ends_on_the_code_that_it_began_with(
