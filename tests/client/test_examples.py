@@ -155,6 +155,14 @@ def test_django_shows_an_export_that_is_not_done(
     assert 'http-equiv="refresh"' not in page
 
 
+def test_django_shows_no_export_of_another_organization(
+    django: DjangoApp, api_server: ApiServer
+) -> None:
+    client = Client(url=api_server.url, organization_id="another")
+    job = client.dispatch("export_contacts", campaign_id="spring")
+    django.page(f"/exports/{job.id}/", status=404)
+
+
 def test_django_shows_no_other_job(django: DjangoApp, api_server: ApiServer) -> None:
     django.page(f"/exports/{others_job(api_server.url)}/", status=404)
     django.page(f"/exports/{'0' * 32}/", status=404)
