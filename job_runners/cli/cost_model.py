@@ -243,7 +243,7 @@ def _job_lines(work: Workload) -> Iterator[Line]:
         "steps kept, GB-months",
         steps_gb_months,
         "table_gb_month",
-        f"{work.steps:g} a job, 300 days",
+        f"{work.steps:g} a job, {_STEP_DAYS} days",
     )
     yield Line("steps in backups, GB-months", steps_gb_months, "backup_gb_month", "the same")
     log_bytes = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]

@@ -22,6 +22,12 @@ def others_job(url: str) -> str:
     return Client(url=url).dispatch("sample_once").id
 
 
+def others_export(url: str) -> str:
+    """Return the id of another organization's export."""
+    client = Client(url=url, organization_id="another")
+    return client.dispatch("export_contacts", campaign_id="spring").id
+
+
 @pytest.fixture(autouse=True)
 def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -77,9 +83,7 @@ def test_fastapi_shows_no_other_job(fastapi: FastApiApp, api_server: ApiServer) 
 def test_fastapi_shows_no_export_of_another_organization(
     fastapi: FastApiApp, api_server: ApiServer
 ) -> None:
-    client = Client(url=api_server.url, organization_id="another")
-    job = client.dispatch("export_contacts", campaign_id="spring")
-    assert fastapi.call("GET", f"/exports/{job.id}")[0] == 404
+    assert fastapi.call("GET", f"/exports/{others_export(api_server.url)}")[0] == 404
 
 
 def test_fastapi_says_that_the_api_is_away(
@@ -158,9 +162,7 @@ def test_django_shows_an_export_that_is_not_done(
 def test_django_shows_no_export_of_another_organization(
     django: DjangoApp, api_server: ApiServer
 ) -> None:
-    client = Client(url=api_server.url, organization_id="another")
-    job = client.dispatch("export_contacts", campaign_id="spring")
-    django.page(f"/exports/{job.id}/", status=404)
+    django.page(f"/exports/{others_export(api_server.url)}/", status=404)
 
 
 def test_django_shows_no_other_job(django: DjangoApp, api_server: ApiServer) -> None:

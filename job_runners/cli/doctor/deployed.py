@@ -1,10 +1,12 @@
 """Read a deployed stack for the checks, and cache the answers."""
 
 import json
+from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import Any
 
 from job_runners.cli.cloudformation import age, resources
+from job_runners.cli.erasing.items import Item, partition
 from job_runners.cli.target import Target
 
 WORKER, API, TIMER, FAILURES = (
@@ -53,6 +55,14 @@ class Deployed:
             for logical_id, (its_type, physical_id) in self._resources.items()
             if its_type == resource_type
         }
+
+    def coordination_items(self, pk: str, *names: str) -> Iterator[Item]:
+        """Yield the named attributes of a partition of the coordination table, read consistently.
+
+        Raises NotInStack.
+        """
+        dynamodb, table = self.client("dynamodb"), self.id("CoordinationTable")
+        return partition(dynamodb, table, "pk", pk, names, ConsistentRead=True)
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.erasing.items import partition
 from job_runners.places import COMMAND
 
 _DAY = 24 * 60 * 60  # seconds
@@ -14,9 +13,7 @@ _PAUSES = "paused"  # the partition key of all pauses in the coordination table
 
 def pauses(deployed: Deployed) -> Iterator[Issue]:
     """Check for job types and queues that have been paused for more than a day."""
-    names = ("sk", "state", "changed_at")
-    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
-    for item in partition(dynamodb, table, "pk", _PAUSES, names, ConsistentRead=True):
+    for item in deployed.coordination_items(_PAUSES, "sk", "state", "changed_at"):
         days = days_since(item["changed_at"]["N"])
         if item["state"]["S"] == "paused" and days:
             kind, _, name = item["sk"]["S"].partition("#")

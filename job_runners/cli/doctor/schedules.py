@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.doctor.pauses import days_since
-from job_runners.cli.erasing.items import Item, partition
+from job_runners.cli.erasing.items import Item
 from job_runners.places import COMMAND
 
 _DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
@@ -66,7 +66,7 @@ def _paused(organization: str, name: str, days: str) -> Issue:
 def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     """Return the schedules that the latest deploy declares, as pairs of organization and name, and
     the time of the deploy."""
-    found = _read(deployed, "schedules", "sk", "since", "declares")
+    found = deployed.coordination_items("schedules", "sk", "since", "declares")
     deploys = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
     if not deploys:
         return set(), 0
@@ -77,14 +77,9 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organization by name, including deleted ones."""
-    found = _read(deployed, f"schedules#{organization}", "sk", "origin", "deleted_at", "paused_at")
+    names = ("sk", "origin", "deleted_at", "paused_at")
+    found = deployed.coordination_items(f"schedules#{organization}", *names)
     return {item["sk"]["S"]: item for item in found}
-
-
-def _read(deployed: Deployed, pk: str, *names: str) -> Iterator[Item]:
-    """Yield the named attributes of all items of a DynamoDB partition, read consistently."""
-    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
-    return partition(dynamodb, table, "pk", pk, names, ConsistentRead=True)
 
 
 def _seconds(at: dict[str, str] | None) -> float:
