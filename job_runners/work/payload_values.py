@@ -21,6 +21,18 @@ def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
     return bool(fields_named(payload_model, name))
 
 
+def hides_own(payload_model: "type[BaseModel]", name: str) -> bool:
+    """Return whether a payload has a field named like the job's own, but perhaps another value.
+
+    The fields of `JobEnded` have the follow-up's own values.
+    """
+    if not has_field(payload_model, name):
+        return False
+    from job_runners.work.job_ended import JobEnded  # imported here because few payloads get here
+
+    return not issubclass(payload_model, JobEnded)
+
+
 def fields_named(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
     """Return the names of a model's fields that have this name or alias."""
     fields = payload_model.model_fields

@@ -14,7 +14,7 @@ from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.store.rate import Rate, is_whole
 from job_runners.values import Value
-from job_runners.work.payload_values import fields_named, has_field, plain
+from job_runners.work.payload_values import fields_named, has_field, hides_own, plain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -96,10 +96,10 @@ class Queue(Value, kw_only=True):
         `per` must not name a secret of the payload. If it names a field of the job itself, the
         payload must not have a field of that name.
         """
-        if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
+        if self.per in ("organization_id", "campaign_id") and hides_own(payload_model, self.per):
             return (
                 f"Queue(per={self.per!r}): means the job's own {self.per}, but its payload also "
-                "has a field with that name, which would be ignored. Rename that field"
+                "has a field with that name, which would be ignored. Rename or remove that field"
             )
         if any(
             _is_secret(payload_model.model_fields[own].annotation)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
-from job_runners.work.payload_values import has_field, plain
+from job_runners.work.payload_values import hides_own, plain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -88,10 +88,10 @@ class Unique(Value, kw_only=True):
         campaign_id, and the payload has a field of that name too.
         """
         fields = payload_model.model_fields
-        if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):
+        if _CAMPAIGN in self.by and hides_own(payload_model, _CAMPAIGN):
             return (
                 f"Unique(by=): {_CAMPAIGN!r} means the job's own campaign, but its payload also "
-                "has a field with that name, which would be ignored. Rename that field"
+                "has a field with that name, which would be ignored. Rename or remove that field"
             )
         unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
         if not unknown:

@@ -10,7 +10,7 @@ from pydantic import Base64Bytes, BaseModel, Field, SecretStr
 
 from job_runners.engine.registry.registry import Registry
 from job_runners.errors import InvalidDefinition
-from job_runners.work import Job, Queue, RunningJob, Unique
+from job_runners.work import Job, JobEnded, Queue, RunningJob, Unique
 
 # Alike in the 28 digits that a decimal is rounded to; and so large that its digits fill no memory.
 LONG_PRICES = ["1." + "0" * 40 + "1", "1." + "0" * 40 + "2", "1", "1E+999999"]
@@ -153,7 +153,7 @@ def test_a_campaign_that_the_payload_has_too_is_refused_at_build_time(function: 
         Registry(rules, {}).resolve_all()
     text = str(refused.value)
     assert re.match(r"JOBS: 'aim' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
-    assert "Rename that field" in text
+    assert "Rename or remove that field" in text
     Registry({"aim": Job(function, unique=Unique(by=()))}, {}).resolve_all()
 
 
@@ -172,8 +172,19 @@ def test_so_is_a_queue_that_goes_by_it(function: Any, per: str) -> None:
         Registry({"aim": job}, {}, queues=queues).resolve_all()
     text = str(refused.value)
     assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): means the job's own {per}, but")
-    assert re.search(r"Rename that field \(the job 'aim', .*test_unique_rules\.py, line", text)
+    assert re.search(r"or remove that field \(the job 'aim', .*test_unique_rules\.py, line", text)
     Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
+
+
+def tidy(job: RunningJob, payload: JobEnded) -> None:
+    """Tidy what a job has left."""
+
+
+def test_a_follow_up_goes_by_its_own_organization_and_campaign() -> None:
+    """They are those of the job that has ended, so the payload's fields have the same values."""
+    follow_up = Job(tidy, queue_name="tidying", unique=Unique(by=("campaign_id",)))
+    for per in ("organization_id", "campaign_id"):
+        Registry({"tidy": follow_up}, {}, queues={"tidying": Queue(slots=1, per=per)}).resolve_all()
 
 
 def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:

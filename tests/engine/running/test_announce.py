@@ -8,12 +8,14 @@ import pytest
 from botocore.stub import Stubber
 from pydantic import ValidationError
 
+import follow_up_sample
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine import configured
 from job_runners.engine.job_data import JobData
+from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.shipped.jobs import post_webhook
@@ -22,7 +24,7 @@ from job_runners.store import blobs, limits, pauses, verbs, webhooks
 from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
-from job_runners.work import RunningJob
+from job_runners.work import Queue, Rate, RunningJob
 from sample_work import script
 
 WEBHOOK = {"webhook": "https://hooks.example.com/jobs", "secret": "acme/main"}
@@ -135,6 +137,29 @@ def test_a_delivery_is_a_job_that_is_never_announced_itself(
     (delivery,) = rows(parent_id=by_hand.id)
     assert delivery["follow_up_of"] == by_hand.id
     assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
+
+
+def test_webhooks_may_have_limits_for_each_organization(
+    bench: Bench, posted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each organization, two announcements and a delivery may start in the first hour."""
+    hourly = Queue(rate=Rate(1, seconds=3600, burst=3), per="organization_id")
+    monkeypatch.setattr(follow_up_sample, "QUEUES", {"webhooks": hourly}, raising=False)
+    forget()
+    registry().resolve_all()
+    for organization_id in ("acme", "acme", "beta"):
+        secret = {"secret": f"{organization_id}/main"}
+        follow_up = {"organization_id": organization_id, "on_end": WEBHOOK | secret}
+        bench.run(bench.dispatch("sample_once", **follow_up))
+    bench.deliver()
+    delivered = rows(job_type="post_webhook", status="succeeded")
+    assert sorted(each["organization_id"] for each in delivered) == ["acme", "beta"]
+    for _ in range(3):
+        bench.advance(3600)
+        bench.tick()
+        bench.deliver()
+    assert len(posted) == 3
+    assert not [each for each in rows() if each["status"] != "succeeded"]
 
 
 def test_a_repeated_announcement_delivers_once(bench: Bench, posted: list[Any]) -> None:
