@@ -68,6 +68,7 @@ def counted(
     bench.advance(120)
     job_runners.handlers.timer.tick(Context(), bench.send)
     telemetry.oldest_wait(1)
+    telemetry.oldest_in_line(1)
     return {("JobRunners", dimensions, name) for dimensions, name in emitted_series(capsys)}
 
 

@@ -10,7 +10,7 @@ from job_runners.settings import settings
 
 NAMESPACE = "JobRunners"
 # The metrics in milliseconds. All others are counts.
-_TIMES = frozenset({"OccurrenceLate", "OldestWait", "QueueWait", "RunTime"})
+_TIMES = frozenset({"OccurrenceLate", "OldestInLine", "OldestWait", "QueueWait", "RunTime"})
 
 
 def emit(kind: str, name: str, **values: int) -> None:

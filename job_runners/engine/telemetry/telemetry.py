@@ -293,6 +293,11 @@ def oldest_wait(milliseconds: int) -> None:
     metrics.emit_total(OldestWait=milliseconds)
 
 
+def oldest_in_line(milliseconds: int) -> None:
+    """Count how long the job has waited that has waited longest in a line."""
+    metrics.emit_total(OldestInLine=milliseconds)
+
+
 # --- actions of owners ----------------------------------------------------------------------------
 
 

@@ -309,6 +309,32 @@ def test_every_15_minutes_the_timer_says_how_long_the_oldest_wait_for_a_person_t
     assert oldest() == []  # the run itself has succeeded
 
 
+def test_every_15_minutes_the_timer_says_how_long_a_job_has_waited_in_a_line(
+    on_lambda: None,
+    still: Bench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = {"source": "aws.events", "time": "2026-11-24T12:00:31Z"}
+    monkeypatch.setattr(runners, "sender", lambda: still.send)
+
+    def oldest() -> list[int]:
+        capsys.readouterr()
+        job_runners.handlers.timer.handler(event, Context())  # type: ignore[arg-type]
+        return [values["OldestInLine"] for _, values in emitted(capsys) if "OldestInLine" in values]
+
+    pausing.pause(Kind.QUEUE, "default")
+    still.run(still.dispatch("sample_once"))  # parked under the pause, not in a line
+    still.advance(50)
+    assert still.run(still.dispatch("sample_once", queue_name="sample_paced")).finished_at
+    assert oldest() == []
+    for _ in range(2):
+        row = still.run(still.dispatch("sample_once", queue_name="sample_paced"))
+        assert row.status is Status.WAITING
+        still.advance(50)
+    assert oldest() == [100_000]
+
+
 def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
     row = bench.dispatch("sample_once")
     bench.claim(row, seconds=10)
