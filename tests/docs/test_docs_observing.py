@@ -109,7 +109,7 @@ def test_every_alarm_is_on_the_page_and_no_other() -> None:
 
 def test_the_pager_gets_the_alarms_that_can_not_wait() -> None:
     section = PAGE.partition("### Alarms to PagerDuty and Slack")[2].partition("\n### ")[0]
-    paged = re.findall(r"prefix: acme-words-(\w+)", section)
+    paged = re.findall(r"^ +- prefix: acme-words-(\w+)", section, re.MULTILINE)
     urgent = re.findall(r"^\| `(\w+)` \|.*\| \*\*now\*\* \|$", PAGE, re.MULTILINE)
     assert paged == urgent
     assert set(paged) <= of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
