@@ -141,6 +141,12 @@ def test_drills_and_checks_call_the_command_by_the_name_that_every_shell_knows(p
     assert [each for each in code if re.search(r"(^|[\s;(])jobs [a-z]", _commands(each))] == []
 
 
+def test_whoever_is_paged_can_copy_each_command_into_any_shell() -> None:
+    text = (ROOT / "docs/reference/metrics.md").read_text()
+    assert "`job-runners doctor`" in text
+    assert "`jobs " not in text
+
+
 def _commands(code: str) -> str:
     return re.sub(r"#.*", "", code)
 
