@@ -137,6 +137,20 @@ def test_a_search_finds_the_section_that_answers(
 
 
 @pytest.mark.more
+def test_a_search_shows_pages_for_contributors_last(served: str, browser: Browser) -> None:
+    shown = browser.new_page()
+    shown.goto(f"{served}/search.html?q=histories+that+break+promises")
+    links = shown.locator("#results li > a")
+    links.last.wait_for()
+    found = [link.get_attribute("href") or "" for link in links.all()]
+    folders = re.compile("docs/(contributing|decisions)|model|tests")
+    for_contributors = [bool(folders.match(each)) for each in found]
+    assert any(for_contributors)
+    assert for_contributors == sorted(for_contributors)
+    shown.close()
+
+
+@pytest.mark.more
 def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
     source = tmp_path / "pages"
     pages.write(source)

@@ -25,7 +25,9 @@ async function search(query) {
   }
   const ranked = [...sections.values()].sort((a, b) => b.score - a.score);
   const found = await Promise.all(ranked.slice(0, SHOWN).map(({ result }) => result.data()));
-  return found.filter(({ excerpt }) => excerpt.includes("<mark>")); // Pagefind guesses at other words
+  return found
+    .filter(({ excerpt }) => excerpt.includes("<mark>")) // Pagefind guesses at other words
+    .sort((a, b) => Boolean(a.meta.audience) - Boolean(b.meta.audience)); // pages for contributors last
 }
 
 function shown({ meta, excerpt }) {

@@ -39,7 +39,8 @@ def _entries(html: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield the anchor of each section of a page, and the page that Pagefind reads for it."""
     article = _ARTICLE.search(html)
     _, *parts = _SECTION.split(article[1]) if article else [""]
-    weight = 0.3 if _FOR_CONTRIBUTORS.match(name) else 1
+    for_contributors = _FOR_CONTRIBUTORS.match(name)
+    weight, audience = (0.3, "contributors") if for_contributors else (1, "")
     page = ""
     for anchor, part in zip(parts[::2], parts[1::2], strict=True):
         heading = _HEADING.search(part)
@@ -51,6 +52,7 @@ def _entries(html: str, name: str) -> Iterator[tuple[str, str]]:
             f'<html lang="en"><body data-pagefind-body data-pagefind-weight="{weight}">'
             f'<h1 data-pagefind-weight="{7 * weight}">{title}</h1>'
             f"{of_page if page else ''}"
+            f'<a data-pagefind-meta="audience[href]" href="{audience}"></a>'
             f'<a data-pagefind-meta="url[href]" href="{name}#{anchor}"></a>{text}</body></html>',
         )
         page = page or title
