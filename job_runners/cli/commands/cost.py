@@ -87,8 +87,8 @@ _SHARE = click.FloatRange(0, 1)
 def command(target: Target, **given: Any) -> None:
     """Estimate what jobs cost on AWS, with the formula of each line. Doesn't call a stack.
 
-    Excludes the free tier, volume discounts, data transfer and the AWS usage of your own code. See
-    docs/scale.md for assumptions.
+    Excludes the free tier, volume discounts, data transfer, the AWS usage of your own code, and the
+    NAT gateway or endpoints of a VPC. See docs/scale.md for assumptions.
 
     \b
     jobs cost --jobs 1e6 --seconds 2
