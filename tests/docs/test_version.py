@@ -49,6 +49,12 @@ def test_the_page_names_every_place() -> None:
         assert list(ROOT.glob(place))
 
 
+def test_the_page_about_upgrades_names_only_versions_that_exist() -> None:
+    assert set(re.findall(r"\b\d+\.\d+\.\d+\b", PAGE)) == set(VERSIONS)
+    is_unreleased = "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+    assert (f"its number is still {job_runners.__version__}" in PAGE) == is_unreleased
+
+
 def test_a_renamed_field_is_read_under_both_names() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     page = ModuleType("page")
