@@ -155,7 +155,7 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
 def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    files, on_the_disk, link, in_a_test = snippets("docs/guides/files.md")
+    files, on_the_disk, link, _, _, in_a_test = snippets("docs/guides/files.md")
     guide = module("guide_files", files + on_the_disk, monkeypatch)
     jobs = {name: Job(getattr(guide, name)) for name in ("capitals", "count_lines", "convert")}
     monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
