@@ -95,13 +95,22 @@ def test_a_scheduled_job_is_cancelled_or_runs_at_its_time(
     assert follow(enforcing.api, soon, patience=30)["status"] == "succeeded"
 
 
+@pytest.fixture(scope="module")
+def queues(enforcing: Enforcing) -> tuple[str, str]:
+    """Return a paused queue and one with a slot, when every function has heard of both."""
+    paused, limited = f"queue-{uuid.uuid4()}", f"queue-{uuid.uuid4()}"
+    done(enforcing.api.put(f"/paused/queue/{paused}"))
+    done(enforcing.api.put(f"/queues/{limited}", {"slots": 1}))
+    time.sleep(CACHED / 1000)
+    return paused, limited
+
+
 def test_what_is_due_is_held_back_by_the_timer_and_let_go(
-    enforcing: Enforcing, campaign: str
+    enforcing: Enforcing, campaign: str, queues: tuple[str, str]
 ) -> None:
-    queue = f"queue-{uuid.uuid4()}"
+    queue, _ = queues
     fields = {"campaign_id": campaign, "queue_name": queue, "delay": 600}
     job_id = dispatched(enforcing, "export_contacts", {}, **fields)
-    done(enforcing.api.put(f"/paused/queue/{queue}"))
     dynamodb = session(enforcing.stack).client(
         "dynamodb", endpoint_url=enforcing.stack.endpoint_url
     )
@@ -119,10 +128,10 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
     assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
 
 
-def test_jobs_of_a_limited_queue_take_turns(enforcing: Enforcing, campaign: str) -> None:
-    queue = f"queue-{uuid.uuid4()}"
-    done(enforcing.api.put(f"/queues/{queue}", {"slots": 1}))
-    time.sleep(CACHED / 1000)  # until every worker has heard of it
+def test_jobs_of_a_limited_queue_take_turns(
+    enforcing: Enforcing, campaign: str, queues: tuple[str, str]
+) -> None:
+    _, queue = queues
     fields = {"campaign_id": campaign, "queue_name": queue}
     ids = [dispatched(enforcing, "export_contacts", {}, **fields) for _ in range(4)]
     done(enforcing.api.get(f"/jobs/{ids[-1]}/place"))

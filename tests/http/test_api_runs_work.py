@@ -187,12 +187,14 @@ def test_the_functions_timeout_ends_a_job_and_its_error_says_so(stack: Stack) ->
 def test_a_job_goes_on_in_its_next_leg_in_another_invocation(stack: Stack) -> None:
     def work(job: Any, payload: Any) -> None:
         while job.leg == 1:
+            time_.advance(10)
             job.checkpoint(1)
 
     script.job = work
-    row = stack.job(seconds=0.3)
-    assert (row.status, row.legs) == (Status.QUEUED, 1)
-    assert stack.deliver() == 1
+    with MovableClock().in_use() as time_:
+        row = stack.job(seconds=60)
+        assert (row.status, row.legs) == (Status.QUEUED, 1)
+        assert stack.deliver() == 1
     assert (read(row.id).status, read(row.id).legs) == (Status.SUCCEEDED, 2)
 
 

@@ -69,7 +69,7 @@ def test_a_job_that_is_left_to_a_worker_process_costs_one_write(
 
 def test_one_that_has_to_wait_runs_here_when_its_time_has_come(waiting: RunnerBench) -> None:
     row, (waits,) = dispatch_later(waiting, 0.2)
-    assert stored(row).status is Status.SCHEDULED
+    assert row.status is Status.SCHEDULED
     waits.join(10)
     assert stored(row).status is Status.SUCCEEDED
     assert len(script.jobs_run) == 1

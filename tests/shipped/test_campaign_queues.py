@@ -42,28 +42,28 @@ def start(bench: Bench, name: str, organization_id: str = "acme") -> JobRequest:
     return row
 
 
-def test_first_messages_leave_at_the_rate_of_their_queue(bench: Bench, sns: Sns) -> None:
+def test_first_messages_leave_at_the_rate_of_their_queue(still: Bench, sns: Sns) -> None:
     campaign("spring", 2 * PER_TURN + 5)
-    row = start(bench, "spring")
-    assert bench.read(row).status is Status.WAITING
-    bench.run_out()
-    turns = [bench.read(each.id) for each in children.page(bench.read(row), limit=10).children]
+    row = start(still, "spring")
+    assert still.read(row).status is Status.WAITING
+    still.run_out()
+    turns = [still.read(each.id) for each in children.page(still.read(row), limit=10).children]
     began = sorted(turn.started_at or 0 for turn in turns)
     assert [after - before >= 1000 for before, after in pairwise(began)] == [True, True]
     assert began[-1] - began[0] < 4000
-    done = bench.read(row)
+    done = still.read(row)
     assert (done.status, done.attempt) == (Status.SUCCEEDED, 1)
     numbers = Counter(each["PhoneNumber"][0] for each in sns.sent)
     assert (len(numbers), set(numbers.values())) == (45, {1})
 
 
-def test_campaigns_of_two_organisations_take_turns(bench: Bench, sns: Sns) -> None:
+def test_campaigns_of_two_organisations_take_turns(still: Bench, sns: Sns) -> None:
     """The one with many contacts has no more of the rate than the one with few."""
     campaign("large", 5 * PER_TURN)
     campaign("small", 2 * PER_TURN, "other")
-    large, small = start(bench, "large"), start(bench, "small", "other")
-    bench.run_out()
-    assert {bench.read(row).status for row in (large, small)} == {Status.SUCCEEDED}
+    large, small = start(still, "large"), start(still, "small", "other")
+    still.run_out()
+    assert {still.read(row).status for row in (large, small)} == {Status.SUCCEEDED}
     turns = [each["Message"][0] for each in sns.sent[::PER_TURN]]
     assert turns[:4] == ["acme large", "other small"] * 2
     assert turns[4:] == ["acme large"] * 3
