@@ -4,8 +4,11 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from string import Template
+from typing import Any
 
 import pytest
+import yaml
 
 from expanded_template import expanded, expanded_from
 from job_runners.building.app_stack import overrides, parameters
@@ -167,3 +170,50 @@ def test_no_block_of_a_page_calls_the_command_by_both_names() -> None:
         if re.search(r"job-runners (?!shell)[a-z]", block) and short.search(block)
     ]
     assert mixed == []
+
+
+# --- the workflow that jobs init --github writes ----------------------------------------------
+
+
+def _workflow(name: str) -> dict[str, Any]:
+    text = (ROOT / f"job_runners/building/project/{name}.yml.in").read_text()
+    found: dict[str, Any] = yaml.load(Template(text).substitute(python="3.13"), yaml.BaseLoader)
+    return found
+
+
+def _is_part(shown: Any, whole: Any) -> bool:
+    """Return whether everything that is shown is in the whole file. A … stands for any text."""
+    match shown:
+        case dict():
+            return all(_is_part(value, whole.get(name)) for name, value in shown.items())
+        case list():
+            return all(any(_is_part(each, other) for other in whole) for each in shown)
+    return isinstance(whole, str) and whole.startswith(shown.removesuffix("…"))
+
+
+def test_the_page_shows_and_changes_the_workflow_of_a_project() -> None:
+    page = (ROOT / "docs/guides/ci_with_oidc.md").read_text()
+    blocks = re.findall(r"```yaml\n((?:on|jobs|  product):\n.*?)```", page, re.DOTALL)
+    main, on_merge, product, environments = (yaml.load(each, yaml.BaseLoader) for each in blocks)
+    deploy, tests = _workflow("deploy"), _workflow("test")
+    assert _is_part(main, deploy)
+    assert main["on"] == deploy["on"]
+    assert main["jobs"].keys() == deploy["jobs"].keys()
+    assert on_merge["on"].keys() == deploy["on"].keys()
+    assert on_merge["on"]["push"] == tests["on"]["push"]  # which the page removes there
+    assert deploy["concurrency"] == {"group": "deploy", "cancel-in-progress": "false"}
+    assert product["product"]["needs"] in deploy["jobs"]
+    actions = [each for each in product["product"]["steps"] if "uses" in each]
+    assert len(actions) == 2
+    assert _is_part([each["uses"] for each in actions], _uses(deploy))
+    changed = environments["jobs"]
+    assert [each["needs"] for each in changed.values()] == ["test", "staging"]
+    for job in changed.values():
+        (step,) = job["steps"]
+        command, _, name = step["run"].partition(" --config-env ")
+        assert name == job["environment"]
+        assert {"run": command} in deploy["jobs"]["deploy"]["steps"]
+
+
+def _uses(workflow: dict[str, Any]) -> list[str]:
+    return [each["uses"] for each in workflow["jobs"]["deploy"]["steps"] if "uses" in each]
