@@ -12,7 +12,6 @@ from bad_server import BadServer, answer
 from example_apps import EXAMPLES, DjangoApp, FastApiApp
 from job_runners import Client, __version__
 from job_runners.building.build import ROOT
-from job_runners.client import stack_outputs
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 
@@ -108,14 +107,10 @@ def test_fastapi_waits_for_no_retry_after(
 
 
 @pytest.fixture
-def found(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the stack that the settings name be found."""
-    outputs = stack_outputs.Outputs(api_server.url, "bucket")
-    monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: outputs)
-
-
-@pytest.fixture
-def django(found: None, django_app: Callable[[], DjangoApp]) -> DjangoApp:
+def django(
+    api_server: ApiServer, django_app: Callable[[], DjangoApp], monkeypatch: pytest.MonkeyPatch
+) -> DjangoApp:
+    monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
     return django_app()
 
 

@@ -1,14 +1,12 @@
 """The guide about Django's ORM: its job bills orders in a database, and closes its connection."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import django_tests
 from job_runners.places import ROOT
 
-SETTINGS, ORM, JOB, TABLE, FIXTURE = re.findall(
+SETTINGS, ORM, JOB, TABLE, *_, CONFTEST = re.findall(
     r"```python\n(.*?)```", (ROOT / "docs/guides/django_orm.md").read_text(), re.DOTALL
 )
 MODELS = """
@@ -19,7 +17,6 @@ class Order(models.Model):
 """
 TEST = """
 import pytest
-from contextlib import nullcontext
 from job_runners.testing.saved_jobs import assert_succeeded
 
 @pytest.fixture
@@ -45,38 +42,42 @@ def test_orders_are_billed_and_the_connection_is_closed(job_runner, orders):
     assert assert_succeeded(job_runner.run("bill_orders", {})) == 3
     assert orders.connection is None
 """
-IN_A_TRANSACTION = """
-def test_the_connection_stays_open_if_a_test_needs_it(job_runner, orders):
+ROLLED_BACK = """
+import pytest
+from job_runners.testing.saved_jobs import assert_succeeded
+
+@pytest.mark.parametrize("_", [1, 2])
+def test_the_job_uses_the_transaction_of_the_test(job_runner, _):
+    from django.db import connection
+    from shop.models import Order
+    assert connection.settings_dict["NAME"] == "shop"
+    assert not Order.objects.exists()
+    Order.objects.bulk_create([Order(), Order(billed=True), Order()])
     assert assert_succeeded(job_runner.run("bill_orders", {})) == 3
-    assert orders.connection is not None
+    assert connection.connection is not None
 """
 
 
-def test_the_job_of_the_guide_uses_a_database_and_closes_its_connection(tmp_path: Path) -> None:
-    app, installed = tmp_path / "app", tmp_path / "installed"
-    files = {
+def app(*tests: tuple[str, str]) -> dict[str, str]:
+    return {
         "acme/__init__.py": TABLE,
         "acme/django_settings.py": SETTINGS.replace("postgresql", "sqlite3"),
         "acme/orm.py": ORM,
         "acme/orders.py": JOB,
-        "../installed/shop/__init__.py": "",
-        "../installed/shop/models.py": MODELS,
-        "tests/test_orders.py": TEST,
-        "tests/test_transactions.py": TEST.partition("def test_")[0] + FIXTURE + IN_A_TRANSACTION,
+        **dict(tests),
     }
-    for name, text in files.items():
-        (app / name).parent.mkdir(parents=True, exist_ok=True)
-        (app / name).write_text(text)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "--quiet", "-p", "job_runners.testing.plugin"),
-            *("-p", "no:cacheprovider", "--rootdir", app, app / "tests"),
-        ],
-        cwd=app,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{installed}", "APP": str(app)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+INSTALLED = {"shop/__init__.py": "", "shop/models.py": MODELS}
+
+
+def test_the_job_of_the_guide_uses_a_database_and_closes_its_connection(tmp_path: Path) -> None:
+    output = django_tests.run(tmp_path, app(("tests/test_orders.py", TEST)), INSTALLED)
+    assert "1 passed" in output, output
+
+
+def test_in_a_test_the_job_uses_the_connection_of_pytest_django(tmp_path: Path) -> None:
+    conftest = CONFTEST + django_tests.PYTEST_DJANGO
+    files = app(("tests/conftest.py", conftest), ("tests/test_orders.py", ROLLED_BACK))
+    output = django_tests.run(tmp_path, files, INSTALLED)
+    assert "2 passed" in output, output

@@ -1,10 +1,8 @@
 """The jobs and callers that the how-to pages show, run."""
 
 import json
-import os
 import re
 import sqlite3
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
@@ -455,7 +453,10 @@ def call(function: Any, *arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("page", [f"migrate_from_{it}" for it in ("celery", "step_functions")])
-def test_the_caller_of_a_migrated_task_dispatches_it(page: str, stack: ApiServer) -> None:
+def test_the_caller_of_a_migrated_task_dispatches_it(
+    page: str, stack: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
     names: dict[str, Any] = {}
     call(exec, compile(snippets(page)[1], page, "exec"), names)
     assert names["job"].status in ("queued", "scheduled")
@@ -641,7 +642,7 @@ def psycopg_page(number: int, stack: ApiServer, monkeypatch: pytest.MonkeyPatch)
     return module("page", snippets("dispatch_after_a_commit")[number], monkeypatch)
 
 
-@pytest.mark.parametrize(("number", "name"), [(2, "place_order"), (3, "place_order_safely")])
+@pytest.mark.parametrize(("number", "name"), [(3, "place_order"), (4, "place_order_safely")])
 def test_an_order_is_dispatched_once_after_its_commit(
     number: int, name: str, stack: ApiServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -653,13 +654,13 @@ def test_an_order_is_dispatched_once_after_its_commit(
         return [job.id for job in Client().list()]
 
     def place(connection: sqlite3.Connection) -> None:
-        if number == 3:
+        if number == 4:
             connection.execute(page.OUTBOX)
         getattr(page, name)(Psycopg(connection), "one two")
         assert not connection.in_transaction
         with pytest.raises(sqlite3.IntegrityError):
             getattr(page, name)(Psycopg(connection), "")
-        if number == 3:
+        if number == 4:
             # The process was killed before it deleted the row.
             rows = [("order-1", "count_letters", '{"words": ["one", "two"]}')]
             connection.executemany(INSERT, rows)
@@ -744,7 +745,7 @@ def send(page: Any, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import the page's outbox, with a client of the local API."""
-    return psycopg_page(3, stack, monkeypatch)
+    return psycopg_page(4, stack, monkeypatch)
 
 
 def test_refused_rows_of_the_outbox_do_not_block_the_others(
@@ -807,7 +808,7 @@ def dynamodb_outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = full_client("dynamodb")
     made.create_table(TableName="orders", **properties)
     made.create_table(TableName="outbox", **properties, StreamSpecification=stream)
-    return module("page", snippets("dispatch_after_a_commit")[4], monkeypatch)
+    return module("page", snippets("dispatch_after_a_commit")[8], monkeypatch)
 
 
 def items(table: str) -> list[str]:
@@ -860,7 +861,8 @@ def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) 
     made = Mock()
     monkeypatch.setitem(sys.modules, "sqlalchemy", Mock())
     monkeypatch.setitem(sys.modules, "sqlalchemy.orm", Mock(sessionmaker=list))
-    page = module("page", snippets("dispatch_after_a_commit")[1], monkeypatch)
+    monkeypatch.setenv("JOB_RUNNERS_URL", "http://127.0.0.1:9")
+    page = module("page", snippets("dispatch_after_a_commit")[2], monkeypatch)
     monkeypatch.setattr(page, "client", made.client)
     sessions = MagicMock()
     made.attach_mock(sessions.begin.return_value.__exit__, "commit")
@@ -875,49 +877,3 @@ def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(KeyError):
         page.place_order(sessions, order)
     assert made.mock_calls.count(dispatched) == 1
-
-
-DJANGO = """
-import sys
-from django.conf import settings
-database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-settings.configure(DATABASES={"default": database})
-import django
-django.setup()
-from django.db import connection, transaction
-import job_runners
-made = []
-class Client:
-    def __init__(self, stack): pass
-    def dispatch(self, job_type, payload, idempotency_key):
-        assert not connection.in_atomic_block
-        made.append(f"{job_type} {payload} {idempotency_key}")
-job_runners.Client = Client
-exec(compile(sys.stdin.read(), "page", "exec"))
-class Order:
-    words = ["one"]
-    def save(self):
-        self.pk = 17
-place_order(Order())
-try:
-    with transaction.atomic():
-        place_order(Order())
-        raise KeyError
-except KeyError:
-    pass
-print(made)
-"""
-
-
-def test_django_dispatches_after_the_commit_and_not_after_a_rollback() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DJANGO],
-        input=snippets("dispatch_after_a_commit")[0],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "[\"count_letters {'words': ['one']} order-17\"]\n"

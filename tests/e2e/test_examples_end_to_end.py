@@ -121,6 +121,7 @@ def test_django_starts_an_export_and_shows_its_file(
     found = credentials(stack).variables | {
         "AWS_ENDPOINT_URL": stack.endpoint_url,
         "AWS_REGION": stack.region,
+        "JOB_RUNNERS_STACK": stack.name,
     }
     for name, value in found.items():
         monkeypatch.setenv(name, value)

@@ -7,11 +7,8 @@ DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")
 
 # The settings of job_runners.Client. It gives up early, because a person waits for the response.
-JOB_RUNNERS = {
-    "stack": os.environ.get("JOB_RUNNERS_STACK", "job-runners"),
-    "timeout": 5,
-    "max_attempts": 1,
-}
+# It reads JOB_RUNNERS_URL, or JOB_RUNNERS_STACK.
+JOB_RUNNERS = {"timeout": 5, "max_attempts": 1}
 
 INSTALLED_APPS = ["exports"]
 MIDDLEWARE = [
