@@ -766,7 +766,9 @@ def test_refused_rows_of_the_outbox_do_not_block_the_others(
             connection.execute(outbox.OUTBOX)
             connection.executemany(INSERT, rows)
             connection.commit()
-            send(outbox, connection, monkeypatch)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="3 rows of the outbox are refused"):
+                    send(outbox, connection, monkeypatch)
             left = dict(connection.execute("SELECT key, refused FROM outbox"))
         found = [key for key, *_ in rows if Client().find(idempotency_key=key)]
         return found, left, len(list(Client().list()))
@@ -849,7 +851,8 @@ def test_entries_in_dynamodb_that_are_left_are_sent_and_refused_ones_block_no_ot
     assert len(items("outbox")) == 2
     unknown = {"id": {"S": "order-0"}, "job_type": {"S": "unknown"}, "payload": {"S": "{}"}}
     full_client("dynamodb").put_item(TableName="outbox", Item=unknown)
-    for _ in range(2):
+    call(dynamodb_outbox.handler, {}, None)
+    with pytest.raises(RuntimeError, match="1 entries of the outbox are refused"):
         call(dynamodb_outbox.handler, {}, None)
     (left,) = full_client("dynamodb").scan(TableName="outbox")["Items"]
     assert left["id"] == unknown["id"]
