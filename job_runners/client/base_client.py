@@ -121,7 +121,9 @@ class BaseClient:
             if self._outputs is None:
                 region = self._region or region_for()
                 name = self._stack or ""
-                self._outputs = find_outputs(name, region, self._credentials(), self._timeout)
+                self._outputs = find_outputs(
+                    name, region, self._credentials(), self._timeout, self._max_attempts
+                )
             return self._outputs
 
     def _pages(

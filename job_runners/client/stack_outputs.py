@@ -13,7 +13,6 @@ from job_runners.client.repeating import pause
 from job_runners.client.signing import sha256, sign
 from job_runners.values import Value
 
-_TRIES = 4
 _THROTTLED = ("Throttling", "RequestLimitExceeded")
 
 
@@ -24,13 +23,15 @@ class Outputs(Value):
     bucket_name: str
 
 
-def find_outputs(name: str, region: str, credentials: Credentials, timeout: float) -> Outputs:
+def find_outputs(
+    name: str, region: str, credentials: Credentials, timeout: float, max_attempts: int
+) -> Outputs:
     """Return the API's URL and the bucket of a stack.
 
     Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
     """
     url, is_local = endpoint("cloudformation", region)
-    answer = _describe(name, url, region, credentials, timeout)
+    answer = _describe(name, url, region, credentials, timeout, max_attempts)
     if answer.status != 200:
         _raise_error(name, region, answer)
     outputs = _parse_outputs(answer.text)
@@ -55,23 +56,30 @@ def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
     return outputs["ApiUrl"]
 
 
-def _describe(name: str, url: str, region: str, credentials: Credentials, timeout: float) -> Answer:
+def _describe(
+    name: str,
+    url: str,
+    region: str,
+    credentials: Credentials,
+    timeout: float,
+    max_attempts: int,
+) -> Answer:
     parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
     data = urlencode(parameters, quote_via=quote).encode()
     unsigned = {"Content-Type": "application/x-www-form-urlencoded"}
     with Connections(url, timeout) as connections:
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, max_attempts + 1):
             headers = sign(
                 "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
             )
             try:
                 answer = connections.send("POST", f"{url}/", data, headers)
             except NoAnswer:
-                if attempt == _TRIES:
+                if attempt == max_attempts:
                     raise
             else:
-                if not _is_temporary(answer):
-                    return answer
+                if attempt == max_attempts or not _is_temporary(answer):
+                    break
             time.sleep(pause(attempt, None))
     return answer
 

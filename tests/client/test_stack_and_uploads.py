@@ -10,6 +10,7 @@ import pytest
 from bad_server import BadServer, answer, hang_up
 from job_runners import (
     AccessDenied,
+    ApiBusy,
     Client,
     ConfigurationError,
     InsecureAddress,
@@ -108,6 +109,13 @@ def test_a_stack_that_is_not_found_says_why(
     server.then = behaviour
     with pytest.raises(kind, match=text):
         Client(stack="prod").get(ID)
+
+
+def test_cloudformation_is_asked_as_often_as_the_api(server: BadServer) -> None:
+    server.then = answer(503)
+    with pytest.raises(ApiBusy):
+        Client(stack="prod", max_attempts=2).get(ID)
+    assert len(server.seen) == 2
 
 
 def test_cloudformation_is_not_asked_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
