@@ -164,7 +164,9 @@ def test_the_page_names_every_service_of_functions_deploys_and_commands() -> Non
     needed = OF_AWS | {one for given in STACKS for one in _function_actions(given)}
     _, deploy, *_ = policies("ci_with_oidc")
     assert by_functions == _services(needed)
-    assert by_deploys == _services(allowed_actions(deploy["Statement"])) | {"sts"}
+    in_text = re.findall(r"`(\w+):Describe", (ROOT / "docs/guides/ci_with_oidc.md").read_text())
+    assert by_deploys == _services(allowed_actions(deploy["Statement"])) | {"sts", *in_text}
+    assert "ec2" in in_text  # for a VPC
     assert by_commands >= _services(allowed_actions(read_only() + on_call()))
 
 

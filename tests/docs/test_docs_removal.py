@@ -1,4 +1,5 @@
-"""The guides' scripts delete tables, a bucket with old versions, and a stack with its data."""
+"""The guides' scripts delete tables, a bucket with old versions, and a stack with its data. Another
+script brings deleted files back."""
 
 import re
 import sys
@@ -67,6 +68,23 @@ def test_the_script_deletes_protected_tables_and_every_version_of_a_file(
     assert capsys.readouterr().out.startswith(WHERE)
     assert dynamodb.list_tables()["TableNames"] == []
     assert s3.list_buckets()["Buckets"] == []
+
+
+@mock_aws
+def test_the_deleted_files_of_an_organization_come_back() -> None:
+    _, s3 = create()
+    s3.put_object(Bucket=BUCKET, Key="results/globex/1", Body=b"other")
+    s3.delete_object(Bucket=BUCKET, Key="results/globex/1")
+    (script,) = re.findall(
+        r"```python\n(.*?list_object_versions.*?)```",
+        (ROOT / "docs/deploying.md").read_text(),
+        re.DOTALL,
+    )
+    script = script.replace('"BUCKET"', f'"{BUCKET}"').replace("ORGANIZATION", "acme")
+    exec(compile(script, "deploying.md", "exec"), {})
+    (found,) = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert found["Key"] == "results/acme/1"
+    assert s3.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read() == b"new"
 
 
 @mock_aws

@@ -12,13 +12,14 @@ from job_runners.cli.target import Target
 def command(target: Target, version: str | None) -> None:  # noqa: ARG001
     """Change the project's version of Job Runners, up or down.
 
-    VERSION is a version, or the path or address of a wheel. Pins it in pyproject.toml, installs it,
-    updates requirements.lock, and merges your own template. Without VERSION, takes the newest
-    version in the package index, or continues an upgrade that was interrupted.
+    VERSION is the path or address of a wheel, or a version in your package index. Pins it in
+    pyproject.toml, installs it, updates requirements.lock, and merges your own template. Without
+    VERSION, installs the pinned wheel, or the index's newest version if a version is pinned. Also
+    continues an upgrade that was interrupted.
 
     \b
-    jobs upgrade 0.4.0
     jobs upgrade ../job_runners-0.4.0-py3-none-any.whl
+    jobs upgrade 0.4.0
     """
     project_tools.require_project()
     words = [version] if version else []

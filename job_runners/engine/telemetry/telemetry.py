@@ -119,8 +119,12 @@ def not_sent(why: Exception) -> None:
 
 
 def left_for_later(why: Exception) -> None:
-    """Log why the work can't run now. The job stays due, or the event is kept to be tried later."""
+    """Log and count work that can't run now, and why.
+
+    The job stays due, or the event is kept to be tried later.
+    """
     log_line.write(logger.warning, "left for later", why=str(why))
+    metrics.emit_total(LeftForLater=1)
     tracing.ended("left for later", why)
 
 
