@@ -10,10 +10,11 @@ _RANDOM = SystemRandom()
 
 
 class Retry(Value, kw_only=True):
-    """A retry policy. Without one, a job never runs twice, and a failed task isn't tried again.
+    """A retry policy. Without one, a job or task has one attempt.
 
     `max_attempts` includes the first attempt. Each wait is random between 0 and a limit (full
     jitter). The limit starts at `base` seconds and doubles with each attempt, up to `cap` seconds.
+    So the waits of the default take at most 30 seconds. To outlast an outage, raise `max_attempts`.
 
     An attempt that was interrupted, by a kill or at its time limit, may have had unknown effects.
     With `interrupted=False`, no other attempt follows an interrupted one.
