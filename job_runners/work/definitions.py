@@ -119,7 +119,7 @@ class Job(Definition):
     `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
     a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as
     "package.module:function": then its module is imported at the first use. Without `retry` a job
-    never runs twice.
+    has one attempt.
 
     - `timeout`: seconds that one attempt may take, over all its legs. With None, an attempt has no
       limit as long as it keeps checkpointing.

@@ -55,7 +55,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     click.echo(f"\n{COMMAND} {verb} {name} {arguments}".rstrip())
     if kind == "job":
         retry = entry["retry"]
-        attempts = f"up to {retry['max_attempts']} attempts" if retry else "never runs twice"
+        attempts = f"up to {retry['max_attempts']} attempts" if retry else "one attempt"
         others = ", ".join(entry.get("queues", [])[1:])
         queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
         click.echo(click.style(f"{queue}, {attempts}", dim=True))
