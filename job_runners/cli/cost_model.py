@@ -34,7 +34,7 @@ _TRACED_SHARE = (
 _TIMER_RUNS = MONTH_SECONDS / 60  # per month
 _TIMER_SECONDS = 0.5  # duration of a timer run
 _TIMER_READS = 28  # read units of a timer run, which reads 56 shards at half a unit each
-_ALARMS = 14
+_ALARMS = 15
 # Numbers of custom metrics. A stack has three of the timer; a job type has QueueWait, RunTime and
 # Succeeded. One more in each stands for those that only sometimes have a value.
 _METRICS = {"job type": 4, "stack": 4}

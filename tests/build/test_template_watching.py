@@ -190,6 +190,7 @@ def test_a_stack_may_do_without_the_dashboard() -> None:
         ("Errors", "TimerFunction"),
         ("TasksFailed", "AWS::StackName"),
         ("NewFailures", "AWS::StackName"),
+        ("LeftForLater", "AWS::StackName"),
         ("TimerLag", "AWS::StackName"),
         ("ApproximateNumberOfMessagesVisible", "FailuresDeadLetterQueue"),
         ("ApproximateNumberOfMessagesVisible", "DelayDeadLetterQueue"),
