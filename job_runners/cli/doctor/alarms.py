@@ -28,8 +28,8 @@ WHAT_TO_DO = {
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
     "TasksFailedAlarm": f"{COMMAND} tasks{_OF_ONE} lists its failed tasks with their errors.",
-    "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it, or the setting that it "
-    "needs, and deploy again. " + _LOG % "WorkerLogGroup",
+    "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
+    "deploy again. " + _LOG % "WorkerLogGroup",
     "NewFailuresAlarm": f"{COMMAND} failures{_OF_ONE} lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
