@@ -2,6 +2,7 @@
 for that of another delivery; and the log says what it was."""
 
 import io
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import job_rows
 from bench import Bench
 from entry_files import Outfit
+from expanded_template import deployed, properties
 from job_runners import clock
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
@@ -16,7 +18,7 @@ from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Status
 from outage import Outage
 from sample_work import script
-from telemetry_lines import logged
+from telemetry_lines import emitted, logged
 
 
 def said(lines: io.StringIO) -> list[str]:
@@ -52,6 +54,24 @@ def test_a_job_that_was_deleted_and_can_not_be_loaded_is_left(
     outfit.write("nonsense(")
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=bench.send)
     assert said(lines)[-1] == "left for later"
+
+
+def test_a_job_that_can_not_be_loaded_is_counted_in_each_period_of_its_alarm(
+    on_lambda: None, still: Bench, outfit: Outfit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alarm = properties(deployed(), "LeftForLaterAlarm")
+    row = still.dispatch("letters", payload={})
+    outfit.write("nonsense(")
+    counts = Counter[int]()
+    still.send(JobMessage.about(row))
+    for minute in range(45):
+        still.deliver()
+        left = [values for _, values in emitted(capsys) if alarm["MetricName"] in values]
+        counts[minute * 60 // alarm["Period"]] += len(left)
+        still.advance(60)
+        still.tick()
+    assert len(counts) > alarm["EvaluationPeriods"]
+    assert min(counts.values()) > alarm["Threshold"]
 
 
 # --- a claim that was applied, though nobody heard of it ------------------------------------------
