@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from job_runners.aws import clients
@@ -51,8 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Test Job Runners alone, without an organisation's folder, and let no warning pass.
 
     Take Ctrl-C as usual. A shell has what it starts in the background, as `make test &`, ignore
-    it, and what that starts in turn: some tests press it."""
+    it, and what that starts in turn: some tests press it.
+
+    Hypothesis gets no deadline, because a busy machine would miss it."""
     os.environ["APP"] = ""
+    hypothesis.settings.register_profile(
+        "patient", parent=hypothesis.settings.default, deadline=None
+    )
+    hypothesis.settings.load_profile("patient")
     config.addinivalue_line("filterwarnings", "error")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -116,7 +116,6 @@ raw_bodies = (
 @given(path=st.sampled_from(PATHS), raw=raw_bodies)
 @hypothesis_settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_bytes_break_the_api_and_what_is_refused_leaves_nothing(path: str, raw: bytes) -> None:
@@ -129,9 +128,7 @@ def test_no_bytes_break_the_api_and_what_is_refused_leaves_nothing(path: str, ra
 
 
 @given(name=names, payload=st.dictionaries(st.text(max_size=5), json_values, max_size=3))
-@hypothesis_settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_accepted_comes_back_as_it_was_sent(name: str, payload: dict[str, Any]) -> None:
     sent = {"number": len(payload), "text": json.dumps(payload, allow_nan=True)}
     answer = call("POST", "/jobs", body={"job_type": name, "payload": sent})

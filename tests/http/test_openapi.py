@@ -39,7 +39,6 @@ DOCUMENTED = list(OPERATIONS)
 STATES = ("queued", "cancelled", "failed", "succeeded")
 BOUNDED = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     database=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -109,7 +109,6 @@ def test_every_accepted_job_ends_in_exactly_one_outcome_whatever_is_tried(
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=12,
-            deadline=None,
             # The same histories each time: a check that may fail by chance tells nothing of the
             # change that it is run for. `make chaos` plays others.
             derandomize=True,

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.usefixtures("aws")
 fresh = count()
 on_one_moto = settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

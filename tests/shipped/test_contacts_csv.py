@@ -43,7 +43,7 @@ def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_records, "BLOCK", 3)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=TEXTS, delimiter=DELIMITERS, block=st.integers(1, 20))
 def test_records_are_those_that_pythons_csv_reads(text: str, delimiter: str, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +58,7 @@ def test_records_are_those_that_pythons_csv_reads(text: str, delimiter: str, blo
     assert found == [each for each in expected if any(field.strip('",;\t\r\n ') for field in each)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=TEXTS, delimiter=DELIMITERS)
 def test_reading_from_any_records_start_gives_the_rest(text: str, delimiter: str) -> None:
     data = text.encode()

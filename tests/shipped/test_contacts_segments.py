@@ -9,7 +9,7 @@ from job_runners.shipped.campaigns.importing import import_chunks
 from job_runners.shipped.campaigns.importing.import_chunks import Segments
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(found=st.lists(st.integers(0, 20), min_size=1, max_size=30), data=st.data())
 def test_a_segments_name_says_what_is_in_it_however_the_file_was_cut(
     found: list[int], data: st.DataObject

@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.sized, pytest.mark.usefixtures("aws")]
 fresh = count()
 on_one_moto = settings(
     max_examples=by_size(5, 15),
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

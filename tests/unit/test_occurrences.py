@@ -144,7 +144,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     place=st.sampled_from(CHANGES),
     minutes=st.sets(st.integers(0, 59), min_size=1, max_size=5),

@@ -96,7 +96,7 @@ def test_of_an_expression_that_never_comes_there_is_no_next_time(cron: str) -> N
     assert upcoming(never, NEW_YEAR) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.text("0123456789*/,-#LWSUNFRIJD²", max_size=7) | st.sampled_from(["*", "0", "1L"]),
