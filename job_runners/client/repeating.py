@@ -1,6 +1,12 @@
-"""Waits between attempts, and idempotency keys."""
+"""Attempts, the waits between them, and idempotency keys."""
 
 import os
+import time
+from collections.abc import Callable
+from itertools import count
+
+from job_runners.client.connections import Answer
+from job_runners.client.errors import NoAnswer
 
 # The longest wait before the second attempt, in seconds. It doubles with each attempt, up to
 # _MAX_WAIT.
@@ -18,6 +24,27 @@ def pause(attempts: int, requested: float | None) -> float:
     share = int.from_bytes(os.urandom(4), "big") / 2**32
     bound = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
     return share * bound if requested is None else requested + share * max(bound, requested / 4)
+
+
+def repeated(
+    send: Callable[[], Answer], is_temporary: Callable[[Answer], bool], max_attempts: int
+) -> Answer:
+    """Send a request until its answer isn't temporary. Return the last answer.
+
+    Raises NoAnswer if the last attempt got none.
+    """
+    for attempt in count(1):
+        is_last = attempt >= max_attempts
+        try:
+            answer = send()
+        except NoAnswer:
+            if is_last:
+                raise
+        else:
+            if is_last or not is_temporary(answer):
+                break
+        time.sleep(pause(attempt, None))
+    return answer
 
 
 def new_key() -> str:

@@ -1,6 +1,5 @@
 """Find a deployed stack by its name with one signed call to CloudFormation, without an SDK."""
 
-import time
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import quote, urlencode
@@ -8,8 +7,8 @@ from urllib.parse import quote, urlencode
 from job_runners.client.addresses import endpoint
 from job_runners.client.connections import Answer, Connections
 from job_runners.client.credentials import Credentials
-from job_runners.client.errors import AccessDenied, ApiBusy, NoAnswer, StackNotFound
-from job_runners.client.repeating import pause
+from job_runners.client.errors import AccessDenied, ApiBusy, StackNotFound
+from job_runners.client.repeating import repeated
 from job_runners.client.signing import sha256, sign
 from job_runners.values import Value
 
@@ -67,21 +66,15 @@ def _describe(
     parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
     data = urlencode(parameters, quote_via=quote).encode()
     unsigned = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def send() -> Answer:
+        headers = sign(
+            "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
+        )
+        return connections.send("POST", f"{url}/", data, headers)
+
     with Connections(url, timeout) as connections:
-        for attempt in range(1, max_attempts + 1):
-            headers = sign(
-                "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
-            )
-            try:
-                answer = connections.send("POST", f"{url}/", data, headers)
-            except NoAnswer:
-                if attempt == max_attempts:
-                    raise
-            else:
-                if attempt == max_attempts or not _is_temporary(answer):
-                    break
-            time.sleep(pause(attempt, None))
-    return answer
+        return repeated(send, _is_temporary, max_attempts)
 
 
 def _is_temporary(answer: Answer) -> bool:

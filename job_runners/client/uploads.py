@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import re
-import time
 from collections.abc import Callable
 from typing import BinaryIO
 from urllib.parse import quote
@@ -15,8 +14,8 @@ from urllib.parse import quote
 from job_runners.client.addresses import endpoint
 from job_runners.client.connections import Answer, Connections
 from job_runners.client.credentials import Credentials
-from job_runners.client.errors import NoAnswer, UploadRefused
-from job_runners.client.repeating import pause
+from job_runners.client.errors import UploadRefused
+from job_runners.client.repeating import repeated
 from job_runners.client.signing import sign
 from job_runners.client.stack_outputs import error_of
 
@@ -60,20 +59,15 @@ class Uploads:
             )
         url = self._url(key)
         plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
+
+        def send() -> Answer:
+            headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
+            return connections.send("PUT", url, open_file, headers)
+
         with Connections(url, self._timeout) as connections:
-            for attempt in range(1, _TRIES + 1):
-                headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
-                try:
-                    answer = connections.send("PUT", url, open_file, headers)
-                except NoAnswer:
-                    if attempt == _TRIES:
-                        raise
-                else:
-                    if answer.status == 200:
-                        return
-                    if answer.status < 500 or attempt == _TRIES:
-                        raise _refusal(self._bucket, key, answer)
-                time.sleep(pause(attempt, None))
+            answer = repeated(send, lambda answer: answer.status >= 500, _TRIES)
+        if answer.status != 200:
+            raise _refusal(self._bucket, key, answer)
 
     def _url(self, key: str) -> str:
         endpoint_url, is_local = endpoint("s3", self._region)
