@@ -36,19 +36,13 @@ from job_runners.work.job_ended import JobEnded, samples
 from job_runners.work.retry import Retry
 from job_runners.work.running_job import RunningJob
 from recording_job import RecordingJob, Stopped
+from shown_code import blocks, module
 
 LETTERS = "letters_of_the_readme"
 
 
 def snippets(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-
-
-def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    found = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, found)
-    exec(compile(code, name, "exec"), found.__dict__)
-    return found
+    return blocks((ROOT / page).read_text())
 
 
 @pytest.fixture
@@ -248,7 +242,7 @@ def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch)
         billed.append(job.organization_id)
 
     bill.__annotations__["payload"] = billing.Month
-    billing.JOBS = {"bill_all": Job(billing.bill_all), "bill": Job(bill)}  # type: ignore[attr-defined]
+    billing.JOBS = {"bill_all": Job(billing.bill_all), "bill": Job(bill)}
     with saved_only(EXTENSIONS="acme.billing"):
         for _ in range(2):
             get_job_runner().dispatch_job(JobData(job_type="bill_all", payload={"month": "May"}))
@@ -260,7 +254,7 @@ def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def invite(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the page's job, as an extension."""
     job = module("invite", snippets("docs/control.md")[0], monkeypatch)
     table = ModuleType("control_jobs")
@@ -270,7 +264,7 @@ def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
-    invite: ModuleType,
+    invite: Any,
 ) -> None:
     with saved_only(EXTENSIONS="control_jobs"):
         job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
@@ -283,7 +277,7 @@ def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
 
 
 def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
-    invite: ModuleType,
+    invite: Any,
 ) -> None:
     page = (ROOT / "docs/control.md").read_text()
     requests = [
@@ -313,7 +307,7 @@ def test_the_page_about_control_says_how_long_names_may_be() -> None:
 
 
 def test_the_large_payload_of_the_page_about_control_comes_back(
-    invite: ModuleType, monkeypatch: pytest.MonkeyPatch
+    invite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with saved_only(EXTENSIONS="control_jobs"):
         shown = module("snippet", snippets("docs/control.md")[-1], monkeypatch)

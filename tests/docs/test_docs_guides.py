@@ -34,18 +34,11 @@ from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.testing.shipped_operations import full_client
 from job_runners.work import DoNotRetry, Job, RunningJob
+from shown_code import blocks, module
 
 
 def snippets(name: str) -> list[str]:
-    page = (ROOT / "docs/guides" / f"{name}.md").read_text()
-    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-
-
-def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, made)
-    exec(compile(code, name, "exec"), made.__dict__)
-    return made
+    return blocks((ROOT / "docs/guides" / f"{name}.md").read_text())
 
 
 def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any:

@@ -2,8 +2,6 @@
 
 import io
 import re
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,6 +26,7 @@ from job_runners.work import context
 from job_runners.work.definitions import Job
 from job_runners.work.recurring import Recurring
 from sample_work import script
+from shown_code import blocks, module
 from telemetry_lines import SECRET, emitted, emitted_series, logged, on_lambda
 
 PAGE = (ROOT / "docs/observing.md").read_text()
@@ -44,11 +43,9 @@ def first_column(heading: str) -> set[str]:
 def test_lines_of_a_job_and_of_its_libraries_carry_the_fields_of_the_page(
     bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = ModuleType("shown")
-    monkeypatch.setitem(sys.modules, "shown", shown)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(code, "docs/observing.md", "exec"), shown.__dict__)
-    shown.JOBS = {"ring": Job(shown.ring)}  # type: ignore[attr-defined]
+    (code,) = blocks(PAGE)
+    shown = module("shown", code, monkeypatch)
+    shown.JOBS = {"ring": Job(shown.ring)}
     for variable, value in {"EXTENSIONS": "shown", "LOG_PAYLOADS": "true"}.items():
         monkeypatch.setenv(variable, value)
     forget()

@@ -3,9 +3,7 @@
 import base64
 import json
 import re
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
@@ -22,6 +20,7 @@ from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 from job_runners.work import Job
 from recording_job import RecordingJob, Stopped
+from shown_code import blocks, module
 
 PAGE = (ROOT / "docs/guides/files.md").read_text()
 SECTION = PAGE.partition("## Uploads from a browser\n")[2].partition("\n## ")[0]
@@ -29,21 +28,10 @@ ORIGIN = "https://app.example.com"
 ORDERS = 'id,note\r\n1,plain\r\n2,"two\r\nlines"\r\n3,more\r\n'.encode("utf-8-sig")
 
 
-def shown(language: str, text: str = SECTION) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, made)
-    exec(compile(code, name, "exec"), made.__dict__)
-    return made
-
-
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the page's jobs, of which import_orders notes the rows that it saves."""
-    guide = module("upload_jobs", shown("python", PAGE)[0] + shown("python")[1], monkeypatch)
+    guide = module("upload_jobs", blocks(PAGE)[0] + blocks(SECTION)[1], monkeypatch)
     guide.JOBS, guide.saved = {"import_orders": Job(guide.import_orders)}, []
     guide.save_order = guide.saved.append
     return guide
@@ -61,7 +49,7 @@ def app(job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("FILES_BUCKET", ENVIRONMENT["BUCKET_NAME"])
     with monkeypatch.context() as abroad:
         abroad.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        made = module("upload_app", shown("python", PAGE)[2] + shown("python")[0], monkeypatch)
+        made = module("upload_app", blocks(PAGE)[2] + blocks(SECTION)[0], monkeypatch)
     made.client = Mock(**{"dispatch.return_value.id": "j1"})
     return made
 
@@ -102,7 +90,7 @@ def test_the_import_continues_after_any_row(jobs: Any) -> None:
 
 
 def test_the_lines_of_the_page_add_cors_to_the_bucket() -> None:
-    (lines,) = shown("yaml")
+    (lines,) = blocks(SECTION, "yaml")
     name, properties, *rule = lines.splitlines(keepends=True)
     template = (ROOT / "template.yaml").read_text()
     bucket = re.findall(rf"^{name}.*?(?=^  \w)", template, re.DOTALL | re.MULTILINE)[0]
@@ -131,7 +119,7 @@ def test_the_page_sends_the_fields_and_the_file_and_then_starts_the_job(browser:
         elif route.request.method == "POST":
             route.fulfill(json=form if url.endswith("/uploads") else {"id": "j1"})
         else:
-            route.fulfill(body=shown("html")[0], content_type="text/html")
+            route.fulfill(body=blocks(SECTION, "html")[0], content_type="text/html")
 
     with browser.new_context() as context:
         page = context.new_page()

@@ -1,9 +1,7 @@
 """The README fits on a few screens, and its job runs as its client shows."""
 
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 
 import pytest
 
@@ -11,17 +9,11 @@ import sample_work
 from api_server import ApiServer
 from job_runners.client import stack_outputs
 from job_runners.places import ROOT
+from shown_code import blocks, module
 
 PAGE = (ROOT / "README.md").read_text()
-JOB, ENTRY, CLIENT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+JOB, ENTRY, CLIENT = blocks(PAGE)
 LONGEST = 120  # lines
-
-
-def _module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    made = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, made)
-    exec(compile(code, name, "exec"), made.__dict__)
-    return made
 
 
 def test_the_readme_is_short() -> None:
@@ -45,8 +37,8 @@ def test_the_client_of_the_readme_gets_the_result_of_its_job(
     found = stack_outputs.Outputs(api_server.url, "bucket")
     monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    _module("acme_words.count_letters", JOB, monkeypatch)
-    entries = _module("acme_words", ENTRY, monkeypatch).JOBS
+    module("acme_words.count_letters", JOB, monkeypatch)
+    entries = module("acme_words", ENTRY, monkeypatch).JOBS
     (name,) = entries
     monkeypatch.setitem(sample_work.JOBS, name, entries[name])
     capsys.readouterr()
