@@ -22,9 +22,9 @@ def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
 
 
 def hides_own(payload_model: "type[BaseModel]", name: str) -> bool:
-    """Return whether a payload has a field named like the job's own, but perhaps another value.
+    """Return whether a payload has a field that could be taken for the job's own field `name`.
 
-    The fields of `JobEnded` have the follow-up's own values.
+    A `JobEnded` is no such payload: its fields have the values of the follow-up's own.
     """
     if not has_field(payload_model, name):
         return False

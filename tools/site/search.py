@@ -39,8 +39,7 @@ def _entries(html: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield the anchor of each section of a page, and the page that Pagefind reads for it."""
     article = _ARTICLE.search(html)
     _, *parts = _SECTION.split(article[1]) if article else [""]
-    for_contributors = _FOR_CONTRIBUTORS.match(name)
-    weight, audience = (0.3, "contributors") if for_contributors else (1, "")
+    weight, audience = (0.3, "contributors") if _FOR_CONTRIBUTORS.match(name) else (1, "")
     page = ""
     for anchor, part in zip(parts[::2], parts[1::2], strict=True):
         heading = _HEADING.search(part)
