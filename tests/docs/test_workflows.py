@@ -313,6 +313,15 @@ def test_actions_are_pinned_to_commits_and_keep_no_credentials() -> None:
             assert step["with"]["persist-credentials"] == "false"
 
 
+def test_a_job_with_rights_restores_no_cache() -> None:
+    """Other runs write the cache, and what it holds would run with the job's rights."""
+    with_rights = [job for _, job in jobs() if "write" in job.get("permissions", {}).values()]
+    assert with_rights
+    for step in [step for job in with_rights for step in steps(job)]:
+        assert "cache" not in step.get("with", {})
+        assert not step.get("uses", "").startswith("actions/cache@")
+
+
 def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:
     assert [line for _, job in jobs() for line in commands(job) if "${{" in line] == []
 
