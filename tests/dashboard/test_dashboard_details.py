@@ -322,7 +322,7 @@ def test_the_log_of_a_running_job_grows_by_itself(page: Page, dashboard: str) ->
     asked = answer(page, f"/jobs/{JOB['id']}/logs", {"lines": [first, last], "complete": True})
     answer(page, f"/jobs/{JOB['id']}", JOB)
     expect(lines).to_contain_text("ERROR failed")
-    expect(page.get_by_text("live", exact=True)).to_be_hidden(timeout=15_000)
+    expect(page.get_by_text("live", exact=True)).to_be_hidden()
     assert len(asked) <= 2  # no more than that, once it has ended
 
 

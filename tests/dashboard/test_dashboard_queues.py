@@ -173,11 +173,12 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
 
 def limits_fields(page: Page) -> dict[str, str]:
     """Return what is filled in of a queue's limits, and of the others what the code says."""
-    fields = page.get_by_role("region", name="Change limits").locator("input").all()
+    inputs = page.get_by_role("region", name="Change limits").locator("input")
+    expect(inputs).to_have_count(5)  # `all` doesn't wait
     return {
         str(each.get_attribute("name")): each.input_value()
         or f"({each.get_attribute('placeholder')})"
-        for each in fields
+        for each in inputs.all()
     }
 
 

@@ -24,7 +24,7 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE = 10_000  # milliseconds; a quiet machine never needs them
+PATIENCE = 60_000  # milliseconds; a quiet machine never needs them
 
 
 @pytest.fixture(scope="session")
