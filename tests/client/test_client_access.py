@@ -331,6 +331,6 @@ def test_a_fork_uses_connections_of_its_own(server: BadServer, keys: None) -> No
     client._api.api._connections._process = -1  # as if this were the child
     thread = threading.Thread(target=lambda: seen.append(client.get(ID)))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert seen[0].id == ID
     assert server.connections == 2

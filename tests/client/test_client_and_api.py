@@ -39,7 +39,7 @@ def test_a_job_is_dispatched_followed_and_its_result_had(client: Client) -> None
     sent = client.dispatch("sample_once", {"number": 7}, campaign_id="spring", queue_name="slow")
     assert (sent.status, sent.organization_id, sent.campaign_id) == ("queued", "acme", "spring")
     told: list[Job] = []
-    done = client.wait(sent, timeout=20, on_progress=told.append)
+    done = client.wait(sent, timeout=60, on_progress=told.append)
     assert done.get_result() == {"number": 1}
     assert done.payload == {"number": 7}
     assert told[-1] == done
@@ -100,12 +100,12 @@ def test_what_can_be_done_with_a_job(client: Client) -> None:
     later = client.dispatch("sample_again", delay=3600)
     assert client.cancel(later.id).status == "cancelled"
     assert client.retry(later.id).status == "queued"
-    done = client.wait(later, timeout=20)
+    done = client.wait(later, timeout=60)
     with pytest.raises(WrongState, match="that failed or was canceled"):
         client.retry(done.id)
     again = client.rerun(done.id)
     assert again.id != done.id
-    assert client.wait(again, timeout=20).succeeded
+    assert client.wait(again, timeout=60).succeeded
     client.delete(done.id)
     with pytest.raises(JobNotFound):
         client.get(done.id)
@@ -121,7 +121,7 @@ def test_a_job_that_fails_says_how(client: Client) -> None:
         raise RuntimeError("out of paper")
 
     script.job = fail
-    done = client.wait(client.dispatch("sample_once"), timeout=20)
+    done = client.wait(client.dispatch("sample_once"), timeout=60)
     assert done.error is not None
     assert "out of paper" in (done.error.traceback or "")
     with pytest.raises(JobFailed, match="RuntimeError: out of paper"):
@@ -158,7 +158,7 @@ def test_queues_are_limited_looked_at_and_have_the_codes_limits_again(client: Cl
     assert "slow" in [each.name for each in client.queues(page_size=3)]
     client.reset_queue("slow")
     assert client.queue("slow").limits is None
-    assert client.wait(last, timeout=20).succeeded
+    assert client.wait(last, timeout=60).succeeded
     assert client.place(last.id).ahead is None
     with pytest.raises(InvalidRequest, match="slots"):
         client.limit_queue("slow", slots=101)
@@ -188,7 +188,7 @@ def test_schedules_are_put_looked_at_paused_run_and_deleted(client: Client) -> N
     ]
     paused = client.pause_schedule("a b")
     assert (paused.paused, paused.paused_by, paused.next) == (True, put.created_by, ())
-    done = client.wait(client.run_schedule("a b"), timeout=20)
+    done = client.wait(client.run_schedule("a b"), timeout=60)
     assert (done.payload, done.organization_id) == ({"number": 7}, "acme")
     keyed = [client.run_schedule("b", idempotency_key="now").id for _ in range(2)]
     assert keyed[0] == keyed[1]
@@ -254,7 +254,7 @@ def test_tasks_pauses_types_and_children(client: Client) -> None:
             job.dispatch("sample_once", {}, key="one")
 
     script.job = dispatch_one
-    parent = client.wait(client.dispatch("sample_again", {"text": "parent"}), timeout=20)
+    parent = client.wait(client.dispatch("sample_again", {"text": "parent"}), timeout=60)
     [child] = client.children(parent.id)
     assert child.key == "one"
     assert child.job is not None
@@ -292,7 +292,7 @@ def test_a_batch_is_dispatched_followed_and_its_members_are_listed(client: Clien
     again = client.dispatch_batch(members, stop_after_failures=3, idempotency_key="may")
     assert (again.id, again.replayed) == (sent.id, True)
     told: list[Batch] = []
-    done = client.wait_batch(sent, timeout=20, on_progress=told.append)
+    done = client.wait_batch(sent, timeout=60, on_progress=told.append)
     assert (done.state, done.succeeded, done.failed, done.progress) == ("succeeded", 2, 1, 100)
     assert told[-1] == done == client.batch(sent.id)
     (failed,) = client.batch_members(sent.id, status="failed")

@@ -113,7 +113,7 @@ def test_a_snippet_runs(
     [code] = [each for each in SNIPPETS if next(name for name in PRINTED if name in each) == mark]
     client = Client()
     if mark == 'status="failed"':
-        failed = client.wait(client.dispatch("count_letters", {"words": ["five"]}), timeout=20)
+        failed = client.wait(client.dispatch("count_letters", {"words": ["five"]}), timeout=60)
         assert failed.error is not None
     names: dict[str, Any] = {}
     capsys.readouterr()
@@ -126,7 +126,7 @@ def test_a_snippet_runs(
         job = client.find(idempotency_key="m-1")
         assert job is not None
         assert len(list(client.list())) == 1
-        assert client.wait(job, timeout=20).get_result() == {"letters": 3}
+        assert client.wait(job, timeout=60).get_result() == {"letters": 3}
     elif mark == "def on_upload":
         monkeypatch.setitem(sample_work.JOBS, "read_object", Job(read_object))
         records = [

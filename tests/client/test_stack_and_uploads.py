@@ -61,7 +61,7 @@ def test_a_stack_is_looked_up_once_at_the_first_call(server: BadServer) -> None:
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(60)
     lookups = [each for each in server.seen if each.method == "POST"]
     assert len(lookups) == 4  # three of which failed in passing
     assert lookups[0].body == b"Action=DescribeStacks&StackName=prod%20%26%20co&Version=2010-05-15"

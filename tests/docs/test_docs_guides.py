@@ -463,7 +463,7 @@ def test_a_request_starts_a_migrated_task_and_a_later_one_shows_its_result(
     monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
     page = module("page", snippets("migrate_from_zappa")[1], monkeypatch)
     started = call(page.order_pie, 17)["id"]
-    call(lambda: page.client.wait(page.client.get(started), timeout=20))
+    call(lambda: page.client.wait(page.client.get(started), timeout=60))
     assert call(page.show_pie, started) == {"status": "succeeded", "result": "pie 17"}
 
 

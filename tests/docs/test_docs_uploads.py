@@ -63,7 +63,7 @@ def test_a_browser_uploads_a_file_that_the_job_of_its_organization_reads(
     assert ["content-length-range", 1, app.LARGEST] in policy["conditions"]
     assert {"key": form["fields"]["key"]} in policy["conditions"]
     assert form["fields"]["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
-    sent = requests.post(form["url"], form["fields"], files={"file": ORDERS}, timeout=10)
+    sent = requests.post(form["url"], form["fields"], files={"file": ORDERS}, timeout=60)
     assert sent.status_code == 204
     assert app.start_job(app.UUID(form["id"]), "acme") == {"id": "j1"}
     (job_type, payload), given = app.client.dispatch.call_args

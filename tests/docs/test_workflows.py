@@ -134,7 +134,7 @@ def test_a_release_gets_its_tag_once(
         "GITHUB_REPOSITORY": "acme/jobs",
         "GITHUB_SHA": "a1b2",
     }
-    subprocess.run(["sh", tmp_path / ".ci/tag_release"], env=environment, check=True, timeout=30)
+    subprocess.run(["sh", tmp_path / ".ci/tag_release"], env=environment, check=True, timeout=120)
     calls = tmp_path / "calls"
     asked = calls.read_text().splitlines() if calls.exists() else []
     looks = "api --silent repos/acme/jobs/git/ref/tags/v0.3.0"
@@ -175,7 +175,7 @@ def test_the_published_branch_has_the_files_of_the_site(tmp_path: Path) -> None:
     }
     for text in ("old", "new"):
         (static / "page.css").write_text(text)
-        subprocess.run(["sh", script], env=environment, check=True, timeout=30)
+        subprocess.run(["sh", script], env=environment, check=True, timeout=120)
     git = ["git", "--git-dir", str(remote)]
     listed = [*git, "ls-tree", "-r", "--name-only", "gh-pages"]
     assert subprocess.check_output(listed, text=True).split() == [".nojekyll", "_static/page.css"]
@@ -218,7 +218,7 @@ def test_a_release_is_built_from_its_source_distribution_and_published(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert said in done.stdout + done.stderr
     assert (done.returncode == 0) == (address == ADDRESS)

@@ -131,7 +131,7 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
 
 def dispatch(local: Local) -> str:
     """Dispatch the owner once the functions run its code, and return its id."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while True:
         answer = local.api.post("/jobs", {"job_type": "add_up", "organization_id": ORGANIZATION})
         if answer.status == 202:

@@ -49,7 +49,7 @@ def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
     assert rejected["url_expires_at"] >= clock.iso(before + 5 * clock.MINUTE)
     query = parse_qs(urlsplit(rejected["url"]).query)
     assert query["X-Amz-Expires"] == ["300"]
-    response = requests.get(rejected["url"], timeout=5)
+    response = requests.get(rejected["url"], timeout=60)
     assert response.content == b"cell,why\n"
     disposition = response.headers["content-disposition"]
     assert disposition == "attachment; filename*=UTF-8''rejected%20rows%20%C3%A9.csv"

@@ -389,6 +389,6 @@ def test_nobody_waits_for_a_check_once_the_run_is_stopped(checkout: Checkout) ->
     time.sleep(0.5)
     checkout.watcher.stop()
     checkout.checker.close()
-    thread.join(timeout=20)
+    thread.join(timeout=PATIENCE)
     assert not thread.is_alive()
     assert checkout.said == []

@@ -70,7 +70,7 @@ def test_a_job_that_is_left_to_a_worker_process_costs_one_write(
 def test_one_that_has_to_wait_runs_here_when_its_time_has_come(waiting: RunnerBench) -> None:
     row, (waits,) = dispatch_later(waiting, 0.2)
     assert row.status is Status.SCHEDULED
-    waits.join(10)
+    waits.join(60)
     assert stored(row).status is Status.SUCCEEDED
     assert len(script.jobs_run) == 1
 
@@ -99,7 +99,7 @@ def test_who_dispatches_waits_for_jobs_or_for_tasks_as_it_is_set(
 
     def work(kind: str) -> None:
         if threading.current_thread() is not here:
-            may_end.wait(10)
+            may_end.wait(60)
         ran.append(kind)
 
     script.job = lambda job, payload: work("job")

@@ -53,7 +53,7 @@ class BadServer:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
     @property
     def url(self) -> str:

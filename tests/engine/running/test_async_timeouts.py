@@ -190,7 +190,7 @@ def test_in_a_thread_its_loop_ends_it(bench: Bench) -> None:
             )
         )
         thread.start()
-        thread.join(6)
+        thread.join(60)
         assert not thread.is_alive()
         assert kind(bench.read(row)) == "TimedOut"
 

@@ -196,7 +196,7 @@ def test_in_a_thread_a_job_that_checkpoints_is_stopped_at_its_timeout(
     row = job_rows.saved(max_attempts=1)
     thread = threading.Thread(target=lambda: rows.append(run(row, 60)))
     thread.start()
-    thread.join(5)
+    thread.join(60)
     assert [(each.status, each.error["kind"]) for each in rows] == [(Status.FAILED, "TimedOut")]
 
 

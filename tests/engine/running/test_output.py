@@ -273,7 +273,7 @@ def test_a_thread_that_outlives_its_job_keeps_its_fields(bench: Bench, lines: io
     late: list[threading.Thread] = []
 
     def linger() -> None:
-        over.wait(10)
+        over.wait(60)
         print("late")
 
     def work() -> None:
@@ -310,9 +310,9 @@ def test_jobs_in_threads_of_one_process_do_not_mix(bench: Bench, lines: io.Strin
     both = threading.Barrier(2)
 
     def work(job: Any, payload: object) -> None:
-        both.wait(10)
+        both.wait(60)
         print("of", end=" ")
-        both.wait(10)
+        both.wait(60)
         print(job.id)
         logging.getLogger("mine").info(job.id)
 

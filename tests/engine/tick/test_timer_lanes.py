@@ -280,7 +280,7 @@ def test_rows_of_the_first_version_are_found_and_wait_for_their_turn(
 def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -> None:
     rows = queued(bench, 12)
     bench.advance(61)
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
     sent: list[str] = []
 
     def send(message: Message, delay: float = 0) -> None:
@@ -300,7 +300,7 @@ def test_rows_do_not_wait_for_occurrences_that_take_all_the_time(
     was_sent = threading.Event()
 
     def start_due(*_: object, **__: object) -> Counter[recurring.Outcome]:
-        return Counter({recurring.Outcome.STARTED: int(was_sent.wait(timeout=10))})
+        return Counter({recurring.Outcome.STARTED: int(was_sent.wait(timeout=60))})
 
     def send(message: Message, delay: float = 0) -> None:
         was_sent.set()
