@@ -134,7 +134,7 @@ def test_a_wait_that_the_api_asks_for_is_kept(server: BadServer) -> None:
     server.script = [answer(503, BUSY, Retry_After="1"), answer(202, SUMMARY)]
     began = time.monotonic()
     client(server).dispatch("sync")
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 30
 
 
 def test_a_wait_may_be_asked_for_as_a_time(server: BadServer) -> None:
@@ -457,7 +457,7 @@ def test_waiting_ends_with_the_timeout_and_says_that_the_job_goes_on(server: Bad
         client(server).wait(ID, timeout=0.3)
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.job.id == ID
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_job_that_failed_is_returned_and_its_result_is_an_error(server: BadServer) -> None:

@@ -100,7 +100,7 @@ def test_fastapi_waits_for_no_retry_after(
     monkeypatch.setenv("JOB_RUNNERS_URL", server.url)
     began = time.monotonic()
     assert fastapi_app().call("POST", "/exports", {"campaign_id": "spring"})[0] == 503
-    assert (len(server.seen), time.monotonic() - began < 15) == (1, True)
+    assert (len(server.seen), time.monotonic() - began < 29) == (1, True)
 
 
 # --- Django ---------------------------------------------------------------------------------------

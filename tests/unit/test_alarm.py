@@ -144,25 +144,25 @@ def test_no_lock_is_left_taken_by_an_alarm_that_rang_while_it_was_taken() -> Non
 
 def test_a_function_of_the_jobs_own_that_is_named_as_one_of_locks_is_interrupted() -> None:
     def acquire() -> None:
-        time.sleep(10)
+        time.sleep(60)
 
     began = time.monotonic()
     with pytest.raises(TimeOver), alarm(0.02):
         acquire()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_an_alarm_that_was_swallowed_rings_again() -> None:
     def swallow() -> None:
         try:
-            time.sleep(5)
+            time.sleep(60)
         except BaseException:  # noqa: BLE001 - as a destructor would, or a bare except
-            time.sleep(5)
+            time.sleep(60)
 
     began = time.monotonic()
     with pytest.raises(TimeOver), alarm(0.02):
         swallow()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_in_a_thread_the_alarm_is_silent() -> None:

@@ -208,7 +208,7 @@ def test_one_that_fails_afterwards_makes_no_failure_of_a_success(
     put(outer, failing)
     began = time.monotonic()
     row = bench.run(bench.dispatch("sample_once"), seconds=2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert row.status is Status.SUCCEEDED
     assert outer.ends == [None]
     (line,) = logged.lines("around failed")

@@ -108,7 +108,7 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
     AsyncScript.job = work
     began = time.monotonic()
     found = bench.run(row)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     expected = {
         "cancelled": Status.CANCELLED,
         "paused": Status.WAITING,

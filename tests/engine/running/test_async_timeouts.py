@@ -124,7 +124,7 @@ def test_its_time_is_over_whatever_it_does(work: Any, bench: Bench) -> None:
         row = run(bench, seconds=1)
     finally:
         Released.event.set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert (row.status, kind(row)) == (Status.FAILED, "TimedOut")
 
 
@@ -176,7 +176,7 @@ def test_an_alarm_before_it_has_begun_ends_it(
     AsyncScript.job = awaits
     began = time.monotonic()
     assert kind(run(bench)) == "TimedOut"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_in_a_thread_its_loop_ends_it(bench: Bench) -> None:
