@@ -76,20 +76,24 @@ def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) 
 def test_an_import_that_outlives_its_worker_goes_on_over_legs(
     local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    # 2 s, and not more: three legs are certain on any machine that imports less than 16,000 rows a
-    # second. A busy machine needs longer legs, and still many of them.
+    # At first 2 s, or longer on a busy machine. If it is faster than it seemed, halve that.
     rows, seconds = 60_000, max(2, round(8 * seconds_to_start_python()))
     if CHAOS:
         rows, seconds = 1_000_000, 15
     expected = write_contacts(tmp_path / "long.csv", rows)
-    with worker_timeout(local, seconds):
-        began = time.monotonic()
-        key = upload(local, tmp_path / "long.csv")
-        job_id = dispatch(local, "import_contacts", "legs", {"key": key})
-        job = follow(local.api, job_id, patience=1800)
-        took = time.monotonic() - began
-    check_counts(job, expected)
-    assert count_written(local.stack, f"{ORGANIZATION}#legs", rows) == expected.imported
+    key = upload(local, tmp_path / "long.csv")
+    while True:
+        campaign = f"legs-{seconds}"
+        with worker_timeout(local, seconds):
+            began = time.monotonic()
+            job_id = dispatch(local, "import_contacts", campaign, {"key": key})
+            job = follow(local.api, job_id, patience=1800)
+            took = time.monotonic() - began
+        check_counts(job, expected)
+        assert count_written(local.stack, f"{ORGANIZATION}#{campaign}", rows) == expected.imported
+        if legs_that_cost_no_attempt(job) >= 2 or seconds == 2:
+            break
+        seconds = max(2, seconds // 2)
     assert legs_that_cost_no_attempt(job) >= 2
     record_property(
         "figures",

@@ -116,8 +116,10 @@ class Functions:
 
 def _zip_of(source: str) -> bytes:
     packed = io.BytesIO()
+    file = zipfile.ZipInfo("index.py")  # its time doesn't pass: the same source is the same zip
+    file.external_attr = 0o644 << 16
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("index.py", source)
+        archive.writestr(file, source)
     return packed.getvalue()
 
 
