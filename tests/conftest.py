@@ -91,8 +91,8 @@ def aws(environment: None) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests on a local AWS together when tests run in parallel: they share it."""
-    groups = {"local": "local AWS", "enforcing": "local AWS, enforcing"}
+    """Keep tests together that share a local AWS, or the built site, when tests run in parallel."""
+    groups = {"local": "local AWS", "enforcing": "local AWS, enforcing", "built_site": "the site"}
     for item in items:
         for fixture in groups.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(groups[fixture]))

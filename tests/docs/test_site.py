@@ -71,7 +71,7 @@ def test_the_http_reference_has_every_route_with_its_role_and_fields() -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the site. `make test-more` makes Sphinx's environment."""
     out = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
@@ -86,21 +86,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.more
-def test_the_site_has_pages_a_search_and_files_for_programs(built: Path) -> None:
+def test_the_site_has_pages_a_search_and_files_for_programs(built_site: Path) -> None:
     for page in ("index", "search", "docs/queues", "docs/reference/python"):
-        text = (built / f"{page}.html").read_text()
+        text = (built_site / f"{page}.html").read_text()
         assert f"Job Runners {__version__}" in text
         loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]*)"', text)
         assert loaded == []
-    assert json.loads((built / "openapi.json").read_text())["openapi"] == "3.1.0"
-    for link in re.findall(r"\]\((.*)\)", (built / "llms.txt").read_text()):
-        assert (built / link).is_file()
+    assert json.loads((built_site / "openapi.json").read_text())["openapi"] == "3.1.0"
+    for link in re.findall(r"\]\((.*)\)", (built_site / "llms.txt").read_text()):
+        assert (built_site / link).is_file()
 
 
 @pytest.fixture
-def served(built: Path) -> Iterator[str]:
+def served(built_site: Path) -> Iterator[str]:
     """Return the address at which the site is served."""
-    handler = partial(_Quiet, directory=str(built))
+    handler = partial(_Quiet, directory=str(built_site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
