@@ -320,6 +320,7 @@ def test_a_job_with_rights_restores_no_cache() -> None:
     for step in [step for job in with_rights for step in steps(job)]:
         assert "cache" not in step.get("with", {})
         assert not step.get("uses", "").startswith("actions/cache@")
+    assert "cache" not in (ROOT / "job_runners/building/project/deploy.yml.in").read_text()
 
 
 def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:
