@@ -11,10 +11,10 @@ from job_runners.building.work_parameters import work_variables
 from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import failure_groups
+from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.runners import get_job_runner
 from job_runners.store import limits, pauses, used_keys, webhooks
 from job_runners.testing import moto_direct
-from job_runners.testing.fast_moto import fast_moto, mocked
 from job_runners.testing.shipped_operations import use_shipped_operations
 from job_runners.work import app_settings
 
@@ -61,7 +61,7 @@ def own_settings() -> dict[str, str]:
 @contextmanager
 def on_moto() -> Iterator[None]:
     """Create the tables and the bucket on moto, under the current settings."""
-    with mocked(), fast_moto():
+    with boundary.mocked_aws():
         use_shipped_operations()
         create_tables()
         create_bucket()
@@ -131,7 +131,7 @@ def create_bucket() -> None:
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
     """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
     types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
-    moto_direct.create_table(
+    behind_moto.create_table(
         name,
         attributes=[
             {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()

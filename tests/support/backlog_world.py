@@ -21,7 +21,7 @@ from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
 from job_runners.store import limits, pauses, queries, verbs
 from job_runners.store.job_request import JobRequest
-from memory_tables import MemoryTables
+from stored_records import jobs, on_request
 
 WORKERS = 10
 TICK_TAKES = 55 * clock.SECOND  # at most, of its function's 60 s
@@ -42,8 +42,6 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, job_takes: int, scale: int) -> None:
         self.now = 1_800_000_000_000
         self.began = self.now
-        memory = MemoryTables(monkeypatch)
-        self.table = memory.jobs
         self.counts: Counter[timer.Disposition] = Counter()
         self.sends: Counter[str] = Counter()  # by the timer, of each job
         self.late: dict[str, int] = {"start": 0, "worker": 0, "rescue": 0, "tick": 0}
@@ -69,7 +67,7 @@ class World:
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
         monkeypatch.setattr(recurring, "start_due", lambda *_, **__: Counter())  # nothing recurs
-        memory.on_call = self._take
+        on_request(self._take)
 
     # --- what tests say -----------------------------------------------------------------------
 
@@ -107,7 +105,7 @@ class World:
 
     def outcomes(self) -> Counter[str]:
         """How many jobs are in which status."""
-        return Counter(row["status"] for row in self.table.rows.values())
+        return Counter(row["status"] for row in jobs().values())
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -228,7 +226,5 @@ class World:
     def unfinished(self) -> list[JobRequest]:
         """Rows that have no outcome yet."""
         return [
-            row
-            for job_id in list(self.table.rows)
-            if (row := queries.read(job_id)) and not row.status.finished
+            row for job_id in jobs() if (row := queries.read(job_id)) and not row.status.finished
         ]

@@ -1,58 +1,58 @@
-"""Write units of what is sent to DynamoDB, counted at the boundary."""
+"""Requests to DynamoDB, and the units that they cost."""
 
-import json
+from collections import Counter
 from typing import Any
 
 from job_runners.aws import clients
-from job_runners.testing import moto_direct
-from write_units import Item, write_units
+from job_runners.fake_dynamodb.behind_moto import database
+from job_runners.fake_dynamodb.database import Read, Write
+from job_runners.fake_dynamodb.tables import Item
+from job_runners.fake_dynamodb.units import read_units, write_units
 
-_KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
+
+def units_between(before: dict[str, Any], after: dict[str, Any]) -> int:
+    """Return the units of one write to a job's row, from the item before and after it."""
+    table = database().find_table("jobs")
+    old, new = (Item(each) if each else None for each in (before, after))
+    key = table.key_of(after)
+    return write_units(Write(table, key, old, new, in_transaction=False))
 
 
 class Units:
-    """The write units of every request: an item that a transaction writes counts twice, the entries
-    of indexes, which follow later, once."""
+    """The units of all requests from now on."""
 
     def __init__(self) -> None:
         self.counted = 0
         self.of_lines = 0  # of those, the ones in partitions of lines
-        self.reads = 0
-        self._before: list[tuple[str, Item, Item, bool]] = []
-        events = clients.client("dynamodb").meta.events
-        events.register("before-call.dynamodb", self._look)
-        events.register("after-call.dynamodb", self._count)
+        self.reads = 0  # GetItem and Query
+        self._requests: Counter[str] = Counter()
+        self._units: Counter[str] = Counter()  # "read" and "write"
+        database().on_write.append(self._wrote)
+        database().on_read.append(self._read)
+        clients.client("dynamodb").meta.events.register("before-call.dynamodb", self._requested)
 
-    def _look(self, model: Any, params: dict[str, Any], **_: Any) -> None:
-        call = json.loads(params["body"])
-        if model.name in ("GetItem", "Query"):
-            self.reads += 1
-        if model.name == "TransactWriteItems":
-            written = [write for each in call["TransactItems"] for write in each.items()]
-            self._before = [self._read(w, True) for how, w in written if how != "ConditionCheck"]
-            # To check an item costs what a write of it does, if it is small or not there.
-            self.counted += 2 * (len(written) - len(self._before))
-        elif model.name in ("PutItem", "UpdateItem", "DeleteItem"):
-            self._before = [self._read(call, False)]
-        else:
-            self._before = []
+    def _requested(self, model: Any, **_: Any) -> None:
+        self._requests[model.name] += 1
+        self.reads += model.name in ("GetItem", "Query")
 
-    def _read(self, write: Item, in_transaction: bool) -> tuple[str, Item, Item, bool]:
-        table = write["TableName"]
-        whole = write.get("Key") or write["Item"]
-        key = {name: whole[name] for name in _KEYS[table]}
-        return table, key, moto_direct.stored(table, key), in_transaction
+    def _wrote(self, write: Write) -> None:
+        units = write_units(write)
+        self.counted += units
+        self._units["write"] += units
+        if str(write.key[0]).startswith("line#"):
+            self.of_lines += units
 
-    def _count(self, **_: Any) -> None:
-        for table, key, before, in_transaction in self._before:
-            after = moto_direct.stored(table, key)
-            units = write_units(before, after, in_transaction=in_transaction)
-            self.counted += units
-            if str(key.get("pk", {}).get("S", "")).startswith("line#"):
-                self.of_lines += units
-        self._before = []
+    def _read(self, read: Read) -> None:
+        self._units["read"] += read_units(read.size, consistent=read.consistent)  # type: ignore[assignment] # halves
 
     def spent(self) -> int:
-        """Return the units since the last call."""
+        """Return the write units since the last call."""
         counted, self.counted = self.counted, 0
         return counted
+
+    def costs(self) -> tuple[dict[str, int], dict[str, float]]:
+        """Return the requests by operation, and the units, since this was asked last."""
+        found = dict(self._requests), dict[str, float](self._units)
+        self._requests.clear()
+        self._units.clear()
+        return found

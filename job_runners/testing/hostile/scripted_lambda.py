@@ -10,6 +10,7 @@ from unittest.mock import patch
 from botocore.awsrequest import AWSResponse
 
 from job_runners import clock
+from job_runners.fake_dynamodb import boundary
 from job_runners.testing.hostile.effects import Effects
 from job_runners.testing.hostile.mishaps import (
     AFTER_CALL,
@@ -22,7 +23,7 @@ from job_runners.testing.hostile.mishaps import (
     Mishap,
     Moment,
 )
-from job_runners.testing.simulation.fault_injector import FaultInjector, answered_by_moto
+from job_runners.testing.simulation.fault_injector import FaultInjector
 from job_runners.testing.simulation.playing import DELAY_QUEUE
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import waiting
@@ -137,7 +138,7 @@ class ScriptedInjector(FaultInjector):
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
         if _is_for_another_queue(request, event_name):
-            return answered_by_moto(event_name, request)
+            return boundary.answered(event_name, request)
         answer = super()._carry_out(request, event_name)
         self._scripted.about = _name(request, event_name)  # other calls have changed it
         return answer

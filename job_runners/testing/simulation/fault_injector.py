@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 from botocore import UNSIGNED
@@ -17,21 +17,23 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.retries.quota import RetryQuota
 from moto.core.botocore_stubber import BotocoreStubber
-from moto.core.models import botocore_stubber
-from moto.dynamodb.models.utilities import dynamo_json_dump
 
 from job_runners.aws import clients
+from job_runners.fake_dynamodb import boundary
+from job_runners.fake_dynamodb.behind_moto import database
+from job_runners.fake_dynamodb.boundary import response
+from job_runners.fake_dynamodb.expressions import Unsupported
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.invocation import Invocation
+from job_runners.testing.simulation.read_view import ReadView
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.testing.simulation.torn_transactions import TornTransactions
 
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
-_LAG = 120_000  # milliseconds that an index lags behind its table at most
 
 
 class FaultInjector:
@@ -48,8 +50,6 @@ class FaultInjector:
         self._unanswered: set[int] = set()
         # By machine and quota: the retries that are left.
         self._quotas: dict[tuple[object, int], int] = {}
-        # By shard: the time, upper bound and result of the last query of the due index.
-        self._index: dict[str, tuple[int, int, Any]] = {}
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
@@ -68,6 +68,7 @@ class FaultInjector:
             events.register_first(event, hook)
         try:
             with (
+                patch.object(database(), "view", ReadView(self._world, self._torn).view),
                 patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
                 patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
                 patch.object(RetryQuota, "release", self._retries_of_machine(RetryQuota.release)),
@@ -79,7 +80,7 @@ class FaultInjector:
 
     def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
         """Let moto answer the calls of other clients, which this class doesn't intercept."""
-        return None if request is self._last_intercepted else answered_by_moto(event_name, request)
+        return None if request is self._last_intercepted else boundary.answered(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
         """Wrap a method of botocore's retry quota, so that each machine has its own quota.
@@ -197,27 +198,25 @@ class FaultInjector:
         """Carry out the call, and return its answer."""
         service = event_name.split(".")[1]
         if service not in _SERVICES or service == "s3":
-            return answered_by_moto(event_name, request)
+            return boundary.answered(event_name, request)
         if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
-            return _answer(200, {"MessageId": "m"})
+            return response(200, {"MessageId": "m"})
         if "DeleteMessage" in str(request.headers.get("X-Amz-Target", "")):
             self._world.take_off_queue(json.loads(request.body)["ReceiptHandle"])
-            return _answer(200, {})
+            return response(200, {})
         if str(request.url).endswith("/invocations"):
             self._world.take_invoke(json.loads(request.body))
-            return _answer(202, None)
-        operation = event_name.split(".")[2]
-        if operation == "Query" and (result := self._lagging_result(request)) is not None:
-            return _answer(200, result)
-        if not moto_direct.can_answer(request):
-            return answered_by_moto(event_name, request)
-        status, body = moto_direct.answer(request)
+            return response(202, None)
+        operation, call = event_name.split(".")[2], boundary.call_of(request.body)
+        try:
+            status, body = boundary.answer_to(operation, call)
+        except Unsupported:
+            return boundary.answered(event_name, request)
         if status == 200:
-            body = self._torn.seen(operation, request.body, body)
-            self._note_answered(operation, json.loads(request.body), body)
-        return _answer(status, body)
+            self._note_answered(operation, call, body)
+        return response(status, body)
 
     def _note_answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         if operation == "Query":
@@ -233,26 +232,6 @@ class FaultInjector:
         if token is not None:
             self._transactions.add(token)
         return has_landed
-
-    def _lagging_result(self, request: Any) -> Any:
-        """Return the result of a query of the due index, perhaps that of a recent earlier query.
-
-        Return None for other queries, and if the index doesn't lag in this world.
-        """
-        world, call = self._world, json.loads(request.body)
-        if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
-            return None
-        by_kind = {
-            k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()
-        }
-        shard, until = by_kind["S"], int(by_kind["N"])
-        earlier, earlier_until, found = self._index.get(shard, (0, 0, None))
-        fits = world.time - earlier <= _LAG and earlier_until <= until
-        if found is not None and fits and world.fault(Fault.INDEX_LAG, "the index lags", 4):
-            return found
-        _, found = moto_direct.answer(request)
-        self._index[shard] = (world.time, until, found)
-        return found
 
     def _note_landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         self._world.writes_landed += 1
@@ -289,15 +268,6 @@ class FaultInjector:
         self._world.on_write(invocation, row)
 
 
-# moto's own method, before it is patched here.
-_STUBBER = BotocoreStubber.__call__
-
-
-def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
-    """Return moto's own answer to a request."""
-    return cast(AWSResponse, _STUBBER(botocore_stubber, event_name, request))
-
-
 def _choose_signer(event_name: str, **_: Any) -> Any:
     """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would use
     a tenth of the total time."""
@@ -308,17 +278,17 @@ def _refusal(event_name: str, status: int) -> AWSResponse:
     if ".s3." in event_name:
         return AWSResponse("", 503, HTTPHeaders(), _Raw(_SLOW_DOWN))
     kind = "ThrottlingException" if status == 400 else "InternalServerError"
-    return _answer(status, {"__type": kind, "message": "not now"})
+    return response(status, {"__type": kind, "message": "not now"})
 
 
 def _conflict(operation: str, request: Any) -> AWSResponse:
     """Return the refusal of a write that conflicts with a transaction on the same item."""
     if operation != "TransactWriteItems":
-        return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
+        return response(400, {"__type": "TransactionConflictException", "message": "conflict"})
     others = len(json.loads(request.body)["TransactItems"]) - 1
     conflict = {"Code": "TransactionConflict", "Message": "conflict"}
     reasons = [{"Code": "None"}] * others + [conflict]
-    return _answer(
+    return response(
         400,
         {
             "__type": "TransactionCanceledException",
@@ -326,11 +296,6 @@ def _conflict(operation: str, request: Any) -> AWSResponse:
             "CancellationReasons": reasons,
         },
     )
-
-
-def _answer(status: int, body: Any) -> AWSResponse:
-    text = b"" if body is None else dynamo_json_dump(body).encode()
-    return AWSResponse("", status, HTTPHeaders(), _Raw(text))
 
 
 class _Raw(io.BytesIO):

@@ -18,7 +18,7 @@ class Fault(StrEnum):
     TORN = "torn"  # a transaction becomes visible item by item
     RETRY_QUOTA = "retry quota"  # botocore's retries are limited
     MACHINES = "machines"  # each process has its own cache of pauses and limits
-    INDEX_LAG = "index lag"  # an index lags behind its table
+    STALE_READS = "stale reads"  # reads of an index, and others that aren't consistent
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
     DEPLOYS = "deploys"  # several versions of the code at once, one of them broken
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too

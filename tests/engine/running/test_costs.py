@@ -15,16 +15,17 @@ from typing import Any, ClassVar
 import pytest
 
 from api_worker import send_to_lambda
+from counted_units import units_between
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.tick import timer
+from job_runners.fake_dynamodb.units import size
 from job_runners.runners import get_job_runner, lambda_async
 from job_runners.runners.base import JobData
 from job_runners.store import limits, pauses, queries, verbs
 from job_runners.work import context
 from sample_work import script
-from write_units import size, write_units
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -129,7 +130,7 @@ def traced(request: pytest.FixtureRequest) -> bool:
     return is_traced
 
 
-def test_a_job_with_a_row_under_1_kb_costs_at_most_six_write_units(
+def test_a_job_with_a_row_under_1_kb_costs_at_most_six_units_between(
     traced: bool, calls: Calls, fake: FakeLambda
 ) -> None:
     claimed: list[dict[str, Any]] = []
@@ -143,7 +144,7 @@ def test_a_job_with_a_row_under_1_kb_costs_at_most_six_write_units(
     saved = item(job_id)
     fake.deliver()
     states = [{}, saved, *claimed, item(job_id)]
-    units = [write_units(a, b) for a, b in pairwise(states)]
+    units = [units_between(a, b) for a, b in pairwise(states)]
     assert ("traceparent" in saved) == traced
     assert max(map(size, states)) < 1024
     assert units == [3, 1, 2]
@@ -177,7 +178,7 @@ def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
     assert finished["created_by"]["S"].startswith("service:assumed-role/")
     assert ("traceparent" in finished) == traced
     assert max(map(size, (*claimed, finished))) < 1024
-    assert write_units(claimed[0], finished) == 2
+    assert units_between(claimed[0], finished) == 2
 
 
 def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_to(
@@ -192,7 +193,7 @@ def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_
     counts = timer.tick(lambda_async.send, until=later + 1).counts
     assert counts == {timer.Disposition.SENT: 1, timer.Disposition.DEFERRED: 1}
     after = [item(job_id) for job_id in ids]
-    assert [write_units(*each) for each in zip(before, after, strict=True)] == [3, 3]
+    assert [units_between(*each) for each in zip(before, after, strict=True)] == [3, 3]
     assert calls.counted["UpdateItem"] == 2
     claimed_and_watched(ids, before=after)
 
@@ -202,7 +203,7 @@ def claimed_and_watched(ids: list[str], before: list[dict[str, Any]]) -> None:
     row = max(before, key=lambda each: int(each["due_at"]["N"]))
     (job_id,) = (each for each in ids if each == row["id"]["S"])
     verbs.claim(job_id, job_type="sample_once", send_id="s", deadline=clock.now() + 900_000)
-    assert write_units(row, item(job_id)) == 3  # of two writes: the first moves no index entry
+    assert units_between(row, item(job_id)) == 3  # of two writes: the first moves no index entry
 
 
 def test_a_failed_job_costs_one_write_unit_more(calls: Calls, fake: FakeLambda) -> None:
@@ -217,7 +218,7 @@ def test_a_failed_job_costs_one_write_unit_more(calls: Calls, fake: FakeLambda) 
     fake.deliver()
     failed = item(job_id)
     failed["error"] = {"S": failed["error"]["S"][:100]}  # a long traceback is billed by its size
-    assert write_units(running[0], failed) == 3
+    assert units_between(running[0], failed) == 3
 
 
 def test_reading_the_newest_page_costs_the_same_however_many_jobs_there_are(calls: Calls) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
+from pynamodb.expressions.update import Action
 
 from hourly import NOON
 from job_runners import clock
@@ -16,13 +17,13 @@ from job_runners.engine.schedules import declared_schedules, recurring, schedule
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
-from job_runners.store import limits, pauses
+from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store import schedules as store
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.schedules import Schedule
 from job_runners.testing.aws import forget
 from job_runners.work.recurring import Recurring
-from memory_tables import MemoryTables
+from stored_records import jobs, on_request, records
 
 SCALE = 1 if os.environ.get("CHAOS") else 10
 SCHEDULES = 10_000 // SCALE
@@ -47,14 +48,12 @@ class Timers:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = float(NOON - 10 * clock.MINUTE)
-        memory = MemoryTables(monkeypatch, Schedule)
-        self.table, self.schedules = memory.jobs, memory.of(Schedule)
         self.calls: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.late = 0
         self.lost = False  # the events with which it has others help
         self._helping: list[tuple[float, str]] = []
-        memory.on_call = self._call
+        on_request(self._call)
         monkeypatch.setattr(clock, "now", lambda: int(self.now))
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
@@ -86,12 +85,13 @@ class Timers:
 
 
 @pytest.fixture
-def timers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
+def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     forget()
     declared_schedules.forget()
     telemetry.logger.setLevel("CRITICAL")
     monkeypatch.setattr(recurring, "_MAX_ALONE", recurring._MAX_ALONE // SCALE)
+    schedule_marks.note_in_use()
     timers = Timers(monkeypatch)
     for number in range(SCHEDULES):
         name = f"hourly {number}"
@@ -110,7 +110,7 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
     timers.tick(NOON + 59_000)  # the tick may be a minute away
     assert timers.late <= AT_MOST_LATE
     assert set(timers.sent.values()) == {1}
-    assert len(timers.sent) == len(timers.table.rows) == SCHEDULES
+    assert len(timers.sent) == len(jobs()) == SCHEDULES
     calls = timers.calls
     assert calls["TransactWriteItems"] == SCHEDULES
     assert calls["Invoke"] == SCHEDULES + len(store.shards()) - 1
@@ -121,7 +121,7 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
         f"{timers.late / 1000:.0f} s, {sum(calls.values()) / SCHEDULES:.2f} requests each",
     )
     # An hour on, each asks whether the one before it has ended: half of them have not.
-    for number, (job_id, row) in enumerate(sorted(timers.table.rows.items())):
+    for number, (job_id, row) in enumerate(sorted(jobs().items())):
         if number % 2:
             done = JobRequest.status.set(Status.SUCCEEDED)
             JobRequest(id=job_id).update([done], JobRequest.status == Status.QUEUED)
@@ -129,24 +129,27 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
     timers.late = 0
     timers.tick(NOON + clock.HOUR + 59_000)
     assert timers.late <= AT_MOST_LATE
-    assert len(timers.sent) == len(timers.table.rows) == SCHEDULES + SCHEDULES // 2
-    assert sum(item.get("skipped", 0) for item in timers.schedules.rows.values()) == SCHEDULES // 2
+    assert len(timers.sent) == len(jobs()) == SCHEDULES + SCHEDULES // 2
+    assert sum(item.get("skipped", 0) for item in records("schedules").values()) == SCHEDULES // 2
 
 
 def test_where_nobody_helps_the_next_ticks_do_the_rest(timers: Timers) -> None:
     timers.lost = True
     for minute in range(10):
         timers.tick(NOON + minute * clock.MINUTE + 1_000)
-    assert len(timers.sent) == len(timers.table.rows) == SCHEDULES
-    assert {item["started"] for item in timers.schedules.rows.values()} == {1}
+    assert len(timers.sent) == len(jobs()) == SCHEDULES
+    assert {item["started"] for item in records("schedules").values()} == {1}
     assert timers.late <= 8 * clock.MINUTE
 
 
 def test_a_tick_reads_what_is_due_and_nothing_of_the_others(timers: Timers) -> None:
-    few = [key for number, key in enumerate(timers.schedules.rows) if number % (SCHEDULES // 5)]
+    few = [key for number, key in enumerate(records("schedules")) if number % (SCHEDULES // 5)]
     for key in few:
-        later = [Schedule.next_at.set(NOON + clock.HOUR), Schedule.due_at.set(NOON + clock.HOUR)]
-        timers.schedules.change(key, later)
+        later: list[Action] = [
+            Schedule.next_at.set(NOON + clock.HOUR),
+            Schedule.due_at.set(NOON + clock.HOUR),
+        ]
+        Schedule(*key).update(later)
     timers.tick(NOON + 1_000)
     assert len(timers.sent) == 5
     lanes = timers.calls["Query"] - 1 - len(store.shards())  # those of jobs

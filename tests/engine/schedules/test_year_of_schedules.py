@@ -10,12 +10,12 @@ from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
 from job_runners import clock
 from job_runners.engine.schedules import declared_schedules, recurring, schedules
 from job_runners.engine.telemetry import telemetry
-from job_runners.store import limits, pauses
+from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.schedules import Schedule
 from job_runners.testing.aws import forget
 from job_runners.work.recurring import Recurring
-from memory_tables import MemoryTables
+from stored_records import jobs, records
 
 DECLARED = {
     "nightly": Recurring("sample_once", cron="30 2 * * *", timezone=ZONE.key, organization_id="a"),
@@ -31,8 +31,6 @@ class Year:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = BEGINS - 1
-        memory = MemoryTables(monkeypatch, Schedule)
-        self.table, self.items = memory.jobs, memory.of(Schedule).rows
         self.started: dict[str, list[int]] = {name: [] for name in DECLARED}
         self._unfinished: list[JobRequest] = []
         monkeypatch.setattr(clock, "now", lambda: self.now)
@@ -49,7 +47,7 @@ class Year:
     def pass_by(self) -> None:
         """Let the year pass: a tick of each timer after each time that something is due, whose job
         has ended before the next."""
-        while (due := min(item["due_at"] for item in self.items.values())) < ENDS:
+        while (due := min(item["due_at"] for item in records("schedules").values())) < ENDS:
             for late in (13_000, 40_000):
                 self.now = due + late
                 recurring.start_due(lambda message, delay=0: None, until=self.now + clock.MINUTE)
@@ -59,11 +57,12 @@ class Year:
 
 
 @pytest.fixture
-def year(monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
+def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     forget()
     declared_schedules.forget()
     telemetry.logger.setLevel("CRITICAL")
+    schedule_marks.note_in_use()
     year = Year(monkeypatch)
     for name, asked in DECLARED.items():
         schedules.put_over(None, "a", name, schedules.definition_of(asked), "api")
@@ -85,5 +84,7 @@ def test_a_year_brings_each_occurrence_once_through_both_changes_of_the_clock(ye
     weeks = year.started["weekly"]
     assert len(weeks) == (len(YEAR) - 1) // 7
     assert {later - week for week, later in pairwise(weeks)} <= {7 * clock.DAY}
-    assert all(not item.get("skipped") and not item.get("failed") for item in year.items.values())
-    assert len(year.table.rows) == sum(map(len, year.started.values()))
+    assert all(
+        not item.get("skipped") and not item.get("failed") for item in records("schedules").values()
+    )
+    assert len(jobs()) == sum(map(len, year.started.values()))

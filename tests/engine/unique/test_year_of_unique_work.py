@@ -18,16 +18,14 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import send_if_unclaimed
 from job_runners.runners import JobData
-from job_runners.store import limits, pauses
-from job_runners.store.answers import Answer
+from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Outcome, Status
 from job_runners.store.schedules import Schedule
-from job_runners.store.uniqueness import KeyRecord
 from job_runners.testing.aws import forget
 from job_runners.work import RunningJob
 from job_runners.work.recurring import Recurring
-from memory_tables import MemoryTables
 from sample_work import script
+from stored_records import forget_job, jobs, records
 from unique_sample import Lot
 
 MINUTE = clock.MINUTE
@@ -63,9 +61,6 @@ class Year:
         self.ran: list[tuple[int, str]] = []
         self.occurrences: dict[str, list[int]] = {name: [] for name in DECLARED}
         self.meanwhile: Callable[[], None] | None = None  # what happens while the next job runs
-        memory = MemoryTables(monkeypatch, Schedule, KeyRecord, Answer)
-        self.table, self.schedules = memory.jobs, memory.of(Schedule)
-        self._keys = memory.of(KeyRecord)
         self._sent: list[tuple[int, int, Message]] = []
         self._order = count()
         monkeypatch.setattr(clock, "now", lambda: self.now)
@@ -97,7 +92,7 @@ class Year:
 
     def tick(self) -> None:
         """Have both timers start what has come, one after the other."""
-        due = min(item["due_at"] for item in self.schedules.rows.values())
+        due = min(item["due_at"] for item in records("schedules").values())
         for late in (FIRST, SECOND):
             self.now = due + late
             recurring.start_due(self._send, until=self.now + MINUTE)
@@ -106,12 +101,12 @@ class Year:
     def end_day(self) -> None:
         """Have all that there is ended, and forget it: it has expired."""
         assert not self._held()
-        for job_id in list(self.table.rows):
-            assert self.table.row(job_id).status is Status.SUCCEEDED
-            self.table.delete(job_id)
+        for job_id, row in jobs().items():
+            assert row["status"] == Status.SUCCEEDED
+            forget_job(job_id)
 
     def _tick_at(self) -> int:
-        due: int = min(item["due_at"] for item in self.schedules.rows.values())
+        due: int = min(item["due_at"] for item in records("schedules").values())
         return due + FIRST
 
     def _send(self, message: Message, delay: float = 0) -> None:
@@ -132,13 +127,13 @@ class Year:
         """Return the keys that are taken, each with the `created_key` of the job that has it."""
         return {
             key.removeprefix("unique#"): item["holder"]
-            for (key, sort), item in self._keys.rows.items()
+            for (key, sort), item in records("unique").items()
             if sort == "holder"
         }
 
     def _check(self) -> None:
         """Check that each key has one job, which its record names, and at most one that follows."""
-        rows = [self.table.row(job_id) for job_id in self.table.rows]
+        rows = [JobRequest.get(job_id, consistent_read=True) for job_id in jobs()]
         unfinished = [row for row in rows if not row.status.finished]
         holders = [row for row in unfinished if row.follows is None]
         assert {row.unique_key: row.created_key for row in holders} == self._held()
@@ -148,12 +143,13 @@ class Year:
 
 
 @pytest.fixture
-def year(monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
+def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
     forget()
     declared_schedules.forget()
     script.reset()
     telemetry.logger.setLevel("CRITICAL")
+    schedule_marks.note_in_use()
     year = Year(monkeypatch)
     for name, asked in DECLARED.items():
         schedules.put_over(None, "a", name, schedules.definition_of(asked), "api")
@@ -232,5 +228,5 @@ def test_a_year_of_what_recurs_and_is_unique_loses_and_doubles_nothing(year: Yea
         year.end_day()
     assert [text for _, text in year.ran] == expected
     assert year.occurrences == {"night": nights, "noon": [local(day, 12, 0) for day in YEAR]}
-    for item in year.schedules.rows.values():
+    for item in records("schedules").values():
         assert (item["started"], item.get("skipped"), item.get("failed")) == (len(YEAR), None, None)

@@ -1,0 +1,193 @@
+"""Where requests to AWS reach the DynamoDB in memory. Moto answers everything else.
+
+A client of this project is answered before botocore writes its request down, so a call costs a
+fifth. If a test listens to what botocore sends and receives, or the client is another's, botocore
+does all that it does with AWS, and the answer is given where it would send the request.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import Any, cast
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from botocore.client import BaseClient
+from botocore.signers import RequestSigner
+from botocore.validate import ParamValidationDecorator
+from moto.core import models
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.core.models import botocore_stubber
+from moto.dynamodb.models.utilities import dynamo_json_dump
+
+from job_runners.fake_dynamodb import behind_moto
+from job_runners.fake_dynamodb.behind_moto import REGION
+from job_runners.fake_dynamodb.checks import Call, Refused
+from job_runners.fake_dynamodb.expressions import Unsupported
+
+_ERRORS = "com.amazonaws.dynamodb.v20120810#"
+
+# The originals, before anything is patched.
+_STUBBER = BotocoreStubber.__call__
+_MAKE_API_CALL: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # its stubs lack it
+SIGN = RequestSigner.handler
+
+
+# What listeners get of the responses to calls for which no request was sent.
+_DONE = AWSResponse("", 200, HTTPHeaders(), None)
+_REFUSED = AWSResponse("", 400, HTTPHeaders(), None)
+
+
+@contextmanager
+def mocked_aws() -> Iterator[None]:
+    """Do what moto's mock_aws does, with the DynamoDB in memory. AWS is new and empty.
+
+    Moto's patterns for the library `requests` are made only once. They are 1,300, and moto makes
+    them again for each test.
+    """
+    known = models.responses_mock.registered()
+    with ExitStack() as stack:
+        for owner, name, ours in (
+            (models, "RESPONSES_METHODS", [] if known else models.RESPONSES_METHODS),
+            (models, "reset_responses_mock", lambda mock: mock.calls.reset()),
+            (BotocoreStubber, "__call__", _answer_request),
+            (BaseClient, "_make_api_call", _answer_call),
+            (RequestSigner, "handler", _sign),
+        ):
+            stack.enter_context(patch.object(owner, name, ours))
+        stack.enter_context(models.MockAWS())
+        yield
+
+
+def answered(event_name: str, request: Any) -> AWSResponse:
+    """Return the answer to a request that botocore would send."""
+    return cast(AWSResponse, _answer_request(botocore_stubber, event_name, request))
+
+
+def call_of(body: bytes) -> Call:
+    """Return the parameters in the body of a request to DynamoDB."""
+    call: Call = json.loads(body, object_hook=_bytes_decoded)
+    return call
+
+
+def answer_to(operation: str, call: Call) -> tuple[int, Call]:
+    """Return the status and the body that answer a request to DynamoDB. Raises Unsupported."""
+    try:
+        return 200, behind_moto.database().answer(operation, call)
+    except Refused as refused:
+        return 400, {"__type": _ERRORS + refused.code, **_explained(refused)}
+
+
+def response(status: int, body: Any) -> AWSResponse:
+    """Return a response in the form that botocore gets. The body may be None."""
+    raw = b"" if body is None else dynamo_json_dump(body).encode()
+    return AWSResponse("", status, HTTPHeaders(), MockRawResponse(raw))
+
+
+def _answer_request(
+    stubber: Any, event_name: str, request: Any, **named: Any
+) -> AWSResponse | None:
+    """Answer a request that botocore would send."""
+    _, service, operation = event_name.split(".")
+    if service != "dynamodb" or REGION not in request.url or not stubber.enabled:
+        return _STUBBER(stubber, event_name, request, **named)
+    call = call_of(request.body)
+    try:
+        return response(*answer_to(operation, call))
+    except Unsupported:
+        with behind_moto.items_of(operation, call):
+            return _STUBBER(stubber, event_name, request, **named)
+
+
+def _answer_call(client: Any, operation: str, call: Call) -> Any:
+    """Answer a call of a client, without the request that botocore would send."""
+    if not _may_answer(client, operation):
+        return _MAKE_API_CALL(client, operation, call)
+    model = client._service_model.operation_model(operation)
+    context = {"client_region": REGION, "client_config": client.meta.config}
+    params = client._emit_api_params(call, model, context)
+    events, request = client.meta.events, _Request(params)
+    given = events.emit_until_response(
+        f"before-call.dynamodb.{operation}", model=model, params=request, context=context
+    )[1]
+    refusal = None
+    if given is not None:
+        http, answer = given
+    else:
+        try:
+            answer = behind_moto.database().answer(operation, params)
+        except Unsupported:
+            return _MAKE_API_CALL(client, operation, call)
+        except Refused as refused:
+            refusal = refused
+            error = {"Message": refused.message, "Code": refused.code}
+            answer = {"Error": error, **_explained(refused)}
+        http = _REFUSED if refusal else _DONE
+        answer["ResponseMetadata"] = {"HTTPStatusCode": http.status_code, "RetryAttempts": 0}
+    events.emit(
+        f"after-call.dynamodb.{operation}",
+        http_response=http,
+        parsed=answer,
+        model=model,
+        context=context,
+    )
+    if refusal is not None:
+        raise client.exceptions.from_code(refusal.code)(answer, operation)
+    return answer
+
+
+def _explained(refused: Refused) -> Call:
+    """Return the fields of a refusal, in which only transactions have a capital message."""
+    name = "Message" if refused.code == "TransactionCanceledException" else "message"
+    return {name: refused.message, **refused.fields}
+
+
+def _may_answer(client: Any, operation: str) -> bool:
+    """Return whether nothing would notice that botocore sends no request."""
+    meta = client.meta
+    if meta.service_model.service_name != "dynamodb" or meta.region_name != REGION:
+        return False
+    if isinstance(client._serializer, ParamValidationDecorator):
+        return False  # botocore checks what this client's callers pass
+    if "amazonaws" not in meta.endpoint_url:
+        return False
+    handlers = meta.events._emitter._handlers
+    return botocore_stubber.enabled and not any(
+        _is_foreign(handler)
+        for event in ("before-send", "needs-retry")
+        for handler in handlers.prefix_search(f"{event}.dynamodb.{operation}")
+    )
+
+
+@lru_cache
+def _is_foreign(handler: Any) -> bool:
+    """Return whether a test has registered this handler."""
+    module: str = getattr(handler, "__module__", None) or type(handler).__module__
+    return not module.startswith(("botocore.", "moto.", "job_runners.aws."))
+
+
+class _Request(dict[str, Any]):
+    """A request in the form that listeners get. Its body is written down only if one reads it."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __missing__(self, key: str) -> bytes:
+        if key != "body":
+            raise KeyError(key)
+        return dynamo_json_dump(self._call).encode()
+
+
+def _sign(signer: Any, operation_name: Any = None, request: Any = None, **named: Any) -> Any:
+    """Sign a request, unless it is for DynamoDB, where nothing reads the signature."""
+    if signer.signing_name != "dynamodb":
+        SIGN(signer, operation_name, request, **named)
+
+
+def _bytes_decoded(part: Call) -> Call:
+    match part:
+        case {"B": str(text)}:
+            return {"B": base64.b64decode(text)}
+    return part

@@ -1,0 +1,323 @@
+"""A DynamoDB in memory: the operations that read and write items, with sorted indexes.
+
+An operation takes a request and returns an answer, both in DynamoDB's own form. It raises Refused
+if a condition fails, and Unsupported for anything that isn't an ordinary, correct request. Then
+nothing has changed, and moto answers instead.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from job_runners.fake_dynamodb.checks import (
+    Call,
+    Refused,
+    check_parameters,
+    check_placeholders,
+    checked_item,
+    exact_key,
+)
+from job_runners.fake_dynamodb.expressions import (
+    Attributes,
+    Names,
+    Unsupported,
+    Values,
+    condition_of,
+    update_of,
+)
+from job_runners.fake_dynamodb.query import Query, projected, projected_names
+from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
+from job_runners.fake_dynamodb.units import size as size_of
+
+_LARGEST_PAGE = 1_000_000  # bytes of the items that one query examines
+_MOST_IN_BATCH = {"BatchGetItem": 100, "BatchWriteItem": 25, "TransactWriteItems": 100}
+
+
+class Write(NamedTuple):
+    """A write of one item. If its condition failed or it only checks one, `after` is `before`."""
+
+    table: Table
+    key: Key
+    before: Item | None
+    after: Item | None
+    in_transaction: bool
+
+
+class Read(NamedTuple):
+    """A read of one item, or of the items that one query has examined."""
+
+    table: Table
+    size: int  # bytes
+    consistent: bool
+
+
+class Database:
+    """Tables with their items. All operations are atomic.
+
+    - `find_table` returns a table by its name. It raises Unsupported.
+    - `on_write` and `on_read` are called for each write and read.
+    - `view` returns how a read sees a table's items, if not as they are: it takes the table and
+      whether the read is consistent. Reads of indexes never are.
+    """
+
+    def __init__(self, find_table: Callable[[str], Table]) -> None:
+        self.find_table = find_table
+        self.on_write: list[Callable[[Write], None]] = []
+        self.on_read: list[Callable[[Read], None]] = []
+        self.view: Callable[[Table, bool], Overlay] | None = None
+        self._lock = threading.RLock()
+        self._tokens: dict[str, list[Call]] = {}  # transactions by their request token
+        self._operations: dict[str, Callable[[Call], Call]] = {
+            "GetItem": self._get,
+            "BatchGetItem": self._batch_get,
+            "Query": self._query,
+            "PutItem": self._put,
+            "UpdateItem": self._update,
+            "DeleteItem": self._delete,
+            "BatchWriteItem": self._batch_write,
+            "TransactWriteItems": self._transact_write,
+        }
+
+    def answer(self, operation: str, call: Call) -> Call:
+        """Carry out an operation, and return its answer. Raises Refused and Unsupported."""
+        carry_out = self._operations.get(operation)
+        if carry_out is None:
+            raise Unsupported
+        check_parameters(operation, call)
+        with self._lock:
+            return carry_out(call)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other thread use the database in this block."""
+        with self._lock:
+            yield
+
+    def store(self, table: Table, key: Key, attributes: Attributes | None) -> None:
+        """Store an item without any check, or delete it."""
+        with self._lock:
+            item = None if attributes is None else Item(attributes)
+            self._apply([Write(table, key, table.items.get(key), item, in_transaction=False)])
+
+    def clear(self, name: str) -> None:
+        """Delete all items of a table, and forget the transactions that were carried out."""
+        with self._lock:
+            table = self.find_table(name)
+            for key in list(table.items):
+                self.store(table, key, None)
+            self._tokens.clear()
+
+    # --- reads ------------------------------------------------------------------------------------
+
+    def _get(self, call: Call) -> Call:
+        table = self.find_table(call["TableName"])
+        key = exact_key(table, call["Key"])
+        names = call.get("ExpressionAttributeNames", {})
+        projection = projected_names(call, names)
+        if set(names) != set(projection or ()):
+            raise Unsupported
+        consistent = call.get("ConsistentRead", False)
+        found = self._seen(table, key, consistent)
+        return {"Item": projected(found.attributes, projection, names)} if found else {}
+
+    def _batch_get(self, call: Call) -> Call:
+        wanted: list[tuple[Table, list[Key], bool]] = []
+        for name, asked in call["RequestItems"].items():
+            if not set(asked) <= {"Keys", "ConsistentRead"}:
+                raise Unsupported
+            table = self.find_table(name)
+            keys = [exact_key(table, each) for each in asked["Keys"]]
+            if len(set(keys)) < len(keys):
+                raise Unsupported
+            wanted.append((table, keys, asked.get("ConsistentRead", False)))
+        if sum(len(keys) for _, keys, _ in wanted) > _MOST_IN_BATCH["BatchGetItem"]:
+            raise Unsupported
+        responses: Call = {}
+        for table, keys, consistent in wanted:
+            found = [self._seen(table, key, consistent) for key in keys]
+            responses[table.name] = [dict(item.attributes) for item in found if item]
+        return {"Responses": responses, "UnprocessedKeys": {}}
+
+    def _seen(self, table: Table, key: Key, consistent: bool) -> Item | None:
+        overlay = self.view(table, consistent) if self.view else {}
+        found = overlay[key] if key in overlay else table.items.get(key)
+        self._note_read(table, found.size if found else 0, consistent)
+        return found
+
+    def _note_read(self, table: Table, size: int, consistent: bool) -> None:
+        for listener in self.on_read:
+            listener(Read(table, size, consistent))
+
+    def _query(self, call: Call) -> Call:
+        query = Query(self.find_table(call["TableName"]), call)
+        overlay = self.view(query.table, query.consistent) if self.view else {}
+        items, goes_on = query.select(overlay)
+        goes_on = goes_on and len(items) == query.limit
+        size = 0
+        found: list[Attributes] = []
+        for item in items:
+            attributes = query.project(item.attributes)
+            size += item.size if query.index.projected is None else size_of(attributes)
+            if found and size > _LARGEST_PAGE:
+                items, goes_on = items[: len(found)], True
+                break
+            found.append(attributes)
+        self._note_read(query.table, size, query.consistent)
+        last = items[-1].attributes if goes_on else None
+        return query.answer(list(filter(query.keeps, found)), len(found), last)
+
+    # --- writes -----------------------------------------------------------------------------------
+
+    def _put(self, call: Call) -> Call:
+        write = self._planned("Put", call, returns=("NONE", "ALL_OLD"))
+        self._apply([write])
+        return _old(call, write)
+
+    def _update(self, call: Call) -> Call:
+        write = self._planned("Update", call, returns=("NONE", "ALL_OLD", "ALL_NEW"))
+        self._apply([write])
+        if call.get("ReturnValues") == "ALL_NEW" and write.after:
+            return {"Attributes": dict(write.after.attributes)}
+        return _old(call, write)
+
+    def _delete(self, call: Call) -> Call:
+        write = self._planned("Delete", call, returns=("NONE", "ALL_OLD"))
+        self._apply([write])
+        return _old(call, write)
+
+    def _planned(self, how: str, call: Call, *, returns: tuple[str, ...]) -> Write:
+        """Return a single write whose condition holds. Raises Refused and Unsupported."""
+        if call.get("ReturnValues", "NONE") not in returns:
+            raise Unsupported
+        write, holds = self._plan(how, call, in_transaction=False)
+        if holds:
+            return write
+        self._note_write(write._replace(after=write.before))
+        raise Refused(
+            "ConditionalCheckFailedException",
+            "The conditional request failed",
+            **_item_of_refusal(call, write),
+        )
+
+    def _plan(self, how: str, call: Call, *, in_transaction: bool) -> tuple[Write, bool]:
+        """Return what a write would do, and whether its condition holds. Raises Unsupported."""
+        table = self.find_table(call["TableName"])
+        key = table.key_of(call["Item"]) if how == "Put" else exact_key(table, call["Key"])
+        before = table.items.get(key)
+        names: Names = call.get("ExpressionAttributeNames", {})
+        values: Values = call.get("ExpressionAttributeValues", {})
+        stored = before.attributes if before else {}
+        text = call.get("ConditionExpression")
+        condition = condition_of(text) if text is not None else None
+        update = update_of(call["UpdateExpression"]) if how == "Update" else None
+        check_placeholders(call, condition, update)
+        holds = condition is None or condition.holds(stored, names, values)
+        after = before
+        if how == "Put":
+            after = checked_item(table, key, call["Item"])
+        elif how == "Delete":
+            after = None
+        elif update is not None:
+            targets = update.targets(names)
+            if len({*targets, *table.keys}) < len(targets) + len(table.keys):
+                raise Unsupported  # a key, or an attribute that is changed twice
+            if holds:
+                after = checked_item(table, key, update.apply(stored or call["Key"], names, values))
+        return Write(table, key, before, after, in_transaction), holds
+
+    def _batch_write(self, call: Call) -> Call:
+        puts: list[Write] = []
+        deletes: list[Write] = []
+        for name, requests in call["RequestItems"].items():
+            table = self.find_table(name)
+            for request in requests:
+                match request:
+                    case {"PutRequest": {"Item": attributes}}:
+                        key = table.key_of(attributes)
+                        item = checked_item(table, key, attributes)
+                        puts.append(Write(table, key, table.items.get(key), item, False))
+                    case {"DeleteRequest": {"Key": key_attributes}}:
+                        key = exact_key(table, key_attributes)
+                        deletes.append(Write(table, key, table.items.get(key), None, False))
+                    case _:
+                        raise Unsupported
+        writes = [*puts, *deletes]
+        if len(writes) > _MOST_IN_BATCH["BatchWriteItem"] or _hits_twice(writes):
+            raise Unsupported
+        self._apply(writes)
+        return {"UnprocessedItems": {}}
+
+    def _transact_write(self, call: Call) -> Call:
+        items, token = call["TransactItems"], call.get("ClientRequestToken")
+        if token is not None and self._tokens.get(token) == items:
+            return {}  # DynamoDB has carried out this very request, and does nothing
+        if token in self._tokens or len(items) > _MOST_IN_BATCH["TransactWriteItems"]:
+            raise Unsupported
+        plans: list[tuple[Write, bool]] = []
+        reasons: list[Call] = []
+        for each in items:
+            ((how, write_call),) = each.items()
+            check_parameters(how, write_call)
+            write, holds = self._plan(how, write_call, in_transaction=True)
+            plans.append((write, holds))
+            reasons.append(_reason(write_call, write, holds))
+        if _hits_twice(write for write, _ in plans):
+            raise Unsupported
+        if not all(holds for _, holds in plans):
+            for write, _ in plans:
+                self._note_write(write._replace(after=write.before))
+            raise _canceled(reasons)
+        self._apply(write for write, _ in plans)
+        if token is not None:
+            self._tokens[token] = items
+        return {}
+
+    def _apply(self, writes: Iterable[Write]) -> None:
+        for write in writes:
+            if write.after is None:
+                write.table.delete(write.key)
+            elif write.after is not write.before:
+                write.table.put(write.key, write.after)
+            self._note_write(write)
+
+    def _note_write(self, write: Write) -> None:
+        for listener in self.on_write:
+            listener(write)
+
+
+def _old(call: Call, write: Write) -> Call:
+    if call.get("ReturnValues") == "ALL_OLD" and write.before:
+        return {"Attributes": dict(write.before.attributes)}
+    return {}
+
+
+def _item_of_refusal(call: Call, write: Write) -> Call:
+    """Return the item that a refusal names, if the call asks for it."""
+    wanted = call.get("ReturnValuesOnConditionCheckFailure", "NONE")
+    if wanted not in ("NONE", "ALL_OLD"):
+        raise Unsupported
+    return {"Item": write.before.attributes} if wanted == "ALL_OLD" and write.before else {}
+
+
+def _reason(call: Call, write: Write, holds: bool) -> Call:
+    """Return why a part of a transaction canceled it, in the form of a cancellation reason."""
+    if holds:
+        return {"Code": "None"}
+    refusal = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
+    return refusal | _item_of_refusal(call, write)
+
+
+def _canceled(reasons: list[Call]) -> Refused:
+    codes = ", ".join(each["Code"] for each in reasons)
+    return Refused(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        CancellationReasons=reasons,
+    )
+
+
+def _hits_twice(writes: Iterable[Write]) -> bool:
+    """Return whether two writes are of the same item."""
+    keys = [(write.table.name, write.key) for write in writes]
+    return len(set(keys)) < len(keys)

@@ -1,0 +1,203 @@
+"""The DynamoDB in memory answers as moto does, and leaves the same items."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from job_runners.aws import clients
+from job_runners.fake_dynamodb import behind_moto, boundary
+from job_runners.fake_dynamodb.database import Read, Write
+from job_runners.fake_dynamodb.stale import RecentWrites
+from job_runners.testing import moto_direct
+from job_runners.testing.aws import create_tables, forget, on_moto
+from random_requests import KEYS, Item, RandomRequests
+from sizes import by_size
+
+_COORDINATION: Item = {"TableName": "coordination"}
+# Capacity is moto's invention, and the metadata has times and ids.
+_NOT_COMPARED = ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics")
+
+
+@contextmanager
+def _client(door: str) -> Iterator[Any]:
+    """Yield a client of new tables: on moto itself, or on one of the ways to the fake."""
+    with mock_aws() if door == "moto" else boundary.mocked_aws():
+        create_tables()
+        forget()
+        yield clients.client("dynamodb") if door == "call" else boto3.client("dynamodb")
+
+
+def _played(seed: int, door: str, count: int) -> tuple[list[Any], list[Any]]:
+    """Return the answers to the requests of a seed, and the items that are left."""
+    source = RandomRequests(random.Random(seed))
+    answers: list[Any] = []
+    with _client(door) as client:
+        for _ in range(count):
+            operation, call = source.request()
+            try:
+                answer = client._make_api_call(operation, call)
+                answers.append(_comparable(answer))
+                source.note(operation, answer)
+            except ClientError as error:
+                answers.append(_comparable(error.response))
+            except (KeyError, TypeError, AttributeError, ValueError) as error:  # moto's own
+                answers.append(repr(error))
+        left = [
+            _comparable(client.get_item(TableName=table, Key=key).get("Item"))
+            for table, keys in KEYS.items()
+            for key in keys
+        ]
+    return answers, left
+
+
+def _comparable(part: Any) -> Any:
+    """Return a part of an answer without what isn't compared. Sets have no order."""
+    match part:
+        case {"SS": list(members)}:
+            return {"SS": sorted(members)}
+        case dict():
+            return {k: _comparable(v) for k, v in part.items() if k not in _NOT_COMPARED}
+        case list():
+            return [_comparable(each) for each in part]
+    return part
+
+
+@pytest.mark.parametrize("door", ["call", "request"])
+@pytest.mark.parametrize("seed", range(by_size(6, more=24, chaos=500)))
+def test_each_answer_and_what_is_left_are_as_with_moto(
+    seed: int, door: str, environment: None
+) -> None:
+    answers, left = _played(seed, door, 100)
+    expected, expected_left = _played(seed, "moto", 100)
+    for number, (answer, theirs) in enumerate(zip(answers, expected, strict=True)):
+        assert answer == theirs, f"request {number}"
+    assert left == expected_left
+
+
+def test_a_query_between_reversed_bounds_is_refused_as_dynamodb_does(aws: None) -> None:
+    def found(lower: str, upper: str) -> Any:
+        return boto3.client("dynamodb").query(
+            **_COORDINATION,
+            KeyConditionExpression="#0 = :0 AND #1 BETWEEN :1 AND :2",
+            ExpressionAttributeNames={"#0": "pk", "#1": "sk"},
+            ExpressionAttributeValues={
+                ":0": {"S": "a"}, ":1": {"S": lower}, ":2": {"S": upper},
+            },
+        )  # fmt: skip
+
+    assert found("x", "x")["Count"] == 0
+    assert found("\uffff", "\U0010ffff")["Count"] == 0  # in the order of their bytes
+    with pytest.raises(ClientError, match="requires upper bound to be greater than or equal to"):
+        found("y", "x")
+
+
+def test_a_transaction_that_is_sent_again_with_its_token_does_nothing(aws: None) -> None:
+    add: Any = _COORDINATION | {
+        "Key": {"pk": {"S": "a"}, "sk": {"S": "x"}},
+        "UpdateExpression": "ADD #0 :0",
+        "ExpressionAttributeNames": {"#0": "n"},
+        "ExpressionAttributeValues": {":0": {"N": "1"}},
+    }
+    for _ in range(2):
+        boto3.client("dynamodb").transact_write_items(
+            TransactItems=[{"Update": add}], ClientRequestToken="the same"
+        )
+    assert [row["n"] for row in moto_direct.rows("coordination")] == [1]
+
+
+def test_a_read_that_is_not_consistent_may_miss_the_latest_writes(aws: None) -> None:
+    client: Any = boto3.client("dynamodb")
+    now = 0
+    database = behind_moto.database()
+    recent = RecentWrites(database, most=2, longest=100, now=lambda: now)
+    database.view = lambda table, consistent: {} if consistent else recent.before_them(table)
+    key = {"pk": {"S": "a"}, "sk": {"S": "x"}}
+
+    def put(number: int) -> None:
+        client.put_item(**_COORDINATION, Item=key | {"n": {"N": str(number)}})
+
+    def seen(*, consistent: bool) -> list[str | None]:
+        asked: Any = _COORDINATION | {"ConsistentRead": consistent}
+        batch: Any = {"coordination": {"Keys": [key], "ConsistentRead": consistent}}
+        found: list[Any] = [
+            client.get_item(**asked, Key=key).get("Item"),
+            *(client.batch_get_item(RequestItems=batch)["Responses"]["coordination"] or [None]),
+            *(client.query(**asked, **_all_of_a())["Items"] or [None]),
+        ]
+        return [item and item["n"]["N"] for item in found]
+
+    put(1)
+    assert seen(consistent=False) == [None] * 3
+    assert seen(consistent=True) == ["1"] * 3
+    put(2)
+    put(3)
+    assert seen(consistent=False) == ["1"] * 3
+    now = 101
+    assert seen(consistent=False) == ["3"] * 3
+    client.delete_item(**_COORDINATION, Key=key)
+    assert seen(consistent=False) == ["3"] * 3
+    assert seen(consistent=True) == [None] * 3
+
+
+def _all_of_a() -> Item:
+    return {
+        "KeyConditionExpression": "#0 = :0",
+        "ExpressionAttributeNames": {"#0": "pk"},
+        "ExpressionAttributeValues": {":0": {"S": "a"}},
+    }
+
+
+def test_each_read_and_write_is_counted(aws: None) -> None:
+    client, database = boto3.client("dynamodb"), behind_moto.database()
+    writes: list[Write] = []
+    reads: list[Read] = []
+    database.on_write.append(writes.append)
+    database.on_read.append(reads.append)
+    item = {"pk": {"S": "a"}, "sk": {"S": "x"}, "n": {"N": "12"}}
+    client.put_item(**_COORDINATION, Item=item)
+    client.get_item(**_COORDINATION, Key={"pk": item["pk"], "sk": item["sk"]})
+    client.query(**_COORDINATION, **_all_of_a())
+    assert [(write.key, write.before) for write in writes] == [(("a", "x"), None)]
+    size = len("pk" + "a" + "sk" + "x" + "n") + 3
+    assert [(read.size, read.consistent) for read in reads] == [(size, False)] * 2
+
+
+def test_what_one_block_leaves_no_later_one_sees(environment: None) -> None:
+    def leave_and_list(name: str) -> tuple[list[str], list[str], list[str], int]:
+        with on_moto():
+            before = _seen()
+            boto3.client("dynamodb").put_item(TableName="jobs", Item={"id": {"S": name}})
+            boto3.client("s3").put_object(Bucket="bucket", Key=name, Body=b"left")
+            boto3.client("s3").create_bucket(Bucket=name)
+            boto3.client("sqs").create_queue(QueueName=name)
+        return before
+
+    assert leave_and_list("one") == ([], [], ["bucket"], 0)
+    assert leave_and_list("two") == ([], [], ["bucket"], 0)
+
+
+def _seen() -> tuple[list[str], list[str], list[str], int]:
+    """Return the rows, the objects, the buckets, and the number of queues."""
+    s3 = boto3.client("s3")
+    return (
+        [row["id"] for row in moto_direct.rows("jobs")],
+        [each["Key"] for each in s3.list_objects_v2(Bucket="bucket").get("Contents", [])],
+        [each["Name"] for each in s3.list_buckets()["Buckets"]],
+        len(boto3.client("sqs").list_queues().get("QueueUrls", [])),
+    )
+
+
+def test_no_block_lets_requests_go_to_aws_itself(environment: None) -> None:
+    for _ in range(2):
+        with on_moto():
+            boto3.client("s3").put_object(Bucket="bucket", Key="a b", Body=b"here")
+            asked = {"Bucket": "bucket", "Key": "a b"}
+            url = boto3.client("s3").generate_presigned_url("get_object", Params=asked)
+            assert requests.get(url, timeout=60).content == b"here"
