@@ -14,6 +14,7 @@ from job_runners.building.app_config import CONFIG, read_operations
 from job_runners.building.build import ROOT
 from job_runners.testing.aws import ENVIRONMENT, UNSET, forget, on_moto
 from job_runners.testing.shipped_operations import more_operations
+from stale_reads import miss_recent_writes
 
 # The runner through SQS is tested as an organisation's own.
 more_operations.update(read_operations(ROOT / "examples" / "sqs_runner" / CONFIG))
@@ -78,10 +79,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def aws(environment: None) -> Iterator[None]:
-    """Tables and bucket on moto."""
+def aws(environment: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tables and bucket in this process."""
     clients.forget()
     with on_moto():
+        if request.node.get_closest_marker("views") is None:
+            miss_recent_writes()
         yield
     # The legacy runner sets timers, which would go off in a later test.
     for thread in threading.enumerate():

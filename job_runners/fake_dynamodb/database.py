@@ -8,6 +8,7 @@ nothing has changed, and moto answers instead.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import NamedTuple
 
 from job_runners.fake_dynamodb.checks import (
@@ -52,20 +53,27 @@ class Read(NamedTuple):
     consistent: bool
 
 
+class Consistency(Enum):
+    """What a read may miss."""
+
+    CONSISTENT = "nothing"
+    EVENTUAL = "recent writes"
+    OF_INDEX = "recent writes, because it reads an index"
+
+
 class Database:
     """Tables with their items. All operations are atomic.
 
     - `find_table` returns a table by its name. It raises Unsupported.
     - `on_write` and `on_read` are called for each write and read.
-    - `view` returns how a read sees a table's items, if not as they are: it takes the table and
-      whether the read is consistent. Reads of indexes never are.
+    - `view` returns how a read sees a table's items, if not as they are.
     """
 
     def __init__(self, find_table: Callable[[str], Table]) -> None:
         self.find_table = find_table
         self.on_write: list[Callable[[Write], None]] = []
         self.on_read: list[Callable[[Read], None]] = []
-        self.view: Callable[[Table, bool], Overlay] | None = None
+        self.view: Callable[[Table, Consistency], Overlay] | None = None
         self._lock = threading.RLock()
         self._tokens: dict[str, list[Call]] = {}  # transactions by their request token
         self._operations: dict[str, Callable[[Call], Call]] = {
@@ -140,7 +148,8 @@ class Database:
         return {"Responses": responses, "UnprocessedKeys": {}}
 
     def _seen(self, table: Table, key: Key, consistent: bool) -> Item | None:
-        overlay = self.view(table, consistent) if self.view else {}
+        kind = Consistency.CONSISTENT if consistent else Consistency.EVENTUAL
+        overlay = self.view(table, kind) if self.view else {}
         found = overlay[key] if key in overlay else table.items.get(key)
         self._note_read(table, found.size if found else 0, consistent)
         return found
@@ -151,7 +160,10 @@ class Database:
 
     def _query(self, call: Call) -> Call:
         query = Query(self.find_table(call["TableName"]), call)
-        overlay = self.view(query.table, query.consistent) if self.view else {}
+        kind = Consistency.CONSISTENT if query.consistent else Consistency.EVENTUAL
+        if query.index is not query.table.partitions:
+            kind = Consistency.OF_INDEX
+        overlay = self.view(query.table, kind) if self.view else {}
         items, goes_on = query.select(overlay)
         goes_on = goes_on and len(items) == query.limit
         size = 0

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from job_runners.aws import clients
 from job_runners.fake_dynamodb import behind_moto, boundary
-from job_runners.fake_dynamodb.database import Read, Write
+from job_runners.fake_dynamodb.database import Consistency, Read, Write
 from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import create_tables, forget, on_moto
@@ -117,7 +117,9 @@ def test_a_read_that_is_not_consistent_may_miss_the_latest_writes(aws: None) -> 
     now = 0
     database = behind_moto.database()
     recent = RecentWrites(database, most=2, longest=100, now=lambda: now)
-    database.view = lambda table, consistent: {} if consistent else recent.before_them(table)
+    database.view = lambda table, consistency: (
+        {} if consistency is Consistency.CONSISTENT else recent.before_them(table)
+    )
     key = {"pk": {"S": "a"}, "sk": {"S": "x"}}
 
     def put(number: int) -> None:

@@ -4,6 +4,7 @@ from zlib import crc32
 
 from job_runners import clock
 from job_runners.fake_dynamodb.behind_moto import database
+from job_runners.fake_dynamodb.database import Consistency
 from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.fake_dynamodb.tables import Key, Overlay, Table
 from job_runners.testing.simulation.faults import Fault
@@ -24,9 +25,9 @@ class ReadView:
             database(), most=_MOST, longest=_LONGEST, now=lambda: world.time
         )
 
-    def view(self, table: Table, consistent: bool) -> Overlay:
+    def view(self, table: Table, consistency: Consistency) -> Overlay:
         """Return the items of a table that a read doesn't see as they are."""
-        stale = {} if consistent else self._stale(table)
+        stale = {} if consistency is Consistency.CONSISTENT else self._stale(table)
         return {**stale, **self._torn.seen(table)}
 
     def _stale(self, table: Table) -> Overlay:

@@ -1,0 +1,24 @@
+"""Reads that aren't consistent miss what was written in the last second, in all tests that use AWS.
+
+So a test fails if code reads what it has just written without ConsistentRead. Tests of lists and
+other views, which may lag behind, have the mark `views`. Indexes don't lag here: in histories, they
+do.
+"""
+
+from job_runners import clock
+from job_runners.fake_dynamodb.behind_moto import database
+from job_runners.fake_dynamodb.database import Consistency
+from job_runners.fake_dynamodb.stale import RecentWrites
+from job_runners.fake_dynamodb.tables import Overlay, Table
+
+_MOST = 50  # writes that a read may miss
+
+
+def miss_recent_writes() -> None:
+    """Let reads miss recent writes from now on."""
+    recent = RecentWrites(database(), most=_MOST, longest=clock.SECOND, now=lambda: clock.now())
+
+    def view(table: Table, consistency: Consistency) -> Overlay:
+        return recent.before_them(table) if consistency is Consistency.EVENTUAL else {}
+
+    database().view = view
