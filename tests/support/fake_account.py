@@ -276,7 +276,12 @@ class Account:
 
     def _GetParametersByPath(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         assert not given["WithDecryption"]
-        under = sorted(each for each in self.parameters if _folder(each) == given["Path"])
+        under = sorted(
+            each
+            for each in self.parameters
+            if _folder(each) == given["Path"]
+            or (given.get("Recursive") and each.startswith(f"{given['Path']}/"))
+        )
         first = int(given.get("NextToken", 0))
         answer: dict[str, Any] = {
             "Parameters": [
