@@ -119,6 +119,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     assert seen == {
         "indexes",
         "timer",
+        "starts",
         "schedules",
         "pauses",
         "dead letters",
