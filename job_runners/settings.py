@@ -213,6 +213,11 @@ def packages_in(folder: Path) -> tuple[str, ...]:
     )
 
 
+def service_name() -> str:
+    """Return the name that log lines have as their `service`: in a stack, the stack's."""
+    return _text("POWERTOOLS_SERVICE_NAME", "job-runners")
+
+
 def forget() -> None:
     """Clear the cached settings, for tests and for a process that changes its environment."""
     settings.cache_clear()

@@ -24,6 +24,7 @@ COMMANDS = {
         "dispatch": "Dispatch a job",
         "batch": "Dispatch many jobs, and one more when all have ended",
         "task": "Send a task (not tracked)",
+        "upload": "Upload a file for jobs",
         "tasks": "List failed tasks",
         "list": "List jobs, newest first",
         "show": "Show one job",

@@ -1,4 +1,5 @@
-"""Read and write the settings and secrets of a stack's jobs, in SSM Parameter Store."""
+"""Read and write the settings and secrets of a stack's jobs, and the secrets that sign webhooks, in
+SSM Parameter Store."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from job_runners.places import COMMAND
 
 # The same rule as in job_runners.work.app_settings.
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+# The same rule as in job_runners.engine.job_data.
+WEBHOOK_SECRET = re.compile(r"webhook-secrets(?:/[A-Za-z0-9_-]+){2,}")
 LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
 
 
@@ -42,17 +45,25 @@ class AppConfig:
 
     def __init__(self, ssm: Any, stack_name: str) -> None:
         self._ssm = ssm
-        self._path = f"/{stack_name}/app"
+        self._stack = f"/{stack_name}/"
+        self._path = f"{self._stack}app/"
 
     def all(self) -> list[AppSetting]:
         """Return all settings sorted by name, without decrypting secrets."""
+        return self._under("app") + self._under("webhook-secrets")
+
+    def _under(self, folder: str) -> list[AppSetting]:
         pages = self._ssm.get_paginator("get_parameters_by_path")
+        path = f"{self._stack}{folder}"
         found = [
-            _setting_of(each)
-            for page in pages.paginate(Path=self._path, WithDecryption=False)
+            _setting_of(each, each["Name"].removeprefix(self._path).removeprefix(self._stack))
+            for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False)
             for each in page["Parameters"]
         ]
         return sorted(found, key=lambda each: each.name)
+
+    def _parameter(self, name: str) -> str:
+        return f"{self._stack if WEBHOOK_SECRET.fullmatch(name) else self._path}{name}"
 
     def set(self, name: str, value: str, *, secret: bool) -> None:
         """Create or overwrite a setting.
@@ -70,7 +81,8 @@ class AppConfig:
                 f"The value of {name} has {size:,} bytes. The limit is {LARGEST:,}.",
                 hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
-        existing = next((each for each in self.all() if each.name == name), None)
+        folder = "app" if NAME.fullmatch(name) else "webhook-secrets"
+        existing = next((each for each in self._under(folder) if each.name == name), None)
         if existing and existing.is_secret != secret:
             new_kind = "secret" if secret else "setting"
             raise Problem(
@@ -79,7 +91,7 @@ class AppConfig:
                 f"{COMMAND} config delete {name}",
             )
         self._ssm.put_parameter(
-            Name=f"{self._path}/{name}",
+            Name=self._parameter(name),
             Value=value,
             Type="SecureString" if secret else "String",
             Overwrite=True,
@@ -87,7 +99,7 @@ class AppConfig:
 
     def delete(self, name: str) -> None:
         """Delete a setting. Raises Problem if it doesn't exist."""
-        answer = self._ssm.delete_parameters(Names=[f"{self._path}/{name}"])
+        answer = self._ssm.delete_parameters(Names=[self._parameter(name)])
         if answer.get("InvalidParameters"):
             raise Problem(
                 f"No setting is named {name}.",
@@ -96,24 +108,24 @@ class AppConfig:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a setting. Raises Problem for an invalid name."""
-    if NAME.fullmatch(name):
+    """Check the name of a setting or of a webhook's secret. Raises Problem for an invalid name."""
+    if NAME.fullmatch(name) or WEBHOOK_SECRET.fullmatch(name):
         return
     suggestion = re.sub(r"[^A-Z0-9_]", "_", name.upper())
     hint = f"Write it as {suggestion if NAME.fullmatch(suggestion) else 'API_KEY'}."
     raise Problem(
         f"{name!r} is not a valid name. A name has up to 64 capital letters, digits and _, and "
-        "starts with a letter.",
+        "starts with a letter. A webhook's secret is webhook-secrets/ORGANIZATION/NAME.",
         hint=hint,
         code=Exit.USAGE,
     )
 
 
-def _setting_of(parameter: Any) -> AppSetting:
+def _setting_of(parameter: Any, name: str) -> AppSetting:
     secret = parameter["Type"] == "SecureString"
     changed: datetime = parameter["LastModifiedDate"]
     return AppSetting(
-        name=parameter["Name"].rsplit("/", 1)[1],
+        name=name,
         is_secret=secret,
         changed_at=changed.isoformat(timespec="seconds"),
         value=None if secret else parameter["Value"],

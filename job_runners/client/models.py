@@ -122,6 +122,11 @@ class Job(Value, kw_only=True):
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def message(self) -> str | None:
+        """The message of the job's last checkpoint: `result_message`."""
+        return self.result_message
+
+    @property
     def finished(self) -> bool:
         """Whether the job has ended: succeeded, failed or canceled."""
         return self.status in FINISHED or self.finished_at is not None

@@ -19,6 +19,7 @@ from pydantic import (
 
 from job_runners import clock, names
 from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.payloads import JOB_TYPE_FORM, WEBHOOK_FORM
 
 
 def _not_dots(name: str) -> str:
@@ -88,13 +89,13 @@ class WebhookFollowUp(BaseModel):
 
 
 def _form(given: object) -> str:
-    return "url" if isinstance(given, Mapping | WebhookFollowUp) else "type"
+    return WEBHOOK_FORM if isinstance(given, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
 
 
 # A job type, or a webhook.
 _FollowUp = Annotated[
-    Annotated[str, Field(min_length=1, max_length=128), Tag("type")]
-    | Annotated[WebhookFollowUp, Tag("url")],
+    Annotated[str, Field(min_length=1, max_length=128), Tag(JOB_TYPE_FORM)]
+    | Annotated[WebhookFollowUp, Tag(WEBHOOK_FORM)],
     Discriminator(_form),
 ]
 

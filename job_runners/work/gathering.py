@@ -16,6 +16,7 @@ from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
+from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
 from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -48,6 +49,16 @@ class Member(NamedTuple):
     queue_name: str | None = None
 
 
+class MemberError(Value):
+    """The error of a member. `kind` is the name of the error's class."""
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
 class MemberResult:
     """How a member of a group has ended.
 
@@ -62,9 +73,11 @@ class MemberResult:
         self.key = key
         self.job_id = job_id
         self.status = status
-        self.error: dict[str, str] | None = error and {
-            name: str(error.get(name, "")) for name in ("kind", "message")
-        }
+        self.error = (
+            MemberError(str(error.get("kind", "")), str(error.get("message", "")))
+            if error
+            else None
+        )
         self._job = job
         self._row = row
 

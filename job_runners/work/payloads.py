@@ -5,7 +5,7 @@ doesn't import pydantic. That import is half of a cold start.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,9 @@ from job_runners.errors import InvalidDefinition, InvalidPayload
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _MAX_LISTED = 1000
+# Names of the forms that a field may have. pydantic's paths contain them, but callers don't know
+# them.
+JOB_TYPE_FORM, WEBHOOK_FORM = "<job type>", "<webhook>"
 
 
 def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
@@ -63,11 +66,17 @@ def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
     return [
         {
-            "field": ".".join([root, *map(str, each["loc"])]).strip(".") or "body",
+            "field": _path(root, each["loc"]),
             "why": each["msg"].removeprefix("Value error, "),
         }
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _path(root: str, parts: Iterable[int | str]) -> str:
+    """Return the place of a field, such as `payload.names.0`."""
+    shown = [str(each) for each in parts if each not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
+    return ".".join([root, *shown]).strip(".") or "body"
 
 
 def _lenient(model: type[BaseModel], payload: object) -> BaseModel:

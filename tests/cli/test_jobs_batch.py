@@ -61,7 +61,8 @@ def test_a_refused_member_is_shown_with_its_line_in_the_file(
     api: FakeApi, rows: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.write_text('{"job_type": "resize"}\n\n' * number)
-    monkeypatch.setattr("job_runners.cli.commands.batch._upload", lambda *_: "uploads/default/x")
+    key = "uploads/default/x"
+    monkeypatch.setattr("job_runners.cli.commands.batch.upload", lambda *_, **__: key)
     place: dict[str, Any] = (
         {"line": 2, "field": "key"} if number > 1000 else {"index": 1, "field": "members.1.key"}
     )

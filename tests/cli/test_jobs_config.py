@@ -27,6 +27,22 @@ def test_what_is_set_is_where_the_stacks_work_reads_it(account: Account) -> None
     }
 
 
+def test_a_webhooks_secret_is_where_the_worker_reads_it(account: Account) -> None:
+    name = "webhook-secrets/acme/main"
+    path = f"/job-runners/{name}"
+    refused = jobs("config", "set", name, "x")
+    assert refused.exit_code == Exit.USAGE
+    assert "Add --secret" in refused.stderr
+    assert jobs("config", "set", name, "--secret", stdin=f"whsec_{SECRET}\n").exit_code == 0
+    assert account.parameters == {path: ("SecureString", f"whsec_{SECRET}")}
+    account.parameters[f"{PATH}/GREETING"] = ("String", "Hello")
+    done = jobs("config", "list", "--json")
+    found = [(each["name"], each["type"]) for each in json.loads(done.stdout)]
+    assert found == [("GREETING", "setting"), (name, "secret")]
+    assert jobs("config", "delete", name).exit_code == 0
+    assert list(account.parameters) == [f"{PATH}/GREETING"]
+
+
 def test_it_is_said_whose_settings_they_are_whatever_api_is_named(account: Account) -> None:
     done = jobs("config", "set", "GREETING", "Hello", JOBS_API_URL="https://other.example")
     assert done.exit_code == 0
@@ -92,6 +108,8 @@ def test_what_is_deleted_is_gone_and_a_second_time_refused(account: Account) -> 
         ("", "Write it as API_KEY."),
         ("A" * 65, "Write it as API_KEY."),
         ("smtp.host", "Write it as SMTP_HOST."),
+        ("webhook-secrets/main", "Write it as WEBHOOK_SECRETS_MAIN."),
+        ("webhook-secrets/acme/a.b", "Write it as WEBHOOK_SECRETS_ACME_A_B."),
     ],
 )
 @pytest.mark.parametrize("verb", ["set", "delete"])

@@ -440,7 +440,7 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     words = "not authorized to perform dynamodb:Query"
     account.refusals["Query"] = ("AccessDeniedException", words)
     seen = [(each["check"], each["verdict"]) for each in findings()]
-    assert seen == [(check, "unknown") for check in ("schedules", "pauses", "waits")]
+    assert seen == [(check, "unknown") for check in ("starts", "schedules", "pauses", "waits")]
 
 
 @pytest.mark.parametrize(("days", "is_advice"), [(0.9, False), (2.1, True)])

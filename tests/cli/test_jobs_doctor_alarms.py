@@ -1,6 +1,8 @@
 """jobs doctor reads the alarms: which states they are in, which ring, and which are missing."""
 
+import json
 import re
+import time
 
 from doctor_findings import findings
 from expanded_template import deployed, of_type
@@ -24,6 +26,27 @@ def test_each_alarm_that_rings_is_told_with_what_it_is_about_and_what_to_do(
     for finding in found:
         assert len(finding["fix"]) > 20
         assert "{" not in finding["fix"]
+
+
+def test_the_organizations_with_new_failures_are_named(account: Account) -> None:
+    account.alarms["alarm-NewFailuresAlarm"]["StateValue"] = "ALARM"
+    (found,) = findings(code=1)
+    assert "--organization NAME" in found["fix"]
+    now = time.time()
+    for seconds, log, message, organization in (
+        (300, "log-worker", "new failure", "acme"),
+        (200, "log-failures", "resolved failure is back", "o'brien"),
+        (100, "log-worker", "new failure", "acme"),
+        (7200, "log-worker", "new failure", "long ago"),
+        (50, "log-worker", "failed", "other"),
+    ):
+        line = {"message": message, "organization_id": organization, "timestamp": f"{-seconds:09}"}
+        account.logs.setdefault(log, []).append((now - seconds, json.dumps(line)))
+    (found,) = findings(code=1)
+    assert found["fix"] == (
+        "See what fails: jobs failures --organization acme, "
+        """jobs failures --organization 'o'"'"'brien'"""
+    )
 
 
 def test_the_states_of_the_alarms_are_told(account: Account) -> None:

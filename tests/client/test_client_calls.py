@@ -433,20 +433,20 @@ def test_one_client_serves_many_threads(server: BadServer) -> None:
 
 
 def test_waiting_asks_as_often_as_the_api_says_and_tells_the_progress(server: BadServer) -> None:
-    half = {**job("running"), "progress": 50}
+    half = {**job("running"), "progress": 50, "result_message": "row 3"}
     server.script = [
         answer(200, job("queued"), Retry_After="1"),
         answer(200, half, Retry_After="0"),
         answer(200, half, Retry_After="0"),
         answer(200, {**job("succeeded"), "progress": 100, "result": {"rows": 3}}),
     ]
-    told: list[tuple[str, float]] = []
+    told: list[tuple[str, float, str | None]] = []
     began = time.monotonic()
     done = client(server).wait(
-        ID, on_progress=lambda each: told.append((each.status, each.progress))
+        ID, on_progress=lambda each: told.append((each.status, each.progress, each.message))
     )
     assert done.get_result() == {"rows": 3}
-    assert told == [("queued", 0), ("running", 50), ("succeeded", 100)]
+    assert told == [("queued", 0, None), ("running", 50, "row 3"), ("succeeded", 100, None)]
     assert time.monotonic() - began >= 1
 
 

@@ -87,6 +87,28 @@ def test_the_jobs_that_wait_do_as_they_are_told(
     assert shown.refunded == (["A7"] if result == "refunded" else [])
 
 
+@pytest.mark.parametrize(
+    ("day", "result", "mails"),
+    [(1, "answered: yes", 1), (5, "answered: yes", 2), (8, "expired", 2)],
+)
+def test_the_job_of_the_waits_reminds_and_then_times_out(
+    day: int, result: str, mails: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
+    shown.JOBS = {"asks": Job(shown.ask)}
+    clock = MovableClock()
+    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+        job = job_runner.dispatch("asks", {"order": "A7"})
+        for _ in range(day):
+            job_runner.run_due()
+            clock.advance(shown.DAY)
+        if result != "expired":
+            job_runner.signal(job, "answer", "yes")
+        job_runner.drain()
+        assert assert_succeeded(job) == result
+    assert len(shown.mails) == mails
+
+
 def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", snippets("do_something_once")[0], monkeypatch)
     with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:

@@ -105,7 +105,7 @@ def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
         time.sleep(0.2)
     (line,) = [each for each in jobs("tasks", "--failed").stdout.splitlines() if task_id in each]
     assert line.split("\t")[1] == "post_webhook"
-    assert "DoNotRetry: there is no webhook secret named 'x/none'" in line
+    assert "DoNotRetry: The webhook secret 'x/none' doesn't exist." in line
     refused = jobs("redrive", task_id)
     assert refused.exit_code == 1
     assert "KeepTaskPayloads=true" in refused.stdout
@@ -119,6 +119,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     assert seen == {
         "indexes",
         "timer",
+        "starts",
         "schedules",
         "pauses",
         "dead letters",

@@ -332,7 +332,10 @@ def test_a_retry_by_hand_does_not_reach_for_another_organisations_file() -> None
 @pytest.mark.parametrize(
     ("task_name", "payload"),
     [
-        ("post_webhook", {"url": "https://a.test", "event_id": "e", "body": {}, "secret": "b/c"}),
+        (
+            "post_webhook",
+            {"url": "https://a.example.com", "event_id": "e", "body": {}, "secret": "b/c"},
+        ),
         (
             "send_first_message",
             {

@@ -208,6 +208,22 @@ def test_the_order_of_keys_makes_no_difference_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize(
+    "default",
+    [
+        {"campaign_id": None},
+        {"queue_name": None},
+        {"payload": {}},
+        {"organization_id": "default"},
+        {"run_at": None, "delay": None, "on_end": None, "on_failure": None},
+    ],
+)
+def test_a_default_that_is_spelled_out_makes_no_difference(default: dict[str, Any]) -> None:
+    for key, spellings in (("one", ({}, default)), ("other", (default, {}))):
+        made, again = (post(idempotency_key=key, **each) for each in spellings)
+        assert (replayed(made), replayed(again)) == (False, True)
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"payload": {"number": 2}},

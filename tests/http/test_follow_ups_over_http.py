@@ -120,10 +120,11 @@ def test_a_rerun_tells_the_same_webhook(worker: FakeLambda) -> None:
 @pytest.mark.parametrize(
     ("webhook", "field"),
     [
-        ({**WEBHOOK, "webhook": "http://hooks.example.com"}, "on_end.url.webhook"),
-        ({"webhook": "https://hooks.example.com"}, "on_end.url.secret"),
+        ({**WEBHOOK, "webhook": "http://hooks.example.com"}, "on_end.webhook"),
+        ({**WEBHOOK, "webhook": "https://localhost/in"}, "on_end.webhook"),
+        ({"webhook": "https://hooks.example.com"}, "on_end.secret"),
         ({**WEBHOOK, "secret": "other/main"}, "body"),
-        ([WEBHOOK], "on_end.type"),
+        ([WEBHOOK], "on_end"),
     ],
 )
 def test_a_webhook_that_could_not_be_told_is_refused(

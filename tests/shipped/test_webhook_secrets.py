@@ -79,8 +79,10 @@ def test_three_secrets_are_a_mistake(secret: None) -> None:
 
 
 def test_a_secret_that_does_not_exist_is_named(secret: None) -> None:
-    with pytest.raises(DoNotRetry, match="no webhook secret named 'acme/none'"):
+    with pytest.raises(DoNotRetry, match="The webhook secret 'acme/none' doesn't exist") as error:
         send(secret="acme/none")
+    line = "job-runners config set webhook-secrets/acme/none --secret"
+    assert str(error.value).endswith(f'echo "whsec_$(openssl rand -base64 32)" | {line}')
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_secret_that_does_not_exist_is_named(secret: None) -> None:
 )
 def test_a_secret_that_is_no_key_is_never_signed_with_nor_shown(secret: None, written: str) -> None:
     put_secret("acme/bad", written)
-    with pytest.raises(DoNotRetry, match="the webhook secret 'acme/bad' is not") as error:
+    with pytest.raises(DoNotRetry, match="The webhook secret 'acme/bad' is not") as error:
         send(secret="acme/bad")
     assert written not in str(error.value)
 

@@ -110,7 +110,7 @@ class Account:
     logs: dict[str, list[tuple[float, str]]] = field(
         default_factory=lambda: {"log-timer": [(time.time() - 30, '{"message": "tick"}')]}
     )
-    log_event_ids: bool = True  # the local AWS has none
+    log_event_ids: bool = True  # the local AWS has none, and one page of at most 10,000 lines
     statements: list[dict[str, Any]] = field(
         default_factory=lambda: [
             {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "arn:aws:dynamodb:::jobs"}
@@ -238,6 +238,8 @@ class Account:
             for n, (when, line) in enumerate(self.logs[given["logGroupName"]])
             if words in line and given["startTime"] <= when * 1000 <= given.get("endTime", math.inf)
         ]
+        if not self.log_event_ids:
+            return {"events": found[:10_000]}
         # As AWS does: a page may be empty, and the next one not.
         if "nextToken" not in given:
             return {"events": [], "nextToken": "more"}
@@ -274,7 +276,12 @@ class Account:
 
     def _GetParametersByPath(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         assert not given["WithDecryption"]
-        under = sorted(each for each in self.parameters if _folder(each) == given["Path"])
+        under = sorted(
+            each
+            for each in self.parameters
+            if _folder(each) == given["Path"]
+            or (given.get("Recursive") and each.startswith(f"{given['Path']}/"))
+        )
         first = int(given.get("NextToken", 0))
         answer: dict[str, Any] = {
             "Parameters": [

@@ -67,6 +67,13 @@ def remind_between_waits(job: RunningJob, payload: People) -> str:
     return name
 
 
+def remind_under_a_key(job: RunningJob, payload: People) -> None:
+    """Remind each outside a step: only the service's memory of keys keeps it from a repetition."""
+    for name in payload.names:
+        send(f"text to {name}", f"{job.id}/{name}")
+    job.checkpoint(len(payload.names))
+
+
 def remind_if_soon(job: RunningJob, payload: People) -> bool:
     """Remind each if the approval comes within ten minutes."""
     try:
@@ -143,6 +150,7 @@ JOBS = {
     "remind_hastily": Job(remind_hastily, retry=AGAIN),
     "remind_if_approved": Job(remind_if_approved, retry=AGAIN),
     "remind_between_waits": Job(remind_between_waits, retry=AGAIN),
+    "remind_under_a_key": Job(remind_under_a_key, retry=AGAIN),
     "remind_if_soon": Job(remind_if_soon, retry=AGAIN),
     "remind_before_it_waits": Job(remind_before_it_waits, retry=AGAIN),
     "remind_hastily_once": Job(remind_hastily),

@@ -88,6 +88,30 @@ def test_what_comes_after_the_last_checkpoint_is_found_to_be_done_twice(hostile:
         report.assert_done_once()
 
 
+def test_an_effect_outside_a_step_is_found_though_the_fake_takes_a_key(hostile: Hostile) -> None:
+    report = hostile.run("remind_under_a_key", ONE, most=24)
+    assert report.done_twice == []
+    (found,) = report.findings.items()
+    assert found[0] == "Repeated outside a step: 'text to Ada'"
+    assert any(mishap.startswith("killed ") for mishap in found[1])
+    with pytest.raises(AssertionError, match=r"Put the effect into a job\.step"):
+        report.assert_done_once()
+
+
+def test_an_effect_that_may_come_twice_may_do_so_only_in_a_step(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail server takes no key, so a worker that dies in the step leaves a second e-mail."""
+
+    def send(text: str, _key: str | None = None) -> None:
+        hostile.effects.record(text, at_least_once=True)
+
+    monkeypatch.setattr(reminders, "send", send)
+    hostile.run("remind", TWO).assert_done_once()
+    report = hostile.run("remind_under_a_key", ONE, most=24)
+    assert list(report.findings) == ["Done twice: 'text to Ada'"]
+
+
 def test_what_is_said_to_be_done_before_it_is_is_found_to_be_lost(hostile: Hostile) -> None:
     report = hostile.run("remind_too_late", ONE)
     assert report.done_twice == []

@@ -178,6 +178,8 @@ def test_failures_say_what_happened(
     )
     text = result.stdout.str()
     [failed] = re.findall(r"_+ test_failed _+\n(.*?)\n_+ ", text, re.DOTALL)
+    assert re.search(r"^ERROR +job-runners:", failed, re.MULTILINE)
+    assert "service_undefined" not in text
     assert failed.count("raise LookupError") == 1  # the traceback is there once
     assert "job_runners/engine/running/execution.py" not in failed  # and of the work alone
     assert re.search(

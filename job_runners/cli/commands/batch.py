@@ -15,6 +15,7 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
+from job_runners.cli.uploading import upload
 from job_runners.places import COMMAND
 
 _MOST_INLINE = 1_000  # members of one request
@@ -78,7 +79,13 @@ def dispatch(
         given["members"] = members
     else:
         text = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
-        given["members_file"] = _upload(target, text.encode())
+        content = text.encode()
+        given["members_file"] = upload(
+            target,
+            content,
+            f"batches/{sha256(content).hexdigest()[:32]}.jsonl",
+            why=f"More than {_MOST_INLINE:,} members go into a file in the stack's bucket.",
+        )
     try:
         batch, outcome = target.api.dispatch_batch(given, idempotency_key)
     except Problem as problem:
@@ -93,22 +100,6 @@ def dispatch(
     click.echo(batch["id"])
     click.echo(f"{batch['total']:,} members, {outcome}, on {target.name}", err=True)
     return None
-
-
-def _upload(target: Target, lines: bytes) -> str:
-    """Upload the members to the stack's bucket, and return the key of the file."""
-    if target.uses_api_url or target.organization_id is None:
-        lacks = "--stack NAME" if target.uses_api_url else "--organization NAME"
-        raise Problem(
-            f"More than {_MOST_INLINE:,} members go into a file in the stack's bucket.",
-            hint=f"Pass {lacks} too, so that the command knows where.",
-        )
-    from job_runners.client.uploads import key_for
-
-    name = f"batches/{sha256(lines).hexdigest()[:32]}.jsonl"
-    key = key_for(lines, name, target.organization_id)
-    target.client("s3").put_object(Bucket=target.stack.bucket_name, Key=key, Body=lines)
-    return key
 
 
 @jobs_command()

@@ -5,7 +5,7 @@ import sys
 import click
 
 from job_runners.cli import output
-from job_runners.cli.app_config import AppConfig, check_name
+from job_runners.cli.app_config import WEBHOOK_SECRET, AppConfig, check_name
 from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
@@ -15,7 +15,8 @@ from job_runners.places import COMMAND
 
 @jobs_group()
 def command() -> None:
-    """Manage the settings and secrets that your code reads with app_setting("NAME").
+    """Manage the settings and secrets that your code reads with app_setting("NAME"), and the
+    secrets that sign webhooks.
 
     They are stored in SSM Parameter Store. A change takes effect within a minute, without a
     deploy."""
@@ -33,8 +34,11 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     jobs config set GREETING "Hello"
     jobs config set API_KEY --secret
     jobs config set API_KEY --secret < key.txt
+    echo "whsec_$(openssl rand -base64 32)" | jobs config set webhook-secrets/acme/main --secret
     """
     check_name(name)
+    if WEBHOOK_SECRET.fullmatch(name) and not secret:
+        raise click.UsageError("The secret of a webhook must be encrypted. Add --secret.")
     if value is not None and secret:
         raise click.UsageError(
             "Other users can see command lines, and the shell keeps them in its history. Leave "

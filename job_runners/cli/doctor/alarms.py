@@ -1,11 +1,13 @@
 """Check the alarms: they exist, are quiet and notify an SNS topic."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.doctor.log_search import recent_lines
 from job_runners.places import COMMAND
 
 _MAX_NAMES = 100  # names that one call accepts
@@ -14,6 +16,11 @@ _RECURSION = "The recursion check shows how to allow it. The timer resends dropp
 _DEAD_LETTERS = "The dead letters check shows what to do."
 
 _OF_ONE = " --organization NAME"  # an alarm counts all organizations; a list has those of one
+
+_NEW_FAILURES = "NewFailuresAlarm"
+_FUNCTIONS_THAT_COUNT = ("Worker", "Api", "Timer", "Failures")  # their logs have new failures
+_RECENTLY = 3600  # seconds; the alarm is about the last 5 minutes
+_MOST_ORGANIZATIONS = 10  # that are named
 
 # Advice for each alarm, by its name in the template. {Name} stands for the physical id of the
 # resource Name.
@@ -30,7 +37,7 @@ WHAT_TO_DO = {
     "TasksFailedAlarm": f"{COMMAND} tasks{_OF_ONE} lists its failed tasks with their errors.",
     "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
     "deploy again. " + _LOG % "WorkerLogGroup",
-    "NewFailuresAlarm": f"{COMMAND} failures{_OF_ONE} lists what fails, newest first.",
+    _NEW_FAILURES: f"{COMMAND} failures{_OF_ONE} lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
@@ -88,10 +95,36 @@ def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> 
 
 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
+    if logical_id == _NEW_FAILURES and (found := _with_new_failures(deployed)):
+        return _commands_for(found)
     advice = WHAT_TO_DO.get(logical_id, f"See {COMMAND} list --status failed and {COMMAND} logs.")
     for resource in re.findall(r"\{(\w+)\}", advice):
         advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
     return advice
+
+
+def _with_new_failures(deployed: Deployed) -> list[str]:
+    """Return the organizations whose jobs failed in a new way, or again after a fix, newest
+    first."""
+    lines = [
+        line
+        for function in _FUNCTIONS_THAT_COUNT
+        for message in ("new failure", "resolved failure is back")
+        for line in recent_lines(deployed, f"{function}LogGroup", message, _RECENTLY)
+    ]
+    lines.sort(key=lambda line: str(line.get("timestamp", "")), reverse=True)
+    return list(dict.fromkeys(str(line.get("organization_id")) for line in lines))
+
+
+def _commands_for(organizations: list[str]) -> str:
+    """Return the commands that list the failures of these organizations."""
+    commands = [
+        f"{COMMAND} failures --organization {shlex.quote(each)}"
+        for each in organizations[:_MOST_ORGANIZATIONS]
+    ]
+    more = len(organizations) - len(commands)
+    rest = f". The logs name {more} more organizations." if more else ""
+    return "See what fails: " + ", ".join(commands) + rest
 
 
 def _states(found: list[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from job_runners.cli.doctor import (
     queues,
     schedules,
     settings,
+    starts,
     timer,
     waits,
 )
@@ -51,6 +52,7 @@ CHECKS = (
         "the local AWS lists alarms but doesn't evaluate them",
     ),
     Check("timer", "ran in the last minutes", timer.timer),
+    Check("starts", "no job waits because its code can't start", starts.starts),
     Check("schedules", "all schedules that the code declares are active", schedules.schedules),
     Check("pauses", "none is older than a day", pauses.pauses),
     Check("waits", "no job waits longer than it asked for", waits.waits),

@@ -1,11 +1,10 @@
 """Check that the timer is enabled and runs."""
 
-import json
-import time
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.doctor.log_search import recent_lines
 from job_runners.cli.output import duration
 from job_runners.places import COMMAND
 
@@ -37,20 +36,4 @@ def timer(deployed: Deployed) -> Iterator[Issue]:
 
 
 def _ran_recently(deployed: Deployed) -> bool:
-    pages = (
-        deployed.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(
-            logGroupName=deployed.id("TimerLogGroup"),
-            startTime=int((time.time() - _RECENTLY) * 1000),
-            filterPattern='"tick"',
-        )
-    )
-    return any(_is_run(each["message"]) for page in pages for each in page["events"])
-
-
-def _is_run(line: str) -> bool:
-    try:
-        return bool(json.loads(line)["message"] == "tick")
-    except (ValueError, KeyError, TypeError):
-        return False
+    return any(recent_lines(deployed, "TimerLogGroup", "tick", _RECENTLY))

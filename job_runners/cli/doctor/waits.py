@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.erasing.items import read_all
+from job_runners.cli.doctor.due_rows import due_rows
 
 _LANE = "waits-"  # the prefix of the shards of the due index that have waiting jobs
-_SHARDS = 8
 _LATE = 10 * 60  # seconds; the timer continues a job within about a minute
 _MOST = 10  # jobs that are named
-_PAGE = 100  # rows that one call reads
 
 
 def waits(deployed: Deployed) -> Iterator[Issue]:
@@ -34,21 +32,7 @@ def waits(deployed: Deployed) -> Iterator[Issue]:
 
 def _late(deployed: Deployed, before: int) -> Iterator[tuple[int, str, str]]:
     """Yield the end of the wait, the id and the type of each job whose wait ended before a time."""
-    dynamodb, table = deployed.client("dynamodb"), deployed.id("JobsTable")
-    for shard in range(_SHARDS):
-        found = dynamodb.query(
-            TableName=table,
-            IndexName="due",
-            KeyConditionExpression="due_shard = :shard AND due_at < :before",
-            ExpressionAttributeValues={
-                ":shard": {"S": f"{_LANE}{shard}"},
-                ":before": {"N": str(before)},
-            },
-            Limit=_PAGE,
-        )
-        ids = [item["id"]["S"] for item in found["Items"]]
-        names = ("id", "job_type", "held_by", "waits_for")
-        for row in read_all(dynamodb, table, ids, names) if ids else []:
-            until = json.loads(row.get("waits_for", {}).get("S", "{}")).get("until", before)
-            if row.get("held_by", {}).get("S", "").startswith("signal#") and until < before:
-                yield until, row["id"]["S"], row["job_type"]["S"]
+    for row in due_rows(deployed, _LANE, before, ("id", "job_type", "held_by", "waits_for")):
+        until = json.loads(row.get("waits_for", {}).get("S", "{}")).get("until", before)
+        if row.get("held_by", {}).get("S", "").startswith("signal#") and until < before:
+            yield until, row["id"]["S"], row["job_type"]["S"]

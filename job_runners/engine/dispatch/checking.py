@@ -187,6 +187,10 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, A
 
 
 def _hash(job_data: "JobData") -> str:
-    """Return a hash that identifies a request. The order of keys in its objects doesn't matter."""
-    fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    """Return a hash that identifies a request. The order of keys in its objects doesn't matter.
+
+    A field that has its default is left out. So a request is the same with and without it, and in
+    a later version that has more fields.
+    """
+    fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
     return sha256(canonical_json(fields).encode()).hexdigest()

@@ -9,9 +9,9 @@ import logging
 from aws_lambda_powertools import Logger
 
 from job_runners.engine.telemetry import output, threads, tracebacks
-from job_runners.settings import settings
+from job_runners.settings import service_name, settings
 
-logger = Logger()
+logger = Logger(service=service_name())
 
 # Libraries that log many messages below WARNING, which interest only their own developers.
 _LIBRARIES = (

@@ -36,8 +36,19 @@ def secret_keys(written: str, name: str) -> list[bytes]:
     """
     parts = re.split(r"[\s,]+", written.strip())
     if len(parts) > 2:
-        raise DoNotRetry(f"the webhook secret {name!r} has more than two keys")
+        raise DoNotRetry(
+            f"The webhook secret {name!r} has more than two keys. Store one, or two while the "
+            "receiver changes its own."
+        )
     return [_key(part, name) for part in parts]
+
+
+def how_to_set(name: str) -> str:
+    """Return how to store a new secret under this name."""
+    return (
+        'To store a new one: echo "whsec_$(openssl rand -base64 32)" | '
+        f"job-runners config set webhook-secrets/{name} --secret"
+    )
 
 
 def _key(written: str, name: str) -> bytes:
@@ -47,6 +58,7 @@ def _key(written: str, name: str) -> bytes:
         key = b""
     if not _SHORTEST <= len(key) <= _LONGEST:
         raise DoNotRetry(
-            f"the webhook secret {name!r} is not whsec_ and {_SHORTEST} to {_LONGEST} base64 bytes"
+            f"The webhook secret {name!r} is not whsec_ and {_SHORTEST} to {_LONGEST} base64 "
+            f"bytes. {how_to_set(name)}"
         )
     return key

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from job_runners.aws import clients
 from job_runners.errors import DoNotRetry
 from job_runners.settings import required
-from job_runners.shipped.webhooks.signature import secret_keys
+from job_runners.shipped.webhooks.signature import how_to_set, secret_keys
 
 _MAX_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
@@ -37,7 +37,9 @@ def _read(parameter: str, name: str) -> str:
         answer = clients.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ParameterNotFound":
-            raise DoNotRetry(f"there is no webhook secret named {name!r}") from error
+            raise DoNotRetry(
+                f"The webhook secret {name!r} doesn't exist. {how_to_set(name)}"
+            ) from error
         raise
     value: str = answer["Parameter"]["Value"]
     return value

@@ -1,10 +1,16 @@
 """Check a webhook's URL and split it into its parts."""
 
 import re
+import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from job_runners.shipped.webhooks.public_address import is_public
+
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+
+# Top-level domains that the internet doesn't have.
+_PRIVATE_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
 
 
 class WebhookUrl(NamedTuple):
@@ -18,7 +24,7 @@ class WebhookUrl(NamedTuple):
 def parse(url: str) -> WebhookUrl:
     """Return the parts of a URL. Raises ValueError, with the reason, if it isn't allowed.
 
-    public_address checks the addresses of the host.
+    This resolves no host: public_address checks the host's addresses before each request.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(
@@ -33,8 +39,21 @@ def parse(url: str) -> WebhookUrl:
     host = (parts.hostname or "").removesuffix(".")
     if not _HOST.fullmatch(host):
         raise ValueError("must name a host")
+    if not _may_be_public(host):
+        raise ValueError(f"must be on the public internet, and {host} isn't")
     port = 443 if parts.port is None else parts.port
     if port == 0:
         raise ValueError("must not have port 0")
     query = f"?{parts.query}" if parts.query else ""
     return WebhookUrl(host, port, (parts.path or "/") + query)
+
+
+def _may_be_public(host: str) -> bool:
+    """Return False for an address that isn't public, however it is written, and for a name that
+    the internet's DNS can't have."""
+    try:
+        # The form that the resolver accepts, such as 0x7f.1. It makes no request.
+        return is_public(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:
+        _, dot, domain = host.rpartition(".")
+        return bool(dot) and domain not in _PRIVATE_DOMAINS

@@ -192,7 +192,7 @@ class _Stage:
             world.has_waited = bool(row.waits)
             job = SavedJob.of(row)
         seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
-        return Play(mishap.name, job, tuple(seen)), world
+        return Play(mishap.name, job, tuple(seen), tuple(self._recorder.outside_steps)), world
 
     def _answer_waits(self, world: ScriptedLambda) -> None:
         """Send each job the first signal of the test for which it waits."""

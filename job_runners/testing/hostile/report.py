@@ -16,12 +16,14 @@ _CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
 class Play:
     """One play: its mishap, the job as it ended, and its effects.
 
+    `outside_steps` are the effects outside a step, with those that only repeated a key.
     `hostile.run(…, only=mishap)` plays it again.
     """
 
     mishap: str
     job: SavedJob
     effects: tuple[Any, ...]
+    outside_steps: tuple[Any, ...] = ()
 
     @property
     def ending(self) -> str:
@@ -94,8 +96,9 @@ class Report:
     def assert_went_well(self) -> None:
         """Raise AssertionError unless every play went as well as the undisturbed one.
 
-        No effect may occur more often. If the job succeeded, no effect may be missing, and the
-        result must be the same. If it failed, it must have been interrupted.
+        No effect may occur more often, nor be repeated outside a step, even with the same key. If
+        the job succeeded, no effect may be missing, and the result must be the same. If it failed,
+        it must have been interrupted.
         """
         __tracebackhide__ = True
         if self._findings:
@@ -125,6 +128,12 @@ class Report:
                 "action must not happen twice, do it in a job.step, and give it an idempotency "
                 "key, such as f'{job.id}/{name}'."
             )
+        if any(finding.startswith(_OUTSIDE) for finding in self._findings):
+            lines.append(
+                "The fake took the same key for the same effect. Outside a step, a job repeats an "
+                "effect each time it starts again, so the real system must take keys and remember "
+                "them. Put the effect into a job.step."
+            )
         if WAITED.name in plays:
             lines.append(
                 "After each wait, a job's function runs again from its start. Put each effect that "
@@ -152,10 +161,15 @@ class Report:
 
 
 _TWICE = "Done twice: "
+_OUTSIDE = "Repeated outside a step: "
 
 
 def _findings(play: Play, undisturbed: Play) -> list[str]:
+    twice = set(map(repr, _more(play, undisturbed)))
     found = [f"{_TWICE}{effect!r}" for effect in _more(play, undisturbed)]
+    outside = Counter(map(repr, play.outside_steps))
+    outside -= Counter(map(repr, undisturbed.outside_steps))
+    found += [f"{_OUTSIDE}{effect}" for effect in outside if effect not in twice]
     if not play.job.status.finished:
         return [*found, "The job never ended"]
     if play.has_succeeded:

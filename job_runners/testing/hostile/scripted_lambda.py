@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -50,6 +50,8 @@ class ScriptedLambda(SimulatedLambda):
         self._seconds = seconds
         self._counts: Counter[str] = Counter()
         self._until: int | None = None  # the end of a mishap that lasts
+        # The steps that are running now, each with the depth of its invocation in the stack.
+        self._steps: list[tuple[int, str]] = []
 
     def pick(self, what: str, n: int) -> int:
         """Answer from the script, even while the world is harmless."""
@@ -70,7 +72,14 @@ class ScriptedLambda(SimulatedLambda):
             self.about = repr(effects.seen[-1]) if effects.seen else ""
             self._ask_whether_to_kill(AFTER_EFFECT)
 
+        step = RunningJob.step
+
+        def noted_step(job: RunningJob, name: str, function: Callable[[], Any]) -> Any:
+            return step(job, name, lambda: self._in_step(f"{job.id} {name}", function))
+
         with ExitStack() as stack:
+            stack.enter_context(patch.object(RunningJob, "step", noted_step))
+            stack.enter_context(patch.object(effects, "current_step", self._current_step))
             if self._mishap is IN_ONE_GO:
                 for name in ("_sleep", "_await"):
                     stack.enter_context(patch.object(waiting, name, lambda *_: None))
@@ -85,6 +94,21 @@ class ScriptedLambda(SimulatedLambda):
             patch.object(effects, "on_recorded", recorded),
         ):
             yield
+
+    def _in_step(self, step: str, function: Callable[[], Any]) -> Any:
+        self._steps.append((len(self.stack), step))
+        try:
+            return function()
+        finally:
+            self._steps.pop()
+
+    def _current_step(self) -> str | None:
+        """Return the step or task of the invocation that runs now."""
+        message = self.stack[-1].message if self.stack else {}
+        if message.get("kind") == "task":
+            return f"task {message['id']}"
+        depth, step = self._steps[-1] if self._steps else (0, "")
+        return step if depth == len(self.stack) else None
 
     def _before_checkpoint(self) -> None:
         self.spend(self._seconds)

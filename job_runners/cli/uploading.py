@@ -1,0 +1,26 @@
+"""Upload files to the stack's bucket, for the jobs of an organization."""
+
+from typing import BinaryIO
+
+from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.target import Target
+
+
+def upload(target: Target, content: bytes | BinaryIO, name: str, *, why: str) -> str:
+    """Store a file in the organization's folder, and return its key. An existing file of the same
+    name is replaced.
+
+    Raises Problem, which begins with `why`, if the target doesn't tell the bucket or the
+    organization, and for a name that isn't a path.
+    """
+    if target.uses_api_url or target.organization_id is None:
+        lacks = "--stack NAME" if target.uses_api_url else "--organization NAME"
+        raise Problem(why, hint=f"Pass {lacks} too, so that the command knows where.")
+    from job_runners.client.uploads import key_for
+
+    try:
+        key = key_for(b"", name, target.organization_id)
+    except ValueError as error:
+        raise Problem(str(error), code=Exit.USAGE) from None
+    target.client("s3").put_object(Bucket=target.stack.bucket_name, Key=key, Body=content)
+    return key
