@@ -24,6 +24,7 @@ from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import JobRequest, id_under_key
 from job_runners.work.batch_ended import SAMPLE
+from job_runners.work.definitions import InternalJob
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -122,7 +123,14 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
         campaign_id=data.campaign_id,
         idempotency_key=key,
     )
-    checked = check_new_job(job, send, job_id=None, parent_id=None, idempotency_key=key)
+    checked = check_new_job(
+        job,
+        send,
+        job_id=None,
+        parent_id=None,
+        idempotency_key=key,
+        dispatched_by=InternalJob.API,
+    )
     checked = checked._replace(new_job=checked.new_job._replace(request_hash=request_hash))
     quota.refuse_if_reached(data.organization_id, payload["total"] + 1)
     refuse_if_too_many([checked])

@@ -138,8 +138,6 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     over."""
     row = job_of(caller, job_id)
     data = requests.retry_data(event)
-    if data.payload is not None:
-        requests.refuse_batch(row.job_type)
     with unless_gone():
         row = owner_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))
