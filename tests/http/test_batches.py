@@ -570,6 +570,20 @@ def test_the_members_of_a_batch_cannot_be_changed(worker: FakeLambda) -> None:
     assert refused.status == 422
 
 
+def test_a_viewer_does_not_see_the_keys_of_the_members(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = post(numbered(2, key="ada@example.com")[:1])
+    worker.deliver()
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    for role, key in (("viewer", None), ("reader", "ada@example.com")):
+        claims = {"sub": "u", "roles": role, "organization_id": "default"}
+        path = f"/batches/{batch.json['id']}/members"
+        (member,) = call("GET", path, claims=claims).json["members"]
+        assert (member["key"], member["status"]) == (key, "succeeded")
+
+
 def test_a_job_of_another_type_is_no_batch(worker: FakeLambda) -> None:
     job = call("POST", "/jobs", body={"job_type": "sample_once"}).json
     for path in ("", "/members"):

@@ -134,7 +134,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
     for each in members:
         error = each["error"] or {}
         why = _line(f"{error.get('kind')}: {error.get('message')}")
-        click.echo(f"  {output.short(each['id'])}  {_line(each['key'])}  {why}")
+        click.echo(f"  {output.short(each['id'])}  {_line(each['key'] or '')}  {why}")
 
 
 @jobs_command()
