@@ -131,8 +131,10 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
         idempotency_key=key,
         dispatched_by=InternalJob.API,
     )
-    checked = checked._replace(new_job=checked.new_job._replace(request_hash=request_hash))
-    quota.refuse_if_reached(data.organization_id, payload["total"] + 1)
+    total = payload["total"]
+    new_job = checked.new_job._replace(request_hash=request_hash, batch_total=total)
+    checked = checked._replace(new_job=new_job)
+    quota.refuse_batch_if_reached(data.organization_id, total)
     refuse_if_too_many([checked])
     return dispatch_checked(checked)
 

@@ -14,7 +14,8 @@ from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.api import batches
 from job_runners.aws import bucket, clients
-from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch import bulk, quota
+from job_runners.engine.dispatch.quota import forget_cache as forget_counts
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -601,6 +602,45 @@ def test_a_quota_counts_all_members(worker: FakeLambda, monkeypatch: pytest.Monk
     assert batch.status == 202
     deliver_one(worker)
     assert post(numbered(9)).status == 202  # a repetition
+
+
+def test_batches_together_keep_to_a_quota(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them alone would fit, and none is dispatched yet. Other processes accept them."""
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    time = MovableClock()
+    monkeypatch.setattr(clock, "now", time.now)
+
+    def statuses(*sizes: int, seconds: float = 0) -> list[int]:
+        time.advance(seconds)
+        if seconds:
+            forget_counts()
+        return [post(numbered(size), key=f"{time.now()}-{size}").status for size in sizes]
+
+    assert statuses(90, 9, 8) == [202, 429, 202]  # each batch is a job too
+    assert statuses(1, seconds=1) == [429]
+    for _ in range(2):
+        deliver_one(worker)  # the batches dispatch their members
+    assert len(rows()) == 100
+    assert statuses(1, seconds=11) == [429]
+    worker.deliver()
+    assert statuses(98, seconds=11) == [202]
+
+
+def test_a_retried_batch_counts_its_members_again(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    batch = post(numbered(90))
+    assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
+    forget_counts()
+    assert quota._cached("default#batches", quota._count_batches, 100) == 0
+    assert call("POST", f"/jobs/{batch.json['id']}/retry").status == 202
+    forget_counts()
+    assert post(numbered(10), key="june").status == 429
 
 
 # --- what goes wrong later ------------------------------------------------------------------------

@@ -245,7 +245,8 @@ def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) 
 def _note(row: JobRequest) -> None:
     """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
     if row.is_new:
-        quota.note_accepted(row.organization_id)
+        key = row.unfinished_organization or row.organization_id
+        quota.note_accepted(key, 1 + (row.batch_total or 0))
     if row.duplicate is None:
         telemetry.accepted(row)
     else:
