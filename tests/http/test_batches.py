@@ -585,6 +585,19 @@ def test_a_viewer_does_not_see_the_keys_of_the_members(
         assert (member["key"], member["status"]) == (key, "succeeded")
 
 
+def test_a_file_of_blank_lines_takes_no_longer_than_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter(range(1_000_000))
+    began = clock.now()
+    put_file(b"\n" * 10_000)
+    monkeypatch.setattr(clock, "now", lambda: began + next(seconds) * clock.SECOND)
+    refused = post(members_file=FILE)
+    assert refused.status == 422
+    assert "could not be checked within 20 seconds" in refused.json["errors"][0]["why"]
+    assert next(seconds) < 200
+
+
 def test_a_job_of_another_type_is_no_batch(worker: FakeLambda) -> None:
     job = call("POST", "/jobs", body={"job_type": "sample_once"}).json
     for path in ("", "/members"):

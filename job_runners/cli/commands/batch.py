@@ -208,6 +208,8 @@ class _Batches:
         counts = [f"{ended:,} of {batch['total']:,} members have ended"]
         names = (("failed", "failed"), ("cancelled", "canceled"))
         counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
+        if batch["state"] == "retryable" and (error := batch["error"]):
+            counts.append(f"retries after {error['kind']}: {error['message']}")
         state = "running" if batch["state"] == "waiting" else batch["state"]
         shown = {"status": state, "job_type": "batch", "result_message": ", ".join(counts)}
         return Seen({**batch, **shown}, seen.retry_after)
