@@ -34,6 +34,23 @@ def find_project() -> Path | None:
     return None
 
 
+def foreign_owner(project: Path) -> int | None:
+    """Return the id of another user who owns a project that was found from the current folder
+    upward, or None.
+
+    Commands run a project's code. So in a shared folder such as /tmp, another user could make them
+    run theirs. As in git, root may also use the projects of the user who called sudo.
+    """
+    if os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
+        return None
+    own = {os.geteuid()}
+    sudo = os.environ.get("SUDO_UID", "")
+    if own == {0} and sudo.isdecimal():
+        own.add(int(sudo))
+    owners = [each.stat().st_uid for each in (project, project / _PROJECT_FILE)]
+    return next((each for each in owners if each not in own), None)
+
+
 # The checkout or the project. Without a project, it is the current folder.
 ROOT = CODE if IS_CHECKOUT else find_project() or Path(os.path.realpath("."))
 

@@ -1,6 +1,7 @@
 """The page of a link, on which a person answers a job: a text, a button for each choice, and later
 the answer. It has no script, and works without credentials and cookies."""
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -24,6 +25,8 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
+_BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 # The form has no action, so it is sent to the page's own address.
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -40,7 +43,7 @@ def question(text: str, choices: Sequence[str]) -> Response:
         note = "A program answers this. It sends a JSON value to this address with POST."
         return _page(200, "Answer", [*_text(text), _paragraph(note)])
     buttons = (
-        f'<button name="choice" value="{escape(each)}">{escape(each)}</button>' for each in choices
+        f'<button name="choice" value="{escape(each)}">{_shown(each)}</button>' for each in choices
     )
     return _page(
         200, "Your answer", [*_text(text), f'<form method="post">{"".join(buttons)}</form>']
@@ -60,7 +63,7 @@ def problem(status: int, title: str, detail: str) -> Response:
 
 
 def _page(status: int, title: str, content: Sequence[str]) -> Response:
-    body = _PAGE.format(title=escape(title), version=files.version(), content="".join(content))
+    body = _PAGE.format(title=_shown(title), version=files.version(), content="".join(content))
     return Response(status, "text/html; charset=utf-8", body)
 
 
@@ -69,4 +72,10 @@ def _text(text: str) -> Iterator[str]:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{_shown(text)}</p>"
+
+
+def _shown(text: str) -> str:
+    """Return text as HTML. Bidirectional controls, which could make a text read like another one,
+    are replaced."""
+    return escape(_BIDIRECTIONAL.sub("\ufffd", text))

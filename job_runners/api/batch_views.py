@@ -17,7 +17,7 @@ from job_runners.api.json_schema import (
     ref,
     values,
 )
-from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.engine.groups import progress
 from job_runners.engine.groups.progress import Seen
 from job_runners.store import blobs
@@ -126,7 +126,10 @@ BATCH: Fields[_Batch] = {
 }
 
 MEMBER: Fields[GroupMember] = {
-    "key": Field({**TEXT, "description": "Its key in the batch"}, lambda one: one.key),
+    "key": Field(
+        {**nullable(TEXT), "description": "Its key in the batch. Null for viewers"},
+        lambda one: if_payloads_are_seen(one.key),
+    ),
     "id": Field(
         {**ID, "description": "Its job, or the existing job that does the same work"},
         lambda one: one.id,

@@ -1,6 +1,6 @@
 """POST /batches: check the members of a batch, and save it. Show batches and their members."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
@@ -24,6 +24,7 @@ from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import JobRequest, id_under_key
 from job_runners.work.batch_ended import SAMPLE
+from job_runners.work.definitions import InternalJob
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -122,9 +123,18 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
         campaign_id=data.campaign_id,
         idempotency_key=key,
     )
-    checked = check_new_job(job, send, job_id=None, parent_id=None, idempotency_key=key)
-    checked = checked._replace(new_job=checked.new_job._replace(request_hash=request_hash))
-    quota.refuse_if_reached(data.organization_id, payload["total"] + 1)
+    checked = check_new_job(
+        job,
+        send,
+        job_id=None,
+        parent_id=None,
+        idempotency_key=key,
+        dispatched_by=InternalJob.API,
+    )
+    total = payload["total"]
+    new_job = checked.new_job._replace(request_hash=request_hash, batch_total=total)
+    checked = checked._replace(new_job=new_job)
+    quota.refuse_batch_if_reached(data.organization_id, total)
     refuse_if_too_many([checked])
     return dispatch_checked(checked)
 
@@ -196,7 +206,7 @@ class _Checking:
             given = [_Given(index, None, each) for index, each in enumerate(data.members or ())]
             return {"total": self._check_all(iter(given)), "members": data.members, **shared}
         with self._open(data.members_file) as file:
-            total = self._check_all(_in_lines(file))
+            total = self._check_all(_in_lines(file, self._check_time))
         shared |= {"members_file": data.members_file, "etag": file.etag}
         return {"total": total, **shared}
 
@@ -241,17 +251,20 @@ class _Checking:
                 invalid += 1
                 if len(wrong) < InvalidMembers.most_shown:
                     wrong += _placed(each, error)
-            if each.line is not None and clock.now() > self._until:
-                why = (
-                    f"could not be checked within {SECONDS} seconds: line {each.line:,} was "
-                    "reached. Split the file"
-                )
-                raise InvalidFields([{"field": "members_file", "why": why}])
         if wrong:
             raise InvalidMembers(wrong, invalid)
         if total == 0:
             raise InvalidFields([{"field": "members_file", "why": "has no members"}])
         return total
+
+    def _check_time(self, line: int) -> None:
+        """Raise InvalidFields if the time is over when a line of the file is read."""
+        if clock.now() > self._until:
+            why = (
+                f"could not be checked within {SECONDS} seconds: line {line:,} was reached. "
+                "Split the file"
+            )
+            raise InvalidFields([{"field": "members_file", "why": why}])
 
     def _check(self, given: _Given, keys: MemberKeys) -> None:
         if given.problem is not None:
@@ -272,8 +285,8 @@ class _Checking:
         check_job(requests.job_of({**fields, **owner}, self._caller), self._send)
 
 
-def _in_lines(file: StoredFile) -> Iterator[_Given]:
-    for index, (number, line) in enumerate(lines(file)):
+def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_Given]:
+    for index, (number, line) in enumerate(lines(file, check_time)):
         if len(line) > LONGEST_LINE:
             yield _Given(index, number, None, f"has more than {LONGEST_LINE:,} bytes")
             return

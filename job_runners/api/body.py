@@ -40,9 +40,12 @@ def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
     if text.lstrip().startswith("{") or _content_type(event) != _FORMS[0]:
         return _object(event, text)
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise UnreadableBody(f"The form has more than {_MOST_FIELDS} fields.") from None
+    if len(dict(fields)) < len(fields):
+        raise UnreadableBody("The form has a field twice. Send each field once.")
+    return dict(fields)
 
 
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:

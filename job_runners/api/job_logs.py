@@ -129,7 +129,7 @@ _REFUSALS = {
 def _fields(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for very deep nesting
         return {}
     return fields if isinstance(fields, dict) else {}
 

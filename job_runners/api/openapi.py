@@ -34,8 +34,7 @@ from job_runners.api.specification import (
 from job_runners.engine.job_data import JobData, WebhookFollowUp
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
-from job_runners.shipped.jobs.names import Jobs
-from job_runners.work.definitions import Job, Task
+from job_runners.work.definitions import InternalJob, Job, Task
 
 # For each schema name, the name of a job or task, and the job or task itself.
 Works = dict[str, tuple[str, Job | Task]]
@@ -190,7 +189,7 @@ def _body_schemas() -> dict[str, Schema]:
         **{
             _key("job", name): (name, job)
             for name, job in known.jobs.items()
-            if name != Jobs.BATCH  # dispatched by POST /batches
+            if not isinstance(job, InternalJob)
         },
         **{_key("task", name): (name, task) for name, task in known.tasks.items()},
     }

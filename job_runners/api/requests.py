@@ -18,7 +18,6 @@ from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.engine.job_data import JobData, Name, SecretName, WebhookUrl, foreign_secret
 from job_runners.engine.registry.registry import registry
-from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
 from job_runners.work import occurrences
@@ -281,16 +280,9 @@ def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
     if organization_id is not None:
         fields["organization_id"] = organization_id
     data = checked(JobData, fields)
-    refuse_batch(data.job_type)
     if not caller.is_service:
         _check_queue(data)
     return data
-
-
-def refuse_batch(job_type: str) -> None:
-    """Raise InvalidFields for a batch, because only POST /batches checks its members."""
-    if job_type == Jobs.BATCH:
-        raise InvalidFields([{"field": "job_type", "why": "use POST /batches for a batch"}])
 
 
 def _check_queue(data: JobData) -> None:
@@ -330,9 +322,7 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
 
 def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
     """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    data = checked(ScheduleData, body.read_object(event))
-    refuse_batch(data.job_type)
-    return data
+    return checked(ScheduleData, body.read_object(event))
 
 
 def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:

@@ -98,6 +98,10 @@ SCHEMAS: Schema = {
                 "description": "Allowed values of `queue_name`; services may use any queue",
             },
             "needs_campaign": {"type": "boolean"},
+            "internal": {
+                "type": "boolean",
+                "description": "Whether only Job Runners dispatches such jobs",
+            },
             "unique": _UNIQUE,
         }
     ),

@@ -20,6 +20,11 @@ def author(recorded: str | None) -> str | None:
     return found.role if found.role == "service" else recorded
 
 
+def if_payloads_are_seen(value: str | None) -> str | None:
+    """Return a value that may come from a payload, or None for a caller who sees no payloads."""
+    return value if access.current_caller.get().sees_payloads else None
+
+
 def time_of(milliseconds: int | None) -> str | None:
     """Return a time in the API's format."""
     return None if milliseconds is None else clock.iso(milliseconds)

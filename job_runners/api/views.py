@@ -28,7 +28,7 @@ from job_runners.api.json_schema import (
 )
 from job_runners.api.logs_url import logs_url
 from job_runners.api.queue_views import WAITS_FOR, waits_for
-from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
@@ -288,7 +288,7 @@ WHOLE: Fields[_WholeJob] = {
             "of its type can have it. A job that waits for another job gets the key when that job "
             "ends. Null for viewers, because they could guess payloads from this hash",
         },
-        lambda job: job.row.unique_key if access.current_caller.get().sees_payloads else None,
+        lambda job: if_payloads_are_seen(job.row.unique_key),
     ),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(
@@ -338,8 +338,11 @@ FAILED_TASK: Fields[FailedTask] = {
 
 CHILD: Fields[Child] = {
     "key": Field(
-        {**TEXT, "description": "Its key among the children of its parent"},
-        lambda child: child.key,
+        {
+            **nullable(TEXT),
+            "description": "Its key among the children of its parent. Null for viewers",
+        },
+        lambda child: if_payloads_are_seen(child.key),
     ),
     "group": Field(
         {**nullable(TEXT), "description": "The group that it is in; its key is unique there"},

@@ -68,6 +68,11 @@ def read_pinned(project: Path) -> Pinned:
     return Pinned(file, text, _MARKER.split(found["text"])[0].strip())
 
 
+def extras_of(requirement: str) -> str:
+    """Return the extras of a requirement, such as [app]."""
+    return _parts(requirement)[0]
+
+
 def requirement_of(wanted: str, pinned: Pinned) -> str:
     """Return the requirement of a version, or of the wheel at a path or address.
 

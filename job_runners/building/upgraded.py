@@ -13,7 +13,7 @@ from collections.abc import Callable
 from urllib.parse import unquote, urldefrag
 
 from job_runners import __version__
-from job_runners.building import ejected
+from job_runners.building import ejected, tool_requirements
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.app_requirements import install, lock_again
 from job_runners.building.app_stack import overrides, parameters
@@ -40,6 +40,7 @@ def main() -> int:
     steps = [
         _step("template.yaml", _merge),
         _step("requirements.lock", _lock),
+        _step("tools.lock", _lock_tools),
         _step("samconfig.toml", _check_parameters),
     ]
     _print_changes(given.from_version)
@@ -90,6 +91,13 @@ def _lock() -> str:
     changed = lock_again(app)
     install(app)
     return "updated, and its packages are installed" if changed else "is up to date"
+
+
+def _lock_tools() -> str:
+    if not tool_requirements.LOCK.exists():
+        return ""
+    tool_requirements.lock_tools()
+    return "updated"
 
 
 def _check_parameters() -> str:

@@ -1,5 +1,6 @@
 """Complete the names of a stack's job types, tasks, schedules and webhooks on Tab."""
 
+import re
 from collections.abc import Callable
 from itertools import islice
 
@@ -9,6 +10,10 @@ from job_runners.cli.target import Target
 
 _PATIENCE = 3  # seconds to wait for the API while the user waits for the completion
 _MAX_SCHEDULES = 100
+
+# Shells insert a completed name without quotes, so `$(...)` in a name would run on Enter. A name
+# that begins with a hyphen would be an option.
+_PLAIN = re.compile(r"[\w.@:][\w.@:-]*")
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -43,6 +48,6 @@ def _completing(get_names: Callable[[Target], list[str]]) -> Complete:
             names = get_names(target)
         except Exception:  # noqa: BLE001 - a completion can't show an error
             return []
-        return [name for name in names if name.startswith(start)]
+        return [name for name in names if _PLAIN.fullmatch(name) and name.startswith(start)]
 
     return complete

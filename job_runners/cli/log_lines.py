@@ -163,7 +163,7 @@ def _line(group: str, event: dict[str, Any]) -> Line:
     event_id = _event_id(group, event)
     try:
         fields = json.loads(event["message"])
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for very deep nesting
         fields = None
     if not isinstance(fields, dict):
         return Line(received, group, {"message": event["message"].rstrip()}, event_id, received)

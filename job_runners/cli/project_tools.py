@@ -21,6 +21,7 @@ from job_runners.places import (
     PROJECT_COMMAND,
     PROJECT_VARIABLE,
     ROOT,
+    foreign_owner,
 )
 
 _NEEDED = ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml")  # the extra `app`
@@ -37,11 +38,17 @@ def require_app_extra() -> None:
 
 
 def require_project() -> None:
-    """Raise Problem outside a checkout or project, or if packages are missing."""
+    """Raise Problem outside a checkout or project, in a project that belongs to another user, or
+    if packages are missing."""
     if not IS_CHECKOUT and not (ROOT / "samconfig.toml").is_file():
         raise Problem(
             f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",
             hint=f"Change to your project's folder, or create a project with {COMMAND} init NAME.",
+        )
+    if not IS_CHECKOUT and (owner := foreign_owner(ROOT)) is not None:
+        raise Problem(
+            f"The project {ROOT} belongs to another user (uid {owner}), so none of its code runs.",
+            hint=f"If you trust that user, name the project: {PROJECT_VARIABLE}={ROOT}.",
         )
     require_app_extra()
 

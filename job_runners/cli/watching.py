@@ -156,13 +156,13 @@ def _state(job: Job) -> str:
     match job["status"]:
         case "failed":
             return f"{error.get('kind')}: {error.get('message')}"
-        case "retryable":
+        case "retryable" if "run_at" in job:
             attempt = f"attempt {job['attempt']} of {job['max_attempts']}"
             after = f"{error.get('kind')}: {error.get('message')}"
             return f"{attempt} at {output.clock(job['run_at'])}, after {after}"
         case "scheduled" if job.get("waits_for"):
             return f"waits for {waits_for(job['waits_for'])}"
-        case "scheduled":
+        case "scheduled" if "run_at" in job:
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":
             words = waits_for(job.get("waits_for"))

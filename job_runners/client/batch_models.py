@@ -94,10 +94,11 @@ class BatchMember(Value, kw_only=True):
     """A member of a batch.
 
     `status` is `open`, `succeeded`, `failed`, `cancelled`, or `existing` if another job does the
-    same work: `id` is then that job. `job` is None if the job was deleted, or never saved.
+    same work: `id` is then that job. `job` is None if the job was deleted, or never saved. `key`
+    is None for a viewer.
     """
 
-    key: str
+    key: str | None
     id: str
     status: str
     error: JobError | None = None

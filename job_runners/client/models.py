@@ -236,10 +236,10 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 class Child(Value):
     """A job that another job has dispatched with a key. `job` is None if it was deleted.
 
-    `group` is the parent's group that this job is in.
+    `group` is the parent's group that this job is in. `key` is None for a viewer.
     """
 
-    key: str
+    key: str | None
     id: str
     job: Job | None
     group: str | None = None

@@ -76,7 +76,7 @@ def retry_after(answer: Answer) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a year of many digits
         return None
 
 

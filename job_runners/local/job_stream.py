@@ -148,7 +148,7 @@ def _fields(text: str) -> dict[str, Any] | None:
     """Return the fields of a line of ours, or None for another line."""
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for very deep nesting
         return None
     return fields if isinstance(fields, dict) else None
 

@@ -14,6 +14,7 @@ from job_runners.store.job_request import JobRequest
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
 _IN_GROUP = "\0"  # the prefix of a position in a group
+_COUNTED = "\1"  # the prefix of a position that is a number of children
 
 
 def step_name(key: str) -> str:
@@ -39,20 +40,32 @@ class Page(NamedTuple):
     cursor: str | None
 
 
-def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
+def page(
+    parent: JobRequest, *, limit: int, cursor: str | None = None, hides_keys: bool = False
+) -> Page:
     """Return a page of a job's children. Raises InvalidCursor.
 
-    Without groups, that takes one Query and at most one BatchGetItem.
+    Without groups, that takes one Query and at most one BatchGetItem. With `hides_keys`, neither
+    the cursor nor the order of the children on a page depends on their keys. A later page then
+    reads the children of the pages before it again.
     """
     if cursor and cursors.decode("", cursor).startswith(_IN_GROUP):
         return _with_members(parent, [], limit, *_in_group(cursor))
-    after = _step_name_of(cursors.decode(PREFIX, cursor)) if cursor else None
-    found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
+    after, skipped = None, 0
+    if cursor and hides_keys:
+        skipped = _number(cursors.decode(_COUNTED, cursor))
+    elif cursor:
+        after = _step_name_of(cursors.decode(PREFIX, cursor))
+    found = steps.with_prefix(parent, PREFIX, after=after, limit=skipped + limit + 1)[skipped:]
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
     rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
-    if len(found) > limit:
-        return Page(children, cursors.encode(PREFIX, children[-1].key))
+    following = cursors.encode(PREFIX, children[-1].key) if len(found) > limit else None
+    if hides_keys:
+        children.sort(key=lambda child: child.id)
+        following = following and cursors.encode(_COUNTED, str(skipped + limit))
+    if following is not None:
+        return Page(children, following)
     return (
         Page(children, None) if parent.gathers is None else _with_members(parent, children, limit)
     )
@@ -84,9 +97,13 @@ def _group_cursor(name: str, index: int) -> str:
 def _in_group(cursor: str) -> tuple[str, int]:
     """Return the group and the index at which the next page begins."""
     index, _, name = cursors.decode(_IN_GROUP, cursor).partition("#")
-    if not re.fullmatch("[0-9]{1,6}", index):
+    return name, _number(index)
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", text):
         raise InvalidCursor
-    return name, int(index)
+    return int(text)
 
 
 def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:

@@ -131,9 +131,15 @@ class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     failed_key = UnicodeAttribute(range_key=True)
 
 
+def unfinished_key(organization_id: str, batch_total: int | None) -> str:
+    """Return the key in the index `unfinished` of a job, or of a batch with this many members."""
+    return organization_id if batch_total is None else f"{organization_id}#batches"
+
+
 class Unfinished(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """An organization's unfinished jobs, if it has a quota. Other rows aren't in this index.
 
+    Batches have a key of their own, so that a quota finds the members that they will dispatch.
     DynamoDB keeps the index in step with the rows. A separate count could drift.
     """
 
@@ -276,6 +282,7 @@ class JobRequest(Table):
 
     # a key of the index `unfinished`: set while the job is unfinished, if there is a quota
     unfinished_organization = nullable(UnicodeAttribute())
+    batch_total = nullable(Integer())  # how many members a batch has, if there is a quota
 
     by_organization = ByOrganization()
     due = Due()

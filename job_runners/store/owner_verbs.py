@@ -22,6 +22,7 @@ from job_runners.store.job_request import (
     JobRequest,
     Lane,
     Status,
+    unfinished_key,
 )
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
@@ -105,7 +106,8 @@ def requeue(
     if mark is not None:
         actions.append(JobRequest.member_mark.set(mark))
     if counted:
-        actions.append(JobRequest.unfinished_organization.set(job.organization_id))
+        key = unfinished_key(job.organization_id, job.batch_total)
+        actions.append(JobRequest.unfinished_organization.set(key))
     # An older release without quotas would never stop counting the job, and one without keys would
     # never give up its key. So neither may claim the row.
     version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1

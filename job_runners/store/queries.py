@@ -125,6 +125,16 @@ def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
     return sorted(rows, key=lambda row: row.created_key)
 
 
+def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
+    """Yield up to `limit` of the batches that an organization's quota counts, oldest first.
+
+    `key` is that of the index. The reads aren't consistent.
+    """
+    left = (found.id for found in JobRequest.unfinished.query(key, limit=limit))
+    while ids := list(islice(left, PAGE_LIMIT)):
+        yield from JobRequest.batch_get(ids)
+
+
 class _Index(NamedTuple):
     """An index of an organization's jobs by time. Its range key is a `sort_key` (time and id)."""
 

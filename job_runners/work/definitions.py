@@ -193,6 +193,18 @@ class Job(Definition):
         return _run_coroutine(returned, running) if self.is_async else returned
 
 
+class InternalJob(Job):
+    """A built-in job that no caller may dispatch, because its function trusts its payload.
+
+    - `dispatched_by`: the job types that may dispatch it as their child, and `API` if an endpoint
+      dispatches it for its own purpose.
+    """
+
+    dispatched_by: tuple[str, ...] = ()
+
+    API: ClassVar[str] = "the API"
+
+
 class Task(Definition):
     """A small fire-and-forget call, without a row or a result.
 

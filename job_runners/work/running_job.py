@@ -134,6 +134,16 @@ class RunningJob(JobFiles, JobWaits):
         return self._row.campaign_id
 
     @property
+    def parent_id(self) -> str | None:
+        """Return the id of the job that dispatched this one, or None."""
+        return self._row.parent_id
+
+    @property
+    def follow_up_of(self) -> str | None:
+        """Return the id of the job that this one follows up, or None."""
+        return self._row.follow_up_of
+
+    @property
     def attempt(self) -> int:
         """Return the number of this attempt, counted from 1."""
         return self._row.attempt

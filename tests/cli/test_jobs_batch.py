@@ -153,6 +153,18 @@ def test_a_batch_is_followed_to_its_end(api: FakeApi, ended: dict[str, Any], cod
     assert "100%  4 of 4 members have ended" in last
 
 
+def test_a_batch_that_is_retried_is_followed_too(api: FakeApi) -> None:
+    path, error = f"/batches/{ID}", {"kind": "Interrupted", "message": "The worker was killed."}
+    api.on("GET", path, 200, batch("scheduled"), Retry_After="0")
+    api.on("GET", path, 200, batch("retryable", error=error), Retry_After="0")
+    api.on("GET", path, 200, batch("succeeded", failed=0, open=0))
+    done = jobs("batch", "watch", ID)
+    assert (done.exit_code, done.exception) == (Exit.DONE, None)
+    first, second, _ = done.stdout.splitlines()
+    assert "3 of 4 members have ended" in first
+    assert "retries after Interrupted: The worker was killed." in second
+
+
 def test_a_batch_is_canceled(api: FakeApi) -> None:
     api.on("DELETE", f"/batches/{ID}", 200, batch("cancelled"))
     assert jobs("batch", "cancel", ID).stdout == f"{ID}  cancelled\n"

@@ -137,6 +137,15 @@ def test_what_was_printed_is_shown_as_it_was_with_its_attempt_and_leg(
     ]
 
 
+def test_a_line_with_many_nested_brackets_is_shown_as_text(api: FakeApi, account: Account) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("failed"))
+    nested = f'{{"job_id": "{ID}", "a": {"[" * 50_000}'
+    account.logs["log-worker"] = [(time.time(), nested), line("well")]
+    done = jobs("logs", ID)
+    assert (done.exit_code, done.exception) == (0, None)
+    assert "well" in done.stdout
+
+
 def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> None:
     task = "7a5c" + "0" * 28
     of_it = {"task_id": task, "task_name": "send_message"}

@@ -1,5 +1,6 @@
 """The `jobs` command by its name: at a prompt, beside the shell's own, and from anywhere."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -66,6 +67,44 @@ def test_a_prompt_completes_commands_options_states_and_what_the_stack_knows(
     assert complete("jobs ca") == ["cancel"]
     assert complete("jobs list --status f") == ["failed"]
     assert complete("jobs watch --time") == ["--timeout"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_name_that_the_shell_would_run_is_not_completed(api: FakeApi, shell: str) -> None:
+    """A tenant may choose the names of its schedules."""
+    evil = ["$(touch x)", "`touch x`", "a;b", "a b", "a|b", "a&b", "a>b", "*", "~", "a'b", 'a"b']
+    evil += [
+        "a\\b",
+        "$HOME",
+        "a\nb",
+        "a,b",
+        "{a,b}",
+        "[a]",
+        "--yes",
+        "a!b",
+        "a#b",
+        "a=b",
+        "\u202ea",
+    ]
+    plain = ["nightly", "a.b-c_d", "acme:a@b", "Zoë"]
+    schedule = dict.fromkeys(("organization_id", "origin", "job_type", "words"), "x")
+    listed = [{"name": each, **schedule} for each in (*evil, *plain)]
+    page = {"schedules": listed, "cursor": None}
+    api.on("GET", "/schedules?organization_id=default&limit=100", 200, page)
+    words = "jobs schedules pause "
+    given = {"COMP_WORDS": words, "COMP_CWORD": "" if shell == "fish" else "3"}
+    done = subprocess.run(
+        [LAUNCHER],
+        env={**os.environ, **given, "_JOBS_COMPLETE": f"{shell}_complete"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = done.stdout.splitlines()
+    if shell == "zsh":
+        assert found == [part for name in plain for part in ("plain", name, "_")]
+    else:
+        assert found == [f"plain,{name}" for name in plain]
 
 
 @pytest.mark.parametrize("folder", ["it's", "a'; echo ran; '", 'two "words" $(echo ran)', "back\\"])

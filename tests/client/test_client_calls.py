@@ -145,6 +145,9 @@ def test_a_wait_may_be_asked_for_as_a_time(server: BadServer) -> None:
         client(server).dispatch("sync")
     assert caught.value.retry_after == pytest.approx(3600, abs=10)
     assert client(server).dispatch("sync").id == ID  # what can't be read asks for nothing
+    never = "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"
+    server.script = [answer(503, BUSY, Retry_After=never)]
+    assert client(server).dispatch("sync").id == ID
 
 
 def test_a_wait_that_is_too_long_is_the_callers_to_decide(server: BadServer) -> None:

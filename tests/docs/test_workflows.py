@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -321,6 +322,17 @@ def test_a_job_with_rights_restores_no_cache() -> None:
         assert "cache" not in step.get("with", {})
         assert not step.get("uses", "").startswith("actions/cache@")
     assert "cache" not in (ROOT / "job_runners/building/project/deploy.yml.in").read_text()
+
+
+def test_a_job_with_rights_in_a_project_installs_only_what_is_locked() -> None:
+    text = (ROOT / "job_runners/building/project/deploy.yml.in").read_text()
+    project = yaml.load(Template(text).substitute(python="3.13"), yaml.BaseLoader)
+    with_rights = [job for job in project["jobs"].values() if "id-token" in str(job)]
+    assert with_rights
+    for command in [each for job in with_rights for each in commands(job)]:
+        assert "uvx" not in command
+        if "install" in command:
+            assert {"--require-hashes", "--no-deps", "tools.lock"} <= set(command.split())
 
 
 def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:

@@ -27,14 +27,18 @@ BROWSER = {"accept": "text/html,*/*;q=0.8"}
 
 
 def ask(
-    bench: Bench, *, choices: tuple[str, ...] = CHOICES, timeout: float = 24 * HOUR
+    bench: Bench,
+    *,
+    choices: tuple[str, ...] = CHOICES,
+    timeout: float = 24 * HOUR,
+    text: str = TEXT,
 ) -> tuple[JobRequest, str, list[Any]]:
     """Return the row of a job that waits for an answer, the path of its link, and what it gets."""
     urls: list[str] = []
     got: list[Any] = []
 
     def work(job: Any, payload: object) -> None:
-        urls.append(job.signal_url("approval", text=TEXT, choices=choices, timeout=timeout))
+        urls.append(job.signal_url("approval", text=text, choices=choices, timeout=timeout))
         got.append(job.wait_for("approval", timeout=24 * HOUR))
 
     script.job = work
@@ -109,6 +113,27 @@ def test_the_first_answer_is_what_the_job_gets(bench: Bench, form: bool) -> None
     assert (answer("approve").status, answer(CHOICES[1]).status) == (200, 409)
     assert "The answer is: approve" in page
     assert "<button" not in page
+
+
+def test_a_form_with_two_choices_is_refused(bench: Bench) -> None:
+    row, path, got = ask(bench)
+    raw = urlencode([("choice", "approve"), ("choice", CHOICES[1])]).encode()
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    refused = call("POST", path, raw=raw, headers=BROWSER | kind)
+    assert refused.status == 400
+    assert "twice" in refused.text
+    assert submit(path, choice="approve").status == 200
+    assert (bench.run(row).status, got) == (Status.SUCCEEDED, ["approve"])
+
+
+def test_a_page_shows_no_character_that_turns_the_text_around(bench: Bench) -> None:
+    choices = ("pay \u202e001", "no")
+    _, path, _ = ask(bench, choices=choices, text="Pay \u202e001$\u202c to \u2066Ada?")
+    page = call("GET", path).text
+    assert "<p>Pay \ufffd001$\ufffd to \ufffdAda?</p>" in page
+    assert ">pay \ufffd001</button>" in page
+    assert submit(path, choice=choices[0]).status == 200
+    assert "The answer is: pay \ufffd001" in call("GET", path).text
 
 
 def test_without_choices_the_answer_is_any_json_and_is_not_shown(bench: Bench) -> None:

@@ -14,7 +14,8 @@ from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.api import batches
 from job_runners.aws import bucket, clients
-from job_runners.engine.dispatch import bulk
+from job_runners.engine.dispatch import bulk, quota
+from job_runners.engine.dispatch.quota import forget_cache as forget_counts
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -570,6 +571,33 @@ def test_the_members_of_a_batch_cannot_be_changed(worker: FakeLambda) -> None:
     assert refused.status == 422
 
 
+def test_a_viewer_does_not_see_the_keys_of_the_members(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = post(numbered(2, key="ada@example.com")[:1])
+    worker.deliver()
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    for role, key in (("viewer", None), ("reader", "ada@example.com")):
+        claims = {"sub": "u", "roles": role, "organization_id": "default"}
+        path = f"/batches/{batch.json['id']}/members"
+        (member,) = call("GET", path, claims=claims).json["members"]
+        assert (member["key"], member["status"]) == (key, "succeeded")
+
+
+def test_a_file_of_blank_lines_takes_no_longer_than_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter(range(1_000_000))
+    began = clock.now()
+    put_file(b"\n" * 10_000)
+    monkeypatch.setattr(clock, "now", lambda: began + next(seconds) * clock.SECOND)
+    refused = post(members_file=FILE)
+    assert refused.status == 422
+    assert "could not be checked within 20 seconds" in refused.json["errors"][0]["why"]
+    assert next(seconds) < 200
+
+
 def test_a_job_of_another_type_is_no_batch(worker: FakeLambda) -> None:
     job = call("POST", "/jobs", body={"job_type": "sample_once"}).json
     for path in ("", "/members"):
@@ -587,6 +615,45 @@ def test_a_quota_counts_all_members(worker: FakeLambda, monkeypatch: pytest.Monk
     assert batch.status == 202
     deliver_one(worker)
     assert post(numbered(9)).status == 202  # a repetition
+
+
+def test_batches_together_keep_to_a_quota(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them alone would fit, and none is dispatched yet. Other processes accept them."""
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    time = MovableClock()
+    monkeypatch.setattr(clock, "now", time.now)
+
+    def statuses(*sizes: int, seconds: float = 0) -> list[int]:
+        time.advance(seconds)
+        if seconds:
+            forget_counts()
+        return [post(numbered(size), key=f"{time.now()}-{size}").status for size in sizes]
+
+    assert statuses(90, 9, 8) == [202, 429, 202]  # each batch is a job too
+    assert statuses(1, seconds=1) == [429]
+    for _ in range(2):
+        deliver_one(worker)  # the batches dispatch their members
+    assert len(rows()) == 100
+    assert statuses(1, seconds=11) == [429]
+    worker.deliver()
+    assert statuses(98, seconds=11) == [202]
+
+
+def test_a_retried_batch_counts_its_members_again(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    batch = post(numbered(90))
+    assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
+    forget_counts()
+    assert quota._cached("default#batches", quota._count_batches, 100) == 0
+    assert call("POST", f"/jobs/{batch.json['id']}/retry").status == 202
+    forget_counts()
+    assert post(numbered(10), key="june").status == 429
 
 
 # --- what goes wrong later ------------------------------------------------------------------------

@@ -49,6 +49,16 @@ def messages(row: JobRequest) -> list[str]:
     return [line["message"] for line in answer.json["lines"]]
 
 
+@pytest.mark.parametrize("depth", [900, 3_000, 9_000, 50_000])
+def test_a_line_with_many_nested_brackets_hides_no_other(depth: int) -> None:
+    """A job may print text that its users wrote."""
+    row = claimed()
+    put_line(f'{{"job_id": "{row.id}", "a": {"[" * depth}{"]" * depth}}}', row.created_at)
+    put_line(f'{{"job_id": "{row.id}", "a": {"[" * depth}', row.created_at)
+    logged(row, "well")
+    assert "well" in messages(row)
+
+
 def test_a_job_shows_its_own_lines_in_order_of_time() -> None:
     row, other = claimed(), claimed()
     logged(row, "the second", after=2, level="ERROR", exception="Traceback", rows=17)

@@ -20,6 +20,8 @@ from job_runners.shipped.webhooks.signature import secret_keys, signed_headers
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
 
+FAR = "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"
+
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -153,7 +155,7 @@ def test_a_receiver_says_how_long_to_wait(
     assert least <= wait.value.seconds <= most
 
 
-@pytest.mark.parametrize("asked", ["soon", "-5", "1.5", "\u00b2"])
+@pytest.mark.parametrize("asked", ["soon", "-5", "1.5", "\u00b2", FAR])
 def test_a_wait_that_makes_no_sense_is_not_taken(server: TlsServer, asked: str) -> None:
     server.answer = answered(f"503 Later\r\nRetry-After: {asked}")
     with pytest.raises(WebhookFailed, match="answered 503"):

@@ -145,13 +145,22 @@ def test_a_report_is_texted_once_all_messages_have_an_outcome(bench: Bench, sns:
 # --- a turn ---------------------------------------------------------------------------------------
 
 
+class RecordingTurn(RecordingJob):
+    """A job that the job send_first_messages has dispatched."""
+
+    sender: str
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(parent_id=self.sender, **fields)
+
+
 @pytest.fixture
 def turn(bench: Bench, sns: Sns) -> SendFirstMessagesTurn:
     """Return a turn of five contacts, whose job has not ended."""
     keep(7)
     give(0, 1, 2, 4, 5, 6)
-    sender = dispatch(bench)
-    return SendFirstMessagesTurn(job_id=sender.id, text="Hi", after=cell(0), last=cell(5))
+    RecordingTurn.sender = dispatch(bench).id
+    return SendFirstMessagesTurn(text="Hi", after=cell(0), last=cell(5))
 
 
 def unreachable(*_: Any) -> None:
@@ -162,11 +171,11 @@ def test_stopped_at_any_checkpoint_each_contact_is_texted_once(
     turn: SendFirstMessagesTurn, sns: Sns
 ) -> None:
     for stop in range(1, 6):
-        stopped = RecordingJob(stop_at=stop)
+        stopped = RecordingTurn(stop_at=stop)
         with pytest.raises(Stopped):
             send_first_messages_turn(stopped, turn)
         older = stopped.cursors[max(0, stop - 3)]  # what came after it was never written
-        send_first_messages_turn(RecordingJob(cursor=older), turn)
+        send_first_messages_turn(RecordingTurn(cursor=older), turn)
     assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
 
 
@@ -184,11 +193,11 @@ def test_a_mark_whose_answer_was_lost_does_not_keep_its_contact_from_the_text(
         return False
 
     monkeypatch.setattr(SendClaim, "set", lost)
-    job = RecordingJob()
+    job = RecordingTurn()
     with pytest.raises(EndpointConnectionError):
         send_first_messages_turn(job, turn)
     assert statuses()[1] == ("sending" if landed else "needs_message")
-    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    send_first_messages_turn(RecordingTurn(cursor=job.cursor), turn)
     assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
 
 
@@ -197,26 +206,36 @@ def test_a_mark_that_could_not_be_removed_after_a_sure_refusal_is_replaced(
 ) -> None:
     end = SendClaim.end
     monkeypatch.setattr(SendClaim, "end", unreachable)
-    job, taken, sns.answer = RecordingJob(), sns.answer, refusal(400, "Throttling")
+    job, taken, sns.answer = RecordingTurn(), sns.answer, refusal(400, "Throttling")
     with pytest.raises(RetryAfter):
         send_first_messages_turn(job, turn)
     monkeypatch.setattr(SendClaim, "end", end)
     assert statuses()[1] == "sending"
     sns.answer = taken
-    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    send_first_messages_turn(RecordingTurn(cursor=job.cursor), turn)
     assert [number for number, _ in texts(sns)][1:] == [cell(number) for number in (1, 2, 4, 5)]
 
 
 def test_a_text_whose_outcome_could_not_be_written_is_not_sent_again(
     turn: SendFirstMessagesTurn, sns: Sns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end, job = SendClaim.end, RecordingJob()
+    end, job = SendClaim.end, RecordingTurn()
     monkeypatch.setattr(SendClaim, "end", unreachable)
     with pytest.raises(EndpointConnectionError):
         send_first_messages_turn(job, turn)
     monkeypatch.setattr(SendClaim, "end", end)
-    send_first_messages_turn(RecordingJob(cursor=job.cursor), turn)
+    send_first_messages_turn(RecordingTurn(cursor=job.cursor), turn)
     assert [number for number, _ in texts(sns)] == [cell(number) for number in (1, 2, 4, 5)]
+
+
+def test_a_turn_that_another_job_dispatched_texts_no_contact(
+    bench: Bench, turn: SendFirstMessagesTurn, sns: Sns
+) -> None:
+    other = bench.dispatch("export_contacts", payload={}, campaign_id="spring")
+    with pytest.raises(DoNotRetry, match="Only send_first_messages may dispatch this job"):
+        send_first_messages_turn(RecordingJob(parent_id=other.id), turn)
+    assert send_first_messages_turn(RecordingJob(), turn) == 0
+    assert sns.sent == []
 
 
 # --- the text -------------------------------------------------------------------------------------

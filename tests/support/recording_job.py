@@ -30,6 +30,7 @@ class RecordingJob(RunningJob):
         attempt: int = 1,
         seconds: float = 900,
         send: Send | None = None,
+        parent_id: str | None = None,
     ) -> None:
         row = JobRequest(
             id=job_id,
@@ -39,6 +40,7 @@ class RecordingJob(RunningJob):
             cursor=cursor,
             attempt=attempt,
             max_attempts=5,
+            parent_id=parent_id,
         )
         deadline = clock.now() + int(seconds * clock.SECOND)
         super().__init__(row, TimeBudget(deadline=deadline), Children(send))

@@ -47,7 +47,7 @@ def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
 
 def get_members(event: Event, caller: Caller, job_id: str) -> Response:
     """List the members of a batch in their order. Those that are not dispatched yet are left
-    out."""
+    out. Viewers don't see the keys."""
     from job_runners.api import batch_views
     from job_runners.engine.groups import progress
     from job_runners.store.group_members import Reader

@@ -9,7 +9,7 @@ from job_runners.api.access import Caller
 from job_runners.api.payload_schema import PayloadSchema
 from job_runners.api.responses import Response, respond
 from job_runners.engine.registry.registry import registry
-from job_runners.work.definitions import Job, Task
+from job_runners.work.definitions import InternalJob, Job, Task
 
 
 def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
@@ -22,6 +22,7 @@ def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
                 "queue_name": job.queue_name,
                 "queues": job.allowed_queues,
                 "needs_campaign": job.needs_campaign,
+                "internal": isinstance(job, InternalJob),
                 "unique": asdict(job.unique) if job.unique else None,
             }
             for name, job in sorted(known.jobs.items())

@@ -95,10 +95,12 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
     """List the jobs that a job has dispatched, in the order of the keys that it gave them, and then
-    the members of its groups in their order."""
+    the members of its groups in their order. Viewers don't see the keys."""
     query = page_query(event)
     parent = job_of(caller, job_id)
-    page = children.page(parent, limit=query.limit, cursor=query.cursor)
+    page = children.page(
+        parent, limit=query.limit, cursor=query.cursor, hides_keys=not caller.sees_payloads
+    )
     listed = [views.child(each) for each in page.children]
     return respond(200, {"children": listed, "cursor": page.cursor})
 
@@ -138,8 +140,6 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     over."""
     row = job_of(caller, job_id)
     data = requests.retry_data(event)
-    if data.payload is not None:
-        requests.refuse_batch(row.job_type)
     with unless_gone():
         row = owner_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))

@@ -14,6 +14,8 @@ from job_runners.api.errors import InvalidFields
 from job_runners.api.json_schema import values
 from job_runners.api.query import organization_page_query, organization_query
 from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.dispatch.checking import check_new_job
+from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
 from job_runners.engine.job_data import JobData
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import require_sender
@@ -23,6 +25,7 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import blobs, queries
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.work import context
+from job_runners.work.definitions import InternalJob
 
 if TYPE_CHECKING:
     from job_runners.store.webhooks import Webhook
@@ -100,7 +103,16 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
         payload={"webhook": name, "body": body, "event_id": event_id},
         organization_id=organization_id,
     )
-    row = runners.get_job_runner().dispatch_job(data)
+    checked = check_new_job(
+        data,
+        runners.sender(),
+        job_id=None,
+        parent_id=None,
+        idempotency_key=None,
+        dispatched_by=InternalJob.API,
+    )
+    refuse_if_too_many([checked])
+    row = dispatch_checked(checked)
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
     return accepted(row, f"{path}/jobs")
 

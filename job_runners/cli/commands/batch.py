@@ -125,7 +125,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
     for each in members:
         error = each["error"] or {}
         why = _line(f"{error.get('kind')}: {error.get('message')}")
-        click.echo(f"  {output.short(each['id'])}  {_line(each['key'])}  {why}")
+        click.echo(f"  {output.short(each['id'])}  {_line(each['key'] or '')}  {why}")
 
 
 @jobs_command()
@@ -199,6 +199,8 @@ class _Batches:
         counts = [f"{ended:,} of {batch['total']:,} members have ended"]
         names = (("failed", "failed"), ("cancelled", "canceled"))
         counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
+        if batch["state"] == "retryable" and (error := batch["error"]):
+            counts.append(f"retries after {error['kind']}: {error['message']}")
         state = "running" if batch["state"] == "waiting" else batch["state"]
         shown = {"status": state, "job_type": "batch", "result_message": ", ".join(counts)}
         return Seen({**batch, **shown}, seen.retry_after)

@@ -31,3 +31,5 @@ Next
   {PROJECT_COMMAND} test      checks the job, and runs its test
   {PROJECT_COMMAND} run       starts a local AWS with the job, until Ctrl-C"""
     )
+    if github:
+        click.echo(f"  {PROJECT_COMMAND} lock --tools   pins what the workflow deploy.yml installs")

@@ -52,7 +52,10 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     verb = "dispatch" if kind == "job" else "task"
     campaign = "--campaign ..." if entry.get("needs_campaign") else ""
     arguments = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
-    click.echo(f"\n{COMMAND} {verb} {name} {arguments}".rstrip())
+    if entry.get("internal"):
+        click.echo("\nOnly Job Runners dispatches it.")
+    else:
+        click.echo(f"\n{COMMAND} {verb} {name} {arguments}".rstrip())
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "one attempt"

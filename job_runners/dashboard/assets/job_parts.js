@@ -67,9 +67,9 @@ export function groupOf(group, isBatch, listed) {
       : h("p", { class: "words" }, shown.map(words).join(", ")),
     group.as_of && h("p", { class: "help" }, "Counted ", age(group.as_of)),
     listed && h("ol", { class: "rows children", "aria-label": `Members: ${OUTCOMES[listed.outcome]}` },
-      listed.members.map(({ key, id, status, error, job }) => h("li", { "data-key": key },
+      listed.members.map(({ key, id, status, error, job }) => h("li", { "data-key": key ?? id },
         statusMark(job?.status ?? status), h("span", { class: "why" },
-          h("a", { class: "whole", href: `#/job/${id}` }, key),
+          h("a", { class: "whole", href: `#/job/${id}` }, key ?? id),
           error && h("span", { class: "quiet" }, ` ${error.kind}: ${error.message}`)))),
       listed.cursor && h("li", { class: "help", "data-key": "" }, "Only the first members are listed.")));
 }
@@ -80,7 +80,8 @@ export function childrenOf(page) {
   const { children, cursor } = page;
   return h("section", { "aria-labelledby": "children", "data-key": "children" },
     h("h2", { id: "children" }, "Children ", h("span", { class: "count" }, summary(children, cursor))),
-    h("ol", { class: "rows children" }, children.map(({ key: own, group, id, job }) => ({ key: group ? `${group}/${own}` : own, id, job }))
+    h("ol", { class: "rows children" }, children.map(({ key, group, id, job }) => ({ own: key ?? id, group, id, job }))
+      .map(({ own, group, id, job }) => ({ key: group ? `${group}/${own}` : own, id, job }))
       .map(({ key, id, job }) => h("li", { "data-key": key },
       job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
       h("span", { class: "why" },

@@ -8,9 +8,6 @@ import { PayloadForm } from "./payload_form.js";
 import { here, organization, to } from "./route.js";
 import { firstValue } from "./schema.js";
 
-// The end of a job dispatches the first, and POST /batches the second.
-const OTHERS = new Set(["announce", "batch"]);
-
 export function newView(root) {
   document.title = "New job · Job Runners";
   const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
@@ -20,7 +17,7 @@ export function newView(root) {
   async function draw() {
     let types;
     try {
-      types = (await knownJobTypes()).filter(({ name }) => !OTHERS.has(name));
+      types = (await knownJobTypes()).filter(({ internal }) => !internal);
     } catch (problem) {
       fill(body, trouble(problem));
       if (problem.status === 401) throw problem;

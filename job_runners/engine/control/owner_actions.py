@@ -87,7 +87,8 @@ def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest
 def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
     """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
 
-    Raises WrongState, InvalidPayload, UnknownJobType, and MissingObject if its payload is gone.
+    Raises WrongState, InvalidPayload, UnknownJobType, InternalJobType for a payload of an internal
+    job, and MissingObject if its payload is gone.
     Raises RunnerCannotResend if the runner can't send the job, and PreconditionFailed if the job
     changed in the meantime. Raises UniqueConflict if another job has taken its unique key.
     """
@@ -100,6 +101,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
+        registry().refuse_internal(row.job_type)
         registry().new_job_payload(row.job_type, payload)
         payload = None if _has_payload(row, payload) else payload
     if payload is None and _waits_may_be_forgotten(row):

@@ -40,9 +40,11 @@ def check_new_job(
     parent_id: str | None,
     idempotency_key: str | None,
     follow_up_of: str | None = None,
+    dispatched_by: str | None = None,
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
 
+    `dispatched_by` is what dispatches an internal job: see `Registry.refuse_internal`.
     `follow_up_of` is the id of the job that the new one follows up. A follow-up has no follow-ups
     of its own. With an `idempotency_key`, the row keeps a hash of `job_data`. In `bulk`,
     that is the key of the whole request.
@@ -51,7 +53,9 @@ def check_new_job(
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
-    payload = _checked_payload(job, job_data, send, later=run_at > clock.now())
+    payload = _checked_payload(
+        job, job_data, send, later=run_at > clock.now(), dispatched_by=dispatched_by
+    )
     line = _line(job, job_data, payload, send)
     if job_data.idempotency_key is not None:
         job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
@@ -99,10 +103,17 @@ def new_job_data(
 
 
 def _checked_payload(
-    job: Job, job_data: "JobData", send: Send | None, *, later: bool
+    job: Job,
+    job_data: "JobData",
+    send: Send | None,
+    *,
+    later: bool,
+    dispatched_by: str | None = None,
 ) -> "BaseModel":
     """Return the payload as its model. Raises the errors of `check_job`."""
-    payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
+    payload = registry().check_new_job(
+        job_data.job_type, job_data.payload, job_data.campaign_id, dispatched_by
+    )
     if job.retry or later:
         need = "has a retry policy" if job.retry else "is scheduled to start later"
         require_sender(send, job_data.job_type, need)

@@ -64,6 +64,7 @@ def accept_job(
     job_id: str | None = None,
     parent_id: str | None = None,
     follow_up_of: str | None = None,
+    dispatched_by: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
@@ -71,8 +72,9 @@ def accept_job(
 
     If the idempotency key or the `job_id` was used before, return the same job, as it is now.
     `send` is the function that can send the job again, or None. `parent_id` is the job that
-    dispatches it. `follow_up_of` is the job that it follows up. `more_writes` are made in one
-    transaction with the row; if that is impossible, RaceLost or RowExists is raised.
+    dispatches it, and `dispatched_by` that job's type. `follow_up_of` is the job that it follows
+    up. `more_writes` are made in one transaction with the row; if that is impossible, RaceLost or
+    RowExists is raised.
 
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
     shows how, and the writes from `writes_if_existing` are made instead of `more_writes`.
@@ -88,6 +90,7 @@ def accept_job(
         job_id=job_id,
         parent_id=parent_id,
         follow_up_of=follow_up_of,
+        dispatched_by=dispatched_by,
         idempotency_key=job_data.idempotency_key,
     )
     if parent_id is None:  # a child isn't refused, because its parent would fail halfway
@@ -242,7 +245,8 @@ def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) 
 def _note(row: JobRequest) -> None:
     """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
     if row.is_new:
-        quota.note_accepted(row.organization_id)
+        key = row.unfinished_organization or row.organization_id
+        quota.note_accepted(key, 1 + (row.batch_total or 0))
     if row.duplicate is None:
         telemetry.accepted(row)
     else:

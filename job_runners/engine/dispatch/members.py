@@ -41,7 +41,14 @@ def _check(
         queue_name=member.queue_name,
     )
     member_id = group.member_id(key)
-    checked = check_new_job(data, send, job_id=member_id, parent_id=parent.id, idempotency_key=None)
+    checked = check_new_job(
+        data,
+        send,
+        job_id=member_id,
+        parent_id=parent.id,
+        idempotency_key=None,
+        dispatched_by=parent.job_type,
+    )
     member_of = group.member_of(member_id)
     return checked._replace(new_job=checked.new_job._replace(group_of=name, member_of=member_of))
 

@@ -4,11 +4,15 @@ Unfinished jobs are counted in an index that DynamoDB updates with the rows, so 
 drift. A process counts at most every 10 seconds, and adds the jobs that it has accepted since then.
 It doesn't see the jobs that other processes accept in that time, so these may exceed the quota.
 
+A batch is refused if its members would exceed the quota. Then the members of unfinished batches
+that are not dispatched yet count too.
+
 Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
 cancels and expires counted jobs without removing them from the index. So a process that finds an
 organization at its quota also removes finished rows from the index, some at each count.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
@@ -17,11 +21,18 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import PreconditionFailed, QuotaReached
 from job_runners.settings import settings
 from job_runners.store import verbs
-from job_runners.store.queries import PAGE_LIMIT, count_unfinished, counted_rows
+from job_runners.store.job_request import JobRequest, unfinished_key
+from job_runners.store.queries import (
+    PAGE_LIMIT,
+    count_unfinished,
+    counted_batches,
+    counted_rows,
+)
 
 _CACHED = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
-# By organization: when its jobs were counted, and their number plus the jobs accepted since then.
+# By key of the index `unfinished`, that of an organization or of its batches: when the jobs were
+# counted, and their number plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
 # By organization: the sort key up to which the index was checked for finished rows.
 _checked_up_to: dict[str, str | None] = {}
@@ -40,12 +51,26 @@ def refuse_if_reached(organization_id: str, number: int = 1) -> None:
         raise QuotaReached(organization_id, quota, number)
 
 
-def note_accepted(organization_id: str) -> None:
-    """Add a job that this process has accepted to its organization's count."""
+def refuse_batch_if_reached(organization_id: str, total: int) -> None:
+    """Raise QuotaReached if a batch of `total` members would exceed the organization's quota."""
+    quota = settings().max_unfinished_jobs
+    if not quota:
+        return
+    number = _count(organization_id, quota)
+    number += _cached(unfinished_key(organization_id, total), _count_batches, quota)
+    if number + total + 1 > quota:
+        raise QuotaReached(organization_id, quota, total + 1)
+
+
+def note_accepted(key: str, number: int = 1) -> None:
+    """Add jobs that this process has accepted to the count of an organization, or of its batches.
+
+    `key` is that of the index `unfinished`.
+    """
     with _lock:  # a bulk dispatch uses threads
-        if organization_id in _counts:
-            counted_at, number = _counts[organization_id]
-            _counts[organization_id] = (counted_at, number + 1)
+        if key in _counts:
+            counted_at, before = _counts[key]
+            _counts[key] = (counted_at, before + number)
 
 
 def forget_cache() -> None:
@@ -56,8 +81,13 @@ def forget_cache() -> None:
 
 def _count(organization_id: str, quota: int) -> int:
     """Return the number of the organization's unfinished jobs, counted up to its quota."""
+    return _cached(organization_id, _count_jobs, quota)
+
+
+def _cached(key: str, count: Callable[[str, int], int], quota: int) -> int:
+    """Return the count under a key of the index, which is read at most every 10 seconds."""
     now = clock.now()
-    counted_at, number = _counts.get(organization_id, (-_CACHED, 0))
+    counted_at, number = _counts.get(key, (-_CACHED, 0))
     if 0 <= now - counted_at < _CACHED:
         return number
     if len(_counts) >= _MAX_CACHED:
@@ -65,11 +95,37 @@ def _count(organization_id: str, quota: int) -> int:
         _checked_up_to.clear()
     number = 0
     with suppress(*AWS_ERRORS):  # accept the job if the jobs can't be counted
-        number = count_unfinished(organization_id, quota)
-        if number >= quota:
-            _uncount_finished(organization_id)
-    _counts[organization_id] = (now, number)
+        number = count(key, quota)
+    _counts[key] = (now, number)
     return number
+
+
+def _count_jobs(organization_id: str, quota: int) -> int:
+    number = count_unfinished(organization_id, quota)
+    if number >= quota:
+        with suppress(*AWS_ERRORS):
+            _uncount_finished(organization_id)
+    return number
+
+
+def _count_batches(key: str, quota: int) -> int:
+    """Return the number of unfinished batches and of their members that are not dispatched yet."""
+    number = 0
+    for row in counted_batches(key, quota):
+        number += 0 if row.status.finished else 1 + _not_dispatched(row)
+        if number >= quota:
+            break
+    return number
+
+
+def _not_dispatched(batch: JobRequest) -> int:
+    """Return how many members a batch will dispatch. A chunk counts until all of it is done."""
+    if batch.awaits_group:
+        return 0
+    from job_runners.store import group_chunks  # imported here because few dispatches are batches
+
+    done = group_chunks.dispatched(batch.gathers).sizes.values() if batch.gathers else ()
+    return max(0, (batch.batch_total or 0) - sum(done))
 
 
 def _uncount_finished(organization_id: str) -> None:

@@ -16,6 +16,7 @@ from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import (
     CampaignMissing,
+    InternalJobType,
     InvalidDefinition,
     InvalidFollowUp,
     InvalidPayload,
@@ -27,7 +28,7 @@ from job_runners.errors import (
 from job_runners.settings import settings
 from job_runners.values import Value, field
 from job_runners.work.around import Around
-from job_runners.work.definitions import Job, Task
+from job_runners.work.definitions import InternalJob, Job, Task
 from job_runners.work.errors import EntryNotLoaded
 from job_runners.work.queues import Queue
 
@@ -197,12 +198,24 @@ class Registry(Value):
         """
         return self.job(name).validate_new(name, payload)
 
-    def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
+    def refuse_internal(self, name: str, dispatched_by: str | None = None) -> None:
+        """Raise InternalJobType for an internal job that `dispatched_by` may not dispatch.
+
+        `dispatched_by` is the job type of the parent, `InternalJob.API`, or None for a caller.
+        """
+        job = self.job(name)
+        if isinstance(job, InternalJob) and dispatched_by not in job.dispatched_by:
+            raise InternalJobType(name)
+
+    def check_new_job(
+        self, name: str, payload: Any, campaign_id: str | None, dispatched_by: str | None = None
+    ) -> "BaseModel":
         """Return a payload as `new_job_payload` does, and check that the job has its campaign.
 
         Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
-        `new_job_payload`.
+        `refuse_internal` and `new_job_payload`.
         """
+        self.refuse_internal(name, dispatched_by)
         checked = self.new_job_payload(name, payload)
         if self.job(name).needs_campaign and campaign_id is None:
             raise CampaignMissing(name)
@@ -218,6 +231,7 @@ class Registry(Value):
 
         try:
             job = self.job(job_type)
+            self.refuse_internal(job_type)
             for sample in job_ended.samples(kind, has_campaign=has_campaign):
                 self.job_payload(job_type, sample)
         except (UnknownJobType, InvalidPayload) as error:

@@ -48,6 +48,7 @@ class Children:
                 job_id=child_id,
                 parent_id=parent.id,
                 follow_up_of=_announced_by(parent),
+                dispatched_by=parent.job_type,
             )
             send_if_unclaimed(child, send)
         return child.id
@@ -85,6 +86,7 @@ class Children:
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,
                 idempotency_key=None,
+                dispatched_by=parent.job_type,
             )
             for key in new
         ]
@@ -150,4 +152,4 @@ def _announced_by(parent: JobRequest) -> str | None:
 
     A delivery has no follow-ups, or it would be announced too.
     """
-    return (parent.follow_up_of or parent.id) if parent.job_type == Jobs.ANNOUNCE else None
+    return parent.follow_up_of if parent.job_type == Jobs.ANNOUNCE else None

@@ -211,5 +211,5 @@ def _has_metrics(line: str) -> bool:
     try:
         directives = json.loads(line)["_aws"]["CloudWatchMetrics"]
         return all(directive["Namespace"] != NAMESPACE for directive in directives)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):  # the last for very deep nesting
         return False

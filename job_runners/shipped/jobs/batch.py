@@ -4,7 +4,7 @@ A batch is one job, so creating it is one write. POST /batches checks the member
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
@@ -53,14 +53,19 @@ def batch(job: RunningJob, payload: Batch) -> dict[str, Any]:
     return counts | {"then": then_id}
 
 
-def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def lines(
+    file: BinaryIO, check: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file that aren't blank, and their numbers from 1.
 
-    A line that is too long is cut, and is the last one.
+    A line that is too long is cut, and is the last one. `check` is called with the number of each
+    line, even if the line is blank.
     """
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
+        if check is not None:
+            check(number)
         if line.strip():
             yield number, line
         if len(line) > LONGEST_LINE:

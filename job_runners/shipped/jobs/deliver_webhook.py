@@ -29,6 +29,9 @@ def deliver_webhook(job: RunningJob, payload: Delivery) -> dict[str, Any]:
     Each attempt reads the webhook's URL and secret, so a change also applies to events that its
     receiver has not accepted yet.
     """
+    data = payload.body.get("data")
+    if not isinstance(data, dict) or data.get("organization_id") != job.organization_id:
+        raise DoNotRetry("The event isn't about this job's organization.")
     webhook = webhooks.find(job.organization_id, payload.webhook)
     if webhook is None:
         raise DoNotRetry(f"the webhook {payload.webhook!r} was deleted")

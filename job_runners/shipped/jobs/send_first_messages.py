@@ -53,7 +53,7 @@ def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str
     """
     campaign = organization_campaign(job.organization_id, campaign_of(job))
     ends = job.step("turns", lambda: _ends_of_turns(campaign))
-    results = job.gather("turns", _turns(job, payload.text, ends))
+    results = job.gather("turns", _turns(payload.text, ends))
     too_long = sum(turn.value or 0 for turn in results)
     counts = _count(campaign)
     assigned = counts.total() - counts[_UNASSIGNED]
@@ -80,6 +80,6 @@ def _count(campaign: str) -> Counter[str]:
     return counts
 
 
-def _turns(job: RunningJob, text: str, ends: list[str]) -> Iterator[Member]:
+def _turns(text: str, ends: list[str]) -> Iterator[Member]:
     for after, last in pairwise([None, *ends]):
-        yield Member(_TURN, {"job_id": job.id, "text": text, "after": after, "last": last})
+        yield Member(_TURN, {"text": text, "after": after, "last": last})

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from job_runners.aws.errors import AWS_ERRORS
-from job_runners.errors import RetryAfter
+from job_runners.errors import DoNotRetry, RetryAfter
 from job_runners.shipped.campaigns import contact_queries
 from job_runners.shipped.campaigns.assignment import needs_message
 from job_runners.shipped.campaigns.bucket_keys import campaign_of
@@ -16,6 +16,7 @@ from job_runners.shipped.campaigns.messaging import first_message
 from job_runners.shipped.campaigns.messaging.send_claim import SendClaim
 from job_runners.shipped.campaigns.messaging.sms import LONGEST
 from job_runners.shipped.campaigns.messaging.template import FIELDS, Template, filled
+from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.work import RunningJob
 
@@ -27,7 +28,6 @@ class SendFirstMessagesTurn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    job_id: str  # the job send_first_messages
     text: Template
     after: str | None  # the last contact of the turn before
     last: str
@@ -38,9 +38,11 @@ def send_first_messages_turn(job: RunningJob, payload: SendFirstMessagesTurn) ->
 
     If the job send_first_messages was canceled, text no contact.
     """
-    sender = queries.read(payload.job_id)
+    sender = queries.read(job.parent_id) if job.parent_id else None
     if sender is None or sender.status.finished or sender.cancel_requested:
         return 0
+    if sender.job_type != Jobs.SEND_FIRST_MESSAGES:
+        raise DoNotRetry(f"Only {Jobs.SEND_FIRST_MESSAGES} may dispatch this job.")
     return _Turn(job, payload).run()
 
 

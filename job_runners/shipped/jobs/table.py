@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.work import Job, Queue, Rate, Retry, Unique
-from job_runners.work.definitions import DAY_IN_SECONDS
+from job_runners.work.definitions import DAY_IN_SECONDS, InternalJob
 
 if TYPE_CHECKING:
     from job_runners.work import Recurring
@@ -32,11 +32,12 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=5),
         needs_campaign=True,
     ),
-    Jobs.IMPORT_CONTACTS_PART: Job(
+    Jobs.IMPORT_CONTACTS_PART: InternalJob(
         "job_runners.shipped.jobs.import_contacts_part:import_contacts_part",
         retry=Retry(max_attempts=5),
         queue_name="importing",
         needs_campaign=True,
+        dispatched_by=(Jobs.IMPORT_CONTACTS,),
     ),
     Jobs.ASSIGN_TEXTERS: Job(
         "job_runners.shipped.jobs.assign_texters:assign_texters",
@@ -54,11 +55,12 @@ JOBS: dict[str, Job] = {
         needs_campaign=True,
     ),
     # If another attempt comes to a contact again, it doesn't send a second message.
-    Jobs.SEND_FIRST_MESSAGES_TURN: Job(
+    Jobs.SEND_FIRST_MESSAGES_TURN: InternalJob(
         "job_runners.shipped.jobs.send_first_messages_turn:send_first_messages_turn",
         retry=Retry(max_attempts=8),
         queue_name="first_messages",
         needs_campaign=True,
+        dispatched_by=(Jobs.SEND_FIRST_MESSAGES,),
     ),
     Jobs.EXPORT_CONTACTS: Job(
         "job_runners.shipped.jobs.export_contacts:export_contacts",
@@ -68,14 +70,15 @@ JOBS: dict[str, Job] = {
     Jobs.REMOVE_UPLOADS: Job(
         "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
     ),
-    # Dispatched only by POST /batches, which checks the members.
-    Jobs.BATCH: Job(
+    # POST /batches checks the members, and nothing checks them later.
+    Jobs.BATCH: InternalJob(
         "job_runners.shipped.jobs.batch:batch",
         retry=Retry(max_attempts=5),
         queue_name="batches",
+        dispatched_by=(InternalJob.API,),
     ),
-    # Dispatched only as a follow-up. It dispatches its deliveries to webhooks.
-    Jobs.ANNOUNCE: Job(
+    # Saved only as a follow-up. It dispatches its deliveries to webhooks.
+    Jobs.ANNOUNCE: InternalJob(
         "job_runners.shipped.jobs.announce:announce",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
@@ -87,10 +90,11 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
     ),
-    Jobs.DELIVER_WEBHOOK: Job(
+    Jobs.DELIVER_WEBHOOK: InternalJob(
         "job_runners.shipped.jobs.deliver_webhook:deliver_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
+        dispatched_by=(Jobs.ANNOUNCE, InternalJob.API),
     ),
 }
 

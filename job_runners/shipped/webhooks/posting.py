@@ -93,7 +93,7 @@ def requested_wait(answer: Answer) -> float | None:
         return float(retry_after[:9])
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a year of many digits
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

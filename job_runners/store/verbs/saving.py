@@ -20,6 +20,7 @@ from job_runners.store.job_request import (
     due_shard,
     new_id,
     sort_key,
+    unfinished_key,
 )
 from job_runners.store.queries import read
 from job_runners.store.transactions import NotWritten, RecordWrite, RowExists
@@ -46,6 +47,7 @@ class NewJob(NamedTuple):
     queue_key: str | None = None  # the key of its line, if its queue has limits
     unique_key: str | None = None  # its key, if the work is unique
     counted: bool = False  # whether its organization's quota counts the job
+    batch_total: int | None = None  # how many members the quota counts, if it is a batch
     # Its follow-ups, in the form of `follow_ups.stored_form`.
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
@@ -98,7 +100,8 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         followed=None if follows is None else True,
         waiting_since=None if follows is None else now,
         held_by=None if follows is None else follows.held_by_of_follower,
-        unfinished_organization=new_job.organization_id if new_job.counted else None,
+        unfinished_organization=_unfinished_key(new_job),
+        batch_total=new_job.batch_total if new_job.counted else None,
         organization_id=new_job.organization_id,
         campaign_id=new_job.campaign_id,
         payload=inline,
@@ -125,6 +128,12 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         queued_at=now,
         updated_at=now,
     )
+
+
+def _unfinished_key(new_job: NewJob) -> str | None:
+    if not new_job.counted:
+        return None
+    return unfinished_key(new_job.organization_id, new_job.batch_total)
 
 
 def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:

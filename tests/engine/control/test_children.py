@@ -15,6 +15,7 @@ from job_runners.engine.dispatch import bulk
 from job_runners.store import blobs, group_chunks, groups, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
+from job_runners.testing.aws import forget
 from job_runners.work import Member, running_job
 from outage import Outage
 from sample_work import script
@@ -54,6 +55,50 @@ def test_a_child_and_its_parent_lead_to_each_other(bench: Bench) -> None:
         child = call("GET", f"/jobs/{each['id']}").json
         assert child["parent_id"] == parent.id
     assert call("GET", f"/jobs/{parent.id}").json["parent_id"] is None
+
+
+def test_a_viewer_gets_all_children_without_a_trace_of_their_keys(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key is often a value of a payload, such as an e-mail address."""
+    keys = [f"{name}@example.com" for name in ("ada", "bo", "cy", "di", "ed")]
+
+    def work(job: Any, payload: Any) -> None:
+        script.job = lambda job, payload: "done"
+        for key in keys:
+            job.dispatch("sample_once", {"number": 7}, key=key)
+        job.gather("all", [Member("sample_once", {}, key) for key in keys])
+
+    script.job = work
+    parent = bench.run(bench.dispatch("sample_once"))
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    seen: dict[str, list[Any]] = {}
+    for role in ("viewer", "reader"):
+        claims = {"sub": "u", "roles": role, "organization_id": "acme"}
+        query: dict[str, str] = {}
+        answers: list[Answer] = []
+        while not answers or query["cursor"]:
+            path = f"/jobs/{parent.id}/children"
+            answers.append(call("GET", path, claims=claims, query={"limit": "2"} | query))
+            query = {"cursor": answers[-1].json["cursor"]}
+        seen[role] = [each for answer in answers for each in answer.json["children"]]
+        if role == "viewer":
+            cursors = [
+                base64.urlsafe_b64decode(f"{each.json['cursor'] or ''}==") for each in answers
+            ]
+            text = " ".join([*(each.text for each in answers), *map(str, cursors)])
+            assert "@example.com" not in text
+            for answer in answers[:2]:
+                ids = [each["id"] for each in answer.json["children"]]
+                assert ids == sorted(ids)
+    assert {each["key"] for each in seen["viewer"]} == {None}
+    assert [each["key"] for each in seen["reader"]] == keys * 2
+    assert {each["id"] for each in seen["viewer"]} == {each["id"] for each in seen["reader"]}
+    guess = base64.urlsafe_b64encode(b"child b").decode().rstrip("=")
+    claims = {"sub": "u", "roles": "viewer", "organization_id": "acme"}
+    answer = call("GET", f"/jobs/{parent.id}/children", claims=claims, query={"cursor": guess})
+    assert (answer.status, answer.json["type"]) == (400, "urn:job-runners:invalid-cursor")
 
 
 def test_members_of_groups_are_children_too_and_are_counted(bench: Bench) -> None:

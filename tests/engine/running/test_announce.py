@@ -131,12 +131,6 @@ def test_a_delivery_is_a_job_that_is_never_announced_itself(
     assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
     assert (delivery["status"], len(rows())) == ("succeeded", 4)
     assert len(posted) == 1
-    announcement = bench.read(parent["id"])
-    payload = blobs.get(announcement.payload, announcement.payload_key)
-    by_hand = bench.run(bench.dispatch("announce", payload=payload))
-    (delivery,) = rows(parent_id=by_hand.id)
-    assert delivery["follow_up_of"] == by_hand.id
-    assert not {"on_end", "on_failure", "announcement"} & delivery.keys()
 
 
 def test_webhooks_may_have_limits_for_each_organization(

@@ -210,6 +210,12 @@ def test_no_printed_text_controls_the_terminal_or_leaves_its_bar() -> None:
     assert "".join(line[-36:] for line in said).count("ab") >= 70
 
 
+def test_a_line_with_many_nested_brackets_is_shown_as_text() -> None:
+    shown = Shown()
+    shown.stream.show([(FUNCTION, '{"message": ' + "[" * 50_000), (FUNCTION, "well")])
+    assert "well" in shown.out.getvalue()
+
+
 def test_a_flood_is_cut(bench: Bench) -> None:
     line = {"message": "x", "stream": "stdout", "job_id": "a" * 32, "job_type": "mine"}
     shown = Shown()
