@@ -7,7 +7,7 @@ does all that it does with AWS, and the answer is given where it would send the 
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -35,9 +35,12 @@ _MAKE_API_CALL: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # 
 SIGN = RequestSigner.handler
 
 
-# What listeners get of the responses to calls for which no request was sent.
-_DONE = AWSResponse("", 200, HTTPHeaders(), None)
-_REFUSED = AWSResponse("", 400, HTTPHeaders(), None)
+_NO_HEADERS = HTTPHeaders()
+
+Interceptor = Callable[[str, Call], tuple[int, Call]]
+"""Takes an operation and its parameters, and returns the status and the body of the answer."""
+
+_interceptor: Interceptor | None = None
 
 
 @contextmanager
@@ -77,12 +80,20 @@ def answer_to(operation: str, call: Call) -> tuple[int, Call]:
     try:
         return 200, behind_moto.database().answer(operation, call)
     except Refused as refused:
-        return 400, {"__type": _ERRORS + refused.code, **_explained(refused)}
+        # Only transactions have a capital letter there.
+        name = "Message" if refused.code == "TransactionCanceledException" else "message"
+        return 400, {"__type": _ERRORS + refused.code, name: refused.message, **refused.fields}
 
 
 def response(status: int, body: Any) -> AWSResponse:
-    """Return a response in the form that botocore gets. The body may be None."""
-    raw = b"" if body is None else dynamo_json_dump(body).encode()
+    """Return a response in the form that botocore gets. The body may be None, or bytes."""
+    raw = (
+        body
+        if isinstance(body, bytes)
+        else b""
+        if body is None
+        else dynamo_json_dump(body).encode()
+    )
     return AWSResponse("", status, HTTPHeaders(), MockRawResponse(raw))
 
 
@@ -101,6 +112,21 @@ def _answer_request(
             return _STUBBER(stubber, event_name, request, **named)
 
 
+@contextmanager
+def intercepted(by: Interceptor) -> Iterator[None]:
+    """Let a function answer the requests of this project's clients in this block.
+
+    Its answers go through botocore's own rules for retries. It may raise what botocore raises when
+    it sends a request.
+    """
+    global _interceptor
+    before, _interceptor = _interceptor, by
+    try:
+        yield
+    finally:
+        _interceptor = before
+
+
 def _answer_call(client: Any, operation: str, call: Call) -> Any:
     """Answer a call of a client, without the request that botocore would send."""
     if not _may_answer(client, operation):
@@ -108,24 +134,14 @@ def _answer_call(client: Any, operation: str, call: Call) -> Any:
     model = client._service_model.operation_model(operation)
     context = {"client_region": REGION, "client_config": client.meta.config}
     params = client._emit_api_params(call, model, context)
-    events, request = client.meta.events, _Request(params)
+    events, request = client.meta.events, Request(params)
     given = events.emit_until_response(
         f"before-call.dynamodb.{operation}", model=model, params=request, context=context
     )[1]
-    refusal = None
-    if given is not None:
-        http, answer = given
-    else:
-        try:
-            answer = behind_moto.database().answer(operation, params)
-        except Unsupported:
-            return _MAKE_API_CALL(client, operation, call)
-        except Refused as refused:
-            refusal = refused
-            error = {"Message": refused.message, "Code": refused.code}
-            answer = {"Error": error, **_explained(refused)}
-        http = _REFUSED if refusal else _DONE
-        answer["ResponseMetadata"] = {"HTTPStatusCode": http.status_code, "RetryAttempts": 0}
+    try:
+        http, answer = given or _sent(client, model, request, context)
+    except Unsupported:
+        return _MAKE_API_CALL(client, operation, call)
     events.emit(
         f"after-call.dynamodb.{operation}",
         http_response=http,
@@ -133,15 +149,43 @@ def _answer_call(client: Any, operation: str, call: Call) -> Any:
         model=model,
         context=context,
     )
-    if refusal is not None:
-        raise client.exceptions.from_code(refusal.code)(answer, operation)
+    if http.status_code >= 300:
+        raise client.exceptions.from_code(answer["Error"]["Code"])(answer, operation)
     return answer
 
 
-def _explained(refused: Refused) -> Call:
-    """Return the fields of a refusal, in which only transactions have a capital message."""
-    name = "Message" if refused.code == "TransactionCanceledException" else "message"
-    return {name: refused.message, **refused.fields}
+def _sent(client: Any, model: Any, request: "Request", context: Call) -> Any:
+    """Return the response to a request and its content, as botocore's endpoint does."""
+    if _interceptor is None:
+        return _parsed(*answer_to(model.name, request.call))
+    endpoint, attempts = client._endpoint, 1
+    context["retries"] = {"invocation-id": "x"}
+    while True:
+        outcome: Any = None
+        error: Exception | None = None
+        try:
+            outcome = _parsed(*_interceptor(model.name, request.call))
+        except Unsupported:
+            raise
+        except Exception as raised:  # noqa: BLE001 - botocore decides what is repeated
+            error = raised
+        if not endpoint._needs_retry(attempts, model, {"context": context}, outcome, error):
+            break
+        attempts += 1
+    if error is not None:
+        raise error
+    return outcome
+
+
+def _parsed(status: int, body: Call) -> tuple[AWSResponse, Call]:
+    """Return a response and its content in the form that botocore gives to callers."""
+    answer = dict(body)
+    if status >= 300:
+        code = answer.pop("__type").rpartition("#")[2]
+        message = answer.get("message", answer.get("Message", ""))
+        answer = {"Error": {"Message": message, "Code": code}, **answer}
+    answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": 0}
+    return AWSResponse("", status, _NO_HEADERS, None), answer
 
 
 def _may_answer(client: Any, operation: str) -> bool:
@@ -153,6 +197,8 @@ def _may_answer(client: Any, operation: str) -> bool:
         return False  # botocore checks what this client's callers pass
     if "amazonaws" not in meta.endpoint_url:
         return False
+    if _interceptor is not None:
+        return True
     handlers = meta.events._emitter._handlers
     return botocore_stubber.enabled and not any(
         _is_foreign(handler)
@@ -168,16 +214,16 @@ def _is_foreign(handler: Any) -> bool:
     return not module.startswith(("botocore.", "moto.", "job_runners.aws."))
 
 
-class _Request(dict[str, Any]):
+class Request(dict[str, Any]):
     """A request in the form that listeners get. Its body is written down only if one reads it."""
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self.call = call
 
     def __missing__(self, key: str) -> bytes:
         if key != "body":
             raise KeyError(key)
-        return dynamo_json_dump(self._call).encode()
+        return dynamo_json_dump(self.call).encode()
 
 
 def _sign(signer: Any, operation_name: Any = None, request: Any = None, **named: Any) -> Any:

@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSResponse
 
 from job_runners import clock
 from job_runners.fake_dynamodb import boundary
+from job_runners.fake_dynamodb.checks import Call
 from job_runners.testing.hostile.effects import Effects
 from job_runners.testing.hostile.mishaps import (
     AFTER_CALL,
@@ -156,25 +157,31 @@ class ScriptedInjector(FaultInjector):
         super().__init__(world, more_services)
         self._scripted = world
 
-    def _before_send(self, request: Any, event_name: str, **named: Any) -> AWSResponse:
-        self._scripted.about = _name(request, event_name)
-        return super()._before_send(request, event_name, **named)
+    def _exchange(
+        self, service: str, operation: str, call: Call, carry_out: Callable[[], Any]
+    ) -> Any:
+        name = _name(service, operation, call)
+
+        def carried_out() -> Any:
+            answer = carry_out()
+            self._scripted.about = name  # other calls have changed it
+            return answer
+
+        self._scripted.about = name
+        return super()._exchange(service, operation, call, carried_out)
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
         if _is_for_another_queue(request, event_name):
             return boundary.answered(event_name, request)
-        answer = super()._carry_out(request, event_name)
-        self._scripted.about = _name(request, event_name)  # other calls have changed it
-        return answer
+        return super()._carry_out(request, event_name)
 
 
 def _is_for_another_queue(request: Any, event_name: str) -> bool:
     return ".sqs." in event_name and json.loads(request.body).get("QueueUrl") != DELAY_QUEUE
 
 
-def _name(request: Any, event_name: str) -> str:
-    _, service, operation = event_name.split(".")
+def _name(service: str, operation: str, call: Call) -> str:
     if service != "dynamodb":
         return f"{service} {operation}"
-    table = json.loads(request.body).get("TableName")
+    table = call.get("TableName")
     return f"{operation} {table}" if table else operation

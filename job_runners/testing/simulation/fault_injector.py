@@ -5,16 +5,14 @@ the world continues. A call has landed once AWS has carried it out. After that, 
 the invocation or lose the response.
 """
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.retries.quota import RetryQuota
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -22,7 +20,7 @@ from job_runners.aws import clients
 from job_runners.fake_dynamodb import boundary
 from job_runners.fake_dynamodb.behind_moto import database
 from job_runners.fake_dynamodb.boundary import response
-from job_runners.fake_dynamodb.expressions import Unsupported
+from job_runners.fake_dynamodb.checks import Call
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.faults import Fault
@@ -34,6 +32,11 @@ from job_runners.testing.simulation.torn_transactions import TornTransactions
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+
+
+Answer = tuple[int, Any]
+"""The status and the body of a response."""
+_Found = TypeVar("_Found")
 
 
 class FaultInjector:
@@ -63,11 +66,13 @@ class FaultInjector:
                 ("needs-retry", self._after_response),
                 ("choose-signer", _choose_signer),
             )
+            if (service, event) != ("dynamodb", "before-send")
         ]
         for events, event, hook in hooks:
             events.register_first(event, hook)
         try:
             with (
+                boundary.intercepted(self._before_dynamodb),
                 patch.object(database(), "view", ReadView(self._world, self._torn).view),
                 patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
                 patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
@@ -105,19 +110,32 @@ class FaultInjector:
         if self._world.stack:
             self._world.stack[-1].called_at = self._world.time
 
+    def _before_dynamodb(self, operation: str, call: Call) -> Answer:
+        return self._exchange("dynamodb", operation, call, lambda: self._answer(operation, call))
+
     def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
+        service, operation = event_name.split(".")[1:]
+        found = self._exchange(service, operation, {}, lambda: self._carry_out(request, event_name))
+        # Set this last, because other requests were intercepted in between.
+        self._last_intercepted = request
+        return found if isinstance(found, AWSResponse) else response(*found)
+
+    def _exchange(
+        self, service: str, operation: str, call: Call, carry_out: Callable[[], _Found]
+    ) -> _Found | Answer:
+        """Carry out a call, unless a fault prevents that, and return its answer.
+
+        `call` has the parameters of a request to DynamoDB. May raise botocore's errors.
+        """
         self._world.check_alive("before a call")
         with self._recording_answer() as caller:
-            refusal = self._refusal_before(event_name, request)
+            refusal = self._refusal_before(service, operation, call)
             if refusal is not None:
-                self._last_intercepted = request
                 return refusal
-            with self._torn.settling(event_name.split(".")[2], request.body):
-                answer = self._carry_out(request, event_name)
-            self._lose_connection(event_name)
+            with self._torn.settling(operation, call):
+                answer = carry_out()
+            self._lose_connection(service)
             caller.is_answered = True
-            # Set this last, because other requests were intercepted in between.
-            self._last_intercepted = request
             return answer
 
     @contextmanager
@@ -132,13 +150,13 @@ class FaultInjector:
             if not caller.is_answered:
                 caller.refused_at = self._world.time
 
-    def _refusal_before(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return a response that refuses a call before it lands, or None.
+    def _refusal_before(self, service: str, operation: str, call: Call) -> Answer | None:
+        """Return an answer that refuses a call before it lands, or None.
 
         May raise a botocore error instead.
         """
         world = self._world
-        if (refusal := self._refusal_by_fault(event_name, request)) is not None:
+        if (refusal := self._refusal_by_fault(service, operation, call)) is not None:
             return refusal
         # Most choices are harmless, because otherwise no job would progress. Workers get most of
         # the faults, above all a worker that runs while another is frozen. The frozen one may then
@@ -152,16 +170,15 @@ class FaultInjector:
                 world.freeze()
             case 2:
                 world.figures["throttled"] += 1
-                return _refusal(event_name, 400)
+                return _refusal(service, 400)
         return None
 
-    def _refusal_by_fault(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return the response with which one of the world's faults refuses a call, or None.
+    def _refusal_by_fault(self, service: str, operation: str, call: Call) -> Answer | None:
+        """Return the answer with which one of the world's faults refuses a call, or None.
 
         May raise a botocore error instead.
         """
         world = self._world
-        _, service, operation = event_name.split(".")
         if len(world.stack) in self._unanswered:
             raise world.storms.network_error(service, "does not answer")
         if world.stack and world.fault(Fault.STORM, "a storm at a call", 60):
@@ -170,24 +187,23 @@ class FaultInjector:
         status = world.storms.refusal_status(service)
         if status is not None:
             world.figures["met a storm"] += 1
-            return _refusal(event_name, status)
+            return _refusal(service, status)
         if world.fault(Fault.NETWORK, "the network before", 60):
             raise world.storms.network_error(
                 service,
                 ("can't be reached", "does not answer")[world.pick("how the network fails", 2)],
             )
-        if operation in _WRITES and self._torn.refuses(operation, request.body):
-            return _conflict(operation, request)
+        if operation in _WRITES and self._torn.refuses(operation, call):
+            return _conflict(operation, call)
         # Transactions are rarer than single writes, and conflict more easily.
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
-            return _conflict(operation, request)
+            return _conflict(operation, call)
         return None
 
-    def _lose_connection(self, event_name: str) -> None:
+    def _lose_connection(self, service: str) -> None:
         """Perhaps lose the answer of a call that has landed, once or for each repetition."""
         world = self._world
-        service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
             self._unanswered.add(len(world.stack))
         elif not world.fault(Fault.NETWORK, "the network after", 60):
@@ -195,10 +211,7 @@ class FaultInjector:
         raise world.storms.network_error(service, "does not answer")
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
-        """Carry out the call, and return its answer."""
-        service = event_name.split(".")[1]
-        if service not in _SERVICES or service == "s3":
-            return boundary.answered(event_name, request)
+        """Carry out a call that isn't for DynamoDB, and return its answer."""
         if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
@@ -209,14 +222,14 @@ class FaultInjector:
         if str(request.url).endswith("/invocations"):
             self._world.take_invoke(json.loads(request.body))
             return response(202, None)
-        operation, call = event_name.split(".")[2], boundary.call_of(request.body)
-        try:
-            status, body = boundary.answer_to(operation, call)
-        except Unsupported:
-            return boundary.answered(event_name, request)
+        return boundary.answered(event_name, request)
+
+    def _answer(self, operation: str, call: Call) -> Answer:
+        """Carry out a call to DynamoDB, and return its answer."""
+        status, body = boundary.answer_to(operation, call)
         if status == 200:
             self._note_answered(operation, call, body)
-        return response(status, body)
+        return status, body
 
     def _note_answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         if operation == "Query":
@@ -274,32 +287,22 @@ def _choose_signer(event_name: str, **_: Any) -> Any:
     return None if ".s3." in event_name else UNSIGNED
 
 
-def _refusal(event_name: str, status: int) -> AWSResponse:
-    if ".s3." in event_name:
-        return AWSResponse("", 503, HTTPHeaders(), _Raw(_SLOW_DOWN))
+def _refusal(service: str, status: int) -> Answer:
+    if service == "s3":
+        return 503, _SLOW_DOWN
     kind = "ThrottlingException" if status == 400 else "InternalServerError"
-    return response(status, {"__type": kind, "message": "not now"})
+    return status, {"__type": kind, "message": "not now"}
 
 
-def _conflict(operation: str, request: Any) -> AWSResponse:
+def _conflict(operation: str, call: Call) -> Answer:
     """Return the refusal of a write that conflicts with a transaction on the same item."""
     if operation != "TransactWriteItems":
-        return response(400, {"__type": "TransactionConflictException", "message": "conflict"})
-    others = len(json.loads(request.body)["TransactItems"]) - 1
+        return 400, {"__type": "TransactionConflictException", "message": "conflict"}
+    others = len(call["TransactItems"]) - 1
     conflict = {"Code": "TransactionConflict", "Message": "conflict"}
     reasons = [{"Code": "None"}] * others + [conflict]
-    return response(
-        400,
-        {
-            "__type": "TransactionCanceledException",
-            "Message": f"Transaction cancelled: {[each['Code'] for each in reasons]}",
-            "CancellationReasons": reasons,
-        },
-    )
-
-
-class _Raw(io.BytesIO):
-    """The part of a urllib3 response that botocore reads."""
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()
+    return 400, {
+        "__type": "TransactionCanceledException",
+        "Message": f"Transaction cancelled: {[each['Code'] for each in reasons]}",
+        "CancellationReasons": reasons,
+    }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from job_runners.fake_dynamodb.behind_moto import database, items_named
-from job_runners.fake_dynamodb.boundary import call_of
+from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -25,14 +25,14 @@ class TornTransactions:
         self._before: dict[tuple[str, Key], Item | None] = {}  # by table and key
 
     @contextmanager
-    def settling(self, operation: str, body: bytes) -> Iterator[None]:
+    def settling(self, operation: str, call: Call) -> Iterator[None]:
         """Perhaps let other invocations run after the transaction that lands in this block."""
         images: dict[tuple[str, Key], Item | None] = {}
         may_start = operation == "TransactWriteItems" and 0 < len(self._world.stack) < 3
         if may_start and self._world.fault(Fault.TORN, "a transaction settles late", _ODDS):
             images = {
                 (name, key): database().find_table(name).items.get(key)
-                for name, key in _written(operation, body)
+                for name, key in _written(operation, call)
             }
         yield
         if images:
@@ -46,11 +46,11 @@ class TornTransactions:
                     self._before.pop(key, None)
             self._world.check_alive("after a transaction")
 
-    def refuses(self, operation: str, body: bytes) -> bool:
+    def refuses(self, operation: str, call: Call) -> bool:
         """Return whether a write conflicts with a transaction that hasn't settled."""
         if not self._before or operation in _READS:
             return False
-        return any(each in self._before for each in _written(operation, body))
+        return any(each in self._before for each in _written(operation, call))
 
     def seen(self, table: Table) -> Overlay:
         """Return the items of a table that a read sees as they were before a transaction."""
@@ -61,9 +61,8 @@ class TornTransactions:
         }
 
 
-def _written(operation: str, body: bytes) -> Iterator[tuple[str, Key]]:
+def _written(operation: str, call: Call) -> Iterator[tuple[str, Key]]:
     """Yield the table and the key of each item that a call writes."""
-    call = call_of(body)
     if operation == "TransactWriteItems":
         items = [each for each in call["TransactItems"] if "ConditionCheck" not in each]
         call = {"TransactItems": items}
