@@ -17,7 +17,7 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 from job_runners.work.waiting import AwaitsGroup, require_next_leg, take_name
 
@@ -255,6 +255,9 @@ class _Adding:
         try:
             self._job._keep_trying(lambda: group_waits.begin_gather(self._job._row, self._group))
         except PreconditionFailed as refused:
+            row, claim = refused.row, self._job._row.claim_token
+            if row is not None and row.claim_token == claim and row.cancel_requested:
+                raise self._job._interrupt(CancelAsked()) from refused
             raise self._job._interrupt(ClaimLost(str(refused))) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:

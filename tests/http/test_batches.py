@@ -22,6 +22,7 @@ from job_runners.store import group_chunks, group_members, groups, queries
 from job_runners.testing import moto_direct
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
+from job_runners.work import gathering
 from sample_work import Sample, script
 
 KEY = {"Idempotency-Key": "may"}
@@ -298,6 +299,25 @@ def test_a_batch_is_canceled_with_its_members(worker: FakeLambda) -> None:
     assert one["job"]["cancelled_by"] == "service:user/campaign-service"
     worker.deliver()
     assert batch_sample.ENDED == []
+
+
+def test_a_batch_that_is_canceled_in_its_last_invocation_dispatches_no_last_job(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = post(numbered(2), then=THEN)
+    answers: list[Answer] = []
+    count = gathering._count
+
+    def cancel_first(*arguments: Any) -> Any:
+        path = f"/batches/{batch.json['id']}"
+        answers.append(call("DELETE", path, query="members=true"))
+        return count(*arguments)
+
+    monkeypatch.setattr(gathering, "_count", cancel_first)
+    worker.deliver()
+    assert [(each.status, each.json["state"]) for each in answers] == [(202, "running")]
+    assert show(batch)["state"] == "cancelled"
+    assert (counts(batch), batch_sample.ENDED) == ((2, 0, 2, 0, 0, 0), [])
 
 
 def test_members_that_have_not_started_are_canceled_after_some_failures(
