@@ -102,7 +102,7 @@ class Reader:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
         missing = [each for each in ids.values() if each not in rows]
-        items = groups.reasons_without_rows(self._group, missing)
+        items = groups.reasons_without_rows({each: self._group.member_of(each) for each in missing})
         return [
             _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
             for index, key in batch
@@ -120,7 +120,8 @@ def _member(
         return GroupMember(key, row.id, outcome, row)
     if item is not None and item.job_id is not None:
         return GroupMember(key, item.job_id, EXISTING, None)
-    if item is not None:
+    if item is not None and not item.is_deleted:
         return GroupMember(key, member_id, str(Status.FAILED), None, item.error)
     # A row that is gone has ended. Without a record of its failure, it has succeeded.
-    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_added else OPEN, None)
+    is_gone = is_added or item is not None
+    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_gone else OPEN, None)

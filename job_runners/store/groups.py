@@ -8,7 +8,7 @@ The items are in the coordination table. Markers and failures of a group are spr
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -29,6 +29,8 @@ _MOST = 100_000  # members of a group
 _OPEN = "open#"
 _FAILED = "failed#"
 _EXISTING = "existing#"
+_DELETED = "deleted#"
+_REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that may have no row
 
 
 class GroupItem(Table):
@@ -49,6 +51,16 @@ class GroupItem(Table):
     number = nullable(Integer())  # how many members a chunk has
     total = nullable(Integer())  # of the last chunk: how many members the group has
     expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the item."""
+        return f"{str(self.sk).partition('#')[0]}#"
+
+    @property
+    def is_deleted(self) -> bool:
+        """Return whether the item says that the row of a member was deleted after its end."""
+        return self.kind == _DELETED
 
     @property
     def member_id(self) -> str:
@@ -162,6 +174,15 @@ def note_existing(member_of: str, member_id: str, job_id: str) -> None:
     _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
 
 
+def note_deleted(member_of: str, member_id: str) -> None:
+    """Record that the row of a member that has ended is about to be deleted.
+
+    Without this item, a leg that continues to dispatch the group would take the member for one that
+    isn't dispatched yet, and run it again.
+    """
+    _item(member_of, f"{_DELETED}{member_id}").save()
+
+
 def failed_in(partition: str) -> Iterator[str]:
     """Yield the ids of the members of a shard that have failed, even if they succeeded later."""
     return (item.member_id for item in _query(partition, _FAILED))
@@ -197,13 +218,15 @@ def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
     return None
 
 
-def reasons_without_rows(group: Group, member_ids: list[str]) -> dict[str, GroupItem]:
-    """Return why members have no row, by id: see `reason_without_row`."""
-    partitions = {each: _partition(group.member_of(each)) for each in member_ids}
-    kinds = (_FAILED, _EXISTING)
-    keys = [(partitions[each], f"{kind}{each}") for each in member_ids for kind in kinds]
+def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
+    """Return why members have no row, by id: see `reason_without_row`. A row may also be deleted.
+
+    `members` has the `member_of` of each, by its id.
+    """
+    keys = [(_partition(of), f"{kind}{each}") for each, of in members.items() for kind in _REASONS]
     found = GroupItem.batch_get(keys, consistent_read=True)
-    return {item.member_id: item for item in sorted(found, key=lambda item: item.sk, reverse=True)}
+    by_kind = sorted(found, key=lambda item: _REASONS.index(item.kind))
+    return {item.member_id: item for item in by_kind}  # the last one counts
 
 
 # --- all items of a job ---------------------------------------------------------------------------

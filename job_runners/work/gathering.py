@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from job_runners import clock
-from job_runners.errors import PreconditionFailed
+from job_runners.errors import GroupExpired, PreconditionFailed
 from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
@@ -186,13 +186,17 @@ def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
 def _add_missing(job: _Job, wait: AwaitsGroup, members: _Numbered) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
-    Once all are dispatched, later legs don't read `members` any more.
+    Once all are dispatched, later legs don't read `members` any more. A leg that comes so late that
+    rows of members may have expired dispatches none: it could dispatch such a member again. Raises
+    GroupExpired.
     """
     group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.gathers == group.id:
         done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
     if done.total is not None:
         return done.total
+    if clock.now() >= wait.until:
+        raise GroupExpired((clock.now() - wait.since) // clock.DAY)
     return _Adding(job, wait, done).add(members)
 
 
@@ -267,8 +271,7 @@ class _Adding:
             # An earlier leg has begun this chunk.
             if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
                 raise GatherChanged(self._name)
-            saved = job._keep_trying(lambda: job._dispatch.already_saved(jobs))
-            jobs = {key: each for key, each in jobs.items() if key not in saved}
+            jobs = self._without_dispatched(jobs)
         for part in _pages(list(jobs.items()), _PART):
             self._add_part(dict(part))
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
@@ -291,3 +294,9 @@ class _Adding:
             jobs = {key: each for key, each in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)
+            if jobs:  # some of them may be saved, although no answer came
+                jobs = self._without_dispatched(jobs)
+
+    def _without_dispatched(self, jobs: dict[str, Any]) -> dict[str, Any]:
+        dispatched = self._job._keep_trying(lambda: self._job._dispatch.already_dispatched(jobs))
+        return {key: each for key, each in jobs.items() if key not in dispatched}
