@@ -27,6 +27,7 @@ _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
 MOST_LISTED = 100  # groups of a job
 _MOST = 100_000  # members of a group
 _OPEN = "open#"
+_RETRIED = "retried-"  # the prefix of the marks of members that were retried by hand
 _FAILED = "failed#"
 _EXISTING = "existing#"
 _DELETED = "deleted#"
@@ -123,9 +124,31 @@ def put_marker(member_of: str, member_id: str) -> str:
     No other process uses the same mark. So a process that deletes an earlier marker doesn't delete
     this one.
     """
-    mark = uuid.uuid4().hex[:20]
+    mark = _new_mark()
     retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
     return mark
+
+
+def put_marker_again(member: JobRequest) -> str:
+    """Put a fresh marker of a member that is retried by hand, and return its mark.
+
+    If another retry has put one in the meantime, return the mark of that one, so that one marker
+    belongs to whichever of them queues the member. Only the marker of the run that has ended is
+    replaced: the process that ended this run may be about to delete it.
+    """
+    mark, sk = f"{_RETRIED}{_new_mark()}", f"{_OPEN}{member.id}"
+    item = _item(str(member.member_of), sk, mark=mark)
+    of_a_retry = GroupItem.mark.startswith(_RETRIED) & (GroupItem.mark != member.member_mark)
+    is_free = GroupItem.pk.does_not_exist() | ~of_a_retry
+    if try_write(lambda: retry_on_conflict(lambda: item.save(is_free))):
+        return mark
+    found = find_marker(member)  # this write's own marker, if its answer was lost
+    return mark if found is None else str(found.mark)
+
+
+def find_marker(member: JobRequest) -> GroupItem | None:
+    """Return the marker of a member, or None if it has none."""
+    return _find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
 
 
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
@@ -253,6 +276,10 @@ def delete(owner: JobRequest) -> None:
 def _groups_of(owner: JobRequest) -> Iterator[Group]:
     for step in steps.of_all_work(owner, STEP):
         yield Group(step.result["id"], step.result["shards"])
+
+
+def _new_mark() -> str:
+    return uuid.uuid4().hex[:20]
 
 
 def _item(member_of: str, sk: str, **fields: Any) -> GroupItem:

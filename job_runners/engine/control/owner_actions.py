@@ -123,7 +123,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
                 counted=quota.is_on(),
                 unique_key=unique_key,
             )
-            row = requeue() if row.member_of is None else retrying.requeue(row, requeue)
+            row = requeue() if row.member_of is None else retrying.requeue(row, requeue, send)
         except KeyTaken as taken:
             raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
         telemetry.queued_again(row)

@@ -47,12 +47,12 @@ def _sweep(partition: str) -> None:
     for _ in range(_MOST_PAGES):
         markers = groups.first_markers(partition, _PAGE)
         rows = read_many((each.member_id for each in markers), fresh=True)
-        deleted = [_delete_if_ended(each, rows.get(each.member_id)) for each in markers]
+        deleted = [delete_if_ended(each, rows.get(each.member_id)) for each in markers]
         if len(markers) < _PAGE or not all(deleted):
             return
 
 
-def _delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
+def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """Delete a marker if its member has ended or is gone. Return whether it was deleted.
 
     The transaction checks that the row and the marker are as read. Otherwise a member that was
