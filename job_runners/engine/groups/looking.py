@@ -13,8 +13,10 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 
-_PAGE = 25  # markers of a shard that are read at a time
-_MOST_PAGES = 40  # of a shard in one check, which ends early at a marker that must stay
+_PAGE = 100  # markers of a shard that are read at a time
+# Of a shard in one look. While more than 1,000 of its members are unfinished, some leftover markers
+# may stay, but the owner can't continue anyway.
+_MOST_PAGES = 10
 _LONGEST_GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
 # A leg puts a member's marker before its row. After this time, no leg is between the two: Lambda
@@ -44,12 +46,16 @@ def next_look(owner: JobRequest) -> int:
 
 
 def _sweep(partition: str) -> None:
+    """Delete the leftover markers of a shard, also those behind markers of unfinished members."""
+    after = ""
     for _ in range(_MOST_PAGES):
-        markers = groups.first_markers(partition, _PAGE)
+        markers = groups.first_markers(partition, _PAGE, after)
         rows = read_many((each.member_id for each in markers), fresh=True)
-        deleted = [delete_if_ended(each, rows.get(each.member_id)) for each in markers]
-        if len(markers) < _PAGE or not all(deleted):
+        for each in markers:
+            delete_if_ended(each, rows.get(each.member_id))
+        if len(markers) < _PAGE:
             return
+        after = markers[-1].member_id
 
 
 def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:

@@ -262,7 +262,7 @@ def test_a_marker_that_changes_does_not_keep_a_look_from_the_others(
 ) -> None:
     fail_first(monkeypatch, error)
     assert not looking.look(leftover.read(), leftover.bench.send)
-    assert len(items("open#")) == 4  # the other one of the page is gone
+    assert len(items("open#")) == 1  # the others are gone
     assert looking.look(leftover.read(), leftover.bench.send)
 
 
@@ -286,9 +286,9 @@ def test_a_look_reads_no_page_of_markers_twice(
     monkeypatch.setattr(groups, "first_markers", first_markers)
     fail_first(monkeypatch, RaceLost([]))
     looking.look(leftover.read(), leftover.bench.send)
-    assert [len(page) for page in pages] == [2]
+    assert [len(page) for page in pages] == [2, 2, 1]
     looking.look(leftover.read(), leftover.bench.send)
-    assert [len(page) for page in pages[1:]] == [2, 2, 0]
+    assert [len(page) for page in pages[3:]] == [1]
 
 
 # --- a job that is canceled with its members ------------------------------------------------------
