@@ -12,6 +12,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
 MOST_EXAMINED = 1_000  # members of one page with a filter
+MOST_CANDIDATES = 1_000  # members that a page looks for by their ids
 
 
 class GroupMember(NamedTuple):
@@ -79,11 +80,20 @@ class Reader:
         return Page(found, None if following is None else following[0])
 
     def _candidates(self, outcome: str | None) -> set[str] | None:
-        """Return the ids that a member with this outcome may have. None stands for all."""
+        """Return the ids that a member with this outcome may have. None stands for all.
+
+        If there are many such ids, a page finds enough members without them, and each page would
+        have to read them all.
+        """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
         listed = groups.existing_in if outcome == EXISTING else groups.failed_in
-        return {each for partition in self._group.partitions for each in listed(partition)}
+        found: set[str] = set()
+        for partition in self._group.partitions:
+            found.update(listed(partition, MOST_CANDIDATES + 1 - len(found)))
+            if len(found) > MOST_CANDIDATES:
+                return None
+        return found
 
     def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
         """Yield the index and the key of each member, or of those with these ids."""

@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
-from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    JSONAttribute,
+    UnicodeAttribute,
+)
 
 from job_runners import clock
 from job_runners.aws.errors import try_write
@@ -50,6 +55,7 @@ class GroupItem(Table):
     member_keys = nullable(BinaryAttribute(legacy_encoding=False))  # see store.group_chunks
     keys_hash = nullable(UnicodeAttribute())
     number = nullable(Integer())  # how many members a chunk has
+    stopped = nullable(BooleanAttribute())  # see store.group_failures
     total = nullable(Integer())  # of the last chunk: how many members the group has
     expires_at = Integer()  # in seconds, for TTL
 
@@ -206,14 +212,15 @@ def note_deleted(member_of: str, member_id: str) -> None:
     _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def failed_in(partition: str) -> Iterator[str]:
-    """Yield the ids of the members of a shard that have failed, even if they succeeded later."""
-    return (item.member_id for item in _query(partition, _FAILED))
+def failed_in(partition: str, most: int | None = None) -> Iterator[str]:
+    """Yield the ids of the members of a shard that have failed, even if they succeeded later. Yield
+    up to `most`."""
+    return (item.member_id for item in _query(partition, _FAILED, most))
 
 
-def existing_in(partition: str) -> Iterator[str]:
-    """Yield the ids of the members of a shard that were answered with existing jobs."""
-    return (item.member_id for item in _query(partition, _EXISTING))
+def existing_in(partition: str, most: int | None = None) -> Iterator[str]:
+    """Yield the ids of up to `most` members of a shard that were answered with existing jobs."""
+    return (item.member_id for item in _query(partition, _EXISTING, most))
 
 
 def count_open(partition: str) -> int:
@@ -227,8 +234,17 @@ def count_existing(partition: str) -> int:
 
 
 def count_failed(group: Group, most: int) -> int:
-    """Count the members that have failed, up to `most` in each shard."""
-    return sum(len(list(_query(each, _FAILED, limit=most))) for each in group.partitions)
+    """Count the members that have failed, up to `most`."""
+    found = 0
+    for each in group.partitions:
+        starts = GroupItem.sk.startswith(_FAILED)
+        found += GroupItem.count_up_to(most - found, each, starts, consistent=True)
+    return found
+
+
+def is_retried(member: JobRequest) -> bool:
+    """Return whether a member was retried by hand."""
+    return (member.member_mark or "").startswith(_RETRIED)
 
 
 def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
