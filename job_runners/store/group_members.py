@@ -28,6 +28,16 @@ class GroupMember(NamedTuple):
     row: JobRequest | None
     error: dict[str, Any] | None = None
 
+    @property
+    def is_dispatched(self) -> bool:
+        """Return whether it is dispatched."""
+        return self.row is not None or self.outcome != OPEN
+
+    @property
+    def has_never_ended(self) -> bool:
+        """Return whether it is open, and was never retried by hand, which needs an end."""
+        return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
+
 
 class Page(NamedTuple):
     """Some members of a group. `next` is the index at which the next page begins, or None."""
@@ -48,14 +58,26 @@ class Reader:
         """Return the number of members in the chunks that are all dispatched."""
         return sum(self._done.sizes.values())
 
-    def count(self, total: int) -> Counts:
-        """Count the members of a group of at most one chunk, of which `total` is the number."""
-        members = self._read(list(self._keys(0, None)))
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all members are dispatched."""
+        return self._done.total is not None
+
+    def all_dispatched(self) -> int:
+        """Return the number of dispatched members, also of the chunk that is not finished."""
+        if self._done.total is not None:
+            return self._done.total
+        chunk = len(self._done.sizes)
+        keys = group_chunks.find_keys(self._group.id, chunk) or []
+        members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
+        return self.dispatched + sum(each.is_dispatched for each in members)
+
+    def count(self) -> Counts:
+        """Count the dispatched members of a group of at most one chunk."""
+        members = [each for each in self._read(list(self._keys(0, None))) if each.is_dispatched]
         found = Counter(each.outcome for each in members)
-        found[OPEN] += total - len(members)
-        failed = {one for each in self._group.partitions for one in groups.failed_in(each)}
-        first_time = sum(1 for each in members if each.outcome == OPEN and each.id not in failed)
-        return Counts.of(total, found, len(members) - first_time)
+        first_time = sum(each.has_never_ended for each in members)
+        return Counts.of(len(members), found, len(members) - first_time)
 
     def page(self, start: int, limit: int, outcome: str | None = None) -> Page:
         """Return up to `limit` members from the index `start`, or only those with this outcome.
@@ -131,7 +153,7 @@ def _member(
     if item is not None and item.job_id is not None:
         return GroupMember(key, item.job_id, EXISTING, None)
     if item is not None and not item.is_deleted:
-        return GroupMember(key, member_id, str(Status.FAILED), None, item.error)
+        return GroupMember(key, member_id, item.outcome, None, item.error)
     # A row that is gone has ended. Without a record of its failure, it has succeeded.
     is_gone = is_added or item is not None
     return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_gone else OPEN, None)

@@ -22,7 +22,7 @@ from pynamodb.attributes import (
 from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store import steps
-from job_runners.store.job_request import GROUP_PREFIX, JobRequest, derived_id
+from job_runners.store.job_request import GROUP_PREFIX, JobRequest, Status, derived_id
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite, retry_on_conflict
 from job_runners.values import Value
@@ -56,6 +56,7 @@ class GroupItem(Table):
     keys_hash = nullable(UnicodeAttribute())
     number = nullable(Integer())  # how many members a chunk has
     stopped = nullable(BooleanAttribute())  # see store.group_failures
+    canceled = nullable(BooleanAttribute())  # of a failure: whether the member was canceled
     total = nullable(Integer())  # of the last chunk: how many members the group has
     expires_at = Integer()  # in seconds, for TTL
 
@@ -63,6 +64,11 @@ class GroupItem(Table):
     def kind(self) -> str:
         """Return the kind of the item."""
         return f"{str(self.sk).partition('#')[0]}#"
+
+    @property
+    def outcome(self) -> str:
+        """Return how the member of a failure has ended."""
+        return str(Status.CANCELLED if self.canceled else Status.FAILED)
 
     @property
     def is_deleted(self) -> bool:
@@ -194,8 +200,13 @@ def first_markers(partition: str, most: int, after: str = "") -> list[GroupItem]
 
 
 def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = None) -> None:
-    """Record that a member failed, was canceled, or was refused with this error."""
+    """Record that a member failed, or was refused with this error."""
     _item(member_of, f"{_FAILED}{member_id}", error=error).save()
+
+
+def note_canceled(member_of: str, member_id: str) -> None:
+    """Record that a member was canceled. In other respects, it counts as failed."""
+    _item(member_of, f"{_FAILED}{member_id}", canceled=True).save()
 
 
 def note_existing(member_of: str, member_id: str, job_id: str) -> None:
@@ -216,6 +227,11 @@ def failed_in(partition: str, most: int | None = None) -> Iterator[str]:
     """Yield the ids of the members of a shard that have failed, even if they succeeded later. Yield
     up to `most`."""
     return (item.member_id for item in _query(partition, _FAILED, most))
+
+
+def failures_in(partition: str) -> Iterator[GroupItem]:
+    """Yield the items of the members of `failed_in`."""
+    return _query(partition, _FAILED)
 
 
 def existing_in(partition: str, most: int | None = None) -> Iterator[str]:

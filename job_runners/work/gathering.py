@@ -4,7 +4,7 @@ A gather relies only on its stored state. The message that started the leg is on
 group isn't complete, the leg dispatches the members that are missing, and waits again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -33,6 +33,9 @@ _ROWS_PER_SECOND = 300
 _PART = 100  # members that are dispatched at a time
 _LONGEST_CALL = 20 * clock.SECOND  # after it, the alarm may interrupt the job
 _PAGE = 100  # results that are read at a time
+# The gaps between two counts of the members that have ended, while others are dispatched.
+_FIRST_COUNT = clock.MINUTE
+_LONGEST_GAP = 10 * clock.MINUTE
 
 
 class Member(NamedTuple):
@@ -244,6 +247,7 @@ class _Adding:
             is_last = not members.has_more_than(0)
             if chunk not in self._done.sizes:
                 self._add_chunk(chunk, taken, total if is_last else None)
+                self._count_if_due(total)
             # With the last chunk, the total would be stored. So there are fewer members now.
             elif is_last or len(taken) != self._done.sizes[chunk]:
                 raise GatherChanged(self._name)
@@ -254,10 +258,12 @@ class _Adding:
 
     def _record_group(self) -> None:
         """Record in the row which group is dispatched. The leg must still have the claim."""
-        if self._job._row.gathers == self._group.id:
-            return
+        if self._job._row.gathers != self._group.id:
+            self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
+
+    def _write(self, verb: Callable[[], JobRequest]) -> None:
         try:
-            self._job._keep_trying(lambda: group_waits.begin_gather(self._job._row, self._group))
+            self._job._keep_trying(verb)
         except PreconditionFailed as refused:
             row, claim = refused.row, self._job._row.claim_token
             if row is not None and row.claim_token == claim and row.cancel_requested:
@@ -275,6 +281,20 @@ class _Adding:
         for part in _pages(list(jobs.items()), _PART):
             self._add_part(dict(part))
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
+
+    def _count_if_due(self, dispatched: int) -> None:
+        """Store how many members of a large group have ended, as the timer does while it waits."""
+        job, group = self._job, self._group
+        stored = job._row.member_counts or {}
+        last = stored["at"] if stored.get("group") == group.id else self._wait.since
+        gap = min(max(last - self._wait.since, _FIRST_COUNT), _LONGEST_GAP)
+        if group.shards == 1 or clock.now() < last + gap:
+            return
+        from job_runners.store import group_counts
+
+        counts = group_counts.dispatched(group, dispatched, call=job._keep_trying)
+        found = group_counts.as_stored(group, counts, job._row.member_counts)
+        self._write(lambda: group_waits.count_members(job._row, found))
 
     def _add_part(self, jobs: dict[str, Any]) -> None:
         """Dispatch some members. First wait until the rate allows that."""

@@ -135,14 +135,20 @@ def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
 
 
 def _member_ended(row: JobRequest, send: Send | None) -> None:
-    member_of, did_not_succeed = str(row.member_of), row.status is not Status.SUCCEEDED
-    if did_not_succeed:
-        groups.note_failed(member_of, row.id)
-    groups.drop_marker(member_of, row.id, row.member_mark)
+    note_failure(row)
+    groups.drop_marker(str(row.member_of), row.id, row.member_mark)
     if not groups.has_open_member(row) and check(str(row.parent_id), send):
         return
     if row.status is Status.FAILED:
         _member_failed(row, send)
+
+
+def note_failure(row: JobRequest) -> None:
+    """Record in its group that a member has ended, if it has failed or was canceled."""
+    if row.status is Status.CANCELLED:
+        groups.note_canceled(str(row.member_of), row.id)
+    elif row.status is Status.FAILED:
+        groups.note_failed(str(row.member_of), row.id)
 
 
 def _member_failed(row: JobRequest, send: Send | None) -> None:

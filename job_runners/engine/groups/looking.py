@@ -9,7 +9,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import groups
 from job_runners.store.groups import GroupItem
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 
@@ -69,8 +69,8 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         return False
     if row is None and clock.now() < marker.put_at + _LONGEST_DISPATCH:
         return False
-    if row is not None and row.status is not Status.SUCCEEDED:
-        groups.note_failed(str(row.member_of), row.id)
+    if row is not None:
+        finishing.note_failure(row)
     if row is None:  # DynamoDB deletes a row up to days after its TTL
         now = clock.now() // clock.SECOND
         as_read = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)

@@ -1,5 +1,7 @@
 """The verbs of a job that dispatches a group and waits for its members. Import them lazily."""
 
+from typing import Any
+
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -25,6 +27,17 @@ def begin_gather(job: JobRequest, group: Group) -> JobRequest:
         job,
         [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
+        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
+    )
+
+
+def count_members(job: JobRequest, counts: dict[str, Any]) -> JobRequest:
+    """Store the numbers of a running job's members, which it is dispatching."""
+    return conditional_write.write(
+        "checkpoint",
+        job,
+        [JobRequest.member_counts.set(counts), JobRequest.updated_at.set(clock.now())],
+        conditional_write.owned_by_claim(job),
         already_applied=lambda row: False,  # the condition still holds if botocore repeats this
     )
 

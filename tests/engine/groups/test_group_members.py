@@ -75,7 +75,7 @@ def test_each_member_is_listed_under_its_outcome(
             expected = [key for key, its in OUTCOME_OF.items() if its == outcome]
             assert [*chain(*pages(reader, outcome, limit))] == expected
     numbers = Counter(OUTCOME_OF.values())
-    assert reader.count(len(OUTCOME_OF)).by_outcome == numbers
+    assert reader.count().by_outcome == numbers
     counted = group_counts.dispatched(gathering.group, len(OUTCOME_OF), most=100)
     assert counted.by_outcome == numbers
 
@@ -174,6 +174,6 @@ def test_each_large_group_of_a_job_has_its_own_numbers(
         bench.run_message(bench.sent.pop(0)[0])
     assert (shown["first"].counts.succeeded, shown["first"].progress) == (3, 100)
     assert (shown["second"].counts.open, shown["second"].progress) == (4, 0)
-    assert shown["second"].at is not None
+    assert shown["second"].at is None  # counted now, because the timer has not looked
     bench.run_out()
     assert bench.read(row).status is Status.SUCCEEDED
