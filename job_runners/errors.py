@@ -187,13 +187,13 @@ class RunnerCannotResend(JobRunnersError):
 
 
 class GroupExpired(JobRunnersError):
-    """A job has waited for its group for as long as the rows of the members are certainly kept."""
+    """A group has taken as long as the rows of its members are certainly kept."""
 
     def __init__(self, days: int) -> None:
         super().__init__(
-            f"After {days} days, some members of the group had not ended. Rows of members that "
-            "ended are deleted soon. Raise RetentionDays if groups take this long, or cancel "
-            "members that can't end."
+            f"After {days} days, some members of the group had not ended, or were not dispatched "
+            "yet. Rows of members that ended are deleted soon. Raise RetentionDays if groups take "
+            "this long, or cancel members that can't end."
         )
 
 

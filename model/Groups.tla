@@ -188,14 +188,20 @@ Retries(p) ==
            unmarked == Without("marked_before") \/ (Past(r) /\ Without("plain_marked")) IN
        /\ row[m].st = "bad"
        /\ Go(p, [Idle EXCEPT !.pc = IF unmarked THEN next ELSE "mark", !.m = m, !.k = row[m].run,
-                 !.tok = 10 + bud.requeue, !.e = IF Past(r) THEN 1 ELSE 0])
+                 !.tok = 10 + bud.requeue, !.todo = {row[m].mark}, !.e = IF Past(r) THEN 1 ELSE 0])
   /\ bud' = [bud EXCEPT !.requeue = @ - 1]
   /\ UNCHANGED <<row, open, bad, R, was, calm>>
 
+(* The marker of another retry stays, and counts for this one. That of the run that has ended is replaced: *)
+(* the process that ended that run may be about to delete it. Names of markers of retries are above 10.    *)
 MarksAgain(p) ==
-  LET l == loc[p] IN
-  /\ At(p, "mark") /\ Go(p, [l EXCEPT !.pc = IF l.e = 1 THEN "plain" ELSE "again"])
-  /\ Mark(l) /\ UNCHANGED <<row, bad, R, bud>> /\ Plain
+  LET l == loc[p]
+      adopts == open[l.m] > 10 /\ (open[l.m] \notin l.todo \/ Without("ended_mark"))
+      after == [l EXCEPT !.pc = IF l.e = 1 THEN "plain" ELSE "again", !.todo = {}] IN
+  /\ At(p, "mark")
+  /\ IF adopts /\ ~Without("adopts") THEN Go(p, [after EXCEPT !.tok = open[l.m]]) /\ UNCHANGED open
+     ELSE Go(p, after) /\ Mark(l)
+  /\ UNCHANGED <<row, bad, R, bud>> /\ Plain
 
 IsMarked(l) == open[l.m] = l.tok \/ Without("marker_checked") \/ Without("marked_before")
 Again1(l) == row' = [row EXCEPT ![l.m] = [st |-> "live", run |-> @.run + 1, mark |-> l.tok]]
@@ -301,6 +307,8 @@ Once == [][/\ R.st = "over" => R'.st = "over"
 Stopped == [][R.st = "wait" /\ R'.st = "cancelled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars
 (* Each unfinished member has a marker, as long as R may wait for it. *)
 Marked == ~R.done /\ calm => \A m \in Members : row[m].st = "live" => open[m] # -1
+(* No retry puts a marker of its own behind a member that another retry has queued: its end would not delete it. *)
+OwnMark == calm => \A m \in Members : row[m].st = "live" /\ row[m].mark > 10 /\ open[m] > 10 => open[m] = row[m].mark
 (* Each failure is recorded before R continues. *)
 Flagged == [][~R.done /\ R'.done => \A m \in Members : row[m].st = "bad" => m \in bad]_vars
 (* When no process has anything left to do, R has ended. *)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from job_runners.cli.api import Job, Seen
+from job_runners.cli.api import Api, Job, Seen
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.watching import Screen
 
@@ -16,6 +16,22 @@ class Readable(Protocol):
 
     def job(self, job_id: str, /) -> Seen:
         """Return the job as it is now."""
+
+
+class JobsWithGroups:
+    """Reads jobs for people. If a job waits for a group, read how many members have ended, too."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def job(self, job_id: str) -> Seen:
+        """Return the job as it is now. Its `waits_for` may have the group's `counts`."""
+        seen = self._api.job(job_id)
+        found = seen.job.get("waits_for")
+        if found is not None and found["kind"] == "group":
+            groups = {each["name"]: each for each in self._api.groups(job_id)}
+            seen.job["waits_for"] = {**found, "counts": groups.get(found["name"])}
+        return seen
 
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})

@@ -143,12 +143,20 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         names = " or ".join(found["names"])
         return f"the signal {names}, until {output.clock(found['until'])} ({COMMAND} signal)"
     if found["kind"] == "group":
-        return f"the jobs of its group {found['name']}"
+        counts = found.get("counts")
+        ended = f": {counts_of(counts)}" if counts else ""
+        return f"the jobs of its group {found['name']}{ended}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     # A viewer doesn't get keys that come from payloads.
     key = "" if found["key"] in (None, "*") else f", {found['key']}"
     return f"its turn in queue {found['name']}{key}"
+
+
+def counts_of(group: dict[str, Any]) -> str:
+    """Return in words how many members of a group have ended."""
+    ended = f"{group['total'] - group['open']:,} of {group['total']:,} have ended"
+    return f"{ended}, {group['failed']:,} failed" if group["failed"] else ended
 
 
 def _state(job: Job) -> str:

@@ -12,6 +12,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
 MOST_EXAMINED = 1_000  # members of one page with a filter
+MOST_CANDIDATES = 1_000  # members that a page looks for by their ids
 
 
 class GroupMember(NamedTuple):
@@ -26,6 +27,16 @@ class GroupMember(NamedTuple):
     outcome: str
     row: JobRequest | None
     error: dict[str, Any] | None = None
+
+    @property
+    def is_dispatched(self) -> bool:
+        """Return whether it is dispatched."""
+        return self.row is not None or self.outcome != OPEN
+
+    @property
+    def has_never_ended(self) -> bool:
+        """Return whether it is open, and was never retried by hand, which needs an end."""
+        return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
 
 
 class Page(NamedTuple):
@@ -47,14 +58,26 @@ class Reader:
         """Return the number of members in the chunks that are all dispatched."""
         return sum(self._done.sizes.values())
 
-    def count(self, total: int) -> Counts:
-        """Count the members of a group of at most one chunk, of which `total` is the number."""
-        members = self._read(list(self._keys(0, None)))
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all members are dispatched."""
+        return self._done.total is not None
+
+    def all_dispatched(self) -> int:
+        """Return the number of dispatched members, also of the chunk that is not finished."""
+        if self._done.total is not None:
+            return self._done.total
+        chunk = len(self._done.sizes)
+        keys = group_chunks.find_keys(self._group.id, chunk) or []
+        members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
+        return self.dispatched + sum(each.is_dispatched for each in members)
+
+    def count(self) -> Counts:
+        """Count the dispatched members of a group of at most one chunk."""
+        members = [each for each in self._read(list(self._keys(0, None))) if each.is_dispatched]
         found = Counter(each.outcome for each in members)
-        found[OPEN] += total - len(members)
-        failed = {one for each in self._group.partitions for one in groups.failed_in(each)}
-        first_time = sum(1 for each in members if each.outcome == OPEN and each.id not in failed)
-        return Counts.of(total, found, len(members) - first_time)
+        first_time = sum(each.has_never_ended for each in members)
+        return Counts.of(len(members), found, len(members) - first_time)
 
     def page(self, start: int, limit: int, outcome: str | None = None) -> Page:
         """Return up to `limit` members from the index `start`, or only those with this outcome.
@@ -79,11 +102,20 @@ class Reader:
         return Page(found, None if following is None else following[0])
 
     def _candidates(self, outcome: str | None) -> set[str] | None:
-        """Return the ids that a member with this outcome may have. None stands for all."""
+        """Return the ids that a member with this outcome may have. None stands for all.
+
+        If there are many such ids, a page finds enough members without them, and each page would
+        have to read them all.
+        """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
         listed = groups.existing_in if outcome == EXISTING else groups.failed_in
-        return {each for partition in self._group.partitions for each in listed(partition)}
+        found: set[str] = set()
+        for partition in self._group.partitions:
+            found.update(listed(partition, MOST_CANDIDATES + 1 - len(found)))
+            if len(found) > MOST_CANDIDATES:
+                return None
+        return found
 
     def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
         """Yield the index and the key of each member, or of those with these ids."""
@@ -102,7 +134,7 @@ class Reader:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
         missing = [each for each in ids.values() if each not in rows]
-        items = groups.reasons_without_rows(self._group, missing)
+        items = groups.reasons_without_rows({each: self._group.member_of(each) for each in missing})
         return [
             _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
             for index, key in batch
@@ -120,7 +152,8 @@ def _member(
         return GroupMember(key, row.id, outcome, row)
     if item is not None and item.job_id is not None:
         return GroupMember(key, item.job_id, EXISTING, None)
-    if item is not None:
-        return GroupMember(key, member_id, str(Status.FAILED), None, item.error)
+    if item is not None and not item.is_deleted:
+        return GroupMember(key, member_id, item.outcome, None, item.error)
     # A row that is gone has ended. Without a record of its failure, it has succeeded.
-    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_added else OPEN, None)
+    is_gone = is_added or item is not None
+    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_gone else OPEN, None)

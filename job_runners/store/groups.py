@@ -8,16 +8,21 @@ The items are in the coordination table. Markers and failures of a group are spr
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
-from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    JSONAttribute,
+    UnicodeAttribute,
+)
 
 from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store import steps
-from job_runners.store.job_request import GROUP_PREFIX, JobRequest, derived_id
+from job_runners.store.job_request import GROUP_PREFIX, JobRequest, Status, derived_id
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite, retry_on_conflict
 from job_runners.values import Value
@@ -27,8 +32,11 @@ _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
 MOST_LISTED = 100  # groups of a job
 _MOST = 100_000  # members of a group
 _OPEN = "open#"
+_RETRIED = "retried-"  # the prefix of the marks of members that were retried by hand
 _FAILED = "failed#"
 _EXISTING = "existing#"
+_DELETED = "deleted#"
+_REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that may have no row
 
 
 class GroupItem(Table):
@@ -47,8 +55,25 @@ class GroupItem(Table):
     member_keys = nullable(BinaryAttribute(legacy_encoding=False))  # see store.group_chunks
     keys_hash = nullable(UnicodeAttribute())
     number = nullable(Integer())  # how many members a chunk has
+    stopped = nullable(BooleanAttribute())  # see store.group_failures
+    canceled = nullable(BooleanAttribute())  # of a failure: whether the member was canceled
     total = nullable(Integer())  # of the last chunk: how many members the group has
     expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the item."""
+        return f"{str(self.sk).partition('#')[0]}#"
+
+    @property
+    def outcome(self) -> str:
+        """Return how the member of a failure has ended."""
+        return str(Status.CANCELLED if self.canceled else Status.FAILED)
+
+    @property
+    def is_deleted(self) -> bool:
+        """Return whether the item says that the row of a member was deleted after its end."""
+        return self.kind == _DELETED
 
     @property
     def member_id(self) -> str:
@@ -111,9 +136,31 @@ def put_marker(member_of: str, member_id: str) -> str:
     No other process uses the same mark. So a process that deletes an earlier marker doesn't delete
     this one.
     """
-    mark = uuid.uuid4().hex[:20]
+    mark = _new_mark()
     retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
     return mark
+
+
+def put_marker_again(member: JobRequest) -> str:
+    """Put a fresh marker of a member that is retried by hand, and return its mark.
+
+    If another retry has put one in the meantime, return the mark of that one, so that one marker
+    belongs to whichever of them queues the member. Only the marker of the run that has ended is
+    replaced: the process that ended this run may be about to delete it.
+    """
+    mark, sk = f"{_RETRIED}{_new_mark()}", f"{_OPEN}{member.id}"
+    item = _item(str(member.member_of), sk, mark=mark)
+    of_a_retry = GroupItem.mark.startswith(_RETRIED) & (GroupItem.mark != member.member_mark)
+    is_free = GroupItem.pk.does_not_exist() | ~of_a_retry
+    if try_write(lambda: retry_on_conflict(lambda: item.save(is_free))):
+        return mark
+    found = find_marker(member)  # this write's own marker, if its answer was lost
+    return mark if found is None else str(found.mark)
+
+
+def find_marker(member: JobRequest) -> GroupItem | None:
+    """Return the marker of a member, or None if it has none."""
+    return _find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
 
 
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
@@ -153,8 +200,13 @@ def first_markers(partition: str, most: int, after: str = "") -> list[GroupItem]
 
 
 def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = None) -> None:
-    """Record that a member failed, was canceled, or was refused with this error."""
+    """Record that a member failed, or was refused with this error."""
     _item(member_of, f"{_FAILED}{member_id}", error=error).save()
+
+
+def note_canceled(member_of: str, member_id: str) -> None:
+    """Record that a member was canceled. In other respects, it counts as failed."""
+    _item(member_of, f"{_FAILED}{member_id}", canceled=True).save()
 
 
 def note_existing(member_of: str, member_id: str, job_id: str) -> None:
@@ -162,14 +214,29 @@ def note_existing(member_of: str, member_id: str, job_id: str) -> None:
     _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
 
 
-def failed_in(partition: str) -> Iterator[str]:
-    """Yield the ids of the members of a shard that have failed, even if they succeeded later."""
-    return (item.member_id for item in _query(partition, _FAILED))
+def note_deleted(member_of: str, member_id: str) -> None:
+    """Record that the row of a member that has ended is about to be deleted.
+
+    Without this item, a leg that continues to dispatch the group would take the member for one that
+    isn't dispatched yet, and run it again.
+    """
+    _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def existing_in(partition: str) -> Iterator[str]:
-    """Yield the ids of the members of a shard that were answered with existing jobs."""
-    return (item.member_id for item in _query(partition, _EXISTING))
+def failed_in(partition: str, most: int | None = None) -> Iterator[str]:
+    """Yield the ids of the members of a shard that have failed, even if they succeeded later. Yield
+    up to `most`."""
+    return (item.member_id for item in _query(partition, _FAILED, most))
+
+
+def failures_in(partition: str) -> Iterator[GroupItem]:
+    """Yield the items of the members of `failed_in`."""
+    return _query(partition, _FAILED)
+
+
+def existing_in(partition: str, most: int | None = None) -> Iterator[str]:
+    """Yield the ids of up to `most` members of a shard that were answered with existing jobs."""
+    return (item.member_id for item in _query(partition, _EXISTING, most))
 
 
 def count_open(partition: str) -> int:
@@ -183,8 +250,17 @@ def count_existing(partition: str) -> int:
 
 
 def count_failed(group: Group, most: int) -> int:
-    """Count the members that have failed, up to `most` in each shard."""
-    return sum(len(list(_query(each, _FAILED, limit=most))) for each in group.partitions)
+    """Count the members that have failed, up to `most`."""
+    found = 0
+    for each in group.partitions:
+        starts = GroupItem.sk.startswith(_FAILED)
+        found += GroupItem.count_up_to(most - found, each, starts, consistent=True)
+    return found
+
+
+def is_retried(member: JobRequest) -> bool:
+    """Return whether a member was retried by hand."""
+    return (member.member_mark or "").startswith(_RETRIED)
 
 
 def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
@@ -197,13 +273,15 @@ def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
     return None
 
 
-def reasons_without_rows(group: Group, member_ids: list[str]) -> dict[str, GroupItem]:
-    """Return why members have no row, by id: see `reason_without_row`."""
-    partitions = {each: _partition(group.member_of(each)) for each in member_ids}
-    kinds = (_FAILED, _EXISTING)
-    keys = [(partitions[each], f"{kind}{each}") for each in member_ids for kind in kinds]
+def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
+    """Return why members have no row, by id: see `reason_without_row`. A row may also be deleted.
+
+    `members` has the `member_of` of each, by its id.
+    """
+    keys = [(_partition(of), f"{kind}{each}") for each, of in members.items() for kind in _REASONS]
     found = GroupItem.batch_get(keys, consistent_read=True)
-    return {item.member_id: item for item in sorted(found, key=lambda item: item.sk, reverse=True)}
+    by_kind = sorted(found, key=lambda item: _REASONS.index(item.kind))
+    return {item.member_id: item for item in by_kind}  # the last one counts
 
 
 # --- all items of a job ---------------------------------------------------------------------------
@@ -230,6 +308,10 @@ def delete(owner: JobRequest) -> None:
 def _groups_of(owner: JobRequest) -> Iterator[Group]:
     for step in steps.of_all_work(owner, STEP):
         yield Group(step.result["id"], step.result["shards"])
+
+
+def _new_mark() -> str:
+    return uuid.uuid4().hex[:20]
 
 
 def _item(member_of: str, sk: str, **fields: Any) -> GroupItem:

@@ -176,8 +176,12 @@ def _with_key(unique_key: str | None) -> list[Action]:
 def delete(job: JobRequest) -> None:
     """Delete a finished job: its row, then its steps and objects.
 
-    Raises PreconditionFailed if the job isn't finished.
+    If it is in a group, the group remembers it. Raises PreconditionFailed if it isn't finished.
     """
+    if job.member_of is not None:
+        from job_runners.store import groups  # imported here because most jobs are in no group
+
+        groups.note_deleted(job.member_of, job.id)
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Another job may have taken this id since the row was read: don't delete that one.

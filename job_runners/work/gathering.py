@@ -4,13 +4,13 @@ A gather relies only on its stored state. The message that started the leg is on
 group isn't complete, the leg dispatches the members that are missing, and waits again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from job_runners import clock
-from job_runners.errors import PreconditionFailed
+from job_runners.errors import GroupExpired, PreconditionFailed
 from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.groups import Group
@@ -18,7 +18,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
 from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.interrupts import ClaimLost, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 from job_runners.work.waiting import AwaitsGroup, require_next_leg, take_name
 
@@ -34,6 +34,9 @@ _ROWS_PER_SECOND = 300
 _PART = 100  # members that are dispatched at a time
 _LONGEST_CALL = 20 * clock.SECOND  # after it, the alarm may interrupt the job
 _PAGE = 100  # results that are read at a time
+# The gaps between two counts of the members that have ended, while others are dispatched.
+_FIRST_COUNT = clock.MINUTE
+_LONGEST_GAP = 10 * clock.MINUTE
 
 
 class Member(NamedTuple):
@@ -199,13 +202,17 @@ def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
 def _add_missing(job: _Job, wait: AwaitsGroup, members: _Numbered) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
-    Once all are dispatched, later legs don't read `members` any more.
+    Once all are dispatched, later legs don't read `members` any more. A leg that comes so late that
+    rows of members may have expired dispatches none: it could dispatch such a member again. Raises
+    GroupExpired.
     """
     group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.gathers == group.id:
         done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
     if done.total is not None:
         return done.total
+    if clock.now() >= wait.until:
+        raise GroupExpired((clock.now() - wait.since) // clock.DAY)
     return _Adding(job, wait, done).add(members)
 
 
@@ -253,6 +260,7 @@ class _Adding:
             is_last = not members.has_more_than(0)
             if chunk not in self._done.sizes:
                 self._add_chunk(chunk, taken, total if is_last else None)
+                self._count_if_due(total)
             # With the last chunk, the total would be stored. So there are fewer members now.
             elif is_last or len(taken) != self._done.sizes[chunk]:
                 raise GatherChanged(self._name)
@@ -263,11 +271,16 @@ class _Adding:
 
     def _record_group(self) -> None:
         """Record in the row which group is dispatched. The leg must still have the claim."""
-        if self._job._row.gathers == self._group.id:
-            return
+        if self._job._row.gathers != self._group.id:
+            self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
+
+    def _write(self, verb: Callable[[], JobRequest]) -> None:
         try:
-            self._job._keep_trying(lambda: group_waits.begin_gather(self._job._row, self._group))
+            self._job._keep_trying(verb)
         except PreconditionFailed as refused:
+            row, claim = refused.row, self._job._row.claim_token
+            if row is not None and row.claim_token == claim and row.cancel_requested:
+                raise self._job._interrupt(CancelAsked()) from refused
             raise self._job._interrupt(ClaimLost(str(refused))) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
@@ -277,11 +290,24 @@ class _Adding:
             # An earlier leg has begun this chunk.
             if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
                 raise GatherChanged(self._name)
-            saved = job._keep_trying(lambda: job._dispatch.already_saved(jobs))
-            jobs = {key: each for key, each in jobs.items() if key not in saved}
+            jobs = self._without_dispatched(jobs)
         for part in _pages(list(jobs.items()), _PART):
             self._add_part(dict(part))
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
+
+    def _count_if_due(self, dispatched: int) -> None:
+        """Store how many members of a large group have ended, as the timer does while it waits."""
+        job, group = self._job, self._group
+        stored = job._row.member_counts or {}
+        last = stored["at"] if stored.get("group") == group.id else self._wait.since
+        gap = min(max(last - self._wait.since, _FIRST_COUNT), _LONGEST_GAP)
+        if group.shards == 1 or clock.now() < last + gap:
+            return
+        from job_runners.store import group_counts
+
+        counts = group_counts.dispatched(group, dispatched, call=job._keep_trying)
+        found = group_counts.as_stored(group, counts, job._row.member_counts)
+        self._write(lambda: group_waits.count_members(job._row, found))
 
     def _add_part(self, jobs: dict[str, Any]) -> None:
         """Dispatch some members. First wait until the rate allows that."""
@@ -301,3 +327,9 @@ class _Adding:
             jobs = {key: each for key, each in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)
+            if jobs:  # some of them may be saved, although no answer came
+                jobs = self._without_dispatched(jobs)
+
+    def _without_dispatched(self, jobs: dict[str, Any]) -> dict[str, Any]:
+        dispatched = self._job._keep_trying(lambda: self._job._dispatch.already_dispatched(jobs))
+        return {key: each for key, each in jobs.items() if key not in dispatched}

@@ -74,8 +74,8 @@ class Dispatch(Protocol):
     ) -> dict[str, Any]:
         """Check members of a group, and return the jobs to save, by key."""
 
-    def already_saved(self, jobs: Mapping[str, Any]) -> set[str]:
-        """Return the keys of the checked members that are already saved."""
+    def already_dispatched(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that are already dispatched."""
 
     def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
         """Save and send checked members. Return the keys of those dispatched before `until`."""

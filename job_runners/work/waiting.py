@@ -12,6 +12,7 @@ from typing import Any
 from job_runners import clock
 from job_runners.errors import RunnerCannotResend
 from job_runners.names import check_signal_name
+from job_runners.settings import settings
 from job_runners.store import signals, steps, verbs
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.groups import Group
@@ -50,14 +51,24 @@ class AwaitsSignal(Waits):
 
 
 class AwaitsGroup(Waits):
-    """The job waits for its group, whose members it began to dispatch at `since`."""
+    """The job waits for its group, whose members it began to dispatch at `since`.
+
+    The group may take until `until`, shortly before the row of its first member can expire.
+    """
 
     def __init__(self, name: str, group: Group, since: int, stop_after: int | None) -> None:
         super().__init__(name)
         self.name = name
         self.group = group
         self.since = since
+        self.until = since + _longest_group()
         self.stop_after = stop_after
+
+
+def _longest_group() -> int:
+    """Return how long a group may take, in milliseconds."""
+    retention = settings().retention_days * clock.DAY
+    return min(max(retention // 2, retention - clock.DAY), LONGEST)
 
 
 def sleep(job: _Job, name: str, seconds: float) -> None:

@@ -54,6 +54,29 @@ def test_a_job_is_asked_for_as_often_as_the_api_suggests(api: FakeApi) -> None:
     assert len(api.calls) == 2
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_job_that_waits_for_its_group_shows_how_many_members_have_ended(
+    api: FakeApi, as_json: bool
+) -> None:
+    found = {"kind": "group", "name": "counts", "key": None, "since": None, "until": None}
+    group = {"name": "counts", "total": 1300, "failed": 0, "succeeded": 120, "cancelled": 0}
+    group |= {"existing": 0, "progress": 9, "as_of": None}
+    for still_open, failed in ((1180, 0), (1000, 2)):
+        api.on(*view(), 200, job("waiting", waits_for=found), Retry_After="0")
+        if not as_json:
+            counts = group | {"open": still_open, "failed": failed}
+            api.on("GET", f"/jobs/{ID}/groups", 200, {"groups": [counts]})
+    api.on(*view(), 200, job("succeeded"))
+    done = jobs("watch", ID, *(["--json"] if as_json else []))
+    assert done.exit_code == 0
+    if as_json:
+        assert json.loads(done.stdout.splitlines()[0])["waits_for"] == found
+    else:
+        first, second, _ = done.stdout.splitlines()
+        assert first.endswith("waits for the jobs of its group counts: 120 of 1,300 have ended")
+        assert second.endswith("300 of 1,300 have ended, 2 failed")
+
+
 def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
     for progress in (10, 10, 10, 20):
         api.on(*view(), 200, job("running", progress=progress), Retry_After="0")

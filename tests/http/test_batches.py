@@ -23,6 +23,7 @@ from job_runners.store import group_chunks, group_members, groups, queries
 from job_runners.testing import moto_direct
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
+from job_runners.work import gathering
 from sample_work import Sample, script
 
 KEY = {"Idempotency-Key": "may"}
@@ -301,6 +302,25 @@ def test_a_batch_is_canceled_with_its_members(worker: FakeLambda) -> None:
     assert batch_sample.ENDED == []
 
 
+def test_a_batch_that_is_canceled_in_its_last_invocation_dispatches_no_last_job(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = post(numbered(2), then=THEN)
+    answers: list[Answer] = []
+    count = gathering._count
+
+    def cancel_first(*arguments: Any) -> Any:
+        path = f"/batches/{batch.json['id']}"
+        answers.append(call("DELETE", path, query="members=true"))
+        return count(*arguments)
+
+    monkeypatch.setattr(gathering, "_count", cancel_first)
+    worker.deliver()
+    assert [(each.status, each.json["state"]) for each in answers] == [(202, "running")]
+    assert show(batch)["state"] == "cancelled"
+    assert (counts(batch), batch_sample.ENDED) == ((2, 0, 2, 0, 0, 0), [])
+
+
 def test_members_that_have_not_started_are_canceled_after_some_failures(
     worker: FakeLambda,
 ) -> None:
@@ -324,13 +344,14 @@ def test_the_timer_counts_the_members_of_a_large_batch(
     batch = post(numbered(10), then=THEN)
     deliver_one(worker)
     assert counts(batch) == (10, 10, 0, 0, 0, 0)
-    assert show(batch)["as_of"] == show(batch)["created_at"]
+    assert show(batch)["as_of"] is None  # before the timer's first look
     page = show(batch, "/members", "limit=3")
     listed = page["members"] + show(batch, "/members", f"cursor={page['cursor']}")["members"]
     ids = [each["id"] for each in listed]
     assert [each["key"] for each in listed] == [f"{n:06d}" for n in range(10)]
     for number in range(6):
         deliver_one(worker, ids[number])
+    assert counts(batch) == (10, 4, 3, 3, 0, 0)
     assert call("POST", f"/jobs/{ids[9]}/cancel").status == 200
     assert call("POST", f"/jobs/{ids[1]}/retry").status == 202  # waited for again
     assert members(batch, "status=cancelled") == [("000009", "cancelled")]
@@ -369,8 +390,8 @@ def test_a_batch_costs_one_put_and_its_numbers_one_read_for_each_hundred_members
     assert cost(lambda: post(numbered(150))) == {"GetItem": 1, "PutItem": 1, "Invoke": 1}
     assert cost(lambda: show(batch)) == {"GetItem": 1}
     worker.deliver()
-    # The row, the step and the keys; the chunk that is done, and failures; two pages of rows.
-    assert cost(lambda: show(batch)) == {"GetItem": 2, "Query": 2, "BatchGetItem": 2}
+    # The row and the keys; the chunk that is done; two pages of rows.
+    assert cost(lambda: show(batch)) == {"GetItem": 2, "Query": 1, "BatchGetItem": 2}
     # The row and the keys; the chunks that are done; the rows.
     page = {"GetItem": 2, "Query": 1, "BatchGetItem": 1}
     assert cost(lambda: show(batch, "/members", "limit=100")) == page
@@ -669,7 +690,7 @@ def test_a_file_that_is_replaced_before_its_members_are_dispatched_fails_the_bat
     shown = show(batch)
     assert (shown["state"], shown["error"]["kind"]) == ("failed", "DoNotRetry")
     assert "was replaced" in shown["error"]["message"]
-    assert counts(batch) == (2, 2, 0, 0, 0, 0)
+    assert counts(batch) == (2, 0, 0, 0, 2, 0)  # they will never run
     assert batch_sample.ENDED == []
 
 

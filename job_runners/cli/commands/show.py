@@ -10,7 +10,7 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import require_one
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
-from job_runners.cli.watching import waits_for
+from job_runners.cli.watching import counts_of, waits_for
 from job_runners.places import COMMAND
 
 _TIMES = {
@@ -160,9 +160,7 @@ def _print_groups(groups: list[dict[str, Any]]) -> None:
     """Print how many members of each group have ended."""
     click.echo(f"\n{click.style('groups', bold=True)}")
     for group in groups:
-        ended = f"{group['total'] - group['open']:,} of {group['total']:,} have ended"
-        failed = f", {group['failed']:,} failed" if group["failed"] else ""
-        click.echo(f"  {' '.join(output.plain(group['name']).split())}  {ended}{failed}")
+        click.echo(f"  {' '.join(output.plain(group['name']).split())}  {counts_of(group)}")
 
 
 def _print_children(children: list[dict[str, Any]], more: bool) -> None:

@@ -41,13 +41,14 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
 
 def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow jobs until they finish, print the outcome and return the exit code."""
-    from job_runners.cli.polling import FollowedJobs, follow
+    from job_runners.cli.polling import FollowedJobs, JobsWithGroups, follow
     from job_runners.cli.watching import screen
 
     followed = FollowedJobs()
     try:
         with screen(ids, as_json=target.json) as shown:
-            follow(target.api, followed, ids, shown, timeout)
+            api = target.api if target.json else JobsWithGroups(target.api)
+            follow(api, followed, ids, shown, timeout)
     except KeyboardInterrupt:
         _note_unfinished(followed.unfinished or ids, "You stopped watching")
         return Exit.INTERRUPTED

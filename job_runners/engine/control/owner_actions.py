@@ -59,7 +59,7 @@ def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest
     """Cancel the open members of a job's group, and the job once all of them have ended.
 
     Only some members are canceled at once. The timer cancels the others, page by page. Until all
-    have ended, the job waits. A job that hasn't begun to dispatch a group is canceled by `cancel`.
+    have ended, the job waits. A job without an open group is canceled like any other.
 
     Raises the errors of `cancel`.
     """
@@ -125,7 +125,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
                 counted=quota.is_on(),
                 unique_key=unique_key,
             )
-            row = requeue() if row.member_of is None else retrying.requeue(row, requeue)
+            row = requeue() if row.member_of is None else retrying.requeue(row, requeue, send)
         except KeyTaken as taken:
             raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
         telemetry.queued_again(row)

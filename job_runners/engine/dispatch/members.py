@@ -59,12 +59,20 @@ def _plain(payload: Any) -> dict[str, Any]:
     return dict(payload or {})
 
 
-def already_saved(jobs: Mapping[str, CheckedJob]) -> set[str]:
-    """Return the keys of the members that have a row, and so had their marker before it."""
+def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
+    """Return the keys of the members that are dispatched.
+
+    Such a member has a row, and so had its marker before it. Or an item says why it has none: it
+    was deleted after its end, or its unique rule gave it none.
+    """
     by_id = {str(job.new_job.job_id): key for key, job in jobs.items()}
     ids = list(by_id)
     pages = [ids[start : start + PAGE_LIMIT] for start in range(0, len(ids), PAGE_LIMIT)]
-    return {by_id[found] for page in pages for found in read_many(page, fresh=True)}
+    saved = {found for page in pages for found in read_many(page, fresh=True)}
+    gone = {
+        each: str(jobs[key].new_job.member_of) for each, key in by_id.items() if each not in saved
+    }
+    return {by_id[found] for found in (*saved, *groups.reasons_without_rows(gone))}
 
 
 def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[str]:

@@ -16,7 +16,7 @@ from job_runners.engine.lines import admission
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send, send_after_end, send_or_leave_due
 from job_runners.errors import PreconditionFailed
-from job_runners.store import groups, owner_verbs
+from job_runners.store import group_failures, groups, owner_verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 from job_runners.store.verbs import group_waits
@@ -75,15 +75,20 @@ def stop_members(owner: JobRequest, send: Send | None) -> None:
     """Cancel the open members of a waiting job that is to be canceled with them.
 
     For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
+    Those that were retried by hand go on.
     """
-    group = groups.awaited_by(owner)
-    stop_after = (owner.waits_for or {}).get("stop_after")
-    has_failed = stop_after and groups.count_failed(group, stop_after) >= stop_after
-    if not (owner.cancel_members or has_failed):
+    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    stops = stop_after is not None and group_failures.have_reached(group, stop_after)
+    if not (owner.cancel_members or stops):
         return
     until = clock.now() + _CANCEL_TIME
     for partition in group.partitions:
         _cancel_in(partition, until, owner, send)
+
+
+def _stop_after(owner: JobRequest) -> int | None:
+    """Return the number of failures after which a waiting job's members are canceled."""
+    return (owner.waits_for or {}).get("stop_after")
 
 
 def _cancel_in(partition: str, until: int, owner: JobRequest, send: Send | None) -> None:
@@ -114,7 +119,9 @@ def _owner_canceled(owner: JobRequest, send: Send | None) -> None:
 
 
 def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
-    if row.status.finished or (row.has_begun and not owner.cancel_members):
+    if row.status.finished:
+        return
+    if not owner.cancel_members and (row.has_begun or groups.is_retried(row)):
         return
     with suppress(PreconditionFailed):  # it has started or ended
         if row.status is Status.RUNNING:
@@ -128,13 +135,29 @@ def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
 
 
 def _member_ended(row: JobRequest, send: Send | None) -> None:
-    member_of, did_not_succeed = str(row.member_of), row.status is not Status.SUCCEEDED
-    if did_not_succeed:
-        groups.note_failed(member_of, row.id)
-    groups.drop_marker(member_of, row.id, row.member_mark)
-    if not groups.has_open_member(row):
-        check(str(row.parent_id), send)
+    note_failure(row)
+    groups.drop_marker(str(row.member_of), row.id, row.member_mark)
+    if not groups.has_open_member(row) and check(str(row.parent_id), send):
+        return
+    if row.status is Status.FAILED:
+        _member_failed(row, send)
+
+
+def note_failure(row: JobRequest) -> None:
+    """Record in its group that a member has ended, if it has failed or was canceled."""
+    if row.status is Status.CANCELLED:
+        groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:
-        owner = read(str(row.parent_id))
-        if owner is not None and owner.awaits_group:
-            stop_members(owner, send)
+        groups.note_failed(str(row.member_of), row.id)
+
+
+def _member_failed(row: JobRequest, send: Send | None) -> None:
+    """Stop the members of a group after a failure, if that was the last one that is allowed."""
+    owner = read(str(row.parent_id))
+    if owner is None or not owner.awaits_group or owner.cancel_members:
+        return
+    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    if stop_after is None or group.id != groups.id_of(row):
+        return
+    if group_failures.note_another(group) >= stop_after:
+        stop_members(owner, send)

@@ -1,16 +1,15 @@
 """Report how many members of a job's group have ended.
 
 The members of a small group are counted at each request. Those of a large one are counted by the
-timer, which stores the numbers in the owner's row.
+leg that dispatches them, and then by the timer. Both store the numbers in the owner's row. Before
+the timer's first look, and after the owner's end, they are counted at the request.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from pynamodb.expressions.update import Action
 
-from job_runners import clock
 from job_runners.shipped.jobs.names import BATCH_GROUP, Jobs
 from job_runners.store import blobs, group_chunks, group_counts, groups, steps
 from job_runners.store.group_counts import OPEN, OUTCOMES, Counts
@@ -18,8 +17,6 @@ from job_runners.store.group_members import Reader
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.values import Value
-
-_MOST_READ = 2_000  # rows of failed members that one look reads
 
 
 class Seen(Value):
@@ -31,15 +28,21 @@ class Seen(Value):
 
 
 def of_batch(row: JobRequest) -> Seen:
-    """Return how many members of a batch have ended."""
-    total = _total(row)
-    group = groups.new_group(row, BATCH_GROUP, is_large=total > group_chunks.SIZE)
+    """Return how many members of a batch have ended.
+
+    Once the batch has ended, members that it didn't dispatch count as canceled.
+    """
+    total, group = _total(row), group_of_batch(row)
+    rest = str(Status.CANCELLED) if row.status.finished else OPEN
     if row.gathers != group.id:  # none is dispatched yet
-        return Seen(Counts.of(total, Counter({OPEN: total}), 0), 0, None)
-    if total <= group_chunks.SIZE:
-        counts = Reader(group).count(total)
+        return Seen(_NONE.within(total, rest=rest), 0, None)
+    if group.shards == 1:
+        counts = Reader(group).count().within(total, rest=rest)
         return Seen(counts, counts.progress, None)
-    return _stored(row, total)
+    if row.status is Status.SUCCEEDED:
+        found, at = blobs.get(row.result, row.result_key), row.finished_at
+        return Seen(_counts(found["total"], found, 0), 100, at)
+    return _of_large(row, group, Reader(group), total, rest)
 
 
 def of_groups(row: JobRequest) -> dict[str, Seen]:
@@ -50,13 +53,13 @@ def of_groups(row: JobRequest) -> dict[str, Seen]:
 def _of_group(row: JobRequest, name: str, group: Group) -> Seen:
     reader = Reader(group)
     if group.shards == 1:
-        counts = reader.count(reader.dispatched)
+        counts = reader.count()
         return Seen(counts, counts.progress, None)
     complete = steps.find(row, f"gathered {name}")
     if complete is not None:
         found = complete.result
-        return Seen(_counts(found["total"], found["outcomes"]), 100, row.updated_at)
-    return _last_seen(row, group.id, reader.dispatched)
+        return Seen(_counts(found["total"], found["outcomes"], 0), 100, row.updated_at)
+    return _of_large(row, group, reader, reader.dispatched, OPEN)
 
 
 def group_of_batch(row: JobRequest) -> Group:
@@ -70,42 +73,44 @@ def actions(owner: JobRequest) -> list[Action]:
     The progress of a batch is that of its members.
     """
     group = groups.awaited_by(owner)
-    total = None if group.shards == 1 else group_chunks.dispatched(group.id).total
-    if total is None:
+    if group.shards == 1:
         return []
-    counts = group_counts.dispatched(group, total, most=_MOST_READ)
-    earlier = _counted(owner, group.id) or {}
-    progress = max(counts.progress, earlier.get("progress", 0))
-    found = {"group": group.id, "at": clock.now(), "progress": progress, **counts.by_outcome}
+    counts = group_counts.dispatched(group, Reader(group).all_dispatched())
+    found = group_counts.as_stored(group, counts, owner.member_counts)
     stored: list[Action] = [JobRequest.member_counts.set(found)]
     if owner.job_type == Jobs.BATCH:
+        progress = _counts(_total(owner), found, found["ended"]).progress
         stored.append(JobRequest.progress.set(max(owner.progress, progress)))
     return stored
 
 
-def _stored(row: JobRequest, total: int) -> Seen:
-    """Return the counts of a large batch: those of its result, or of the timer's last look."""
-    if row.status is Status.SUCCEEDED:
-        found, at = blobs.get(row.result, row.result_key), row.finished_at
-        return Seen(_counts(total, found), 100, at)
-    return _last_seen(row, str(row.gathers), total)
+def _of_large(row: JobRequest, group: Group, reader: Reader, total: int, rest: str) -> Seen:
+    """Return the counts of a large group of `total` members that isn't complete.
+
+    Those that aren't dispatched have the outcome `rest`.
+    """
+    found = row.member_counts
+    found = found if found and found["group"] == group.id else None
+    can_count = reader.is_complete or row.held_by == group.held_by
+    if row.status.finished or (found is None and can_count):
+        counts = group_counts.dispatched(group, reader.all_dispatched())
+        counts, at = counts.within(max(total, counts.total), rest=rest), None
+        found = group_counts.as_stored(group, counts, found)
+    elif found is None:
+        return Seen(_NONE.within(total, rest=rest), 0, row.created_at)
+    else:
+        counts, at = _counts(total, found, found["ended"]), found["at"]
+    counts = counts.__replace__(ended_once=found["ended"])
+    return Seen(counts, counts.progress if counts.total else 0, at)
 
 
-def _last_seen(row: JobRequest, group_id: str, total: int) -> Seen:
-    """Return the counts of a group at the timer's last look."""
-    found = _counted(row, group_id)
-    if found is None:
-        return Seen(Counts.of(total, Counter({OPEN: total}), 0), 0, row.created_at)
-    return Seen(_counts(total, found), found["progress"], found["at"])
+def _counts(total: int, found: Mapping[str, int], ended_once: int) -> Counts:
+    """Return stored counts. Members that were not dispatched then are open."""
+    by_outcome = Counter({name: found.get(name, 0) for name in OUTCOMES})
+    return Counts.of(by_outcome.total(), by_outcome, ended_once).within(total, rest=OPEN)
 
 
-def _counted(row: JobRequest, group_id: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = row.member_counts
-    return found if found and found["group"] == group_id else None
-
-
-def _counts(total: int, found: Mapping[str, int]) -> Counts:
-    return Counts.of(total, Counter({name: found.get(name, 0) for name in OUTCOMES}), 0)
+_NONE = Counts.of(0, Counter(), 0)
 
 
 def _total(row: JobRequest) -> int:

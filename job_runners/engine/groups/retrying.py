@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from job_runners.engine.groups import finishing, looking
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
 from job_runners.store.job_request import JobRequest, Status
@@ -19,25 +22,45 @@ class Requeue(Protocol):
         """Return the row. `mark` identifies its new marker. Raises RaceLost."""
 
 
-def requeue(member: JobRequest, write: Requeue) -> JobRequest:
+def requeue(member: JobRequest, write: Requeue, send: Send) -> JobRequest:
     """Queue a member again with a fresh marker, in a transaction that checks its owner.
 
     The marker comes first, in a write of its own, and the transaction checks that it is still
     there. If the owner isn't done with the group, the transaction also changes the owner's
     `gather_epoch`, so that a process that read the markers earlier can't continue the owner.
 
-    Raises PreconditionFailed if the owner changes during every try.
+    Raises PreconditionFailed if the owner changes during every try. If the member isn't queued, its
+    marker is deleted, because the owner would wait for it.
     """
-    member_of = str(member.member_of)
+    try:
+        return _requeue(member, write)
+    except Exception:
+        _drop_marker(member, send)
+        raise
+
+
+def _requeue(member: JobRequest, write: Requeue) -> JobRequest:
     for _ in range(_TRIES):
         owner = read(str(member.parent_id))
-        mark = groups.put_marker(member_of, member.id)
-        marker_is_there = groups.marker_check(member_of, member.id, mark)
+        mark = groups.put_marker_again(member)
+        marker_is_there = groups.marker_check(str(member.member_of), member.id, mark)
         try:
             return write(mark=mark, more_writes=[marker_is_there, _owner_write(member, owner)])
         except RaceLost:
             continue
     raise PreconditionFailed("requeue", member.id, "in a group that keeps changing", member)
+
+
+def _drop_marker(member: JobRequest, send: Send) -> None:
+    """Delete a member's marker if it isn't queued. Errors are only logged: the timer is next."""
+    try:
+        marker = groups.find_marker(member)
+        if marker is None or not looking.delete_if_ended(marker, read(member.id)):
+            return
+        if not groups.has_open_member(member):
+            finishing.check(str(member.parent_id), send)
+    except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
+        telemetry.crashed(error)
 
 
 def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:

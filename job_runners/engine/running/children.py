@@ -110,11 +110,11 @@ class Children:
 
         return dispatching.check(parent, group, name, members, self._send)
 
-    def already_saved(self, jobs: Mapping[str, Any]) -> set[str]:
-        """Return the keys of the checked members that are already saved."""
+    def already_dispatched(self, jobs: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the checked members that are already dispatched."""
         from job_runners.engine.dispatch import members as dispatching
 
-        return dispatching.already_saved(jobs)
+        return dispatching.already_dispatched(jobs)
 
     def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
         """Save and send checked members. Return the keys of those dispatched before `until`."""

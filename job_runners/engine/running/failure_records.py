@@ -91,6 +91,9 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
     row, ended = read(message.id), None
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
         telemetry.not_settled("gone" if row is None else row.state)
+        # The worker may have recorded the job's end, and then been killed before this.
+        if row is not None and row.send_id == message.send_id:
+            after_end(row, send)
     else:
         try:
             ended = record_failed_attempt(row, error, send)

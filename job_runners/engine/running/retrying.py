@@ -11,6 +11,7 @@ from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import Send, next_due_at, send_or_leave_due
 from job_runners.errors import (
     DoNotRetry,
+    GroupExpired,
     Interrupted,
     InvalidPayload,
     LegsSpent,
@@ -31,6 +32,7 @@ _NON_RETRYABLE = (
     CursorTooLarge,
     DoNotRetry,
     EntryNotLoaded,
+    GroupExpired,
     InvalidPayload,
     LegsSpent,
     MissingObject,

@@ -7,13 +7,12 @@ from job_runners import clock
 from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
-from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import group_waits, waits
 from job_runners.work.errors import WaitsSpent
 from job_runners.work.interrupts import Waits
-from job_runners.work.waiting import LONGEST, Asleep, AwaitsGroup, AwaitsSignal
+from job_runners.work.waiting import Asleep, AwaitsGroup, AwaitsSignal
 
 MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
 
@@ -74,19 +73,13 @@ class Gathered(Ending):
             gather.group,
             since=gather.since,
             stop_after=gather.stop_after,
-            until=gather.since + _longest_group(),
+            until=gather.until,
             reached=leg.running.last_checkpoint,
         )
         telemetry.waits(row)
         if not row.status.finished:
             finishing.owner_parked(row, leg.send)
         return row
-
-
-def _longest_group() -> int:
-    """Return how long a group may take: until shortly before the first member's row expires."""
-    retention = settings().retention_days * clock.DAY
-    return min(max(retention // 2, retention - clock.DAY), LONGEST)
 
 
 def ending_of(leg: Leg, signal: Waits) -> Ending:

@@ -1,5 +1,7 @@
 """The verbs of a job that dispatches a group and waits for its members. Import them lazily."""
 
+from typing import Any
+
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -17,11 +19,24 @@ def begin_gather(job: JobRequest, group: Group) -> JobRequest:
     """Record that a running job is about to dispatch a group.
 
     This raises the row's version, so that a release without groups can't run the job from then on.
+    The write is refused if the job was asked to stop: a cancel of the job with its members, which
+    found no open group, must not miss the members of this one.
     """
     return conditional_write.write(
         "begin_gather",
         job,
         [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
+        conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
+        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
+    )
+
+
+def count_members(job: JobRequest, counts: dict[str, Any]) -> JobRequest:
+    """Store the numbers of a running job's members, which it is dispatching."""
+    return conditional_write.write(
+        "checkpoint",
+        job,
+        [JobRequest.member_counts.set(counts), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
         already_applied=lambda row: False,  # the condition still holds if botocore repeats this
     )
@@ -57,14 +72,15 @@ def finish_group(job: JobRequest) -> JobRequest:
     """Admit a job whose group has no marker left.
 
     The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
-    no longer waits under the same claim, or if a member was retried in the meantime.
+    no longer waits under the same claim, or if a member was retried in the meantime. Raises it also
+    if the job is to be canceled with its members by now: see `cancel_owner`.
     """
     group_id = groups.awaited_by(job).id
     return conditional_write.write(
         "finish_group",
         job,
         [*admit_actions(job), JobRequest.gathered.set(group_id)],
-        _waits_as_read(job),
+        _waits_as_read(job) & JobRequest.cancel_members.does_not_exist(),
         already_applied=lambda row: (
             row.status is Status.QUEUED
             and row.gathered == group_id
@@ -76,10 +92,12 @@ def finish_group(job: JobRequest) -> JobRequest:
 def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
     """Record that the members of an unfinished job's group are to be canceled, and then the job.
 
-    If it waits for the group, the timer looks at the group in a minute. Raises PreconditionFailed
-    if the row has changed since it was read.
+    If it waits for the group, the timer looks at the group in a minute. A running job without an
+    open group has no such members, so it is asked to stop. Raises PreconditionFailed if the row has
+    changed since it was read.
     """
-    actions: list[Action] = [JobRequest.cancel_members.set(True)]
+    name = "cancel_members" if job.has_open_group else "cancel_requested"
+    actions: list[Action] = [getattr(JobRequest, name).set(True)]
     if by is not None:
         actions.append(JobRequest.cancelled_by.set(JobRequest.cancelled_by | by))
     if job.awaits_group:
@@ -87,14 +105,15 @@ def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
     same = conditional_write.same
     return conditional_write.write(
-        "cancel_members",
+        "cancel_members" if job.has_open_group else "request_cancel",
         job,
         actions,
         (JobRequest.created_key == job.created_key)
         & conditional_write.as_read(job)
         & same(JobRequest.held_by, job.held_by)
+        & same(JobRequest.gathers, job.gathers)
         & same(JobRequest.gathered, job.gathered),
-        already_applied=lambda row: bool(row.cancel_members) and not row.status.finished,
+        already_applied=lambda row: bool(getattr(row, name)) and not row.status.finished,
     )
 
 

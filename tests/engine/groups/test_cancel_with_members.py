@@ -103,6 +103,61 @@ def test_a_job_without_an_open_group_is_canceled_as_any(bench: Bench, begun: boo
     assert stop(gathering).status is Status.CANCELLED
 
 
+def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    begin, asked = group_waits.begin_gather, []
+
+    def ask_first(*arguments: Any) -> JobRequest:
+        asked.append(stop(gathering))
+        return begin(*arguments)
+
+    monkeypatch.setattr(group_waits, "begin_gather", ask_first)
+    assert gathering.start().status is Status.CANCELLED
+    assert asked[0].status is Status.RUNNING
+    assert items("open#") == []
+
+
+def test_a_job_that_begins_a_group_in_between_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, it would be stopped, and the members that it has just dispatched would go on."""
+    gathering = Gathering(bench, 1)
+    begin = group_waits.begin_gather
+
+    def ask_after_a_stale_read(*arguments: Any) -> JobRequest:
+        seen = gathering.read()
+        begun = begin(*arguments)
+        asked = owner_actions.cancel_with_members(seen, bench.send)
+        assert (asked.cancel_members, asked.cancel_requested) == (True, None)
+        return begun
+
+    monkeypatch.setattr(group_waits, "begin_gather", ask_after_a_stale_read)
+    assert gathering.start().status is Status.CANCELLED
+    assert items("open#") == []
+
+
+def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    finish = group_waits.finish_group
+
+    def ask_first(owner: JobRequest) -> JobRequest:
+        monkeypatch.setattr(group_waits, "finish_group", finish)
+        group_waits.cancel_members(gathering.read(), by=None)  # then the request's process dies
+        return finish(owner)
+
+    monkeypatch.setattr(group_waits, "finish_group", ask_first)
+    gathering.run_member(0)
+    bench.advance(60)
+    bench.tick()
+    bench.deliver()
+    assert (gathering.read().status, gathering.counts) == (Status.CANCELLED, [])
+
+
 def test_a_retry_continues_with_the_same_members(bench: Bench) -> None:
     gathering = Gathering(bench, 2)
     gathering.start()

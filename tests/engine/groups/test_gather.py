@@ -19,6 +19,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import RunnerCannotResend
 from job_runners.store import blobs, group_chunks, groups, verbs
+from job_runners.store.group_members import Reader
 from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
 from job_runners.work import Member, gathering
@@ -200,6 +201,27 @@ def test_members_that_were_not_reached_are_tried_again_until_the_time_is_over(
     assert {after - call for call, after in pairwise(calls)} == {100}
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_member_that_was_saved_without_an_answer_is_not_dispatched_again(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    dispatch_members, answers = members.dispatch, [set[str]()]
+    gathering = Gathering(still, 2)
+
+    def dispatched(*arguments: Any, **more: Any) -> set[str]:
+        saved = dispatch_members(*arguments, **more)
+        if answers and deleted:
+            owner_actions.delete(gathering.run_member(0))
+        return answers.pop() if answers else saved
+
+    monkeypatch.setattr(members, "dispatch", dispatched)
+    gathering.start()
+    for number in range(deleted, 2):
+        gathering.run_member(number)
+    assert gathering.read().status is Status.QUEUED  # their markers are still their own
+    assert gathering.begun == [0, 1]
+
+
 # --- what goes wrong while members are added ------------------------------------------------------
 
 
@@ -340,6 +362,59 @@ def test_a_member_that_was_saved_without_an_answer_keeps_its_marker(
     assert len(calls) == 1
     gathering.run_member(0)
     assert gathering.read().status is Status.QUEUED
+
+
+def half_dispatched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
+    """Return a job whose worker is gone, after it has dispatched two of four members."""
+    monkeypatch.setattr(bulk, "THREADS", 1)
+    gathering = Gathering(bench, 4, job_type="sample_again")
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "record", lambda leg, ending: None)
+        kill_after(killed, groups, "put_marker", 3)  # two members are saved
+        bench.run(gathering.row)
+    return gathering
+
+
+def rescue(gathering: Gathering) -> None:
+    """Run the job, and what it sends, until it has ended."""
+    for _ in range(4):
+        gathering.bench.advance(1000)
+        gathering.bench.tick()
+        gathering.bench.run_out()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_member_that_was_deleted_before_all_are_dispatched_is_not_dispatched_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    gathering = half_dispatched(bench, monkeypatch)
+    gathering.fails = {0} if fails else set()
+    owner_actions.delete(gathering.run_member(0))
+    (shown,) = Reader(gathering.group).page(0, 1).members
+    assert shown.outcome == ("failed" if fails else "succeeded")
+    rescue(gathering)
+    assert sorted(gathering.begun) == [0, 1, 2, 3]
+    statuses = [status for _, status, _ in gathering.got[0]]
+    assert statuses == ["deleted", "succeeded", "succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize("days", [28, 40])
+def test_a_job_does_not_dispatch_members_again_whose_rows_have_expired(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    gathering = half_dispatched(bench, monkeypatch)
+    gathering.run_member(0)
+    bench.advance(days * 24 * 3600)  # a pause, after which DynamoDB has deleted the expired row
+    if days > 30:
+        moto_direct.delete("jobs", {"id": {"S": gathering.group.member_id("000000")}})
+    rescue(gathering)
+    row = gathering.read()
+    assert gathering.begun.count(0) == 1
+    if days > 30:
+        assert (row.status, row.error["kind"]) == (Status.FAILED, "GroupExpired")
+        assert gathering.begun == [0]
+    else:
+        assert row.status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize(

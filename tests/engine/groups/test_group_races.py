@@ -11,10 +11,10 @@ from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import dispatch, members
-from job_runners.engine.groups import finishing, looking
-from job_runners.errors import PreconditionFailed
+from job_runners.engine.groups import finishing, looking, retrying
+from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import groups, owner_verbs, verbs
-from job_runners.store.groups import Group
+from job_runners.store.groups import Group, GroupItem
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import group_waits
 from job_runners.testing import moto_direct
@@ -41,7 +41,7 @@ def retry(bench: Bench, member: JobRequest) -> JobRequest:
     return owner_actions.retry_again(member, bench.send)
 
 
-def failing(bench: Bench, number: int, *fails: int, **options: Any) -> Gathering:
+def failing(bench: Bench, number: list[Member] | int, *fails: int, **options: Any) -> Gathering:
     """Return a job that waits for members, of which some fail when they run."""
     gathering = Gathering(bench, number, **options)
     gathering.fails = set(fails)
@@ -269,10 +269,16 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "left"), [(owner_verbs, "requeue", 0), (groups, "put_marker", 1)]
+    ("module", "name"),
+    [
+        (owner_verbs, "requeue"),
+        (groups, "put_marker_again"),
+        (retrying, "_owner_write"),
+        (retrying, "read"),
+    ],
 )
 def test_of_two_retries_at_once_one_counts(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, left: int
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
@@ -283,10 +289,89 @@ def test_of_two_retries_at_once_one_counts(
     gathering.fails = set()
     gathering.run_member(0)
     gathering.run_member(1)
-    assert len(items("open#")) == left  # the marker of the other one may be left
-    assert (gathering.read().status is Status.WAITING) == bool(left)
-    bench.advance(MINUTE)
-    bench.tick()
+    assert items("open#") == []
+    assert gathering.read().status is Status.QUEUED  # without the timer
+
+
+def test_a_retry_that_dies_after_its_marker_leaves_it_to_the_next_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = failing(bench, 2, 0)
+    gathering.run_member(0)
+    groups.put_marker_again(gathering.member(0))
+    retry(bench, gathering.member(0))
+    gathering.fails = set()
+    gathering.run_member(0)
+    gathering.run_member(1)
+    assert gathering.read().status is Status.QUEUED
+
+
+def test_a_retry_replaces_the_marker_of_the_run_that_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that ended that run is late, and then deletes the marker of that run."""
+    gathering = failing(bench, 2, 0)
+    gathering.run_member(0)
+    retry(bench, gathering.member(0))
+    before(monkeypatch, groups, "drop_marker", lambda: retry(bench, gathering.member(0)))
+    gathering.run_member(0)  # it fails again, and is retried again
+    gathering.run_member(1)
+    assert len(items("open#")) == 1
+    assert gathering.read().status is Status.WAITING
+
+
+def test_a_marker_put_without_an_answer_is_that_of_the_retry(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The AWS client repeats the put, which is refused then."""
+    gathering = failing(bench, 2, 0)
+    gathering.run_member(0)
+    save = GroupItem.save
+
+    def unanswered(item: GroupItem, *arguments: Any) -> Any:
+        monkeypatch.setattr(GroupItem, "save", save)
+        item.save(*arguments)
+        return item.save(*arguments)
+
+    monkeypatch.setattr(GroupItem, "save", unanswered)
+    retried = retry(bench, gathering.member(0))
+    assert groups.find_marker(retried).mark == retried.member_mark  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_retry_that_is_refused_for_its_unique_key_leaves_no_marker(
+    unique: Bench, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    members = [Member("unique_return", {"lot": "a"}), Member("sample_once", {"number": 1})]
+    gathering = failing(unique, members)
+    owner_actions.cancel(gathering.member(0), unique.send)
+    unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
+    if meanwhile:  # its last member ends while the marker is there
+        before(monkeypatch, owner_verbs, "requeue", lambda: gathering.run_member(1))
+    with pytest.raises(UniqueConflict):
+        retry(unique, gathering.member(0))
+    assert len(items("open#")) == (0 if meanwhile else 1)
+    if not meanwhile:
+        gathering.run_member(1)
+    assert gathering.read().status is Status.QUEUED  # without the timer
+
+
+def test_a_marker_that_cannot_be_deleted_is_left_to_the_timer(
+    unique: Bench, monkeypatch: pytest.MonkeyPatch, crashes: list[BaseException]
+) -> None:
+    gathering = failing(unique, [Member("unique_return", {"lot": "a"})])
+    with monkeypatch.context() as killed:
+        killed.setattr(finishing, "check", lambda *_: False)
+        owner_actions.cancel(gathering.member(0), unique.send)
+    unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
+    with monkeypatch.context() as killed:
+        killed.setattr(groups, "find_marker", lambda _: 1 / 0)
+        with pytest.raises(UniqueConflict):
+            retry(unique, gathering.member(0))
+    assert [type(error) for error in crashes] == [ZeroDivisionError]
+    crashes.clear()
+    unique.advance(MINUTE)
+    unique.tick()
     assert gathering.read().status is Status.QUEUED
 
 
@@ -314,7 +399,7 @@ def test_a_job_that_continues_during_a_retry_does_not_get_it(
     before(
         monkeypatch,
         groups,
-        "put_marker",
+        "put_marker_again",
         lambda: finishing.check(gathering.row.id, bench.send),
     )
     retried = retry(bench, gathering.member(0))
@@ -349,7 +434,7 @@ def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
             owner_actions.retry_again(gathering.read(), bench.send, payload)
             assert bench.run(owner).status is Status.WAITING
 
-    before(monkeypatch, groups, "put_marker", cancel)
+    before(monkeypatch, groups, "put_marker_again", cancel)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
     assert gathering.read().gather_epoch is None
 
