@@ -8,15 +8,15 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from job_runners.aws import clients
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.fake_dynamodb.database import Consistency, Read, Write
 from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import create_tables, forget, on_moto
+from job_runners.testing.aws import create_tables, on_moto
 from random_requests import KEYS, Item, RandomRequests
 from sizes import by_size
 
@@ -30,8 +30,8 @@ def _client(door: str) -> Iterator[Any]:
     """Yield a client of new tables: on moto itself, or on one of the ways to the fake."""
     with mock_aws() if door == "moto" else boundary.mocked_aws():
         create_tables()
-        forget()
-        yield clients.client("dynamodb") if door == "call" else boto3.client("dynamodb")
+        config = Config(parameter_validation=door != "call")
+        yield boto3.client("dynamodb", config=config)
 
 
 def _played(seed: int, door: str, count: int) -> tuple[list[Any], list[Any]]:
@@ -164,11 +164,12 @@ def test_each_read_and_write_is_counted(aws: None) -> None:
     database.on_read.append(reads.append)
     item = {"pk": {"S": "a"}, "sk": {"S": "x"}, "n": {"N": "12"}}
     client.put_item(**_COORDINATION, Item=item)
-    client.get_item(**_COORDINATION, Key={"pk": item["pk"], "sk": item["sk"]})
-    client.query(**_COORDINATION, **_all_of_a())
+    key = {"pk": item["pk"], "sk": item["sk"]}
+    client.get_item(**_COORDINATION, Key=key, ConsistentRead=True)
+    client.query(**_COORDINATION, **_all_of_a(), ConsistentRead=True)
     assert [(write.key, write.before) for write in writes] == [(("a", "x"), None)]
     size = len("pk" + "a" + "sk" + "x" + "n") + 3
-    assert [(read.size, read.consistent) for read in reads] == [(size, False)] * 2
+    assert [(read.size, read.consistent) for read in reads] == [(size, True)] * 2
 
 
 def test_what_one_block_leaves_no_later_one_sees(environment: None) -> None:
