@@ -131,7 +131,8 @@ def _not_dispatched(batch: JobRequest) -> int:
 def _uncount_finished(organization_id: str) -> None:
     """Remove finished jobs from the next page of the index, so that the next count is right."""
     rows = counted_rows(organization_id, _checked_up_to.get(organization_id))
-    for row in (row for row in rows if row.status.finished):
+    # The index lags behind the table, so a row may be in it that is no longer counted.
+    for row in (row for row in rows if row.status.finished and row.unfinished_organization):
         with suppress(PreconditionFailed):  # the job was queued again
             verbs.uncount(row)
     at_end = len(rows) < PAGE_LIMIT

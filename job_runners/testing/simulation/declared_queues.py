@@ -71,4 +71,5 @@ class DeclaredQueues:
             rate=rate,
             per=(None, None, None, "organization_id", "steps")[self._choose("per", 5)],
             order=("fifo", "fair")[self._choose("order", 2)],
+            max_waiting=(10_000, 10_000, 1)[self._choose("whether it is soon full", 3)],
         )

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from job_runners import clock
 from job_runners.store import groups
 from job_runners.store.groups import Group
 from job_runners.store.job_request import GROUP_PREFIX
@@ -15,6 +16,10 @@ from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
 _FINISHED = ("succeeded", "failed", "cancelled")
+# After the end of its last member, an owner continues at the latest with the timer's next look (see
+# job_runners.engine.groups.looking), with a minute for the timer itself.
+_GAP = 11 * clock.MINUTE
+_GAP_AFTER_A_DAY = clock.HOUR + clock.MINUTE
 _Item = tuple[str, str]  # the partition and the sort key of an item
 
 
@@ -28,9 +33,13 @@ class GroupChecker:
         self._canceled: dict[str, int] = {}  # by the created_key of an owner: its `finished_at`
         self._members: dict[str, str] = {}  # by id: the last status of each member
         self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first leg got
+        self._peace_since: int | None = None  # when the faults stopped
+        self._waits_since: dict[str, int] = {}  # by owner: when its latest wait began
 
     def note_landed(self, operation: str, call: Row) -> None:
         """Check what is stored after a write that belongs to a group."""
+        if self._world.is_harmless and self._peace_since is None:
+            self._peace_since = self._world.time
         if not any(map(_belongs_to_group, _writes(operation, call))):
             return
         rows = moto_direct.rows("jobs")
@@ -43,6 +52,8 @@ class GroupChecker:
                 self._check_member(row, owner, items)
             self._members[row["id"]] = row["status"]
         for group_id, owner in owners.items():
+            if awaits_group(owner):
+                self._waits_since[owner["id"]] = owner["waiting_since"]
             self._check_owner(owner, group_id, members, items)
             self._check_canceled(owner, group_id, members)
 
@@ -105,6 +116,7 @@ class GroupChecker:
         self._continued[owner["created_key"]] = group_id
         self._world.figures["groups complete"] += 1
         own = [row for row in members if row["member_of"].rpartition("#")[0] == group_id]
+        self._check_in_time(owner, own)
         for row in own:
             flag = (f"group#{row['member_of']}", f"failed#{row['id']}")
             if row["status"] not in _FINISHED:
@@ -120,6 +132,18 @@ class GroupChecker:
             ]
             if member_id not in self._members and not answers:
                 self._report(f"job {owner['id']} continued without its member {member_id}")
+
+    def _check_in_time(self, owner: Row, members: list[Row]) -> None:
+        """Check that an owner continues soon after its last member has ended, without faults."""
+        ends = [row["finished_at"] for row in members if "finished_at" in row]
+        if self._peace_since is None or not ends:
+            return
+        waited = self._world.time - self._waits_since.get(owner["id"], self._world.time)
+        gap = _GAP_AFTER_A_DAY if waited >= clock.DAY else _GAP
+        late = self._world.time - max(self._peace_since, *ends)
+        if late > gap:
+            self._report(f"job {owner['id']} continued {late} ms after its last member's end")
+        self._world.figures["continued in time"] += 1
 
     def _has_claim(self, owner: Row) -> bool:
         stack = self._world.stack

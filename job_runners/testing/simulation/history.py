@@ -17,7 +17,15 @@ from job_runners.engine.schedules import recurring
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.errors import DoNotRetry, JobRunnersError, NotReached, RetryAfter, SendInDoubt
+from job_runners.errors import (
+    DoNotRetry,
+    JobRunnersError,
+    NotReached,
+    QueueFull,
+    QuotaReached,
+    RetryAfter,
+    SendInDoubt,
+)
 from job_runners.runners.base import JobData
 from job_runners.shipped.jobs import post_webhook, table
 from job_runners.shipped.jobs.post_webhook import PostWebhook
@@ -329,7 +337,12 @@ class History:
         return payloads[-1].model_dump()
 
     def _accept(self, data: JobData) -> None:
-        row = runners.get_job_runner().dispatch_job(data)
+        try:
+            row = runners.get_job_runner().dispatch_job(data)
+        except (QuotaReached, QueueFull) as refusal:
+            by = "quota" if isinstance(refusal, QuotaReached) else "queue"
+            self.world.figures[f"refused by the {by}"] += 1
+            return
         key = data.idempotency_key
         self._note_accepted(row, data, f"request {key}" if key else None)
 

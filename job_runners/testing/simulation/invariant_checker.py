@@ -59,6 +59,8 @@ class InvariantChecker:
         self._open_legs: dict[str, tuple[int, int]] = {}
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # jobs deleted by operators
+        # Jobs without a retry policy that another job has dispatched, and that have started.
+        self._started_once: set[str] = set()
         # By job: how often it started over, for example after a retry by an operator.
         self.restarts: Counter[str] = Counter()
         self._pauses = Pauses(world)
@@ -105,12 +107,24 @@ class InvariantChecker:
         """
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
             return  # it was frozen and has lost its claim, so it can't write to the row any more
+        self._check_started_once(job_id, leg)
         last = self._open_legs.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
                 self.doubled.add(job_id)
             self.report(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
         self._open_legs[job_id] = (attempt, leg)
+
+    def _check_started_once(self, job_id: str, leg: int) -> None:
+        """Check that a job without a retry policy that has started doesn't start over, even if its
+        row was deleted or has expired in the meantime."""
+        row = self.rows[job_id]
+        if leg > 1 or row["max_attempts"] > 1 or "parent_id" not in row:
+            return
+        if job_id in self._started_once:
+            self.doubled.add(job_id)
+            self.report(f"job {job_id} of {row['parent_id']} started again, without retries")
+        self._started_once.add(job_id)
 
     def has_claim(self, job_id: str) -> bool:
         """Return whether the current invocation has the claim of the job."""
@@ -264,6 +278,7 @@ class InvariantChecker:
             self._check_change_of_finished(label, invocation, before, after)
             return
         if after.get("restarts") != before.get("restarts"):  # another payload replaced it
+            self._started_once.discard(after["id"])
             self._forget_last_run(after["id"])
         elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.report(f"{label}: progress from {before['progress']} to {after['progress']}")
@@ -291,6 +306,7 @@ class InvariantChecker:
         permitted = (("failed", "queued"), ("cancelled", "queued"))
         if invocation.name != "api" or change not in permitted:
             self.report(f"{label}: {change} after its outcome")
+        self._started_once.discard(after["id"])  # an operator wants it to start again
         self._forget_last_run(after["id"])
 
     def _check_claim(self, label: str, invocation: Invocation, before: Row) -> None:

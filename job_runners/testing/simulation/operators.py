@@ -31,6 +31,7 @@ _PAUSABLE = [
     (Kind.QUEUE, "default"),
 ]
 _UNFINISHED = tuple(status for status in Status if not status.finished)
+_WITH_MEMBERS = "groups canceled by hand"
 _GIVEN_UP = (Status.FAILED, Status.CANCELLED)
 
 
@@ -57,8 +58,10 @@ class Operators:
 
     def act(self) -> None:
         """Take one action, or none."""
+        cancel = self._cancel_with_members
         actions: list[Callable[[], object]] = [
             lambda: None,
+            self._cancel_and_delete,
             lambda: self._act_on_a_job("cancelled by hand", self._cancel, _UNFINISHED),
             lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
             lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
@@ -73,7 +76,8 @@ class Operators:
             actions += [self._signal, *[self.perhaps_answer] * 3]
         if Fault.GROUPS in self._world.faults:
             actions += [self._retry_a_member] * 4
-            actions += [self._cancel_a_group] * 2
+            actions += [*[self._cancel_a_group] * 2, *[self._delete_a_member] * 3]
+            actions.append(lambda: self._act_on_a_job(_WITH_MEMBERS, cancel, _UNFINISHED))
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
         if self._may_change_limits:
@@ -92,14 +96,32 @@ class Operators:
             job_id = waiting[self._world.pick("which member", len(waiting))]
             self._request(lambda: self._act_on(job_id, "members canceled by hand", self._cancel))
 
+    def _delete_a_member(self) -> None:
+        """Delete the row of a member of a group that has ended, while its owner may wait."""
+        members = [row for row in moto_direct.rows("jobs") if "member_of" in row]
+        ended = sorted(row["id"] for row in members if Status(row["status"]).finished)
+        if ended:
+            job_id = ended[self._world.pick("which member", len(ended))]
+            self._request(lambda: self._act_on(job_id, "members deleted", owner_actions.delete))
+
+    def _cancel_and_delete(self) -> None:
+        """Cancel a job that waits for a start, a time, a signal or a group, and delete its row."""
+        states = (Status.WAITING, Status.SCHEDULED, Status.QUEUED)
+        ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
+        if ids:
+            job_id = ids[self._world.pick("which job", len(ids))]
+            self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
+            what = "deleted after a cancel"
+            self._request(lambda: self._act_on(job_id, what, owner_actions.delete))
+
     def _cancel_a_group(self) -> None:
         """Cancel a job that gathers, with its members."""
         owners = [row for row in moto_direct.rows("jobs") if "gathers" in row]
         ids = sorted(row["id"] for row in owners if row["status"] in _UNFINISHED)
         if ids:
             job_id = ids[self._world.pick("which owner", len(ids))]
-            what, cancel = "groups canceled by hand", self._cancel_with_members
-            self._request(lambda: self._act_on(job_id, what, cancel))
+            cancel = self._cancel_with_members
+            self._request(lambda: self._act_on(job_id, _WITH_MEMBERS, cancel))
 
     def _cancel_with_members(self, row: JobRequest) -> None:
         owner_actions.cancel_with_members(row, self._send())

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
-from job_runners.engine.groups import finishing
+from job_runners.engine.groups import finishing, looking
 from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import (
@@ -62,6 +62,8 @@ def quietly() -> Iterator[None]:
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),
         patch.object(groups, "_SHARDS", 2),
+        # A sweep of a group reads several pages.
+        patch.object(looking, "_PAGE", 2),
     ):
         after.callback(telemetry.logger.setLevel, "INFO")
         yield

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
+from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.work import Job, JobEnded, Retry, RunningJob, Task, Unique
 
 # This text doesn't fit into a row, even compressed.
@@ -116,7 +117,9 @@ UNIQUE_JOBS = {
 JOBS |= UNIQUE_JOBS
 # Both declare a follow-up of their own, but a job that runs as a follow-up gets none.
 FOLLOW_UPS = {
-    "hostile_noted": Job(run_follow_up, max_legs=5, on_end="hostile_noted_again"),
+    "hostile_noted": Job(
+        run_follow_up, max_legs=5, on_end="hostile_noted_again", queue_name=LIMITED
+    ),
     "hostile_noted_again": Job(
         run_follow_up,
         max_legs=4,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
-from zlib import crc32
 
 from job_runners import clock
 from job_runners.store.job_request import job_id_of
@@ -14,8 +13,7 @@ from job_runners.work.definitions import LONGEST_WAIT
 
 _FINISHED = ("succeeded", "failed", "cancelled")
 _NEVER = 10**12  # seconds
-# The last third of the items (see TimeToLive) is deleted this many milliseconds after expiry.
-_DELETED_LATE = 3 * clock.DAY
+_DELETED_LATE = 3 * clock.DAY  # how long after its expiry an item may still be there
 # How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
@@ -37,7 +35,7 @@ class _Use(NamedTuple):
 class TimeToLive:
     """Deletes the expired items of a world's tables.
 
-    It deletes a third of them at once, a third while an invocation runs, and a third days later.
+    It deletes them at random times, also while an invocation runs, and at the latest days later.
     """
 
     def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
@@ -67,12 +65,7 @@ class TimeToLive:
         if use is not None:
             # A job uses it for longer than promised. Histories don't simulate what happens then.
             return False
-        match crc32(repr(key).encode()) % 3:
-            case 0:
-                return True
-            case 1:
-                return bool(self._world.stack)
-        return expired_for > _DELETED_LATE
+        return expired_for > _DELETED_LATE or self._world.pick("an item is deleted", 3) == 2
 
 
 def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
