@@ -17,7 +17,7 @@ import job_runners.handlers.timer
 from job_runners.engine.dispatch import bulk, full_queues
 from job_runners.engine.groups import finishing, looking
 from job_runners.engine.running import failure_groups
-from job_runners.engine.telemetry import telemetry
+from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.store import (
     answer_links,
     group_chunks,
@@ -55,6 +55,8 @@ def quietly() -> Iterator[None]:
         # A timer run queries every shard. With one shard, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
+        # To write tracebacks down takes a seventh of a history's time.
+        patch.object(tracebacks, "formatted", repr),
         # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
         patch.object(finishing, "_THREADS", 1),
