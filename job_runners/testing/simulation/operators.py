@@ -61,7 +61,6 @@ class Operators:
         cancel = self._cancel_with_members
         actions: list[Callable[[], object]] = [
             lambda: None,
-            self._cancel_and_delete,
             lambda: self._act_on_a_job("cancelled by hand", self._cancel, _UNFINISHED),
             lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
             lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
@@ -69,7 +68,7 @@ class Operators:
             self._resume,
         ]
         if Fault.EXPIRY in self._world.faults:
-            actions.append(self._ask_again)
+            actions += [self._ask_again, self._cancel_and_delete]
         if Fault.SCHEDULES in self._world.faults:
             actions += self.schedules.actions()
         if Fault.WAITS in self._world.faults:
