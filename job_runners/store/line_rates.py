@@ -1,6 +1,5 @@
 """Change only the rate item of a line: count a start, or record the next wake-up."""
 
-from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store import conditional_write
 from job_runners.store.line_items import (
@@ -16,21 +15,24 @@ from job_runners.store.lines import Line
 from job_runners.store.rate import Rate
 
 
-def count_start(line: Line, rate: Rate, token: str) -> bool:
-    """Count an admitted job's start against the rate of its line.
+def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
+    """Count an admitted job's start at `at` against the rate of its line.
+
+    The caller must not start the job before `at`, which may be later than now. Because starts are
+    reserved in advance, workers that wait don't compete for the moment when the rate opens.
 
     Return False if another start was counted since the line was read. `token` is the claim's token.
     An earlier try of the same claim may have counted its start and then failed. In that case, the
-    counted start is moved to now, because the job starts only now.
+    counted start is moved to `at`, because the job starts only then.
     """
-    item, now = line.rate or LineItem(line.partition_key, RATE), clock.now()
+    item = line.rate or LineItem(line.partition_key, RATE)
     if item.started_by == token:
-        moved_by = max(0, now - (item.started_at or now))
+        moved_by = max(0, at - (item.started_at or at))
         started_tat = (item.started_tat or 0) + moved_by * MILLISECOND
     else:
-        started_tat = rate.end_of_next_interval(line.started_until(rate), now * MILLISECOND)
+        started_tat = rate.end_of_next_interval(line.started_until(rate), at * MILLISECOND)
     actions = [
-        *start_actions(started_tat, now, token),
+        *start_actions(started_tat, at, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
     ]
     return try_write(lambda: item.update(actions, same_starts(item)))

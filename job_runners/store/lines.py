@@ -124,7 +124,10 @@ class Line(Value):
         if limit is None:
             return Grant(group, turn, slot)
         rate = self.rate or LineItem(self.partition_key, RATE)
-        tat = limit.end_of_next_interval(self._admissions_until(limit), now)
+        # At a fast rate, the next admissions make up for those that came too late, so that enough
+        # jobs are ready to start. Starts make up for nothing.
+        late = max(0, ADMISSION_LEAD * MILLISECOND - limit.interval)
+        tat = limit.end_of_next_interval(self._admissions_until(limit), now - late)
         started_tat = limit.end_of_next_interval(self.started_until(limit), now) if starts else None
         return Grant(group, turn, slot, rate, tat, started_tat)
 
@@ -143,12 +146,14 @@ class Line(Value):
     def start_opens_at(self, token: str | None = None) -> int:
         """Return when the rate allows an admitted job to start, in milliseconds since 1970.
 
-        The result is 0 if there is no rate. It is also 0 if the last start was counted by an
-        earlier try of the claim with this token.
+        The result is 0 if there is no rate. If an earlier try of the claim with this token has
+        counted the last start, it is the time of that start.
         """
         rate = self.limits.rate
-        if rate is None or self.rate is None or (token and self.rate.started_by == token):
+        if rate is None or self.rate is None:
             return 0
+        if token and self.rate.started_by == token:
+            return self.rate.started_at or 0
         return rate.opens_at(self.started_until(rate))
 
     @property

@@ -145,6 +145,12 @@ class WakeUps:
         return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
 
 
+def is_paced(line: Line) -> bool:
+    """Return whether a pass paces a line, so that no other needs to admit its jobs."""
+    mark = _mark(line)
+    return mark is not None and mark > max(line.opens_at(), clock.now())
+
+
 def due_if_first(line: Line) -> int | None:
     """Return when the timer must check a job that parks now, if it is the first in its line.
 

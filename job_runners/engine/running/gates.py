@@ -25,6 +25,11 @@ from job_runners.store.transactions import RaceLost
 from job_runners.values import Value
 from job_runners.work.errors import EntryNotLoaded
 
+# A worker that has time before its start admits the next jobs of its line. A step takes this long.
+_ONE_STEP = 100  # milliseconds
+# A start that is later than this counts again, because the next one may follow at once.
+_LATEST_START = 50  # milliseconds
+
 Claim = Callable[[verbs.Entrance | None], JobRequest]
 """Claims the job, and takes the capacity that the `Entrance` grants it, if there is one."""
 
@@ -146,11 +151,23 @@ def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
         if opens_at > job.wait_until:
             due_at = wake_ups.due_after(opens_at) if found.first is None else None
             return Wait(line, due_at, position_time=row.admitted_at)
-        wait = opens_at - clock.now()
-        if wait > 0:
-            clock.sleep(wait / clock.SECOND)
-        elif line_rates.count_start(found, rate, job.token):
+        now = clock.now()
+        start_at = max(opens_at, now)
+        if not line_rates.count_start(found, rate, job.token, start_at):
+            continue
+        if start_at > now:
+            _wait_for_start(job, found, line.key, start_at)
+        if clock.now() <= start_at + _LATEST_START or start_at == now:
             return job.as_admitted(line.key)
+
+
+def _wait_for_start(job: Arrival, line: lines.Line, key: str, start_at: int) -> None:
+    """Wait for a start that is reserved. If no pass paces the line, admit its next jobs first."""
+    until = start_at - _ONE_STEP
+    if clock.now() + _ONE_STEP < until and not wake_ups.is_paced(line):
+        admission.admit_waiting(job.row.queue_name, key, job.send, until=until)
+    if (wait := start_at - clock.now()) > 0:
+        clock.sleep(wait / clock.SECOND)
 
 
 def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:

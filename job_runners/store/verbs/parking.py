@@ -128,26 +128,32 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     """Queue a parked job again. The time that it waited doesn't count against its time limits.
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
-    another job got that capacity in the meantime.
+    another job got that capacity in the meantime, and PreconditionFailed if the job no longer
+    waits. It does so too if another process has admitted the job: that one sends its message.
     """
     slot_actions, takes = grant_changes(job, grant)
+    now = clock.now()
     return conditional_write.write_with(
         "admit",
         job,
-        [*admit_actions(job, grant), *slot_actions],
+        [*admit_actions(job, grant, now), *slot_actions],
         conditional_write.as_read(job)
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
         already_applied=lambda row: (
-            row.status is Status.QUEUED and row.claim_token == job.claim_token
+            row.status is Status.QUEUED
+            and row.claim_token == job.claim_token
+            and (grant is None or row.admitted_at == now)
         ),
         more_writes=[*holdings.drop_entry_writes(job), *takes],
     )
 
 
-def admit_actions(job: JobRequest, grant: Grant | None = None) -> list[Action]:
+def admit_actions(
+    job: JobRequest, grant: Grant | None = None, now: int | None = None
+) -> list[Action]:
     """Return the actions that queue a parked job again, without those that name its slot."""
-    now = clock.now()
+    now = clock.now() if now is None else now
     waited = max(0, now - (job.waiting_since or now))
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, now),

@@ -1,0 +1,215 @@
+"""A rate is used while jobs wait, and never exceeded: processes that take their time compete."""
+
+import math
+from collections import defaultdict
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from job_runners import clock
+from job_runners.engine.lines import admission
+from job_runners.engine.running import execution
+from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.errors import PreconditionFailed
+from job_runners.store import limits, line_rates, lines, verbs
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.rate import Rate
+from job_runners.testing.aws import forget
+from limited_queue import QUEUE, dispatch
+from lost_answers import lose_next_answer
+from rate_sample import QUEUES
+from sample_work import script
+from virtual_time import VirtualTime
+
+RATE = QUEUES["rated"].rate
+
+
+class Lambda:
+    """Runs each message in a thread, after the time that it takes to arrive."""
+
+    def __init__(self, time: VirtualTime, arrives: tuple[float, float]) -> None:
+        self.time = time
+        self.arrives = arrives
+
+    def send(self, message: Message, delay: float = 0) -> None:
+        """Send a message as the runner does: SQS delays it by whole seconds."""
+        self.time.sleep(self.time.random.uniform(0.015, 0.04))
+        self.arrive(message, math.ceil(delay) + self.time.random.random() / 2 if delay else 0)
+
+    def arrive(self, message: Message, delay: float = 0) -> None:
+        """Run a message."""
+        seconds = delay + self.time.random.uniform(*self.arrives)
+        self.time.spawn(seconds, lambda: self._run(message))
+
+    def _run(self, message: Message) -> None:
+        execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+
+
+@pytest.mark.parametrize(
+    ("keys", "arrives", "seconds"),
+    [
+        (1, (0.03, 0.15), 8),
+        (1, (0.3, 1.5), 16),  # each invocation is a cold start
+        (6, (0.03, 0.15), 5),
+    ],
+)
+def test_nine_tenths_of_a_rate_are_used_for_each_key_while_jobs_wait(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: int,
+    arrives: tuple[float, float],
+    seconds: int,
+) -> None:
+    assert RATE is not None
+    monkeypatch.setenv("EXTENSIONS", "sample_work,rate_sample")
+    forget()
+    time = VirtualTime(clock.now())
+    monkeypatch.setattr(clock, "now", time.now)
+    monkeypatch.setattr(clock, "sleep", time.sleep)
+    counted: dict[str, list[int]] = defaultdict(list)
+    starts: dict[str, int] = defaultdict(int)
+    count = line_rates.count_start
+
+    def count_start(line: lines.Line, rate: Rate, token: str, at: int) -> bool:
+        done = count(line, rate, token, at)
+        if done:
+            counted[line.partition_key].append(at)
+        return done
+
+    def work(job: Any, payload: object) -> None:
+        starts[job.campaign_id] += 1
+        time.sleep(0.05)
+
+    monkeypatch.setattr(line_rates, "count_start", count_start)
+    script.job = work
+    rows = [
+        bench.dispatch("rated", campaign_id=f"c{key}")
+        for _ in range(RATE.count * seconds + 10)
+        for key in range(keys)
+    ]
+    simulated = Lambda(time, arrives)
+    time.slow_down_aws()
+    for number, row in enumerate(rows):
+        simulated.arrive(JobMessage.about(row), number / 500)
+    time.run(seconds)
+    assert len(starts) == keys
+    assert sum(starts.values()) / keys >= 0.9 * RATE.count * seconds
+    assert max(starts.values()) <= RATE.count * seconds + RATE.burst
+    gaps = [later - earlier for times in counted.values() for earlier, later in pairwise(times)]
+    assert min(gaps) >= RATE.interval // 1000
+
+
+# --- what the parts promise -----------------------------------------------------------------------
+
+
+def ready(bench: Bench, number: int, rate: Rate) -> list[JobRequest]:
+    """Return jobs that were admitted at a fast rate, whose messages come now."""
+    limits.put(QUEUE, rate=rate)
+    bench.run(dispatch(bench))
+    rows = [dispatch(bench) for _ in range(number)]
+    for row in rows:
+        bench.run(row)
+    found = [row for row in map(bench.read, rows) if row.status is Status.QUEUED]
+    assert len(found) >= 2
+    bench.sent.clear()
+    return found
+
+
+def test_two_passes_that_admit_the_same_job_send_it_once(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second message would use up a start of the rate."""
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    still.run(dispatch(still))
+    row = dispatch(still)
+    still.run(row)
+    still.advance(60)
+    still.sent.clear()
+    admit = verbs.admit
+
+    def overtaken(*arguments: Any) -> JobRequest:
+        monkeypatch.setattr(verbs, "admit", admit)
+        admission.admit_waiting(QUEUE, "*", still.send)
+        still.advance(0.001)
+        return admit(*arguments)
+
+    monkeypatch.setattr(verbs, "admit", overtaken)
+    admission.admit_waiting(QUEUE, "*", still.send)
+    assert still.sent_jobs == [row.id]
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+def test_an_admission_counts_without_its_answer_if_it_is_this_one(
+    still: Bench, by_another: bool
+) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    still.run(dispatch(still))
+    row = dispatch(still)
+    waiting = still.run(row)
+    still.advance(60)
+    grant = lines.read_line(QUEUE, "*", limits.Limits(rate=Rate(1, seconds=60))).grant("")
+    if by_another:
+        verbs.admit(waiting, grant)
+        still.advance(1)
+        with pytest.raises(PreconditionFailed):
+            verbs.admit(waiting, grant)
+    else:
+        lose_next_answer("TransactWriteItems")
+        assert verbs.admit(waiting, grant).status is Status.QUEUED
+
+
+def opens_at(rate: Rate) -> int:
+    """Return when the rate allows the next start."""
+    return lines.read_line(QUEUE, "*", limits.Limits(rate=rate)).start_opens_at()
+
+
+def test_a_worker_that_comes_early_reserves_its_start(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = ready(still, 4, Rate(5))
+    opens = opens_at(Rate(5))
+    seen: list[int] = []
+
+    def sleep(seconds: float) -> None:
+        if not seen:  # another one comes while it waits
+            seen.append(opens_at(Rate(5)))
+            still.run(second)
+            seen.append(clock.now())
+        still.advance(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    still.run(first)
+    assert seen == [opens + 200, opens + 200]
+
+
+def test_a_start_that_was_reserved_without_an_answer_is_not_made_earlier(still: Bench) -> None:
+    first, *_ = ready(still, 4, Rate(5))
+    opens = opens_at(Rate(5))
+    assert opens > clock.now()
+    lose_next_answer("UpdateItem")
+    assert still.run(first).status is Status.SUCCEEDED
+    assert clock.now() == opens
+
+
+@pytest.mark.parametrize(("late", "starts_after"), [(50, 50), (51, 400)])
+def test_a_worker_that_wakes_too_late_counts_its_start_again(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, late: int, starts_after: int
+) -> None:
+    """Another one has reserved the next start. Otherwise both could start at once."""
+    first, *_ = ready(still, 4, Rate(5))
+    opens = opens_at(Rate(5))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        if not slept:
+            slept.append(seconds)
+            line = lines.read_line(QUEUE, "*", limits.Limits(rate=Rate(5)))
+            assert line_rates.count_start(line, Rate(5), "another", line.start_opens_at())
+            seconds += late / 1000
+        still.advance(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    assert still.run(first).status is Status.SUCCEEDED
+    assert clock.now() - opens == starts_after
