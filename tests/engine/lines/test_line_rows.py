@@ -69,6 +69,21 @@ def test_one_that_is_let_on_and_never_started_gives_its_slot_to_the_next_as_it_f
     assert holder() == other.id
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_slot_that_the_timer_frees_goes_to_the_next_job_in_the_same_run(
+    one_slot: Bench, is_first: bool
+) -> None:
+    """The run looks at the waiting job before or after the job that was never started."""
+    never_started, waiting = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, never_started, waiting))
+    assert holder() == never_started.id
+    due_at = (one_slot.read(waiting).due_at or 0) + (-1 if is_first else 1) * clock.SECOND
+    verbs.postpone(one_slot.read(never_started), due_at, Lane.PARKED)
+    one_slot.advance(3700)
+    one_slot.tick()
+    assert holder() == waiting.id
+
+
 @pytest.mark.usefixtures("three_hours")
 def test_the_time_in_its_line_is_not_counted_against_its_start(one_slot: Bench) -> None:
     row = dispatch(one_slot)
