@@ -301,7 +301,9 @@ def delete(owner: JobRequest) -> None:
     with GroupItem.batch_write() as batch:
         for group in _groups_of(owner):
             for partition in (_partition(group.id), *group.partitions):
-                for item in GroupItem.query(partition, attributes_to_get=["pk", "sk"]):
+                for item in GroupItem.query(
+                    partition, attributes_to_get=["pk", "sk"], consistent_read=True
+                ):
                     batch.delete(item)
 
 

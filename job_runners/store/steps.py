@@ -84,7 +84,11 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 def of_all_work(job: JobRequest, prefix: str) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, with all its earlier payloads too."""
     starts = Step.sk.startswith(prefix)
-    return [each for one in map(_partition, job.work_ids) for each in Step.query(one, starts)]
+    return [
+        each
+        for partition in map(_partition, job.work_ids)
+        for each in Step.query(partition, starts, consistent_read=True)
+    ]
 
 
 def delete(job: JobRequest) -> None:
@@ -92,7 +96,7 @@ def delete(job: JobRequest) -> None:
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
         for partition in map(_partition, job.work_ids):
-            for step in Step.query(partition, attributes_to_get=keys):
+            for step in Step.query(partition, attributes_to_get=keys, consistent_read=True):
                 batch.delete(step)
 
 

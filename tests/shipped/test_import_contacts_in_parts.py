@@ -6,6 +6,7 @@ import pytest
 
 from bench import Bench
 from contacts_table import HEADER, KEY, cells, rows_of
+from job_runners import clock
 from job_runners.aws import bucket
 from job_runners.engine.control import owner_actions
 from job_runners.errors import DoNotRetry
@@ -34,6 +35,8 @@ def imported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
 
 
 def members(row: JobRequest) -> list[str]:
+    """Return the ids of the parts' jobs once the list of children shows all recent writes."""
+    clock.sleep(2)
     return [each.id for each in children.page(row, limit=10).children]
 
 

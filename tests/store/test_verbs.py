@@ -76,6 +76,7 @@ def test_a_success_is_final_and_leaves_the_due_index() -> None:
     assert due_ids() == []
 
 
+@pytest.mark.views
 def test_a_failure_is_found_through_the_failed_index() -> None:
     row = verbs.fail(claimed(), ERROR)
     assert row.status is Status.FAILED

@@ -91,7 +91,7 @@ def admit_waiting_for_message(
 
 
 class LineAdmissions:
-    """Admits each line's waiting jobs at most once in a timer run. The run's threads share it."""
+    """Admits each line's waiting jobs once in a timer run. The run's threads share it."""
 
     def __init__(self, send: Send, until: int) -> None:
         self._send = send
@@ -99,10 +99,13 @@ class LineAdmissions:
         self._handled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def admit_waiting(self, queue_name: str, queue_key: str) -> None:
-        """Admit the waiting jobs of a line, unless this run has done so."""
+    def admit_waiting(self, queue_name: str, queue_key: str, *, again: bool = False) -> None:
+        """Admit the waiting jobs of a line, unless this run has done so.
+
+        With `again`, admit them in any case, because the run has just freed capacity.
+        """
         with self._lock:
-            if (queue_name, queue_key) in self._handled:
+            if (queue_name, queue_key) in self._handled and not again:
                 return
             self._handled.add((queue_name, queue_key))
         admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)

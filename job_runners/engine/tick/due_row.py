@@ -51,7 +51,7 @@ def process_due_row(
     `index_row` has only the attributes of the index. `until` includes `ahead`, the milliseconds by
     which unclaimed rows are handled early. If a message about the row is sent, it counts against
     `budget`. `budget` is None if there is no limit, or if a message is already reserved for this
-    row. `admissions` handles each line only once in this run.
+    row. `admissions` handles each line once in this run, and again if it gets a slot back.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. Either way the row has a due time, so a later run handles it.
@@ -174,8 +174,8 @@ def _park_in_line(row: JobRequest, limits: Limits, admissions: LineAdmissions) -
     key = gates.line_key(row)
     try:
         gates.park_in_line(row, key, limits)
-    finally:
-        admissions.admit_waiting(row.queue_name, key)
+    finally:  # the write may have freed the slot, even if the response was lost
+        admissions.admit_waiting(row.queue_name, key, again=row.slot is not None)
     return Disposition.PARKED
 
 

@@ -68,6 +68,8 @@ def run(bench: Bench, message: TaskMessage) -> None:
 
 
 def kept() -> list[FailedTask]:
+    """Return the failed tasks once their list shows all recent writes."""
+    clock.sleep(2)
     return failed_tasks.newest(limit=100)
 
 

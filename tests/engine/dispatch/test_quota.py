@@ -75,6 +75,7 @@ def test_the_same_request_again_is_counted_once(
     forget()
     for _ in range(most + 1):
         bench.dispatch(job_type, payload={}, idempotency_key="may")
+        bench.advance(0.001)  # a request in the same millisecond would look like the first
     for _ in range(most - 1):
         bench.dispatch()
     with pytest.raises(QuotaReached):

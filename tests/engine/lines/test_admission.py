@@ -25,12 +25,16 @@ from sample_work import script
 from telemetry_lines import logged
 
 
-def parked(bench: Bench, number: int) -> list[JobRequest]:
-    """Return so many jobs that wait in the line, where nobody has a slot: their pump was lost."""
+def parked(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
+    """Return so many jobs that wait in the line, where nobody has a slot: their pump was lost.
+
+    `groups` has one letter for the group of each job.
+    """
     rows = [dispatch(bench) for _ in range(number)]
-    for row in rows:
+    for row, group in zip(rows, groups or [""] * number, strict=True):
         bench.advance(1)
-        verbs.park_in_line(row, f"line#{QUEUE}#*", "*", group="", due_at=clock.now() + clock.DAY)
+        due_at = clock.now() + clock.DAY
+        verbs.park_in_line(row, f"line#{QUEUE}#*", "*", group=group, due_at=due_at)
     return rows
 
 
@@ -230,6 +234,19 @@ def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
     bench.sent.clear()
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert held() == bench.sent_jobs == [second.id]
+
+
+def test_a_pass_does_not_read_the_entries_again_that_it_has_removed(bench: Bench) -> None:
+    limits.put(QUEUE, slots=4)
+    rows = parked(bench, 4, groups="abab")
+    bench.advance(2)
+    deletes: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.DeleteItem", lambda model, **_: deletes.append(model.name)
+    )
+    admission.admit_waiting(QUEUE, "*", bench.send)
+    assert bench.sent_jobs == [row.id for row in rows]
+    assert deletes == []  # the pass drops an entry whose job no longer waits
 
 
 # --- slots that nobody has ------------------------------------------------------------------------

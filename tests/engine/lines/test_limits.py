@@ -12,6 +12,7 @@ from job_runners.engine.lines.limits import declared_limits, key_of, limits_of
 from job_runners.engine.registry.registry import Registry, registry
 from job_runners.store import limits
 from job_runners.store.limits import Limits
+from job_runners.testing import moto_direct
 from job_runners.work import Queue, Rate
 from outage import Outage
 
@@ -70,10 +71,8 @@ def test_who_changed_it_is_kept() -> None:
     assert changed.changed_by == "service:ops"
     assert before <= (changed.changed_at or 0) <= clock.now()
     assert changed.sweep_from is None
-    stored = clients.client("dynamodb").get_item(
-        TableName="coordination", Key={"pk": {"S": "limits"}, "sk": {"S": "default"}}
-    )
-    assert set(stored["Item"]) == {"pk", "sk", "slots", "changed_by", "changed_at"}
+    stored = moto_direct.stored("coordination", {"pk": {"S": "limits"}, "sk": {"S": "default"}})
+    assert set(stored) == {"pk", "sk", "slots", "changed_by", "changed_at"}
 
 
 def test_a_change_elsewhere_is_in_force_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.tick import due_row
-from job_runners.store import limits, lines, verbs
+from job_runners.store import limits, line_entries, lines, verbs
 from job_runners.store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
 from job_runners.testing import moto_direct
 from job_runners.work.definitions import Job
@@ -67,6 +67,21 @@ def test_one_that_is_let_on_and_never_started_gives_its_slot_to_the_next_as_it_f
     one_slot.tick()
     assert one_slot.read(row).error["kind"] == "NeverStarted"
     assert holder() == other.id
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_slot_that_the_timer_frees_goes_to_the_next_job_in_the_same_run(
+    one_slot: Bench, is_first: bool
+) -> None:
+    """The run looks at the waiting job before or after the job that was never started."""
+    never_started, waiting = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, never_started, waiting))
+    assert holder() == never_started.id
+    due_at = (one_slot.read(waiting).due_at or 0) + (-1 if is_first else 1) * clock.SECOND
+    verbs.postpone(one_slot.read(never_started), due_at, Lane.PARKED)
+    one_slot.advance(3700)
+    one_slot.tick()
+    assert holder() == waiting.id
 
 
 @pytest.mark.usefixtures("three_hours")
@@ -199,6 +214,21 @@ def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
     bench.deliver()
     assert bench.read(bad).status is Status.SUCCEEDED
     assert holder() is None
+
+
+def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> None:
+    """During a deploy, the code before quarantines it just before the new code's timer looks."""
+    first, waiting = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, first, waiting))
+    verbs.postpone(one_slot.read(waiting), clock.now() + clock.SECOND, Lane.PARKED)
+    one_slot.advance(5)
+    entry = lines.read_line(QUEUE, "*", None).first
+    assert entry is not None
+    line_entries.drop_entry(entry)
+    one_slot.tick()
+    restored = lines.read_line(QUEUE, "*", None).first
+    assert restored is not None
+    assert restored.job_id == waiting.id
 
 
 @pytest.mark.usefixtures("on_lambda")

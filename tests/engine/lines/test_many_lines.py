@@ -19,7 +19,7 @@ _SCALE = 1 if CHAOS else 10  # a tenth of the rows, and a timer that takes ten t
 
 
 def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
-    monkeypatch: pytest.MonkeyPatch,
+    aws: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = 100_000 // _SCALE
     world = World(monkeypatch, job_takes=1000, scale=_SCALE)

@@ -36,6 +36,8 @@ def failing(bench: Bench) -> TaskMessage:
 
 
 def kept() -> list[FailedTask]:
+    """Return the failed tasks once their list shows all recent writes."""
+    clock.sleep(2)
     return failed_tasks.newest(limit=100)
 
 
@@ -101,7 +103,7 @@ def test_the_newest_are_read_first_page_by_page(bench: Bench, failing: TaskMessa
         message = accept_task("sample_note", {})
         run(bench, message)
         ids.append(message.id)
-        bench.advance(1)
+        bench.advance(2)
     first = [record.id for record in failed_tasks.newest(limit=2)]
     rest = [record.id for record in failed_tasks.newest(limit=100, before=first[-1])]
     assert first + rest == ids[::-1]

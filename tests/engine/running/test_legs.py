@@ -296,6 +296,7 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     assert error["kind"] == "NeverStarted"
     assert "no job" not in error["message"]  # its type is known
     assert [message.id for message in sent] == [resumed.id]  # started once, so not bound
+    monkeypatch.setattr(clock, "now", lambda: row.created_at + 2 * clock.DAY)
     assert queries.page("org", limit=5, status=Status.FAILED).jobs[0].id == row.id
 
 

@@ -44,6 +44,23 @@ def test_it_is_started_within_the_tick_that_the_minute_brings(bench: Bench) -> N
     assert len(bench.sent) == 1
 
 
+def test_a_first_schedule_that_is_due_at_once_starts_on_time(bench: Bench) -> None:
+    go_to(NOON - 500)
+    put()
+    go_to(NOON)
+    assert look(bench) == {Outcome.STARTED: 1}
+
+
+def test_a_late_timer_run_starts_no_job_that_the_next_run_overlaps(bench: Bench) -> None:
+    """The next occurrence is due half a second after the job of the previous one was saved."""
+    put(every=60)
+    go_to(NOON + 59_600)
+    look(bench)
+    go_to(NOON + 60_100)
+    look(bench)
+    assert started() == [NOON]
+
+
 def test_what_is_due_longest_is_started_first(bench: Bench) -> None:
     minutes = [7, 2, 9, 0, 4, 8, 1, 6, 3, 5]
     for minute in minutes:

@@ -215,12 +215,13 @@ def test_schedules_are_listed_by_name_a_page_at_a_time() -> None:
 
 
 def test_an_organisation_has_so_many_schedules_and_no_more(
-    monkeypatch: pytest.MonkeyPatch,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedules, "MAX_SCHEDULES", 2)
     put("a")
     put("b")
     put("b", every=7200)
+    bench.advance(2)  # the count may lag behind
     with pytest.raises(TooManySchedules):
         put("c")
 
@@ -335,7 +336,7 @@ def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it
 
 def test_a_schedule_that_has_moved_is_not_set_aside_and_one_that_is_gone_not_made_anew() -> None:
     schedule = put()
-    store.advance(Schedule.get("schedules#acme", "hourly"), store.Progress(START, NOON + 2 * HOUR))
+    store.advance(schedules.get("acme", "hourly"), store.Progress(START, NOON + 2 * HOUR))
     store.set_aside(schedule, NOON + 9 * HOUR)
     assert schedules.get("acme", "hourly").due_at == NOON + 2 * HOUR
     schedules.get("acme", "hourly").delete()

@@ -48,7 +48,7 @@ def records() -> list[moto_direct.Row]:
 
 
 def record_of(row: JobRequest) -> KeyRecord:
-    return KeyRecord.get(f"unique#{row.unique_key}", "holder")
+    return KeyRecord.get(f"unique#{row.unique_key}", "holder", consistent_read=True)
 
 
 # --- what older code has left ---------------------------------------------------------------------
