@@ -829,12 +829,17 @@ def dynamodb_outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def items(table: str) -> list[str]:
-    return [item["id"]["S"] for item in full_client("dynamodb").scan(TableName=table)["Items"]]
+    return [item["id"]["S"] for item in scanned(table)]
+
+
+def scanned(table: str) -> list[dict[str, Any]]:
+    found = full_client("dynamodb").scan(TableName=table, ConsistentRead=True)
+    return list(found["Items"])
 
 
 def streamed() -> dict[str, Any]:
     """Return the event with which the outbox's stream calls a function."""
-    new = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    new = scanned("outbox")
     return {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": each}} for each in new]}
 
 
@@ -869,7 +874,7 @@ def test_entries_in_dynamodb_that_are_left_are_sent_and_refused_ones_block_no_ot
     call(dynamodb_outbox.handler, {}, None)
     with pytest.raises(RuntimeError, match="1 entries of the outbox are refused"):
         call(dynamodb_outbox.handler, {}, None)
-    (left,) = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    (left,) = scanned("outbox")
     assert left["id"] == unknown["id"]
     assert "unknown" in left["refused"]["S"]
     assert len(call(lambda: list(Client().list()))) == 2
