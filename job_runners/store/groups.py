@@ -223,7 +223,9 @@ def delete(owner: JobRequest) -> None:
     with GroupItem.batch_write() as batch:
         for group in _groups_of(owner):
             for partition in (_partition(group.id), *group.partitions):
-                for item in GroupItem.query(partition, attributes_to_get=["pk", "sk"]):
+                for item in GroupItem.query(
+                    partition, consistent_read=True, attributes_to_get=["pk", "sk"]
+                ):
                     batch.delete(item)
 
 

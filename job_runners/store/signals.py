@@ -91,7 +91,7 @@ def delete(job: JobRequest) -> None:
     keys = ["pk", "sk", "sent_at", "expires_at"]
     with Signal.batch_write() as batch:
         for partition in map(_partition, job.work_ids):
-            for each in Signal.query(partition, attributes_to_get=keys):
+            for each in Signal.query(partition, consistent_read=True, attributes_to_get=keys):
                 batch.delete(each)
 
 

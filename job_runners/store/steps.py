@@ -77,14 +77,21 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
     """
     partition = _partition(job.work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
-    matches = Step.sk.startswith(prefix)
-    return list(Step.query(partition, matches, limit=limit, last_evaluated_key=start))
+    found = Step.query(
+        partition,
+        Step.sk.startswith(prefix),
+        limit=limit,
+        last_evaluated_key=start,
+        consistent_read=True,
+    )
+    return list(found)
 
 
 def of_all_work(job: JobRequest, prefix: str) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, with all its earlier payloads too."""
     starts = Step.sk.startswith(prefix)
-    return [each for one in map(_partition, job.work_ids) for each in Step.query(one, starts)]
+    partitions = map(_partition, job.work_ids)
+    return [each for one in partitions for each in Step.query(one, starts, consistent_read=True)]
 
 
 def delete(job: JobRequest) -> None:
@@ -92,7 +99,7 @@ def delete(job: JobRequest) -> None:
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
         for partition in map(_partition, job.work_ids):
-            for step in Step.query(partition, attributes_to_get=keys):
+            for step in Step.query(partition, consistent_read=True, attributes_to_get=keys):
                 batch.delete(step)
 
 
