@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from job_runners.aws import clients
+from job_runners.aws.session import Session
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.fake_dynamodb.database import Consistency, Read, Write
 from job_runners.fake_dynamodb.stale import RecentWrites
@@ -21,6 +22,7 @@ from random_requests import KEYS, Item, RandomRequests
 from sizes import by_size
 
 _COORDINATION: Item = {"TableName": "coordination"}
+_SESSION = Session()  # with every operation, which tests that ran before may have left out
 # Capacity is moto's invention, and the metadata has times and ids.
 _NOT_COMPARED = ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics")
 
@@ -31,6 +33,7 @@ def _client(door: str) -> Iterator[Any]:
     with mock_aws() if door == "moto" else boundary.mocked_aws():
         create_tables()
         forget()
+        clients.use_session(_SESSION)
         yield clients.client("dynamodb") if door == "call" else boto3.client("dynamodb")
 
 
@@ -156,6 +159,7 @@ def _all_of_a() -> Item:
     }
 
 
+@pytest.mark.views
 def test_each_read_and_write_is_counted(aws: None) -> None:
     client, database = boto3.client("dynamodb"), behind_moto.database()
     writes: list[Write] = []
