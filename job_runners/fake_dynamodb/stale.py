@@ -24,6 +24,10 @@ class RecentWrites:
         self._landed: deque[_Landed] = deque(maxlen=most)
         database.on_write.append(self._note)
 
+    def forget(self) -> None:
+        """Let all reads see what was written so far."""
+        self._landed.clear()
+
     def _note(self, write: Write) -> None:
         if write.after is not write.before:
             self._landed.append(_Landed(write, self._now()))

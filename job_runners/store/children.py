@@ -11,6 +11,7 @@ from typing import NamedTuple
 from job_runners.errors import InvalidCursor
 from job_runners.store import cursors, steps
 from job_runners.store.job_request import JobRequest
+from job_runners.store.queries import read_many
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
 _IN_GROUP = "\0"  # the prefix of a position in a group
@@ -58,7 +59,8 @@ def page(
         after = _step_name_of(cursors.decode(PREFIX, cursor))
     found = steps.with_prefix(parent, PREFIX, after=after, limit=skipped + limit + 1)[skipped:]
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
-    rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
+    # Consistent, because a child that was dispatched a moment ago isn't gone.
+    rows = read_many(ids.values(), fresh=True)
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
     following = cursors.encode(PREFIX, children[-1].key) if len(found) > limit else None
     if hides_keys:
@@ -107,7 +109,7 @@ def _number(text: str) -> int:
 
 
 def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
-    gone = row is None or row.past_ttl or row.organization_id != parent.organization_id
+    gone = row is None or row.organization_id != parent.organization_id
     return None if gone else row
 
 

@@ -120,11 +120,17 @@ def mark_regressed(group: FailureGroup) -> bool:
     return try_write(lambda: group.update(actions, as_read))
 
 
-def of_organization(organization_id: str) -> Groups:
-    """Return the groups of an organization, at most MOST_LISTED."""
+def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
+    """Return the groups of an organization, at most MOST_LISTED.
+
+    To read them consistently, pass `fresh`.
+    """
     alive = FailureGroup.expires_at > clock.now() // clock.SECOND
     query = FailureGroup.query(
-        _partition(organization_id), filter_condition=alive, limit=MOST_LISTED + 1
+        _partition(organization_id),
+        filter_condition=alive,
+        limit=MOST_LISTED + 1,
+        consistent_read=fresh,
     )
     found = list(query)
     newest_first = sorted(found[:MOST_LISTED], key=lambda each: each.last_seen_at, reverse=True)
@@ -133,7 +139,7 @@ def of_organization(organization_id: str) -> Groups:
 
 def find(organization_id: str, group_id: str) -> FailureGroup | None:
     """Return the group with this id, or None."""
-    groups = of_organization(organization_id).groups
+    groups = of_organization(organization_id, fresh=True).groups
     return next((each for each in groups if each.id == group_id), None)
 
 

@@ -77,8 +77,14 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
     """
     partition = _partition(job.work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
-    matches = Step.sk.startswith(prefix)
-    return list(Step.query(partition, matches, limit=limit, last_evaluated_key=start))
+    found = Step.query(
+        partition,
+        Step.sk.startswith(prefix),
+        limit=limit,
+        last_evaluated_key=start,
+        consistent_read=True,
+    )
+    return list(found)
 
 
 def of_all_work(job: JobRequest, prefix: str) -> list[Step]:

@@ -57,5 +57,6 @@ def full_client(service: str) -> Any:
 def every_row(model: type[_M]) -> list[_M]:
     """Return all rows of a table. The engine never does this."""
     name = required(model.table_setting, model.__name__)
-    pages = full_client("dynamodb").get_paginator("scan").paginate(TableName=name)
+    scan = full_client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(TableName=name, ConsistentRead=True)
     return [model.from_raw_data(item) for page in pages for item in page["Items"]]

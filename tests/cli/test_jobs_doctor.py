@@ -387,7 +387,7 @@ def declare(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Declare:
 def schedules_stored(request: pytest.FixtureRequest) -> Account:
     """Return a healthy account with the schedules that were stored so far. It comes after the
     calls on moto: from here on boto3 is the account's."""
-    stored = full_client("dynamodb").scan(TableName="coordination")["Items"]
+    stored = full_client("dynamodb").scan(TableName="coordination", ConsistentRead=True)["Items"]
     account: Account = request.getfixturevalue("account")
     account.logs = {"log-timer": [(clock.now() / clock.SECOND, '{"message": "tick"}')]}
     account.items = stored

@@ -35,7 +35,7 @@ def left_by_workers(bench: Bench, lines: io.StringIO, request: pytest.FixtureReq
         bench.advance(2 * MINUTE)
         bench.tick()
     bench.run_out()
-    rows = full_client("dynamodb").scan(TableName="jobs")["Items"]
+    rows = full_client("dynamodb").scan(TableName="jobs", ConsistentRead=True)["Items"]
     account: Account = request.getfixturevalue("account")  # from here on boto3 is the account's
     for row in rows:  # the account's clock is the real one
         for name in ("created_at", "queued_at", "due_at"):

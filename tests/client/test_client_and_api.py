@@ -27,6 +27,7 @@ from job_runners import (
 from job_runners.settings import forget
 from job_runners.work import Recurring, RunningJob
 from sample_work import Sample, failing, script
+from stale_reads import catch_up
 
 
 @pytest.fixture
@@ -131,6 +132,7 @@ def test_a_job_that_fails_says_how(client: Client) -> None:
 def test_jobs_are_listed_a_page_at_a_time(client: Client, api_server: ApiServer) -> None:
     ids = [client.dispatch("sample_once", {"number": each}).id for each in range(7)]
     client.dispatch("sample_once", organization_id="theirs")
+    catch_up()
     listed = client.list(page_size=3)
     before = len(api_server.asked)
     assert next(listed).id == ids[-1]
@@ -148,6 +150,7 @@ def test_queues_are_limited_looked_at_and_have_the_codes_limits_again(client: Cl
     jobs = [client.dispatch("sample_once", {"number": 7}, queue_name="slow") for _ in range(3)]
     last = client.get(jobs[-1].id)
     assert last.waits_for == WaitsFor("line", "slow", "*")
+    catch_up()
     place = client.place(last.id)
     assert (place.waits_for, place.ahead, place.more_ahead) == (last.waits_for, 1, False)
     queue = client.queue("slow")
@@ -217,6 +220,7 @@ def test_webhooks_are_put_shown_tested_and_deleted(
     assert client.webhooks() == (put,)
     assert client.webhook("a b") == put
     test = client.test_webhook("a b")
+    catch_up()
     assert [each.id for each in client.webhook_deliveries("a b", page_size=1)] == [test.id]
     with pytest.raises(WebhookNotFound):
         client.webhook("a b", organization_id="theirs")
@@ -271,6 +275,7 @@ def test_what_is_wrong_with_a_request_is_said(client: Client) -> None:
         client.dispatch_task("nothing")
 
 
+@pytest.mark.views
 def test_a_failed_task_is_sent_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
     forget()

@@ -18,6 +18,7 @@ from job_runners.aws import bucket
 from job_runners.building.build import ROOT
 from job_runners.client import stack_outputs, uploads
 from job_runners.work import Job, RunningJob, Unique
+from stale_reads import catch_up
 
 PAGE = "".join(
     (ROOT / "docs/guides" / name).read_text()
@@ -117,6 +118,7 @@ def test_a_snippet_runs(
         assert failed.error is not None
     names: dict[str, Any] = {}
     capsys.readouterr()
+    catch_up()
     with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
         pool.submit(exec, compile(code, mark, "exec"), names).result()
     printed = capsys.readouterr().out
@@ -125,6 +127,7 @@ def test_a_snippet_runs(
         names["handler"]({"Records": [record, record]}, None)
         job = client.find(idempotency_key="m-1")
         assert job is not None
+        catch_up()
         assert len(list(client.list())) == 1
         assert client.wait(job, timeout=60).get_result() == {"letters": 3}
     elif mark == "def on_upload":
@@ -139,6 +142,7 @@ def test_a_snippet_runs(
             for sequencer in ("01", "02", "02")
         ]
         names["on_upload"]({"Records": records}, None)
+        catch_up()
         jobs = [client.get(each.id) for each in client.list(job_type="read_object")]
         assert [job.payload for job in jobs] == [{"bucket": "incoming", "key": "a b/ü.mp4"}] * 2
     elif mark == "from flask":

@@ -35,6 +35,7 @@ from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succ
 from job_runners.testing.shipped_operations import full_client
 from job_runners.work import DoNotRetry, Job, RunningJob
 from shown_code import blocks, module
+from stale_reads import catch_up
 
 
 def snippets(name: str) -> list[str]:
@@ -463,6 +464,7 @@ def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
 
 
 def call(function: Any, *arguments: Any) -> Any:
+    catch_up()  # most pages list what they have dispatched before
     with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
         return pool.submit(function, *arguments).result()
 
@@ -666,6 +668,7 @@ def test_an_order_is_dispatched_once_after_its_commit(
     def orders() -> list[str]:
         with closing(sqlite3.connect(database)) as connection:
             place(connection)
+        catch_up()
         return [job.id for job in Client().list()]
 
     def place(connection: sqlite3.Connection) -> None:
@@ -786,6 +789,7 @@ def test_refused_rows_of_the_outbox_do_not_block_the_others(
                     send(outbox, connection, monkeypatch)
             left = dict(connection.execute("SELECT key, refused FROM outbox"))
         found = [key for key, *_ in rows if Client().find(idempotency_key=key)]
+        catch_up()
         return found, left, len(list(Client().list()))
 
     found, left, jobs = call(sent)
@@ -829,12 +833,17 @@ def dynamodb_outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def items(table: str) -> list[str]:
-    return [item["id"]["S"] for item in full_client("dynamodb").scan(TableName=table)["Items"]]
+    return [item["id"]["S"] for item in scanned(table)]
+
+
+def scanned(table: str) -> list[dict[str, Any]]:
+    found = full_client("dynamodb").scan(TableName=table, ConsistentRead=True)
+    return list(found["Items"])
 
 
 def streamed() -> dict[str, Any]:
     """Return the event with which the outbox's stream calls a function."""
-    new = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    new = scanned("outbox")
     return {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": each}} for each in new]}
 
 
@@ -869,7 +878,7 @@ def test_entries_in_dynamodb_that_are_left_are_sent_and_refused_ones_block_no_ot
     call(dynamodb_outbox.handler, {}, None)
     with pytest.raises(RuntimeError, match="1 entries of the outbox are refused"):
         call(dynamodb_outbox.handler, {}, None)
-    (left,) = full_client("dynamodb").scan(TableName="outbox")["Items"]
+    (left,) = scanned("outbox")
     assert left["id"] == unknown["id"]
     assert "unknown" in left["refused"]["S"]
     assert len(call(lambda: list(Client().list()))) == 2

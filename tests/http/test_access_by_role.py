@@ -21,9 +21,10 @@ from job_runners.api.routes.table import ROUTES
 from job_runners.aws import bucket
 from job_runners.settings import forget
 from job_runners.shipped.campaigns.contact import Contact
-from job_runners.store import failed_tasks, failure_groups, queries, schedules, webhooks
+from job_runners.store import failed_tasks, queries, webhooks
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
+from job_runners.testing import moto_direct
 from job_runners.testing.shipped_operations import every_row
 from sample_work import script
 from worker_log import make_worker_log
@@ -68,8 +69,9 @@ def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) ->
         assert call(method, path, claims={"roles": "service"}, **parts).status < 300
     for name in ids:
         webhooks.put(name, "crm", by=None, **WEBHOOK | {"secret": f"{name}/main"})
-    for group in [each for name in ids for each in _groups(name)]:
-        group.update([FailureGroup.id.set(FAILURE)])
+    for row in moto_direct.rows("coordination"):
+        if row["pk"].startswith("failures#"):
+            FailureGroup(row["pk"], row["sk"]).update([FailureGroup.id.set(FAILURE)])
     script.reset()
     failed_tasks.keep(
         FAILED_TASK,
@@ -122,17 +124,9 @@ def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
 
 
 def everything() -> list[dict[str, Any]]:
-    """Return every row, schedule and webhook there is, and how many tasks ran."""
-    rows = sorted(every_row(JobRequest), key=lambda row: row.id)
-    kept = [each for name in ("ours", "theirs") for each in schedules.page(name, limit=9)[0]]
-    groups = [each for name in ("ours", "theirs") for each in _groups(name)]
-    hooks = [each for name in ("ours", "theirs") for each in webhooks.of_organization(name)]
-    found = [each.attribute_values for each in (*rows, *kept, *groups, *hooks)]
-    return [*found, {"tasks": len(script.tasks_run)}]
-
-
-def _groups(organization_id: str) -> list[FailureGroup]:
-    return failure_groups.of_organization(organization_id).groups
+    """Return every row, schedule, webhook and other record there is, and how many tasks ran."""
+    rows = [*moto_direct.rows("jobs"), *moto_direct.rows("coordination")]
+    return [*rows, {"tasks": len(script.tasks_run)}]
 
 
 def refused(answer: Answer, status: int = 403) -> str:

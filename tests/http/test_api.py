@@ -12,6 +12,7 @@ from api_events import Logged, call, request, send
 from job_runners import clock
 from job_runners.store import queries
 from sample_work import script
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -106,6 +107,7 @@ def test_a_byte_order_mark_before_the_body_is_no_part_of_it() -> None:
 
 def test_a_list_has_the_newest_first_and_a_cursor_to_the_rest() -> None:
     ids = [accepted(organization_id="o", payload={"number": n}) for n in range(5)]
+    catch_up()
     first = call("GET", "/jobs", query={"organization_id": "o", "limit": "3"}).json
     rest = call(
         "GET", "/jobs", query={"organization_id": "o", "limit": "3", "cursor": first["cursor"]}
@@ -124,6 +126,7 @@ def test_a_list_is_filtered_by_status_type_and_queue() -> None:
     other = call("POST", "/jobs", body={"job_type": "sample_again", "organization_id": "o"}).json
 
     def listed(**query: str) -> set[str]:
+        catch_up()
         answer = call("GET", "/jobs", query={"organization_id": "o", **query})
         return {job["id"] for job in answer.json["jobs"]}
 
@@ -138,6 +141,7 @@ def test_a_list_is_filtered_by_status_type_and_queue() -> None:
 def test_a_name_with_a_comma_and_one_with_an_umlaut_are_found() -> None:
     for name in ("a,b", "Mütter & Söhne"):
         job_id = accepted(organization_id=name)
+        catch_up()
         jobs = call("GET", "/jobs", query={"organization_id": name}).json["jobs"]
         assert [job["id"] for job in jobs] == [job_id]
 

@@ -12,8 +12,10 @@ from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
+from job_runners.testing import moto_direct
 from job_runners.testing.shipped_operations import full_client
 from sample_work import script
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -33,8 +35,7 @@ def refused(answer: Answer, field: str, why: str) -> None:
 
 
 def rows() -> int:
-    count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
-    return count
+    return len(moto_direct.rows("jobs"))
 
 
 def row_of(answer: Answer) -> JobRequest:
@@ -345,6 +346,7 @@ def test_jobs_are_listed_by_their_new_states(worker: FakeLambda) -> None:
     assert call("PUT", "/paused/queue/default").status == 200
     waiting = post().json["id"]
     worker.deliver()
+    catch_up()
     for status, job_id in (
         ("scheduled", scheduled),
         ("cancelled", cancelled),

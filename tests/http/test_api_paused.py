@@ -8,6 +8,7 @@ from api_events import call
 from fake_lambda import FakeLambda
 from job_runners.engine.lines import pausing
 from job_runners.store import pauses
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -45,6 +46,7 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     assert (status(parked), status(other)) == ("waiting", "succeeded")
     found = call("GET", f"/jobs/{parked}").json
     assert found["waits_for"] == {"kind": kind, "name": name, "key": None} | NO_TIMES
+    catch_up()
     (pause,) = call("GET", "/paused").json["paused"]
     assert (pause["waiting"], pause["more_waiting"]) == (1, False)
     assert pause["oldest_waiting_since"] == found["waiting_since"]

@@ -18,8 +18,8 @@ from fake_lambda import FakeLambda
 from job_runners.aws import clients
 from job_runners.runners import legacy
 from job_runners.store import queries
+from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
-from job_runners.testing.shipped_operations import full_client
 from sample_work import script
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -84,8 +84,7 @@ def test_a_name_that_is_not_there_says_where_all_are_to_command_and_caller(
 
 
 def rows() -> int:
-    count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
-    return count
+    return len(moto_direct.rows("jobs"))
 
 
 # --- the runner -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from job_runners.store.line_items import LineItem
 from job_runners.work import RunningJob
 from noted_keys import note
 from sample_work import Sample, script
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -107,6 +108,7 @@ def test_a_key_is_shown_in_which_jobs_wait_and_none_runs(worker: FakeLambda) -> 
     for _ in range(2):
         dispatched("sample_campaigns", campaign_id="c")
     worker.deliver()  # the first is done at once, and the second waits for the rate
+    catch_up()
     assert uses(got("/queues/sample_campaigns")) == {"acme:c": (0, 1)}
 
 
@@ -226,6 +228,7 @@ def test_a_caller_of_one_organization_counts_none_of_others_ahead(
 
     if held_by == "a pause":
         worker.deliver()
+        catch_up()
         service, own = look()
     else:
         service, own = while_one_runs(worker, look)
@@ -238,6 +241,7 @@ def test_a_paused_job_has_a_place_among_those_that_wait_for_the_same(worker: Fak
     call("PUT", "/paused/queue/default")
     ids = [dispatched("default") for _ in range(3)]
     worker.deliver()
+    catch_up()
     place = got(f"/jobs/{ids[2]}/place")
     assert place["waits_for"] == {"kind": "queue", "name": "default", "key": None} | NO_TIMES
     assert (place["ahead"], place["more_ahead"]) == (2, False)
@@ -285,6 +289,7 @@ def while_all_run(worker: FakeLambda, look: Callable[[], Any], number: int) -> A
         if not seen:
             worker.deliver()
         if not seen:
+            catch_up()
             seen.append(look())
 
     script.job = run

@@ -19,6 +19,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, n
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.work import Job, RunningJob
 from sample_work import script
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -71,6 +72,7 @@ def test_what_is_inside_is_not_shown() -> None:
 
 def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
     verbs.fail(claimed(), {"kind": "ValueError", "message": "no luck", "traceback": "line 1"})
+    catch_up()
     [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
     assert listed.keys() == SHOWN
     assert listed["error"] == {"kind": "ValueError", "message": "no luck"}
@@ -211,6 +213,7 @@ def test_listing_the_newest_25_is_one_query_and_one_batch(calls: Counter[str], t
     for number in range(there):
         saved(payload=large if number == there - 1 else None)
     calls.clear()
+    catch_up()
     assert len(call("GET", "/jobs", query="organization_id=acme").json["jobs"]) == 25
     assert calls == {"Query": 1, "BatchGetItem": 1}
 
@@ -220,6 +223,7 @@ def test_listing_the_failed_ones_reads_no_others(calls: Counter[str]) -> None:
         saved()
     verbs.fail(claimed(), {"kind": "E", "message": "m", "traceback": ""})
     calls.clear()
+    catch_up()
     query = "organization_id=acme&status=failed"
     [job] = call("GET", "/jobs", query=query).json["jobs"]
     assert job["status"] == "failed"
@@ -252,6 +256,7 @@ def test_a_filtered_list_can_come_in_short_pages_with_a_cursor() -> None:
                 )
             )
     query = {"organization_id": "acme", "job_type": "sample_once"}
+    catch_up()
     first = call("GET", "/jobs", query=query).json
     assert (first["jobs"], bool(first["cursor"])) == ([], True)
     second = call("GET", "/jobs", query={**query, "cursor": first["cursor"]}).json

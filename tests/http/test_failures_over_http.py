@@ -8,6 +8,7 @@ from api_events import Answer, call
 from fake_lambda import FakeLambda
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
+from stale_reads import catch_up
 
 ACME = {"organization_id": "acme"}
 
@@ -27,6 +28,7 @@ def fail(worker: FakeLambda, where: str = "here", organization_id: str = "acme")
 
 
 def failures(**query: str) -> list[dict[str, Any]]:
+    catch_up()
     found: list[dict[str, Any]] = call("GET", "/failures", query=ACME | query).json["failures"]
     return found
 
@@ -38,6 +40,7 @@ def change(failure_id: str, body: Any, **query: str) -> Answer:
 def test_the_failures_of_an_organization_are_listed(worker: FakeLambda) -> None:
     first, other = fail(worker), fail(worker, "kind")
     fail(worker, organization_id="other")
+    catch_up()
     answer = call("GET", "/failures", query=ACME).json
     assert answer["complete"]
     of_kind, of_value = answer["failures"]  # most recently seen first

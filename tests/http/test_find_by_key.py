@@ -7,7 +7,7 @@ import pytest
 from api_events import Answer, call
 from api_rows import saved
 from job_runners.aws import clients
-from job_runners.store.job_request import JobRequest
+from job_runners.testing import moto_direct
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -52,7 +52,7 @@ def test_it_costs_one_consistent_read_and_another_where_no_job_has_the_key() -> 
 
 
 def test_a_key_that_was_not_used_or_whose_job_is_gone_finds_nothing() -> None:
-    JobRequest.get(dispatched("gone")).delete()
+    moto_direct.delete("jobs", {"id": {"S": dispatched("gone")}})
     for key in ("gone", "never used"):
         assert found(key).status == 200
         assert found(key).json == {"jobs": [], "cursor": None}

@@ -57,7 +57,7 @@ def test_an_end_that_older_code_has_recorded_shows_none(worker: FakeLambda) -> N
     """Older code leaves what the end before it has stored."""
     job = post(on_end="note_end").json
     worker.deliver()
-    row = JobRequest.get(job["id"])
+    row = JobRequest.get(job["id"], consistent_read=True)
     row.update([JobRequest.finished_at.set((row.finished_at or 0) + 1)])
     assert get(job["id"])["follow_ups"] == []
 
@@ -112,7 +112,7 @@ def test_a_rerun_tells_the_same_webhook(worker: FakeLambda) -> None:
     job = post(on_end=WEBHOOK).json
     worker.deliver()
     copy = call("POST", f"/jobs/{job['id']}/rerun").json
-    found = [JobRequest.get(each["id"]).on_end for each in (job, copy)]
+    found = [JobRequest.get(each["id"], consistent_read=True).on_end for each in (job, copy)]
     assert found[0] == found[1]
     assert found[0]["webhook"] == {"url": WEBHOOK["webhook"], "secret": "acme/main"}
 

@@ -241,7 +241,7 @@ def test_it_is_not_retried_with_another_payload_and_not_rerun(
 def queued_announcement(worker: FakeLambda, announcement: str) -> JobRequest:
     """Return the row of a failed announcement, which is queued again."""
     assert ask("POST", f"/jobs/{announcement}/retry").status == 202
-    return JobRequest.get(announcement)
+    return JobRequest.get(announcement, consistent_read=True)
 
 
 def test_an_announcement_names_what_its_own_row_names(
@@ -307,7 +307,7 @@ def test_a_delivery_about_another_organization_is_not_made(
     monkeypatch.setattr(post_webhook, "post_event", lambda *given: posted.append(given))
     delivery = ask("POST", "/webhooks/crm/test").json["id"]
     forged = blobs.compressed(blobs.compact_json(PAYLOADS["deliver_webhook"]))
-    JobRequest.get(delivery).update([JobRequest.payload.set(forged)])
+    JobRequest(id=delivery).update([JobRequest.payload.set(forged)])
     worker.deliver()
     found = ask("GET", f"/jobs/{delivery}").json
     assert (found["status"], found["error"]["kind"], posted) == ("failed", "DoNotRetry", [])

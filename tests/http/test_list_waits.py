@@ -9,10 +9,12 @@ from bench import Bench
 from job_runners.engine.lines import pausing
 from job_runners.store.pauses import Kind
 from sample_work import script
+from stale_reads import catch_up
 
 
 def listed(kind: str) -> list[str]:
     query = {"organization_id": "acme", "waits_for": kind}
+    catch_up()
     return [job["id"] for job in call("GET", "/jobs", query=query).json["jobs"]]
 
 

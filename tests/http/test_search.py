@@ -7,11 +7,13 @@ from api_rows import claimed, saved, succeeded
 from job_runners.store import queries, verbs
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import forget
+from stale_reads import catch_up
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 
 def found(search: str, **query: str) -> list[str]:
+    catch_up()
     answer = call("GET", "/jobs", query={"organization_id": "acme", "search": search, **query})
     assert answer.status == 200, answer.text
     return [each["id"] for each in answer.json["jobs"]]
@@ -52,6 +54,7 @@ def test_a_search_looks_through_200_jobs_and_says_that_there_are_more(
 ) -> None:
     for _ in range(queries.MAX_EXAMINED):
         saved()
+    catch_up()
     answer = call("GET", "/jobs", query="organization_id=acme&search=missing").json
     assert answer["jobs"] == []
     query = {"organization_id": "acme", "search": "missing", "cursor": answer["cursor"]}

@@ -12,6 +12,7 @@ from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer as Posted
 from job_runners.store import webhooks
 from sample_work import script
+from stale_reads import catch_up
 
 ACME = {"organization_id": "acme"}
 WEBHOOK = {"url": "https://hooks.example.com/secret-path", "secret": "acme/main"}
@@ -152,6 +153,7 @@ def test_a_test_is_delivered_as_events_are_and_announced_to_none(
         "type": "webhook.test",
         "data": {"organization_id": "acme", "webhook": "crm"},
     }
+    catch_up()
     (job,) = call("GET", "/jobs", query=ACME).json["jobs"]
     assert (job["job_type"], job["status"]) == ("deliver_webhook", "succeeded")
     assert "secret-path" not in call("GET", f"/jobs/{job['id']}").text
@@ -163,6 +165,7 @@ def test_the_deliveries_of_a_webhook_are_listed_page_by_page(
     for name in ("crm", "sales"):
         ask("PUT", f"/{name}", WEBHOOK)
     jobs = [run(worker), run(worker)]
+    catch_up()
     first = ask("GET", "/crm/deliveries", limit="1").json
     second = ask("GET", "/crm/deliveries", limit="1", cursor=first["cursor"]).json
     found = first["jobs"] + second["jobs"]
@@ -178,6 +181,7 @@ def test_a_delivery_that_was_not_accepted_goes_to_the_new_url_and_none_after_a_d
     ask("PUT", "/crm", WEBHOOK | {"url": "https://hooks.example.com/down"})
     run(worker)
     run(worker)
+    catch_up()
     last, first = ask("GET", "/crm/deliveries").json["jobs"]
     assert first["status"] == last["status"] == "retryable"
     ask("PUT", "/crm", WEBHOOK)
@@ -206,6 +210,7 @@ def test_each_webhook_gets_only_what_it_has_subscribed(
     ask("PUT", "/failed", WEBHOOK | {"url": "https://a.example.com", "statuses": ["failed"]})
     ask("PUT", "/ends", WEBHOOK | {"url": "https://b.example.com", "job_types": ["note_end"]})
     run(worker)
+    catch_up()
     assert (posted, len(call("GET", "/jobs", query=ACME).json["jobs"])) == ([], 1)
     script.job = no_luck
     run(worker)

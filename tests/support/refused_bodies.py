@@ -2,7 +2,7 @@
 
 from api_events import Answer, call
 from job_runners.aws import clients
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing import moto_direct
 from sample_work import script
 
 PATHS = ("/jobs", "/tasks")
@@ -10,7 +10,7 @@ PATHS = ("/jobs", "/tasks")
 
 def kept() -> tuple[int, int, int]:
     """Rows and objects saved, and work that ran."""
-    rows = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    rows = len(moto_direct.rows("jobs"))
     objects = clients.client("s3").list_objects_v2(Bucket="bucket")["KeyCount"]
     return rows, objects, len(script.jobs_run) + len(script.tasks_run)
 

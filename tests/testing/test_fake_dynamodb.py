@@ -21,6 +21,7 @@ from random_requests import KEYS, Item, RandomRequests
 from sizes import by_size
 
 _COORDINATION: Item = {"TableName": "coordination"}
+_SESSION = Session()  # with every operation, which tests that ran before may have left out
 # Capacity is moto's invention, and the metadata has times and ids.
 _NOT_COMPARED = ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics")
 
@@ -156,6 +157,7 @@ def _all_of_a() -> Item:
     }
 
 
+@pytest.mark.views
 def test_each_read_and_write_is_counted(aws: None) -> None:
     client, database = boto3.client("dynamodb"), behind_moto.database()
     writes: list[Write] = []

@@ -230,7 +230,9 @@ class Organization:
         if table:
             names = ("organization_campaign", "cell")
             hash_key = f"{self.name}#{campaign}"
-            keys = items.partition(self._dynamodb, table, names[0], hash_key, names)
+            keys = items.partition(
+                self._dynamodb, table, names[0], hash_key, names, ConsistentRead=True
+            )
             self._removed["contacts"] += items.delete_all(self._dynamodb, table, keys)
         record = {"pk": {"S": f"campaigns#{self.name}"}, "sk": {"S": campaign}}
         items.delete_all(self._dynamodb, self._stack.coordination_table_name, [record])
