@@ -53,6 +53,22 @@ class Read(NamedTuple):
     consistent: bool
 
 
+def write_units(write: Write) -> int:
+    """Return the units of a write: the table's, and those of the indexes, which follow later.
+
+    A transaction pays twice for the table. An index pays for each entry that it loses or gains.
+    """
+    sizes = [item.size if item else 0 for item in (write.before, write.after)]
+    units = max(1, -(-max(sizes) // 1024)) * (2 if write.in_transaction else 1)
+    for index in write.table.indexes.values():
+        old, new = (
+            write.table.entry(index, write.key, item) for item in (write.before, write.after)
+        )
+        if old != new:
+            units += (old is not None) + (new is not None)
+    return units
+
+
 class Consistency(Enum):
     """What a read may miss."""
 
@@ -164,19 +180,19 @@ class Database:
         if query.index is not query.table.partitions:
             kind = Consistency.OF_INDEX
         overlay = self.view(query.table, kind) if self.view else {}
-        items, goes_on = query.select(overlay)
-        goes_on = goes_on and len(items) == query.limit
+        items, has_more = query.select(overlay)
+        has_more = has_more and len(items) == query.limit
         size = 0
         found: list[Attributes] = []
         for item in items:
             attributes = query.project(item.attributes)
             size += item.size if query.index.projected is None else size_of(attributes)
             if found and size > _LARGEST_PAGE:
-                items, goes_on = items[: len(found)], True
+                items, has_more = items[: len(found)], True
                 break
             found.append(attributes)
         self._note_read(query.table, size, query.consistent)
-        last = items[-1].attributes if goes_on else None
+        last = items[-1].attributes if has_more else None
         return query.answer(list(filter(query.keeps, found)), len(found), last)
 
     # --- writes -----------------------------------------------------------------------------------
@@ -213,7 +229,7 @@ class Database:
         )
 
     def _plan(self, how: str, call: Call, *, in_transaction: bool) -> tuple[Write, bool]:
-        """Return what a write would do, and whether its condition holds. Raises Unsupported."""
+        """Plan a write: return it, and whether its condition holds. Raises Unsupported."""
         table = self.find_table(call["TableName"])
         key = table.key_of(call["Item"]) if how == "Put" else exact_key(table, call["Key"])
         before = table.items.get(key)

@@ -81,8 +81,8 @@ class Query:
         return found[1]
 
     def select(self, overlay: Overlay) -> tuple[list[Item], bool]:
-        """Return the items that the query examines, and whether its partition goes on after
-        them."""
+        """Return the items that the query examines, and whether its partition has
+        more after them."""
         return self.table.select(
             self.index,
             self._partition,

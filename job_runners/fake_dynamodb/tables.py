@@ -171,7 +171,7 @@ class Table:
         overlay: Overlay,
     ) -> tuple[list[Item], bool]:
         """Return the items of a partition that a query selects, in order, and whether the partition
-        goes on after them.
+        has more after them.
 
         `after` is the entry of the item that the page before ended with. `most` limits the items.
         """
@@ -184,8 +184,8 @@ class Table:
         if most is not None and most < end - first:
             first, end = (first, first + most) if forward else (end - most, end)
         found = self._found(index, partition, entries[first:end], overlay)
-        goes_on = end < len(entries) if forward else first > 0
-        return (found if forward else found[::-1]), goes_on
+        has_more = end < len(entries) if forward else first > 0
+        return (found if forward else found[::-1]), has_more
 
     def _found(
         self, index: Partitions, partition: Any, entries: list[Entry], overlay: Overlay

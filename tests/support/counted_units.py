@@ -5,9 +5,9 @@ from typing import Any
 
 from job_runners.aws import clients
 from job_runners.fake_dynamodb.behind_moto import database
-from job_runners.fake_dynamodb.database import Read, Write
+from job_runners.fake_dynamodb.database import Read, Write, write_units
 from job_runners.fake_dynamodb.tables import Item
-from job_runners.fake_dynamodb.units import read_units, write_units
+from job_runners.fake_dynamodb.units import read_units
 
 
 def units_between(before: dict[str, Any], after: dict[str, Any]) -> int:

@@ -132,7 +132,7 @@ class RandomRequests:
                 parts[0] += ", #d = :d, #s = :s"
         if self._chance(4):
             # Only sets are added to tags: moto lets a copied attribute share its set.
-            added = self._source.choice([number, number, {"SS": ["two", "three"]}])
+            added: Item = self._source.choice([number, number, {"SS": ["two", "three"]}])
             names["#a"] = "tags" if "SS" in added else self._source.choice(_NAMES)
             values[":a"] = added
             parts.append("ADD #a :a")

@@ -21,7 +21,6 @@ from random_requests import KEYS, Item, RandomRequests
 from sizes import by_size
 
 _COORDINATION: Item = {"TableName": "coordination"}
-_SESSION = Session()  # with every operation, which tests that ran before may have left out
 # Capacity is moto's invention, and the metadata has times and ids.
 _NOT_COMPARED = ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics")
 

@@ -338,20 +338,20 @@ def test_a_marker_put_without_an_answer_is_that_of_the_retry(
     assert groups.find_marker(retried).mark == retried.member_mark  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("meanwhile", [False, True])
+@pytest.mark.parametrize("in_between", [False, True])
 def test_a_retry_that_is_refused_for_its_unique_key_leaves_no_marker(
-    unique: Bench, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+    unique: Bench, monkeypatch: pytest.MonkeyPatch, in_between: bool
 ) -> None:
     members = [Member("unique_return", {"lot": "a"}), Member("sample_once", {"number": 1})]
     gathering = failing(unique, members)
     owner_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
-    if meanwhile:  # its last member ends while the marker is there
+    if in_between:  # its last member ends while the marker is there
         before(monkeypatch, owner_verbs, "requeue", lambda: gathering.run_member(1))
     with pytest.raises(UniqueConflict):
         retry(unique, gathering.member(0))
-    assert len(items("open#")) == (0 if meanwhile else 1)
-    if not meanwhile:
+    assert len(items("open#")) == (0 if in_between else 1)
+    if not in_between:
         gathering.run_member(1)
     assert gathering.read().status is Status.QUEUED  # without the timer
 
