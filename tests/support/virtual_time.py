@@ -1,6 +1,7 @@
 """Threads on one clock that doesn't run: each call to AWS takes its time, and no test has to wait.
 
-Only one thread runs at a time. When it sleeps or calls AWS, the one whose time comes next continues.
+Only one thread runs at a time. When it sleeps or calls AWS, the one whose time is next
+continues.
 So a test sees what processes do to each other within milliseconds, and sees the same each time.
 """
 

@@ -1,4 +1,8 @@
-"""Generate mutations from the code: each leaves out one condition, or one part of a condition."""
+"""Generate mutations from the code.
+
+Each leaves out a condition, a part of one, the consistency of a read, or a consequence of a job's
+end, or changes when something expires or has begun.
+"""
 
 import ast
 from collections import Counter
@@ -9,6 +13,15 @@ from tools.mutants.mutation import Mutation
 
 # The operators between the parts of a condition: Python's own, and pynamodb's.
 _JOINED = {ast.And: "and", ast.Or: "or", ast.BitAnd: "&", ast.BitOr: "|"}
+# Arguments that make a read consistent.
+_CONSISTENT = ("consistent_read", "consistent", "fresh")
+# What must follow the end of a job, or its admission.
+_CONSEQUENCES = (
+    *("admit_waiting", "admit_waiting_after", "admit_waiting_for_message", "count_failure"),
+    *("member_ended", "send_after_end", "send_or_leave_due"),
+)
+_SOONER = "80 * 86_400"  # seconds: shorter than any lifetime
+_LATER = "86_400_000"  # milliseconds
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,8 +67,37 @@ class _Generator:
                 yield from self._mutations_to_constant(function, [test])
             case ast.ExceptHandler(type=ast.Name() | ast.Attribute() as kind):
                 yield self._mutation(function, kind, "()", f"no except {ast.unparse(kind)}")
+            case ast.keyword() | ast.Expr() | ast.Call(func=ast.Attribute(attr="set")):
+                yield from self._mutations_of_writes(function, node)
             case _:
                 yield from self._mutations_of_parts(function, node)
+
+    def _mutations_of_writes(self, function: str, node: ast.AST) -> Iterator[Mutation]:
+        match node:
+            case ast.keyword(arg=str(name), value=value):
+                yield from self._mutations_of_argument(function, name, value)
+            case ast.Expr(
+                value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) as call
+            ):
+                if name in _CONSEQUENCES:
+                    yield self._mutation(function, call, "None", f"no `{ast.unparse(call)}`")
+            case ast.Call(
+                func=ast.Attribute(attr="set", value=ast.Attribute(attr="expires_at")), args=[time]
+            ):
+                yield from self._mutations_of_argument(function, "expires_at", time)
+
+    def _mutations_of_argument(
+        self, function: str, name: str, value: ast.expr
+    ) -> Iterator[Mutation]:
+        """Yield the mutations of an argument: a stale read, or a time that is off by days."""
+        if name in _CONSISTENT and isinstance(value, ast.Constant) and value.value is True:
+            yield self._mutation(function, value, "False", f"{name}=False")
+        if name == "expires_at":
+            text = f"({_text(value)}) - {_SOONER}"
+            yield self._mutation(function, value, text, f"expires sooner: `{ast.unparse(value)}`")
+        if name == "since":
+            text = f"({_text(value)}) + {_LATER}"
+            yield self._mutation(function, value, text, f"since later: `{ast.unparse(value)}`")
 
     def _mutations_of_parts(self, function: str, node: ast.AST) -> Iterator[Mutation]:
         match node:
