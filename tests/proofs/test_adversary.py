@@ -271,7 +271,7 @@ def test_it_notices_when_a_claim_that_landed_unheard_is_left(
 ) -> None:
     monkeypatch.setattr(claiming, "retry_until", _once)
     faults = ALL - {Fault.WAITS, Fault.SUBSCRIPTIONS}
-    assert "ended well and left it running" in broken_promise(near=493, faults=faults)
+    assert "ended well and left it running" in broken_promise(near=714, faults=faults)
 
 
 def test_it_notices_when_a_job_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:

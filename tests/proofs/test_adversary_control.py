@@ -33,7 +33,7 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "no_cancel_requested", anything)
-    assert "after it was canceled" in broken_promise(near=69)
+    assert "after it was canceled" in broken_promise(near=84)
 
 
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(

@@ -140,4 +140,4 @@ def test_it_notices_when_what_is_refused_is_not_looked_at_again(
         store.advance(schedule, Progress(schedule.last_at or 0, None))
 
     monkeypatch.setattr(store, "note_failing", drop)
-    assert broken_promise(faults={Fault.SCHEDULES, Fault.DEPLOYS})
+    assert broken_promise(faults={Fault.SCHEDULES, Fault.DEPLOYS}, near=23)

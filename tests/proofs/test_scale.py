@@ -51,6 +51,7 @@ def test_to_get_a_job_costs_one_read_of_one_unit(table: Units) -> None:
     assert table.costs() == ({"GetItem": 1}, {"read": 1})
 
 
+@pytest.mark.views
 @pytest.mark.parametrize("status", [None, Status.FAILED])
 def test_to_list_25_jobs_costs_two_requests(table: Units, status: Status | None) -> None:
     assert len(queries.page("acme", limit=25, status=status).jobs) == 25

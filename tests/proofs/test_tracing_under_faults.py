@@ -5,7 +5,7 @@ from opentelemetry.trace import SpanKind
 from job_runners.testing.simulation.history import play_seed, simulated_aws
 from spans import Spans, id_of, links_of, parent_of
 
-_SEEDS = range(5)
+_SEEDS = range(8)
 
 
 def test_every_leg_leads_to_its_jobs_dispatch_whatever_happens(spans: Spans) -> None:

@@ -50,7 +50,9 @@ def record_quota(this: "Recorder") -> None:
     with _setting("MAX_UNFINISHED_JOBS", "1000"):
         this.dispatch("counted", payload={"to": 1})
         this.dispatch("counted_scheduled", delay=600, payload={"to": 1})
-        owner_actions.cancel(this.dispatch("counted_cancelled"))
+        batch = this.dispatch("counted_cancelled")
+        batch.update([JobRequest.batch_total.set(2)])  # as a batch of two members has it
+        owner_actions.cancel(batch)
 
 
 def record_authors(this: "Recorder") -> None:

@@ -71,5 +71,5 @@ class DeclaredQueues:
             rate=rate,
             per=(None, None, None, "organization_id", "steps")[self._choose("per", 5)],
             order=("fifo", "fair")[self._choose("order", 2)],
-            max_waiting=(10_000, 10_000, 1)[self._choose("whether it is soon full", 3)],
+            max_waiting=10_000 if self._choose("whether it is soon full", 10) < 9 else 1,
         )
