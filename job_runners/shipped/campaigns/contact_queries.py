@@ -9,11 +9,17 @@ from job_runners.shipped.campaigns import assignment
 from job_runners.shipped.campaigns.assignment import Assignment, Item
 from job_runners.shipped.campaigns.contact import Contact
 
+_KEYS = {"#campaign": "organization_campaign", "#cell": "cell"}
 # The attributes of an assignment. A Query is billed for whole items, but needs to return only
 # these.
 _ASSIGNMENT_ONLY = {
-    "ProjectionExpression": "cell, texter, #run, message_status",
-    "ExpressionAttributeNames": {"#run": "run"},
+    "ProjectionExpression": "#cell, #texter, #run, #status",
+    "ExpressionAttributeNames": {
+        **_KEYS,
+        "#texter": "texter",
+        "#run": "run",
+        "#status": "message_status",
+    },
 }
 
 
@@ -57,7 +63,8 @@ def _query(
     # before ",".
     return {
         "TableName": required(Contact.table_setting, "reading contacts"),
-        "KeyConditionExpression": "organization_campaign = :campaign AND cell BETWEEN :a AND :b",
+        "KeyConditionExpression": "#campaign = :campaign AND #cell BETWEEN :a AND :b",
+        "ExpressionAttributeNames": _KEYS,
         "ExpressionAttributeValues": {
             ":campaign": {"S": organization_campaign},
             ":a": {"S": "#" if after is None else f"{assignment.key(after)}#"},
