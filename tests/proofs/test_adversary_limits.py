@@ -63,7 +63,7 @@ def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPat
         return write_freeing(verb, *arguments, release=kept, **more)
 
     monkeypatch.setattr(holdings, "write_freeing", write)
-    assert "its entry is there" in noticed(near=561)
+    assert "its entry is there" in noticed(near=1019)
 
 
 def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,12 +81,12 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure_records, "_admit_waiting", lambda *_: None)
-    assert "failures has left" in noticed(near=58)
+    assert "failures has left" in noticed(near=109)
 
 
 def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Line, "opens_at", lambda self: 0)
-    assert "were admitted in" in noticed(near=10)
+    monkeypatch.setattr(Line, "start_opens_at", lambda self, token=None: 0)
+    assert "started in" in noticed(near=452)
 
 
 def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
