@@ -93,4 +93,4 @@ def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("job_runners.store.verbs.ending._capacity_kept", lambda job: [])
-    assert "has paid twice for one start" in noticed(near=48)
+    assert "has paid twice for one start" in noticed(near=101)
