@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from distinct_times import next_millisecond
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.running import execution
@@ -27,6 +28,7 @@ class Bench:
 
     def dispatch(self, job_type: str = "sample_again", **fields: Any) -> JobRequest:
         """Accept a job; nothing is sent."""
+        next_millisecond()
         data = {"organization_id": "acme", "payload": {"number": 1}} | fields
         return get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
 

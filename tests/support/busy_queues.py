@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from api_events import Answer, call
+from distinct_times import next_millisecond
 from fake_lambda import FakeLambda
-from job_runners import clock
 from job_runners.work import RunningJob
 from sample_work import Sample, script
 from stale_reads import catch_up
@@ -25,7 +25,7 @@ def dispatched(queue_name: str, organization_id: str = "acme", **fields: Any) ->
     answer = call("POST", "/jobs", body={**body, "organization_id": organization_id})
     assert answer.status == 202, answer.text
     job_id: str = answer.json["id"]
-    clock.sleep(0.002)  # jobs of the same millisecond have no order
+    next_millisecond()
     return job_id
 
 

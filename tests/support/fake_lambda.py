@@ -9,6 +9,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
 import job_runners.handlers.worker
+from distinct_times import next_millisecond
 from job_runners.aws import clients
 from job_runners.testing.lambda_context import Context
 
@@ -38,6 +39,7 @@ class FakeLambda:
         """Run every event that has arrived, and those that they cause. Returns how many."""
         delivered = 0
         while self.events:
+            next_millisecond()
             job_runners.handlers.worker.handler(self.events.pop(0), context())  # type: ignore[arg-type]
             delivered += 1
         return delivered
