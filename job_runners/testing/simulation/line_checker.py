@@ -3,6 +3,7 @@
 A job pays for a start when the write that admits or claims it advances the `tat` of the rate.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,9 @@ class LineChecker:
         self._starts: dict[str, list[_Start]] = {}  # by line: the starts of claimed jobs
         # Jobs that have paid for a start and may still use it, and whether they got a slot with it.
         self._paid: dict[str, bool] = {}
-        # By line and waiting group (an organization): the groups admitted while it waited.
-        self._admitted_past: dict[tuple[str, str], list[str]] = {}
+        # By line and waiting group (an organization): its entries, and the groups admitted while it
+        # waited.
+        self._admitted_past: dict[tuple[str, str], tuple[set[str], list[str]]] = {}
         # By line: the number and the invocation of the last write that freed a slot, or parked or
         # admitted a job.
         self._moved: dict[str, tuple[int, Invocation]] = {}
@@ -254,8 +256,14 @@ class LineChecker:
             self._report(f"{label}: admitted before {entries[0]}, which has waited longer")
         uses_limits = after.get("slot") is not None or after["id"] in self._paid
         self._admitted_past.pop((line, group), None)
-        for other in {_group(entry) for entry in self._entries(line)} - {group}:
-            passed = self._admitted_past.setdefault((line, other), [])
+        waiting = defaultdict[str, set[str]](set)
+        for entry in self._entries(line):
+            waiting[_group(entry)].add(entry)
+        for other in waiting.keys() - {group}:
+            waited, passed = self._admitted_past.get((line, other), (set(), []))
+            if not waited & waiting[other]:  # its jobs have left the line, and others have come
+                passed = []
+            self._admitted_past[line, other] = (waiting[other], passed)
             passed.append(group)
             if not uses_limits:  # then the line doesn't record the group that was served last
                 passed.clear()
