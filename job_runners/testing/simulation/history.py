@@ -352,7 +352,9 @@ class History:
             self.checker.accepted.add(job_id)
         if self.checker.unique and row.duplicate is not None:
             self.world.figures[f"unique jobs {row.duplicate.outcome}"] += 1
-            if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
+            is_gone = job_id in self.checker.deleted  # while its request was on its way
+            is_new = row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before
+            if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, str(data.campaign_id))
         if request is not None:
             self._check_created_once(request, job_id)
