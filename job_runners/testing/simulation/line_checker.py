@@ -169,7 +169,8 @@ class LineChecker:
         if after.get("admitted_at") is not None and status != "queued":
             self._report(f"{label} is admitted, but not queued")
         self._check_entry(label, before, after)
-        if status not in _MAY_HOLD_SLOT:
+        # A unique job whose payload was replaced may be in another line, where it pays again.
+        if status not in _MAY_HOLD_SLOT or before.get("queue_key") != after.get("queue_key"):
             self._paid.pop(after["id"], None)
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
         invocation = self._world.stack[-1]
