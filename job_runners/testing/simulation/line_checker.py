@@ -170,7 +170,8 @@ class LineChecker:
             self._report(f"{label} is admitted, but not queued")
         self._check_entry(label, before, after)
         # A unique job whose payload was replaced may be in another line, where it pays again.
-        if status not in _MAY_HOLD_SLOT or before.get("queue_key") != after.get("queue_key"):
+        is_replaced = bool(before) and before.get("campaign_id") != after.get("campaign_id")
+        if status not in _MAY_HOLD_SLOT or is_replaced:
             self._paid.pop(after["id"], None)
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
         invocation = self._world.stack[-1]
