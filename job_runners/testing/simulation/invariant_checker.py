@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from job_runners import clock
 from job_runners.settings import settings
+from job_runners.store import blobs, children
 from job_runners.store.pauses import CACHED
 from job_runners.store.verbs import CLAIM_TOLERANCE
+from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.failure_checker import FailureChecker
@@ -222,6 +224,10 @@ class InvariantChecker:
     def _note_deleted(self, job_id: str) -> None:
         if (status := self.rows[job_id]["status"]) not in FINISHED:
             self.report(f"job {job_id} was deleted while it was {status}")
+        if "member_of" not in self.rows[job_id] and not _is_recorded(job_id):
+            # Its parent died before it recorded this child. Once the row is gone, nothing shows
+            # that the child has run, so the parent's next attempt dispatches it again.
+            self._started_once.discard(job_id)
         self.deleted.add(job_id)
         del self.rows[job_id]
         self._forget_last_run(job_id)  # a new job may get this id
@@ -399,3 +405,12 @@ class InvariantChecker:
         distinguish the two.
         """
         return invocation.cause is not None and invocation.cause.dead
+
+
+def _is_recorded(child_id: str) -> bool:
+    """Return whether a step of its parent names a child."""
+    return any(
+        row["pk"].startswith("step#") and blobs.get(row.get("value"), None) == child_id
+        for row in moto_direct.rows("coordination")
+        if row["sk"].startswith(children.PREFIX)
+    )
