@@ -47,7 +47,7 @@ BOUNDED = settings(
 
 # What is refused though it fits its schema, which can't say it. Nothing else may be.
 UNSAID = re.compile(
-    "printable characters"
+    "must be on the public internet|must name a host|printable characters"
     # any JSON, which no schema can say it of
     "|text with NUL .* at (a key of )?\\$.((jobs|members)\\[[0-9]+\\].)?payload"
     "|String should match pattern"  # where other dialects let a last newline pass
