@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 Value = dict[str, Any]
 """A value in DynamoDB's own form, such as {"S": "text"}. Bytes are bytes, not base64."""
@@ -384,12 +384,8 @@ def _begins_with(value: Value | None, prefix: Value | None) -> bool:
 
 def _sum(left: Value | None, right: Value | None, compute: Callable[[Any, Any], Any]) -> Value:
     if left is None or right is None or "N" not in left or "N" not in right:
-        _refuse()
+        raise Unsupported
     try:
         return {"N": str(compute(int(left["N"]), int(right["N"])))}
     except ValueError:
         raise Unsupported from None
-
-
-def _refuse() -> NoReturn:
-    raise Unsupported
