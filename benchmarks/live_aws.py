@@ -222,7 +222,7 @@ def live_aws() -> Iterator[LiveAws]:
             folder = Path(home) / "bench"
             folder.mkdir()
             with (
-                local_stack(Path(home), {"TextingCampaign": "false"}) as stack,
+                local_stack(Path(home), {}) as stack,
                 counting_proxy(
                     stack.endpoint_url, stack.aws_access_key_id, stack.aws_secret_access_key
                 ) as proxy,

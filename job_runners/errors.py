@@ -108,14 +108,6 @@ class InvalidPayload(JobRunnersError):
         self.problems = problems
 
 
-class CampaignMissing(InvalidPayload):
-    """A job that works on a campaign was dispatched without one."""
-
-    def __init__(self, job_type: str) -> None:
-        why = "is required, because this job works on a campaign's contacts"
-        super().__init__(job_type, [{"field": "campaign_id", "why": why}])
-
-
 class InvalidFollowUp(JobRunnersError):
     """A job type can't be the follow-up of a job. `field` is "on_end" or "on_failure"."""
 

@@ -1,4 +1,4 @@
-"""The rule for the names of queues, organizations and campaigns, and for keys.
+"""The rule for the names of queues and organizations, and for keys.
 
 Logs, terminals and the dashboard show names, and the keys of rows contain them. So a name has no
 control characters (C0, DEL, C1), no line separators, and no bidirectional controls, which could

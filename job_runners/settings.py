@@ -11,13 +11,7 @@ from job_runners.values import Value
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
-# The names of the phonenumbers library, and "satellite" for numbers without a country.
-NUMBER_TYPES = (
-    *("mobile", "fixed_line", "fixed_line_or_mobile", "voip", "personal_number", "pager", "uan"),
-    *("voicemail", "toll_free", "shared_cost", "unknown", "premium_rate", "satellite"),
-)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_COSTLY_TYPES = ("premium_rate", "satellite")
 
 # The prefix of variables that hold app settings (the settings of an organization's own jobs), such
 # as APP_SETTING_API_KEY.
@@ -62,10 +56,6 @@ class Settings(Value, kw_only=True):
     access_mode: str
     jwt_organization_claim: str
     jwt_roles_claim: str
-    # the texting campaign, and the allowed recipients of its texts
-    texting_campaign: bool
-    text_countries: tuple[str, ...]  # empty: all
-    text_number_types: tuple[str, ...]
     public_url: str | None  # the address of the API, for the URLs of answers
     # where the end of every job is announced
     event_bus: str | None  # the name of an EventBridge bus
@@ -120,13 +110,6 @@ class Settings(Value, kw_only=True):
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
-            texting_campaign=_flag("TEXTING_CAMPAIGN", True),
-            text_countries=_several("TEXT_COUNTRIES", (), None),
-            text_number_types=_several(
-                "TEXT_NUMBER_TYPES",
-                tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
-                NUMBER_TYPES,
-            ),
             public_url=_text("PUBLIC_URL", "").rstrip("/") or None,
             event_bus=_text("EVENT_BUS_NAME", "") or None,
             outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
@@ -243,16 +226,6 @@ def _whole(variable: str, default: int, least: int = 1) -> int:
         allowed = f"a whole number above {least - 1}" if least else "a whole number"
         raise InvalidSetting(variable, value, allowed)
     return int(value)
-
-
-def _several(
-    variable: str, default: tuple[str, ...], choices: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    values = tuple(filter(None, (each.strip() for each in _text(variable, "").split(","))))
-    for value in values if choices is not None else ():
-        if value not in (choices or ()):
-            raise InvalidSetting(variable, value, ", ".join(choices or ()))
-    return values or default
 
 
 def _choice(variable: str, default: str, choices: tuple[str, ...], *, upper: bool = False) -> str:

@@ -119,7 +119,6 @@ BATCH: Fields[_Batch] = {
     ),
     "error": Field(views.ERROR, lambda one: views.without_traceback(one.row.error)),
     "organization_id": Field(TEXT, lambda one: one.row.organization_id),
-    "campaign_id": Field(nullable(TEXT), lambda one: one.row.campaign_id),
     "created_at": Field(TIME, lambda one: clock.iso(one.row.created_at)),
     "created_by": Field(AUTHOR, lambda one: author(one.row.created_by)),
     "finished_at": Field(nullable(TIME), lambda one: time_of(one.row.finished_at)),

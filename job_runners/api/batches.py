@@ -68,7 +68,6 @@ class BatchData(BaseModel):
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The owner of the batch")
-    campaign_id: Name | None = Field(default=None, description="The campaign of all members")
     stop_after_failures: _Failures | None = Field(
         default=None,
         description="Cancel the members that have not started after this number of failures",
@@ -120,7 +119,6 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
         job_type=Jobs.BATCH,
         payload=payload,
         organization_id=data.organization_id,
-        campaign_id=data.campaign_id,
         idempotency_key=key,
     )
     checked = check_new_job(
@@ -189,7 +187,7 @@ class _Checking:
         self._data = data
         self._caller = caller
         self._send = send
-        self._owner = {"organization_id": data.organization_id, "campaign_id": data.campaign_id}
+        self._owner = {"organization_id": data.organization_id}
         self._until = clock.now() + SECONDS * clock.SECOND
 
     def payload(self) -> dict[str, Any]:

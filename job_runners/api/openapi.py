@@ -234,10 +234,6 @@ def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
     needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
     properties = {field: {"type": "string", "const": name}, "payload": payload}
     required = [field, *(["payload"] if needs_payload else [])]
-    if isinstance(work, Job) and work.needs_campaign:
-        campaign, _null = base["properties"]["campaign_id"]["anyOf"]
-        properties["campaign_id"] = campaign
-        required.append("campaign_id")
     return base | {
         "title": name,
         "properties": base["properties"] | properties,

@@ -128,7 +128,7 @@ LIMITS = object_of(
             **NUMBER,
             "description": "Number of waiting jobs per key at which dispatches are refused",
         },
-        "words": {**TEXT, "description": "The limits in words, such as `2 slots, per campaign_id`"},
+        "words": {**TEXT, "description": "The limits in words: `2 slots, per organization_id`"},
     }
 )
 WAITS_FOR = _described_or_null(

@@ -16,7 +16,7 @@ from job_runners import names
 from job_runners.api import body
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.engine.job_data import JobData, Name, SecretName, WebhookUrl, foreign_secret
+from job_runners.engine.job_data import JobData, SecretName, WebhookUrl, foreign_secret
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
@@ -45,7 +45,7 @@ KeyInBody = Annotated[
 ]
 
 # The fields that a rerun copies from the finished job.
-_COPIED = ("job_type", "organization_id", "campaign_id", "queue_name")
+_COPIED = ("job_type", "organization_id", "queue_name")
 
 
 class TaskData(BaseModel):
@@ -205,7 +205,6 @@ class ScheduleData(BaseModel):
     payload: dict[str, Any] = Field(
         default_factory=dict, description="Payload of each of the schedule's jobs"
     )
-    campaign_id: Name | None = None
     cron: str | None = Field(
         default=None,
         max_length=occurrences.LONGEST_CRON,
@@ -251,7 +250,6 @@ class ScheduleData(BaseModel):
             every=self.every,
             timezone=self.timezone,
             organization_id=organization_id,
-            campaign_id=self.campaign_id,
             payload=self.payload,
             missed=missed,
             overlap=self.overlap,

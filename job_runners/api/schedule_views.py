@@ -150,7 +150,6 @@ SCHEDULE: Fields[ScheduleUse] = {
         lambda use: is_declared(use.schedule.organization_id, use.schedule.name),
     ),
     "job_type": Field(TEXT, lambda use: use.schedule.job_type),
-    "campaign_id": Field(nullable(TEXT), lambda use: use.schedule.campaign_id),
     "cron": Field(nullable(TEXT), lambda use: use.schedule.cron),
     "every": Field({**nullable(NUMBER), "description": "Seconds"}, lambda use: use.schedule.every),
     "timezone": Field(TEXT, lambda use: use.schedule.timezone),

@@ -97,7 +97,6 @@ SCHEMAS: Schema = {
                 "items": TEXT,
                 "description": "Allowed values of `queue_name`; services may use any queue",
             },
-            "needs_campaign": {"type": "boolean"},
             "internal": {
                 "type": "boolean",
                 "description": "Whether only Job Runners dispatches such jobs",

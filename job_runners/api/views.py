@@ -188,7 +188,6 @@ SUMMARY: Fields[JobRequest] = {
     "result_message": Field(nullable(TEXT), lambda row: row.result_message),
     "error": Field(ERROR, lambda row: without_traceback(row.error)),
     "organization_id": Field(TEXT, lambda row: row.organization_id),
-    "campaign_id": Field(nullable(TEXT), lambda row: row.campaign_id),
     "queue_name": Field(TEXT, lambda row: row.queue_name),
     "attempt": Field(NUMBER, lambda row: row.attempt),
     "max_attempts": Field(NUMBER, lambda row: row.max_attempts),

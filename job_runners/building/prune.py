@@ -18,11 +18,10 @@ _NEVER_USED = (
     *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
 )
 # Modules that our code doesn't import but an app's code may: pydantic v1, the time zones of
-# dateutil for machines that have none, short numbers (such as 911), and utilities of Powertools.
+# dateutil for machines that have none, and utilities of Powertools.
 _NOT_OURS = (
     "pydantic/v1",
     "dateutil/zoneinfo/*.tar.gz",
-    "phonenumbers/shortdata/region_??.py",
     *(
         f"aws_lambda_powertools/utilities/{name}"
         for name in (

@@ -38,7 +38,7 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     """Write the project into an existing folder. Raises UnusableTarget."""
     target = Target.from_samconfig(samconfig)
     config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
-    parameters = [*target.parameter_overrides, "TextingCampaign=false", "DeletionProtection=false"]
+    parameters = [*target.parameter_overrides, "DeletionProtection=false"]
     if boundary := override_values(config).get("PermissionsBoundary"):
         parameters.append(f"PermissionsBoundary={boundary}")
     own_bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")

@@ -11,15 +11,12 @@ from job_runners.building.target import ROOT
 
 # The template's parameters, and the environment variables in which functions get them.
 _VARIABLES = {
-    "TextingCampaign": "TEXTING_CAMPAIGN",
     "Extensions": "EXTENSIONS",
     "RetentionDays": "RETENTION_DAYS",
     "MaxUnfinishedJobs": "MAX_UNFINISHED_JOBS",
     "LogPayloads": "LOG_PAYLOADS",
     "KeepTaskPayloads": "KEEP_TASK_PAYLOADS",
     "LogLevel": "POWERTOOLS_LOG_LEVEL",
-    "TextCountries": "TEXT_COUNTRIES",
-    "TextNumberTypes": "TEXT_NUMBER_TYPES",
 }
 # Parameters that the local stack also needs, but tests and builds don't.
 _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout", "WebhookSubscriptions")

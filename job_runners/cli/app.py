@@ -89,9 +89,9 @@ Exit codes
 
 \b
 Examples
-  jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
+  jobs dispatch resize_image key=uploads/default/cat.png width:=300 --watch
   jobs list --status failed
-  jobs retry --failed --type import_contacts
+  jobs retry --failed --type resize_image
 """
 
 

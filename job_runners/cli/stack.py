@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 
@@ -17,7 +18,6 @@ class Stack:
     api_url: str
     table_name: str
     coordination_table_name: str
-    contacts_table_name: str  # empty in a stack without the texting campaign
     bucket_name: str
     worker_function_arn: str
     timer_function_name: str
@@ -27,15 +27,15 @@ class Stack:
     # Empty for AWS itself. The local AWS creates new ones at every start.
     aws_access_key_id: str = field(default="", repr=False)
     aws_secret_access_key: str = field(default="", repr=False)
+    # The outputs of the project's own template, which only the local AWS knows.
+    own_outputs: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def from_outputs(
         name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
     ) -> "Stack":
-        """Return the stack with these outputs of the template. Raises KeyError if one is missing.
-
-        Only ContactsTableName is optional.
-        """
+        """Return the stack with these outputs of the template. Raises KeyError if one is
+        missing."""
         api_url = outputs["ApiUrl"]
         if endpoint_url:  # ApiUrl has a host name that exists only on AWS
             api_url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
@@ -46,7 +46,6 @@ class Stack:
             api_url=api_url,
             table_name=outputs["JobsTableName"],
             coordination_table_name=outputs["CoordinationTableName"],
-            contacts_table_name=outputs.get("ContactsTableName", ""),
             bucket_name=outputs["BucketName"],
             worker_function_arn=outputs["WorkerFunctionArn"],
             timer_function_name=outputs["TimerFunctionName"],
@@ -56,23 +55,29 @@ class Stack:
         )
 
     @property
-    def has_texting_campaign(self) -> bool:
-        """Whether the stack includes the sample texting campaign."""
-        return bool(self.contacts_table_name)
-
-    @property
     def is_local(self) -> bool:
         """Whether the stack is on the local AWS that `make run` starts."""
         return bool(self.endpoint_url)
 
     def save(self, path: Path) -> None:
-        """Write the stack to a file that only this user can read."""
-        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+        """Write the stack to a file that only this user can read.
+
+        The project's own outputs are written like the others: TableName as `table_name`.
+        """
+        values = asdict(self)
+        own = {_snake_case(name): value for name, value in values.pop("own_outputs").items()}
+        write_private(path, json.dumps({**own, **values}, indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> "Stack":
         """Return the stack that `save` wrote."""
-        return Stack(**json.loads(path.read_text()))
+        known = {each.name for each in fields(Stack)}
+        values = json.loads(path.read_text())
+        return Stack(**{name: value for name, value in values.items() if name in known})
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -21,7 +21,6 @@ class BatchClient(BaseClient):
         members_file: str | None = None,
         then: Mapping[str, Any] | None = None,
         organization_id: str | None = None,
-        campaign_id: str | None = None,
         stop_after_failures: int | None = None,
         idempotency_key: str | None = None,
     ) -> Batch:
@@ -42,7 +41,6 @@ class BatchClient(BaseClient):
             "members_file": members_file,
             "then": None if then is None else dict(then),
             "organization_id": organization_id or self._organization,
-            "campaign_id": campaign_id,
             "stop_after_failures": stop_after_failures,
             "idempotency_key": key,
         }

@@ -54,7 +54,6 @@ class Batch(Value, kw_only=True):
     error: JobError | None = None
     cancel_requested: bool = False
     organization_id: str | None = None
-    campaign_id: str | None = None
     created_at: datetime | None = None
     created_by: str | None = None
     finished_at: datetime | None = None
@@ -132,7 +131,7 @@ class BatchUnfinished(JobRunnersError, TimeoutError):
 
 
 _NUMBERS = ("total", "open", "succeeded", "failed", "cancelled", "existing", "progress")
-_PLAIN = ("then_id", "cancel_requested", "organization_id", "campaign_id", "created_by")
+_PLAIN = ("then_id", "cancel_requested", "organization_id", "created_by")
 
 
 def _counts(value: Mapping[str, Any]) -> dict[str, Any]:

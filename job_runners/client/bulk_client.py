@@ -18,7 +18,7 @@ _MOST_BYTES = 2_000_000  # of one request's jobs; the API accepts 2.5 MB
 _NOT_REACHED = 503
 _FIELDS = frozenset(
     {
-        *("job_type", "payload", "organization_id", "campaign_id", "queue_name", "run_at", "delay"),
+        *("job_type", "payload", "organization_id", "queue_name", "run_at", "delay"),
         *("on_end", "on_failure"),
     }
 )
@@ -48,7 +48,7 @@ class BulkClient(BaseClient):
     ) -> Iterator[Dispatched]:
         """Dispatch any number of jobs, 1,000 with each request, and yield their results in order.
 
-        Each job is a mapping with `job_type` and `payload`, and may have `campaign_id`,
+        Each job is a mapping with `job_type` and `payload`, and may have
         `queue_name`, `run_at`, `delay`, `on_end`, `on_failure` and `organization_id`. The jobs are
         dispatched while you iterate over the results, and `jobs` may be a generator.
 
@@ -138,7 +138,6 @@ def job_body(
     job_type: str,
     payload: Mapping[str, Any] | None = None,
     organization_id: str | None = None,
-    campaign_id: str | None = None,
     queue_name: str | None = None,
     run_at: datetime | str | None = None,
     delay: float | timedelta | None = None,
@@ -150,7 +149,6 @@ def job_body(
         "job_type": job_type,
         "payload": dict(payload or {}),
         "organization_id": organization_id,
-        "campaign_id": campaign_id,
         "queue_name": queue_name,
         "run_at": _iso_time(run_at),
         "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,

@@ -54,7 +54,6 @@ class Client(
         payload: Mapping[str, Any] | None = None,
         *,
         organization_id: str | None = None,
-        campaign_id: str | None = None,
         queue_name: str | None = None,
         run_at: datetime | str | None = None,
         delay: float | timedelta | None = None,
@@ -80,7 +79,7 @@ class Client(
         """
         organization = organization_id or self._organization
         given = job_body(
-            *(job_type, payload, organization, campaign_id, queue_name, run_at, delay),
+            *(job_type, payload, organization, queue_name, run_at, delay),
             *(on_end, on_failure),
         )
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)

@@ -87,7 +87,6 @@ class Job(Value, kw_only=True):
     payload: Any = None
     cancel_requested: bool = False
     organization_id: str | None = None
-    campaign_id: str | None = None
     queue_name: str | None = None
     attempt: int | None = None
     max_attempts: int | None = None

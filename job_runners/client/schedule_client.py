@@ -34,7 +34,6 @@ class ScheduleClient(BaseClient):
         cron: str | None = None,
         every: float | timedelta | None = None,
         timezone: str | None = None,
-        campaign_id: str | None = None,
         missed: str | int = "one",
         overlap: str = "skip",
         organization_id: str | None = None,
@@ -56,7 +55,6 @@ class ScheduleClient(BaseClient):
             "cron": cron,
             "every": None if every is None else int(every),
             "timezone": timezone,
-            "campaign_id": campaign_id,
             "missed": missed,
             "overlap": overlap,
         }

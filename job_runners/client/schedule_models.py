@@ -46,7 +46,6 @@ class Schedule(Value, kw_only=True):
     cron: str | None = None
     every: int | None = None
     timezone: str = "UTC"
-    campaign_id: str | None = None
     payload: Mapping[str, Any] | None = None
     missed: str | int = "one"
     overlap: str = "skip"

@@ -118,7 +118,6 @@ class JobData(BaseModel):
         default="default",
         description="The owner of the job; leave it at `default` in a single-tenant stack",
     )
-    campaign_id: Name | None = None
     queue_name: Name | None = Field(
         default=None, description="The queue of the job; by default that of its job type"
     )

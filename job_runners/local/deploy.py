@@ -85,8 +85,11 @@ def deploy(
     """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
+    own: dict[str, str] = {}
     if app_template is not None:
-        parameters = {**_deploy_app(emulator, home, built, app_template, parameters), **parameters}
+        own = _deploy_app(emulator, home, app_template)
+        taken = handed_over(own, built / "template.yaml", parameters)
+        parameters = {**taken, **parameters}
     given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
     overrides = [f"{name}={value}" for name, value in given.items()]
     packaged = built / "packaged.yaml"
@@ -105,15 +108,14 @@ def deploy(
     found = Stack.from_outputs(STACK_NAME, REGION, outputs, emulator.endpoint_url)
     return replace(
         found,
+        own_outputs=own,
         aws_access_key_id=emulator.credentials.access_key_id,
         aws_secret_access_key=emulator.credentials.secret_access_key,
     )
 
 
-def _deploy_app(
-    emulator: Emulator, home: Path, built: Path, template: Path, given: Mapping[str, str]
-) -> dict[str, str]:
-    """Deploy the app's own stack. Return the outputs that are also parameters of our template."""
+def _deploy_app(emulator: Emulator, home: Path, template: Path) -> dict[str, str]:
+    """Deploy the app's own stack, and return its outputs."""
 
     def sam(arguments: Sequence[str]) -> None:
         endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
@@ -121,8 +123,7 @@ def _deploy_app(
 
     app = AppStack(template, STACK_NAME)
     artifacts = ["--s3-bucket", _DEPLOYS_BUCKET, "--region", REGION]
-    outputs = app.deploy(sam, _cloudformation(emulator), home / "app-build", artifacts)
-    return handed_over(outputs, built / "template.yaml", given)
+    return app.deploy(sam, _cloudformation(emulator), home / "app-build", artifacts)
 
 
 def _cloudformation(emulator: Emulator) -> Any:

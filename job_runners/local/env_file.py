@@ -26,8 +26,6 @@ def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
         "AWS_ENDPOINT_URL_LAMBDA": endpoint,
         "JOBS_TABLE_NAME": stack.table_name,
         "COORDINATION_TABLE_NAME": stack.coordination_table_name,
-        "CONTACTS_TABLE_NAME": stack.contacts_table_name,
-        "TEXTING_CAMPAIGN": str(stack.has_texting_campaign).lower(),
         "APP_SETTINGS_PATH": f"/{stack.name}/app",
         "BUCKET_NAME": stack.bucket_name,
         "DELAY_QUEUE_URL": endpoint + urlsplit(stack.delay_queue_url).path,

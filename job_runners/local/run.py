@@ -1,9 +1,6 @@
-"""make run and make demo: start a local AWS, and run the demonstration up to its export.
+"""Start a local AWS, deploy the project to it, and show what its jobs do until Ctrl-C.
 
-While it stays up, it shows what jobs do.
-
-Usage: python -m job_runners.local.run [--demo | --campaign | --empty] [--keep] [--quiet]
-           [--listen ADDRESS]
+Usage: python -m job_runners.local.run [--keep] [--quiet] [--listen ADDRESS]
 """
 
 import argparse
@@ -11,10 +8,9 @@ import os
 import signal
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from job_runners.building import installed
 from job_runners.building.app_folder import UnusableAppFolder
@@ -24,29 +20,18 @@ from job_runners.building.work_parameters import work_parameters
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from job_runners.local.containers import bridge_addresses
-from job_runners.local.demo import run_import, upload_few, upload_sample
 from job_runners.local.deploy import BUILT
 from job_runners.local.function_lines import LINES_FILE
 from job_runners.local.job_stream import JobStream, following
 from job_runners.local.kept import Kept
 from job_runners.local.local_stack import local_stack
-from job_runners.local.pipeline import run_pipeline
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import KEPT, announced, only_run
-from job_runners.local.sample import ROWS
-from job_runners.local.screen import (
-    Steps,
-    console,
-    import_bar,
-    show_kept,
-    show_outcome,
-    show_size,
-    suggest,
-)
+from job_runners.local.screen import Steps, console, show_kept, show_size, suggest
 from job_runners.local.stack_api import signer
 from job_runners.local.timer import tick
 from job_runners.local.watcher import sources_now, watching
-from job_runners.places import IS_CHECKOUT, as_typed
+from job_runners.places import IS_CHECKOUT
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,14 +41,8 @@ class Stopped(BaseException):
 
 
 def main() -> int:
-    """Run until stopped, or with --demo until the export has ended. Return the exit code."""
+    """Run until stopped. Return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m job_runners.local.run", description=__doc__)
-    mode = arguments.add_mutually_exclusive_group()
-    mode.add_argument("--demo", action="store_true", help="stop after the export")
-    mode.add_argument(
-        "--campaign", action="store_true", help="deploy the texting campaign in any case"
-    )
-    mode.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
         "--keep", action="store_true", help="keep the data for the next run with --keep"
     )
@@ -83,18 +62,14 @@ def main() -> int:
             signal.signal(each, _stop)
         addresses = [given.listen] if given.listen else bridge_addresses()
         kept = Kept(KEPT) if given.keep else None
-        demonstrate = not given.empty and (kept is None or kept.is_empty)
-        parameters = work_parameters() | ({"TextingCampaign": "true"} if given.campaign else {})
         stream = JobStream(console, quiet=given.quiet)
-        return _run(
-            steps, stream, addresses, kept, parameters, demonstrate=demonstrate, stay=not given.demo
-        )
+        _run(steps, stream, addresses, kept, work_parameters())
     except (LocalProblem, ToolsNotInstalled, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
         return 1
     except Stopped:
-        return 130 if given.demo else 0
+        return 0
     finally:
         steps.end()
 
@@ -105,10 +80,7 @@ def _run(
     addresses: list[str],
     kept: Kept | None,
     parameters: dict[str, str],
-    *,
-    demonstrate: bool,
-    stay: bool,
-) -> int:
+) -> NoReturn:
     sources = sources_now()  # read before the build, so that a save during the build is noticed
     if kept:
         show_kept(kept)
@@ -128,21 +100,14 @@ def _run(
             steps.end()
             tick(stack)
             show_size(home / BUILT)
-            with watching(stack, home, sources, stream.note) if stay else nullcontext():
-                # Only `make demo` reports that there is no texting campaign to demonstrate.
-                demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
-                outcome = _demonstrate(stack, home, steps) if demonstrate else None
-                if stay:
-                    job_id = outcome.job_id if outcome else None
-                    _stay_up(stack, home, stream, job_id, addresses, keeps=kept is not None)
-            return 0 if outcome is None or outcome.right else 1
+            with watching(stack, home, sources, stream.note):
+                _stay_up(stack, home, stream, addresses, keeps=kept is not None)
 
 
 def _stay_up(
     stack: Stack,
     home: Path,
     stream: JobStream,
-    job_id: str | None,
     addresses: list[str],
     *,
     keeps: bool,
@@ -151,36 +116,8 @@ def _stay_up(
         signing_proxy(stack.api_url, signer(stack)) as dashboard,
         following(home / LINES_FILE, stream),
     ):
-        suggest(stack, job_id, dashboard, addresses, keeps=keeps)
+        suggest(stack, dashboard, addresses, keeps=keeps)
         _wait_until_stopped()
-
-
-class _Outcome(NamedTuple):
-    """The outcome of the demonstration."""
-
-    job_id: str
-    right: bool
-
-
-def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
-    if not stack.has_texting_campaign:
-        raise LocalProblem(
-            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use "
-            f"`{as_typed('make run')}`, which starts without the demonstration."
-        )
-    steps.begin(f"Uploading {ROWS:,} contacts")
-    expected = upload_sample(stack, home)
-    upload_few(stack)
-    steps.end()
-    with import_bar() as bar:
-        imported = run_import(stack, expected, bar.show)
-    checks = imported.checks
-    if not imported.differences:
-        checks += run_pipeline(stack, expected.imported, steps.begin)
-        steps.end()
-    show_outcome(imported, checks)
-    right = not imported.differences and all(check.right for check in checks)
-    return _Outcome(imported.job["id"], right)
 
 
 def _wait_until_stopped() -> NoReturn:

@@ -1,24 +1,17 @@
-"""Show a local run in the terminal: its steps, the progress of the import, and the outcome."""
+"""Show a local run in the terminal: its steps, and what to try next."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
 
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.table_entry import entries
 from job_runners.cli.stack import Stack
-from job_runners.local.demo import CAMPAIGN, ORGANIZATION, Imported
 from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
-from job_runners.local.run_checks import Check
 from job_runners.places import as_typed
 
 _JOBS = as_typed("bin/jobs")
@@ -51,46 +44,6 @@ class Steps:
         self._step = ""
 
 
-class ImportBar:
-    """The progress bar of a job, updated with each view of it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bar = progress.add_task("queued", total=100, message="")
-
-    def show(self, job: dict[str, Any]) -> None:
-        """Move the bar to the progress in this view of the job."""
-        done = 100 if job["status"] == "succeeded" else job["progress"]
-        message = escape(job.get("result_message") or "")
-        self._progress.update(self._bar, description=job["status"], completed=done, message=message)
-
-
-@contextmanager
-def import_bar() -> Iterator[ImportBar]:
-    """Yield a live progress bar."""
-    columns = (
-        TextColumn("  {task.description:<9}"),
-        BarColumn(bar_width=16),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[message]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield ImportBar(progress)
-
-
-def show_outcome(imported: Imported, checks: list[Check]) -> None:
-    """Show the counts of the jobs next to the expected ones."""
-    table = Table("", "counted", "expected", box=None, padding=(0, 3, 0, 2))
-    for check in checks:
-        table.add_row(check.what, str(check.counted), str(check.expected))
-    console.print(table)
-    wrong = imported.differences or [str(check) for check in checks if not check.right]
-    for difference in wrong:
-        console.print(f"  wrong: {difference.strip()}", style="red", markup=False)
-    if not wrong:
-        console.print(f"  [green]All {len(checks)} counts are correct[/green]")
-
-
 def show_size(tree: Path) -> None:
     """Warn if the code is so large that AWS may refuse it."""
     try:
@@ -115,7 +68,6 @@ def show_kept(kept: Kept) -> None:
 
 def suggest(
     stack: Stack,
-    imported: str | None,
     dashboard: str,
     addresses: Sequence[str],
     *,
@@ -123,7 +75,6 @@ def suggest(
 ) -> None:
     """Suggest what to try while the stack is up.
 
-    `imported` is the id of the job that imported the demonstration's contacts, if there was one.
     `keeps` says whether the data is kept.
     """
     port = urlsplit(stack.endpoint_url).port
@@ -137,13 +88,12 @@ def suggest(
   Your code    reloads when you save; mistakes are shown here
 
 Try, in another terminal
-{_after_demonstration(imported) if imported else _first_steps()}
+{_first_steps()}
   {_JOBS} doctor
 
 After `. .local/env.sh` in that terminal, also try
-{_import_commands(stack) if stack.has_texting_campaign else ""}\
   {_curl("execute-api")} \\
-    '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
+    '{stack.api_url}/jobs?organization_id=default'
 
 Ctrl-C stops it and {"keeps its data." if keeps else _REMOVES}"""
     console.print(lines, markup=False)
@@ -164,22 +114,6 @@ def _first_steps() -> str:
 
 def _jobs_of(package: Path) -> list[str]:
     return sorted(entries((package / "__init__.py").read_text(encoding="utf-8")))
-
-
-def _import_commands(stack: Stack) -> str:
-    key = f"uploads/{ORGANIZATION}/FILE.csv"
-    return f"""\
-  {_curl("s3")} -T FILE.csv \\
-    {stack.endpoint_url}/{stack.bucket_name}/{key}
-  {_JOBS} dispatch import_contacts --campaign mine --watch key={key}
-"""
-
-
-def _after_demonstration(imported: str) -> str:
-    return f"""\
-  {_JOBS} list
-  {_JOBS} show {imported[:8]}
-  {_JOBS} dispatch export_contacts --campaign {CAMPAIGN} --watch"""
 
 
 def _curl(service: str) -> str:

@@ -142,7 +142,6 @@ def _row(
         max_attempts=stored["max_attempts"],
         organization_id=job.organization_id,
         unfinished_organization=job.organization_id if counted else None,
-        campaign_id=job.campaign_id,
         payload=blobs.compressed(blobs.compact_json(payload)),
         request_id=job.request_id,
         traceparent=job.traceparent,
@@ -168,7 +167,6 @@ def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
         "started_at": None if job.started_at is None else clock.iso(job.started_at),
         "finished_at": clock.iso(end.at),
         "organization_id": job.organization_id,
-        "campaign_id": job.campaign_id,
         "group": job.gathered_counts,
     }
 

@@ -176,7 +176,6 @@ class JobRequest(Table):
     queue_name = UnicodeAttribute()
     queue_key = nullable(UnicodeAttribute())  # the job's key, if its queue has limits
     organization_id = UnicodeAttribute()
-    campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
     payload_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
     request_hash = nullable(UnicodeAttribute())  # the hash of a request with an idempotency key

@@ -72,14 +72,12 @@ def used(queue_name: str, limit: int, after: str = "") -> list[str]:
     return _listed(f"keys#{queue_name}", "", limit, after)
 
 
-def used_by(
-    organization_id: str, queue_name: str, limit: int, after: str = "", prefix: str = ""
-) -> list[str]:
+def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") -> list[str]:
     """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
 
-    All of them come after `after` and begin with `prefix`.
+    All of them come after `after`.
     """
-    return _listed(_own(organization_id), f"{queue_name}#", limit, after, prefix)
+    return _listed(_own(organization_id), f"{queue_name}#", limit, after)
 
 
 def _own(organization_id: str) -> str:
@@ -100,12 +98,10 @@ def _note(partition: str, listed_as: str, today: int) -> None:
     _remembered[partition, listed_as] = today
 
 
-def _listed(
-    partition: str, queue_prefix: str, limit: int, after: str, prefix: str = ""
-) -> list[str]:
+def _listed(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:
     # The range includes both ends. Keys have no control characters, so if the range begins with
     # `after` plus "\0", it leaves out only `after`.
-    first, last = max(prefix, f"{after}\0"), prefix + _LAST
+    first, last = f"{after}\0", _LAST
     if first > last:
         return []  # DynamoDB refuses such a range
     key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + last)

@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "JOBS_TABLE_NAME": "jobs",
     "COORDINATION_TABLE_NAME": "coordination",
-    "CONTACTS_TABLE_NAME": "contacts",
     "BUCKET_NAME": "bucket",
     "PUBLIC_URL": "https://jobs.example",
     "JOB_RUNNER": "legacy",
@@ -105,7 +104,7 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """Create the three tables, with the keys that tests/build/test_template.py requires of the
+    """Create the two tables, with the keys that tests/build/test_template.py requires of the
     template."""
     _create_table(
         ENVIRONMENT["JOBS_TABLE_NAME"],
@@ -120,7 +119,6 @@ def create_tables() -> None:
         {"pk": "S", "sk": "S"},
         due={"due_shard": "S", "due_at": "N"},
     )
-    _create_table(ENVIRONMENT["CONTACTS_TABLE_NAME"], {"organization_campaign": "S", "cell": "S"})
 
 
 def create_bucket() -> None:

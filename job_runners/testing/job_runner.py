@@ -52,7 +52,7 @@ class InlineRunner:
 
     def dispatch(self, job_type: str, payload: Payload = None, **fields: Any) -> SavedJob:
         """Save a job and return it, without running it. `fields` are those of JobData, such as
-        campaign_id.
+        queue_name.
 
         Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
         """

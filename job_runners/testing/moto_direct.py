@@ -24,6 +24,12 @@ def empty(bucket: str) -> None:
     _buckets().buckets[bucket].keys.clear()
 
 
+def content(bucket: str, key: str) -> bytes:
+    """Return an object of a bucket."""
+    found: bytes = _buckets().buckets[bucket].keys[key].value
+    return found
+
+
 def rows(table: str) -> list[Row]:
     """Return every item of a table, in the order of their keys."""
     with database().locked():

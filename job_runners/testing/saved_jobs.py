@@ -49,7 +49,6 @@ class SavedJob:
     max_attempts: int
     legs: int
     organization_id: str
-    campaign_id: str | None
     queue_name: str
     parent_id: str | None
     run_at: datetime | None
@@ -75,7 +74,6 @@ class SavedJob:
             max_attempts=row.max_attempts,
             legs=row.legs,
             organization_id=row.organization_id,
-            campaign_id=row.campaign_id,
             queue_name=row.queue_name,
             parent_id=row.parent_id,
             run_at=None if row.run_at is None else _time(row.run_at),

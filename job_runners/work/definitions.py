@@ -126,7 +126,6 @@ class Job(Definition):
     - `max_legs`: the largest number of legs (Lambda invocations) over all attempts.
     - `start_within`: a job fails with NeverStarted if no worker starts it within this many seconds
       of being queued.
-    - `needs_campaign`: refuse the job without a `campaign_id`.
     - `queue_name`: the job's queue. Any caller may choose one of `queues` instead. Callers with
       the role `service` may choose any queue.
     - `unique`: don't run the same work twice at the same time: see `Unique`.
@@ -139,7 +138,6 @@ class Job(Definition):
     timeout: float | None = None
     max_legs: int = 200
     start_within: float = DAY_IN_SECONDS
-    needs_campaign: bool = False
     queues: tuple[str, ...] = ()
     unique: "Unique | None" = None
     on_end: str | None = None
@@ -172,8 +170,7 @@ class Job(Definition):
 
         if not isinstance(self.unique, Unique):
             raise InvalidDefinition(
-                f"Job(unique={self.unique!r}): must be a Unique, such as "
-                'Unique(by=("campaign_id",))'
+                f'Job(unique={self.unique!r}): must be a Unique, such as Unique(by=("list_id",))'
             )
 
     @property

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 _SAMPLE: dict[str, Any] = {
     "job_id": "0123456789abcdef0123456789abcdef",
-    "job_type": "import_contacts",
+    "job_type": "send_letters",
     "error": None,
     "attempts": 1,
     "created_at": "2026-05-04T09:30:00.000Z",
@@ -45,15 +45,13 @@ class JobEnded(BaseModel):
     started_at: datetime | None
     finished_at: datetime
     organization_id: str
-    campaign_id: str | None
     group: dict[str, int] | None = None
 
 
-def samples(kind: str, *, has_campaign: bool) -> list[dict[str, Any]]:
+def samples(kind: str) -> list[dict[str, Any]]:
     """Return payloads that a follow-up of this kind, "on_end" or "on_failure", must accept."""
-    sample = _SAMPLE | {"campaign_id": "spring" if has_campaign else None}
     error = {"kind": "ValueError", "message": "no luck"}
-    failed = sample | {"status": "failed", "error": error}
+    failed = _SAMPLE | {"status": "failed", "error": error}
     if kind == "on_failure":
         return [failed]
-    return [failed, *(sample | {"status": status} for status in ("succeeded", "cancelled"))]
+    return [failed, *(_SAMPLE | {"status": status} for status in ("succeeded", "cancelled"))]

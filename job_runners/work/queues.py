@@ -24,6 +24,7 @@ __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 MOST_SLOTS: Final = 100  # a single query reads all slots of a queue's key
 MOST_WAITING: Final = 100_000
 LONGEST_KEY: Final = 64  # characters
+_ORGANIZATION: Final = "organization_id"
 WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `per`
 
 # Values that are used as keys unchanged. Others are hashed, because they could break the table's
@@ -36,15 +37,17 @@ class Queue(Value, kw_only=True):
 
     - `slots`: the number of jobs that run at once, 1 to 100.
     - `rate`: the rate at which jobs start.
-    - `per`: "organization_id", "campaign_id" or a field of the payload. Each of its values has its
-      own slots and rate. All jobs without a value share the same slots and rate.
+    - `per`: "organization_id", a field of the payload, or several of these. Each value has its own
+      slots and rate. All jobs without a value share the same slots and rate. A payload's values are
+      those of all organizations together, unless `per` names "organization_id" too:
+      `per=("organization_id", "campaign")`.
     - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
       oldest job starts first ("fair").
     - `max_waiting`: if this many jobs with the same value are waiting, dispatches are refused.
     """
 
     slots: int | None = None
-    per: str | None = None
+    per: str | tuple[str, ...] | None = None
     rate: Rate | None = None
     order: Literal["fifo", "fair"] = "fifo"
     max_waiting: int = 10_000
@@ -56,8 +59,8 @@ class Queue(Value, kw_only=True):
             raise self._wrong("slots", f"a whole number, 1 to {MOST_SLOTS}")
         if self.rate is not None and not isinstance(self.rate, Rate):
             raise self._wrong("rate", "a Rate, such as Rate(30, seconds=60)")
-        if self.per is not None and not (isinstance(self.per, str) and self.per):
-            raise self._wrong("per", '"organization_id", "campaign_id" or a field of the payload')
+        if not all(isinstance(name, str) and name for name in self.per_fields) or self.per == ():
+            raise self._wrong("per", '"organization_id", a field of the payload, or several')
         if self.order not in ("fifo", "fair"):
             raise self._wrong("order", '"fifo" or "fair"')
         if not is_whole(self.max_waiting, MOST_WAITING):
@@ -66,29 +69,37 @@ class Queue(Value, kw_only=True):
     def _wrong(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
 
-    def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
-        """Return the job's key in the queue: the value of `per` as text.
+    @property
+    def per_fields(self) -> tuple[str, ...]:
+        """The names in `per`."""
+        if self.per is None:
+            return ()
+        return self.per if isinstance(self.per, tuple) else (self.per,)
+
+    def key_of(self, organization_id: str, payload: object) -> str:
+        """Return the job's key in the queue: the values of `per` as text, with ":" between them.
 
         `payload` is an instance of the payload's model, so that values that the model treats as
         equal have one key. If the model doesn't accept the payload, pass it as JSON values.
 
-        The key is "*" if `per` isn't set, or if the payload lacks the field. It is also "*" if the
-        value's JSON isn't a string, a whole number, true or false. A campaign's key starts with its
-        organization. A value that is long, or has characters that a key can't have, is hashed.
+        The key is "*" if `per` isn't set. A value is "*" if the payload lacks the field, or if the
+        value's JSON isn't a string, a whole number, true or false. A value that is long, or has
+        characters that a key can't have, is hashed.
         """
-        match self.per:
-            case None:
+        values = [
+            _plain(organization_id) if name == _ORGANIZATION else _value(_read(payload, name))
+            for name in self.per_fields
+        ]
+        match values:
+            case []:
                 return WHOLE_QUEUE
-            case "organization_id":
-                return _plain(organization_id)
-            case "campaign_id":
-                # Two organizations may have campaigns with the same name. If the organization's
-                # name has a ":", the separator is "#", which a plain key can't have. The value
-                # is then hashed, so it can't equal the key of an organization with a shorter name.
-                separator = "#" if ":" in organization_id else ":"
-                return _plain(f"{organization_id}{separator}{campaign_id or ''}")
-            case field:
-                return _value(_read(payload, field))
+            case [value]:
+                return value
+            case _:
+                # A value may have a ":" too. Two lists of values must not have the same key, so all
+                # of such a list is hashed: "#" isn't in a plain key.
+                separator = "#" if any(":" in value for value in values[:-1]) else ":"
+                return _plain(separator.join(values))
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
         """Return an error message if `per` doesn't fit the payload, or None.
@@ -96,14 +107,16 @@ class Queue(Value, kw_only=True):
         `per` must not name a secret of the payload. If it names a field of the job itself, the
         payload must not have a field of that name.
         """
-        if self.per in ("organization_id", "campaign_id") and hides_own(payload_model, self.per):
+        if _ORGANIZATION in self.per_fields and hides_own(payload_model, _ORGANIZATION):
             return (
-                f"Queue(per={self.per!r}): means the job's own {self.per}, but its payload also "
-                "has a field with that name, which would be ignored. Rename or remove that field"
+                f"Queue(per={self.per!r}): means the job's own {_ORGANIZATION}, but its payload "
+                "also has a field with that name, which would be ignored. Rename or remove that "
+                "field"
             )
         if any(
             _is_secret(payload_model.model_fields[own].annotation)
-            for own in fields_named(payload_model, self.per)
+            for name in self.per_fields
+            for own in fields_named(payload_model, name)
         ):
             return (
                 f"Queue(per={self.per!r}): is a secret of the payload, but the values of per "
@@ -113,11 +126,11 @@ class Queue(Value, kw_only=True):
 
     def can_have_per_value(self, payload_model: "type[BaseModel]") -> bool:
         """Return False if `per` names a field that payloads of this model can't have."""
-        if self.per in (None, "organization_id", "campaign_id"):
-            return True
         if payload_model.model_config.get("extra") == "allow":
             return True
-        return has_field(payload_model, self.per)
+        return all(
+            name == _ORGANIZATION or has_field(payload_model, name) for name in self.per_fields
+        )
 
 
 def _is_secret(annotation: object) -> bool:

@@ -64,7 +64,6 @@ class Recurring:
     every: float | timedelta | None = field(default=None, kw_only=True)
     timezone: str = field(default="UTC", kw_only=True)
     organization_id: str = field(kw_only=True)
-    campaign_id: str | None = field(default=None, kw_only=True)
     payload: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
     overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
@@ -74,12 +73,8 @@ class Recurring:
         object.__setattr__(self, "declared_in", entries.caller_outside(__file__))
         if not isinstance(self.job_type, str):
             raise self._wrong("job_type", "the name of a job")
-        for name in ("organization_id", "campaign_id"):
-            value = getattr(self, name)
-            if value is None and name == "campaign_id":
-                continue
-            if not isinstance(value, str) or not names.is_name(value):
-                raise self._wrong(name, names.RULE)
+        if not isinstance(self.organization_id, str) or not names.is_name(self.organization_id):
+            raise self._wrong("organization_id", names.RULE)
         for name, kind in (("cron", str | None), ("timezone", str), ("payload", Mapping)):
             if not isinstance(getattr(self, name), kind):
                 raise self._wrong(name, "a JSON object" if kind is Mapping else "text")

@@ -129,11 +129,6 @@ class RunningJob(JobFiles, JobWaits):
         return self._row.organization_id
 
     @property
-    def campaign_id(self) -> str | None:
-        """Return the job's campaign, or None."""
-        return self._row.campaign_id
-
-    @property
     def parent_id(self) -> str | None:
         """Return the id of the job that dispatched this one, or None."""
         return self._row.parent_id
@@ -251,7 +246,7 @@ class RunningJob(JobFiles, JobWaits):
         on_end: "str | Mapping[str, str] | None" = None,
         on_failure: "str | Mapping[str, str] | None" = None,
     ) -> str:
-        """Dispatch another job for the same organization and campaign, and return its id.
+        """Dispatch another job for the same organization, and return its id.
 
         `key` names the child within this job. A leg or attempt that repeats the call dispatches no
         second child, even if the payload differs or the child has ended. `on_end` and `on_failure`

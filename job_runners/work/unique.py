@@ -1,6 +1,6 @@
 """Make a job unique: no second job of its type does the same work at the same time.
 
-JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
+JOBS = {"sync_list": Job(sync_list, unique=Unique(by=("list_id",)))}
 """
 
 import json
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
-from job_runners.work.payload_values import hides_own, plain
+from job_runners.work.payload_values import plain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_CAMPAIGN = "campaign_id"
 _IMPLIED = ("organization_id", "job_type")
 
 
@@ -22,9 +21,9 @@ class Unique(Value, kw_only=True):
     """The rule that decides which jobs do the same work, and what happens to a second one.
 
     Two jobs do the same work if they have the same organization and type, and the same values of
-    all fields in `by`: "campaign_id", and fields of the payload. With `by=()`, all jobs of this
-    type in one organization do the same work. Values are compared after the payload's model has
-    parsed them and filled in defaults.
+    all fields of the payload that `by` names. With `by=()`, all jobs of this type in one
+    organization do the same work. Values are compared after the payload's model has parsed them and
+    filled in defaults.
 
     `until` says how long a job holds the key of its work: until it has "finished", with any
     outcome, or has "started" (its first claim). While a job holds the key, `on_conflict` decides
@@ -48,7 +47,7 @@ class Unique(Value, kw_only=True):
         if not isinstance(self.by, tuple | list) or not all(
             isinstance(name, str) and name for name in self.by
         ):
-            raise self._wrong("by", 'a tuple of names, such as ("campaign_id",)')
+            raise self._wrong("by", 'a tuple of names, such as ("list_id",)')
         object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
         for name in self.by:
             if name in _IMPLIED:
@@ -84,21 +83,15 @@ class Unique(Value, kw_only=True):
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
         """Return a message with an error and its fix, or None if `by` is valid.
 
-        `by` is invalid if it names a field that the payload lacks. It is also invalid if it names
-        campaign_id, and the payload has a field of that name too.
+        `by` is invalid if it names a field that the payload lacks.
         """
         fields = payload_model.model_fields
-        if _CAMPAIGN in self.by and hides_own(payload_model, _CAMPAIGN):
-            return (
-                f"Unique(by=): {_CAMPAIGN!r} means the job's own campaign, but its payload also "
-                "has a field with that name, which would be ignored. Rename or remove that field"
-            )
-        unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
+        unknown = [name for name in self.by if name not in fields]
         if not unknown:
             return None
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        nearest = get_close_matches(unknown[0], [*fields, _CAMPAIGN], n=1)
+        nearest = get_close_matches(unknown[0], fields, n=1)
         if nearest:
             hint = f"did you mean {nearest[0]!r}?"
         elif fields:
@@ -107,19 +100,14 @@ class Unique(Value, kw_only=True):
             hint = "it has none"
         return f"Unique(by=): its payload has no field {unknown[0]!r}; {hint}"
 
-    def key_of(
-        self, job_type: str, organization_id: str, campaign_id: str | None, payload: "BaseModel"
-    ) -> str:
+    def key_of(self, job_type: str, organization_id: str, payload: "BaseModel") -> str:
         """Return the key of all jobs that do the same work: a hash of 32 hexadecimal digits.
 
         Raises InvalidDefinition for a name in `by` that the payload doesn't have.
         """
         if wrong := self.wrong_for(type(payload)):
             raise InvalidDefinition(f"{job_type}: {wrong}")
-        values = [
-            [name, campaign_id if name == _CAMPAIGN else plain(getattr(payload, name))]
-            for name in sorted(self.by)
-        ]
+        values = [[name, plain(getattr(payload, name))] for name in sorted(self.by)]
         scope = ["unique", organization_id, job_type, values]
         return sha256(json.dumps(scope, sort_keys=True).encode()).hexdigest()[:32]
 

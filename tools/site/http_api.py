@@ -12,7 +12,6 @@ _MEANINGS = {
     "job_type": "The job's type",
     "task_name": "The task's name",
     "payload": "The input, as the model of the job or task describes it",
-    "campaign_id": "The campaign within the organization; some job types require it",
     "limit": "How many entries the page has at most",
     "job_id": "The job's id",
     "task_id": "The task's id",

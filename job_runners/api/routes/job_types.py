@@ -21,7 +21,6 @@ def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
             | {
                 "queue_name": job.queue_name,
                 "queues": job.allowed_queues,
-                "needs_campaign": job.needs_campaign,
                 "internal": isinstance(job, InternalJob),
                 "unique": asdict(job.unique) if job.unique else None,
             }

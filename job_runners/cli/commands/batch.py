@@ -36,7 +36,6 @@ def command() -> None:
     help="Job type to dispatch when all members have ended.",
 )
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--campaign", metavar="ID", help="Campaign id of all members.")
 @click.option(
     "--stop-after-failures",
     type=click.IntRange(1),
@@ -55,7 +54,6 @@ def dispatch(
     file: str,
     then: str | None,
     pairs: tuple[str, ...],
-    campaign: str | None,
     stop_after_failures: int | None,
     idempotency_key: str | None,
     watch: bool,
@@ -71,7 +69,6 @@ def dispatch(
     lines = read_lines(file)
     members = list(lines.values())
     given: dict[str, Any] = {
-        "campaign_id": campaign,
         "stop_after_failures": stop_after_failures,
         "then": then and {"job_type": then, "payload": payload.read_payload(pairs, None)},
     }

@@ -29,7 +29,6 @@ _TOLERANCE = timedelta(seconds=10)
     metavar="FILE",
     help="Dispatch a job for each line of FILE (- for standard input), a payload as JSON.",
 )
-@click.option("--campaign", metavar="ID", help="Campaign id.")
 @click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
     "--run-at",
@@ -76,7 +75,6 @@ def command(
     pairs: tuple[str, ...],
     whole: str | None,
     file: str | None,
-    campaign: str | None,
     queue: str | None,
     run_at: str | None,
     delay: float | None,
@@ -89,7 +87,7 @@ def command(
     """Dispatch a job and print its id. The job is saved before it is sent to a worker.
 
     \b
-    jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
+    jobs dispatch resize_image key=uploads/default/cat.png width:=300 --watch
     jobs dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
     jobs dispatch resize_image --from rows.jsonl --idempotency-key may
     """
@@ -101,7 +99,6 @@ def command(
     body = {
         "job_type": job_type,
         "payload": payload.read_payload(pairs, whole) if file is None else None,
-        "campaign_id": campaign,
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,

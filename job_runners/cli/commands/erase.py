@@ -14,17 +14,10 @@ from job_runners.places import COMMAND
 
 
 @jobs_command()
-@click.option(
-    "--campaign",
-    "campaigns",
-    multiple=True,
-    metavar="ID",
-    help="Campaign that a version before 0.2.0 imported, and whose jobs have expired. Repeatable.",
-)
 @click.option("--yes", is_flag=True, help="Don't ask you to type the organization's name.")
-def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
+def command(target: Target, yes: bool) -> None:
     """Erase an organization permanently: schedules, jobs with payloads, results and steps, files in
-    all versions, contacts, and its name in queue records.
+    all versions, and its name in queue records.
 
     Refused while any of its jobs is unfinished. Block its callers first. If interrupted, run it
     again. Uses your AWS credentials, not the API: see docs/erasing.md for permissions and for what
@@ -46,7 +39,6 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
         target.organization, target.stack, target.client("dynamodb"), target.client("s3")
     )
     found = organization.look()
-    found.campaigns.update(campaigns)
     _refuse_unfinished(organization.name, found)
     where = f"stack {target.stack.name}" if not target.stack.is_local else "the local AWS"
     if not yes:
@@ -78,8 +70,7 @@ def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
 
 
 def _confirm(name: str, found: Found, where: str) -> None:
-    campaigns = f", the contacts of {len(found.campaigns)} campaigns" if found.campaigns else ""
-    question = f"Erase {name} from {where}: {found.jobs:,} jobs{campaigns}, all its files?"
+    question = f"Erase {name} from {where}: {found.jobs:,} jobs, all its files?"
     require_terminal(question)
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)

@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
-    """Dispatch a new job with the type, payload, campaign and queue of each job. The old job
+    """Dispatch a new job with the type, payload and queue of each job. The old job
     doesn't change. To continue a failed job, use `jobs retry`.
 
     Prints the old and the new id.

@@ -8,7 +8,6 @@ from job_runners.cli.target import Target
 
 
 @jobs_command()
-@click.option("--demo", is_flag=True, help="Also run the built-in sample campaign.")
 @click.option("--keep", is_flag=True, help="Keep the data for the next run with --keep.")
 @click.option("--quiet", is_flag=True, help="Of what jobs do, show only their failures.")
 @click.option(
@@ -16,7 +15,6 @@ from job_runners.cli.target import Target
 )
 def command(
     target: Target,  # noqa: ARG001
-    demo: bool,
     keep: bool,
     quiet: bool,
     listen: str | None,
@@ -24,8 +22,7 @@ def command(
     """Run the project's jobs on a local AWS until Ctrl-C. Your changes reload on save. What jobs do
     and print is shown as it happens."""
     project_tools.require_project()
-    words = ["--campaign"] if demo else ["--empty"]
-    words += ["--keep"] if keep else []
+    words = ["--keep"] if keep else []
     words += ["--quiet"] if quiet else []
     words += ["--listen", listen] if listen else []
     project_tools.become("job_runners.local.run", *words)

@@ -87,7 +87,6 @@ def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str
     help="Interval instead of --cron, such as 15m, 2h or 1d (1m to 366d). Intervals are "
     "aligned to 1970-01-01 00:00 UTC.",
 )
-@click.option("--campaign", metavar="ID", help="Campaign id.")
 @click.option(
     "--missed",
     metavar="skip|one|N",
@@ -108,7 +107,6 @@ def put(
     job_type: str,
     pairs: tuple[str, ...],
     whole: str | None,
-    campaign: str | None,
     **rules: Any,  # cron, timezone, every, missed and overlap
 ) -> None:
     """Create or replace a schedule. A paused schedule stays paused.
@@ -123,7 +121,6 @@ def put(
             name,
             job_type,
             payload=payload.read_payload(pairs, whole),
-            campaign_id=campaign,
             **rules,
         )
     print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
@@ -217,7 +214,6 @@ def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
         ("when", schedule["words"]),
         ("cron", schedule["cron"] or ""),
         ("job", schedule["job_type"]),
-        ("campaign", schedule["campaign_id"] or ""),
         ("payload", "" if schedule["payload"] is None else output.as_json(schedule["payload"])),
         ("missed", str(schedule["missed"])),
         ("overlap", schedule["overlap"]),

@@ -77,7 +77,6 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("organization", job["organization_id"]),
         ("waits for", waits_for(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
-        ("campaign", job.get("campaign_id")),
         ("queue", job["queue_name"]),
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),

@@ -50,8 +50,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     click.echo(f"{click.style(name, bold=True)}, a {kind}. {description}")
     _print_fields(entry["payload_schema"])
     verb = "dispatch" if kind == "job" else "task"
-    campaign = "--campaign ..." if entry.get("needs_campaign") else ""
-    arguments = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
+    arguments = _example(entry["payload_schema"])
     if entry.get("internal"):
         click.echo("\nOnly Job Runners dispatches it.")
     else:

@@ -18,7 +18,7 @@ def command(target: Target, file: Path, name: str | None) -> None:
     existing file of the same name is replaced.
 
     \b
-    jobs dispatch import_contacts key="$(jobs upload may.csv)" --campaign spring
+    jobs dispatch resize_image key="$(jobs upload cat.png)"
     """
     with file.open("rb") as content:
         key = upload(

@@ -66,8 +66,7 @@ def protection(deployed: Deployed) -> Iterator[Issue]:
             "make deploy turns versioning on.",
             Verdict.ADVICE,
         )
-    contacts = ["ContactsTable"] if deployed.stack.has_texting_campaign else []
-    for logical_id in (*_INDEXES_BY_TABLE, *contacts):
+    for logical_id in _INDEXES_BY_TABLE:
         table = deployed.id(logical_id)
         client = deployed.client("dynamodb")
         backups = client.describe_continuous_backups(TableName=table)

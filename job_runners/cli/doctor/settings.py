@@ -34,7 +34,6 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
     yield from _different(variables)
     yield from _wrong_names(deployed, variables)
     yield from _runners(variables)
-    yield from _campaign(deployed, variables)
     yield from _access(deployed, variables)
     if not deployed.stack.is_local:  # the local AWS drops lifecycles
         yield from _retention(deployed, variables)
@@ -54,7 +53,6 @@ def _wrong_names(deployed: Deployed, variables: dict[str, dict[str, str]]) -> It
         "WORKER_LAMBDA_FUNCTION_NAME": stack.worker_function_arn,
         "JOBS_TABLE_NAME": stack.table_name,
         "COORDINATION_TABLE_NAME": stack.coordination_table_name,
-        "CONTACTS_TABLE_NAME": stack.contacts_table_name,
         "BUCKET_NAME": stack.bucket_name,
         "DELAY_QUEUE_URL": stack.delay_queue_url,
     }
@@ -97,19 +95,6 @@ def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
                 "Check that only Job Runners repeats a message that a worker has received, that "
                 "dead letters raise an alarm, and that jobs reach the worker.",
                 Verdict.UNKNOWN,
-            )
-
-
-def _campaign(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
-    """Check that TEXTING_CAMPAIGN agrees with the contacts table."""
-    has_table = deployed.stack.has_texting_campaign
-    for function, environment in variables.items():
-        value = environment.get("TEXTING_CAMPAIGN") or "true"
-        if (value == "true") != has_table:
-            yield Issue(
-                f"TEXTING_CAMPAIGN of {function} is {value}, but this stack has "
-                f"{'a' if has_table else 'no'} contacts table.",
-                "Run make deploy. TextingCampaign sets both.",
             )
 
 

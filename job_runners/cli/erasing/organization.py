@@ -1,8 +1,8 @@
 """Find and erase all data of one organization in a stack.
 
-A job's row is deleted last: after its files, its steps, its signals, its groups, the contacts of
-its campaign and the records of its line (its queue and key). All of these are found through the
-row, so a run can continue an earlier one that was interrupted.
+A job's row is deleted last: after its files, its steps, its signals, its groups and the records of
+its line (its queue and key). All of these are found through the row, so a run can continue an
+earlier one that was interrupted.
 """
 
 import json
@@ -30,12 +30,12 @@ _PAGE = 100  # rows that one call reads
 _MAX_PASSES = 5  # the most passes over the index, which lags behind the rows
 _LAG = 1.0  # seconds between two passes
 _KINDS = (
-    *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads", "contacts"),
+    *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads"),
     *("queue records", "group records", "failures", "webhooks"),
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
-    *("campaign_id", "queue_name", "queue_key", "restarts", "row_version"),
+    *("queue_name", "queue_key", "restarts", "row_version"),
 )
 _WAITED_VERSION = 4  # the lowest row_version of a job that may have signals, links and groups
 _GATHER = "gather "  # the prefix of the names of the steps that name groups
@@ -44,14 +44,13 @@ _LINK = "link "  # the prefix of the names of the steps that have the URLs of an
 
 @dataclass
 class Found:
-    """The data found for an organization: a job count, the unfinished jobs and the campaigns.
+    """The data found for an organization: a job count, and the unfinished jobs.
 
     `unfinished` has up to MAX_LISTED jobs, or one more than MAX_LISTED if there are more.
     """
 
     jobs: int = 0
     unfinished: list[str] = field(default_factory=list)
-    campaigns: set[str] = field(default_factory=set)
 
 
 class Organization:
@@ -72,14 +71,12 @@ class Organization:
         self._own_keys = (name, hashed) if is_plain else (hashed,)
 
     def look(self) -> Found:
-        """Read all jobs and the list of campaigns, and return the data found."""
+        """Read all jobs, and return the data found."""
         found = self.found = Found()
         for rows in self._pages():
             found.jobs += len(rows)
             for row in rows:
                 self._note(row)
-        listed = self._coordination(f"campaigns#{self.name}")
-        found.campaigns |= {item["sk"]["S"] for item in listed}
         return found
 
     def erase(self, progress: Callable[[int], None]) -> Counter[str]:
@@ -95,8 +92,6 @@ class Organization:
             self._removed["file versions"] += self._delete_files(folder)
             bucket = self._stack.bucket_name
             self._removed["unfinished uploads"] += objects.abort_uploads(self._s3, bucket, folder)
-        for campaign in sorted(self.found.campaigns):
-            self._erase_contacts(campaign)
         self._removed["queue records"] += self._delete_partition(f"keys_of#{self.name}")
         self._removed["failures"] += self._delete_partition(f"failures#{self.name}")
         self._removed["webhooks"] += self._delete_partition(f"webhooks#{self.name}")
@@ -116,7 +111,7 @@ class Organization:
                         self._note(row)
                     if self.found.unfinished:
                         return
-                    self._erase_contacts_and_lines(rows, pool)
+                    self._erase_lines(rows, pool)
                     for removed in pool.map(self._erase_job, rows):
                         self._removed.update(removed)
                     progress(self._removed["jobs"])
@@ -124,14 +119,12 @@ class Organization:
                 return
             time.sleep(_LAG)
 
-    def _erase_contacts_and_lines(self, rows: list[Item], pool: ThreadPoolExecutor) -> None:
-        """Erase the contacts of the rows' campaigns and the records of their lines.
+    def _erase_lines(self, rows: list[Item], pool: ThreadPoolExecutor) -> None:
+        """Erase the records of the rows' lines.
 
         This must be done before the rows are deleted, because these records are found only through
         the rows.
         """
-        for campaign in sorted({row["campaign_id"]["S"] for row in rows if "campaign_id" in row}):
-            self._erase_contacts(campaign)
         lines = set[tuple[str, str]]()
         for row in rows:
             if "queue_key" in row:
@@ -212,30 +205,16 @@ class Organization:
             yield [row for row in rows if row["organization_id"]["S"] == self.name]
 
     def _note(self, row: Item) -> None:
-        """Record a row's campaign, and its job if it is unfinished."""
+        """Record the job of a row if it is unfinished."""
         if row["status"]["S"] not in FINISHED and len(self.found.unfinished) <= MAX_LISTED:
             parts = (row["id"]["S"], row["job_type"]["S"], row["status"]["S"])
             self.found.unfinished.append(" ".join(parts))
-        if "campaign_id" in row:
-            self.found.campaigns.add(row["campaign_id"]["S"])
 
     def _erase_schedules(self) -> None:
         """Erase the schedules, and the records that deleted schedules left."""
         self._removed["schedules"] += self._delete_partition(f"schedules#{self.name}")
 
     # --- the rest -------------------------------------------------------------------------------
-
-    def _erase_contacts(self, campaign: str) -> None:
-        table = self._stack.contacts_table_name
-        if table:
-            names = ("organization_campaign", "cell")
-            hash_key = f"{self.name}#{campaign}"
-            keys = items.partition(
-                self._dynamodb, table, names[0], hash_key, names, ConsistentRead=True
-            )
-            self._removed["contacts"] += items.delete_all(self._dynamodb, table, keys)
-        record = {"pk": {"S": f"campaigns#{self.name}"}, "sk": {"S": campaign}}
-        items.delete_all(self._dynamodb, self._stack.coordination_table_name, [record])
 
     def _erase_line(self, line: tuple[str, str]) -> int:
         """Erase the organization's name from a line, or the whole line if it is the organization's

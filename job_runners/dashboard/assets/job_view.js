@@ -306,7 +306,6 @@ function facts(job) {
     ...[["on_end", "On end"], ["on_failure", "On failure"]].map(([kind, name]) =>
       job[kind] && fact(name, job[kind], ...(job.follow_ups ?? [])
         .filter((each) => each.kind === kind).flatMap(({ id }) => [" ", toJob(id)]))),
-    job.campaign_id && fact("Campaign", job.campaign_id),
     job.unique && fact("Unique", job.unique),
     fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),

@@ -90,9 +90,6 @@ function page(types, chosen, form) {
     h("label", { for: name }, label, more.required ? null : h("span", { class: "quiet" }, " optional")),
     h("input", { id: name, name, autocomplete: "off", spellcheck: "false", ...more }),
     h("p", { class: "help" }, help));
-  const campaign = chosen.needs_campaign
-    ? text("campaign_id", "Campaign", "The campaign whose contacts the job works on.", { required: true })
-    : text("campaign_id", "Campaign", "Leave empty if the job has no campaign.");
   const others = (chosen.queues ?? []).slice(1).join(", ");
   return h("form", { class: "dispatch", "data-submit": "dispatch", novalidate: true },
     h("div", { class: "field" },
@@ -101,9 +98,7 @@ function page(types, chosen, form) {
         types.map(({ name }) => h("option", { value: name, selected: name === chosen.name }, name))),
       h("p", { class: "help" }, chosen.description)),
     form.element,
-    h("div", { class: "two" },
-      text("organization_id", "Organization", "The organization that owns the job.", { value: organization() }),
-      campaign),
+    text("organization_id", "Organization", "The organization that owns the job.", { value: organization() }),
     h("details", { class: "more" },
       h("summary", {}, "Start time and queue"),
       h("div", { class: "two" },
@@ -116,7 +111,7 @@ function page(types, chosen, form) {
 
 function read(element, form) {
   const given = Object.fromEntries(
-    ["job_type", "organization_id", "campaign_id", "queue_name"]
+    ["job_type", "organization_id", "queue_name"]
       .map((name) => [name, element.elements[name].value.trim()])
       .filter(([, value]) => value));
   const when = element.elements.run_at.value;

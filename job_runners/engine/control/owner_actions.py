@@ -151,7 +151,7 @@ def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
         return None
     new_payload = blobs.get(row.payload, row.payload_key) if payload is None else payload
     checked = registry().job_payload(row.job_type, new_payload)
-    return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, checked)
+    return job.unique.key_of(row.job_type, row.organization_id, checked)
 
 
 def _has_payload(row: JobRequest, payload: Any) -> bool:

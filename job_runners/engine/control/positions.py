@@ -97,8 +97,7 @@ def _own_wait(row: JobRequest) -> WaitsFor | None:
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
     """Return the cause of a job's wait, without its key if the key may be a value of the payload.
 
-    Every key may be one, except that of the whole queue and those of the job's organization and
-    campaign.
+    Every key may be one, except those of the whole queue and of the job's organization.
     """
     if found is None or found.key in _keys_without_payload(row):
         return found
@@ -106,9 +105,8 @@ def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
 
 
 def _keys_without_payload(row: JobRequest) -> set[str]:
-    job = (row.organization_id, row.campaign_id, None)
-    per = ("organization_id", "campaign_id")
-    return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*job) for each in per}
+    own = Queue(slots=1, per="organization_id").key_of(row.organization_id, None)
+    return {WHOLE_QUEUE, own}
 
 
 def place_of(row: JobRequest, seen_by: str | None) -> Place:

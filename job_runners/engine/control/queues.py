@@ -185,7 +185,7 @@ class _Keys:
         if self._per is None:
             return [WHOLE_QUEUE]
         if self._per == "organization_id" and self._seen_by is not None:
-            return [key_of(self._name, self._seen_by, None, {})]
+            return [key_of(self._name, self._seen_by, {})]
         return []
 
     def _keys_after(self, after: str, limit: int) -> list[str]:
@@ -200,11 +200,7 @@ class _Keys:
             return []
         if self._sees_payloads:
             return used_keys.used_by(self._seen_by, self._name, limit, after)
-        if self._per != "campaign_id":
-            return []  # the keys are values of a payload, or were before `per` was changed
-        # The key of a campaign begins with its organization.
-        campaign_prefix = key_of(self._name, self._seen_by, None, {})
-        return used_keys.used_by(self._seen_by, self._name, limit, after, campaign_prefix)
+        return []  # the keys are values of a payload, or were before `per` was changed
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)

@@ -49,7 +49,7 @@ def check_new_job(
     of its own. With an `idempotency_key`, the row keeps a hash of `job_data`. In `bulk`,
     that is the key of the whole request.
 
-    Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, RunnerCannotResend.
+    Raises UnknownJobType, InvalidPayload, InvalidFollowUp, RunnerCannotResend.
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
@@ -70,9 +70,9 @@ def check_new_job(
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
-    """Check a job's type, payload and campaign, without regard to limits or existing jobs.
+    """Check a job's type and payload, without regard to limits or existing jobs.
 
-    Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
+    Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
     """
     _checked_payload(registry().job(job_data.job_type), job_data, send, later=False)
 
@@ -81,7 +81,6 @@ def new_job_data(
     job_type: str,
     payload: Any,
     organization_id: str,
-    campaign_id: str | None,
     follow_ups: Mapping[str, Any] | None = None,
 ) -> "JobData":
     """Return the data of a job that a schedule or another job dispatches.
@@ -96,7 +95,6 @@ def new_job_data(
         job_type=job_type,
         payload=payload,
         organization_id=organization_id,
-        campaign_id=campaign_id,
         on_end=follow_ups.get("on_end"),
         on_failure=follow_ups.get("on_failure"),
     )
@@ -111,9 +109,7 @@ def _checked_payload(
     dispatched_by: str | None = None,
 ) -> "BaseModel":
     """Return the payload as its model. Raises the errors of `check_job`."""
-    payload = registry().check_new_job(
-        job_data.job_type, job_data.payload, job_data.campaign_id, dispatched_by
-    )
+    payload = registry().check_new_job(job_data.job_type, job_data.payload, dispatched_by)
     if job.retry or later:
         need = "has a retry policy" if job.retry else "is scheduled to start later"
         require_sender(send, job_data.job_type, need)
@@ -130,7 +126,7 @@ def _line(
     Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
     """
     queue_name = job_data.queue_name or job.queue_name
-    line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
+    line = line_of(queue_name, job_data.organization_id, payload)
     if line is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
     return line
@@ -149,7 +145,7 @@ def _new_job(
 ) -> verbs.NewJob:
     """Return the job to save."""
     job_type = job_data.job_type
-    organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
+    organization_id = job_data.organization_id
     unique = job.unique
     return verbs.NewJob(
         job_id=job_id,
@@ -157,14 +153,11 @@ def _new_job(
         queue_name=job_data.queue_name or job.queue_name,
         queue_key=line.key if line else None,
         organization_id=organization_id,
-        campaign_id=campaign_id,
         payload=job_data.payload,
         max_attempts=job.retry.max_attempts if job.retry else 1,
         run_at=run_at,
         due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
-        unique_key=(
-            unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
-        ),
+        unique_key=(unique.key_of(job_type, organization_id, payload) if unique else None),
         request_id=context.request_id.get(),
         parent_id=parent_id,
         created_by=context.recorded_author(),
@@ -187,8 +180,8 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, A
     if on_end is not None or on_failure is not None:
         require_sender(send, job_data.job_type, "has follow-ups")
     return {
-        "on_end": follow_ups.to_store("on_end", on_end, job_data.campaign_id),
-        "on_failure": follow_ups.to_store("on_failure", on_failure, job_data.campaign_id),
+        "on_end": follow_ups.to_store("on_end", on_end),
+        "on_failure": follow_ups.to_store("on_failure", on_failure),
         "announcement": (
             follow_ups.announcement(job_data.organization_id, job_data.job_type)
             if announces

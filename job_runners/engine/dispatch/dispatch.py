@@ -79,7 +79,7 @@ def accept_job(
     A request for a unique job may be answered with an existing job. The row's `duplicate` then
     shows how, and the writes from `writes_if_existing` are made instead of `more_writes`.
 
-    Raises UnknownJobType, InvalidPayload, CampaignMissing, InvalidFollowUp, QueueFull, QuotaReached
+    Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached
     or UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
     request used, and RunnerCannotResend if the job may have to be sent again and the runner can't
     do that.

@@ -9,9 +9,7 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import follow_ups
 
 
-def to_store(
-    kind: str, named: str | WebhookFollowUp | None, campaign_id: str | None
-) -> dict[str, Any] | None:
+def to_store(kind: str, named: str | WebhookFollowUp | None) -> dict[str, Any] | None:
     """Return a follow-up in the form in which the job's row stores it, or None if there is none.
 
     `kind` is "on_end" or "on_failure". Raises InvalidFollowUp, EntryNotLoaded.
@@ -20,7 +18,7 @@ def to_store(
         return None
     if isinstance(named, WebhookFollowUp):
         return _form(Jobs.ANNOUNCE, webhook={"url": named.webhook, "secret": named.secret})
-    registry().check_follow_up(kind, named, has_campaign=campaign_id is not None)
+    registry().check_follow_up(kind, named)
     return _form(named)
 
 

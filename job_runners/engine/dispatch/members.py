@@ -37,7 +37,6 @@ def _check(
         job_type=member.job_type,
         payload=_plain(member.payload),
         organization_id=parent.organization_id,
-        campaign_id=parent.campaign_id,
         queue_name=member.queue_name,
     )
     member_id = group.member_id(key)

@@ -215,12 +215,10 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     is_delayed = run_at > clock.now()
     return Wanted(
         payload=new_job.payload,
-        campaign_id=new_job.campaign_id,
         queue_key=current_key(
             existing.queue_key,
             existing.queue_name,
             new_job.organization_id,
-            new_job.campaign_id,
             request.payload,
         ),
         max_attempts=new_job.max_attempts,

@@ -23,9 +23,7 @@ class LimitedLine(Value):
     limits: Limits
 
 
-def line_of(
-    queue_name: str, organization_id: str, campaign_id: str | None, payload: object
-) -> LimitedLine | None:
+def line_of(queue_name: str, organization_id: str, payload: object) -> LimitedLine | None:
     """Return the line of a job that isn't saved yet.
 
     `payload` is its payload as an instance of its model. Return None if its queue has no limits, or
@@ -37,14 +35,13 @@ def line_of(
         return None
     if queue_limits is None:
         return None
-    return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), queue_limits)
+    return LimitedLine(key_of(queue_name, organization_id, payload), queue_limits)
 
 
 def current_key(
     old_key: str | None,
     queue_name: str,
     organization_id: str,
-    campaign_id: str | None,
     payload: object,
 ) -> str | None:
     """Return the key of the line of a saved job that gets a new payload.
@@ -57,7 +54,7 @@ def current_key(
         has_limits = limits_of(queue_name) is not None
     except AWS_ERRORS:
         has_limits = old_key is not None
-    return key_of(queue_name, organization_id, campaign_id, payload) if has_limits else None
+    return key_of(queue_name, organization_id, payload) if has_limits else None
 
 
 def merged(queue_name: str, changed: LimitChange | None) -> Limits | None:
@@ -82,13 +79,13 @@ def declared_limits(queue_name: str) -> Limits | None:
     return Limits(
         slots=queue.slots,
         rate=queue.rate,
-        per=queue.per,
+        per=", ".join(queue.per_fields) or None,
         order=queue.order,
         max_waiting=queue.max_waiting,
     )
 
 
-def key_of(queue_name: str, organization_id: str, campaign_id: str | None, payload: object) -> str:
+def key_of(queue_name: str, organization_id: str, payload: object) -> str:
     """Return the key of a job's line: "*" if the code doesn't declare the queue."""
     queue = registry().queues.get(queue_name)
-    return queue.key_of(organization_id, campaign_id, payload) if queue else WHOLE_QUEUE
+    return queue.key_of(organization_id, payload) if queue else WHOLE_QUEUE

@@ -15,7 +15,6 @@ from job_runners.engine.registry.app_modules import import_added
 from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import (
-    CampaignMissing,
     InternalJobType,
     InvalidDefinition,
     InvalidFollowUp,
@@ -133,7 +132,7 @@ class Registry(Value):
         for name, job in self.jobs.items():
             try:
                 for kind, job_type in job.follow_ups.items():
-                    self.check_follow_up(kind, job_type, has_campaign=job.needs_campaign)
+                    self.check_follow_up(kind, job_type)
             except InvalidFollowUp as error:
                 raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {error}") from None
 
@@ -168,7 +167,7 @@ class Registry(Value):
 
         recurring.check()
         payload = dict(recurring.payload)
-        self.check_new_job(recurring.job_type, payload, recurring.campaign_id)
+        self.check_new_job(recurring.job_type, payload)
         try:
             check_payload(payload)
         except (TypeError, ValueError, RecursionError) as error:
@@ -208,31 +207,24 @@ class Registry(Value):
             raise InternalJobType(name)
 
     def check_new_job(
-        self, name: str, payload: Any, campaign_id: str | None, dispatched_by: str | None = None
+        self, name: str, payload: Any, dispatched_by: str | None = None
     ) -> "BaseModel":
-        """Return a payload as `new_job_payload` does, and check that the job has its campaign.
-
-        Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
-        `refuse_internal` and `new_job_payload`.
-        """
+        """Return a payload as `new_job_payload` does. Raises the errors of `refuse_internal` and
+        `new_job_payload`."""
         self.refuse_internal(name, dispatched_by)
-        checked = self.new_job_payload(name, payload)
-        if self.job(name).needs_campaign and campaign_id is None:
-            raise CampaignMissing(name)
-        return checked
+        return self.new_job_payload(name, payload)
 
-    def check_follow_up(self, kind: str, job_type: str, *, has_campaign: bool) -> Job:
+    def check_follow_up(self, kind: str, job_type: str) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
 
-        `has_campaign` is whether the job that ends has a campaign. Raises InvalidFollowUp if that
-        job can't have this follow-up. Raises EntryNotLoaded.
+        Raises InvalidFollowUp if that job can't have this follow-up. Raises EntryNotLoaded.
         """
         from job_runners.work import job_ended  # imported here because most jobs have none
 
         try:
             job = self.job(job_type)
             self.refuse_internal(job_type)
-            for sample in job_ended.samples(kind, has_campaign=has_campaign):
+            for sample in job_ended.samples(kind):
                 self.job_payload(job_type, sample)
         except (UnknownJobType, InvalidPayload) as error:
             raise InvalidFollowUp(kind, job_type, str(error)) from None
@@ -240,8 +232,6 @@ class Registry(Value):
             raise InvalidFollowUp(
                 kind, job_type, "It is unique, so a follow-up could be dropped as a duplicate."
             )
-        if job.needs_campaign and not has_campaign:
-            raise InvalidFollowUp(kind, job_type, "It needs a campaign, and the job has none.")
         return job
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
@@ -289,10 +279,8 @@ def registry() -> Registry:
     be imported. An error while importing one of the app's packages is raised as it is.
     """
     tables = [
-        _built_in("job_runners.shipped.jobs.table", "JOBS", "CAMPAIGN_JOBS"),
-        _built_in("job_runners.shipped.jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
-        _built_in("job_runners.shipped.tasks.table", "TASKS", "CAMPAIGN_TASKS"),
-        _built_in("job_runners.shipped.jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
+        _built_in("job_runners.shipped.jobs.table", "JOBS"),
+        _built_in("job_runners.shipped.tasks.table", "TASKS"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
     added |= {name: _extension(name) for name in settings().extensions}
@@ -342,12 +330,8 @@ def _check_names(attribute: str, tables: "list[_Table]") -> None:
 _Table = tuple[str, str, Any]  # module, attribute, the table
 
 
-def _built_in(module: str, attribute: str, campaign_names: str) -> _Table:
-    """Return a built-in table, without the texting campaign's entries if the campaign is off."""
-    imported = import_module(module)
-    left_out = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
-    entries = getattr(imported, attribute).items()
-    return module, attribute, {name: entry for name, entry in entries if name not in left_out}
+def _built_in(module: str, attribute: str) -> _Table:
+    return module, attribute, getattr(import_module(module), attribute)
 
 
 def _extension(name: str) -> ModuleType:

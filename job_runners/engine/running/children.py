@@ -38,8 +38,8 @@ class Children:
         from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
-        owner, campaign = parent.organization_id, parent.campaign_id
-        data = checking.new_job_data(job_type, payload, owner, campaign, follow_ups)
+        owner = parent.organization_id
+        data = checking.new_job_data(job_type, payload, owner, follow_ups)
         child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(
@@ -78,10 +78,10 @@ class Children:
         done = dict(zip(payloads, bulk.in_threads(find, payloads), strict=True))
         ids = {key: str(step.result) for key, step in done.items() if step is not None}
         new = [key for key in payloads if key not in ids]
-        owner, campaign = parent.organization_id, parent.campaign_id
+        owner = parent.organization_id
         jobs = [
             checking.check_new_job(
-                checking.new_job_data(job_type, payloads[key], owner, campaign, follow_ups),
+                checking.new_job_data(job_type, payloads[key], owner, follow_ups),
                 send,
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,

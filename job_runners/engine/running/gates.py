@@ -245,7 +245,7 @@ def line_key(row: JobRequest) -> str:
     # A payload that can't be read fails the job later, so its line doesn't matter.
     with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):
         payload = registry().job_payload(row.job_type, payload)
-    return key_of(row.queue_name, row.organization_id, row.campaign_id, payload)
+    return key_of(row.queue_name, row.organization_id, payload)
 
 
 def _fair_group(row: JobRequest, limits: Limits) -> str:

@@ -202,7 +202,6 @@ class Starter:
                         schedule.job_type,
                         schedule.payload,
                         schedule.organization_id,
-                        schedule.campaign_id,
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),

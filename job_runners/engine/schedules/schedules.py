@@ -161,9 +161,7 @@ def run_now(
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
     with tracing.dispatching(schedule.job_type):
         row = dispatch.accept_job(
-            checking.new_job_data(
-                schedule.job_type, schedule.payload, organization_id, schedule.campaign_id
-            ),
+            checking.new_job_data(schedule.job_type, schedule.payload, organization_id),
             send=send,
             job_id=job_id,
         )
@@ -190,7 +188,6 @@ def definition_of(recurring: "Recurring") -> Definition:
         cron=when.cron,
         every=when.every,
         timezone=when.timezone,
-        campaign_id=recurring.campaign_id,
         most_missed=recurring.most_missed,
         overlap=recurring.overlap,
     )
@@ -199,9 +196,7 @@ def definition_of(recurring: "Recurring") -> Definition:
 def check(organization_id: str, definition: Definition) -> None:
     """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
     checking.check_job(
-        checking.new_job_data(
-            definition.job_type, definition.payload, organization_id, definition.campaign_id
-        ),
+        checking.new_job_data(definition.job_type, definition.payload, organization_id),
         configured.sender(),
     )
     schedule_store.check_payload(definition.payload)

@@ -37,13 +37,13 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
     """Tell the webhook that the dispatch named. Otherwise, tell the webhooks that the organization
     has subscribed, and the outputs that the stack's settings name.
 
-    A receiver may get an event twice, with the same id. The event names the organization, the
-    campaign and the job that this job's own row names.
+    A receiver may get an event twice, with the same id. The event names the organization and the
+    job that this job's own row names.
     """
     if job.follow_up_of is None:
         raise DoNotRetry("This job follows up no other job, so there is no end to announce.")
     own = {"job_id": job.follow_up_of, "organization_id": job.organization_id}
-    payload = payload.model_copy(update=own | {"campaign_id": job.campaign_id})
+    payload = payload.model_copy(update=own)
     event = event_of(job.id, payload)
     if payload.webhook is not None:
         receiver = payload.webhook.model_dump()

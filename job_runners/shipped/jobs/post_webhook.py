@@ -36,8 +36,8 @@ class PostWebhook(Webhook):
         json_schema_extra={
             "examples": [
                 {
-                    "url": "https://hooks.example.com/campaigns",
-                    "body": {"type": "contacts.imported", "campaign": "spring", "rows": 1200},
+                    "url": "https://hooks.example.com/orders",
+                    "body": {"type": "order.shipped", "order": "A7"},
                     "secret": "acme/main",
                 }
             ]

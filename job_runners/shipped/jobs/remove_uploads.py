@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from job_runners import clock
 from job_runners.aws import bucket
-from job_runners.shipped.campaigns.old_uploads import NeededFiles, older_than
+from job_runners.shipped.jobs.old_uploads import NeededFiles, older_than
 from job_runners.work import RunningJob
 
 _CHECK_EVERY = 25  # files between two checks of the needed files, each with a checkpoint

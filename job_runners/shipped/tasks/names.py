@@ -4,8 +4,5 @@ from enum import StrEnum
 
 
 class Tasks(StrEnum):
-    """A task's name, as callers pass it."""
-
-    SEND_MESSAGE = "send_message"  # texts one person
-    SEND_FIRST_MESSAGE = "send_first_message"  # texts a contact for the first time
-    POST_WEBHOOK = "post_webhook"  # sends a signed event to another system
+    """A task's name, as callers pass it. No task is built in yet: the built-in work must not be
+    lost, so it is jobs."""

@@ -29,10 +29,10 @@ class Webhook(BaseModel):
     url: Annotated[str, StringConstraints(max_length=2048)] = Field(
         description="The receiver: an https URL on the public internet. Write international host "
         "names in their xn-- form.",
-        examples=["https://hooks.example.com/campaigns"],
+        examples=["https://hooks.example.com/orders"],
     )
     body: dict[str, Any] = Field(
-        description="The event, sent as JSON.", examples=[{"type": "contacts.imported"}]
+        description="The event, sent as JSON.", examples=[{"type": "order.shipped"}]
     )
     secret: Annotated[
         str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")

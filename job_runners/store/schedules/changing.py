@@ -61,7 +61,6 @@ def _definition(definition: Definition, origin: Origin) -> list[Action]:
         Schedule.origin.set(origin),
         set_or_remove(Schedule.fingerprint, definition.fingerprint if origin == "code" else None),
         Schedule.job_type.set(definition.job_type),
-        set_or_remove(Schedule.campaign_id, definition.campaign_id),
         Schedule.packed_payload.set(pack(definition.payload)),
         set_or_remove(Schedule.cron, definition.cron),
         set_or_remove(Schedule.every, definition.every),
@@ -118,7 +117,7 @@ def delete(schedule: Schedule) -> None:
     """
     now = clock.now()
     definition_fields = (
-        *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
+        *(Schedule.fingerprint, Schedule.job_type, Schedule.packed_payload),
         *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
         *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
         *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),

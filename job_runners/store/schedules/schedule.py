@@ -56,7 +56,6 @@ class Definition(NamedTuple):
     cron: str | None
     every: int | None  # seconds
     timezone: str = "UTC"
-    campaign_id: str | None = None
     most_missed: int = 1
     overlap: str = "skip"
 
@@ -95,7 +94,6 @@ class Schedule(Table):
     origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
     fingerprint = nullable(UnicodeAttribute())  # of the definition, if the code declares it
     job_type = UnicodeAttribute()
-    campaign_id = nullable(UnicodeAttribute())
     packed_payload = BinaryAttribute(legacy_encoding=False)
     cron = nullable(UnicodeAttribute())
     every = nullable(Integer())  # seconds

@@ -24,7 +24,6 @@ class Wanted(Value):
     """
 
     payload: Any
-    campaign_id: str | None
     queue_key: str | None
     max_attempts: int
     run_at: int | None
@@ -54,7 +53,6 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         JobRequest.replaced_by.set(write_id),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
-        set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),

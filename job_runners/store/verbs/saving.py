@@ -40,7 +40,6 @@ class NewJob(NamedTuple):
     # None for a random id. Otherwise the id is derived from the request, and a row with this id may
     # already exist.
     job_id: str | None = None
-    campaign_id: str | None = None
     run_at: int | None = None  # if it is in the future, the job waits until then
     # When the timer checks the job if no message starts it. None means in a minute.
     due_at: int | None = None
@@ -103,7 +102,6 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         unfinished_organization=_unfinished_key(new_job),
         batch_total=new_job.batch_total if new_job.counted else None,
         organization_id=new_job.organization_id,
-        campaign_id=new_job.campaign_id,
         payload=inline,
         payload_key=payload_key,
         request_id=new_job.request_id,

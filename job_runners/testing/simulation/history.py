@@ -44,7 +44,7 @@ from job_runners.testing.simulation.follow_up_checker import subscribed
 from job_runners.testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from job_runners.testing.simulation.operators import Operators
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
-from job_runners.testing.simulation.schedule_people import CAMPAIGN
+from job_runners.testing.simulation.schedule_people import OCCURRENCES
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from job_runners.testing.simulation.simulated_work import (
     BALLAST,
@@ -143,9 +143,9 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.report)
-        # By campaign: the payloads that the campaign's job may have. Each dispatch has its own
-        # campaign.
-        self.payloads: dict[str | None, list[Steps]] = {}
+        # By request: the payloads that its job may have. Each payload names its request.
+        self.payloads: dict[str, list[Steps]] = {}
+        self._jobs_of: dict[str, set[str]] = {}  # by request: the jobs that had its payload
         self.signals = self.checker.signals
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
@@ -155,7 +155,7 @@ class History:
         self.has_bulk = Fault.BULK in faults
         self._waits = Fault.WAITS in faults
         self.gathers = Fault.GROUPS in faults
-        schedule_payloads = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
+        schedule_payloads = self.payloads.setdefault(OCCURRENCES, []) if self.recurs else []
         self.operators = Operators(
             self.world,
             self._ask_again,
@@ -254,19 +254,19 @@ class History:
             awaits=("", "", "one", "any")[self._waits and self.choose("awaits", 4)],
             sleeps=self._waits and (0, 0, 1, 40, 2000)[self.choose("sleeps", 5)],
         )
-        campaign = str(len(self.payloads))
+        request = str(len(self.payloads))
         job_type = ("hostile_once", "hostile_again")[self.choose("is retried", 2)]
         if self._has_unique:
             job_type, payload = self._perhaps_unique(job_type, payload)
-        self.payloads[campaign] = [payload]
+        payload = payload.model_copy(update={"request": request})
+        self.payloads[request] = [payload]
         return JobData(
             job_type=job_type,
-            campaign_id=campaign,
             payload=payload.model_dump(),
             delay=(0, 0, *((0, 0, 30) if self._has_limits else (30, 700, 2000)))[
                 self.choose("delay", 5)
             ],
-            idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
+            idempotency_key=(None, request)[self.choose("idempotency key", 3) // 2],
             **(fields := self._queue_fields()),
             **self._follow_up_fields(fields.get("organization_id", "default")),
         )
@@ -275,7 +275,7 @@ class History:
         """Choose whether a job is unique, and return its type and payload.
 
         If the payload of the first job that could replace others has named steps, all later ones
-        get the same payload. Then only the campaign distinguishes the requests.
+        get the same payload. Then only their `request` distinguishes them.
         """
         number = self.choose("which is unique", 5)
         if number >= len(_UNIQUE_TYPES):
@@ -317,13 +317,13 @@ class History:
         ids = self.ids.get(f"request {data.idempotency_key}", set())
         rows = [row for row in self._rows() if row["id"] in ids]
         if ids and all(self._expires_at(row) <= self.world.time for row in rows):
-            campaign = str(len(self.payloads))
-            payload = Steps(steps=1 + self.choose("steps of the other", 3), named=True)
-            self.payloads[campaign] = [payload]
+            request = str(len(self.payloads))
+            steps = 1 + self.choose("steps of the other", 3)
+            payload = Steps(steps=steps, named=True, request=request)
+            self.payloads[request] = [payload]
             data = data.model_copy(
                 update={
                     "job_type": ("hostile_once", "hostile_again")[self.choose("is retried", 2)],
-                    "campaign_id": campaign,
                     "payload": payload.model_dump(),
                 }
             )
@@ -332,8 +332,9 @@ class History:
 
     def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
         """Return another payload for a job that is retried by hand."""
-        payloads = self.payloads[row.campaign_id]
-        payloads.append(Steps(steps=2 + len(payloads), named=True))
+        request = blobs.get(row.payload, row.payload_key)["request"]
+        payloads = self.payloads[request]
+        payloads.append(Steps(steps=2 + len(payloads), named=True, request=request))
         return payloads[-1].model_dump()
 
     def _accept(self, data: JobData) -> None:
@@ -355,7 +356,7 @@ class History:
             is_gone = job_id in self.checker.deleted  # while its request was on its way
             is_new = row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before
             if is_new and not is_gone:
-                self.checker.unique.accepted(job_id, str(data.campaign_id))
+                self.checker.unique.accepted(job_id, data.payload["request"])
         if request is not None:
             self._check_created_once(request, job_id)
 
@@ -429,11 +430,11 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Do the work of a job in this history, and return its result."""
         self.checker.note_started(job.id, job.attempt, job.leg)
-        if payload not in (*self.payloads[job.campaign_id], CHILD, *MEMBERS):
-            self.checker.report(f"the payload of job {job.id} has changed")
         is_child = payload == CHILD or payload in MEMBERS
+        if not is_child:
+            self._check_payload(job, payload)
         if self.checker.unique and not is_child and job.cursor is None:
-            self.checker.unique.begins(job.id, job.campaign_id)
+            self.checker.unique.begins(job.id, payload.request)
         key = (job.id, self.checker.restarts[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
         self._fail_or_gather(job, payload)
@@ -635,6 +636,16 @@ class History:
             case 1:
                 raise DoNotRetry("hopeless")
 
+    def _check_payload(self, job: RunningJob, payload: Steps) -> None:
+        """Check that a job runs with a payload of its own request."""
+        if payload not in self.payloads.get(payload.request, []):
+            self.checker.report(f"the payload of job {job.id} has changed")
+        if payload.request != OCCURRENCES and not payload.lot:
+            jobs = self._jobs_of.setdefault(payload.request, set())
+            jobs.add(job.id)
+            if len(jobs) > 1:
+                self.checker.report(f"{jobs} have the payload of request {payload.request}")
+
     def _check_work(self, row: Row) -> None:
         """Check that a job that succeeded took every step, and that its result is the one it
         returned."""
@@ -642,7 +653,7 @@ class History:
         is_built_in = row["job_type"] in table.JOBS
         if row["status"] == "succeeded" and "follow_up_of" not in row and not is_built_in:
             result = blobs.get(row.get("result"), row.get("result_key"))
-            asked = [*self.payloads[row["campaign_id"]], CHILD, *MEMBERS]
+            asked = [*self.payloads.get(result["request"], []), CHILD, *MEMBERS]
             if result not in [payload.model_dump() for payload in asked]:
                 self.checker.report(f"the result of job {row['id']} is not what it returned")
             wanted = Steps(**result).model_dump_json()

@@ -16,6 +16,7 @@ from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.invocation import WELL, Invocation, Look
 from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from job_runners.testing.simulation.unique_checker import request_of
 from job_runners.work import Rate
 
 _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
@@ -170,7 +171,7 @@ class LineChecker:
             self._report(f"{label} is admitted, but not queued")
         self._check_entry(label, before, after)
         # A unique job whose payload was replaced may be in another line, where it pays again.
-        is_replaced = bool(before) and before.get("campaign_id") != after.get("campaign_id")
+        is_replaced = bool(before) and request_of(before) != request_of(after)
         if status not in _MAY_HOLD_SLOT or is_replaced:
             self._paid.pop(after["id"], None)
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")

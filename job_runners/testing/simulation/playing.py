@@ -90,9 +90,9 @@ def fixed_randomness() -> Iterator[None]:
         yield
 
 
-def sweep(*more_tables: str) -> None:
+def sweep() -> None:
     """Empty the tables and the bucket, and forget cached reads."""
-    for table in ("jobs", "coordination", *more_tables):
+    for table in ("jobs", "coordination"):
         moto_direct.clear(table)
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
     full_queues.forget_cache()

@@ -14,7 +14,7 @@ from job_runners.testing.simulation.simulated_work import Steps
 from job_runners.work.recurring import Each, Recurring
 
 ORGANIZATION = "acme"
-CAMPAIGN = "recurring"  # the campaign of all jobs that schedules start
+OCCURRENCES = "recurring"  # the request of all jobs that schedules start
 NAMES = ("a", "b")
 _EVERY = (300, 900, 3600)  # seconds
 _RULES: tuple[dict[str, Any], ...] = (
@@ -50,14 +50,15 @@ class SchedulePeople:
     def put(self) -> None:
         """Put a new schedule, or change an existing one."""
         payload = Steps(
-            steps=1 + len(self._payloads) % 40, seconds=(1, 40)[self._choose("work", 2)]
+            steps=1 + len(self._payloads) % 40,
+            seconds=(1, 40)[self._choose("work", 2)],
+            request=OCCURRENCES,
         )
         self._payloads.append(payload)
         recurring = Recurring(
             ("hostile_once", "hostile_again")[self._choose("is retried", 2)],
             every=_EVERY[self._choose("every", len(_EVERY))],
             organization_id=ORGANIZATION,
-            campaign_id=CAMPAIGN,
             payload=payload.model_dump(),
             **_RULES[self._choose("rules", len(_RULES))],
         )

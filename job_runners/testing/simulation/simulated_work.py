@@ -29,6 +29,7 @@ class Steps(BaseModel):
     fails: bool = False  # the job usually fails
     awaits: str = ""  # the job waits for a signal after each step: "one", "any", or not at all
     lot: str = ""  # the key of unique work
+    request: str = ""  # the request that asked for it; none in children
 
 
 CHILD = Steps(steps=1)

@@ -6,7 +6,9 @@ job received.
 
 from collections.abc import Callable, Iterator, Mapping
 
+from job_runners.store import blobs
 from job_runners.testing import moto_direct
+from job_runners.testing.aws import ENVIRONMENT
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import Job
@@ -26,7 +28,7 @@ class UniqueChecker:
         self._until = {name: job.unique.until for name, job in jobs.items() if job.unique}
         self._rows: dict[str, Row] = {}
         self._records: dict[str, Row] = {}  # by key
-        # By job: the campaigns of the requests that it got.
+        # By job: the requests whose payload it got.
         self._requests: dict[str, list[str]] = {}
 
     def note_landed(self, operation: str, call: Row) -> None:
@@ -42,17 +44,17 @@ class UniqueChecker:
         for key_name in keys:
             self._check_key(key_name)
 
-    def accepted(self, job_id: str, campaign: str) -> None:
+    def accepted(self, job_id: str, request: str) -> None:
         """Check that the job of an accepted request has, or once had, that request's payload."""
-        if campaign not in self._requests.get(job_id, []):
-            self._report(f"the request {campaign} was accepted, and job {job_id} never got it")
+        if request not in self._requests.get(job_id, []):
+            self._report(f"the request {request} was accepted, and job {job_id} never got it")
 
-    def begins(self, job_id: str, campaign: str | None) -> None:
+    def begins(self, job_id: str, request: str) -> None:
         """Check that a starting job works on the last request that it received."""
-        campaigns = self._requests.get(job_id)
-        if campaigns and campaign != campaigns[-1]:
-            last = campaigns[-1]
-            self._report(f"job {job_id} does {campaign}, but the last request was {last}")
+        requests = self._requests.get(job_id)
+        if requests and request != requests[-1]:
+            last = requests[-1]
+            self._report(f"job {job_id} does {request}, but the last request was {last}")
 
     def check_ended(self) -> None:
         """Check at the end that each key is free."""
@@ -68,12 +70,12 @@ class UniqueChecker:
             self._requests.pop(job_id, None)
             return set()
         is_new = before.get("created_key") != after["created_key"]
-        campaign = after.get("campaign_id")
-        if is_new or before.get("campaign_id") != campaign:
+        request = request_of(after)
+        if is_new or request_of(before) != request:
             if not is_new and before["legs"] > 0:
                 self._report(f"job {job_id} had started, and was given another payload")
             earlier = [] if is_new else self._requests[job_id]
-            self._requests[job_id] = [*earlier, str(campaign)]
+            self._requests[job_id] = [*earlier, request]
             self._world.figures["unique jobs replaced"] += not is_new
         if before.get("held_by", "").startswith(_PREFIX) and after["status"] != "waiting":
             self._world.figures["unique jobs that followed"] += after["status"] != "cancelled"
@@ -111,6 +113,15 @@ class UniqueChecker:
             self._report(
                 f"the record of {key} names {record.get('follower')} as follower, not {follower}"
             )
+
+
+def request_of(row: Row) -> str:
+    """Return the request whose payload a row has, or "" if it has none."""
+    packed = row.get("payload")
+    if "payload_key" in row:
+        packed = moto_direct.content(ENVIRONMENT["BUCKET_NAME"], row["payload_key"])
+    payload = blobs.get(packed, None)
+    return str(payload.get("request", "")) if isinstance(payload, dict) else ""
 
 
 def _item(table: str, key: dict[str, dict[str, str]]) -> Row:

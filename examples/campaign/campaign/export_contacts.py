@@ -1,0 +1,84 @@
+"""Export a campaign's contacts to a CSV file of any size."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from campaign.contacts import (
+    Assignment,
+    CampaignId,
+    Contact,
+    contacts,
+    organization_campaign,
+)
+from campaign.csv_text import CONTENT_TYPE, CsvText
+from job_runners.work import RunningJob
+
+COLUMNS = (
+    *("first_name", "last_name", "cell", "zip", "external_id", "custom_fields"),
+    *("texter", "message_status"),
+)
+PIECE = 4 * 1024 * 1024  # characters in memory, which an interruption may repeat
+# Contacts between two reports of progress. A cursor is saved only after each piece of the file,
+# which may take long to fill.
+_REPORT_EVERY = 500
+
+
+class ExportContacts(BaseModel):
+    """The campaign whose contacts are exported."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"campaign": "spring"}]}
+    )
+
+    campaign: CampaignId
+
+
+def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
+    """Write the contacts to contacts.csv, in the order of their phone numbers.
+
+    If a contact changes during the export, the file has it as it was when the job read it. The
+    pieces of the file are work files, until all are there.
+    """
+    campaign = organization_campaign(job.organization_id, payload.campaign)
+    cursor = job.cursor or {"pieces": 0, "rows": 0, "last": None}
+    pieces, rows, last = cursor["pieces"], cursor["rows"], cursor["last"]
+    text = CsvText()
+    if not pieces:
+        text.add(COLUMNS)
+    for contact, assignment in contacts(campaign, last):
+        text.add(_values(contact, assignment))
+        rows += 1
+        last = contact.cell
+        message = f"{rows:,} contacts written"
+        if len(text) >= PIECE:
+            job.write_file(_piece(job, pieces), text.take())
+            pieces += 1
+            job.checkpoint({"pieces": pieces, "rows": rows, "last": last}, message=message)
+        elif rows % _REPORT_EVERY == 0:
+            job.checkpoint(message=message)
+    job.checkpoint(message=f"{rows:,} contacts written" if rows else "the campaign has no contacts")
+    job.write_file(_piece(job, pieces), text.take())
+    whole = (job.read_file(_piece(job, number)) for number in range(pieces + 1))
+    key = job.write_file(job.result_file("contacts.csv"), whole, content_type=CONTENT_TYPE)
+    return {"file": key, "rows": rows}
+
+
+def _piece(job: RunningJob, number: int) -> str:
+    return job.work_file(f"pieces/{number}.csv")
+
+
+def _values(contact: Contact, assignment: Assignment | None) -> tuple[str, ...]:
+    custom = contact.custom_fields
+    return (
+        contact.first_name,
+        contact.last_name,
+        contact.cell,
+        contact.zip or "",
+        contact.external_id or "",
+        # One column for all, because the set of custom fields is known only after the last contact.
+        json.dumps(dict(custom), ensure_ascii=False, sort_keys=True) if custom else "",
+        assignment.texter if assignment else "",
+        assignment.message_status if assignment else "",
+    )

@@ -1,1 +1,0 @@
-"""The built-in texting campaign: a realistic example, from a CSV file to first messages."""

@@ -1,1 +1,0 @@
-"""Split a campaign's contacts evenly between its texters."""

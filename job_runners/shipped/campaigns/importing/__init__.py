@@ -1,1 +1,0 @@
-"""Import a CSV file of any size as a campaign's contacts."""

@@ -1,1 +1,0 @@
-"""Text each contact once."""
