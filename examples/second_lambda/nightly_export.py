@@ -15,6 +15,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     id as the key, all of them lead to one job.
     """
     job = client.dispatch(
-        "export_contacts", campaign_id=os.environ["CAMPAIGN_ID"], idempotency_key=event["id"]
+        "export_contacts", {"campaign": os.environ["CAMPAIGN"]}, idempotency_key=event["id"]
     )
     return {"job_id": job.id, "status": job.status}
