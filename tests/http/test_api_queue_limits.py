@@ -8,6 +8,7 @@ import pytest
 from api_events import Logged, call
 from busy_queues import SLOTS_1, dispatched, got, refused, uses, while_one_runs
 from fake_lambda import FakeLambda
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -178,7 +179,7 @@ def test_more_changed_limits_than_there_may_be_are_refused(monkeypatch: pytest.M
 
 
 def test_a_runner_that_can_not_let_on_may_not_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("job_runners.runners.sender", lambda: None)
+    monkeypatch.setattr("job_runners.runners.sender", lambda: CANNOT_SEND)
     for method, body in (("PUT", {"slots": 1}), ("DELETE", None)):
         assert "a runner with send()" in call(method, "/queues/default", body=body).json["detail"]
     assert not limits.current(fresh=True)
