@@ -15,6 +15,7 @@ class Sample(BaseModel):
 
     number: int = Field(default=1, ge=0, le=1000)
     text: str = ""
+    topic: str | None = None
 
 
 class Script:
@@ -77,6 +78,6 @@ QUEUES = {
     "sample_fair": Queue(slots=1, order="fair"),
     "sample_paced": Queue(rate=Rate(1, seconds=3600)),
     "sample_organizations": Queue(slots=1, per="organization_id"),
-    "sample_campaigns": Queue(slots=1, per="campaign_id"),
+    "sample_topics": Queue(slots=1, per=("organization_id", "topic")),
     "sample_texts": Queue(slots=1, per="text"),
 }

@@ -15,6 +15,7 @@ class Lot(BaseModel):
 
     lot: str = "a"
     text: str = ""
+    topic: str | None = None
 
 
 def work(job: RunningJob, payload: Lot) -> Any:
@@ -30,7 +31,7 @@ JOBS = {
     "unique_again": Job(
         work, retry=Retry(max_attempts=3, base=2, cap=60), unique=Unique(by=("lot",))
     ),
-    "unique_refuse": Job(work, unique=Unique(by=("campaign_id",), on_conflict="refuse")),
+    "unique_refuse": Job(work, unique=Unique(by=("topic",), on_conflict="refuse")),
     "unique_started": Job(
         work, unique=Unique(by=("lot",), until="started"), queues=("sample_slots",)
     ),
