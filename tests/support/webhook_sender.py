@@ -4,7 +4,6 @@ import socket
 from typing import Any
 
 import pytest
-
 from job_runners.shipped.tasks.post_webhook import PostWebhook, post_webhook
 
 HOST = "hooks.example.com"
