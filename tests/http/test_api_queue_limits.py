@@ -25,13 +25,8 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     answer = call("PUT", "/queues/sample_topics", body=body)
     rate = {"count": 30, "seconds": 60, "burst": 1}
     words = "3 slots, 30 starts per 60 s, per organization_id and topic, at most 5 waiting"
-    in_force = {
-        **body,
-        "rate": rate,
-        "per": per,
-        "order": "fifo",
-        "words": words,
-    }
+    per = "organization_id, topic"
+    in_force = {**body, "rate": rate, "per": per, "order": "fifo", "words": words}
     assert (answer.status, answer.json["limits"]) == (200, in_force)
     assert answer.json["declared_limits"] == {
         **SLOTS_1,

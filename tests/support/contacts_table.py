@@ -4,11 +4,10 @@ import csv
 import io
 from typing import Any
 
+from job_runners.aws import bucket
 from job_runners.shipped.campaigns import contact_queries
 from job_runners.shipped.campaigns.contact import Contact, organization_campaign
 from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
-
-from job_runners.aws import bucket
 from recording_job import RecordingJob
 
 KEY = "uploads/acme/contacts.csv"

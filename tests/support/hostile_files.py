@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from job_runners.local.sample import Expected
-
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
+from job_runners.local.sample import Expected
 
 NOTE = "x" * 10_000
 

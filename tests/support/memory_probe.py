@@ -12,13 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from job_runners.aws import clients
 from job_runners.shipped.campaigns.contact import Contact
 from job_runners.shipped.campaigns.importing import import_state
 from job_runners.shipped.jobs.assign_texters import AssignTexters, assign_texters
 from job_runners.shipped.jobs.export_contacts import ExportContacts, export_contacts
 from job_runners.shipped.jobs.import_contacts import ImportContacts, import_contacts
-
-from job_runners.aws import clients
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.work.files import JobFiles
 

@@ -19,10 +19,6 @@ from unittest.mock import patch
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
-from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
-from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
-from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
-
 import moto_uploads  # noqa: E402
 from contacts_table import keep  # noqa: E402
 from job_runners import clock  # noqa: E402
@@ -38,6 +34,9 @@ from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, e
 from job_runners.runners import get_job_runner  # noqa: E402
 from job_runners.runners.base import JobData  # noqa: E402
 from job_runners.settings import settings  # noqa: E402
+from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
+from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
+from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
 from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
