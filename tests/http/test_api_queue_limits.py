@@ -22,28 +22,28 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     worker: FakeLambda, logged: Logged
 ) -> None:
     body = {"slots": 3, "rate": {"count": 30, "seconds": 60}, "max_waiting": 5}
-    answer = call("PUT", "/queues/sample_topics", body=body)
+    answer = call("PUT", "/queues/sample_campaigns", body=body)
     rate = {"count": 30, "seconds": 60, "burst": 1}
-    words = "3 slots, 30 starts per 60 s, per organization_id and topic, at most 5 waiting"
-    per = "organization_id, topic"
+    words = "3 slots, 30 starts per 60 s, per organization_id and text, at most 5 waiting"
+    per = "organization_id, text"
     in_force = {**body, "rate": rate, "per": per, "order": "fifo", "words": words}
     assert (answer.status, answer.json["limits"]) == (200, in_force)
     assert answer.json["declared_limits"] == {
         **SLOTS_1,
         "per": per,
-        "words": "1 slot, per organization_id and topic, at most 10,000 waiting",
+        "words": "1 slot, per organization_id and text, at most 10,000 waiting",
     }
     assert answer.json["changed_by"] == "service:user/campaign-service"
-    found = got("/queues/sample_topics")
+    found = got("/queues/sample_campaigns")
     assert {name: found[name] for name in answer.json} == answer.json
     (line,) = logged.lines("limits changed")
-    assert (line["queue_name"], line["slots"]) == ("sample_topics", 3)
+    assert (line["queue_name"], line["slots"]) == ("sample_campaigns", 3)
     assert line["rate"] == "30/60s, burst 1"
     assert line["caller"].endswith("campaign-service")
     for _ in range(2):  # the second does nothing
-        answer = call("DELETE", "/queues/sample_topics")
+        answer = call("DELETE", "/queues/sample_campaigns")
         assert (answer.status, answer.text) == (204, "")
-    found = got("/queues/sample_topics")
+    found = got("/queues/sample_campaigns")
     assert found["limits"] == found["declared_limits"]
     assert (found["changed_at"], found["changed_by"]) == (None, None)
     (line,) = logged.lines("limits reset")

@@ -76,10 +76,7 @@ def test_the_answer_has_the_time_that_holds_where_the_rule_puts_it_off_no_furthe
 
 
 def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:
-    payload = {"topic": "a"}
-    first = ask("unique_refuse", payload=payload)
-    refused = ask("unique_refuse", payload=payload)
-    other = ask("unique_refuse")  # which has no topic
+    first, refused, other = (ask("unique_refuse", text) for text in ("a", "a", "b"))
     assert refused.status == 409
     assert refused.json["type"].endswith("unique-conflict")
     assert first.json["id"] in refused.json["detail"]

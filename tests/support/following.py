@@ -1,77 +1,85 @@
-"""Follow a job over HTTP to its end."""
+"""Dispatch jobs to the local stack over HTTP, follow them to their ends, and count what they wrote.
+
+The stack runs the project `examples/campaign`, whose jobs the end-to-end tests use as their load.
+"""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from job_runners.cli.polling import FINISHED
+from job_runners.cli.stack import Stack
 from job_runners.client.connections import Answer
 from job_runners.client.http_api import HttpApi
-from job_runners.local.problem import LocalProblem
-from job_runners.places import as_typed
+from job_runners.local.credentials import session
+from job_runners.places import DATA
 
 ORGANIZATION = "default"
+CAMPAIGN = "spring-canvass"
+FEW_KEY = f"uploads/{ORGANIZATION}/few.csv"
 
 _BUSY = 503
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 300  # seconds to wait without any progress
 
 
-def _show_nothing(job: dict[str, Any]) -> None:
-    pass
+def upload_few(stack: Stack) -> None:
+    """Upload the ten contacts of the sample events.
+
+    There are only ten, because an API call in `sam local` has 29 s for everything that it starts.
+    """
+    s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
+    s3.upload_file(str(DATA / "events" / "contacts.csv"), stack.bucket_name, FEW_KEY)
 
 
-def follow(
-    api: HttpApi,
-    job_id: str,
-    show: Callable[[dict[str, Any]], None] = _show_nothing,
-    patience: float = _PATIENCE_SECONDS,
+def run_job(
+    api: HttpApi, job_type: str, payload: dict[str, Any], campaign: str = CAMPAIGN
 ) -> dict[str, Any]:
-    """Read a job until it is finished. Raises LocalProblem if it makes no progress for `patience`
+    """Dispatch a job of a campaign, and return it once it is finished."""
+    body = {
+        "job_type": job_type,
+        "organization_id": ORGANIZATION,
+        "payload": {"campaign": campaign, **payload},
+    }
+    return follow(api, _job_of(api.post("/jobs", body), 202)["id"])
+
+
+def follow(api: HttpApi, job_id: str, *, patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
+    """Read a job until it is finished. Raises AssertionError if it makes no progress for `patience`
     seconds.
 
     On a slow machine, the job may take longer, as long as it makes progress.
     """
-    waiting = Waiting(f"The job {job_id[:8]}", patience)
+    last, until = None, time.monotonic() + patience
     while True:
         answer = api.get(f"/jobs/{job_id}")
-        if answer.status != _BUSY or waiting.is_over:  # otherwise read it again
+        if answer.status != _BUSY or time.monotonic() > until:  # otherwise read it again
             job = _job_of(answer, 200)
-            show(job)
             if job["status"] in FINISHED:
                 return job
-            waiting.saw(job, f"is still {job['status']}, at {job['progress']:.0f}%")
+            if job != last:
+                last, until = job, time.monotonic() + patience
+            assert time.monotonic() < until, f"no progress for {patience:.0f} s: {job}"
         time.sleep(_POLL_SECONDS)
 
 
-class Waiting:
-    """A wait that ends after `patience` seconds without progress. Progress restarts the time."""
+def contacts_table(stack: Stack) -> str:
+    """Return the name of the project's own table."""
+    return stack.own_outputs["ContactsTableName"]
 
-    def __init__(self, what: str, patience: float = _PATIENCE_SECONDS) -> None:
-        self._what = what
-        self._patience = patience
-        self._last: Any = None
-        self._until = time.monotonic() + patience
 
-    @property
-    def is_over(self) -> bool:
-        """Whether there was no progress for too long."""
-        return time.monotonic() > self._until
-
-    def saw(self, now: Any, how_far: str) -> None:
-        """Record the current state. Raises LocalProblem if it has not changed for too long."""
-        if now != self._last:
-            self._last, self._until = now, time.monotonic() + self._patience
-        elif self.is_over:
-            raise LocalProblem(
-                f"{self._what} {how_far}, and has made no progress for {self._patience:.0f} s. "
-                "It may still finish, but this run stops waiting. Look for the cause with "
-                f"{as_typed('bin/jobs')} logs."
-            )
+def contacts(stack: Stack, organization_campaign: str) -> list[dict[str, Any]]:
+    """Return the contacts of a campaign, as the table has them."""
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=contacts_table(stack),
+        KeyConditionExpression="organization_campaign = :campaign",
+        FilterExpression="attribute_exists(first_name)",  # contacts, not their assignments
+        ExpressionAttributeValues={":campaign": {"S": organization_campaign}},
+    )
+    return [item for page in pages for item in page["Items"]]
 
 
 def _job_of(answer: Answer, status: int) -> dict[str, Any]:
-    if answer.status != status:
-        raise LocalProblem(f"The API answered {answer.status} instead of {status}: {answer.text}")
+    assert answer.status == status, answer.text
     job: dict[str, Any] = answer.json
     return job

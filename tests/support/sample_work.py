@@ -15,7 +15,6 @@ class Sample(BaseModel):
 
     number: int = Field(default=1, ge=0, le=1000)
     text: str = ""
-    topic: str | None = None
 
 
 class Script:
@@ -78,6 +77,6 @@ QUEUES = {
     "sample_fair": Queue(slots=1, order="fair"),
     "sample_paced": Queue(rate=Rate(1, seconds=3600)),
     "sample_organizations": Queue(slots=1, per="organization_id"),
-    "sample_topics": Queue(slots=1, per=("organization_id", "topic")),
+    "sample_campaigns": Queue(slots=1, per=("organization_id", "text")),
     "sample_texts": Queue(slots=1, per="text"),
 }

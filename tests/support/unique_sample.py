@@ -15,7 +15,6 @@ class Lot(BaseModel):
 
     lot: str = "a"
     text: str = ""
-    topic: str | None = None
 
 
 def work(job: RunningJob, payload: Lot) -> Any:
@@ -31,7 +30,7 @@ JOBS = {
     "unique_again": Job(
         work, retry=Retry(max_attempts=3, base=2, cap=60), unique=Unique(by=("lot",))
     ),
-    "unique_refuse": Job(work, unique=Unique(by=("topic",), on_conflict="refuse")),
+    "unique_refuse": Job(work, unique=Unique(by=("text",), on_conflict="refuse")),
     "unique_started": Job(
         work, unique=Unique(by=("lot",), until="started"), queues=("sample_slots",)
     ),
