@@ -25,13 +25,14 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     body = {"slots": 3, "rate": {"count": 30, "seconds": 60}, "max_waiting": 5}
     answer = call("PUT", "/queues/sample_campaigns", body=body)
     rate = {"count": 30, "seconds": 60, "burst": 1}
-    words = "3 slots, 30 starts per 60 s, per campaign_id, at most 5 waiting"
-    in_force = {**body, "rate": rate, "per": "campaign_id", "order": "fifo", "words": words}
+    words = "3 slots, 30 starts per 60 s, per organization_id and text, at most 5 waiting"
+    per = "organization_id, text"
+    in_force = {**body, "rate": rate, "per": per, "order": "fifo", "words": words}
     assert (answer.status, answer.json["limits"]) == (200, in_force)
     assert answer.json["declared_limits"] == {
         **SLOTS_1,
-        "per": "campaign_id",
-        "words": "1 slot, per campaign_id, at most 10,000 waiting",
+        "per": per,
+        "words": "1 slot, per organization_id and text, at most 10,000 waiting",
     }
     assert answer.json["changed_by"] == "service:user/campaign-service"
     found = got("/queues/sample_campaigns")

@@ -160,7 +160,7 @@ def test_a_repetition_returns_the_same_batch_and_another_request_under_the_key_i
     "spelled_out",
     [
         {"organization_id": "default"},
-        {"campaign_id": None, "stop_after_failures": None, "members_file": None},
+        {"stop_after_failures": None, "members_file": None},
         {"members": [{"job_type": "sample_once", "payload": {}, "key": None, "queue_name": None}]},
         {"then": THEN, "organization_id": "default"},
     ],
