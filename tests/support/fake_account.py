@@ -75,7 +75,6 @@ class Account:
                 "unfinished:unfinished_organization:created_key",
             ),
             "coordination": table("due:due_shard:due_at"),
-            "contacts": table(),
         }
     )
     ttl: dict[str, dict[str, Any]] = field(

@@ -15,7 +15,6 @@ JOB = {
     "result_message": "400 of 1,000",
     "error": {"kind": "ValueError", "message": "no luck", "traceback": "line 1"},
     "organization_id": "default",
-    "campaign_id": None,
     "queue_name": "default",
     "attempt": 3,
     "max_attempts": 3,

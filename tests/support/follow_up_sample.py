@@ -18,13 +18,6 @@ class Wish(BaseModel):
     wish: str
 
 
-class CampaignEnded(BaseModel):
-    """An end of a job that has a campaign, with only the fields that matter."""
-
-    job_id: str
-    campaign_id: str
-
-
 def note_end(job: RunningJob, payload: JobEnded) -> None:
     """Note an end."""
     told.append(("note_end", payload))
@@ -33,10 +26,6 @@ def note_end(job: RunningJob, payload: JobEnded) -> None:
 def note_failure(job: RunningJob, payload: JobEnded) -> None:
     """Note a failure."""
     told.append(("note_failure", payload))
-
-
-def note_campaign(job: RunningJob, payload: CampaignEnded) -> None:
-    """Take the end of a campaign's job."""
 
 
 class Failed(BaseModel):
@@ -57,7 +46,6 @@ _BOTH: dict[str, Any] = {"on_end": "note_end", "on_failure": "note_failure"}
 JOBS = {
     "note_end": Job(note_end, queue_name="notes", retry=Retry(max_attempts=5), on_end="note_end"),
     "note_failure": Job(note_failure),
-    "note_campaign": Job(note_campaign, needs_campaign=True),
     "note_wish": Job(note_wish),
     "note_failed": Job(note_failed),
     "note_once": Job(note_end, unique=Unique(by=())),

@@ -1,16 +1,26 @@
 """Contacts files of any size, whose import has a known outcome; contacts that make a large file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from following import contacts_table
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.sample import Expected
 
 NOTE = "x" * 10_000
 
 _EVERY_INVALID = 100
 _EVERY_REPEATED = 50
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an import of such a file counts."""
+
+    imported: int
+    invalid: int
+    repeated: int
 
 
 def write_contacts(path: Path, rows: int) -> Expected:
@@ -30,7 +40,7 @@ def count_written(stack: Stack, organization_campaign: str, rows: int) -> int:
     """How many contacts of such a file are in the table, each asked for by its number: a Query of a
     million, page by page, takes the local AWS half an hour."""
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
-    table, campaign = stack.contacts_table_name, {"S": organization_campaign}
+    table, campaign = contacts_table(stack), {"S": organization_campaign}
     cells = [_number(row) for row in range(rows) if not _is_invalid(row) | _is_repeated(row)]
     found = 0
     for first in range(0, len(cells), 100):
@@ -66,7 +76,7 @@ def write_wide_contacts(stack: Stack, organization_campaign: str, count: int) ->
             {"PutRequest": {"Item": _wide(organization_campaign, cell)}}
             for cell in cells[first : first + 25]
         ]
-        answer = dynamodb.batch_write_item(RequestItems={stack.contacts_table_name: puts})
+        answer = dynamodb.batch_write_item(RequestItems={contacts_table(stack): puts})
         assert not answer["UnprocessedItems"]
     return cells
 

@@ -87,7 +87,6 @@ def job(status: str, **changes: Any) -> dict[str, Any]:
         "result_message": None,
         "error": None,
         "organization_id": "default",
-        "campaign_id": None,
         "queue_name": "default",
         "attempt": 1,
         "max_attempts": 5,

@@ -1,8 +1,8 @@
-"""Jobs of a queue with a rate for each campaign: tests put others into it by name."""
+"""Jobs of a queue with a rate for each text: tests put others into it by name."""
 
 from job_runners.work import Job, Queue, Rate
 from sample_work import Sample, once
 
 JOBS = {"rated": Job(once, queue_name="rated")}
-QUEUES = {"rated": Queue(rate=Rate(5), per="campaign_id")}
+QUEUES = {"rated": Queue(rate=Rate(5), per="text")}
 __all__ = ["JOBS", "QUEUES", "Sample"]

@@ -137,7 +137,7 @@ def note(payload: People) -> None:
 
 def invite(names: list[str]) -> str:
     """Dispatch a job and return its id: code of a product."""
-    data = JobData(job_type="remind", payload={"names": names}, campaign_id="spring", delay=3600)
+    data = JobData(job_type="remind", payload={"names": names}, delay=3600)
     return runners.dispatch_job(data).id
 
 

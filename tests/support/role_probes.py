@@ -79,8 +79,6 @@ class AsRole:
         yield from self._table(
             "CoordinationTable", stack.coordination_table_name, {"pk": "S", "sk": "S"}
         )
-        contacts = {"organization_campaign": "S", "cell": "S"}
-        yield from self._table("ContactsTable", stack.contacts_table_name, contacts)
         for index, key in (
             ("by_organization", "organization_id"),
             ("failed", "failed_organization"),

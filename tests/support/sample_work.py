@@ -77,6 +77,6 @@ QUEUES = {
     "sample_fair": Queue(slots=1, order="fair"),
     "sample_paced": Queue(rate=Rate(1, seconds=3600)),
     "sample_organizations": Queue(slots=1, per="organization_id"),
-    "sample_campaigns": Queue(slots=1, per="campaign_id"),
+    "sample_campaigns": Queue(slots=1, per=("organization_id", "text")),
     "sample_texts": Queue(slots=1, per="text"),
 }

@@ -30,7 +30,7 @@ JOBS = {
     "unique_again": Job(
         work, retry=Retry(max_attempts=3, base=2, cap=60), unique=Unique(by=("lot",))
     ),
-    "unique_refuse": Job(work, unique=Unique(by=("campaign_id",), on_conflict="refuse")),
+    "unique_refuse": Job(work, unique=Unique(by=("text",), on_conflict="refuse")),
     "unique_started": Job(
         work, unique=Unique(by=("lot",), until="started"), queues=("sample_slots",)
     ),
