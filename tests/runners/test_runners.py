@@ -31,13 +31,13 @@ def bench(request: pytest.FixtureRequest, choose: Callable[[str], RunnerBench]) 
 
 
 def test_a_dispatched_job_is_returned_as_saved_and_ends_in_success(bench: RunnerBench) -> None:
-    saved = bench.dispatch(payload={"number": 5}, campaign_id="c")
+    saved = bench.dispatch(payload={"number": 5})
     assert saved.status is Status.QUEUED
     bench.drain()
     row = queries.read(saved.id)
     assert row is not None
     assert row.status is Status.SUCCEEDED
-    assert (row.campaign_id, row.organization_id, row.queue_name) == ("c", "org", "default")
+    assert (row.organization_id, row.queue_name) == ("org", "default")
     assert script.jobs_run == [(saved.id, 1, 1)]
 
 

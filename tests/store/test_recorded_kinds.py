@@ -8,7 +8,6 @@ import pytest
 from api_events import call
 from bench import Bench
 from job_runners.errors import JobRunnersError, JobTypeRemoved, PauseExpired, RunnerCannotResend
-from job_runners.shipped.campaigns.errors import SmsOutcomeUnknown
 from sample_work import script
 
 
@@ -31,7 +30,6 @@ def recorded(bench: Bench, error: Exception) -> Any:
         (PauseExpired(30), "HeldTooLong"),
         (JobTypeRemoved("mow", 30), "TypeForgotten"),
         (RunnerCannotResend("mow", "is dispatched by a job"), "NotFullyCapable"),
-        (SmsOutcomeUnknown("a timeout"), "TextInDoubt"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -40,10 +38,10 @@ def test_a_renamed_error_keeps_its_kind(bench: Bench, error: JobRunnersError, ki
 
 
 def test_an_error_of_ones_own_has_its_own_kind_whatever_it_derives_from(bench: Bench) -> None:
-    class MowerStuck(SmsOutcomeUnknown):
+    class MowerStuck(PauseExpired):
         """A class of an organisation's own."""
 
-    assert recorded(bench, MowerStuck("grass")) == "MowerStuck"
+    assert recorded(bench, MowerStuck(30)) == "MowerStuck"
 
 
 def test_an_error_without_a_message_is_told_by_its_kind(bench: Bench) -> None:

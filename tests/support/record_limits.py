@@ -33,7 +33,7 @@ def record_queues(this: "Recorder") -> None:
     owner_actions.cancel(this.run(this.dispatch("line_cancelled", **line)))
     this.records["queue"] = this.failure_record(QueueMessage("released_line", "*"))
 
-    fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}, "campaign_id": "may"}
+    fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("fair_running", **fair))
     this.run(this.dispatch("fair_admitted", **fair))
     this.now += clock.SECOND  # who waits longer is let on first

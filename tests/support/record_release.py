@@ -20,7 +20,6 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import moto_uploads  # noqa: E402
-from contacts_table import keep  # noqa: E402
 from job_runners import clock  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
 from job_runners.building.function_files import SHIPPED  # noqa: E402
@@ -34,9 +33,6 @@ from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, e
 from job_runners.runners import get_job_runner  # noqa: E402
 from job_runners.runners.base import JobData  # noqa: E402
 from job_runners.settings import settings  # noqa: E402
-from job_runners.shipped.campaigns.assignment import MessageStatus  # noqa: E402
-from job_runners.shipped.campaigns.contact import organization_campaign  # noqa: E402
-from job_runners.shipped.campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
 from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
@@ -141,7 +137,7 @@ def record_engine(this: Recorder) -> None:
     this.dispatch("scheduled", "released_once", delay=3600)
     this.dispatch("scheduled_soon", delay=600, payload={"to": 1})
     this.run_leg(this.dispatch("between_legs", payload={"to": 3, "ballast": NOISE}))
-    this.dispatch("other_organization", organization_id="zenith", campaign_id="autumn")
+    this.dispatch("other_organization", organization_id="zenith")
 
     this.claim(this.dispatch("running"), 600)
     this.claim(this.dispatch("running_once", "released_once"), 600)
@@ -150,10 +146,10 @@ def record_engine(this: Recorder) -> None:
     owner_actions.cancel(this.claim(this.dispatch("running_cancelled"), 600))
 
     this.run(this.dispatch("retryable", payload={"to": 2, "breaks": True}))
-    this.run(this.dispatch("succeeded", payload={"to": 2}, campaign_id="spring"))
+    this.run(this.dispatch("succeeded", payload={"to": 2}))
     this.run(this.dispatch("succeeded_large", "released_once", payload={"result_size": 40_000}))
     failing = {"fails": True}
-    this.run(this.dispatch("failed", "released_once", payload=failing, campaign_id="spring"))
+    this.run(this.dispatch("failed", "released_once", payload=failing))
     this.run(this.dispatch("failed_large", payload={"fails": True, "ballast": NOISE}))
     owner_actions.cancel(this.dispatch("cancelled"))
     again = this.run(this.dispatch("requeued", payload=failing))
@@ -210,46 +206,20 @@ def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:
     return [found for each in ids if (found := queries.read(each)) is not None]
 
 
-def record_campaign(this: Recorder) -> None:
-    """Record the texting campaign's jobs in the middle of their work, and its contacts in every
-    state."""
-    lines = [f"Ann {number},Lee,212555{number:04d}" for number in range(60)]
-    file = "\n".join(["first_name,last_name,cell", *lines, "Bob,Ray,12"])
-    bucket.put_bytes("uploads/acme/contacts.csv", file.encode())
-    given = {"payload": {"key": "uploads/acme/contacts.csv"}, "campaign_id": "imported"}
-    with patch("job_runners.shipped.campaigns.importing.import_state.CHUNK_ROWS", 20):
-        this.run_leg(this.dispatch("import_between_legs", "import_contacts", **given))
-
-    keep(40, "assigned")
-    texters = {"texters": [{"id": "ada"}, {"id": "grace", "max_contacts": 500}]}
-    assign = {"payload": texters, "campaign_id": "assigned"}
-    this.run_leg(this.dispatch("assign_between_legs", "assign_texters", **assign))
-
-    keep(7, "texted")
-    texters = {"texters": [{"id": "ada"}]}
-    assign = {"payload": texters, "campaign_id": "texted"}
-    assert this.run(this.dispatch("assigned", "assign_texters", **assign)).status == "succeeded"
-    key = organization_campaign("acme", "texted")
-    for number, status in enumerate(MessageStatus):
-        mark = SendClaim(key, f"+1212555{number:04d}")
-        if status is not MessageStatus.NEEDS_MESSAGE:
-            assert mark.set("ada")
-        if status not in (MessageStatus.NEEDS_MESSAGE, MessageStatus.SENDING):
-            mark.end(status)
-    say = {"payload": {"text": "Hi {first_name}"}, "campaign_id": "texted"}
-    this.run_leg(this.dispatch("first_messages_between_legs", "send_first_messages", **say))
-
-    keep(30, "exported")
-    with patch("job_runners.shipped.jobs.export_contacts.PART_SIZE", 500):
-        export = this.dispatch("export_between_legs", "export_contacts", campaign_id="exported")
-        this.run_leg(export)
+def record_built_in(this: Recorder) -> None:
+    """Record built-in jobs, and an upload that one of them removes."""
+    bucket.put_bytes("uploads/acme/orders.csv", b"first,second")
+    this.dispatch("remove_uploads", "remove_uploads", payload={"older_than_days": 1})
+    event = {"body": {"type": "order.shipped"}, "secret": "acme/main", "event_id": "evt_1"}
+    webhook = {"url": "https://example.org/hook", **event}
+    this.dispatch("post_webhook", "post_webhook", payload=webhook)
 
 
 def record(this: Recorder) -> dict[str, Any]:
     """All there is to record, file by file."""
     record_engine(this)
     record_pauses(this)
-    record_campaign(this)
+    record_built_in(this)
     record_queues(this)
     record_quota(this)
     record_authors(this)
@@ -259,18 +229,7 @@ def record(this: Recorder) -> dict[str, Any]:
     record_schedules(this)
     record_follow_ups_and_waits(this)
     record_groups(this)
-    tasks: dict[str, Any] = {
-        "released_note": {"to": 1},
-        "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},
-        "post_webhook": {
-            "url": "https://example.org/hook",
-            "event_id": "evt_1",
-            "body": {"type": "contacts.imported"},
-            "secret": "acme/main",
-        },
-    }
-    for name, payload in tasks.items():
-        this.send(accept_task(name, payload))
+    this.send(accept_task("released_note", {"to": 1}))
     first = TaskMessage(id="0" * 31 + "2", name="released_note", payload={"to": 1})
     this.records["task"] = this.failure_record(first)
     this.send(first.next_attempt(), 30)

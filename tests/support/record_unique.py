@@ -19,12 +19,12 @@ def record_unique(this: "Recorder") -> None:
     owner_actions.retry_again(this.read(again), this.send)
 
     later: dict[str, Any] = {"job_type": "released_replaced", "delay": 600}
-    first = this.dispatch("unique_put_off", campaign_id="may", payload={"to": 1}, **later)
+    first = this.dispatch("unique_put_off", payload={"to": 1, "ballast": "may"}, **later)
     this.now += clock.MINUTE
-    put_off = this.dispatch("unique_put_off", campaign_id="may", payload={"to": 2}, **later)
+    put_off = this.dispatch("unique_put_off", payload={"to": 2, "ballast": "may"}, **later)
     assert put_off.id == first.id
 
-    once = {"campaign_id": "june", "payload": {"to": 1}}
+    once = {"payload": {"to": 1, "ballast": "june"}}
     this.claim(this.dispatch("unique_running", "released_replaced", **once), 600)
     this.dispatch("unique_follows", "released_replaced", **once)
 

@@ -28,7 +28,7 @@ JOBS = {
     "released_unique": Job(child, unique=Unique(by=("to",)), retry=Retry(max_attempts=2)),
     "released_replaced": Job(
         child,
-        unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
+        unique=Unique(by=("ballast",), on_conflict="replace", then="again"),
         retry=Retry(max_attempts=2),
     ),
     "released_fair": Job(child, queue_name="released_fair", retry=Retry(max_attempts=2)),
@@ -36,7 +36,7 @@ JOBS = {
 TASKS = {"released_failing": Task(keep_failing)}
 QUEUES = {
     "released_line": Queue(slots=1),
-    "released_fair": Queue(slots=1, per="campaign_id", order="fair"),
+    "released_fair": Queue(slots=1, per=("organization_id", "to"), order="fair"),
     "released_legs": Queue(slots=2),
     "released_pace": Queue(rate=Rate(1, seconds=60)),
 }

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import moto_uploads
 import record_release
@@ -97,11 +96,7 @@ class Release:
 def replayed(folder: Path) -> Iterator[Release]:
     """Put what a folder has recorded into a stack on moto, on a clock that is moved."""
     found = Release(folder)
-    with (
-        record_release.stack(lambda: found.now),
-        moto_uploads.small_parts(),
-        patch("job_runners.shipped.tasks.send_first_message.sms.send"),
-    ):
+    with record_release.stack(lambda: found.now), moto_uploads.small_parts():
         found.restore()
         yield found
 

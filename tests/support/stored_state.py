@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # By the environment variables that name them.
-TABLES = ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME", "CONTACTS_TABLE_NAME")
+TABLES = ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME")
 
 
 def read_tables(dynamodb: Any, names: Mapping[str, str]) -> dict[str, list[Any]]:

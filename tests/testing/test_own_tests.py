@@ -95,7 +95,7 @@ def test_a_failure_is_a_value(job_runner):
 
 def test_what_a_product_dispatches_is_found(saved_jobs, job_runner, movable_clock, sent):
     job_id = reminders.invite(["Ada"])
-    job = saved_jobs.only("remind", campaign_id="spring", payload=People(names=["Ada"]))
+    job = saved_jobs.only("remind", queue_name="default", payload=People(names=["Ada"]))
     assert (job.id, job.status, len(saved_jobs)) == (job_id, "scheduled", 1)
     job_runner.run_due()
     assert not sent
@@ -138,7 +138,7 @@ def test_misspelt_in_a_search(saved_jobs):
     saved_jobs.all("remnid")
 
 def test_no_such_field(saved_jobs):
-    saved_jobs.only("remind", campain_id="spring")
+    saved_jobs.only("remind", organisation_id="acme")
 
 def test_no_such_payload(job_runner):
     job_runner.run("remind", {"name": "Ada"})
@@ -169,7 +169,7 @@ def test_failures_say_what_happened(
             "E*0 jobs 'remind' with payload={'names': *'Grace'*} are saved, not 1. Saved jobs:",
             'E*  remind *, queued (*payload {"names": *"Ada"*}',
             "E*No job is named 'remnid'. Did you mean 'remind'?",
-            "E*A saved job has no field 'campain_id'. Did you mean 'campaign_id'?",
+            "E*A saved job has no field 'organisation_id'. Did you mean 'organization_id'?",
             "E*The payload of remind doesn't match its model: payload.names: Field required*",
             "E*20 messages were not enough. Does a job or a task dispatch itself forever?",
             "E*  remind_for_ever *, queued (*",

@@ -19,12 +19,15 @@ from job_runners.work import Queue, Rate
     ("wrong", "why"),
     [
         (lambda: Queue(), "has no limits"),
-        (lambda: Queue(per="campaign_id"), "has no limits"),
+        (lambda: Queue(per="organization_id"), "has no limits"),
         (lambda: Queue(slots=0), r"Queue\(slots=0\): must be a whole number, 1 to 100"),
         (lambda: Queue(slots=101), "1 to 100"),
         (lambda: Queue(slots=True), "1 to 100"),
         (lambda: Queue(slots=1, per=""), "a field of the payload"),
         (lambda: Queue(slots=1, per=3), "a field of the payload"),  # type: ignore[arg-type]
+        (lambda: Queue(slots=1, per=()), "a field of the payload"),
+        (lambda: Queue(slots=1, per=("a", "")), "a field of the payload"),
+        (lambda: Queue(slots=1, per=("a", 3)), "a field of the payload"),  # type: ignore[arg-type]
         (lambda: Queue(rate=30), "must be a Rate"),  # type: ignore[arg-type]
         (lambda: Queue(slots=1, order="lifo"), "fifo"),  # type: ignore[arg-type]
         (lambda: Queue(slots=1, max_waiting=0), "max_waiting"),
@@ -59,8 +62,11 @@ def test_starts_are_spread_over_the_period(rate: Rate, interval: int) -> None:
     assert rate.interval == interval
 
 
-def key(per: str | None, payload: object = (), *, org: str = "a", camp: str | None = "c") -> str:
-    return Queue(slots=1, per=per).key_of(org, camp, payload)
+Per = str | tuple[str, ...] | None
+
+
+def key(per: Per, payload: object = (), *, org: str = "a") -> str:
+    return Queue(slots=1, per=per).key_of(org, payload)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,9 @@ def key(per: str | None, payload: object = (), *, org: str = "a", camp: str | No
     [
         (None, {"domain": "x"}, "*"),
         ("organization_id", {}, "acme"),
-        ("campaign_id", {}, "acme:spring"),
+        (("organization_id",), {}, "acme"),
+        (("organization_id", "domain"), {"domain": "x"}, "acme:x"),
+        (("domain", "port", "organization_id"), {"domain": "x", "port": 80}, "x:80:acme"),
         ("domain", {"domain": "example.com"}, "example.com"),
         ("domain", {"domain": 12}, "12"),
         ("domain", {"domain": True}, "true"),
@@ -81,8 +89,8 @@ def key(per: str | None, payload: object = (), *, org: str = "a", camp: str | No
         ("domain", [1], "*"),
     ],
 )
-def test_a_key_is_the_value_as_text(per: str | None, payload: object, expected: str) -> None:
-    assert key(per, payload, org="acme", camp="spring") == expected
+def test_a_key_is_the_value_as_text(per: Per, payload: object, expected: str) -> None:
+    assert key(per, payload, org="acme") == expected
 
 
 class Order(BaseModel):
@@ -129,9 +137,16 @@ def test_a_key_is_of_the_value_that_the_model_has(
 
 @pytest.mark.parametrize(
     ("per", "refused"),
-    [("token", True), ("tok", True), ("spare", True), ("account", False), ("campaign_id", False)],
+    [
+        ("token", True),
+        ("tok", True),
+        ("spare", True),
+        (("organization_id", "token"), True),
+        ("account", False),
+        ("organization_id", False),
+    ],
 )
-def test_a_queue_does_not_go_by_a_secret(per: str, refused: bool) -> None:
+def test_a_queue_does_not_go_by_a_secret(per: Per, refused: bool) -> None:
     class WithSecrets(Order):
         token: SecretStr = Field(SecretStr(""), alias="tok")
         spare: Secret[int] | None = None
@@ -154,8 +169,10 @@ def test_one_moment_in_two_zones_is_one_line() -> None:
     assert found != {"*"}
 
 
-def test_jobs_of_no_campaign_share_a_line_of_their_organisation() -> None:
-    assert key("campaign_id", org="acme", camp=None) == "acme:"
+def test_jobs_without_one_of_several_values_share_a_line_of_the_others() -> None:
+    per = ("organization_id", "domain")
+    assert key(per, {}) == key(per, {"domain": None})
+    assert len({key(per, {}), key(per, {"domain": "*"}), key(per, {}, org="b")}) == 3
 
 
 @pytest.mark.parametrize(
@@ -177,5 +194,6 @@ def test_different_values_have_different_lines() -> None:
         None,
     ]
     assert len({key("domain", {"domain": value}) for value in values}) == len(values)
-    # Neither organisation is in the other's line, whatever they call their campaigns.
-    assert key("campaign_id", org="a:b", camp="c") != key("campaign_id", org="a", camp="b:c")
+    # Neither organization is in the other's line, whatever the values of its jobs are.
+    per = ("organization_id", "domain")
+    assert key(per, {"domain": "c"}, org="a:b") != key(per, {"domain": "b:c"}, org="a")

@@ -37,8 +37,8 @@ def test_what_ships_leaves_every_other_queue_without_limits() -> None:
 
 def test_a_declared_queue_has_the_limits_of_the_code() -> None:
     assert limits_of("mailings") == declared_limits("mailings") == MAILINGS
-    assert key_of("mailings", "acme", None, {"list": 7}) == "7"
-    assert key_of("default", "acme", None, {"list": 7}) == "*"
+    assert key_of("mailings", "acme", {"list": 7}) == "7"
+    assert key_of("default", "acme", {"list": 7}) == "*"
 
 
 def test_what_is_not_changed_stays_the_codes() -> None:

@@ -201,11 +201,11 @@ def test_a_job_that_is_replaced_is_in_the_line_of_the_value_that_its_model_has(
 # --- sweeps ---------------------------------------------------------------------------------------
 
 
-BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
+BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each organization and text
 
 
-def campaign_job(bench: Bench, campaign_id: str) -> JobRequest:
-    return dispatch(bench, queue_name=BY_CAMPAIGN, campaign_id=campaign_id)
+def campaign_job(bench: Bench, campaign: str) -> JobRequest:
+    return dispatch(bench, queue_name=BY_CAMPAIGN, payload={"text": campaign})
 
 
 def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:

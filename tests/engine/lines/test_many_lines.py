@@ -78,9 +78,9 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
     assert asked[0] == asked[1]
 
 
-def park(bench: Bench, campaign_id: str, **fields: str) -> JobRequest:
+def park(bench: Bench, campaign: str) -> JobRequest:
     """Have a job wait, as one does that finds no room."""
-    row = bench.dispatch(queue_name="sample_campaigns", campaign_id=campaign_id, **fields)
+    row = bench.dispatch(queue_name="sample_campaigns", payload={"text": campaign})
     key = row.queue_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
     assert row.row_version == LIMITED_VERSION

@@ -20,7 +20,7 @@ from job_runners.testing.aws import forget
 from limited_queue import QUEUE, dispatch
 from lost_answers import lose_next_answer
 from rate_sample import QUEUES
-from sample_work import script
+from sample_work import Sample, script
 from virtual_time import VirtualTime
 
 RATE = QUEUES["rated"].rate
@@ -78,14 +78,14 @@ def test_nine_tenths_of_a_rate_are_used_for_each_key_while_jobs_wait(
             counted[line.partition_key].append(at)
         return done
 
-    def work(job: Any, payload: object) -> None:
-        starts[job.campaign_id] += 1
+    def work(job: Any, payload: Sample) -> None:
+        starts[payload.text] += 1
         time.sleep(0.05)
 
     monkeypatch.setattr(line_rates, "count_start", count_start)
     script.job = work
     rows = [
-        bench.dispatch("rated", campaign_id=f"c{key}")
+        bench.dispatch("rated", payload={"text": f"c{key}"})
         for _ in range(RATE.count * seconds + 10)
         for key in range(keys)
     ]

@@ -17,7 +17,7 @@ from job_runners.store import limits, used_keys
 from limited_queue import QUEUE
 from noted_keys import note
 
-BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
+BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each organization and text
 
 
 def swept(bench: Bench, seconds: float = 0) -> list[str]:

@@ -59,12 +59,8 @@ def nested(depth: int) -> list[Any]:
 
 
 HOURLY = Recurring("acme_job", every=3600, organization_id="acme")
-OF_CAMPAIGN = Recurring(
-    "import_contacts",
-    every=3600,
-    organization_id="acme",
-    campaign_id="spring",
-    payload={"key": "uploads/acme/a.csv"},
+BUILT_IN = Recurring(
+    "remove_uploads", every=3600, organization_id="acme", payload={"older_than_days": 30}
 )
 
 
@@ -91,12 +87,12 @@ def test_every_job_and_task_that_ships_says_what_it_is_for() -> None:
         assert entry.payload_model.model_config.get("extra") in (None, "forbid")
 
 
-def extended(monkeypatch: pytest.MonkeyPatch, **tables: object) -> Registry:
+def extended(monkeypatch: pytest.MonkeyPatch, *others: str, **tables: object) -> Registry:
     module = ModuleType("acme.background")
     module.__dict__.update(tables)
     monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
     monkeypatch.setitem(sys.modules, "acme.background", module)
-    monkeypatch.setenv("EXTENSIONS", "acme.background")
+    monkeypatch.setenv("EXTENSIONS", ",".join((*others, "acme.background")))
     forget()
     return registry()
 
@@ -111,57 +107,17 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_extension_may_declare_nothing_but_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     found = extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
     assert found.queues["mailings"].slots == 3
-    assert (
-        set(found.loaded().queues)
-        == set(found.queues)
-        >= set(job_runners.shipped.jobs.table.QUEUES)
-    )
-
-
-def test_without_the_campaign_the_rest_of_the_tables_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEXTING_CAMPAIGN", "false")
-    found = extended(monkeypatch, JOBS={"import_contacts": Job(work)})
-    assert set(found.jobs) == set(
-        job_runners.shipped.jobs.names.Jobs
-    ) - job_runners.shipped.jobs.table.CAMPAIGN_JOBS | {"import_contacts"}
-    assert "post_webhook" in found.jobs
-    assert found.job("import_contacts").function is work  # the name is free
-    assert (
-        set(found.tasks)
-        == set(job_runners.shipped.tasks.names.Tasks)
-        - job_runners.shipped.tasks.table.CAMPAIGN_TASKS
-    )
-    assert "post_webhook" in found.tasks
-    with pytest.raises(UnknownJobType, match="export_contacts"):
-        found.job("export_contacts")
-
-
-def test_all_that_belongs_to_the_campaign_is_in_the_tables() -> None:
-    assert set(job_runners.shipped.jobs.table.JOBS) > job_runners.shipped.jobs.table.CAMPAIGN_JOBS
-    assert (
-        set(job_runners.shipped.tasks.table.TASKS) > job_runners.shipped.tasks.table.CAMPAIGN_TASKS
-    )
-
-
-def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
-    assert (
-        set(job_runners.shipped.jobs.table.QUEUES) >= job_runners.shipped.jobs.table.CAMPAIGN_QUEUES
-    )
-
-
-def test_the_recurring_work_of_the_campaign_is_among_what_ships() -> None:
-    assert (
-        set(job_runners.shipped.jobs.table.RECURRING)
-        >= job_runners.shipped.jobs.table.CAMPAIGN_RECURRING
-    )
+    assert set(found.loaded().queues) == set(found.queues) == {"mailings"}
 
 
 def test_a_job_may_be_called_what_a_queue_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mow the lawn!" in extended(monkeypatch, JOBS={"mow the lawn!": Job(work)}).jobs
 
 
-@pytest.mark.parametrize("per", [None, "organization_id", "campaign_id", "city", "zip", "code"])
-def test_a_queue_goes_by_what_its_jobs_have(per: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "per", [None, "organization_id", ("organization_id", "city"), "city", "zip", "code"]
+)
+def test_a_queue_goes_by_what_its_jobs_have(per: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = {"mailings": Queue(slots=3, per=per), "unused": Queue(slots=1, per="anything")}
     jobs = {
         "acme_job": Job(work, queue_name="mailings"),
@@ -190,27 +146,29 @@ def test_a_queue_need_not_go_by_a_field_that_is_declared(
     extended(monkeypatch, JOBS=jobs, QUEUES={"mailings": queue}).resolve_all()
 
 
-def test_a_queue_that_goes_by_what_no_job_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("per", ["organisation_id", ("city", "organisation_id")])
+def test_a_queue_that_goes_by_what_no_job_has_is_refused(
+    per: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All jobs would share one line, and nobody would be told why."""
     found = extended(
         monkeypatch,
         JOBS={"acme_job": Job(work_at, queue_name="mailings"), "other": Job(work)},
-        QUEUES={"mailings": Queue(slots=3, per="organisation_id")},
+        QUEUES={"mailings": Queue(slots=3, per=per)},
     )
     with pytest.raises(InvalidDefinition, match="no job in this queue has such a field"):
         found.resolve_all()
 
 
 def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_runners.shipped.jobs.table, "QUEUES", {"mailings": Queue(slots=3)})
     with pytest.raises(
         NameTakenTwice,
-        match=r"queue 'mailings' is .* job_runners\.shipped\.jobs\.table\.QUEUES and in",
+        match=r"queue 'sample_slots' is .* sample_work\.QUEUES and in acme\.background\.QUEUES",
     ):
-        extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
+        extended(monkeypatch, "sample_work", QUEUES={"sample_slots": Queue(slots=3)})
 
 
-@pytest.mark.parametrize("entry", [HOURLY, OF_CAMPAIGN])
+@pytest.mark.parametrize("entry", [HOURLY, BUILT_IN])
 def test_an_extension_may_declare_recurring_work(
     entry: Recurring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,9 +185,10 @@ def test_an_extension_may_declare_recurring_work(
         ({"job_type": "acme_jop"}, "No job is named 'acme_jop'. Did you mean 'acme_job'?"),
         ({"payload": {"zap": "1"}}, "The payload of acme_job doesn't match its model: "),
         (
-            {"job_type": "import_contacts", "payload": {"key": "uploads/acme/a.csv"}},
-            "campaign_id: is required",
+            {"job_type": "remove_uploads", "payload": {"older_than_days": 0}},
+            "payload.older_than_days: Input should be greater than or equal to 1",
         ),
+        ({"job_type": "announce"}, "announce"),
         ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never matches"),
         ({"every": None, "cron": "0 0 * * *", "timezone": "Berlin"}, "there is no time zone"),
         (
@@ -272,7 +231,7 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         NameTakenTwice,
         match=r"in job_runners\.shipped\.jobs\.table\.JOBS and in acme\.background\.JOBS",
     ):
-        extended(monkeypatch, JOBS={"import_contacts": Job(work)})
+        extended(monkeypatch, JOBS={"post_webhook": Job(work)})
 
 
 @pytest.mark.parametrize(
@@ -346,13 +305,14 @@ def test_more_recurring_work_than_a_deploy_can_list_is_refused(
     assert "the limit is 380,000: shorten the names" in str(refused.value)
 
 
-def test_unknown_names_come_with_the_nearest() -> None:
-    with pytest.raises(UnknownJobType, match="Did you mean 'import_contacts'"):
-        registry().job("import_contact")
-    with pytest.raises(UnknownTask, match="Did you mean 'send_message'"):
-        registry().task("send_mesage")
+def test_unknown_names_come_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = extended(monkeypatch, TASKS={"acme_task": Task(note)})
+    with pytest.raises(UnknownJobType, match="Did you mean 'remove_uploads'"):
+        found.job("remove_upload")
+    with pytest.raises(UnknownTask, match="Did you mean 'acme_task'"):
+        found.task("acme_tasks")
     with pytest.raises(UnknownTask) as unknown:
-        registry().task("qqqq")
+        found.task("qqqq")
     assert "did you mean" not in str(unknown.value)
 
 

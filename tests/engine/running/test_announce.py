@@ -62,7 +62,7 @@ def rows(**fields: Any) -> list[dict[str, Any]]:
 
 
 def test_a_webhook_gets_the_end_of_a_job(bench: Bench, posted: list[Any]) -> None:
-    row = bench.run(bench.dispatch("sample_once", on_end=WEBHOOK, campaign_id="spring"))
+    row = bench.run(bench.dispatch("sample_once", on_end=WEBHOOK))
     bench.deliver()
     (announcement,) = rows(job_type="announce")
     ended_at = clock.iso(row.finished_at or 0)
@@ -83,7 +83,6 @@ def test_a_webhook_gets_the_end_of_a_job(bench: Bench, posted: list[Any]) -> Non
             "started_at": event["data"]["started_at"],
             "finished_at": event["timestamp"],
             "organization_id": "acme",
-            "campaign_id": "spring",
             "group": None,
         },
     }

@@ -316,8 +316,9 @@ def tracked(work):
     yield
 """
 TABLE = """
-from job_runners.work import Job
+from job_runners.work import Job, Task
 JOBS = {"letters": Job("outfit.letters:count")}
+TASKS = {"letter_note": Task("outfit.letters:note")}
 AROUND = ["outfit.tracking:tracked"]
 """
 
@@ -353,7 +354,7 @@ def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: O
     outfit.write("import no_such_distribution", "tracking")
     row = bench.dispatch("letters", payload={})
     assert (bench.run(row).status, bench.read(row).legs) == (Status.QUEUED, 0)
-    message = TaskMessage(id="t", name="post_webhook", payload={})
+    message = TaskMessage(id="t", name="letter_note", payload={})
     with pytest.raises(EntryNotLoaded):
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     record = {

@@ -60,8 +60,7 @@ def dispatch(job_type: str = "sample_once") -> str:
     job = JobData(
         job_type=job_type,
         organization_id="a-typical-organization",
-        campaign_id="campaign-2026-spring",
-        payload={"number": 7, "text": "uploads/a-typical-organization/contacts.csv"},
+        payload={"number": 7, "text": "uploads/a-typical-organization/2026-spring/contacts.csv"},
     )
     arn = "arn:aws:sts::123456789012:assumed-role/campaign-service-production/i-0f3a9c27e1b4d5a68"
     token = context.author.set(context.Author("service", arn))
@@ -154,11 +153,11 @@ def test_a_job_with_a_row_under_1_kb_costs_at_most_six_units_between(
 def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
     traced: bool, calls: Calls, fake: FakeLambda
 ) -> None:
-    """As long as its fields come: of a request with an id of API Gateway's, for a campaign."""
+    """As long as its fields come: of a request with an id of API Gateway's."""
 
     def parent(job: Any, payload: object) -> str:
         script.job = child
-        data = {"number": 7, "text": "uploads/a-typical-organization/contacts.csv"}
+        data = {"number": 7, "text": "uploads/a-typical-organization/2026-spring/contacts.csv"}
         child_id: str = job.dispatch("sample_again", data, key="the only one")
         return child_id
 

@@ -81,7 +81,7 @@ def one_of_each(bench: Bench) -> None:
     limits.put(QUEUE, slots=1, rate=Rate(1000, burst=1000))
     holder = dispatch(bench)
     during(bench, lambda: park_in_order(bench, dispatch(bench)), holder)
-    in_line = {"queue_name": "sample_campaigns", "campaign_id": "spring"}
+    in_line = {"queue_name": "sample_campaigns", "payload": {"text": "spring"}}
     bench.run(bench.dispatch("sample_once", **in_line))
     pausing.pause(Kind.QUEUE, "paused")
     bench.run(bench.dispatch(queue_name="paused"))

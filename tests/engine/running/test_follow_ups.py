@@ -134,7 +134,7 @@ def test_each_end_has_one_follow_up_of_each_kind_that_fits(
     bench: Bench, end: Callable[[Bench, JobRequest], None]
 ) -> None:
     status, types = ENDS[end]
-    row = bench.dispatch("followed_once", campaign_id="spring")
+    row = bench.dispatch("followed_once")
     end(bench, row)
     ended = bench.read(row)
     assert ended.status is status
@@ -147,7 +147,7 @@ def test_each_end_has_one_follow_up_of_each_kind_that_fits(
         assert (payload.job_id, payload.status) == (row.id, str(status))
         assert payload.finished_at.timestamp() * 1000 == ended.finished_at
         assert milliseconds(payload.started_at) == ended.started_at
-        assert (payload.organization_id, payload.campaign_id) == ("acme", "spring")
+        assert payload.organization_id == "acme"
         assert (payload.error is not None) == (status is Status.FAILED)
     assert all(each.status is Status.SUCCEEDED for each in rows_of(row))
 
@@ -240,11 +240,11 @@ def test_a_job_that_is_retried_by_hand_has_another_follow_up_when_it_ends_again(
 
 
 def test_a_follow_up_has_the_queue_and_the_attempts_of_its_type(bench: Bench) -> None:
-    row = bench.dispatch("followed_once", campaign_id="spring")
+    row = bench.dispatch("followed_once")
     bench.run(row)
     (follow_up,) = rows_of(row)
     assert (follow_up.queue_name, follow_up.max_attempts) == ("notes", 5)
-    assert (follow_up.organization_id, follow_up.campaign_id) == ("acme", "spring")
+    assert follow_up.organization_id == "acme"
     assert follow_up.due_at is not None
     assert follow_up.row_version == 1  # any version may run it
 
@@ -342,7 +342,6 @@ REFUSED = {
     "no_such_type": "No job is named",
     "note_once": "It is unique",
     "note_wish": "payload.wish",
-    "note_campaign": "payload.campaign_id",
 }
 
 
@@ -361,10 +360,6 @@ def test_one_that_takes_failures_alone_is_for_those(bench: Bench) -> None:
     bench.dispatch("sample_once", on_failure="note_failed")
     with pytest.raises(InvalidFollowUp, match=r"payload\.status"):
         bench.dispatch("sample_once", on_end="note_failed")
-
-
-def test_one_that_needs_a_campaign_is_accepted_with_one(bench: Bench) -> None:
-    bench.dispatch("sample_once", on_end="note_campaign", campaign_id="spring")
 
 
 def test_a_runner_that_cannot_send_again_has_no_follow_ups(
@@ -489,7 +484,7 @@ def test_it_costs_a_unit_for_each_row_and_a_read_beyond_its_own(bench: Bench) ->
 
     units.spent()
     units.reads = 0
-    (payload,) = job_ended.samples("on_failure", has_campaign=False)
+    (payload,) = job_ended.samples("on_failure")
     assert life("sample_once") == life("note_failure", payload=payload) == (6, 0)
     assert life("sample_once", on_end="note_failure") == (6 + 6 + 2, 1)
     assert life("sample_once", on_failure="note_failure") == (6, 0)

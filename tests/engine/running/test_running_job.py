@@ -46,9 +46,9 @@ def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_says_whose_it_is_and_which_try() -> None:
-    row = job_rows.claimed(job_rows.saved(campaign_id="c"))
+    row = job_rows.claimed(job_rows.saved())
     job = running(row, seconds=10)
-    assert (job.id, job.organization_id, job.campaign_id) == (row.id, "org", "c")
+    assert (job.id, job.organization_id) == (row.id, "org")
     assert (job.attempt, job.leg, job.cursor) == (1, 1, None)
     assert 8.9 < job.time_left() <= 9  # a tenth is kept back for recording the outcome
 

@@ -41,7 +41,7 @@ def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_place(
     bench: Bench, job_type: str, lines: io.StringIO
 ) -> None:
-    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
+    work: dict[str, Any] = {"job_type": job_type, "payload": {"lot": "a"}}
     other = bench.dispatch(**work)
     put(**work)
     go_to(NOON)
@@ -61,7 +61,7 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
 def test_those_that_were_missed_before_it_are_counted_too(
     bench: Bench, job_type: str, lines: io.StringIO
 ) -> None:
-    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
+    work: dict[str, Any] = {"job_type": job_type, "payload": {"lot": "a"}}
     bench.dispatch(**work)
     put(**work)
     go_to(NOON + 2 * HOUR)

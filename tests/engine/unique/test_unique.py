@@ -62,11 +62,11 @@ def test_a_default_is_the_value_that_it_stands_for(bench: Bench) -> None:
 
 
 def test_a_job_that_refuses_names_the_one_there_is(bench: Bench) -> None:
-    first = ask(bench, "unique_refuse", campaign_id="spring")
+    first = ask(bench, "unique_refuse", text="spring")
     with pytest.raises(UniqueConflict, match=first.id) as refused:
-        ask(bench, "unique_refuse", lot="b", campaign_id="spring")
+        ask(bench, "unique_refuse", lot="b", text="spring")
     assert refused.value.job_id == first.id
-    assert ask(bench, "unique_refuse", campaign_id="autumn").duplicate is None
+    assert ask(bench, "unique_refuse", text="autumn").duplicate is None
 
 
 # --- whatever ends a job frees its key, and nothing else does -------------------------------------

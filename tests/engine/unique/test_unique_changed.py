@@ -39,7 +39,6 @@ def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
     at = clock.now() + clock.MINUTE
     wanted = replacing.Wanted(
         payload={"lot": "a", "text": f"new {LARGE}"},
-        campaign_id=None,
         queue_key=job.queue_key,
         max_attempts=1,
         run_at=at,

@@ -208,7 +208,7 @@ def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
-    row = bench.dispatch("unique_refuse", payload={"text": LARGE}, campaign_id="c")
+    row = bench.dispatch("unique_refuse", payload={"text": LARGE})
     assert (row.is_new, row.duplicate, objects()) == (True, None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
 
@@ -217,7 +217,7 @@ def test_a_job_that_is_queued_again_is_not_refused_for_the_key_that_it_has_taken
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.job = lambda job, payload: 1 / 0
-    failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}, campaign_id="c"))
+    failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}))
     land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
     assert owner_actions.retry_again(failed, bench.send).status is Status.QUEUED
     assert objects() == [bench.read(failed).payload_key]

@@ -442,7 +442,6 @@ def wanted(text: str) -> replacing.Wanted:
     """Return what a request asks for that is to start at once."""
     return replacing.Wanted(
         payload={"lot": "a", "text": text},
-        campaign_id=None,
         queue_key=None,
         max_attempts=1,
         run_at=None,
