@@ -37,7 +37,7 @@ from job_runners.testing.hostile.report import Play, Report
 from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
 from job_runners.testing.job_runner import Payload, plain_payload
 from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
-from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly
+from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 from job_runners.work import waiting
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
@@ -211,6 +211,7 @@ class _Stage:
         world.invoke("api", send)
 
     def _clear(self) -> None:
+        sweep()
         self._recorder.clear()
         if self._test_effects is not None:
             del self._test_effects[:]
