@@ -24,7 +24,7 @@ run: dev aws ## Start a local AWS with the project, and stay up
 		$(if $(LISTEN),--listen $(LISTEN))
 
 demo: dev aws ## Run examples/campaign over a file of 10,000 contacts; fail unless every count is right
-	@$(PY) examples/campaign/demo.py
+	@APP=examples/campaign PYTHONPATH=. $(PY) examples/campaign/demo.py
 
 test: check tlc ## Run all checks and tests, including end to end
 	@$(PY) -m job_runners.building.app_tests

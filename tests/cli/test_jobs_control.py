@@ -219,6 +219,12 @@ def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
     assert second.startswith(f"{ID}  asked to stop")
 
 
+def test_a_job_is_cancelled_with_its_members(api: FakeApi) -> None:
+    api.on("POST", f"/jobs/{ID}/cancel?members=true", 202, job("waiting", cancel_requested=True))
+    done = jobs("cancel", ID, "--members")
+    assert done.stdout.strip() == f"{ID}  is canceled once its members have ended"
+
+
 def test_all_failed_jobs_of_a_type_are_retried_and_each_is_printed(api: FakeApi) -> None:
     path = f"{LIST}&status=failed&job_type=import_contacts"
     api.on("GET", path, 200, page(job("failed"), job("failed", id=OTHER)))

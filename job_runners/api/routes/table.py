@@ -305,10 +305,13 @@ ROUTES: Routes = {
                 {
                     200: Answer("Canceled", "JobSummary"),
                     202: Answer(
-                        "Still running: it stops at its next checkpoint", "JobSummary", POLLED
+                        "It stops at its next checkpoint, or once its members have ended",
+                        "JobSummary",
+                        POLLED,
                     ),
                 },
-                CHANGE_PROBLEMS,
+                (*CHANGE_PROBLEMS, "invalid-query"),
+                parameters=WITH_MEMBERS,
             ),
         )
     },
