@@ -39,18 +39,16 @@ def import_file(job_runner: InlineRunner, file: str | bytes, **more: Any) -> Sav
     return job_runner.run("import_contacts", {**SPRING, "key": key, **more})
 
 
+def contact(number: int, key: str = "default#spring", **fields: Any) -> Contact:
+    """Return a contact. `key` has the organization and the campaign."""
+    given = {"first_name": f"Ann {number}", "last_name": "Lee", **fields}
+    return Contact(organization_campaign=key, cell=cell(number), **given)
+
+
 def keep(numbers: range, campaign: str = "spring", organization: str = "default") -> None:
     """Write contacts, as an import would."""
-    key = organization_campaign(organization, campaign)
     for number in numbers:
-        put(
-            Contact(
-                organization_campaign=key,
-                cell=cell(number),
-                first_name=f"Ann {number}",
-                last_name="Lee",
-            )
-        )
+        put(contact(number, organization_campaign(organization, campaign)))
 
 
 def put(contact: Contact) -> None:

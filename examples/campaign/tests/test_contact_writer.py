@@ -2,33 +2,23 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from campaign.contacts import Contact, dynamodb
+from campaign.contacts import dynamodb
 from campaign.throttled_writer import ContactWriter
-from campaign_world import cell, cells
-from job_runners.work import Retry, RetryAfter
+from campaign_world import cells, contact
+from job_runners.work import Retry
 
 Put = Callable[..., dict[str, Any]]
 
 
-def write(count: int, left: Iterable[float] = ()) -> None:
-    seconds = iter(left)
-    contacts = [
-        Contact(
-            organization_campaign="default#spring",
-            cell=cell(number),
-            first_name="Ann",
-            last_name="Lee",
-        )
-        for number in range(count)
-    ]
-    with ContactWriter(lambda: next(seconds, 900.0)) as writer:
-        writer.write(contacts)
+def write(count: int) -> None:
+    with ContactWriter(lambda: 900.0) as writer:
+        writer.write([contact(number) for number in range(count)])
 
 
 def wrapped(
@@ -61,19 +51,6 @@ def test_items_that_dynamodb_leaves_unprocessed_are_sent_again(
     assert sorted(sent, reverse=True)[:4] == [25, 25, 12, 12]
 
 
-def test_a_batch_that_is_throttled_whole_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusals = iter(["ProvisionedThroughputExceededException", "ThrottlingException"])
-
-    def throttle_twice(real: Put, items: dict[str, Any]) -> Any:
-        if code := next(refusals, None):
-            raise ClientError({"Error": {"Code": code}}, "BatchWriteItem")
-        return real(RequestItems=items)
-
-    wrapped(monkeypatch, throttle_twice)
-    write(30)
-    assert len(cells()) == 30
-
-
 def test_an_error_that_is_not_about_load_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(real: Put, items: dict[str, Any]) -> Any:
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchWriteItem")
@@ -82,15 +59,6 @@ def test_an_error_that_is_not_about_load_is_raised(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ClientError, match="AccessDenied"):
         write(1)
     assert sent == [1]
-
-
-def test_a_table_that_refuses_until_the_time_is_up_is_left_alone_for_a_while(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent = wrapped(monkeypatch, lambda real, items: {"UnprocessedItems": items})
-    with pytest.raises(RetryAfter, match="table is throttled; retry after 30 s"):
-        write(1, [900.0, 60.0, 5.0])
-    assert sent == [1, 1, 1]
 
 
 def test_an_interruption_ends_the_threads_and_their_waiting(

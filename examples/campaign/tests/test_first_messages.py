@@ -8,9 +8,23 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from campaign.contacts import Contact, MessageStatus, dynamodb
+from campaign.contacts import MessageStatus, dynamodb
+from campaign.first_message import SendClaim
 from campaign.send_first_messages import PER_TURN
-from campaign_world import SPRING, Answer, Sns, cell, give, keep, put, raising, refusal, statuses
+from campaign_world import (
+    SPRING,
+    Answer,
+    Sns,
+    cell,
+    contact,
+    give,
+    keep,
+    put,
+    raising,
+    refusal,
+    statuses,
+)
+from job_runners.errors import InvalidPayload
 from job_runners.testing.hostile import Hostile, Report
 from job_runners.testing.job_runner import InlineRunner
 from job_runners.testing.movable_clock import MovableClock
@@ -82,27 +96,14 @@ def test_campaigns_of_two_organizations_take_turns(job_runner: InlineRunner, sns
 def test_the_text_is_filled_with_the_contacts_values_which_are_never_fields(
     job_runner: InlineRunner, sns: Sns
 ) -> None:
-    put(
-        Contact(
-            organization_campaign="default#spring",
-            cell=cell(0),
-            first_name="{zip}",
-            last_name="{0.x}",
-            zip="Z",
-        )
-    )
+    put(contact(0, first_name="{zip}", last_name="{0.x}", zip="Z"))
     give(0)
     run(job_runner, "{first_name} {last_name}{external_id}, {zip}!")
     assert sns.texts == [(cell(0), "{zip} {0.x}, Z!")]
 
 
 def test_a_text_that_would_be_too_long_is_not_sent(job_runner: InlineRunner, three: Sns) -> None:
-    long = "x" * 1600
-    put(
-        Contact(
-            organization_campaign="default#spring", cell=cell(1), first_name=long, last_name="Lee"
-        )
-    )
+    put(contact(1, first_name="x" * 1600))
     assert run(job_runner) == NONE | {"sent": 2, "needs_message": 1, "too_long": 1}
 
 
@@ -243,8 +244,6 @@ def test_a_mark_that_could_not_be_removed_is_replaced_by_the_next_attempt(
 def test_a_mark_is_not_taken_from_the_job_that_has_set_it_since(
     job_runner: InlineRunner, three: Sns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from campaign.first_message import SendClaim
-
     def removed_and_set_by_another(write: Write) -> Any:
         write()
         assert SendClaim("default#spring", cell(0)).set("ada")
@@ -298,7 +297,5 @@ def test_a_job_that_is_canceled_with_its_turns_texts_no_contact_more(
 def test_a_text_that_cannot_be_filled_is_refused_at_dispatch(
     job_runner: InlineRunner, text: str, why: str
 ) -> None:
-    from job_runners.errors import InvalidPayload
-
     with pytest.raises(InvalidPayload, match=why):
         job_runner.dispatch("send_first_messages", {**SPRING, "text": text})

@@ -260,15 +260,12 @@ PEOPLE = ("Zanzibarova", "Quixotella", "2125550187", "Firth", "Lasten", "Mobley"
 ZAN = "Zanzibarova,Quixotella,+1 212 555 0187 / 2125550187\n"
 PRIVATE: dict[str, bytes] = {
     "no header": ZAN.encode(),
-    "no header, semicolons": ZAN.replace(",", ";").encode(),
     "no header, names like columns": b"Firth,Lasten,Mobley,1600555\n" * 3,
     "no header, one column": b"Zanzibarova 2125550187\nQuixotella\n",
     "an empty row, then no header": f",,\n{ZAN}".encode(),
     "people for columns": (HEADER[:-1] + ",Firth" * 2000 + "\n").encode(),
     "a long name for a column": (HEADER[:-1] + ",Mobley" + "x" * 70_000 + "\n").encode(),
     "an open quote": f'{HEADER}{ZAN}"{ZAN}'.encode(),
-    "an open quote in the first row": f'"{ZAN}'.encode(),
-    "a row without end": f'{HEADER}"{ZAN * 21_000}"\n'.encode(),
     "UTF-16": ZAN.encode("utf-16"),
     "rows of other widths": f"{HEADER}Zanzibarova\n{ZAN[:-1]},{ZAN}".encode(),
     "no numbers": f"{HEADER}Zanzibarova,Quixotella,1600555\n".encode(),
@@ -290,9 +287,7 @@ def test_no_person_gets_into_the_log_or_an_error(
 MB = 1024 * 1024
 SLOW = {
     "empty lines": HEADER + "\r\n" * MB,
-    "rows without any value": HEADER + ",,\n" * (MB // 2),
     "quoted nothing": HEADER + '"",,""\n' * (MB // 4),
-    "one value a row": HEADER + "x\n" * 20_000,
     "wide rows": f"{HEADER[:-1]}{',c' * 997}\n" + f"{ANN[:-1]}{',' * 997}\n" * 500,
     "long names of columns": f"{HEADER[:-1]},{'x' * 60_000}\n"
     + "".join(f"A,B,212555{n:04},\n" for n in range(60)),
