@@ -68,7 +68,7 @@ def test_whatever_dies_the_contacts_and_the_rejected_rows_are_the_same(
     monkeypatch.setattr(ContactImport, "finish", recorded)
     payload = {**SPRING, "key": "uploads/default/contacts.csv"}
     report = hostile.run(
-        "import_contacts", payload, before_each=lambda: upload("contacts.csv", FILE), most=60
+        "import_contacts", payload, before_each=lambda: upload("contacts.csv", FILE), most=40
     )
     counts = {"rows": 8, "imported": 4, "invalid": 2, "repeated": 2}
     assert counts.items() <= report.undisturbed.job.result.items()
