@@ -12,6 +12,7 @@ from job_runners.api.routes.table import ROUTES
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.messages import decode
+from job_runners.engine.wire.sending import require_sender
 from job_runners.handlers import snapshot
 from job_runners.runners import get_job_runner
 from job_runners.settings import settings
@@ -52,9 +53,7 @@ def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
 
         worker.handler(event, context)
         return
-    send = runners.sender()
-    if send is None:
-        raise RuntimeError("The runner in JOB_RUNNER has no send(), so messages can't be handled.")
+    send = require_sender(runners.sender(), "the API", "passes this message on")
     send(decode(event))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from job_runners import handlers, runners
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import require_sender
 from job_runners.errors import SendInDoubt
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Handle a batch of records. A record that can't be handled goes back to the queue. After some
     tries, it goes to the dead-letter queue."""
-    send = runners.sender()
-    if send is None:
-        raise RuntimeError("The runner in JOB_RUNNER has no send(), so records can't be handled.")
+    send = require_sender(runners.sender(), "the failures function", "sends lost work again")
     failures = []
     for record in event["Records"]:
         try:

@@ -15,7 +15,7 @@ from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.engine.tick import timer
 from job_runners.engine.tick.timer import Disposition, TickResult
 from job_runners.engine.wire.messages import decode
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Send, require_sender
 from job_runners.errors import SendInDoubt
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ _SHARD = "start_occurrences_of"
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
     """Send the delay queue's messages, or do this minute's run."""
-    send = runners.sender()
-    if send is None:
-        raise RuntimeError("The runner in JOB_RUNNER has no send(), so the timer can't send jobs.")
+    send = require_sender(runners.sender(), "the timer", "sends the jobs that are due")
     if "Records" in event:
         until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
         return send_delayed(event["Records"], send, until=until)

@@ -1,87 +1,156 @@
-"""Run the rest of the demonstration, and check its counts: assign, text and export the contacts.
+"""Run the whole campaign on the local AWS, and check every count: import, assign, text, export.
 
-It assigns and texts a few contacts first. Then it assigns the others, and exports all contacts.
+Run it in the folder that has `.local` while a local AWS is up: `python demo.py`. If none is up, it
+starts one, and stops it at the end. The exit code is 1 if a count is wrong.
 """
 
 import csv
 import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, NamedTuple
 
-from job_runners.local.demo import CAMPAIGN, ORGANIZATION, run_job
-from job_runners.local.run_checks import Check
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 
-from job_runners.cli.stack import Stack
-from job_runners.client.http_api import HttpApi
-from job_runners.local.credentials import session
-from job_runners.local.problem import LocalProblem
-from job_runners.local.stack_api import signer, stack_api
+from job_runners import Client, JobRunnersError
+from sample import Expected, write_sample
 
+CAMPAIGN = "spring-canvass"
+ORGANIZATION = "default"
 TEXTERS = ("ada", "grace", "linus")
 FIRST_EACH = 4  # contacts of each texter that are texted first
 FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
-_TIMEOUT_SECONDS = 60
+_LOCAL = Path(".local")
+_STACK = _LOCAL / "stack.json"  # exists while the local AWS is up
+_START_SECONDS = 600  # a first start installs tools
+_JOB_SECONDS = 900
 
 
-def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> list[Check]:
-    """Run every job of the sample's campaign after the import, and return their counts.
+class Check(NamedTuple):
+    """A count, and what it should be."""
 
-    `begin` gets each step as it begins. Raises LocalProblem if a job does not succeed.
-    """
-    api = stack_api(stack)
-    begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
-    checks = _assign(api, "first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
-    begin("Texting them")
-    checks += _text(api, stack)
-    begin("Assigning the others evenly")
-    checks += _assign(api, "then", {}, kept=FIRST, contacts=contacts)
-    begin("Exporting the contacts")
-    return checks + _export(api, contacts)
+    name: str
+    found: Any
+    expected: Any
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the count is as expected."""
+        return bool(self.found == self.expected)
 
 
-def _assign(
-    api: HttpApi, when: str, limit: dict[str, int], *, kept: int, contacts: int
-) -> list[Check]:
-    """Assign contacts to the texters. `limit` is added to the request of each texter.
+class Demo:
+    """The campaign's jobs, one after another, and the checks of their counts so far."""
 
-    Afterwards, they should have `contacts` contacts in total. They had `kept` of them before.
-    """
-    texters = [{"id": texter, **limit} for texter in TEXTERS]
-    result = _result(api, "assign_texters", {"texters": texters})
-    each = {name: sum(counts.values()) for name, counts in result["texters"].items()}
-    return [
-        Check(f"{when} assigned", result["assigned"], contacts - kept),
-        Check("  kept from before", result["kept"], kept),
-        Check(f"  {', '.join(TEXTERS)}", _values(each), _values(_shares(contacts))),
-    ]
+    def __init__(self, client: Client, stack: dict[str, str]) -> None:
+        self.checks: list[Check] = []
+        self._client = client
+        self._stack = stack
 
+    def run(self) -> None:
+        """Run every job, and check its counts. Raises RuntimeError if a job doesn't succeed."""
+        with tempfile.TemporaryDirectory() as folder:
+            sample = Path(folder) / "contacts.csv"
+            expected = write_sample(sample)
+            key = self._client.upload(sample)
+        self._import(key, expected)
+        contacts = expected.imported
+        self._assign("first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
+        self._text()
+        self._assign("then", {}, kept=FIRST, contacts=contacts)
+        self._export(contacts)
 
-def _text(api: HttpApi, stack: Stack) -> list[Check]:
-    before = _texts(stack)
-    result = _result(api, "send_first_messages", {"text": TEXT})
-    times = Counter((_texts(stack) - before).values())
-    return [
-        Check("messages sent", result["sent"], FIRST),
-        Check("  people texted once", times[1], FIRST),
-        Check("  texted more than once", times.total() - times[1], 0),
-        Check("  contacts marked as sent", _statuses(stack)["sent"], FIRST),
-    ]
+    def _import(self, key: str, expected: Expected) -> None:
+        began = monotonic()
+        result = self._result("import_contacts", key=key)
+        seconds = monotonic() - began
+        rejected = expected.invalid + expected.repeated
+        self._check("imported", result["imported"], expected.imported)
+        self._check("  invalid", result["invalid"], expected.invalid)
+        self._check("  repeated", result["repeated"], expected.repeated)
+        self._check("  rejected rows", (result["rejected"] or {}).get("rows", 0), rejected)
+        self._check("  contacts in the table", len(self._items("first_name")), expected.imported)
+        print(f"  {result['rows']:,} rows in {seconds:.1f} seconds")
 
+    def _assign(self, when: str, limit: dict[str, int], *, kept: int, contacts: int) -> None:
+        """Assign contacts. `limit` is added to the request of each texter. Afterwards, the texters
+        should have `contacts` contacts in total. They had `kept` of them before."""
+        result = self._result("assign_texters", texters=[{"id": each, **limit} for each in TEXTERS])
+        each = {name: sum(counts.values()) for name, counts in result["texters"].items()}
+        self._check(f"{when} assigned", result["assigned"], contacts - kept)
+        self._check("  kept from before", result["kept"], kept)
+        self._check(f"  {', '.join(TEXTERS)}", _values(each), _values(_shares(contacts)))
 
-def _export(api: HttpApi, contacts: int) -> list[Check]:
-    rows = _download(_result(api, "export_contacts", {})["url"])
-    texters = Counter(row["texter"] for row in rows)
-    statuses = Counter(row["message_status"] for row in rows)
-    return [
-        Check("rows exported", len(rows), contacts),
-        Check(f"  {', '.join(TEXTERS)}", _values(texters), _values(_shares(contacts))),
-        Check("  sent", statuses["sent"], FIRST),
-        Check("  needs_message", statuses["needs_message"], contacts - FIRST),
-    ]
+    def _text(self) -> None:
+        before = self._texts()
+        result = self._result("send_first_messages", text=TEXT)
+        times = Counter((self._texts() - before).values())
+        statuses = Counter(item["message_status"]["S"] for item in self._items("message_status"))
+        self._check("messages sent", result["sent"], FIRST)
+        self._check("  people texted once", times[1], FIRST)
+        self._check("  texted more than once", times.total() - times[1], 0)
+        self._check("  contacts marked as sent", statuses["sent"], FIRST)
+
+    def _export(self, contacts: int) -> None:
+        url = self._result("export_contacts")["url"]
+        with urllib.request.urlopen(url, timeout=60) as response:
+            rows = list(csv.DictReader(io.StringIO(response.read().decode(), newline="")))
+        texters = Counter(row["texter"] for row in rows)
+        statuses = Counter(row["message_status"] for row in rows)
+        self._check("rows exported", len(rows), contacts)
+        self._check(f"  {', '.join(TEXTERS)}", _values(texters), _values(_shares(contacts)))
+        self._check("  sent", statuses["sent"], FIRST)
+        self._check("  needs_message", statuses["needs_message"], contacts - FIRST)
+
+    def _result(self, job_type: str, **payload: Any) -> Any:
+        print(job_type, flush=True)
+        job = self._client.dispatch(job_type, {"campaign": CAMPAIGN, **payload})
+        return self._client.wait(job, _JOB_SECONDS).get_result()
+
+    def _check(self, name: str, found: Any, expected: Any) -> None:
+        self.checks.append(Check(name, found, expected))
+
+    def _items(self, attribute: str) -> list[dict[str, Any]]:
+        """Return the items of the campaign that have an attribute."""
+        pages = (
+            boto3.client("dynamodb")
+            .get_paginator("query")
+            .paginate(
+                TableName=self._stack["contacts_table_name"],
+                KeyConditionExpression="organization_campaign = :campaign",
+                FilterExpression="attribute_exists(#name)",
+                ProjectionExpression="#name",
+                ExpressionAttributeNames={"#name": attribute},
+                ExpressionAttributeValues={":campaign": {"S": f"{ORGANIZATION}#{CAMPAIGN}"}},
+            )
+        )
+        return [dict(item) for page in pages for item in page["Items"]]
+
+    def _texts(self) -> Counter[str]:
+        """Count the texts that the local AWS was asked to send, by phone number."""
+        url = f"{self._stack['endpoint_url']}/_ministack/sns/sms-messages"
+        request = AWSRequest("GET", url)
+        credentials: Any = boto3.Session().get_credentials()
+        SigV4Auth(credentials, "execute-api", self._stack["region"]).add_auth(request)
+        signed = urllib.request.Request(url, headers=dict(request.headers.items()))
+        with urllib.request.urlopen(signed, timeout=60) as response:
+            texts = json.load(response)["sms_messages"]
+        return Counter({number: len(records) for number, records in texts.items()})
 
 
 def _shares(contacts: int) -> dict[str, int]:
@@ -95,38 +164,58 @@ def _values(counts: dict[str, int]) -> str:
     return ", ".join(str(count) for _, count in sorted(counts.items()))
 
 
-def _result(api: HttpApi, job_type: str, payload: dict[str, Any]) -> dict[str, Any]:
-    job = run_job(api, job_type, payload)
-    if job["status"] != "succeeded":
-        raise LocalProblem(f"The job {job_type} is {job['status']}: {job.get('error')}")
-    result: dict[str, Any] = job["result"]
-    return result
+@contextmanager
+def _local_aws() -> Iterator[None]:
+    """Use the local AWS that is up, or start one for this block."""
+    if _STACK.exists():
+        yield
+        return
+    print("Starting a local AWS", flush=True)
+    run = subprocess.Popen([sys.executable, "-m", "job_runners.local.run", "--quiet"])
+    try:
+        until = monotonic() + _START_SECONDS
+        while not _STACK.exists() or not (_LOCAL / "env.sh").exists():
+            if run.poll() is not None or monotonic() > until:
+                raise RuntimeError("The local AWS did not start.")
+            sleep(0.5)
+        yield
+    finally:
+        if run.poll() is None:
+            run.send_signal(signal.SIGINT)
+        run.wait()
 
 
-def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
-    """Return the texts that the local AWS was asked to send, by phone number."""
-    answer = HttpApi(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
-    sent: dict[str, list[dict[str, Any]]] = answer.json["sms_messages"]
-    return sent
+def _use_local_aws() -> None:
+    """Do what `. .local/env.sh` does in a shell."""
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    for line in (_LOCAL / "env.sh").read_text().splitlines():
+        if line.startswith("export "):
+            name, _, value = shlex.split(line)[1].partition("=")
+            os.environ[name] = value
 
 
-def _texts(stack: Stack) -> Counter[str]:
-    return Counter({number: len(records) for number, records in texts(stack).items()})
+def _show(checks: list[Check]) -> None:
+    for check in checks:
+        mark = "" if check.is_right else f"   expected {check.expected}"
+        print(f"{check.name:<26} {check.found!s:>18}{mark}")
 
 
-def _statuses(stack: Stack) -> Counter[str]:
-    """Count the first messages of the campaign by status, from the contacts table."""
-    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=stack.contacts_table_name,
-        KeyConditionExpression="organization_campaign = :campaign",
-        FilterExpression="attribute_exists(message_status)",
-        ProjectionExpression="message_status",
-        ExpressionAttributeValues={":campaign": {"S": f"{ORGANIZATION}#{CAMPAIGN}"}},
-    )
-    return Counter(item["message_status"]["S"] for page in pages for item in page["Items"])
+def main() -> int:
+    """Run the demonstration. Return the exit code."""
+    try:
+        with _local_aws():
+            _use_local_aws()
+            demo = Demo(Client(), json.loads(_STACK.read_text()))
+            try:
+                demo.run()
+            finally:
+                _show(demo.checks)
+    except (JobRunnersError, RuntimeError) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0 if all(check.is_right for check in demo.checks) else 1
 
 
-def _download(url: str) -> list[dict[str, str]]:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-        return list(csv.DictReader(io.StringIO(response.read().decode(), newline="")))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,7 +20,7 @@ handler = Mangum(app, lifespan="off")
 class NewExport(BaseModel):
     """The body of a request for an export."""
 
-    campaign_id: str
+    campaign: str
 
 
 class Export(BaseModel):
@@ -45,7 +45,7 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 def start_export(new: NewExport, own: Organization, key: Key = None) -> Export:
     """Dispatch the job. A repeated Idempotency-Key doesn't start another export."""
     job = client.dispatch(
-        EXPORT, campaign_id=new.campaign_id, organization_id=own, idempotency_key=key
+        EXPORT, {"campaign": new.campaign}, organization_id=own, idempotency_key=key
     )
     return as_export(job)
 

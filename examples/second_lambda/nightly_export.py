@@ -14,7 +14,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     EventBridge may deliver an event twice, and Lambda retries a failed invocation. With the event's
     id as the key, all of them lead to one job.
     """
-    job = client.dispatch(
-        "export_contacts", campaign_id=os.environ["CAMPAIGN_ID"], idempotency_key=event["id"]
-    )
+    payload = {"campaign": os.environ["CAMPAIGN"]}
+    job = client.dispatch("export_contacts", payload, idempotency_key=event["id"])
     return {"job_id": job.id, "status": job.status}

@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<link rel="stylesheet" href="../assets/{version}/docs.css"></head>
+<link rel="stylesheet" href="../assets/{version}/answer.css"></head>
 <body><main><h1>{title}</h1>{content}</main></body></html>
 """
 

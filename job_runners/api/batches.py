@@ -183,7 +183,7 @@ _DEFAULTS = {
 class _Checking:
     """Checks the members of a batch and its last job."""
 
-    def __init__(self, data: BatchData, caller: Caller, send: Send | None) -> None:
+    def __init__(self, data: BatchData, caller: Caller, send: Send) -> None:
         self._data = data
         self._caller = caller
         self._send = send

@@ -154,9 +154,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
     if answer.headers:
         found["headers"] = {name: HEADERS[name] for name in answer.headers}
     if answer.schema:
-        found["content"] = {answer.content_type: {"schema": ref(answer.schema)}}
-    elif answer.content_type != "application/json":
-        found["content"] = {answer.content_type: {"schema": {"type": "string"}}}
+        found["content"] = {"application/json": {"schema": ref(answer.schema)}}
     return found
 
 

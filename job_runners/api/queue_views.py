@@ -98,7 +98,7 @@ def _in_words(limits: Limits) -> str:
         if rate
         else "",
         f"bursts of {rate.burst:,}" if rate and rate.burst > 1 else "",
-        f"per {limits.per}" if limits.per else "",
+        "per " + limits.per.replace(", ", " and ") if limits.per else "",
         "fair between organizations" if limits.order == "fair" else "",
         f"at most {limits.max_waiting:,} waiting",
     ]

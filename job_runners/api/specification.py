@@ -35,7 +35,6 @@ class Answer(NamedTuple):
     description: str
     schema: str | None = None
     headers: tuple[str, ...] = ()
-    content_type: str = "application/json"
 
 
 class Operation(NamedTuple):

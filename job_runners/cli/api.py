@@ -162,10 +162,10 @@ class Api:
         """Yield the organization's jobs, newest first."""
         return map(self._displayable_job, self._each(self._client.list(**filters)))
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, *, members: bool = False) -> Job:
         """Cancel a job, or ask a running one to stop."""
         with self._errors_as_problems():
-            return self._displayable_job(self._client.cancel(job_id))
+            return self._displayable_job(self._client.cancel(job_id, members=members))
 
     def signal(self, job_id: str, name: str, value: Any) -> Job:
         """Send a signal to a job."""

@@ -214,12 +214,14 @@ class Client(
 
     # --- change -----------------------------------------------------------------------------------
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, *, members: bool = False) -> Job:
         """Cancel a job. A running job is asked to stop, and has `cancel_requested` True.
 
-        Raises WrongState for a finished job.
+        The members of its groups go on. With `members`, they are canceled too, and the job once all
+        have ended. Raises WrongState for a finished job.
         """
-        return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
+        query = "?members=true" if members else ""
+        return self._job(self._api.call("POST", f"{_path(job_id)}/cancel{query}"))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> Job:
         """Send a signal to a job. Its function may wait for it now or later. The value is any JSON.

@@ -110,7 +110,7 @@ def _others() -> dict[str, Asset]:
     return {
         "app.js": _asset("".join(_joined(_FIRST_MODULE, set())), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
-        "docs.css": _asset((_FOLDER / "docs.css").read_text(), ".css"),
+        "answer.css": _asset((_FOLDER / "answer.css").read_text(), ".css"),
         "style.css": _asset(_bare(styles), ".css"),
     }
 

@@ -71,6 +71,8 @@ def get_job_runner() -> JobRunner:
     return runner
 
 
-def sender() -> "Send | None":
-    """Return the runner's function that only sends a message, or None if it has none."""
-    return cast("Send | None", getattr(get_job_runner(), "send", None))
+def sender() -> "Send":
+    """Return the runner's function that only sends a message, or CANNOT_SEND if it has none."""
+    from job_runners.engine.wire.sending import CANNOT_SEND
+
+    return cast("Send", getattr(get_job_runner(), "send", CANNOT_SEND))

@@ -27,6 +27,11 @@ def database() -> Database:
     return _state().database
 
 
+def table_names() -> list[str]:
+    """Return the names of all tables of the present moto."""
+    return _state().find_all()
+
+
 def create_table(
     name: str,
     attributes: list[dict[str, str]],

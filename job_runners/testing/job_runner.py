@@ -74,12 +74,14 @@ class InlineRunner:
         """
         signaling.signal(_row(job), name, value, held_runner.send)
 
-    def cancel(self, job: SavedJob | str) -> None:
+    def cancel(self, job: SavedJob | str, *, members: bool = False) -> None:
         """Cancel a job as its owner does: at once, or at its next written checkpoint if it runs.
 
+        With `members`, also cancel the open members of its groups. The job then ends after them.
         Raises WrongState if the job has ended, and JobNotFound.
         """
-        owner_actions.cancel(_row(job), held_runner.send)
+        stop = owner_actions.cancel_with_members if members else owner_actions.cancel
+        stop(_row(job), held_runner.send)
 
     def retry(self, job: SavedJob | str, payload: Payload = None) -> None:
         """Retry a failed or canceled job by hand, without running it.

@@ -4,7 +4,7 @@ from typing import Any
 
 from moto.backends import get_backend
 
-from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION, database
+from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION, database, table_names
 from job_runners.fake_dynamodb.tables import Item, Table
 
 KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
@@ -56,6 +56,12 @@ def plain(item: dict[str, dict[str, Any]]) -> Row:
 def clear(table: str) -> None:
     """Delete every item of a table."""
     database().clear(table)
+
+
+def clear_all() -> None:
+    """Delete every item of all tables."""
+    for table in table_names():
+        clear(table)
 
 
 def delete(table: str, key: dict[str, Any]) -> None:

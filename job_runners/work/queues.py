@@ -40,7 +40,7 @@ class Queue(Value, kw_only=True):
     - `per`: "organization_id", a field of the payload, or several of these. Each value has its own
       slots and rate. All jobs without a value share the same slots and rate. A payload's values are
       those of all organizations together, unless `per` names "organization_id" too:
-      `per=("organization_id", "campaign")`.
+      `per=("organization_id", "list_id")`.
     - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
       oldest job starts first ("fair").
     - `max_waiting`: if this many jobs with the same value are waiting, dispatches are refused.

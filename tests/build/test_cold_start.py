@@ -37,7 +37,6 @@ MAY_NOT_PULL_IN = {
     | {
         "asyncio",
         "job_runners.api.openapi",
-        "job_runners.api.docs_page",
         "job_runners.engine.running.execution",
     }
     | (TIMES - {"zoneinfo"}),  # pydantic imports it

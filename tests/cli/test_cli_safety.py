@@ -174,7 +174,6 @@ def raw(text: str) -> set[str]:
 def test_no_text_of_a_job_steers_the_terminal(api: FakeApi) -> None:
     hostile = job(
         "failed",
-        campaign_id=STEERING,
         queue_name=STEERING,
         result_message=STEERING,
         error={"kind": STEERING, "message": STEERING, "traceback": STEERING},
@@ -240,7 +239,7 @@ def test_no_text_of_a_job_forges_a_line(api: FakeApi) -> None:
     lines = "no luck\nstatus        succeeded, 100%\r\nresult\u2028x"
     error = {"kind": "ValueError", "message": lines, "traceback": lines}
     at = {"attempt": 1, "at": "2026-11-24T12:01:00.000Z"}
-    hostile = job("failed", result_message=lines, campaign_id=lines, error=error)
+    hostile = job("failed", result_message=lines, queue_name=lines, error=error)
     hostile |= {"notes": [lines], "earlier_errors": [error | at]}
     api.on("GET", f"/jobs/{ID}", 200, hostile)
     for words in (["show", ID], ["show", ID, "--traceback"]):

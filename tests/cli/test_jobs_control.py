@@ -219,6 +219,12 @@ def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
     assert second.startswith(f"{ID}  asked to stop")
 
 
+def test_a_job_is_cancelled_with_its_members(api: FakeApi) -> None:
+    api.on("POST", f"/jobs/{ID}/cancel?members=true", 202, job("waiting", cancel_requested=True))
+    done = jobs("cancel", ID, "--members")
+    assert done.stdout.strip() == f"{ID}  is canceled once its members have ended"
+
+
 def test_all_failed_jobs_of_a_type_are_retried_and_each_is_printed(api: FakeApi) -> None:
     path = f"{LIST}&status=failed&job_type=import_contacts"
     api.on("GET", path, 200, page(job("failed"), job("failed", id=OTHER)))
@@ -325,7 +331,7 @@ def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> 
     assert "jobs dispatch import_contacts key=..." in shown
 
 
-def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: FakeApi) -> None:
+def test_what_a_payload_is_made_of_is_shown(api: FakeApi) -> None:
     texter = {
         "type": "object",
         "properties": {
@@ -348,7 +354,6 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     assign = TYPES["jobs"][0] | {
         "name": "assign",
         "payload_schema": schema,
-        "needs_campaign": True,
         "queue_name": "assigning",
         "queues": ["assigning", "urgent", "nightly"],
     }
@@ -357,7 +362,7 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     assert "queue assigning (or urgent, nightly), " in shown
     assert "Texter: id (string, required), max_contacts (integer, required), hours" in shown
     example = """names:='["..."]' texters:='[{"id": "...", "max_contacts": 1}]' mode=fast"""
-    assert f"jobs dispatch assign {example} day=2026-12-24 --campaign ..." in shown
+    assert f"jobs dispatch assign {example} day=2026-12-24" in shown
 
 
 RULE = {
@@ -379,8 +384,8 @@ REPLACES = "another request replaces its payload and time"
             "one job at a time per organization: another request is refused",
         ),
         (
-            {"by": ["campaign_id", "lot"], "on_conflict": "replace"},
-            f"one job at a time per campaign_id and lot: {REPLACES}; once it has started, "
+            {"by": ["list", "lot"], "on_conflict": "replace"},
+            f"one job at a time per list and lot: {REPLACES}; once it has started, "
             "a request returns it unchanged",
         ),
         (

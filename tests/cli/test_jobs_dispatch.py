@@ -56,7 +56,7 @@ def test_a_payload_comes_from_a_file_or_standard_input_and_pairs_go_on_top(
 
 def test_every_option_reaches_the_request(api: FakeApi) -> None:
     done = jobs(
-        *("dispatch", "import_contacts", "--campaign", "spring", "--queue", "imports"),
+        *("dispatch", "import_contacts", "--queue", "imports"),
         *("--delay", "15m", "--idempotency-key", "may", "--organization", "acme"),
         *("--on-end", "update_crm", "--on-failure", "page_the_team"),
     )
@@ -65,7 +65,6 @@ def test_every_option_reaches_the_request(api: FakeApi) -> None:
         "organization_id": "acme",
         "job_type": "import_contacts",
         "payload": {},
-        "campaign_id": "spring",
         "queue_name": "imports",
         "delay": 900,
         "on_end": "update_crm",

@@ -44,7 +44,7 @@ def accept(api: FakeApi, *results: dict[str, Any]) -> None:
 
 def test_each_line_is_a_job_and_the_ids_are_printed_in_order(api: FakeApi, rows: str) -> None:
     accept(api, *map(result, range(3)))
-    options = ("--campaign", "spring", "--delay", "90s", "--idempotency-key", "may")
+    options = ("--delay", "90s", "--idempotency-key", "may")
     done = jobs("dispatch", "resize", "--from", rows, *options)
     assert done.exit_code == 0, done.output
     assert done.stdout.split() == [f"{index:032x}" for index in range(3)]
@@ -52,7 +52,7 @@ def test_each_line_is_a_job_and_the_ids_are_printed_in_order(api: FakeApi, rows:
     assert "3 of 3 dispatched, on " in done.stderr
     sent = [each for call in api.calls for each in call.body["jobs"]]
     assert [each["payload"]["key"] for each in sent] == ["1.png", "2.png", "3.png"]
-    same = {"job_type": "resize", "campaign_id": "spring", "delay": 90}
+    same = {"job_type": "resize", "delay": 90}
     assert all(same.items() <= each.items() for each in sent)
     assert [call.body["idempotency_key"] for call in api.calls] == ["may", "may"]
     assert [call.body["first_index"] for call in api.calls] == [0, 2]

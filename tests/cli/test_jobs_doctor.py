@@ -63,14 +63,6 @@ def index(table: str, name: str, **changes: Any) -> Break:
     return change
 
 
-def without_campaign(account: Account, believed: str = "false") -> None:
-    """Have the stack deployed without the texting campaign."""
-    del account.outputs["ContactsTableName"], account.resources["ContactsTable"]
-    del account.tables["contacts"]
-    everywhere("CONTACTS_TABLE_NAME", "")(account)
-    everywhere("TEXTING_CAMPAIGN", believed)(account)
-
-
 def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: Account) -> None:
     account.logs = {"log-timer": []}
     account.created_at = time.time() - 40
@@ -269,16 +261,6 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
         "settings",
         "JobRunner=lambda-async",
         everywhere("JOB_RUNNER", "lambda_async"),
-    ),
-    "a campaign is on that has no table": (
-        "settings",
-        "TextingCampaign",
-        lambda it: without_campaign(it, believed="true"),
-    ),
-    "a campaign is off that has a table": (
-        "settings",
-        "TextingCampaign",
-        everywhere("TEXTING_CAMPAIGN", "false"),
     ),
     "a local AWS is taken for AWS": (
         "settings",
@@ -507,11 +489,6 @@ def test_a_schedule_of_the_code_that_could_not_be_stored_is_wrong(
     for each in found:
         assert "The schedule nightly of acme, declared in code, isn't active" in each["what"]
         assert "aws logs tail log-timer" in each["fix"]
-
-
-def test_a_stack_without_the_campaign_is_healthy(account: Account) -> None:
-    without_campaign(account)
-    assert findings() == []
 
 
 def test_of_a_runner_of_ones_own_it_is_said_once_what_can_not_be_checked(account: Account) -> None:

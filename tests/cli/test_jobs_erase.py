@@ -12,15 +12,13 @@ from bench import Bench
 from fake_stack import OUTPUTS, REGION
 from gathering_job import Gathering, items
 from job_runners import clock
-from job_runners.aws import bucket, clients
+from job_runners.aws import bucket
 from job_runners.cli import local_aws
 from job_runners.cli.erasing import objects, organization
 from job_runners.cli.erasing.organization import Organization
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
 from job_runners.engine.schedules import schedules
-from job_runners.shipped.campaigns.contact import Contact, organization_campaign
-from job_runners.shipped.campaigns.contact_queries import contacts
 from job_runners.store import limits, owner_verbs, queries, steps, webhooks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -70,7 +68,7 @@ def live(bench: Bench, organization_id: str, **fields: Any) -> JobRequest:
 def everything(of: str) -> list[str]:
     """Return whatever there is in which a name stands, or the keys of its jobs."""
     found = []
-    for table in ("jobs", "coordination", "contacts"):
+    for table in ("jobs", "coordination"):
         found += [f"{table}: {row}" for row in moto_direct.rows(table) if of in str(row)]
     listed = full_client("s3").list_object_versions(Bucket="bucket")
     kept = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
@@ -82,12 +80,11 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     rows = [live(bench, "acme", queue_name="shared") for _ in range(3)]
     theirs = live(bench, "other")
     for whose in ("acme", "other"):
-        Contact(organization_campaign(whose, "spring"), "+1", first_name="A", last_name="B").save()
         webhooks.put(whose, "crm", by=None, url="https://a.test", secret=f"{whose}/main")
     assert steps.find(theirs, "step a step") is not None
     before = everything("other")
     assert everything("acme")
-    done = erase("--campaign", "spring", "--yes")
+    done = erase("--yes")
     assert done.exit_code == 0, done.output
     assert "Erased acme from stack job-runners: jobs 3, steps 9, signals 6, " in done.stdout
     for what in ("acme", *(row.created_key for row in rows), *(row.id for row in rows)):
@@ -95,7 +92,6 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     assert everything("other") == before
     assert bench.read(theirs).result_key is not None
     assert steps.find(theirs, "step a step") is not None
-    assert len(list(contacts("other#spring"))) == 1
 
 
 def test_its_schedules_go_first_and_others_stay(
@@ -120,20 +116,6 @@ def test_its_schedules_go_first_and_others_stay(
     assert "schedules 2" in done.stdout
     assert everything("acme") == []
     assert everything("other") == before
-
-
-def test_the_campaigns_of_jobs_that_have_expired_are_on_a_list(bench: Bench) -> None:
-    bucket.put_bytes("uploads/acme/may.csv", b"first_name,last_name,cell\nAda,L,+12125550123\n")
-    row = bench.dispatch(
-        "import_contacts", payload={"key": "uploads/acme/may.csv"}, campaign_id="spring"
-    )
-    assert bench.run(row).status is Status.SUCCEEDED
-    assert len(list(contacts("acme#spring"))) == 1
-    clients.client("dynamodb").delete_item(TableName="jobs", Key={"id": {"S": row.id}})
-    done = erase("--yes")
-    assert "contacts 1" in done.stdout
-    assert list(contacts("acme#spring")) == []
-    assert everything("acme") == []
 
 
 def test_it_is_refused_while_jobs_are_not_finished_and_names_ten(bench: Bench) -> None:
@@ -204,15 +186,11 @@ def one_comes_after_the_first_is_gone(bench: Bench, patch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("how", ["cut off", "ended early"])
-def test_contacts_and_lines_do_not_outlive_the_rows_that_lead_to_them(
+def test_lines_do_not_outlive_the_rows_that_lead_to_them(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    live(bench, "acme", queue_name="sample_organizations", campaign_id="spring")
-    live(bench, "acme", queue_name="sample_fair", campaign_id="autumn")
-    for campaign in ("spring", "autumn"):
-        for whose in ("acme", "other"):
-            key = organization_campaign(whose, campaign)
-            Contact(key, "+1", first_name="A", last_name="B").save()
+    live(bench, "acme", queue_name="sample_organizations")
+    live(bench, "acme", queue_name="sample_fair")
     assert [each for each in everything("acme") if "coordination" in each]
     with monkeypatch.context() as patch:
         if how == "cut off":
@@ -225,7 +203,6 @@ def test_contacts_and_lines_do_not_outlive_the_rows_that_lead_to_them(
     done = erase("--yes")
     assert done.exit_code == 0, done.output
     assert everything("acme") == []
-    assert len(everything("other#")) == 2
 
 
 def test_the_records_of_groups_go_too(bench: Bench) -> None:
@@ -278,7 +255,7 @@ def test_steps_and_payloads_from_before_a_retry_with_another_go_too(bench: Bench
 def test_its_name_leaves_the_slots_of_others_and_its_own_line_goes(bench: Bench) -> None:
     live(bench, "acme", queue_name="sample_organizations")
     live(bench, "other", queue_name="sample_organizations")
-    for queue_name in ("sample_fair", "sample_texts", "sample_paced"):
+    for queue_name in ("sample_fair", "sample_texts", "sample_campaigns", "sample_paced"):
         live(bench, "acme", queue_name=queue_name)
     assert any("line#" in each for each in everything("acme"))
     assert any("keys_of#" in each for each in everything("acme"))
@@ -395,7 +372,7 @@ def test_a_file_that_cannot_be_deleted_is_named_and_its_row_stays(
 
 
 def test_it_never_scans(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    live(bench, "acme", campaign_id="spring")
+    live(bench, "acme")
     asked: set[str] = set()
     real = BaseClient._make_api_call  # type: ignore[attr-defined]
 

@@ -58,7 +58,7 @@ def limits(name: str, **changes: Any) -> dict[str, Any]:
 
 def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> None:
     crowded = {**KEY, "key": "a\x9bb", "slots_in_use": 0, "waiting": 1000, "more_waiting": True}
-    rated = {**LIMITS, "slots": None, "rate": RATE, "per": "campaign_id"}
+    rated = {**LIMITS, "slots": None, "rate": RATE, "per": "organization_id, text"}
     del rated["words"]  # an older stack
     held = {**PAUSED, "waiting": 7, "more_waiting": False, "oldest_waiting_since": SINCE}
     listed = [
@@ -68,7 +68,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
     ]
     api.on("GET", "/queues?limit=100", 200, {"queues": listed, "cursor": None})
     lines = [line.split("\t") for line in jobs("queues").stdout.splitlines()]
-    words = 'rate={"count": 30, "seconds": 60.0, "burst": 5}, per="campaign_id", '
+    words = 'rate={"count": 30, "seconds": 60.0, "burst": 5}, per="organization_id, text", '
     words += 'order="fifo", max_waiting=10000'
     assert lines == [
         [

@@ -24,7 +24,6 @@ def schedule(name: str = "nightly", **changes: Any) -> dict[str, Any]:
         "origin": "api",
         "declared": False,
         "job_type": "make_report",
-        "campaign_id": None,
         "payload": {"list": 7},
         "cron": "0 2 * * *",
         "every": None,
@@ -117,7 +116,6 @@ def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
         "last_skipped_why": "the one before it still ran",
         "last_failed_at": AT,
         "error": error,
-        "campaign_id": "spring",
     }
     api.on("GET", NIGHTLY, 200, schedule(**changes))
     shown = dict(
@@ -173,11 +171,10 @@ def test_one_that_the_code_no_longer_declares_says_when_it_goes(api: FakeApi) ->
     ("words", "sent"),
     [
         (
-            ["--cron", "0 2 * * *", "--timezone", "Europe/Berlin", "list:=7", "--campaign", "c"],
+            ["--cron", "0 2 * * *", "--timezone", "Europe/Berlin", "list:=7"],
             {
                 "cron": "0 2 * * *",
                 "timezone": "Europe/Berlin",
-                "campaign_id": "c",
                 "payload": {"list": 7},
                 "missed": "one",
                 "overlap": "skip",

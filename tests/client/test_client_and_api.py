@@ -37,8 +37,8 @@ def client(api_server: ApiServer) -> Client:
 
 
 def test_a_job_is_dispatched_followed_and_its_result_had(client: Client) -> None:
-    sent = client.dispatch("sample_once", {"number": 7}, campaign_id="spring", queue_name="slow")
-    assert (sent.status, sent.organization_id, sent.campaign_id) == ("queued", "acme", "spring")
+    sent = client.dispatch("sample_once", {"number": 7}, queue_name="slow")
+    assert (sent.status, sent.organization_id, sent.queue_name) == ("queued", "acme", "slow")
     told: list[Job] = []
     done = client.wait(sent, timeout=60, on_progress=told.append)
     assert done.get_result() == {"number": 1}
@@ -313,6 +313,8 @@ def test_a_batch_is_dispatched_followed_and_its_members_are_listed(client: Clien
     assert (child.group, child.job.group) == ("members", "members")
     with pytest.raises(WrongState):
         client.cancel_batch(sent.id)
+    with pytest.raises(WrongState):
+        client.cancel(sent.id, members=True)
     with pytest.raises(InvalidRequest) as refused:
         client.dispatch_batch([{"job_type": "sample_once", "payload": {"nmber": 1}}])
     assert refused.value.fields[0]["field"] == "members.0.payload.nmber"

@@ -4,14 +4,18 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
+import sample_work
 from api_server import ApiServer
 from bad_server import BadServer, answer
 from example_apps import EXAMPLES, DjangoApp, FastApiApp
 from job_runners import Client, __version__
 from job_runners.building.build import ROOT
+from job_runners.work import Job, RunningJob
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 
@@ -24,12 +28,23 @@ def others_job(url: str) -> str:
 def others_export(url: str) -> str:
     """Return the id of another organization's export."""
     client = Client(url=url, organization_id="another")
-    return client.dispatch("export_contacts", campaign_id="spring").id
+    return client.dispatch("export_contacts", {"campaign": "spring"}).id
+
+
+class Export(BaseModel):
+    campaign: str = Field(min_length=1, max_length=128)
+
+
+def export(job: RunningJob, payload: Export) -> dict[str, Any]:
+    """Write a file, as the job of the same name in examples/campaign does."""
+    key = job.write_file(job.result_file("contacts.csv"), payload.campaign.encode())
+    return {"file": key, "rows": 0}
 
 
 @pytest.fixture(autouse=True)
-def region(monkeypatch: pytest.MonkeyPatch) -> None:
+def stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setitem(sample_work.JOBS, "export_contacts", Job(export))
 
 
 # --- FastAPI --------------------------------------------------------------------------------------
@@ -46,7 +61,7 @@ def fastapi(
 
 
 def test_fastapi_starts_an_export_and_shows_its_file(fastapi: FastApiApp) -> None:
-    status, started = fastapi.call("POST", "/exports", {"campaign_id": "spring"})
+    status, started = fastapi.call("POST", "/exports", {"campaign": "spring"})
     assert (status, started["status"], started["url"]) == (202, "queued", None)
     status, export = fastapi.call("GET", f"/exports/{started['id']}")
     assert (status, export["status"], export["progress"]) == (200, "succeeded", 100)
@@ -55,15 +70,15 @@ def test_fastapi_starts_an_export_and_shows_its_file(fastapi: FastApiApp) -> Non
 
 def test_the_same_request_to_fastapi_is_one_export(fastapi: FastApiApp) -> None:
     first, again, other = (
-        fastapi.call("POST", "/exports", {"campaign_id": "spring"}, key)[1]["id"]
+        fastapi.call("POST", "/exports", {"campaign": "spring"}, key)[1]["id"]
         for key in ("k-1", "k-1", "k-2")
     )
     assert first == again != other
-    status, _ = fastapi.call("POST", "/exports", {"campaign_id": "autumn"}, "k-1")
+    status, _ = fastapi.call("POST", "/exports", {"campaign": "autumn"}, "k-1")
     assert status == 409
 
 
-@pytest.mark.parametrize("body", [{}, {"campaign_id": ""}, {"campaign_id": "x" * 2000}])
+@pytest.mark.parametrize("body", [{}, {"campaign": ""}, {"campaign": "x" * 2000}])
 def test_what_can_be_no_export_is_refused_by_fastapi(
     body: dict[str, str], fastapi: FastApiApp
 ) -> None:
@@ -89,7 +104,7 @@ def test_fastapi_says_that_the_api_is_away(
     fastapi_app: Callable[[], FastApiApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOB_RUNNERS_URL", NOWHERE)
-    status, answer = fastapi_app().call("POST", "/exports", {"campaign_id": "spring"}, "k-1")
+    status, answer = fastapi_app().call("POST", "/exports", {"campaign": "spring"}, "k-1")
     assert (status, answer["detail"]) == (503, "Try again, with the same Idempotency-Key.")
 
 
@@ -99,7 +114,7 @@ def test_fastapi_waits_for_no_retry_after(
     server.then = answer(429, {"status": 429}, Retry_After="30")
     monkeypatch.setenv("JOB_RUNNERS_URL", server.url)
     began = time.monotonic()
-    assert fastapi_app().call("POST", "/exports", {"campaign_id": "spring"})[0] == 503
+    assert fastapi_app().call("POST", "/exports", {"campaign": "spring"})[0] == 503
     assert (len(server.seen), time.monotonic() - began < 29) == (1, True)
 
 
@@ -115,7 +130,7 @@ def django(
 
 
 def test_django_starts_an_export_and_shows_its_file(django: DjangoApp) -> None:
-    answer = django.send(django.form() | {"campaign_id": "spring"})
+    answer = django.send(django.form() | {"campaign": "spring"})
     assert answer.status_code == 302
     page = django.page(answer["Location"])
     assert "Export of spring" in page
@@ -123,17 +138,17 @@ def test_django_starts_an_export_and_shows_its_file(django: DjangoApp) -> None:
 
 
 def test_the_button_pressed_twice_is_one_export(django: DjangoApp) -> None:
-    form = django.form() | {"campaign_id": "spring"}
+    form = django.form() | {"campaign": "spring"}
     assert django.send(form)["Location"] == django.send(form)["Location"]
     # Back on that page, another campaign: it is another export.
-    assert django.send(form)["Location"] != django.send(form | {"campaign_id": "é"})["Location"]
+    assert django.send(form)["Location"] != django.send(form | {"campaign": "é"})["Location"]
 
 
 def test_django_says_what_is_wrong_with_a_form(django: DjangoApp) -> None:
     form = django.form()
     assert form["key"] != django.form()["key"]
     assert "This field is required" in django.send(form).content.decode()
-    assert django.send({"campaign_id": "spring"}).status_code == 403  # from another site
+    assert django.send({"campaign": "spring"}).status_code == 403  # from another site
 
 
 def test_django_shows_an_export_that_is_not_done(
@@ -143,7 +158,7 @@ def test_django_shows_an_export_that_is_not_done(
     monkeypatch.setattr(
         django.views.client, "dispatch", lambda *a, **k: dispatch(*a, **k, delay=600)
     )
-    path = django.send(django.form() | {"campaign_id": "spring"})["Location"]
+    path = django.send(django.form() | {"campaign": "spring"})["Location"]
     page = django.page(path)
     assert "scheduled: 0%" in page
     assert 'http-equiv="refresh"' in page
@@ -171,7 +186,7 @@ def test_django_keeps_the_form_and_asks_again_while_the_api_is_away(
 ) -> None:
     client = Client(url=NOWHERE, max_attempts=1)
     monkeypatch.setattr(django.views, "client", client)
-    form = django.form() | {"campaign_id": "spring"}
+    form = django.form() | {"campaign": "spring"}
     page = django.send(form).content.decode()
     assert "press the button again" in page
     assert form["key"] in page

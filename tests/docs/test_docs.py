@@ -91,11 +91,6 @@ def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
     exec(compile(in_a_test, "guide", "exec"), guide.__dict__)
 
 
-def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    (pipeline,) = snippets("docs/pipeline.md")
-    module("snippet", pipeline, monkeypatch)
-
-
 # --- docs/guides/writing_jobs.md ------------------------------------------------------------------
 
 

@@ -53,7 +53,6 @@ STATUSES = {
     "api_rerun_job_unknown": 404,
     "api_retry_job_unknown": 404,
     "api_get_health": 200,
-    "api_get_docs": 200,
     "api_get_job_types": 200,
     "api_get_openapi": 200,
     "api_get_job_unknown": 404,

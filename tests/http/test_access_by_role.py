@@ -18,10 +18,8 @@ from every_route import (
     Entry,
 )
 from job_runners.api.routes.table import ROUTES
-from job_runners.aws import bucket
 from job_runners.settings import forget
-from job_runners.shipped.campaigns.contact import Contact
-from job_runners.store import failed_tasks, queries, webhooks
+from job_runners.store import failed_tasks, webhooks
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
@@ -223,7 +221,7 @@ def test_nobody_else_is_let_in_with_no_organisation_in_its_token(
 ) -> None:
     def requests(entry: Entry, ids: dict[str, str]) -> None:
         method, path, parts = entry.takes.parts(**ids)
-        for organization_id in (None, "", 7, ["ours"], "[ours theirs]", "ours#campaign"):
+        for organization_id in (None, "", 7, ["ours"], "[ours theirs]", "ours#theirs"):
             for role in ("reader", "operator"):
                 refused(call(method, path, claims=token(role, organization_id), **parts))
 
@@ -250,7 +248,7 @@ def test_what_another_organisation_has_is_out_of_reach(monkeypatch: pytest.Monke
 def test_what_is_open_to_all_is_the_same_whatever_is_in_the_stack(entry: Entry) -> None:
     method, path, parts = entry.takes.parts()
     before = call(method, path, **parts)
-    job_id = job_of("ours", campaign_id="s3cret", payload={"text": "s3cret"})
+    job_id = job_of("ours", payload={"text": "s3cret"})
     after = call(method, path, **parts)
     assert (after.status, after.text) == (200, before.text)
     assert "s3cret" not in after.text
@@ -277,74 +275,7 @@ def test_a_caller_with_several_roles_may_do_what_the_highest_may() -> None:
 # --- payloads that name what is another organisation's --------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "uploads/theirs/contacts.csv",
-        "uploads/ours/../theirs/contacts.csv",
-        "uploads/ours//theirs/contacts.csv",
-        "uploads/oursandtheirs/contacts.csv",
-        "results/theirs/contacts.csv",
-        "partial/contacts.csv",
-    ],
-)
-def test_an_import_of_another_organisations_file_fails_and_tells_nothing_of_it(key: str) -> None:
-    bucket.put_bytes(key, b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
-    body = {"job_type": "import_contacts", "campaign_id": "spring", "payload": {"key": key}}
-    job_id = call("POST", "/jobs", body=body, claims=token("operator")).json["id"]
-    job = call("GET", f"/jobs/{job_id}", claims=token("operator"))
-    assert job.json["status"] == "failed"
-    assert "a file under uploads/ours/" in job.json["error"]["message"]
-    assert "Ann" not in job.text
-    assert every_row(Contact) == []
-
-
 def test_a_payload_can_not_move_a_job_to_another_organisation() -> None:
-    for job_type in ("export_contacts", "import_contacts"):
-        payload = {"key": "uploads/ours/contacts.csv", "organization_id": "theirs"}
-        body: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring"}
-        body["payload"] = payload
-        refused(call("POST", "/jobs", body=body, claims=token("operator")), 422)
+    body = {"job_type": "remove_uploads", "payload": {"organization_id": "theirs"}}
+    refused(call("POST", "/jobs", body=body, claims=token("operator")), 422)
     assert every_row(JobRequest) == []
-
-
-def test_a_retry_by_hand_does_not_reach_for_another_organisations_file() -> None:
-    bucket.put_bytes("uploads/theirs/a.csv", b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
-    missing = {"key": "uploads/ours/missing.csv"}
-    body = {"job_type": "import_contacts", "campaign_id": "spring", "payload": missing}
-    job_id = call("POST", "/jobs", body=body, claims=token("operator")).json["id"]
-    retried = {"payload": {"key": "uploads/theirs/a.csv"}}
-    path = f"/jobs/{job_id}/retry"
-    assert call("POST", path, body=retried, claims=token("operator")).status == 202
-    row = queries.read(job_id)
-    assert row is not None
-    assert str(row.status) == "failed"
-    assert every_row(Contact) == []
-
-
-@pytest.mark.parametrize("role", ["reader", "operator"])
-@pytest.mark.parametrize(
-    ("task_name", "payload"),
-    [
-        (
-            "post_webhook",
-            {"url": "https://a.example.com", "event_id": "e", "body": {}, "secret": "b/c"},
-        ),
-        (
-            "send_first_message",
-            {
-                "organization_id": "theirs",
-                "campaign_id": "spring",
-                "cell": "+12125550123",
-                "texter": "ada",
-                "text": "Hi",
-            },
-        ),
-        ("send_message", {"cell": "+12125550123", "text": "Hi"}),
-    ],
-)
-def test_no_caller_of_one_organisation_sends_a_webhook_or_a_text(
-    role: str, task_name: str, payload: dict[str, Any]
-) -> None:
-    body = {"task_name": task_name, "payload": payload}
-    refused(call("POST", "/tasks", body=body, claims=token(role)))

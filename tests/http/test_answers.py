@@ -13,6 +13,7 @@ from job_runners import clock
 from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
 from job_runners.settings import forget
 from job_runners.store import answer_links, signals, steps
@@ -416,7 +417,7 @@ def test_a_runner_that_cannot_send_again_asks_for_no_answer(bench: Bench) -> Non
     """The question would reach a person, and the answer would continue nothing."""
     script.job = lambda job, payload: job.signal_url("a", text="?", timeout=HOUR)
     row = bench.dispatch("sample_once")
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).error["kind"] == RunnerCannotResend.recorded_as
     assert links() == []
 

@@ -50,11 +50,10 @@ def test_a_job_is_accepted_with_the_place_to_ask_for_it() -> None:
 
 
 def test_a_job_that_ran_is_read_with_payload_and_result() -> None:
-    job = call("GET", f"/jobs/{accepted(payload={'number': 3}, campaign_id='c1')}")
+    job = call("GET", f"/jobs/{accepted(payload={'number': 3})}")
     assert job.status == 200
     assert job.json["payload"] == {"number": 3}
     assert job.json["result"] == {"number": 1}
-    assert job.json["campaign_id"] == "c1"
     assert (job.json["status"], job.json["progress"], job.json["notes"]) == ("succeeded", 100, [])
 
 
@@ -151,7 +150,7 @@ def test_job_types_tell_all_that_can_be_dispatched() -> None:
     assert answer.status == 200
     jobs = {job["name"]: job for job in answer.json["jobs"]}
     tasks = {task["name"]: task for task in answer.json["tasks"]}
-    assert {"import_contacts", "export_contacts", "sample_once"} <= jobs.keys()
+    assert {"post_webhook", "remove_uploads", "sample_once"} <= jobs.keys()
     assert jobs["sample_once"]["description"] == "Do work that never runs twice."
     assert jobs["sample_once"]["retry"] is None
     assert jobs["sample_again"]["retry"] == {
@@ -162,7 +161,7 @@ def test_job_types_tell_all_that_can_be_dispatched() -> None:
     }
     assert jobs["sample_once"]["payload_schema"]["properties"]["number"]["maximum"] == 1000
     assert tasks["sample_note_again"]["retry"]["max_attempts"] == 3
-    assert "\n" not in jobs["import_contacts"]["description"]
+    assert "\n" not in jobs["post_webhook"]["description"]
 
 
 def test_health_answers_without_any_store() -> None:

@@ -211,7 +211,6 @@ def test_the_order_of_keys_makes_no_difference_at_any_depth() -> None:
 @pytest.mark.parametrize(
     "default",
     [
-        {"campaign_id": None},
         {"queue_name": None},
         {"payload": {}},
         {"organization_id": "default"},
@@ -230,7 +229,6 @@ def test_a_default_that_is_spelled_out_makes_no_difference(default: dict[str, An
         {"payload": {"number": 2}},
         {"payload": {}},
         {"job_type": "sample_again"},
-        {"campaign_id": "c"},
         {"queue_name": "q"},
         {"delay": 5},
     ],

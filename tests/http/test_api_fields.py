@@ -34,7 +34,6 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"job_type": "sample_once", "organization_id": ["o"]}, "organization_id"),
         ({"job_type": "sample_once", "organization_id": "a#b"}, "organization_id"),
         ({"job_type": "sample_once", "queue_name": "a\nb"}, "queue_name"),
-        ({"job_type": "sample_once", "campaign_id": 7}, "campaign_id"),
         ({"job_type": "sample_once", "jobtype": "sample_once"}, "jobtype"),
     ],
 )
@@ -103,7 +102,7 @@ json_values = st.recursive(
 )
 bodies = st.fixed_dictionaries(
     {"job_type": names | json_values, "payload": json_values},
-    optional={"organization_id": json_values, "task_name": names, "campaign_id": json_values},
+    optional={"organization_id": json_values, "task_name": names, "queue_name": json_values},
 )
 raw_bodies = (
     st.binary(max_size=200)

@@ -7,6 +7,7 @@ import pytest
 from api_events import call
 from fake_lambda import FakeLambda
 from job_runners.engine.lines import pausing
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import pauses
 from stale_reads import catch_up
 
@@ -118,7 +119,7 @@ def test_a_kind_that_there_is_not_is_not_found(path: str) -> None:
 def test_a_runner_that_can_not_admit_again_may_not_park(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("job_runners.runners.sender", lambda: None)
+    monkeypatch.setattr("job_runners.runners.sender", lambda: CANNOT_SEND)
     for method in ("PUT", "DELETE"):
         answer = call(method, "/paused/job_type/sample_once")
         assert answer.status == 409

@@ -271,9 +271,3 @@ def test_a_cursor_of_another_list() -> None:
     cursor = call("GET", "/jobs", query="organization_id=acme&limit=1").json["cursor"]
     query = {"organization_id": "acme", "status": "failed", "cursor": cursor}
     problem(call("GET", "/jobs", query=query), 400, "invalid-cursor")
-
-
-def test_a_job_that_is_about_a_campaign_is_refused_without_one() -> None:
-    answer = call("POST", "/jobs", body={"job_type": "export_contacts", "payload": {}})
-    assert answer.status == 422
-    assert [each["field"] for each in answer.json["errors"]] == ["campaign_id"]

@@ -8,6 +8,7 @@ import pytest
 from api_events import Logged, call
 from busy_queues import SLOTS_1, dispatched, got, refused, uses, while_one_runs
 from fake_lambda import FakeLambda
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -24,13 +25,14 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     body = {"slots": 3, "rate": {"count": 30, "seconds": 60}, "max_waiting": 5}
     answer = call("PUT", "/queues/sample_campaigns", body=body)
     rate = {"count": 30, "seconds": 60, "burst": 1}
-    words = "3 slots, 30 starts per 60 s, per campaign_id, at most 5 waiting"
-    in_force = {**body, "rate": rate, "per": "campaign_id", "order": "fifo", "words": words}
+    words = "3 slots, 30 starts per 60 s, per organization_id and text, at most 5 waiting"
+    per = "organization_id, text"
+    in_force = {**body, "rate": rate, "per": per, "order": "fifo", "words": words}
     assert (answer.status, answer.json["limits"]) == (200, in_force)
     assert answer.json["declared_limits"] == {
         **SLOTS_1,
-        "per": "campaign_id",
-        "words": "1 slot, per campaign_id, at most 10,000 waiting",
+        "per": per,
+        "words": "1 slot, per organization_id and text, at most 10,000 waiting",
     }
     assert answer.json["changed_by"] == "service:user/campaign-service"
     found = got("/queues/sample_campaigns")
@@ -178,7 +180,7 @@ def test_more_changed_limits_than_there_may_be_are_refused(monkeypatch: pytest.M
 
 
 def test_a_runner_that_can_not_let_on_may_not_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("job_runners.runners.sender", lambda: None)
+    monkeypatch.setattr("job_runners.runners.sender", lambda: CANNOT_SEND)
     for method, body in (("PUT", {"slots": 1}), ("DELETE", None)):
         assert "a runner with send()" in call(method, "/queues/default", body=body).json["detail"]
     assert not limits.current(fresh=True)

@@ -70,7 +70,7 @@ def test_a_list_searches_for_no_occurrence(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_schedule_is_put_and_shown_in_words_with_its_next_five() -> None:
-    answer = on("PUT", body={**NIGHTLY, "payload": {"number": 7}, "campaign_id": "spring"})
+    answer = on("PUT", body={**NIGHTLY, "payload": {"number": 7}})
     assert answer.status == 201
     found = answer.json
     assert found["words"] == "at 02:00 every day, Europe/Berlin"
@@ -84,7 +84,6 @@ def test_a_schedule_is_put_and_shown_in_words_with_its_next_five() -> None:
         "origin": "api",
         "every": None,
         "payload": {"number": 7},
-        "campaign_id": "spring",
         "missed": "one",
         "overlap": "skip",
         "last": None,
@@ -143,9 +142,6 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"overlap": "wait"}, "overlap", "'skip', 'queue' or 'allow'"),
         ({"organization_id": "acme"}, "organization_id", "not permitted"),
         ({"zone": "UTC"}, "zone", "not permitted"),
-        ({"campaign_id": "a/b"}, "campaign_id", "should match pattern"),
-        ({"campaign_id": "."}, "campaign_id", "must be more than dots"),
-        ({"campaign_id": ".."}, "campaign_id", "must be more than dots"),
     ],
 )
 def test_what_can_not_be_is_refused_in_plain_words(
@@ -167,8 +163,6 @@ def test_a_job_that_could_not_be_dispatched_is_refused_now_and_not_at_night() ->
     assert "Did you mean 'sample_once'?" in detail
     wrong = on("PUT", body={**NIGHTLY, "payload": {"numer": 7}})
     refused(wrong, 422, "invalid-payload")
-    campaign = on("PUT", body={**NIGHTLY, "job_type": "export_contacts"})
-    assert "campaign_id: is required" in refused(campaign, 422, "invalid-payload")
 
 
 @pytest.mark.parametrize("name", ["nobody's", "a b%", 'say "hi"', "x" * 128])
@@ -230,16 +224,16 @@ def test_a_schedule_is_paused_and_resumed(time: StillClock) -> None:
 
 
 def test_a_schedule_is_run_now_paused_or_not(worker: FakeLambda) -> None:
-    put(payload={"number": 7}, campaign_id="spring")
+    put(payload={"number": 7})
     on("PUT", "/nightly/paused")
     answer = on("POST", "/nightly/run")
     assert answer.status == 202
     worker.deliver()
     job = got(answer.headers["location"])
     assert (job["id"], job["status"]) == (answer.json["id"], "succeeded")
-    told = ("job_type", "payload", "campaign_id", "organization_id", "created_by")
+    told = ("job_type", "payload", "organization_id", "created_by")
     assert [job[name] for name in told] == [
-        *("sample_once", {"number": 7}, "spring", "acme", "service:user/campaign-service")
+        *("sample_once", {"number": 7}, "acme", "service:user/campaign-service")
     ]
     found = on("GET").json
     assert (found["last"], found["started"]) == (None, 0)  # it is no occurrence

@@ -160,7 +160,7 @@ def test_a_repetition_returns_the_same_batch_and_another_request_under_the_key_i
     "spelled_out",
     [
         {"organization_id": "default"},
-        {"campaign_id": None, "stop_after_failures": None, "members_file": None},
+        {"stop_after_failures": None, "members_file": None},
         {"members": [{"job_type": "sample_once", "payload": {}, "key": None, "queue_name": None}]},
         {"then": THEN, "organization_id": "default"},
     ],
@@ -288,14 +288,17 @@ def test_a_canceled_batch_dispatches_no_last_job_and_its_members_go_on(
     assert len(script.jobs_run) == 3
 
 
-def test_a_batch_is_canceled_with_its_members(worker: FakeLambda) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", "/batches/{}"), ("POST", "/jobs/{}/cancel")]
+)
+def test_a_batch_is_canceled_with_its_members(worker: FakeLambda, method: str, path: str) -> None:
     batch = post(numbered(3), then=THEN)
     deliver_one(worker)
     deliver_one(worker)
-    path = f"/batches/{batch.json['id']}"
-    assert call("DELETE", path, query="members=yes").status == 400
-    canceled = call("DELETE", path, query="members=true")
-    assert (canceled.status, canceled.json["state"]) == (200, "cancelled")
+    path = path.format(batch.json["id"])
+    assert call(method, path, query="members=yes").status == 400
+    canceled = call(method, path, query="members=true")
+    assert (canceled.status, show(batch)["state"]) == (200, "cancelled")
     assert counts(batch) == (3, 0, 1, 0, 2, 0)
     (one, _) = show(batch, "/members", "status=cancelled")["members"]
     assert one["job"]["cancelled_by"] == "service:user/campaign-service"

@@ -41,21 +41,11 @@ END = {
     "started_at": None,
     "finished_at": "2026-05-04T09:31:00.000Z",
     "organization_id": "beta",
-    "campaign_id": None,
 }
 PAYLOADS: dict[str, dict[str, Any]] = {
     "announce": END,
     "batch": {"total": 1, "members": [SAMPLE]},
     "deliver_webhook": {"webhook": "crm", "body": {"type": "job.succeeded", "data": END}},
-    "import_contacts_part": {
-        "key": "uploads/acme/a.csv",
-        "country": "US",
-        "etag": "e",
-        "start": [0, 0, 0],
-        "end": 1,
-        "skipped": "x",
-    },
-    "send_first_messages_turn": {"text": "Hi", "after": None, "last": "+19"},
 }
 
 
@@ -82,12 +72,12 @@ def in_file(job: Any) -> Answer:
 
 
 def batch(**body: Any) -> Answer:
-    return ask("POST", "/batches", body | {"campaign_id": "spring"}, headers=KEY)
+    return ask("POST", "/batches", body, headers=KEY)
 
 
 DOORS: dict[str, Callable[[Any], Answer]] = {
-    "job": lambda job: ask("POST", "/jobs", job | {"campaign_id": "spring"}),
-    "later": lambda job: ask("POST", "/jobs", job | {"campaign_id": "spring", "delay": 60}),
+    "job": lambda job: ask("POST", "/jobs", job),
+    "later": lambda job: ask("POST", "/jobs", job | {"delay": 60}),
     "bulk": lambda job: ask("POST", "/jobs/bulk", {"jobs": [SAMPLE, job]}, headers=KEY),
     "member": lambda job: batch(members=[SAMPLE, job]),
     "line of a file": in_file,
@@ -118,7 +108,7 @@ def test_an_operator_dispatches_none_by_any_door(
 
 @pytest.mark.parametrize("job_type", PAYLOADS)
 def test_a_service_and_a_program_are_refused_too(worker: FakeLambda, job_type: str) -> None:
-    job: Any = {"job_type": job_type, "payload": PAYLOADS[job_type], "campaign_id": "spring"}
+    job: Any = {"job_type": job_type, "payload": PAYLOADS[job_type]}
     refused = call("POST", "/jobs", body=job, claims={"roles": "service", "sub": "s"})
     assert (refused.status, refused.json["type"]) == (422, "urn:job-runners:unknown-job-type")
     with pytest.raises(errors.InternalJobType):
@@ -143,7 +133,7 @@ def test_a_job_dispatches_none_that_is_not_its_own(
             job.gather("group", [Member(job_type, payload)])
 
     script.job = parent
-    answer = ask("POST", "/jobs", SAMPLE | {"campaign_id": "spring"})
+    answer = ask("POST", "/jobs", SAMPLE)
     worker.deliver()
     found = ask("GET", f"/jobs/{answer.json['id']}").json
     assert (found["status"], found["error"]["kind"]) == ("failed", "InternalJobType")
@@ -250,12 +240,12 @@ def test_an_announcement_names_what_its_own_row_names(
     """Even if another organization's job got into its payload in an unknown way."""
     job_id, announcement = failed_announcement(worker, monkeypatch)
     row = queued_announcement(worker, announcement)
-    forged = blobs.compressed(blobs.compact_json(END | {"campaign_id": "x"}))
+    forged = blobs.compressed(blobs.compact_json(END))
     row.update([JobRequest.payload.set(forged)])
     worker.deliver()
     (data,) = [event["data"] for event in told]
-    named = [data[name] for name in ("organization_id", "job_id", "campaign_id")]
-    assert named == ["acme", job_id, None]
+    named = [data[name] for name in ("organization_id", "job_id")]
+    assert named == ["acme", job_id]
 
 
 def test_an_announcement_that_follows_up_no_job_announces_nothing(

@@ -183,14 +183,13 @@ def test_every_type_of_problem_is_documented() -> None:
 def test_each_job_and_task_has_a_body_with_its_own_payload() -> None:
     schemas = document()["components"]["schemas"]
     mapping = schemas["NewJob"]["discriminator"]["mapping"]
-    assert mapping["import_contacts"] == "#/components/schemas/job.import_contacts"
-    body = schemas["job.import_contacts"]
-    assert body["properties"]["job_type"]["const"] == "import_contacts"
-    assert body["properties"]["payload"] == {"$ref": "#/components/schemas/payload.ImportContacts"}
-    assert body["required"] == ["job_type", "payload", "campaign_id"]
-    assert body["properties"]["campaign_id"]["type"] == "string"
+    assert mapping["post_webhook"] == "#/components/schemas/job.post_webhook"
+    body = schemas["job.post_webhook"]
+    assert body["properties"]["job_type"]["const"] == "post_webhook"
+    assert body["properties"]["payload"] == {"$ref": "#/components/schemas/payload.PostWebhook"}
+    assert body["required"] == ["job_type", "payload"]
     assert schemas["job.sample_once"]["required"] == ["job_type"]
-    assert schemas["task.send_message"]["properties"]["task_name"]["const"] == "send_message"
+    assert schemas["task.sample_note"]["properties"]["task_name"]["const"] == "sample_note"
 
 
 def test_what_is_paused_is_called_a_pause() -> None:

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("worker")
 ASKED = {
     "job_type": "sample_once",
     "organization_id": "acme",
-    "campaign_id": "spring",
     "queue_name": "slow",
     "payload": {"number": 7, "text": "a"},
 }

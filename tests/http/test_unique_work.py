@@ -76,12 +76,12 @@ def test_the_answer_has_the_time_that_holds_where_the_rule_puts_it_off_no_furthe
 
 
 def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:
-    first = ask("unique_refuse", campaign_id="spring")
-    refused = ask("unique_refuse", campaign_id="spring")
+    first, refused, other = (ask("unique_refuse", text) for text in ("a", "a", "b"))
     assert refused.status == 409
     assert refused.json["type"].endswith("unique-conflict")
     assert first.json["id"] in refused.json["detail"]
     assert refused.json["job_id"] == first.json["id"]
+    assert other.status == 202
 
 
 def test_a_key_that_was_used_for_another_request_names_its_job() -> None:

@@ -13,6 +13,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.schedules import schedules
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, TaskMessage, decode
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.runners import legacy_worker
 from job_runners.store.job_request import Status
 from job_runners.work.recurring import Recurring
@@ -32,7 +33,7 @@ class Children:
     def Process(self, target: object, args: tuple[bytes, int]) -> "Children":  # noqa: N802
         """Return a child that does the work of this message."""
         text, deadline = args
-        self._work = lambda: execution.run(decode(text), deadline=deadline, send=None)
+        self._work = lambda: execution.run(decode(text), deadline=deadline, send=CANNOT_SEND)
         return self
 
     def start(self) -> None:

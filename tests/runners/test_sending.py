@@ -12,7 +12,13 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import LONGEST_DELAY, Send, next_due_at, require_sender
+from job_runners.engine.wire.sending import (
+    CANNOT_SEND,
+    LONGEST_DELAY,
+    Send,
+    next_due_at,
+    require_sender,
+)
 from job_runners.errors import RunnerCannotResend
 from job_runners.places import ROOT
 from job_runners.runners.base import JobData
@@ -29,7 +35,7 @@ def test_it_returns_the_sender_that_there_is() -> None:
 
 def test_without_one_the_error_names_the_job_and_what_it_needs() -> None:
     with pytest.raises(RunnerCannotResend, match=r"'mow' has a retry policy. That requires"):
-        require_sender(None, "mow", "has a retry policy")
+        require_sender(CANNOT_SEND, "mow", "has a retry policy")
 
 
 def test_nobody_else_says_it() -> None:
@@ -86,7 +92,7 @@ def test_the_message_of_a_job_that_is_to_start_later_comes_then(still: Bench) ->
 
 def test_a_message_that_comes_early_is_left_where_none_can_be_sent(bench: Bench) -> None:
     row = ask(bench, delay=60)
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).status is Status.SCHEDULED
 
 
@@ -96,9 +102,9 @@ def test_a_message_that_comes_early_is_left_where_none_can_be_sent(bench: Bench)
 def test_the_timer_starts_what_no_message_will_and_makes_sure_of_the_rest(
     still: Bench, seconds: float, by_message: bool
 ) -> None:
-    def due_after(send: Send | None) -> int:
+    def due_after(send: Send) -> int:
         at = clock.now() + int(seconds * clock.SECOND)
         return next_due_at(at, send) - at
 
-    assert due_after(None) == 0
+    assert due_after(CANNOT_SEND) == 0
     assert due_after(still.send) == (conditional_write.GRACE if by_message else 0)

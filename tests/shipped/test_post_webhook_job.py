@@ -1,6 +1,7 @@
 """The job post_webhook: what it makes of a receiver's answers, and when it tries again."""
 
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from webhook_sender import HOST
 
 URL = f"https://{HOST}/in?token=s3cret"
 PAYLOAD = {"url": URL, "body": {"type": "tested"}, "secret": "acme/main"}
+FAR = "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"
 # The example schedule of the Standard Webhooks specification: hours since the first attempt.
 SCHEDULE = [0, 0.00139, 0.0847, 0.585, 2.585, 7.585, 17.585, 31.585, 51.585, 75.585]
 
@@ -105,11 +107,21 @@ def test_a_receiver_that_is_gone_ends_it(bench: Bench, receiver: Receiver) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [("600", 600), ("1", 5), ("99999999", 24 * 3600), ("soon", 5)]
+    ("asked", "seconds"),
+    [
+        *(("600", 600), ("1", 5), ("99999999", 24 * 3600), ("99999999999999999999", 24 * 3600)),
+        *(("in ten minutes", 600), ("ten minutes ago", 5)),
+        ("Wed, 01 Jan 2070 00:00:00 -0000", 24 * 3600),
+        *((nonsense, 5) for nonsense in ("soon", "-5", "1.5", "\u00b2", FAR)),
+    ],
 )
 def test_a_receiver_may_ask_for_more_time_up_to_a_day(
     bench: Bench, receiver: Receiver, asked: str, seconds: int
 ) -> None:
+    now = clock.now() / clock.SECOND
+    dates = {"in ten minutes": now + 600, "ten minutes ago": now - 600}
+    if asked in dates:
+        asked = formatdate(dates[asked], usegmt=True)
     receiver.answer = lambda: Answer(503, asked)
     row = bench.run(bench.dispatch("post_webhook", payload=PAYLOAD))
     assert row.status is Status.RETRYABLE

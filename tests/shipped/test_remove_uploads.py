@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import sample_work
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import bucket
@@ -13,15 +14,16 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.schedules import declared_schedules, schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.errors import MissingObject
-from job_runners.shipped.campaigns.old_uploads import NeededFiles
 from job_runners.shipped.jobs import remove_uploads as module
 from job_runners.shipped.jobs import table
+from job_runners.shipped.jobs.old_uploads import NeededFiles
 from job_runners.shipped.jobs.remove_uploads import RemoveUploads, remove_uploads
 from job_runners.store import owner_verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
 from job_runners.work import Recurring
 from recording_job import RecordingJob, Stopped
+from sample_work import script
 
 CSV = b"first_name,last_name,cell\nAnn,Lee,2125550123\n"
 
@@ -39,9 +41,10 @@ def upload(name: str = "a.csv", organization_id: str = "acme") -> str:
     return key
 
 
-def imported(bench: Bench, key: str, outcome: Status) -> JobRequest:
-    """Return a job that imports a file, and has come so far."""
-    row = bench.dispatch("import_contacts", payload={"key": key}, campaign_id="spring")
+def reading(bench: Bench, key: str, outcome: Status) -> JobRequest:
+    """Return a job that reads a file, and has come so far."""
+    script.job = lambda job, payload: len(job.read_file(payload.text))
+    row = bench.dispatch("sample_once", payload={"text": key})
     if outcome is Status.FAILED:
         bucket.delete(key)
     if outcome is Status.CANCELLED:
@@ -68,13 +71,13 @@ def is_there(key: str) -> bool:
         return False
 
 
-def test_old_files_go_that_were_imported_or_that_nobody_asked_for(bench: Bench) -> None:
+def test_old_files_go_that_were_read_or_that_nobody_asked_for(bench: Bench) -> None:
     done, forgotten, theirs = (
         upload("done.csv"),
         upload("b/forgotten.csv"),
         upload("x.csv", "other"),
     )
-    imported(bench, done, Status.SUCCEEDED)
+    reading(bench, done, Status.SUCCEEDED)
     assert run() == {"removed": 2, "bytes": 2 * len(CSV), "kept": 0}
     assert [is_there(each) for each in (done, forgotten, theirs)] == [False, False, True]
     assert run() == {"removed": 0, "bytes": 0, "kept": 0}
@@ -87,11 +90,11 @@ def test_younger_files_stay(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Status.QUEUED, Status.FAILED, Status.CANCELLED])
-def test_a_file_stays_that_an_import_still_needs_or_may_by_a_retry(
+def test_a_file_stays_that_a_job_still_needs_or_may_by_a_retry(
     bench: Bench, outcome: Status
 ) -> None:
     key = upload()
-    row = imported(bench, key, outcome)
+    row = reading(bench, key, outcome)
     assert run() == {"removed": 0, "bytes": 0, "kept": 1}
     if outcome is not Status.QUEUED:
         owner_verbs.requeue(bench.read(row), max_attempts=1)
@@ -103,11 +106,7 @@ def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(ben
     named, monthly = upload("named.csv"), upload("monthly.csv")
     bench.dispatch("sample_once", payload={"text": named})
     entry = Recurring(
-        "import_contacts",
-        every=86_400,
-        payload={"key": monthly},
-        organization_id="acme",
-        campaign_id="spring",
+        "sample_once", every=86_400, payload={"text": monthly}, organization_id="acme"
     )
     schedules.put("acme", "monthly", entry)
     assert run() == {"removed": 0, "bytes": 0, "kept": 2}
@@ -128,7 +127,7 @@ def test_what_is_dispatched_while_it_runs_keeps_its_file(
         def checkpoint(self, *args: Any, **more: Any) -> None:
             super().checkpoint(*args, **more)
             if len(self.cursors) == 1:
-                imported(bench, keys[4], Status.QUEUED)
+                reading(bench, keys[4], Status.QUEUED)
                 bench.advance(2)  # the list of jobs may lag behind
 
     assert run(Job())["removed"] == 5
@@ -190,7 +189,7 @@ def test_one_that_was_stopped_goes_on_and_counts_all(
 ) -> None:
     monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(7)]
-    imported(bench, keys[0], Status.QUEUED)
+    reading(bench, keys[0], Status.QUEUED)
     job = RecordingJob(stop_at=2)
     with pytest.raises(Stopped):
         run(job)
@@ -203,17 +202,16 @@ def test_one_that_was_stopped_goes_on_and_counts_all(
 
 
 def suggested() -> dict[str, Recurring]:
-    """Return the entries that the comment at RECURRING suggests, as if they were in it."""
-    comment = re.findall(r'^# {5}("\w+": .+)$', Path(table.__file__).read_text(), re.MULTILINE)
-    found: dict[str, Recurring] = eval("{" + ", ".join(comment) + "}", {"Recurring": Recurring})
-    return found
+    """Return the schedule that the comment at the job suggests."""
+    source = Path(table.__file__).read_text()
+    (comment,) = re.findall(r"^ *# (Recurring\(.+\))$", source, re.MULTILINE)
+    return {"nightly_tidying": eval(comment, {"Recurring": Recurring})}
 
 
 def test_nothing_is_removed_by_itself_and_every_night_by_the_entry_that_is_suggested(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert table.RECURRING == {}
-    monkeypatch.setattr(table, "RECURRING", suggested())
+    monkeypatch.setattr(sample_work, "RECURRING", suggested(), raising=False)
     forget()
     declared_schedules.forget()
     theirs = upload(organization_id="other")

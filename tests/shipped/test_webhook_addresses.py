@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from job_runners.errors import DoNotRetry
-from job_runners.shipped.tasks.post_webhook import PostWebhook
+from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import posting
 from job_runners.shipped.webhooks.errors import WebhookFailed
 from job_runners.shipped.webhooks.public_address import resolve

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from job_runners.errors import DoNotRetry, MissingSetting
 from job_runners.settings import forget
-from job_runners.shipped.tasks.post_webhook import PostWebhook
+from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import signing_secrets as webhook_secrets
 from job_runners.shipped.webhooks.signature import signed_headers
 from job_runners.testing.shipped_operations import full_client

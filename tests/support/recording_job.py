@@ -5,7 +5,7 @@ from typing import Any
 
 from job_runners import clock
 from job_runners.engine.running.children import Children
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import CANNOT_SEND, Send
 from job_runners.store.job_request import JobRequest
 from job_runners.work.interrupts import TurnOver
 from job_runners.work.running_job import RunningJob
@@ -28,7 +28,7 @@ class RecordingJob(RunningJob):
         stop_at: int | None = None,
         attempt: int = 1,
         seconds: float = 900,
-        send: Send | None = None,
+        send: Send = CANNOT_SEND,
         parent_id: str | None = None,
     ) -> None:
         row = JobRequest(

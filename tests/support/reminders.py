@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import boto3
 from pydantic import BaseModel
 
 from job_runners import runners
@@ -135,6 +136,18 @@ def note(payload: People) -> None:
         raise LookupError("nobody to note")
 
 
+def count_in_own_table(job: RunningJob, payload: People) -> int:
+    """Count the names in a table, with a client of boto3. A repetition counts them again."""
+    answer = boto3.client("dynamodb").update_item(
+        TableName="counts",
+        Key={"id": {"S": "names"}},
+        UpdateExpression="ADD so_far :names",
+        ExpressionAttributeValues={":names": {"N": str(len(payload.names))}},
+        ReturnValues="ALL_NEW",
+    )
+    return int(answer["Attributes"]["so_far"]["N"])
+
+
 def invite(names: list[str]) -> str:
     """Dispatch a job and return its id: code of a product."""
     data = JobData(job_type="remind", payload={"names": names}, delay=3600)
@@ -157,6 +170,7 @@ JOBS = {
     "remind_too_late": Job(remind_too_late, retry=AGAIN),
     "remind_nobody": Job(remind_nobody),
     "remind_when_it_can": Job(remind_when_it_can, retry=AGAIN),
+    "count_in_own_table": Job(count_in_own_table, retry=AGAIN),
     "remind_for_ever": Job(remind_for_ever),
 }
 QUEUES = {"reminders": Queue(slots=1, rate=Rate(1, seconds=5))}

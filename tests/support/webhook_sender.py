@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from job_runners.shipped.tasks.post_webhook import PostWebhook, post_webhook
+from job_runners.shipped.jobs.post_webhook import PostWebhook, post_webhook
+from recording_job import RecordingJob
 
 HOST = "hooks.example.com"
 KEY = b"0123456789abcdef01234567"
-BODY = {"type": "contacts.imported", "name": "Zo\u00eb"}
+BODY = {"type": "order.shipped", "name": "Zo\u00eb"}
 REAL_GETADDRINFO = socket.getaddrinfo
 
 
@@ -29,8 +30,14 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     return asked
 
 
-def send(*, port: int = 443, host: str = HOST, path: str = "/in", **fields: Any) -> None:
-    """Run the task, with a payload that is good but for what `fields` changes."""
+LAST = 5
+"""The attempt whose failure a RecordingJob does not follow by another."""
+
+
+def send(
+    *, port: int = 443, host: str = HOST, path: str = "/in", attempt: int = LAST, **fields: Any
+) -> None:
+    """Run the job, with a payload that is good but for what `fields` changes."""
     fields = {
         "url": f"https://{host}:{port}{path}",
         "event_id": "evt_1",
@@ -38,4 +45,4 @@ def send(*, port: int = 443, host: str = HOST, path: str = "/in", **fields: Any)
         "secret": "acme/main",
         **fields,
     }
-    post_webhook(PostWebhook(**fields))
+    post_webhook(RecordingJob(attempt=attempt), PostWebhook(**fields))

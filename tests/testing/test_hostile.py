@@ -1,10 +1,12 @@
 """What the fixture `hostile` finds in jobs of one's own, and what it does not hold against them."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import count
 from types import SimpleNamespace
 
+import boto3
 import pytest
 
 import reminders
@@ -216,6 +218,28 @@ def test_an_answer_comes_in_time_even_if_the_worker_freezes(hostile: Hostile) ->
     ]
     report = hostile.run("remind_if_soon", ONE, signals={"approve": True}, only=freezes)
     report.assert_done_once()
+
+
+def test_calls_of_a_client_of_ones_own_are_seen_and_its_table_starts_empty(
+    hostile: Hostile,
+) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="counts",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    report = hostile.run("count_in_own_table", TWO)
+    counted = {play.mishap: play.job.result for play in report.plays}
+    assert report.undisturbed.job.result == 2
+    assert set(counted.values()) == {2, 4}
+    (before,) = [
+        each for each in counted if re.fullmatch(r"killed before.*UpdateItem counts\)", each)
+    ]
+    call = before.removeprefix("killed before call ")
+    for mishap in (f"killed after call {call}", f"the answer to call {call} was lost"):
+        assert counted[mishap] == 4
+    assert counted[before] == 2
 
 
 def test_of_a_signal_that_was_not_passed_it_is_said_how_to_pass_it(hostile: Hostile) -> None:

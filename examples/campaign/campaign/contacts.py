@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import StringConstraints
 
@@ -91,10 +92,15 @@ class Assignment(NamedTuple):
 
 @cache
 def dynamodb() -> Any:
-    """Return the client for DynamoDB, which all threads share."""
+    """Return the client for DynamoDB, which all threads share. Call it in one thread first, because
+    boto3 must not create clients in several threads at once."""
     import boto3  # imported here because the API, which imports this module, never calls it
 
-    return boto3.client("dynamodb")
+    # boto3's own defaults would let one call outlast the job: 60 seconds, and up to ten times.
+    retries: Any = {"mode": "standard", "total_max_attempts": 4}
+    return boto3.client(
+        "dynamodb", config=Config(connect_timeout=3, read_timeout=5, retries=retries)
+    )
 
 
 def table() -> str:
@@ -173,8 +179,9 @@ def _pairs(query: dict[str, Any]) -> Iterator[tuple[Any, Assignment | None]]:
 
 def _query(campaign: str, after: str | None, last: str | None = None) -> dict[str, Any]:
     # A contact's assignment follows the contact. So the query starts after the assignment of
-    # `after`, and ends with that of `last`. Phone numbers begin with "+", which comes after "#" and
-    # before ",".
+    # `after`, and ends after that of `last`. DynamoDB refuses a start after the end, so both are
+    # the same if `after` is `last`. Phone numbers begin with "+", which comes after "#" and before
+    # ",".
     return {
         "TableName": table(),
         "KeyConditionExpression": "#campaign = :campaign AND #cell BETWEEN :a AND :b",
@@ -182,7 +189,7 @@ def _query(campaign: str, after: str | None, last: str | None = None) -> dict[st
         "ExpressionAttributeValues": {
             ":campaign": {"S": campaign},
             ":a": {"S": "#" if after is None else f"{assignment_key(after)}#"},
-            ":b": {"S": "," if last is None else assignment_key(last)},
+            ":b": {"S": "," if last is None else f"{assignment_key(last)}#"},
         },
         "ConsistentRead": True,
     }

@@ -1,6 +1,8 @@
 """Export a campaign's contacts to a CSV file of any size."""
 
 import json
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,7 +21,7 @@ COLUMNS = (
     *("first_name", "last_name", "cell", "zip", "external_id", "custom_fields"),
     *("texter", "message_status"),
 )
-PIECE = 4 * 1024 * 1024  # characters in memory, which an interruption may repeat
+PIECE = 8 * 1024 * 1024  # characters in memory, which an interruption may repeat
 # Contacts between two reports of progress. A cursor is saved only after each piece of the file,
 # which may take long to fill.
 _REPORT_EVERY = 500
@@ -39,10 +41,11 @@ def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
     """Write the contacts to contacts.csv, in the order of their phone numbers.
 
     If a contact changes during the export, the file has it as it was when the job read it. The
-    pieces of the file are work files, until all are there.
+    pieces of the file are work files, until all are there. Each has a name of its own: if an
+    invocation was wrongly taken for dead, it can't replace a piece of its successor.
     """
     campaign = organization_campaign(job.organization_id, payload.campaign)
-    cursor = job.cursor or {"pieces": 0, "rows": 0, "last": None}
+    cursor = job.cursor or {"pieces": [], "rows": 0, "last": None}
     pieces, rows, last = cursor["pieces"], cursor["rows"], cursor["last"]
     text = CsvText()
     if not pieces:
@@ -53,20 +56,27 @@ def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
         last = contact.cell
         message = f"{rows:,} contacts written"
         if len(text) >= PIECE:
-            job.write_file(_piece(job, pieces), text.take())
-            pieces += 1
+            pieces = [*pieces, uuid.uuid4().hex[:12]]
+            job.write_file(_key(job, pieces[-1]), text.take())
             job.checkpoint({"pieces": pieces, "rows": rows, "last": last}, message=message)
         elif rows % _REPORT_EVERY == 0:
             job.checkpoint(message=message)
     job.checkpoint(message=f"{rows:,} contacts written" if rows else "the campaign has no contacts")
-    job.write_file(_piece(job, pieces), text.take())
-    whole = (job.read_file(_piece(job, number)) for number in range(pieces + 1))
-    key = job.write_file(job.result_file("contacts.csv"), whole, content_type=CONTENT_TYPE)
+    file = _whole(job, pieces, text.take())
+    key = job.write_file(job.result_file("contacts.csv"), file, content_type=CONTENT_TYPE)
     return {"file": key, "rows": rows}
 
 
-def _piece(job: RunningJob, number: int) -> str:
-    return job.work_file(f"pieces/{number}.csv")
+def _whole(job: RunningJob, pieces: list[str], rest: bytes) -> Iterator[bytes]:
+    """Yield the whole file in pieces, and check before each whether the job was canceled."""
+    for piece in pieces:
+        job.checkpoint()
+        yield job.read_file(_key(job, piece))
+    yield rest
+
+
+def _key(job: RunningJob, piece: str) -> str:
+    return job.work_file(f"pieces/{piece}.csv")
 
 
 def _values(contact: Contact, assignment: Assignment | None) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def filled(template: str, values: Mapping[str, str | None]) -> str:
 class SendClaim:
     """A mark on the contact's assignment, set before the text is sent.
 
-    Only the delivery that has set it may record the outcome.
+    Only the attempt that has set it may record the outcome.
     """
 
     def __init__(self, campaign: str, cell: str) -> None:
@@ -57,11 +57,11 @@ class SendClaim:
         }
 
     def set(self, texter: str, left_behind: Sequence[str] = ()) -> bool:
-        """Set the mark, and return whether this delivery may send the message.
+        """Set the mark, and return whether this attempt may send the message.
 
         It may if the contact is assigned to the texter, and no message was sent or is being sent.
-        `left_behind` has the marks of attempts that certainly sent nothing but may have set them.
-        Such a mark doesn't prevent sending.
+        `left_behind` has the marks of earlier attempts that certainly sent nothing but may have set
+        them. Such a mark doesn't prevent sending.
         """
         ready = "message_status = :from"
         left_marks = {f":left{number}": mark for number, mark in enumerate(left_behind)}
@@ -82,7 +82,7 @@ class SendClaim:
         return found is None or found.get("mark") == {"S": self.id}
 
     def end(self, status: MessageStatus) -> None:
-        """Record the outcome. NEEDS_MESSAGE ends the claim, so that another delivery may send."""
+        """Record the outcome. NEEDS_MESSAGE ends the claim, so that another attempt may send."""
         # A refusal means that an earlier try has recorded the outcome and its response was lost.
         self._write(
             "SET message_status = :to",

@@ -5,7 +5,7 @@ for the sender, and part of the price goes to the person who requested the text.
 the allowed countries, such as US,GB, and TEXT_NUMBER_TYPES the types of phonenumbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Annotated, Any
 
 from botocore.config import Config
@@ -19,7 +19,7 @@ from pydantic import StringConstraints
 
 from campaign.contacts import is_throttled
 from campaign.errors import SmsOutcomeUnknown, TextRefused
-from job_runners.work import RetryAfter, app_setting
+from job_runners.work import DoNotRetry, RetryAfter, app_setting
 
 LONGEST = 1600  # characters, SNS's limit
 
@@ -45,7 +45,7 @@ class Sms:
     def __init__(self) -> None:
         import boto3  # imported here because the API, which imports this module, never sends
 
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=10)
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=10)
         self._client = boto3.client("sns", config=config)
         self._why_not_allowed = number_rule()
 
@@ -60,14 +60,18 @@ class Sms:
         The errors contain no wording from SNS or botocore, and have no botocore exception as a
         cause. These may contain the phone number, and errors are logged and stored.
         """
-        kind = {"DataType": "String", "StringValue": "Transactional"}
         if why := self._why_not_allowed(cell):
             raise TextRefused(f"the number {why}")
         try:
             self._client.publish(
                 PhoneNumber=cell,
                 Message=text,
-                MessageAttributes={"AWS.SNS.SMS.SMSType": kind},
+                MessageAttributes={
+                    "AWS.SNS.SMS.SMSType": {
+                        "DataType": "String",
+                        "StringValue": "Transactional",
+                    }
+                },
             )
         except (EndpointConnectionError, ConnectTimeoutError) as error:
             raise RetryAfter(_PAUSE, f"SNS can't be reached ({type(error).__name__})") from None
@@ -92,13 +96,17 @@ def number_rule() -> Callable[[str], str | None]:
     """Return a function that returns why a number (E.164) must not be texted, or None if it may be.
 
     The returned words follow "the number", and reveal only its country and type. Both come from
-    the numbering plans in the installed version of phonenumbers.
+    the numbering plans in the installed version of phonenumbers. Raises DoNotRetry for a setting
+    with an unknown country or type.
     """
     # Imported here because the import takes 20 ms. The API imports every task's module for its
     # payload, but never calls this function.
     import phonenumbers
 
-    types, countries = _several("TEXT_NUMBER_TYPES", _TYPES), _several("TEXT_COUNTRIES", "")
+    kind_of = phonenumbers.PhoneNumberType.to_string
+    known = {kind_of(each).lower() for each in phonenumbers.PhoneNumberType.values()}
+    types = _listed("TEXT_NUMBER_TYPES", _TYPES, known | {_SATELLITE})
+    countries = _listed("TEXT_COUNTRIES", "", phonenumbers.SUPPORTED_REGIONS)
 
     def why_not_allowed(cell: str) -> str | None:
         number = phonenumbers.parse(cell, None)
@@ -107,7 +115,7 @@ def number_rule() -> Callable[[str], str | None]:
             if _SATELLITE in types:
                 return None
             return f"belongs to no country, and TEXT_NUMBER_TYPES does not list {_SATELLITE}"
-        kind = phonenumbers.PhoneNumberType.to_string(phonenumbers.number_type(number)).lower()
+        kind = kind_of(phonenumbers.number_type(number)).lower()
         if kind not in types:
             return f"is of type {kind}, which TEXT_NUMBER_TYPES does not list"
         country = phonenumbers.region_code_for_number(number)
@@ -118,5 +126,11 @@ def number_rule() -> Callable[[str], str | None]:
     return why_not_allowed
 
 
-def _several(name: str, default: str) -> set[str]:
-    return {each.strip() for each in app_setting(name, default=default).split(",") if each.strip()}
+def _listed(name: str, default: str, known: Container[str]) -> set[str]:
+    """Return the entries of a setting, separated by commas. Raises DoNotRetry for an unknown
+    entry."""
+    listed = {each.strip() for each in app_setting(name, default=default).split(",")} - {""}
+    for each in listed:
+        if each not in known:
+            raise DoNotRetry(f"the setting {name} lists {each!r}, which doesn't exist")
+    return listed

@@ -25,6 +25,7 @@ class ThrottledWriter:
     """
 
     def __init__(self, threads: int, time_left: Callable[[], float]) -> None:
+        dynamodb()  # created before the threads need it
         self._time_left = time_left
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="contacts")
         self._stopping = threading.Event()

@@ -17,12 +17,12 @@ def start_export(request: HttpRequest) -> HttpResponse:
     """Show the form. When it is submitted, dispatch the job."""
     form = ExportForm(request.POST or None)
     if form.is_valid():
-        campaign = form.cleaned_data["campaign_id"]
+        campaign = form.cleaned_data["campaign"]
         key = f"{campaign}/{form.cleaned_data['key']}"
         try:
             own = organization(request)
             job = client.dispatch(
-                EXPORT, campaign_id=campaign, organization_id=own, idempotency_key=key
+                EXPORT, {"campaign": campaign}, organization_id=own, idempotency_key=key
             )
         except InvalidRequest as error:
             form.add_error(None, error.problem)

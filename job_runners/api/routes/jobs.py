@@ -10,7 +10,7 @@ from job_runners.api import job_logs, queue_views, requests, views
 from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.api.query import ListQuery, acting_organization, list_query, page_query
+from job_runners.api.query import ListQuery, acting_organization, flag, list_query, page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import owner_actions, positions
 from job_runners.engine.registry.registry import registry
@@ -125,12 +125,14 @@ def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
 
-def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Cancel a job. The status is 200 if the job is canceled, and 202 if it is running and will
-    stop at its next checkpoint."""
+def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Cancel a job. The members of its groups go on, unless `members` is true. The status is 200 if
+    the job is canceled, and 202 if it is running and will stop at its next checkpoint, or once its
+    members have ended."""
+    stop = owner_actions.cancel_with_members if flag(event, "members") else owner_actions.cancel
     row = job_of(caller, job_id)
     with unless_gone():
-        row = owner_actions.cancel(row, runners.sender())
+        row = stop(row, runners.sender())
     status = 200 if row.status.finished else 202
     return respond(status, views.summary(row), views.retry_after(row))
 

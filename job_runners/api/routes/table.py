@@ -44,21 +44,14 @@ from job_runners.api.specification import (
 
 Event = Mapping[str, Any]
 
-# The endpoints about the API itself are in this file, because two of them read `ROUTES`.
+# The endpoints about the API itself are in this file, because one of them reads `ROUTES`.
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response:
     """Describe this API for programs (OpenAPI 3.1)."""
-    from job_runners.api import openapi  # only this function and get_docs need it
+    from job_runners.api import openapi  # imported here because only this function needs it
 
     return respond(200, openapi.document(ROUTES))
-
-
-def get_docs(_event: Event, _caller: Caller) -> Response:
-    """Describe this API for people."""
-    from job_runners.api import docs_page, openapi
-
-    return docs_page.page(openapi.document(ROUTES))
 
 
 def get_health(_event: Event) -> Response:
@@ -312,10 +305,13 @@ ROUTES: Routes = {
                 {
                     200: Answer("Canceled", "JobSummary"),
                     202: Answer(
-                        "Still running: it stops at its next checkpoint", "JobSummary", POLLED
+                        "It stops at its next checkpoint, or once its members have ended",
+                        "JobSummary",
+                        POLLED,
                     ),
                 },
-                CHANGE_PROBLEMS,
+                (*CHANGE_PROBLEMS, "invalid-query"),
+                parameters=WITH_MEMBERS,
             ),
         )
     },
@@ -670,16 +666,6 @@ ROUTES: Routes = {
             get_openapi,
             Role.VIEWER,
             Operation("get_openapi", {200: Answer("This document", "OpenApi")}),
-        )
-    },
-    "/docs": {
-        "GET": Route(
-            get_docs,
-            Role.VIEWER,
-            Operation(
-                "get_docs",
-                {200: Answer("This document as a page", content_type="text/html")},
-            ),
         )
     },
 }

@@ -11,14 +11,18 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
-def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
+@click.option("--members", is_flag=True, help="Also cancel the members of the jobs' groups.")
+def command(target: Target, job_ids: tuple[str, ...], members: bool) -> Exit:
     """Cancel jobs. A job that isn't running is canceled at once. A running job stops when it next
-    saves a checkpoint, or when its Lambda invocation or its attempt ends."""
+    saves a checkpoint, or when its Lambda invocation or its attempt ends. With --members, a job
+    that waits for a group is canceled once all members have ended."""
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.api.cancel(job_id)
+        job = target.api.cancel(job_id, members=members)
         if job["status"] == "cancelled":
             return job, output.status("cancelled")
+        if job["status"] == "waiting":
+            return job, "is canceled once its members have ended"
         return job, "asked to stop; if it finishes before its next checkpoint, it succeeds"
 
     return for_each_job(target, job_ids, cancel)

@@ -224,7 +224,9 @@ class Organization:
         pk = f"line#{queue_name}#{key}"
         found = list(self._coordination(pk, "organization_id", "group", "holder"))
         in_use = any("holder" in each or each["sk"]["S"].startswith("wait#") for each in found)
-        is_its_own = key in self._own_keys and not in_use
+        # The key is the organization's id, or begins with it: Queue(per=("organization_id", …)).
+        is_own_key = any(key == own or key.startswith(f"{own}:") for own in self._own_keys)
+        is_its_own = is_own_key and not in_use
         changed = 0
         for item in found:
             names = (item.get("organization_id"), item.get("group"))

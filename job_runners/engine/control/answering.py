@@ -45,7 +45,7 @@ def look(link: AnswerLink) -> Signal | None:
     return found
 
 
-def answer(link: AnswerLink, value: Any, send: Send | None) -> None:
+def answer(link: AnswerLink, value: Any, send: Send) -> None:
     """Send a link's signal to its job with this value.
 
     If the same value was sent before, do nothing. Raises AlreadyAnswered if another one was sent,

@@ -9,11 +9,7 @@ from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
-from job_runners.engine.wire.sending import (
-    Send,
-    require_sender,
-    send_if_unclaimed,
-)
+from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender, send_if_unclaimed
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.store import blobs, owner_verbs
 from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
@@ -24,7 +20,7 @@ _RESUMABLE_DAYS = 200  # an older job that has waited can't be retried with the 
 _TRIES = 3  # how many times a cancel is tried if the job changes between the read and the write
 
 
-def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
+def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
 
     The worker stops the job at the next written checkpoint, or when the leg or attempt ends. The
@@ -55,7 +51,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
     raise last
 
 
-def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest:
+def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     """Cancel the open members of a job's group, and the job once all of them have ended.
 
     Only some members are canceled at once. The timer cancels the others, page by page. Until all
@@ -84,7 +80,7 @@ def cancel_with_members(row: JobRequest, send: Send | None = None) -> JobRequest
     raise last
 
 
-def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
+def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
 
     Raises WrongState, InvalidPayload, UnknownJobType, InternalJobType for a payload of an internal

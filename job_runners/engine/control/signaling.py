@@ -23,7 +23,7 @@ _TRIES = 5
 
 
 def signal(
-    row: JobRequest, name: str, value: Any, send: Send | None, *, work_id: str | None = None
+    row: JobRequest, name: str, value: Any, send: Send, *, work_id: str | None = None
 ) -> JobRequest:
     """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
 
@@ -55,7 +55,7 @@ def signal(
     raise SignalBusy
 
 
-def _store(row: JobRequest, name: str, value: Any, send: Send | None) -> JobRequest:
+def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
     was_waiting = row.awaits_signal
     sent = signals.new(row, name, value, by=context.recorded_author())
     changed = waits.signal(row, sent)

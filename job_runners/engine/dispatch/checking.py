@@ -8,7 +8,7 @@ from job_runners import clock
 from job_runners.engine.dispatch import quota
 from job_runners.engine.lines.limits import LimitedLine, line_of
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.wire.sending import Send, next_due_at, require_sender
+from job_runners.engine.wire.sending import Send, can_send, next_due_at, require_sender
 from job_runners.settings import settings
 from job_runners.store import verbs
 from job_runners.store.blobs import canonical_json
@@ -29,12 +29,12 @@ class CheckedJob(NamedTuple):
     line: LimitedLine | None
     rule: Unique | None
     idempotency_key: str | None
-    send: Send | None
+    send: Send
 
 
 def check_new_job(
     job_data: "JobData",
-    send: Send | None,
+    send: Send,
     *,
     job_id: str | None,
     parent_id: str | None,
@@ -69,7 +69,7 @@ def check_new_job(
     return CheckedJob(new_job, payload, line, job.unique, idempotency_key, send)
 
 
-def check_job(job_data: "JobData", send: Send | None) -> None:
+def check_job(job_data: "JobData", send: Send) -> None:
     """Check a job's type and payload, without regard to limits or existing jobs.
 
     Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
@@ -103,7 +103,7 @@ def new_job_data(
 def _checked_payload(
     job: Job,
     job_data: "JobData",
-    send: Send | None,
+    send: Send,
     *,
     later: bool,
     dispatched_by: str | None = None,
@@ -118,9 +118,7 @@ def _checked_payload(
     return payload
 
 
-def _line(
-    job: Job, job_data: "JobData", payload: "BaseModel", send: Send | None
-) -> LimitedLine | None:
+def _line(job: Job, job_data: "JobData", payload: "BaseModel", send: Send) -> LimitedLine | None:
     """Return the job's line, or None if it has no line or its line isn't known yet.
 
     Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
@@ -141,7 +139,7 @@ def _new_job(
     job_id: str | None,
     parent_id: str | None,
     run_at: int,
-    send: Send | None,
+    send: Send,
 ) -> verbs.NewJob:
     """Return the job to save."""
     job_type = job_data.job_type
@@ -165,14 +163,14 @@ def _new_job(
     )
 
 
-def _follow_ups(job: Job, job_data: "JobData", send: Send | None) -> dict[str, Any]:
+def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
     """Return the fields of the row that name the job's follow-ups.
 
     Those of the request replace those of the job type. The announcement goes to the stack's outputs
     and the organization's webhooks.
     """
     on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
-    announces = send is not None and settings().may_announce
+    announces = can_send(send) and settings().may_announce
     if on_end is None and on_failure is None and not announces:
         return {}
     from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none

@@ -60,7 +60,7 @@ def dispatch_task(task_name: str, payload: Any, send: Send) -> None:
 def accept_job(
     job_data: "JobData",
     *,
-    send: Send | None,
+    send: Send,
     job_id: str | None = None,
     parent_id: str | None = None,
     follow_up_of: str | None = None,

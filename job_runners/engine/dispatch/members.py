@@ -21,7 +21,7 @@ from job_runners.store.uniqueness import overtaken
 
 
 def check(
-    parent: JobRequest, group: Group, name: str, members: Mapping[str, Any], send: Send | None
+    parent: JobRequest, group: Group, name: str, members: Mapping[str, Any], send: Send
 ) -> dict[str, CheckedJob]:
     """Check the members with these keys, and return the jobs to save, by key. Nothing is saved.
 
@@ -31,7 +31,7 @@ def check(
 
 
 def _check(
-    parent: JobRequest, group: Group, name: str, key: str, member: Any, send: Send | None
+    parent: JobRequest, group: Group, name: str, key: str, member: Any, send: Send
 ) -> CheckedJob:
     data = JobData(
         job_type=member.job_type,

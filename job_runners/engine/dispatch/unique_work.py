@@ -54,7 +54,7 @@ class UniqueRequest(NamedTuple):
     payload: "BaseModel"
     more_writes: Sequence[RecordWrite]
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
-    send: Send | None
+    send: Send
 
 
 def accept(request: UniqueRequest) -> JobRequest:

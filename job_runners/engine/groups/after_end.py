@@ -7,7 +7,7 @@ from job_runners.engine.wire.sending import Send, send_after_end
 from job_runners.store.job_request import JobRequest
 
 
-def after_end(row: JobRequest, send: Send | None) -> None:
+def after_end(row: JobRequest, send: Send) -> None:
     """Send the jobs that may start because a job ended, and record the end in the job's group.
 
     Do nothing if the job hasn't ended.

@@ -26,7 +26,7 @@ _THREADS = 16  # that cancel members
 _CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
 
-def member_ended(row: JobRequest, send: Send | None) -> None:
+def member_ended(row: JobRequest, send: Send) -> None:
     """Record in its group that a member has ended. If it was the last one, continue the owner.
 
     Errors are only logged, because the caller has recorded the end. The timer then does this later.
@@ -37,7 +37,7 @@ def member_ended(row: JobRequest, send: Send | None) -> None:
         telemetry.crashed(error)
 
 
-def owner_parked(owner: JobRequest, send: Send | None) -> None:
+def owner_parked(owner: JobRequest, send: Send) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
         stop_members(owner, send)
@@ -46,7 +46,7 @@ def owner_parked(owner: JobRequest, send: Send | None) -> None:
         telemetry.crashed(error)
 
 
-def check(owner_id: str, send: Send | None) -> bool:
+def check(owner_id: str, send: Send) -> bool:
     """Admit a job if it waits for a group of which no marker is left.
 
     If it is to be canceled with its members, cancel it instead. Return whether it stopped waiting.
@@ -71,7 +71,7 @@ def check(owner_id: str, send: Send | None) -> bool:
     return True
 
 
-def stop_members(owner: JobRequest, send: Send | None) -> None:
+def stop_members(owner: JobRequest, send: Send) -> None:
     """Cancel the open members of a waiting job that is to be canceled with them.
 
     For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
@@ -91,7 +91,7 @@ def _stop_after(owner: JobRequest) -> int | None:
     return (owner.waits_for or {}).get("stop_after")
 
 
-def _cancel_in(partition: str, until: int, owner: JobRequest, send: Send | None) -> None:
+def _cancel_in(partition: str, until: int, owner: JobRequest, send: Send) -> None:
     after = ""
     while clock.now() < until:
         markers = groups.first_markers(partition, PAGE_LIMIT, after)
@@ -111,14 +111,14 @@ def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) 
         list(pool.map(call, rows))
 
 
-def _owner_canceled(owner: JobRequest, send: Send | None) -> None:
+def _owner_canceled(owner: JobRequest, send: Send) -> None:
     telemetry.cancelled_by_owner(owner)
     send_after_end(owner, send)
     if owner.member_of is not None:  # another job may wait for it
         member_ended(owner, send)
 
 
-def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
+def _cancel(row: JobRequest, *, owner: JobRequest, send: Send) -> None:
     if row.status.finished:
         return
     if not owner.cancel_members and (row.has_begun or groups.is_retried(row)):
@@ -134,7 +134,7 @@ def _cancel(row: JobRequest, *, owner: JobRequest, send: Send | None) -> None:
         admission.admit_waiting_after(row, send)
 
 
-def _member_ended(row: JobRequest, send: Send | None) -> None:
+def _member_ended(row: JobRequest, send: Send) -> None:
     note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
     if not groups.has_open_member(row) and check(str(row.parent_id), send):
@@ -151,7 +151,7 @@ def note_failure(row: JobRequest) -> None:
         groups.note_failed(str(row.member_of), row.id)
 
 
-def _member_failed(row: JobRequest, send: Send | None) -> None:
+def _member_failed(row: JobRequest, send: Send) -> None:
     """Stop the members of a group after a failure, if that was the last one that is allowed."""
     owner = read(str(row.parent_id))
     if owner is None or not owner.awaits_group or owner.cancel_members:

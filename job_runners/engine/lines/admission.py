@@ -21,7 +21,7 @@ from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.lines.wake_ups import NextStep, WakeUps
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
-from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.engine.wire.sending import Send, can_send, send_or_leave_due
 from job_runners.errors import PreconditionFailed
 from job_runners.store import line_entries, lines, pauses, used_keys, verbs
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane
@@ -41,7 +41,7 @@ _MAX_QUARANTINED = 10
 def admit_waiting(
     queue_name: str,
     queue_key: str,
-    send: Send | None,
+    send: Send,
     *,
     until: int | None = None,
     thorough: bool = False,
@@ -52,7 +52,7 @@ def admit_waiting(
     failure records pass `thorough`, because they stand in for a process that was killed. The pass
     then checks every held slot, and doesn't wait for a wake-up that is overdue.
     """
-    if send is None:
+    if not can_send(send):
         return
     latest = clock.now() + _MAX_TIME
     try:
@@ -67,7 +67,7 @@ def admit_waiting(
             wake_ups.send_wake_up_or_make_first_due(message, send, _RETRY_DELAY)
 
 
-def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
+def admit_waiting_after(row: JobRequest, send: Send) -> None:
     """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
 
     `row` is the job as it was before the verb. If an entry was removed, check too: this row's due
@@ -78,7 +78,7 @@ def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
 
 
 def admit_waiting_for_message(
-    message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
+    message: JobMessage, row: JobRequest | None, send: Send, *, thorough: bool = False
 ) -> None:
     """Admit the waiting jobs in the line of a message's job.
 
@@ -111,12 +111,12 @@ class LineAdmissions:
         admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
 
 
-def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
+def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
     """Admit the waiting jobs of the message's line at the pace of its rate.
 
     Raises AWS errors.
     """
-    if send is None:
+    if not can_send(send):
         return
     # Half of the time is left for the last step and the next wake-up.
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)

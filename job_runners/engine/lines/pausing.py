@@ -73,7 +73,7 @@ def resume(kind: Kind, name: str, send: Send) -> None:
             sweeping.begin(name, send, until=until)
 
 
-def park_if_paused(message: JobMessage, token: str, send: Send | None) -> bool:
+def park_if_paused(message: JobMessage, token: str, send: Send) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
     `token` is the token of the claim that follows. If the row has it, an earlier try has claimed
@@ -98,7 +98,7 @@ def park_if_paused(message: JobMessage, token: str, send: Send | None) -> bool:
     return True
 
 
-def park(pause: Pause, row: JobRequest, *, send: Send | None) -> None:
+def park(pause: Pause, row: JobRequest, *, send: Send) -> None:
     """Park a job under a pause. Its slot goes to the next job of its line.
 
     Call this for a job that a worker could claim now, or that another pause has parked. The job

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Children:
     """Dispatches the children and tasks of a running job, for its RunningJob."""
 
-    def __init__(self, send: Send | None) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
 
     def job(

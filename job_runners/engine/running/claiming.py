@@ -51,7 +51,7 @@ class Invocation(NamedTuple):
         return self.deadline - self.began
 
 
-def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> JobRequest | None:
+def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest | None:
     """Claim the message's job for this invocation alone. Return None if it must not run now.
 
     The function also returns None if an error prevents the claim, because the job stays due. If it
@@ -113,7 +113,7 @@ def _load_function(message: JobMessage) -> bool:
 
 
 def _release_if_claimed(
-    message: JobMessage, token: str, invocation: Invocation, send: Send | None
+    message: JobMessage, token: str, invocation: Invocation, send: Send
 ) -> None:
     """Release a job if its claim was written although the call failed.
 
@@ -134,7 +134,7 @@ def _release_if_claimed(
         telemetry.crashed(error)
 
 
-def _send_again_if_early(row: JobRequest | None, send: Send | None) -> None:
+def _send_again_if_early(row: JobRequest | None, send: Send) -> None:
     """If the message came before its job's start time, send it again with the remaining delay.
 
     A message that was refused for another reason isn't sent again: the timer sends the job when its

@@ -34,7 +34,7 @@ class Leg(Value):
     invocation: Invocation
     budget: TimeBudget
     running: RunningJob
-    send: Send | None
+    send: Send
 
 
 class Ending(Value):
@@ -183,7 +183,7 @@ def reraise_interrupt(error: BaseException) -> None:
         raise error
 
 
-def _send_unless_finished(row: JobRequest, send: Send | None) -> None:
+def _send_unless_finished(row: JobRequest, send: Send) -> None:
     """Send the job's message, unless the job was canceled because its owner had asked for that."""
     if not row.status.finished:
         send_or_leave_due(row, send)

@@ -33,7 +33,7 @@ from job_runners.engine.running.ending import (
 from job_runners.engine.running.retrying import record_failed_task
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import JobMessage, Message, QueueMessage, TaskMessage
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, TimedOut
 from job_runners.settings import settings
 from job_runners.store import blobs
@@ -64,7 +64,7 @@ _T = TypeVar("_T")
 _DEPLOY_TIME = 60 * 60.0
 
 
-def run(message: Message, *, deadline: int, send: Send | None) -> None:
+def run(message: Message, *, deadline: int, send: Send) -> None:
     """Handle a message. Return normally once an outcome is recorded.
 
     `deadline` is the time by which this process will have ended, in milliseconds since 1970. `send`
@@ -80,7 +80,7 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
                 admission.wake_up(message, send, deadline=deadline)
 
 
-def run_task(message: TaskMessage, *, send: Send | None) -> None:
+def run_task(message: TaskMessage, *, send: Send) -> None:
     """Run a task's function. If it fails and has a retry policy, send it again.
 
     Return if another message has begun it. Raises if the task is unknown or can't be loaded, if its
@@ -110,7 +110,7 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
         telemetry.task_done(message)
 
 
-def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
+def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
     """Claim a job, read its payload, call its function and record how the leg ended."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
@@ -124,15 +124,15 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
         record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
 
 
-def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> Leg:
+def _begin(row: JobRequest, invocation: Invocation, send: Send) -> Leg:
     job = registry().job(row.job_type)
     budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
     running = RunningJob(
         row,
         budget,
         Children(send),
-        can_start_leg=send is not None,
-        may_be_paused=send is not None and row.counted_legs < job.max_legs,
+        can_start_leg=can_send(send),
+        may_be_paused=can_send(send) and row.counted_legs < job.max_legs,
     )
     return Leg(job, row, invocation, budget, running, send)
 

@@ -14,7 +14,7 @@ from job_runners.engine.lines.limits import LimitedLine, key_of, limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
 from job_runners.store import blobs, line_rates, lines, used_keys, verbs
 from job_runners.store.conditional_write import refused
@@ -57,7 +57,7 @@ class Arrival(Value):
 
     row: JobRequest
     token: str
-    send: Send | None
+    send: Send
     wait_until: int
 
     @property
@@ -80,7 +80,7 @@ class Arrival(Value):
         return Start(verbs.Entrance(self.row, key, grant, self.gives_up_unique_key))
 
 
-def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:
+def enter(message: JobMessage, claim: Claim, token: str, send: Send) -> JobRequest | None:
     """Claim the job of a message and return its row, or park the job and return None.
 
     `token` is the token of the claim. If the row has it already, an earlier try has claimed the
@@ -143,7 +143,7 @@ def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
     be starting now. A job that can't start soon waits at its old position.
     """
     row, rate = job.row, line.limits.rate
-    if rate is None or not row.starts_under_rate or job.send is None:
+    if rate is None or not row.starts_under_rate or not can_send(job.send):
         return job.as_admitted(line.key)
     while True:
         found = lines.read_line(row.queue_name, line.key, line.limits)
@@ -178,13 +178,13 @@ def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:
     grant = found.grant(_fair_group(row, line.limits)) if found.first is None else None
     if grant is not None:
         return job.with_grant(line.key, grant)
-    if job.send is None:  # limits were declared or set after the job was dispatched
+    if not can_send(job.send):  # limits were declared or set after the job was dispatched
         telemetry.started_outside_limits(row)
         return job.without_limits()
     return Wait(line, due_at=wake_ups.due_if_first(found))
 
 
-def _park(row: JobRequest, wait: Wait, send: Send | None) -> None:
+def _park(row: JobRequest, wait: Wait, send: Send) -> None:
     park_in_line(
         row,
         wait.line.key,

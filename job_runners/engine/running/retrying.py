@@ -8,7 +8,7 @@ from job_runners.aws.errors import AWS_ERRORS, retry_until
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.engine.wire.sending import Send, next_due_at, send_or_leave_due
+from job_runners.engine.wire.sending import Send, can_send, next_due_at, send_or_leave_due
 from job_runners.errors import (
     DoNotRetry,
     GroupExpired,
@@ -47,7 +47,7 @@ _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task'
 def record_failed_attempt(
     row: JobRequest,
     error: BaseException,
-    send: Send | None,
+    send: Send,
     *,
     rescue: bool = False,
     reached: verbs.Checkpoint | None = None,
@@ -87,12 +87,12 @@ def count_failure(ended: JobRequest) -> None:
         failure_groups.note(ended)
 
 
-def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
+def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -> None:
     """Send a failed task again if its retry policy allows it. Otherwise record that it failed."""
     retry = registry().task(message.name).retry
     max_attempts = retry.max_attempts if retry else 1
     delay = seconds_before_retry(retry, message.attempt, max_attempts, error)
-    if delay is None or send is None:
+    if delay is None or not can_send(send):
         give_up_task(message, error)
         return
     try:

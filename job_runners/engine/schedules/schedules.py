@@ -149,9 +149,7 @@ def delete(organization_id: str, name: str) -> None:
     telemetry.schedule_changed(_retry_if_moved(name, change), "schedule deleted")
 
 
-def run_now(
-    organization_id: str, name: str, send: Send | None, key: str | None = None
-) -> JobRequest:
+def run_now(organization_id: str, name: str, send: Send, key: str | None = None) -> JobRequest:
     """Start the job of a schedule now, even if the schedule is paused, and return the job's row.
 
     The schedule's occurrences don't change. A second request with the same `key` returns the same

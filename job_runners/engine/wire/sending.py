@@ -27,14 +27,29 @@ class Send(Protocol):
         """Send the message so that its work starts no earlier than `delay` seconds from now."""
 
 
-def require_sender(send: Send | None, name: str, need: str) -> Send:
-    """Return `send`. If it is None, raise RunnerCannotResend for the job or task `name`."""
-    if send is None:
+class CannotSend:
+    """The `send` of a runner that exports none. What can't be sent stays due, or is refused."""
+
+    def __call__(self, message: Message, delay: float = 0) -> None:  # noqa: ARG002
+        raise SendFailed(str(message), "the runner in JOB_RUNNER has no send()")
+
+
+CANNOT_SEND = CannotSend()
+
+
+def can_send(send: Send) -> bool:
+    """Return whether the runner can send messages."""
+    return not isinstance(send, CannotSend)
+
+
+def require_sender(send: Send, name: str, need: str) -> Send:
+    """Return `send`. If the runner has none, raise RunnerCannotResend for what `name` names."""
+    if not can_send(send):
         raise RunnerCannotResend(name, need)
     return send
 
 
-def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
+def send_if_unclaimed(row: JobRequest, send: Send) -> None:
     """Send an accepted job if no worker has claimed it and no message about it is on its way."""
     if row.duplicate is not None and row.duplicate.is_sent:
         return
@@ -42,10 +57,10 @@ def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
 
 
-def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
+def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
     """Send the message that starts or continues a job. If that fails, the timer sends one later,
     because the row has a due time."""
-    if send is None:
+    if not can_send(send):
         return
     try:
         send(JobMessage.about(row), delay)
@@ -53,7 +68,7 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
         telemetry.left_due(row, error)
 
 
-def send_after_end(ended: JobRequest, send: Send | None) -> None:
+def send_after_end(ended: JobRequest, send: Send) -> None:
     """Send the jobs that may start because a job ended.
 
     These are its follow-ups, and the next job with its unique key, if the end admitted that job.
@@ -66,11 +81,11 @@ def send_after_end(ended: JobRequest, send: Send | None) -> None:
         send_or_leave_due(follow_up, send)
 
 
-def next_due_at(run_at: int, send: Send | None) -> int:
+def next_due_at(run_at: int, send: Send) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 
     If a message is to start the job, the timer checks it GRACE after `run_at`. Otherwise the timer
     starts the job itself at `run_at`.
     """
-    by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
+    by_message = can_send(send) and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
     return run_at + conditional_write.GRACE if by_message else run_at

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
 
 from job_runners import clock
 from job_runners.fake_dynamodb import boundary
@@ -169,6 +170,23 @@ class ScriptedInjector(FaultInjector):
 
         self._scripted.about = name
         return super()._exchange(service, operation, call, carried_out)
+
+    def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
+        """Intercept the calls of clients that the job's own code has made, such as boto3's."""
+        if request is self._last_intercepted:
+            return None
+        service, operation = event_name.split(".")[1:]
+        call = boundary.call_of(request.body) if service == "dynamodb" else {}
+        found = self._exchange(
+            service, operation, call, lambda: boundary.answered(event_name, request)
+        )
+        answer = found if isinstance(found, AWSResponse) else boundary.response(*found)
+        match self._scripted.pick(AFTER_CALL, 24) if answer.status_code < 300 else 0:
+            case 22:
+                self._scripted.kill(AFTER_CALL)
+            case 23:
+                raise ReadTimeoutError(endpoint_url=request.url)
+        return answer
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
         if _is_for_another_queue(request, event_name):

@@ -221,7 +221,6 @@ class History:
 
     def _accept_many(self, jobs: list[JobData], key: str) -> None:
         send = runners.sender()
-        assert send is not None
         checked = [
             check_new_job(
                 data,

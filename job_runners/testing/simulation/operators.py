@@ -237,9 +237,7 @@ class Operators:
         self._world.invoke("api", call_api)
 
     def _send(self) -> Send:
-        send = runners.sender()
-        assert send is not None
-        return send
+        return runners.sender()
 
 
 class Pauses:

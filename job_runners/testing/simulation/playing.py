@@ -91,9 +91,8 @@ def fixed_randomness() -> Iterator[None]:
 
 
 def sweep() -> None:
-    """Empty the tables and the bucket, and forget cached reads."""
-    for table in ("jobs", "coordination"):
-        moto_direct.clear(table)
+    """Empty all tables and the bucket, and forget cached reads."""
+    moto_direct.clear_all()
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
     full_queues.forget_cache()
     used_keys.forget_cache()

@@ -22,7 +22,7 @@ from job_runners.engine.registry.errors import (
 from job_runners.engine.running import execution
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import TaskMessage, encode
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import CANNOT_SEND, Send
 from job_runners.errors import (
     InvalidPayload,
     RetryAfter,
@@ -190,7 +190,7 @@ def test_what_is_refused_now_stays_as_it_was(
         record.update([getattr(FailedTask, name).set(to) for name, to in changes.items()])
         with pytest.raises(error):
             redrive(failed)
-    monkeypatch.setattr(configured, "sender", lambda: None)
+    monkeypatch.setattr(configured, "sender", lambda: CANNOT_SEND)
     with pytest.raises(RunnerCannotResend, match="failed and must be sent again"):
         redrive(failed)
     assert bench.sent == []

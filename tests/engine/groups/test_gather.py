@@ -17,6 +17,7 @@ from job_runners.engine.dispatch import bulk, dispatch, members
 from job_runners.engine.groups import progress
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
 from job_runners.store import blobs, group_chunks, groups, verbs
 from job_runners.store.group_members import Reader
@@ -261,7 +262,7 @@ def test_too_many_members_are_refused_before_any_is_dispatched(
 def test_a_runner_that_cannot_resend_cannot_gather(bench: Bench) -> None:
     gathering = Gathering(bench, 1)
     deadline = clock.now() + 900_000
-    execution.run(JobMessage.about(gathering.row), deadline=deadline, send=None)
+    execution.run(JobMessage.about(gathering.row), deadline=deadline, send=CANNOT_SEND)
     assert gathering.read().error["kind"] == RunnerCannotResend.recorded_as
 
 

@@ -16,6 +16,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import admission
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits, lines, pauses, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
@@ -50,7 +51,7 @@ def test_a_runner_that_can_not_send_lets_nobody_on(one_slot: Bench) -> None:
     """Who is let on has the slot, and would have no message: the timer lets it on instead."""
     row, waiting = dispatch(one_slot, job_type="sample_once"), dispatch(one_slot)
     script.job = lambda job, payload: one_slot.run(waiting)
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert one_slot.read(waiting).status is Status.WAITING
     one_slot.advance(3700)
     one_slot.tick()

@@ -11,6 +11,7 @@ from job_runners import clock
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits, lines, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
@@ -215,7 +216,7 @@ def test_an_admitted_job_starts_where_its_runner_cannot_send_it_again(still: Ben
     first, late = admitted(still, 3, 60)
     still.run(first)
     deadline = clock.now() + 900_000
-    execution.run(JobMessage.about(late), deadline=deadline, send=None)
+    execution.run(JobMessage.about(late), deadline=deadline, send=CANNOT_SEND)
     assert still.read(late).status is Status.SUCCEEDED
 
 

@@ -11,6 +11,7 @@ from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution, failure_records, gates
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
 from job_runners.store import limits, lines, queries, verbs
 from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Status
@@ -426,7 +427,7 @@ def test_organisations_take_turns_in_a_fair_queue(
 def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it_again(
     one_slot: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.engine.configured.sender", lambda: None)
+    monkeypatch.setattr("job_runners.engine.configured.sender", lambda: CANNOT_SEND)
     with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
         dispatch(one_slot, job_type="sample_once")
 
@@ -438,7 +439,7 @@ def test_a_runner_that_can_not_let_anybody_on_parks_nobody(bench: Bench) -> None
 
     def run_without_send(row: JobRequest) -> JobRequest:
         deadline = clock.now() + 900_000
-        execution.run(JobMessage.about(row), deadline=deadline, send=None)
+        execution.run(JobMessage.about(row), deadline=deadline, send=CANNOT_SEND)
         return bench.read(row)
 
     def work(job: Any, payload: object) -> None:

@@ -12,6 +12,7 @@ from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import LegsSpent
 from job_runners.store import limits, verbs
 from job_runners.store.job_request import Status
@@ -181,7 +182,7 @@ def test_a_runner_that_can_not_send_a_job_again_just_goes_on(
     bench: Bench, turns: list[Any]
 ) -> None:
     row = bench.dispatch("sample_once", queue_name="single")
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).status is Status.SUCCEEDED
     assert bench.read(row).legs == 1
 

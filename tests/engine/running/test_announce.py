@@ -18,6 +18,7 @@ from job_runners.engine.job_data import JobData
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer
 from job_runners.store import blobs, limits, pauses, verbs, webhooks
@@ -305,7 +306,7 @@ def test_a_job_that_has_an_announcement_also_has_its_own_follow_ups(
 def test_a_runner_that_cannot_send_again_announces_nothing(
     bench: Bench, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configured, "sender", lambda: None)
+    monkeypatch.setattr(configured, "sender", lambda: CANNOT_SEND)
     assert bench.dispatch("sample_once").announcement is None
 
 

@@ -17,6 +17,7 @@ from job_runners import clock
 from job_runners.building.build import ROOT
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import TaskMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import Job, RunningJob, definitions
@@ -94,7 +95,9 @@ def test_a_task_runs_in_a_thread_as_well(bench: Bench) -> None:
     AsyncScript.task = work
     message = TaskMessage(id="t", name="async_note", payload={"number": 3})
     until = clock.now() + 60_000
-    thread = threading.Thread(target=lambda: execution.run(message, deadline=until, send=None))
+    thread = threading.Thread(
+        target=lambda: execution.run(message, deadline=until, send=CANNOT_SEND)
+    )
     thread.start()
     thread.join()
     assert seen == [3]

@@ -13,6 +13,7 @@ from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.running import execution
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import TaskMessage, encode
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import failed_tasks
 from job_runners.store.failed_tasks import FailedTask
 from job_runners.testing.aws import forget
@@ -93,7 +94,7 @@ def test_a_task_that_is_tried_again_is_not_kept(bench: Bench, failing: TaskMessa
 def test_a_task_that_nothing_can_send_again_is_kept(bench: Bench, failing: TaskMessage) -> None:
     """A runner of one's own need not be able to send: its worker runs a task then without."""
     again = accept_task("sample_note_again", {})
-    execution.run(again, deadline=clock.now() + 900_000, send=None)
+    execution.run(again, deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert [(record.id, record.attempt) for record in kept()] == [(again.id, 1)]
 
 

@@ -18,6 +18,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
 from job_runners.store import blobs, follow_ups, limits, owner_verbs, pauses, queries, verbs
 from job_runners.store.job_request import FOLLOW_UPS_VERSION, LIMITED_VERSION, JobRequest, Status
@@ -364,7 +365,7 @@ def test_one_that_takes_failures_alone_is_for_those(bench: Bench) -> None:
 def test_a_runner_that_cannot_send_again_has_no_follow_ups(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configured, "sender", lambda: None)
+    monkeypatch.setattr(configured, "sender", lambda: CANNOT_SEND)
     for kind in ("on_end", "on_failure"):
         with pytest.raises(RunnerCannotResend, match="has follow-ups"):
             bench.dispatch("sample_once", **{kind: "note_end"})

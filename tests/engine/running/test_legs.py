@@ -14,6 +14,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.registry import registry
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, Message
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition
 from job_runners.store import queries, verbs
 from job_runners.store.job_request import JobRequest, Status
@@ -132,7 +133,7 @@ def test_a_job_that_nobody_could_send_again_goes_on_in_the_leg_it_has(bench: Ben
 
     script.job = work
     row = bench.dispatch()
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     row = bench.read(row)
     assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
 
@@ -163,7 +164,7 @@ def test_a_job_in_its_last_leg_is_not_parked(bench: Bench, define: Callable[[Job
 def test_a_job_that_can_not_be_sent_again_is_not_parked(bench: Bench) -> None:
     row = bench.dispatch()
     script.job = pause_itself
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).status is Status.SUCCEEDED
 
 

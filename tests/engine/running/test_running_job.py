@@ -14,6 +14,7 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.running import execution
 from job_runners.engine.running.children import Children
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
@@ -29,12 +30,12 @@ read = job_rows.stored
 
 def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
     budget = TimeBudget(deadline=clock.now() + seconds * 1000)
-    return RunningJob(row or job_rows.claimed(), budget, Children(send=None))
+    return RunningJob(row or job_rows.claimed(), budget, Children(send=CANNOT_SEND))
 
 
 def run(row: JobRequest) -> None:
     message = JobMessage(id=row.id, job_type="sample_again", send_id="s")
-    execution.run(message, deadline=clock.now() + 900_000, send=None)
+    execution.run(message, deadline=clock.now() + 900_000, send=CANNOT_SEND)
 
 
 @pytest.fixture

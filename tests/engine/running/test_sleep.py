@@ -13,6 +13,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, wait_endings
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.settings import forget
 from job_runners.store import owner_verbs
@@ -316,7 +317,7 @@ def test_a_job_may_wait_only_so_often(bench: Bench, monkeypatch: pytest.MonkeyPa
 def test_a_runner_that_cannot_send_again_has_no_sleep(bench: Bench) -> None:
     script.job = sleeps(HOUR)
     row: JobRequest = bench.dispatch("sample_once")
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).error["kind"] == "NotFullyCapable"
 
 

@@ -15,6 +15,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.running import execution
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
 from job_runners.store import queries, steps
 from job_runners.store.job_request import JobRequest, Status
@@ -386,7 +387,7 @@ def test_a_child_that_can_not_be_is_an_error_of_its_parent(bench: Bench) -> None
 def test_a_job_whose_runner_can_not_send_dispatches_nothing(bench: Bench) -> None:
     script.job = lambda job, payload: job.dispatch("sample_once", key="one")
     row = bench.dispatch("sample_once")
-    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).error["kind"] == RunnerCannotResend.recorded_as
     assert len(moto_direct.rows("jobs")) == 1
 
