@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app_folders import TABLE, write_app
-from job_runners.building import build, work_parameters
+from job_runners.building import build
 from job_runners.building.app_check import check_dependencies, check_imports
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder
 from job_runners.building.target import Target
@@ -49,20 +49,6 @@ def checked(tree: Path, app: AppFolder, *extensions: str) -> None:
 def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
     more = 'import sys\nprint("hello")\nTASKS = {}\n'
     checked(tree, write_app(tmp_path, {"acme/lists.py": LISTS, "acme/more.py": more}), "acme.more")
-
-
-def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = TABLE.replace("read_list", "import_contacts", 1)
-    own = write_app(tmp_path, {"acme/__init__.py": table, "acme/lists.py": LISTS})
-    with pytest.raises(UnusableAppFolder, match="'import_contacts' is defined twice"):
-        checked(tree, own)
-    (tmp_path / "samconfig.toml").write_text(
-        '[default.global.parameters]\nparameter_overrides = ["TextingCampaign=false"]\n'
-    )
-    monkeypatch.setattr(work_parameters, "ROOT", tmp_path)
-    checked(tree, own)
 
 
 @pytest.mark.parametrize(

@@ -6,28 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from app_folders import LISTS, write_app
+from app_folders import write_app
 from job_runners import settings
 from job_runners.building import work_parameters
-from job_runners.errors import UnknownJobType
 from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import assert_succeeded
 
-OWN_IMPORT = """\
-from job_runners.work import Job
-
-JOBS = {"import_contacts": Job("acme.lists:read_list")}
-"""
-
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Yield an organisation's folder; samconfig.toml leaves the texting campaign out."""
+    """Yield an organisation's folder; samconfig.toml has settings of its own."""
     (tmp_path / "samconfig.toml").write_text(
-        "[default.deploy.parameters]\n"
-        'parameter_overrides = "TextingCampaign=false RetentionDays=3 WorkerTimeout=60"\n'
+        '[default.deploy.parameters]\nparameter_overrides = "RetentionDays=3 WorkerTimeout=60"\n'
     )
     monkeypatch.setattr(work_parameters, "ROOT", tmp_path)
     monkeypatch.setenv("APP", str(tmp_path / "app"))
@@ -38,18 +30,10 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_tests_know_no_job_that_the_stack_has_not(app: Path) -> None:
+def test_tests_have_the_settings_of_the_stack_unless_they_set_others(app: Path) -> None:
     write_app(app)
     with inline_runner(MovableClock()) as runner:
         assert settings.settings().retention_days == 3
-        with pytest.raises(UnknownJobType):
-            runner.dispatch("import_contacts")
-    with inline_runner(MovableClock(), {"TEXTING_CAMPAIGN": "true"}) as runner:
-        runner.dispatch("import_contacts", {"key": "uploads/default/a.csv"}, campaign_id="a")
-
-
-def test_a_name_of_the_campaign_is_free_where_there_is_none(app: Path) -> None:
-    write_app(app, {"acme/__init__.py": OWN_IMPORT, "acme/lists.py": LISTS})
-    with inline_runner(MovableClock()) as runner:
-        job = runner.run("import_contacts", {"text": "[a]"})
-    assert assert_succeeded(job) == ["a"]
+        assert assert_succeeded(runner.run("read_list", {"text": "[a]"})) == ["a"]
+    with inline_runner(MovableClock(), {"RETENTION_DAYS": "7"}):
+        assert settings.settings().retention_days == 7

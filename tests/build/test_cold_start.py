@@ -17,7 +17,7 @@ from job_runners.shipped.tasks.table import TASKS
 WORK = {entry.module for table in (JOBS, TASKS) for entry in table.values()}
 # Never: the first two are no part of what ships, and the others belong to few events.
 NOWHERE = WORK | {
-    *("boto3", "awscrt", "phonenumbers", "campaigns", "webhooks", "multiprocessing", "unittest"),
+    *("boto3", "awscrt", "webhooks", "multiprocessing", "unittest"),
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.data_classes"),
     *(
         "job_runners.work.event_loop",
@@ -165,10 +165,9 @@ def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> N
     found = imported_by(
         "import job_runners.handlers.worker\n"
         "from job_runners.engine.registry.registry import registry\n"
-        "registry().load(registry().job('export_contacts'))"
+        "registry().load(registry().job('remove_uploads'))"
     )
-    assert found & WORK == {"job_runners.shipped.jobs.export_contacts"}
-    assert "phonenumbers" not in found
+    assert found & WORK == {"job_runners.shipped.jobs.remove_uploads"}
 
 
 def test_recurring_work_is_declared_without_what_reads_cron_and_zones() -> None:

@@ -150,7 +150,7 @@ def test_ours_is_not_deployed_when_the_organisations_fails(world: World) -> None
 
 def test_the_parameters_of_a_template_are_read_whatever_functions_it_has() -> None:
     found = parameters(ROOT / "template.yaml")
-    assert {"WorkerPolicyArn", "JobRunner", "TextingCampaign", "Architecture"} <= found
+    assert {"WorkerPolicyArn", "JobRunner", "Architecture"} <= found
 
 
 def test_the_template_is_that_of_the_folder_that_app_names(

@@ -40,7 +40,6 @@ LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
 TABLES = {
     ENVIRONMENT["JOBS_TABLE_NAME"]: "JobsTable",
     ENVIRONMENT["COORDINATION_TABLE_NAME"]: "CoordinationTable",
-    ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
 }
 ACME = "organization_id=acme"
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
@@ -587,27 +586,6 @@ def test_no_function_may_do_more_with_rows_than_it_does(
         assert not unused, f"{function} never does {sorted(unused)}"
 
 
-def test_the_worker_may_do_with_contacts_what_its_jobs_do_and_no_more(
-    template: Template, worker: FakeLambda
-) -> None:
-    stack = Stack(worker)
-    key = "uploads/acme/contacts.csv"
-    bucket.put_bytes(key, b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
-    for job_type, payload in (
-        ("import_contacts", {"key": key}),
-        ("assign_texters", {"texters": [{"id": "ada"}]}),
-        ("send_first_messages", {"text": "Hi {first_name}"}),
-        ("export_contacts", {}),
-    ):
-        path = stack.job(job_type, campaign_id="spring", payload=payload)
-        stack.work()
-        assert stack.api("GET", path).json["status"] == "succeeded"
-    rules = allowed(template, "WorkerFunction")
-    assert {
-        action for _, action, resource in stack.recorder.asked if resource == "ContactsTable"
-    } == {action for action, resource in rules if resource == "ContactsTable"}
-
-
 def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_uploads(
     template: Template,
 ) -> None:
@@ -623,6 +601,4 @@ def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_
     }
     assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*", "Bucket/uploads/*"}
     assert deletes.pop("TimerFunction") == {"Bucket/payloads/*"}  # that an occurrence replaces
-    without = deployed(TextingCampaign="false")
-    assert deletable(without, "WorkerFunction") == {"Bucket/payloads/*"}
     assert not any(deletes.values())

@@ -14,7 +14,7 @@ def template() -> Template:
 # --- tables and bucket ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["JobsTable", "CoordinationTable", "ContactsTable"])
+@pytest.mark.parametrize("table", ["JobsTable", "CoordinationTable"])
 def test_tables_are_billed_by_use_encrypted_restorable_and_protected(
     template: Template, table: str
 ) -> None:
@@ -46,7 +46,6 @@ def test_rows_expire_by_the_field_that_the_store_writes(template: Template, tabl
             },
         ),
         ("CoordinationTable", "pk:S sk:S", {"due": "due_shard:S due_at:N"}),
-        ("ContactsTable", "organization_campaign:S cell:S", {}),
     ],
 )
 def test_tables_have_the_keys_that_the_code_uses(
@@ -132,9 +131,8 @@ def test_no_policy_has_a_wildcard_action_scans_or_purges(template: Template) -> 
     assert "sqs:PurgeQueue" not in allowed
 
 
-def test_only_texts_to_phone_numbers_are_allowed_on_every_resource(template: Template) -> None:
-    everything = [each for each in statements(template) if each["Resource"] == "*"]
-    assert [(each["Effect"], actions(each)) for each in everything] == [("Allow", ["sns:Publish"])]
+def test_every_statement_names_its_resources(template: Template) -> None:
+    assert not [each for each in statements(template) if each["Resource"] == "*"]
 
 
 def test_functions_get_no_managed_policies_but_for_logs_and_traces() -> None:

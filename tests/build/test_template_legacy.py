@@ -30,12 +30,10 @@ def variables(template: Template, function: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("campaign", ["true", "false"])
-def test_the_api_function_may_do_what_the_worker_may_under_legacy_alone(campaign: str) -> None:
-    template = deployed(JobRunner="legacy", TextingCampaign=campaign)
-    both = [allowed(template, each) for each in ("WorkerFunction", "ApiFunction")]
+def test_the_api_function_may_do_what_the_worker_may_under_legacy_alone(legacy: Template) -> None:
+    both = [allowed(legacy, each) for each in ("WorkerFunction", "ApiFunction")]
     assert both[0] <= both[1]
-    usual = allowed(deployed(TextingCampaign=campaign), "ApiFunction")
+    usual = allowed(deployed(), "ApiFunction")
     assert not both[0] <= usual
     # What it may do more is the worker's, its own alias aside.
     assert {each for _, each in both[1] - usual - both[0]} == {

@@ -137,7 +137,7 @@ def test_a_step_that_fails_is_listed_and_can_be_repeated(project: Path) -> None:
     (project / "requirements.txt").write_text("no-such-package-anywhere\n")
     (project / "requirements.lock").write_text("# outdated\n")
     config = project / "samconfig.toml"
-    changed = config.read_text().replace('"TextingCampaign=false"', '"WorkerColor=blue"')
+    changed = config.read_text().replace('"Architecture=', '"WorkerColor=blue", "Architecture=')
     config.write_text(changed)
     came_from(project, "# an old line\n")
     done = jobs(project, "upgrade", project=project, UV_OFFLINE="1", UV_CACHE_DIR="cache")

@@ -172,15 +172,6 @@ def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
             "TASKS = {'greet': Task('job_runners.shipped.tasks.table:greet')}\n",
             "the task 'greet': 'job_runners.shipped.tasks.table:greet' (",
         ),
-        (
-            "job_runners/shipped/jobs/table.py",
-            "from job_runners.work import Recurring\n"
-            "JOBS = CAMPAIGN_JOBS = QUEUES = CAMPAIGN_QUEUES = {}\n"
-            "CAMPAIGN_RECURRING = ()\n"
-            "RECURRING = {'hourly': Recurring('greet', every=3600, organization_id='acme')}\n",
-            "RECURRING: 'hourly' (job_runners/shipped/jobs/table.py, line 4): "
-            "No job is named 'greet'",
-        ),
     ],
 )
 def test_code_that_can_t_run_is_told_with_its_line_and_what_was_there_stays(

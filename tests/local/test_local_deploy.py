@@ -16,11 +16,9 @@ from job_runners.building import work_parameters as parameters
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local import deploy as local_deploy
-from job_runners.local import run, screen
+from job_runners.local import screen
 from job_runners.local.credentials import Credentials
 from job_runners.local.deploy import STACK_NAME
-from job_runners.local.problem import LocalProblem
-from job_runners.local.screen import Steps
 from job_runners.local.timer import tick
 from job_runners.settings import forget
 
@@ -106,35 +104,28 @@ def test_what_a_run_asks_for_comes_before_what_the_stack_outputs(
 def test_what_samconfig_says_of_the_work_holds_on_the_local_aws_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = ["Architecture=arm64", "TextingCampaign=false", 'Extensions="a.b"', "AlarmTopicArn=arn"]
+    said = ["Architecture=arm64", 'Extensions="a.b"', "AlarmTopicArn=arn"]
     said += ["WorkerTimeout=30"]
     (tmp_path / "samconfig.toml").write_text(
         f"[default.global.parameters]\nparameter_overrides = {said}"
     )
     monkeypatch.setattr(parameters, "ROOT", tmp_path)
-    followed = {"TextingCampaign": "false", "Extensions": "a.b", "WorkerTimeout": "30"}
+    followed = {"Extensions": "a.b", "WorkerTimeout": "30"}
     assert parameters.work_parameters() == followed
     monkeypatch.setenv("EXTENSIONS", "mine, more")
     forget()
     assert parameters.work_parameters() == followed | {"Extensions": "mine,more"}
 
 
-@pytest.mark.parametrize("campaign", [True, False])
 def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
-    campaign: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = {name: OUTPUTS[name] for name in OUTPUTS if campaign or name != "ContactsTableName"}
-    stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local:1")
-    screen.suggest(stack, None, "http://page", [], keeps=False)
-    shown = capsys.readouterr().out
-    assert "bin/jobs new NAME" in shown
-    assert ("import_contacts" in shown) == campaign
+    stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://local:1")
+    screen.suggest(stack, "http://page", [], keeps=False)
+    assert "bin/jobs new NAME" in capsys.readouterr().out
     write_app(tmp_path)
     monkeypatch.setenv("APP", str(tmp_path))
-    screen.suggest(stack, None, "http://page", [], keeps=False)
+    screen.suggest(stack, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
     assert "bin/jobs types read_list" in shown
     assert "bin/jobs dispatch read_list" not in shown  # it would lack the fields
@@ -148,15 +139,6 @@ def test_a_build_that_fails_is_told_in_its_own_words() -> None:
     told = local_deploy._why_not_built(f"{said}make[1]: *** [Makefile:116: build] Error 1")
     assert told == "The functions can't be built.\napp/a.py:3: wrong"
     assert local_deploy._why_not_built("Building codeuri\nError: no disk space") is None
-
-
-def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
-    tmp_path: Path,
-) -> None:
-    outputs = {name: value for name, value in OUTPUTS.items() if name != "ContactsTableName"}
-    stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
-    with pytest.raises(LocalProblem, match="Use `make run`, which"):
-        run._demonstrate(stack, tmp_path, Steps())
 
 
 def test_the_timer_runs_at_the_start_so_that_declared_schedules_are_there(

@@ -18,16 +18,10 @@ from botocore.exceptions import BotoCoreError
 from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.client.http_api import HttpApi
-from job_runners.client.signing import Bearer
-from job_runners.local import demo
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
 from job_runners.local.emulator import PROCESS_FILE, emulator, start_group, stop_group
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import announced, only_run
-from job_runners.local.sample import write_sample
-from jobs_command import ID, FakeApi, job
 
 # --- the interpreter --------------------------------------------------------------------------
 
@@ -322,52 +316,3 @@ def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "JOB_RUNNERS_STACK": "job-runners",
     }
-
-
-def test_a_run_on_a_busy_machine_reads_its_job_again(api: FakeApi) -> None:
-    path = f"/jobs/{ID}"
-    api.on("GET", path, 503, {"title": "A service that this needs did not answer"})
-    api.on("GET", path, 200, job("running"))
-    api.on("GET", path, 200, job("succeeded"))
-    client = HttpApi(api.url, Bearer("token"))
-    assert follow(client, ID)["status"] == "succeeded"
-    api.on("GET", "/jobs/never", 503, {"title": "busy"})
-    with pytest.raises(LocalProblem, match="503"):
-        follow(client, "never", patience=0.1)
-
-
-def test_a_run_on_a_slow_machine_waits_as_long_as_its_job_moves(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = f"/jobs/{ID}"
-    for percent in range(6):  # each of which takes longer than the patience in all
-        api.on("GET", path, 200, job("running", progress=float(percent)))
-    api.on("GET", path, 200, job("succeeded"))
-    monkeypatch.setattr(demo, "_POLL_SECONDS", 0.1)
-    client = HttpApi(api.url, Bearer("token"))
-    assert follow(client, ID, patience=0.3)["status"] == "succeeded"
-
-
-def test_a_job_that_stands_still_is_said_to_be_so_and_not_to_be_wrong(api: FakeApi) -> None:
-    api.on("GET", f"/jobs/{ID}", 200, job("running", progress=40.0))
-    client = HttpApi(api.url, Bearer("token"))
-    with pytest.raises(LocalProblem, match=r"still running, at 40%, and has made no progress"):
-        follow(client, ID, patience=0.3)
-
-
-# --- the sample -------------------------------------------------------------------------------
-
-
-def test_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
-    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    assert write_sample(first) == write_sample(second)
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_the_sample_has_what_makes_a_real_file_hard(tmp_path: Path) -> None:
-    expected = write_sample(tmp_path / "sample.csv")
-    text = (tmp_path / "sample.csv").read_text()
-    assert expected.imported + expected.invalid + expected.repeated == 10_000
-    assert len(text.splitlines()) > 10_001  # some fields span lines
-    assert '""' in text
-    assert not text.isascii()

@@ -122,4 +122,4 @@ def test_it_notices_when_the_members_of_a_canceled_job_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(finishing, "_cancel", lambda row, **_: None)
-    assert "but its member" in broken_promise(near=6, faults={Fault.GROUPS})
+    assert "but its member" in broken_promise(near=10, faults={Fault.GROUPS})

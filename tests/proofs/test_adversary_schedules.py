@@ -56,7 +56,7 @@ def test_it_notices_when_a_schedule_need_not_be_as_it_was_read(
         return as_read(schedule) if schedule is None else Schedule.revision.exists()
 
     monkeypatch.setattr(writing, "as_read", whatever)
-    assert noticed(near=71)
+    assert noticed(near=74)
 
 
 def test_it_notices_when_the_job_is_saved_before_the_schedule_moves_on(

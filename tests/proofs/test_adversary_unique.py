@@ -89,7 +89,7 @@ def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
 
     monkeypatch.setattr(blobs, "put", note)
     monkeypatch.setattr(holdings, "write_freeing", write)
-    assert "was accepted, and job" in noticed(near=604)
+    assert "was accepted, and job" in noticed(near=1366)
 
 
 def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(

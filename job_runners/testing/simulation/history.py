@@ -57,6 +57,7 @@ from job_runners.testing.simulation.simulated_work import (
     Steps,
 )
 from job_runners.testing.simulation.task_checker import TaskChecker
+from job_runners.testing.simulation.unique_checker import request_of
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
 from job_runners.work.interrupts import LegOver, Paused, TimeOver, TurnOver, Waits
@@ -356,6 +357,7 @@ class History:
             is_new = row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before
             if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, data.payload["request"])
+        self._check_asked_alone(job_id, Steps(**data.payload))
         if request is not None:
             self._check_created_once(request, job_id)
 
@@ -639,11 +641,20 @@ class History:
         """Check that a job runs with a payload of its own request."""
         if payload not in self.payloads.get(payload.request, []):
             self.checker.report(f"the payload of job {job.id} has changed")
-        if payload.request != OCCURRENCES and not payload.lot:
-            jobs = self._jobs_of.setdefault(payload.request, set())
-            jobs.add(job.id)
-            if len(jobs) > 1:
-                self.checker.report(f"{jobs} have the payload of request {payload.request}")
+        self._check_asked_alone(job.id, payload)
+
+    def _check_asked_alone(self, job_id: str, payload: Steps) -> None:
+        """Check that no other job has the payload of this request.
+
+        Unique work is an exception: its requests may get an existing job. So are schedules, whose
+        occurrences have one request.
+        """
+        if payload.request == OCCURRENCES or payload.lot:
+            return
+        jobs = self._jobs_of.setdefault(payload.request, set()) | {job_id}
+        self._jobs_of[payload.request] = jobs
+        if len(jobs) > 1:
+            self.checker.report(f"the payload of job {job_id} is another job's: {sorted(jobs)}")
 
     def _check_work(self, row: Row) -> None:
         """Check that a job that succeeded took every step, and that its result is the one it
@@ -652,7 +663,7 @@ class History:
         is_built_in = row["job_type"] in table.JOBS
         if row["status"] == "succeeded" and "follow_up_of" not in row and not is_built_in:
             result = blobs.get(row.get("result"), row.get("result_key"))
-            asked = [*self.payloads.get(result["request"], []), CHILD, *MEMBERS]
+            asked = [*self.payloads.get(request_of(row), []), CHILD, *MEMBERS]
             if result not in [payload.model_dump() for payload in asked]:
                 self.checker.report(f"the result of job {row['id']} is not what it returned")
             wanted = Steps(**result).model_dump_json()
