@@ -201,9 +201,8 @@ def unrecorded_actions(job: JobRequest, *, has_passed: bool = False) -> list[Act
     recorded every dispatch that the attempts before it had begun.
     """
     if job.unrecorded is None or job.unrecorded:
-        since = job.started_at or job.created_at
-        return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | since)]
-    return [JobRequest.unrecorded_since.remove()] if has_passed and job.unrecorded_since else []
+        return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | job.started_at)]
+    return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
