@@ -214,6 +214,7 @@ def restart_actions(job: JobRequest) -> list[Action]:
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.begun_at.set(clock.now()),
+        JobRequest.unrecorded_since.remove(),
         JobRequest.signals.remove(),
         JobRequest.cursor.remove(),
         JobRequest.progress.set(0),

@@ -206,6 +206,12 @@ class JobRequest(Table):
     lease_until = nullable(Integer())  # the claimer's invocation has ended by then
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
+    # Set if a child may exist that no step records: the start of the first leg that may have
+    # dispatched it. See `verbs.ending.unrecorded_actions`.
+    unrecorded_since = nullable(Integer())
+    # The keys of children that this leg has begun to dispatch and has not recorded. It is None if
+    # that is unknown, because the leg's worker is gone. Not stored.
+    unrecorded: set[str] | None = None
 
     # its waits, see job_runners.store.verbs.waits
     # How many of its legs ended in a wait. `max_legs` doesn't limit those.

@@ -1,14 +1,15 @@
 """The job as its function sees it: what the function may read of it, and the methods to call."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, is_temporary, retry_until
-from job_runners.errors import PreconditionFailed
+from job_runners.errors import JobRunnersError, PreconditionFailed
 from job_runners.names import without_surrogates
 from job_runners.store import blobs, pauses, verbs
 from job_runners.store.job_request import JobRequest
@@ -103,6 +104,7 @@ class RunningJob(JobFiles, JobWaits):
         may_be_paused: bool = True,  # whether a pause may end this leg
     ) -> None:
         self._row = row
+        self._unrecorded = row.unrecorded = set[str]()
         self._budget = budget
         self._dispatch = dispatch
         self._can_start_leg = can_start_leg
@@ -255,7 +257,8 @@ class RunningJob(JobFiles, JobWaits):
         that the child's job type declares.
 
         Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
-        1,018 bytes, and NameNotText for one that UTF-8 can't encode.
+        1,018 bytes, and NameNotText for one that UTF-8 can't encode. Raises ChildExpired if a
+        worker may have dispatched this child before, so long ago that its row may be gone.
         """
         from job_runners.store import children  # imported here because most jobs have no children
 
@@ -265,7 +268,8 @@ class RunningJob(JobFiles, JobWaits):
         def dispatch() -> str:
             return self._keep_trying(call)
 
-        child_id: str = self._run_once("key of the child", children.PREFIX, key, dispatch)
+        with self._recording([key]):
+            child_id: str = self._run_once("key of the child", children.PREFIX, key, dispatch)
         return child_id
 
     def dispatch_many(
@@ -306,8 +310,23 @@ class RunningJob(JobFiles, JobWaits):
                 raise self._interrupt(TimeOver())
             until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
             call = partial(self._dispatch.jobs, self._row, job_type, left, until, follow_ups)
-            ids |= self._keep_trying(call)
+            with self._recording(left):
+                ids |= self._keep_trying(call)
         return {key: ids[key] for key in payloads}
+
+    @contextmanager
+    def _recording(self, keys: Iterable[str]) -> Iterator[None]:
+        """Note on the row that children may exist without a record, until this block ends.
+
+        They stay noted if it ends with an error, unless the children were refused.
+        """
+        self._unrecorded.update(keys)
+        try:
+            yield
+        except JobRunnersError:
+            self._unrecorded.difference_update(keys)
+            raise
+        self._unrecorded.difference_update(keys)
 
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None

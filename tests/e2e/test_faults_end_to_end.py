@@ -1,4 +1,4 @@
-"""The local AWS at its worst: short invocations, killed workers, a worker process of one's own.
+"""The local AWS at its worst: short invocations, and killed workers.
 
 With CHAOS set in the environment (make chaos) the same at full size.
 """
@@ -9,9 +9,6 @@ import json
 import math
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -24,10 +21,8 @@ import pytest
 
 from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
-from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
-from job_runners.local import env_file
-from job_runners.local.credentials import credentials, session
+from job_runners.local.credentials import session
 from job_runners.local.demo import ORGANIZATION, count_contacts, follow
 from job_runners.local.sample import Expected
 from local_stack import Local, worker_timeout
@@ -240,42 +235,3 @@ def waits_empty(sqs: Any, queue: str) -> bool:
             return True
         time.sleep(0.5)
     return False
-
-
-def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
-    local: Local, tmp_path: Path
-) -> None:
-    """The legacy runner with JOBS_SAME_PROCESS=false, as its own two processes."""
-    expected = write_contacts(tmp_path / "saved.csv", 300)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-        **env_file.variables(local.stack, host="127.0.0.1"),
-        **credentials(local.stack).variables,
-        "AWS_DEFAULT_REGION": REGION,
-        "JOB_RUNNER": "legacy",
-        "JOBS_SAME_PROCESS": "false",
-        "JOB_TIMEOUT_SECONDS": "30",
-    }
-    code = (
-        "from job_runners.runners import JobData, get_job_runner;"
-        f"payload = {{'key': {upload(local, tmp_path / 'saved.csv')!r}}};"
-        "data = JobData(job_type='import_contacts', campaign_id='saved', payload=payload);"
-        "print(get_job_runner().dispatch_job(data).id)"
-    )
-    dispatched = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    job_id = dispatched.stdout.split()[-1]
-    assert local.api.get(f"/jobs/{job_id}").json["status"] == "queued"
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "job_runners.runners.legacy"],
-        env=environment,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        check(local, follow(local.api, job_id), "saved", expected)
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        output, _ = worker.communicate(timeout=120)
-    assert worker.returncode == 0
-    assert b"worker process stopped" in output

@@ -1,6 +1,7 @@
 """Expiry in simulated histories: the checker notices each item that DynamoDB deletes too soon, and
 nothing while every item is kept for as long as it is used."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ from job_runners.store.line_items import LIFETIME, LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
 from job_runners.store.schedules import Schedule, changing, writing
+from job_runners.store.verbs import ending
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import simulated_aws
+from job_runners.testing.simulation.history import History, simulated_aws
+from job_runners.testing.simulation.invariant_checker import Violation
 from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
 
@@ -162,3 +165,34 @@ def test_it_notices_a_row_that_expires_before_its_job_has_ended() -> None:
         history.ask(lambda: row.update([soon]))
 
     assert any("has expired, and the job is queued" in each for each in played(script))
+
+
+# What is always chosen in histories of parents that are cut off for weeks: jobs with one named step
+# and a child.
+PARENTS = {"named steps": 2, "is retried": 1, "steps of the job": 2, "checkpoints": 3}
+
+
+def over_long_gaps(seed: int) -> None:
+    """Play a history of parents in which days go by in every sixth step. Raises Violation."""
+    source = random.Random(seed)
+
+    def choose(what: str, n: int) -> int:
+        if what == "days go by":
+            return n - 1 if source.randrange(6) == 0 else 0
+        return PARENTS[what] if what in PARENTS else source.randrange(n)
+
+    with History(choose, {Fault.EXPIRY}) as history:
+        for _ in range(2):
+            history.dispatch()
+        for _ in range(30):
+            history.world.step()
+        history.end()
+
+
+def test_it_notices_when_a_child_that_no_step_records_runs_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over_long_gaps(567)
+    monkeypatch.setattr(ending, "unrecorded_actions", lambda *_, **__: [])
+    with pytest.raises(Violation, match="started again, without retries"):
+        over_long_gaps(567)

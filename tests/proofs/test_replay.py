@@ -76,7 +76,7 @@ def test_a_slot_that_is_not_given_back_with_its_row_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(holdings, "free_slot_writes", lambda job: [])
-    words = words_about(0, tmp_path, LIMITED)
+    words = words_about(1, tmp_path, LIMITED)
     assert "gave |-> {}" in words
 
 
@@ -109,7 +109,7 @@ def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rescue_early(monkeypatch)
-    assert 'who |-> "timer"' in words_about(23, tmp_path)
+    assert 'who |-> "timer"' in words_about(29, tmp_path)
 
 
 def words_about(seed: int, folder: Path, faults: frozenset[Fault] = WITHOUT_LIMITS) -> str:

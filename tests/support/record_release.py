@@ -145,6 +145,9 @@ def record_engine(this: Recorder) -> None:
     this.claim(this.dispatch("running_record_once", "released_once"), 600)
     owner_actions.cancel(this.claim(this.dispatch("running_cancelled"), 600))
 
+    error = {"kind": "Interrupted", "message": "Its worker is gone.", "traceback": ""}
+    rescued = this.claim(this.dispatch("rescued"), 600)
+    verbs.retry(rescued, error, run_at=this.now, due_at=this.now)
     this.run(this.dispatch("retryable", payload={"to": 2, "breaks": True}))
     this.run(this.dispatch("succeeded", payload={"to": 2}))
     this.run(this.dispatch("succeeded_large", "released_once", payload={"result_size": 40_000}))

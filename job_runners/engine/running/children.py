@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from job_runners import clock
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
-from job_runners.errors import JobNotFound, NotReached
+from job_runners.errors import ChildExpired, JobNotFound, NotReached
 from job_runners.names import check_signal_name
+from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import JobRequest, derived_id
 from job_runners.work.results import as_json
 
 if TYPE_CHECKING:
     from job_runners.store.groups import Group
+
+# How long before the row of a child can expire the parent no longer dispatches that child.
+_MARGIN = clock.HOUR
 
 
 class Children:
@@ -33,11 +38,13 @@ class Children:
 
         The id is derived from the parent and the key, so that retries of the parent don't dispatch
         the child again. If the child's job type is unique, the id may be that of an existing job.
+        Raises ChildExpired if the row of such a child may be gone.
         """
         # Imported here because most jobs dispatch nothing.
         from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
+        _refuse_if_row_may_be_gone(parent, key)
         owner = parent.organization_id
         data = checking.new_job_data(job_type, payload, owner, follow_ups)
         child_id = self._child_id(parent, key)
@@ -78,6 +85,8 @@ class Children:
         done = dict(zip(payloads, bulk.in_threads(find, payloads), strict=True))
         ids = {key: str(step.result) for key, step in done.items() if step is not None}
         new = [key for key in payloads if key not in ids]
+        for key in new:
+            _refuse_if_row_may_be_gone(parent, key)
         owner = parent.organization_id
         jobs = [
             checking.check_new_job(
@@ -145,6 +154,19 @@ class Children:
 
     def _sender(self, name: str) -> Send:
         return require_sender(self._send, name, "is dispatched by a job")
+
+
+def _refuse_if_row_may_be_gone(parent: JobRequest, key: str) -> None:
+    """Refuse to dispatch a child that may have run before, if its row may be gone.
+
+    The row's id is the only trace of a child that no step records. Raises ChildExpired.
+    """
+    since = parent.unrecorded_since
+    if since is None:
+        return
+    passed = clock.now() - since
+    if passed >= settings().retention_days * clock.DAY - _MARGIN:
+        raise ChildExpired(key, passed // clock.DAY)
 
 
 def _announced_by(parent: JobRequest) -> str | None:

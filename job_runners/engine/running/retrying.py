@@ -10,6 +10,7 @@ from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import Send, can_send, next_due_at, send_or_leave_due
 from job_runners.errors import (
+    ChildExpired,
     DoNotRetry,
     GroupExpired,
     Interrupted,
@@ -29,6 +30,7 @@ from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
 
 _NON_RETRYABLE = (
+    ChildExpired,
     CursorTooLarge,
     DoNotRetry,
     EntryNotLoaded,

@@ -44,10 +44,11 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     lease is over and unchanged since it was read.
     """
     end = JobEnd.now(Status.FAILED, error)
+    actions = [*conditional_write.fail_actions(job, end), *unrecorded_actions(job)]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _end_job("fail", job, end, conditional_write.fail_actions(job, end), condition),
+        lambda: _end_job("fail", job, end, actions, condition),
         error=error,
         rescue=rescue,
     )
@@ -67,6 +68,7 @@ def stop(
     end = JobEnd.now(Status.CANCELLED, error or job.error)
     actions = [
         *conditional_write.finish_actions(end),
+        *unrecorded_actions(job),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
@@ -101,6 +103,7 @@ def retry(
         *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
+        *unrecorded_actions(job),
         *(checkpoint_actions(reached) if reached else []),
     ]
     condition = (
@@ -127,6 +130,7 @@ def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
         *checkpoint_actions(reached),
+        *unrecorded_actions(job),
         *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
         *more,
@@ -187,6 +191,18 @@ def checkpoint_actions(reached: Checkpoint) -> list[Action]:
     if reached.message is not None:
         actions.append(JobRequest.result_message.set(reached.message))
     return actions
+
+
+def unrecorded_actions(job: JobRequest, *, has_passed: bool = False) -> list[Action]:
+    """Return the action that notes since when a job may have a child that no step records.
+
+    A leg leaves such a child if its worker is gone, or if it ends while it dispatches the child.
+    Pass `has_passed` if the leg ends where the function asked for that. It then has repeated and
+    recorded every dispatch that the attempts before it had begun.
+    """
+    if job.unrecorded is None or job.unrecorded:
+        return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | job.started_at)]
+    return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:

@@ -13,7 +13,12 @@ from job_runners.store.lines import Grant
 from job_runners.store.pauses import Pause, parked_entry
 from job_runners.store.table import Table
 from job_runners.store.transactions import RecordWrite
-from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions, write_or_stop
+from job_runners.store.verbs.ending import (
+    Checkpoint,
+    checkpoint_actions,
+    unrecorded_actions,
+    write_or_stop,
+)
 
 
 def park(
@@ -29,7 +34,10 @@ def park(
     canceled.
     """
     since = job.waiting_since or clock.now()
-    actions = conditional_write.park_actions(job, pause.sk, None, since, due_at)
+    actions = [
+        *conditional_write.park_actions(job, pause.sk, None, since, due_at),
+        *(unrecorded_actions(job) if reached else []),
+    ]
     return _park(
         job,
         actions,
@@ -67,6 +75,7 @@ def park_in_line(
         *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
         JobRequest.queue_key.set(queue_key),
         *conditional_write.raise_version(job, LIMITED_VERSION),
+        *(unrecorded_actions(job, has_passed=True) if reached else []),
     ]
     return _park(
         job,

@@ -20,6 +20,7 @@ from job_runners.store.verbs.ending import (
     Checkpoint,
     checkpoint_actions,
     end_leg,
+    unrecorded_actions,
     write_or_stop,
 )
 from job_runners.store.verbs.parking import admit_actions
@@ -124,7 +125,12 @@ def end_leg_in_wait(
 ) -> JobRequest:
     """End the leg of a running job with `actions` that make its row wait, or stop the job if its
     owner has asked for that. `checks` are written in the same transaction."""
-    actions = [*actions, *_wait_count_actions(job), *checkpoint_actions(reached)]
+    actions = [
+        *actions,
+        *_wait_count_actions(job),
+        *checkpoint_actions(reached),
+        *unrecorded_actions(job, has_passed=True),
+    ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,

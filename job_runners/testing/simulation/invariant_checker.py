@@ -6,10 +6,8 @@ from collections.abc import Mapping
 
 from job_runners import clock
 from job_runners.settings import settings
-from job_runners.store import blobs, children
 from job_runners.store.pauses import CACHED
 from job_runners.store.verbs import CLAIM_TOLERANCE
-from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.failure_checker import FailureChecker
@@ -28,7 +26,14 @@ from job_runners.work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors that the engine itself gives to jobs that no worker could start, or that never end.
-_ENGINE_ERRORS = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent", "GroupExpired")
+_ENGINE_ERRORS = (
+    "NeverStarted",
+    "HeldTooLong",
+    "TypeForgotten",
+    "LegsSpent",
+    "GroupExpired",
+    "ChildExpired",
+)
 # How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
 # call.
 _OUTCOME_MARGIN = 6 * clock.SECOND  # while it writes a job's outcome
@@ -210,8 +215,10 @@ class InvariantChecker:
             self._pauses.saw(plain(call["Item"]))
 
     def _expire_items(self) -> None:
+        started = self._started_once.copy()
         for table, key in self._time_to_live.sweep():
             self._note_landed("DeleteItem", {"TableName": table, "Key": key})
+        self._started_once |= started
 
     def _note_saved(self, row: Row) -> None:
         self.deleted.discard(row["id"])
@@ -224,9 +231,8 @@ class InvariantChecker:
     def _note_deleted(self, job_id: str) -> None:
         if (status := self.rows[job_id]["status"]) not in FINISHED:
             self.report(f"job {job_id} was deleted while it was {status}")
-        if "member_of" not in self.rows[job_id] and not _is_recorded(job_id):
-            # Its parent died before it recorded this child. Once the row is gone, nothing shows
-            # that the child has run, so the parent's next attempt dispatches it again.
+        if "member_of" not in self.rows[job_id]:
+            # A person who deletes a child that its parent hasn't recorded lets it run again.
             self._started_once.discard(job_id)
         self.deleted.add(job_id)
         del self.rows[job_id]
@@ -405,12 +411,3 @@ class InvariantChecker:
         distinguish the two.
         """
         return invocation.cause is not None and invocation.cause.dead
-
-
-def _is_recorded(child_id: str) -> bool:
-    """Return whether a step of its parent names a child."""
-    return any(
-        row["pk"].startswith("step#") and blobs.get(row.get("value"), None) == child_id
-        for row in moto_direct.rows("coordination")
-        if row["sk"].startswith(children.PREFIX)
-    )

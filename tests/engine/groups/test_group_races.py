@@ -530,6 +530,7 @@ def test_a_group_that_takes_too_long_fails_its_job(bench: Bench) -> None:
     bench.tick()
     row = gathering.read()
     assert (row.status, row.error["kind"]) == (Status.FAILED, "GroupExpired")
+    assert "After 29 days" in row.error["message"]
     assert gathering.member(0).status is not Status.SUCCEEDED
 
 

@@ -12,12 +12,25 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_decision
 from job_runners.errors import NeverStarted
 from job_runners.store import limits, line_entries, lines, pauses, used_keys, verbs
-from job_runners.store.job_request import Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from limited_queue import QUEUE, dispatch, wake_ups
 from outage import Outage
 from sample_work import script
+
+
+def take_slot(row: JobRequest) -> JobRequest:
+    """Return a job after an invocation of a minute has claimed it with the slot."""
+    return verbs.claim(
+        row.id,
+        job_type=row.job_type,
+        send_id="s",
+        deadline=clock.now() + clock.MINUTE,
+        entrance=verbs.Entrance(
+            row, "*", lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
+        ),
+    )
 
 
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
@@ -71,6 +84,27 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     assert bench.read(second).slot == 1
 
 
+def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, slots=1)
+    script.job = lambda job, payload: 1 / 0
+    row = bench.run(dispatch(bench))
+    assert (row.status, row.queue_key) == (Status.RETRYABLE, "*")
+    bench.advance(60)
+    take_slot(dispatch(bench))
+    park = verbs.park_in_line
+
+    def unheard(*args: Any, **more: Any) -> JobRequest:
+        park(*args, **more)
+        LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
+        outage.begin("throttled", 860)
+        return park(*args, **more)
+
+    monkeypatch.setattr(verbs, "park_in_line", unheard)
+    assert bench.run(row).slot == 1
+
+
 def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
     """The first of a day may be let on by a pump, never by its own claim."""
     limits.put(QUEUE, slots=1)
@@ -108,15 +142,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
 ) -> None:
     limits.put(QUEUE, slots=1)
     row, waiting = dispatch(bench), dispatch(bench)
-    grant = lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
-    later = clock.now() + clock.MINUTE
-    claimed = verbs.claim(
-        row.id,
-        job_type=row.job_type,
-        send_id="s",
-        deadline=later,
-        entrance=verbs.Entrance(row, "*", grant),
-    )
+    claimed = take_slot(row)
     if how != "rescue":
         verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING

@@ -184,6 +184,24 @@ def test_a_worker_that_comes_early_reserves_its_start(
     assert seen == [opens + 200, opens + 200]
 
 
+def test_a_worker_that_waits_for_its_start_admits_the_next_if_no_pass_does(still: Bench) -> None:
+    first, second, *_ = ready(still, 4, Rate(4))
+    assert still.run(dispatch(still)).status is Status.WAITING
+    still.advance(60)  # the wake-up is lost
+    admitted: list[str] = []
+
+    def work(job: Any, payload: object) -> None:
+        if job.id == first.id:
+            still.sent.clear()
+            still.run(second)
+        elif job.id == second.id:
+            admitted.extend(still.sent_jobs)
+
+    script.job = work
+    still.run(first)
+    assert admitted
+
+
 def test_a_start_that_was_reserved_without_an_answer_is_not_made_earlier(still: Bench) -> None:
     first, *_ = ready(still, 4, Rate(5))
     opens = opens_at(Rate(5))

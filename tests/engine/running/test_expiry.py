@@ -87,7 +87,8 @@ def one_of_each(bench: Bench) -> None:
     bench.run(bench.dispatch(queue_name="paused"))
     script.job = lambda job, payload: job.step("charge", lambda: 1)
     bench.run(bench.dispatch("sample_once"))
-    gathering = Gathering(bench, [Member("unique_return", {"lot": "b"}), Member("sample_once")])
+    members = [Member("unique_return", {"lot": "b"}), Member("sample_once"), Member("sample_once")]
+    gathering = Gathering(bench, members, stop_after_failures=3)
     gathering.fails = {1}
     bench.dispatch("unique_return", payload={"lot": "b"})
     gathering.start()

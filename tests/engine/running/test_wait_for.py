@@ -27,7 +27,7 @@ from job_runners.store.pauses import Kind
 from job_runners.store.verbs import waits
 from job_runners.testing import moto_direct
 from job_runners.work import WaitTimedOut
-from lost_answers import lose_next_answer
+from lost_answers import land_in_conflict, lose_next_answer
 from sample_work import script
 
 HOUR = 3600.0
@@ -231,6 +231,16 @@ def test_a_signal_whose_answer_is_lost_sends_no_message_about_a_running_job(benc
     script.job = work
     bench.run(bench.dispatch("sample_once"))
     assert (bench.sent, got) == ([], [1])
+
+
+def test_a_signal_whose_answer_is_lost_continues_the_job_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, got = waiting(bench)
+    land_in_conflict(monkeypatch, 3)
+    signaling.signal(row, "approval", 1, bench.send)
+    bench.deliver()
+    assert got == [1]
 
 
 @pytest.mark.parametrize("is_waiting", [True, False])

@@ -96,8 +96,9 @@ def test_what_came_while_it_was_paused_is_left_out(bench: Bench) -> None:
     assert look(bench) == Counter()
     schedules.resume("acme", "hourly")
     assert look(bench) == Counter()
-    go_to(NOON + 4 * HOUR)
-    assert look(bench) == {Outcome.STARTED: 1}
+    for hour in (4, 5):
+        go_to(NOON + hour * HOUR)
+        assert look(bench) == {Outcome.STARTED: 1}
 
 
 def test_times_that_it_did_not_have_then_were_not_missed(bench: Bench) -> None:

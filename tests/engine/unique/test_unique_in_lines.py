@@ -163,6 +163,15 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     assert script.texts_run == ["new"]
 
 
+def test_one_that_is_let_on_and_postponed_gives_its_slot_to_the_next(bench: Bench) -> None:
+    row = ask(bench, "old", queue_name="sample_slots")
+    waiting = bench.dispatch("sample_once", queue_name="sample_slots")
+    while_one_runs(bench, "sample_slots", lambda: (bench.run(row), bench.run(waiting)))
+    assert bench.read(row).slot == 1
+    assert ask(bench, "new", delay=300).slot is None
+    assert (bench.read(waiting).status, bench.read(waiting).slot) == (Status.QUEUED, 1)
+
+
 def test_one_that_is_followed_gives_back_its_slot_and_hands_on_its_key_at_once(
     bench: Bench,
 ) -> None:
