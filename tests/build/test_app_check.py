@@ -161,12 +161,6 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             "did you mean 'max_attempts'? Correct that line",
         ),
         (
-            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work.retry import Retry\n"},
-            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'work'. "
-            "Since version 0.3 it is job_runners.work. To rewrite all such imports, run "
-            "job-runners adopt",
-        ),
-        (
             {
                 "acme/__init__.py": DIRECT,
                 "acme/lists.py": "\nfrom job_runners.work import RuningJob\n",
@@ -211,7 +205,6 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         "cron",
         "keyword",
         "misspelt",
-        "moved",
         "name-near",
         "name-far",
         "position",
