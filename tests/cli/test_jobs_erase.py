@@ -19,6 +19,7 @@ from job_runners.cli.erasing.organization import Organization
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
 from job_runners.engine.schedules import schedules
+from job_runners.shipped.campaigns import used_campaigns
 from job_runners.shipped.campaigns.contact import Contact, organization_campaign
 from job_runners.shipped.campaigns.contact_queries import contacts
 from job_runners.store import limits, owner_verbs, queries, steps, webhooks
@@ -83,11 +84,12 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     theirs = live(bench, "other")
     for whose in ("acme", "other"):
         Contact(organization_campaign(whose, "spring"), "+1", first_name="A", last_name="B").save()
+        used_campaigns.note(whose, "spring")
         webhooks.put(whose, "crm", by=None, url="https://a.test", secret=f"{whose}/main")
     assert steps.find(theirs, "step a step") is not None
     before = everything("other")
     assert everything("acme")
-    done = erase("--campaign", "spring", "--yes")
+    done = erase("--yes")
     assert done.exit_code == 0, done.output
     assert "Erased acme from stack job-runners: jobs 3, steps 9, signals 6, " in done.stdout
     for what in ("acme", *(row.created_key for row in rows), *(row.id for row in rows)):

@@ -14,15 +14,8 @@ from job_runners.places import COMMAND
 
 
 @jobs_command()
-@click.option(
-    "--campaign",
-    "campaigns",
-    multiple=True,
-    metavar="ID",
-    help="Campaign that a version before 0.2.0 imported, and whose jobs have expired. Repeatable.",
-)
 @click.option("--yes", is_flag=True, help="Don't ask you to type the organization's name.")
-def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
+def command(target: Target, yes: bool) -> None:
     """Erase an organization permanently: schedules, jobs with payloads, results and steps, files in
     all versions, contacts, and its name in queue records.
 
@@ -46,7 +39,6 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
         target.organization, target.stack, target.client("dynamodb"), target.client("s3")
     )
     found = organization.look()
-    found.campaigns.update(campaigns)
     _refuse_unfinished(organization.name, found)
     where = f"stack {target.stack.name}" if not target.stack.is_local else "the local AWS"
     if not yes:

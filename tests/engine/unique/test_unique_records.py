@@ -1,4 +1,4 @@
-"""The record of who has a key, and who follows: what older code has left there, and what others
+"""The record of who has a key, and who follows: what was left there, and what others
 write meanwhile."""
 
 from typing import Any
