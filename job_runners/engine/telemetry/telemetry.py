@@ -186,8 +186,8 @@ def entry_quarantined(entry: LineItem, why: Exception) -> None:
     The jobs behind it are still admitted. The timer puts the job back into its line once its row
     can be read.
     """
-    log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
-    metrics.emit_total(SetAside=1)
+    log_line.write(logger.error, "quarantined", why, line=entry.pk, job=entry.job_id)
+    metrics.emit_total(Quarantined=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:

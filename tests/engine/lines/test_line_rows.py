@@ -178,7 +178,7 @@ def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
 
     script.job = work
     bench.run(dispatch(bench))
-    assert ({"SetAside": 1} in [values for _, values in emitted(capsys)], holder()) == (
+    assert ({"Quarantined": 1} in [values for _, values in emitted(capsys)], holder()) == (
         True,
         good.id,
     )
@@ -212,7 +212,7 @@ def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> N
 def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
     one_slot: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Put back in the line, it would be set aside each hour, and ring an alarm."""
+    """Put back in the line, it would be quarantined each hour, and ring an alarm."""
     row = dispatch(one_slot)
 
     def park() -> None:
@@ -220,9 +220,9 @@ def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
         newer(row)
 
     during(one_slot, park)
-    assert {"SetAside": 1} in [values for _, values in emitted(capsys)]
+    assert {"Quarantined": 1} in [values for _, values in emitted(capsys)]
     hours(one_slot, 3)
-    assert {"SetAside": 1} not in [values for _, values in emitted(capsys)]
+    assert {"Quarantined": 1} not in [values for _, values in emitted(capsys)]
     assert one_slot.read(row).status is Status.WAITING
 
 
