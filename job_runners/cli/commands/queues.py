@@ -135,4 +135,4 @@ def limits_in_words(limits: dict[str, Any] | None) -> str:
     """Return the limits of a queue in words."""
     if limits is None:
         return "none"
-    return str(limits.get("words", ""))
+    return str(limits["words"])
