@@ -325,6 +325,16 @@ def test_a_follow_up_whose_type_is_gone_is_saved_anyway(
     assert follow_up.error["kind"] == "NeverStarted"
 
 
+def test_a_job_with_follow_ups_that_never_waited_is_retried_however_old_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_DAYS", "365")
+    forget()
+    row = owner_actions.cancel(bench.dispatch("followed_once"))
+    bench.advance(201 * clock.DAY / clock.SECOND)
+    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
+
+
 def test_to_delete_a_job_keeps_its_follow_ups(bench: Bench) -> None:
     row = bench.dispatch("followed_once")
     bench.run(row)

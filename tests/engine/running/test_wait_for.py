@@ -524,6 +524,15 @@ def test_a_deleted_job_leaves_no_signals(bench: Bench, timeout: float) -> None:
     assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
 
 
+def test_a_deleted_job_leaves_no_signals_of_the_work_before_it_began_again(bench: Bench) -> None:
+    row = bench.dispatch("sample_once")
+    signaling.signal(row, "approval", 1, bench.send)
+    row = owner_actions.cancel(bench.read(row))
+    row = owner_actions.retry_again(row, bench.send, {"number": 2})
+    owner_actions.delete(owner_actions.cancel(bench.read(row)))
+    assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "a#b", "x" * 129, ".."])
 def test_a_name_is_like_other_names(bench: Bench, name: str) -> None:
     script.job = lambda job, payload: job.wait_for(name, timeout=1)
