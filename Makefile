@@ -52,8 +52,6 @@ lint:
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
-	@$(PY) -m tools.retired_words
-	@$(PY) -m tools.retired_phrases
 	@$(PY) -m tools.mutants --list > /dev/null
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix job_runners/dashboard/assets tools/site
 

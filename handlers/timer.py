@@ -27,8 +27,8 @@ metrics = Metrics(namespace=NAMESPACE)
 _NAMES = {
     Disposition.SENT: ("TimerSent", "sent"),
     Disposition.DEFERRED: ("TimerDeferred", "deferred"),
-    Disposition.PARKED: ("TimerHeldBack", "held back"),
-    Disposition.ADMITTED: ("TimerLetGo", "let go"),
+    Disposition.PARKED: ("TimerWaiting", "waiting"),
+    Disposition.ADMITTED: ("TimerAdmitted", "admitted"),
     Disposition.LEASED: ("TimerLeased", "leased"),
     Disposition.RESCUED: ("TimerRescued", "rescued"),
     Disposition.EARLY: ("TimerEarly", "early"),
@@ -46,7 +46,7 @@ _THREADS = 8
 # than this is left.
 _LONGEST_SEND = 20 * clock.SECOND
 # An event with this field makes an invocation start only the due occurrences of one shard's
-# schedules. Older code ignores the field and does a whole run, which starts them too.
+# schedules.
 _SHARD = "start_occurrences_of"
 
 

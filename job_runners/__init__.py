@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from job_runners.client.schedule_models import Occurrence, Schedule
     from job_runners.client.webhook_models import Webhook
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # The module of each public name. Modules are imported on first use, so that the command's help
 # doesn't have to import HTTP and TLS.

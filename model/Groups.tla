@@ -11,7 +11,7 @@ EXTENDS Integers, FiniteSets, TLC
 CONSTANTS
   Members,   \* numbers: what R dispatches
   Procs,     \* workers, the timer, people: each does one thing at a time
-  Kills, Zombies, Requeues, Cancels, Stops, Again, OldAdmits,
+  Kills, Zombies, Requeues, Cancels, Stops, Again, Strays,
   Timer,     \* whether there is one
   Broken
 
@@ -55,7 +55,7 @@ Init ==
   /\ was = [row |-> row, open |-> open, R |-> R] /\ calm = TRUE
   /\ loc = [p \in Procs |-> Idle]
   /\ bud = [kill |-> Kills, zombie |-> Zombies, requeue |-> Requeues, cancel |-> Cancels, stop |-> Stops,
-            again |-> Again, old |-> OldAdmits]
+            again |-> Again, stray |-> Strays]
 
 ----------------------------------------------------------------------------
 (* R: its first legs dispatch the members, and then it waits. Later legs dispatch no member. *)
@@ -260,7 +260,7 @@ SweepDeletes(p) ==
   /\ UNCHANGED <<bad, bud>>
 
 ----------------------------------------------------------------------------
-(* People, older code, kills *)
+(* People, stray wake-ups, kills *)
 
 CancelsR ==
   /\ R.st \in {"wait", "queued"} /\ Spend("cancel") /\ R' = [R EXCEPT !.st = "cancelled"]
@@ -273,9 +273,9 @@ CancelsAll(p) ==
 AgainR ==
   /\ R.st = "cancelled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued", !.stop = FALSE]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
-(* Older code takes a held_by that it doesn't know for a pause that has ended. *)
-OldAdmit ==
-  /\ R.st = "wait" /\ Spend("old") /\ R' = [R EXCEPT !.st = "queued"]
+(* The job is admitted for no reason.                                            *)
+StrayAdmit ==
+  /\ R.st = "wait" /\ Spend("stray") /\ R' = [R EXCEPT !.st = "queued"]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 Kill(p) == loc[p] # Idle /\ Spend("kill") /\ Rest(p) /\ UNCHANGED <<row, open, bad, R, was, calm>>
 
@@ -284,7 +284,7 @@ Goes(p) ==
   \/ Flags(p) \/ Unmarks(p) \/ Own(p) \/ MarksAgain(p) \/ QueuesAgain(p) \/ QueuesAlone(p)
   \/ Sweeps(p) \/ SweepFlags(p) \/ SweepDeletes(p)
 Next ==
-  \/ Settles \/ Rescue \/ CancelsR \/ AgainR \/ OldAdmit
+  \/ Settles \/ Rescue \/ CancelsR \/ AgainR \/ StrayAdmit
   \/ \E p \in Procs : Goes(p) \/ Claim(p) \/ Ends(p) \/ Retries(p) \/ TimerLooks(p) \/ CancelsAll(p) \/ Kill(p)
 Spec == Init /\ [][Next]_vars
 Live ==

@@ -16,8 +16,7 @@ CONSTANTS
   Limit0,     \* the limit at the start
   NewLimits,  \* the limits that PUT /queues may set
   PausesQueue,\* whether a pause is one of the queue; otherwise it is one of the job type
-  OldRows,    \* jobs saved by code without limits, whose row_version is 1
-  Kills, Zombies, Doubles, Losses, Retries, Legs, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Old,
+  Kills, Zombies, Doubles, Losses, Retries, Legs, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Hands,
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -29,10 +28,9 @@ U == "person"
 Procs == Workers \cup {T, F, U}
 
 VARIABLES
-  row,   \* job -> its row: st, the status; slot, 0 for none; adm, whether it has an admitted_at that is
-         \* no older than queued_at (JobRequest.is_admitted); in, its held_by: where it waits; v, its
-         \* waiting_since; own, the worker whose claim it runs under; un, claimed by code without a
-         \* limit; new, row_version 2
+  row,   \* job -> its row: st, the status; slot, 0 for none; adm, whether it has an admitted_at
+         \* (JobRequest.is_admitted); in, its held_by: where it waits; v, its waiting_since; own, the
+         \* worker whose claim it runs under; un, claimed by code without a limit
   hold,  \* slot -> the job that its item names, 0 for none
   wait,  \* entries of the line: job and version
   held,  \* entries of the pause: job and version
@@ -48,9 +46,8 @@ VARIABLES
 vars == <<row, hold, wait, held, now, past, fresh, msgs, recs, loc, bud, only>>
 
 Idle == [pc |-> "idle", j |-> 0, n |-> 0, asread |-> TRUE, st |-> "-", slot |-> 0, adm |-> FALSE,
-         in |-> "-", v |-> 0, lim |-> 0, old |-> FALSE]
-Fresh(j) == [st |-> "queued", slot |-> 0, adm |-> FALSE, in |-> "-", v |-> 0, own |-> "-", un |-> FALSE,
-             new |-> j \notin OldRows]
+         in |-> "-", v |-> 0, lim |-> 0]
+Fresh(j) == [st |-> "queued", slot |-> 0, adm |-> FALSE, in |-> "-", v |-> 0, own |-> "-", un |-> FALSE]
 
 Finished(j) == row[j].st \in {"done", "failed"}
 Claimable   == {"queued", "retryable"}
@@ -100,26 +97,23 @@ Init ==
   /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE
   /\ bud = [kill |-> Kills, zombie |-> Zombies, double |-> Doubles, loss |-> Losses, retry |-> Retries,
             leg |-> Legs, turn |-> Turns, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
-            unlimited |-> Unlimited, old |-> Old]
+            unlimited |-> Unlimited, hand |-> Hands]
 
 limits == <<now, past, fresh>>
 
 ----------------------------------------------------------------------------
 (* The worker *)
 
-(* A row that names a slot and was admitted since it was queued needs no other slot. The slot alone *)
-(* isn't enough, because old code leaves the slot in a row that it ends or queues again. A mark     *)
-(* without a slot comes from a rate, which `Rate` covers, or from a leg that began before any code  *)
-(* knew a limit.                                                                                    *)
-LetOn(r) == \/ r.slot # 0 /\ (r.adm \/ Without("older_mark_is_none"))
-            \/ r.adm /\ Without("mark_is_no_slot")
+(* A row that names a slot and was admitted needs no other slot. A mark without a slot comes from a *)
+(* rate, which `Rate` covers, or from a leg that began before any code knew a limit.                *)
+Admitted(r) == r.adm /\ (r.slot # 0 \/ Without("mark_is_no_slot"))
 (* A message arrives, and the worker reads its row. It checks the cached pauses first. *)
 Receives(w) ==
   /\ loc[w] = Idle
   /\ \E j \in Jobs, c \in InForce :
        /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
        /\ Go(w, IF row[j].st \notin Claimable THEN Idle
-                ELSE [See(j) EXCEPT !.pc = IF c.paused THEN "hold" ELSE IF LetOn(row[j]) THEN "claim" ELSE "look"])
+                ELSE [See(j) EXCEPT !.pc = IF c.paused THEN "hold" ELSE IF Admitted(row[j]) THEN "claim" ELSE "look"])
   /\ UNCHANGED <<row, hold, wait, held, limits, recs, bud, only>>
 
 (* The worker decides after one query of the line. *)
@@ -142,7 +136,7 @@ Claims(w) ==
   /\ l.pc = "claim"
   /\ IF mine /\ free
      THEN /\ row' = [row EXCEPT ![l.j].st = "running", ![l.j].own = w, ![l.j].adm = FALSE,
-                                ![l.j].new = TRUE, ![l.j].slot = IF l.n = 0 THEN @ ELSE l.n]
+                                ![l.j].slot = IF l.n = 0 THEN @ ELSE l.n]
           /\ hold' = IF l.n = 0 THEN hold ELSE [hold EXCEPT ![l.n] = l.j]
           /\ loc' = Moved([loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]], l.n, w)
      ELSE /\ Go(w, IF mine THEN [l EXCEPT !.pc = "look", !.n = 0, !.asread = TRUE, !.lim = 0] ELSE Idle)
@@ -150,21 +144,20 @@ Claims(w) ==
   /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
 
 (* Code without a limit claims without a look at the line: before a deploy that declares a limit, *)
-(* or after one that removes it. Old code doesn't claim rows with a higher row_version, and it    *)
-(* doesn't remove the new mark.                                                                   *)
+(* or after one that removes it.                                                                  *)
 ClaimsUnlimited(w) ==
   /\ loc[w] = Idle
-  /\ \E j \in Jobs, old \in BOOLEAN :
+  /\ \E j \in Jobs :
        /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1] /\ row[j].st \in Claimable
-       /\ IF old THEN Spend("old") /\ (~row[j].new \/ Without("row_version")) ELSE Spend("unlimited")
-       /\ row' = [row EXCEPT ![j].st = "running", ![j].own = w, ![j].un = row[j].slot = 0 /\ ~(old /\ row[j].new),
-                             ![j].adm = @ /\ (old \/ Without("claim_removes_mark"))]
-       /\ Go(w, [Idle EXCEPT !.pc = "run", !.j = j, !.old = old])
+       /\ Spend("unlimited")
+       /\ row' = [row EXCEPT ![j].st = "running", ![j].own = w, ![j].un = row[j].slot = 0,
+                             ![j].adm = @ /\ Without("claim_removes_mark")]
+       /\ Go(w, [Idle EXCEPT !.pc = "run", !.j = j])
   /\ UNCHANGED <<hold, wait, held, limits, recs, only>>
 
 (* Parks a job in the line or under the pause, with row, slot and entry in one transaction. *)
 Waits(j, in, v) == [row EXCEPT ![j] = [@ EXCEPT !.st = "waiting", !.in = in, !.v = v, !.slot = 0,
-                                               !.adm = FALSE, !.own = "-", !.un = FALSE, !.new = @ \/ in = "line"]]
+                                               !.adm = FALSE, !.own = "-", !.un = FALSE]]
 Parks(p) ==
   LET l == loc[p]
       mine == IF Without("park_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
@@ -188,16 +181,15 @@ EntryLater(p) ==   \* only in a twin
   /\ UNCHANGED <<row, hold, limits, msgs, recs, bud, only>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
-(* A job's end frees its slot in the same transaction. Old code doesn't free it. *)
-Ended(j, st, old) ==
-  [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.v = 0, !.slot = IF old THEN @ ELSE 0,
-                               !.adm = @ /\ (old \/ Without("claim_removes_mark"))]]
+(* A job's end frees its slot in the same transaction. *)
+Ended(j, st, keeps) ==
+  [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.v = 0, !.slot = IF keeps THEN @ ELSE 0,
+                               !.adm = @ /\ (keeps \/ Without("claim_removes_mark"))]]
 Succeeds(w) ==
   LET l == loc[w] IN
   /\ l.pc = "run" /\ Owns(w)
-  /\ row' = Ended(l.j, "done", l.old)
-  /\ IF l.old THEN Rest(w) /\ UNCHANGED hold
-     ELSE IF Without("freed_in_one") THEN Go(w, [Idle EXCEPT !.pc = "free", !.n = row[l.j].slot, !.j = l.j]) /\ UNCHANGED hold
+  /\ row' = Ended(l.j, "done", FALSE)
+  /\ IF Without("freed_in_one") THEN Go(w, [Idle EXCEPT !.pc = "free", !.n = row[l.j].slot, !.j = l.j]) /\ UNCHANGED hold
      ELSE /\ hold' = GivenBack(hold, l.j)
           /\ IF Without("ender_pumps") THEN Rest(w) ELSE Pump(w)
   /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
@@ -208,15 +200,15 @@ FreesLater(w) ==   \* only in a twin
 FailsAttempt(w) ==
   LET l == loc[w] IN
   /\ l.pc = "run" /\ Owns(w) /\ Spend("retry")
-  /\ row' = Ended(l.j, "retryable", l.old \/ Without("retry_frees")) /\ Send(l.j)
-  /\ hold' = IF l.old \/ Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
+  /\ row' = Ended(l.j, "retryable", Without("retry_frees")) /\ Send(l.j)
+  /\ hold' = IF Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
   /\ Pump(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
 (* A job keeps its slot between legs, and its row shows that it was admitted. *)
 EndsLeg(w) ==
   LET l == loc[w] IN
   /\ l.pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(l.j) /\ Rest(w)
   /\ row' = [row EXCEPT ![l.j].st = "queued", ![l.j].own = "-", ![l.j].un = FALSE,
-                        ![l.j].adm = @ \/ ~l.old]
+                        ![l.j].adm = TRUE]
   /\ hold' = IF Without("leg_keeps") THEN GivenBack(hold, l.j) ELSE hold
   /\ UNCHANGED <<wait, held, limits, recs, only>>
 (* At a checkpoint, a job finds a pause and parks under it. *)
@@ -224,7 +216,7 @@ ParksAtCheckpoint(w) ==
   LET l == loc[w]
       v == NewV(l.j)
   IN
-  /\ l.pc = "run" /\ Owns(w) /\ ~l.old /\ (\E c \in InForce : c.paused)
+  /\ l.pc = "run" /\ Owns(w) /\ (\E c \in InForce : c.paused)
   /\ row' = Waits(l.j, "pause", v) /\ hold' = GivenBack(hold, l.j)
   /\ held' = held \cup {Entry(l.j, v)} /\ Pump(w)
   /\ UNCHANGED <<wait, limits, msgs, recs, bud, only>>
@@ -233,7 +225,7 @@ EndsTurn(w) ==
   LET l == loc[w]
       v == NewV(l.j)
   IN
-  /\ l.pc = "run" /\ Owns(w) /\ ~l.old /\ Spend("turn")
+  /\ l.pc = "run" /\ Owns(w) /\ Spend("turn")
   /\ row' = Waits(l.j, "line", v) /\ hold' = (IF Without("turn_frees") THEN hold ELSE GivenBack(hold, l.j))
   /\ wait' = wait \cup {Entry(l.j, v)} /\ Pump(w)
   /\ UNCHANGED <<held, limits, msgs, recs, only>>
@@ -245,7 +237,7 @@ LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
 (* continues until no slot is free or no job waits.                                                *)
 
 Shut(c) == PausesQueue /\ c.paused   \* a paused queue admits no jobs
-(* If a slot's holder has ended or names another slot, old code has left this slot behind.         *)
+(* If a slot's holder has ended or names another slot, a write by hand has left this slot behind.  *)
 HasIt(j, n) == row[j].slot = n /\ ~Finished(j)
 Strays      == IF Without("pump_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
 PumpLooks(p) ==
@@ -366,7 +358,7 @@ WritesCancel ==
 (* A retried job goes to the end of the line, and keeps nothing of its former run. *)
 Requeue(j) ==
   /\ row[j].st = "failed" /\ Spend("requeue") /\ Send(j)
-  /\ row' = [row EXCEPT ![j] = [Fresh(j) EXCEPT !.new = row[j].new]]
+  /\ row' = [row EXCEPT ![j] = Fresh(j)]
   /\ UNCHANGED <<hold, wait, held, limits, recs, loc, only>>
 
 (* A change applies at once for its caller, and within ten seconds for processes with a cache. *)
@@ -401,22 +393,11 @@ Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
-(* Old code, during a deploy, cancels, rescues, and parks under a pause, and doesn't know slots.   *)
-OldActs(j) ==
-  /\ Spend("old") /\ only' = TRUE
-  /\ \/ row[j].st \in Claimable \cup {"waiting"} /\ row' = Ended(j, "failed", TRUE) /\ UNCHANGED <<held, msgs>>
-     \/ row[j].st = "running" /\ ~Alive(j) /\ row' = Ended(j, "retryable", TRUE) /\ Send(j) /\ UNCHANGED held
-     \/ /\ row[j].st \in Claimable /\ (\E c \in InForce : c.paused)
-        /\ row' = [row EXCEPT ![j].st = "waiting", ![j].in = "pause", ![j].v = NewV(j)]
-        /\ held' = held \cup {Entry(j, NewV(j))} /\ UNCHANGED msgs
-  /\ UNCHANGED <<hold, wait, limits, recs, loc>>
-
-(* Old code queues a job again, and leaves its slot and an older mark in the row.                  *)
-OldRequeues(j) ==
-  /\ row[j].st = "failed" /\ bud["old"] > 0 /\ bud["requeue"] > 0 /\ Send(j) /\ only' = TRUE
-  /\ bud' = [bud EXCEPT !["old"] = @ - 1, !["requeue"] = @ - 1]
-  /\ row' = [row EXCEPT ![j].st = "queued", ![j].adm = FALSE]
-  /\ UNCHANGED <<hold, wait, held, limits, recs, loc>>
+(* A row is ended by hand, or a table is restored. The slot and the entry stay.                    *)
+EndsByHand(j) ==
+  /\ Spend("hand") /\ only' = TRUE
+  /\ row[j].st \in Claimable \cup {"waiting"} /\ row' = Ended(j, "failed", FALSE)
+  /\ UNCHANGED <<hold, wait, held, limits, msgs, recs, loc>>
 
 ----------------------------------------------------------------------------
 (* The steps that each process takes unless a fault stops it *)
@@ -436,7 +417,7 @@ Next ==
                        \/ ParksAtCheckpoint(w) \/ KillInPump(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j)
-                   \/ OldActs(j) \/ OldRequeues(j)
+                   \/ EndsByHand(j)
 
 Spec == Init /\ [][Next]_vars
 Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
@@ -451,19 +432,19 @@ TypeOK ==
                      /\ row[j].slot \in 0..MaxSlot /\ msgs[j] \in 0..2
   /\ \A n \in Slots : hold[n] \in Jobs \cup {0}
 
-OldMayHave == bud["old"] < Old   \* code without slots may have left one behind; a pump that needs it frees it
+MayBeLeft == bud["hand"] < Hands   \* a write by hand may have left a slot; a pump that needs it frees it
 
 (* The holder of each slot is an unfinished row that names it. *)
 Names(j, n) == row[j].slot = n /\ row[j].st \in {"queued", "running"}
-HolderNamesIt == OldMayHave \/ \A n \in Slots : hold[n] # 0 => Names(hold[n], n)
+HolderNamesIt == MayBeLeft \/ \A n \in Slots : hold[n] # 0 => Names(hold[n], n)
 (* A row that names a slot has it. A row that has ended, waits or backs off has no slot. *)
-RowHasItem == OldMayHave \/ \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(j, row[j].slot)
+RowHasItem == \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(j, row[j].slot)
 (* A running job has a slot, unless code without a limit claimed it. *)
 RunsWithSlot == \A j \in Jobs : row[j].st = "running" => row[j].slot # 0 \/ row[j].un
-(* That slot is its own, even after old code has acted. *)
+(* That slot is its own, even after a write by hand. *)
 RunsOnItsOwn == \A j \in Jobs : row[j].st = "running" /\ row[j].slot # 0 => hold[row[j].slot] = j
 (* Only queued rows have the mark, because claiming or parking removes it. *)
-MarkedOnlyQueued == OldMayHave \/ \A j \in Jobs : row[j].adm => row[j].st = "queued"
+MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 (* A waiting job has its entry. The pump drops an entry under which no job waits. *)
 Listed == \A j \in Jobs : row[j].st = "waiting" =>
              IF row[j].in = "line" THEN Entry(j, row[j].v) \in wait ELSE Entry(j, row[j].v) \in held
@@ -486,7 +467,7 @@ AboutToLook == \/ \E p \in Procs : loc[p].pc \in {"look", "claim", "park", "hold
 Awake == CanAdmit => AboutToLook \/ only
 
 (* When no process has anything left to do, all jobs have ended and no slot is held. *)
-Settled == (\A j \in Jobs : Finished(j)) /\ (\A n \in Slots : hold[n] = 0 \/ OldMayHave)
+Settled == (\A j \in Jobs : Finished(j)) /\ (\A n \in Slots : hold[n] = 0 \/ MayBeLeft)
 NoStall == ENABLED GoesOn \/ Settled
 AllEnds == <>[]Settled
 =============================================================================

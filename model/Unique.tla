@@ -11,7 +11,7 @@ CONSTANTS
   People,  \* callers that dispatch, retry by hand and end jobs; each does one thing at a time
   Again,   \* the largest number of requeues
   Cancels, \* the largest number of cancels of jobs that follow
-  OldCode, \* the largest number of jobs that end without giving up their key
+  Leftovers, \* the largest number of jobs that end without giving up their key
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -52,7 +52,7 @@ Done       == [st |-> "done", behind |-> None]
 Init ==
   /\ row = [j \in Jobs |-> [st |-> "absent", behind |-> None]] /\ rec = Free
   /\ was = [row |-> row, rec |-> rec] /\ calm = TRUE
-  /\ loc = [p \in People |-> Idle] /\ bud = [again |-> Again, old |-> OldCode, cancel |-> Cancels]
+  /\ loc = [p \in People |-> Idle] /\ bud = [again |-> Again, left |-> Leftovers, cancel |-> Cancels]
 
 Settles == ~calm /\ calm' = TRUE /\ was' = [row |-> row, rec |-> rec] /\ UNCHANGED <<row, rec, loc, bud>>
 
@@ -161,7 +161,7 @@ Leaves(j) ==
 
 (* Done by code that doesn't know keys, or after the race for the key was lost many times. *)
 EndsWithoutIt(j) ==
-  /\ row[j].st \in Live /\ calm /\ Spend("old")
+  /\ row[j].st \in Live /\ calm /\ Spend("left")
   /\ Writes([row EXCEPT ![j] = Done], rec) /\ UNCHANGED loc
 
 (* The timer finds a job that waits behind an ended job. *)
@@ -189,9 +189,9 @@ OneFollower == Cardinality(Waiting) <= 1
 (* The record names the job that has the key and the job that follows.                             *)
 Recorded    == /\ \A j \in Having : rec.h = j
                /\ \A j \in Waiting : rec.f = j /\ row[j].behind = rec.h
-(* A key is never stuck: an ended job never has it, except after old code. Even then the next job    *)
-(* can take it, and a job that follows is admitted.                                                  *)
-NotLeft     == \/ bud.old < OldCode
+(* A key is never stuck: an ended job never has it, unless a row was ended by hand. Even then the    *)
+(* next job can take it, and a job that follows is admitted.                                         *)
+NotLeft     == \/ bud.left < Leftovers
                \/ /\ rec.h # None => row[rec.h].st \in Live
                   /\ rec.f # None => row[rec.f].st = "wait"
 NoStall     == (~ENABLED Next) => Waiting = {}

@@ -25,7 +25,6 @@ pytest_plugins = [
     "api_worker",
     "bad_server",
     "bench",
-    "code_of_0_2_0",
     "example_apps",
     "entry_files",
     "outage",

@@ -21,10 +21,8 @@ def add_urls(result: Any, organization_id: str) -> Any:
     is removed, because readers would think that the API had added it.
     """
     # The pattern requires a job's folder after the organization. Without it, an organization's name
-    # could match the start of another organization's path. The folder is named by the job's sort
-    # key, or by the job's id if version 0.1.0 wrote the file.
-    job_folder = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
-    own_file = re.compile(rf"results/{re.escape(organization_id)}/{job_folder}/.+")
+    # could match the start of another organization's path. The job's sort key names the folder.
+    own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
     pending = [result]
     while pending:
         value = pending.pop()

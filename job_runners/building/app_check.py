@@ -17,9 +17,8 @@ from typing import Any
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
 from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
-from job_runners.building.old_names import MOVED, renamed
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import PROJECT_COMMAND, as_typed
+from job_runners.places import as_typed
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -168,11 +167,6 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
     kind, missing = problem["kind"], problem["missing"]
     if missing and places.is_own(missing.replace(".", "/")):
         return "Your package has no such module: correct the import, or add the file"
-    if missing in MOVED:
-        return (
-            f"Since version 0.3 it is {renamed(missing)}. To rewrite all such imports, run "
-            f"{PROJECT_COMMAND} adopt"
-        )
     if missing == "job_runners.client":
         return (
             "The functions don't contain the client. In a job, call job.dispatch, which dispatches "

@@ -9,7 +9,6 @@ _HEADING = re.compile(r"^## (\S+)", re.MULTILINE)
 # An entry that needs attention starts with bold text.
 _ENTRY = re.compile(r"^- (\*\*.+?)(?=^- |^#|\n\n|\Z)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
-_UNRELEASED = "Unreleased"
 
 
 def changes_since(version: str) -> list[tuple[str, str]]:
@@ -18,7 +17,7 @@ def changes_since(version: str) -> list[tuple[str, str]]:
     parts = _HEADING.split(text)
     found = []
     for heading, section in zip(parts[1::2], parts[2::2], strict=True):
-        if heading == _UNRELEASED or is_newer(heading, version):
+        if is_newer(heading, version):
             found += [(heading, _plain(entry)) for entry in _ENTRY.findall(section)]
     return found
 

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
@@ -25,7 +25,7 @@ _FILES = {
     "README.md": "readme.in",
     ".gitignore": "gitignore.in",
 }
-WORKFLOWS = {
+_WORKFLOWS = {
     ".github/workflows/test.yml": "test.yml.in",
     ".github/workflows/deploy.yml": "deploy.yml.in",
     ".github/workflows/advisories.yml": "advisories.yml.in",
@@ -40,31 +40,25 @@ def new_project(folder: Path, *, github: bool) -> list[Path]:
     package = name.replace("-", "_")
     if (why := why_not_a_package(package)) is not None:
         raise UnusableAppFolder(f"The project's package can't be {package}: {why}")
-    check_empty(folder)
-    facts = project_facts(folder, [package])
-    files = {**_FILES, **(WORKFLOWS if github else {})}
-    written = [write_file(folder / path, source, facts) for path, source in files.items()]
+    _check_empty(folder)
+    facts = {
+        "name": name,
+        "package": package,
+        "python": this_python(),
+        "requirement": pin(),
+    }
+    files = {**_FILES, **(_WORKFLOWS if github else {})}
+    written = [_write_file(folder / path, source, facts) for path, source in files.items()]
     return written + _first_job(folder, package)
 
 
-def check_empty(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     """Raise UnusableAppFolder if the folder has files that a new project doesn't expect."""
     if folder.exists() and {each.name for each in folder.iterdir()} - _HARMLESS:
         raise UnusableAppFolder(f"{folder} isn't empty. Choose a new or an empty folder")
 
 
-def project_facts(folder: Path, packages: Sequence[str]) -> dict[str, str]:
-    """Return the values of the placeholders in a project's files."""
-    return {
-        "name": project_name(folder),
-        "package": packages[0],
-        "packages": ", ".join(f'"{each}"' for each in packages),
-        "python": this_python(),
-        "requirement": pin(),
-    }
-
-
-def write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
+def _write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
     """Write one of a project's files, and return it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = (_TEMPLATES / source).read_text(encoding="utf-8")

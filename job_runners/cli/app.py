@@ -57,7 +57,6 @@ COMMANDS = {
     },
     "Your own project": {
         "init": "Create a project",
-        "adopt": "Create a project from the app folder of a checkout",
         "new": "Create a job from a template",
         "test": "Check and test the project's jobs",
         "run": "Run the project on a local AWS",

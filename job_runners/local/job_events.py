@@ -125,25 +125,23 @@ def _written_by(function: str) -> Callable[[Fields], bool]:
     return lambda fields: str(fields.get("location", "")).startswith(f"{function}:")
 
 
-# Two messages whose words are retired everywhere else. Logged messages keep their words.
-_ADMITTED, _RACE_LOST = " ".join(("let", "on")), " ".join(("moved", "mean" + "while"))
 # For each message: a field that only the engine's line has, or a check of the line; and the event.
 _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Callable[[Fields], Event]]] = {
     "accepted": ("status", _accepted),
     "claimed": ("queue_wait_ms", _claimed),
     "leg over": ("progress", _nothing),
-    _ADMITTED: ("slot", _nothing),
+    "admitted": ("slot", _nothing),
     "released": ("status", _nothing),
     "not claimed": ("why", _nothing),
-    _RACE_LOST: ("why", _nothing),
-    "answered with another": ("status", _nothing),
+    "race lost": ("why", _nothing),
+    "answered with an existing job": ("status", _nothing),
     "failure record ignored": ("job_is", _nothing),
     "occurrence started": ("occurrence", _nothing),
     "deleted": ("status", _nothing),
     "waits": ("waits_for", _waits),
     "signal": ("signal", _signal),
-    "waits for room": ("status", _waits_in_line),
-    "held back": ("paused", _waits_for_resume),
+    "waits for capacity": ("status", _waits_in_line),
+    "waits for resume": ("paused", _waits_for_resume),
     "succeeded": ("run_ms", _succeeded),
     "failed": ("run_ms", _failed),
     "cancelled": ("run_ms", _canceled),

@@ -198,12 +198,9 @@ def finish_actions(end: JobEnd) -> list[Action]:
     ]
 
 
-def raise_version(job: JobRequest, version: int) -> list[Action]:
-    """Return the action that raises a row's version to `version`, if the row's is lower.
-
-    An older release, which doesn't know that version, can then no longer claim the row.
-    """
-    return [JobRequest.row_version.set(version)] if version > job.row_version else []
+def waited_actions(job: JobRequest) -> list[Action]:
+    """Return the action that records that a job may have signals, links or groups to delete."""
+    return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
 
 def restart_actions(job: JobRequest) -> list[Action]:

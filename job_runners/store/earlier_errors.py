@@ -38,10 +38,8 @@ def _is_already_listed(job: JobRequest) -> bool:
     if job.status is not Status.CANCELLED or not _kept(job):
         return False
     newest = _kept(job)[-1]
-    as_listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
-    # Version 0.2 cut a message without a mark.
-    unmarked = as_listed | {"message": str(job.error.get("message"))[:_MESSAGE_LIMIT]}
-    return newest in (as_listed, unmarked)
+    listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
+    return bool(newest == listed)
 
 
 def _in_short(error: dict[str, Any]) -> dict[str, str]:

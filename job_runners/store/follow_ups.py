@@ -15,7 +15,6 @@ from job_runners.settings import settings
 from job_runners.store import blobs, conditional_write
 from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import (
-    LIMITED_VERSION,
     JobRequest,
     Lane,
     Status,
@@ -64,10 +63,7 @@ def webhooks_of(job: JobRequest) -> dict[str, dict[str, str]]:
 
 
 def saved_by(job: JobRequest) -> dict[str, str]:
-    """Return the ids of the follow-ups that were saved with a job's end, by kind.
-
-    If an older release recorded the end, it saved none.
-    """
+    """Return the ids of the follow-ups that were saved with a job's end, by kind."""
     if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
         return {}
     return {kind: _id_of(job, kind, job.ends or 0) for kind in _kinds(job, job.status)}
@@ -135,7 +131,6 @@ def _row(
     now, counted = clock.now(), settings().max_unfinished_jobs > 0
     return JobRequest(
         id=job_id,
-        row_version=LIMITED_VERSION if counted else 1,
         follow_up_of=job.id,
         job_type=stored["job_type"],
         queue_name=stored["queue_name"],

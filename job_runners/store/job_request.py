@@ -21,13 +21,9 @@ from job_runners.store.attributes import (
 )
 from job_runners.store.table import Enumerated, Integer, Table, nullable
 
-# Code can't claim a row whose version it doesn't know. Add a version when a row means something
-# that older code would get wrong.
-ROW_VERSION = 4  # the highest version that this code knows
-LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
-UNIQUE_VERSION = 3  # for a row that has a unique key, see job_runners.store.uniqueness
-WAITED_VERSION = 4  # for a row that has waited in its function, see job_runners.store.verbs.waits
-FOLLOW_UPS_VERSION = 4  # for a row that has follow-ups, see job_runners.store.follow_ups
+# The highest row version that this code knows. Code can't claim a row of a higher version. Add a
+# version, for the rows that need it, when a row means something that older code would get wrong.
+ROW_VERSION = 1
 # The prefix of the `held_by` of a follower: a unique job that waits until the job that has its key
 # ends. The created_key of that job comes after it.
 FOLLOWS_PREFIX = "unique#"
@@ -86,11 +82,10 @@ class Lane(StrEnum):
     the row. With lanes, 100,000 rows of one kind don't delay the rows of another kind.
     """
 
-    PROMPT = ""  # start it, or check its lease; the only lane before version 0.2
+    PROMPT = ""  # start it, or check its lease
     QUEUED = "queued-"  # check whether its message arrived, or send one that was put off
     RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
-    # Check whether its wait for a signal or a group is over. Version 0.2 doesn't read this lane.
-    WAITS = "waits-"
+    WAITS = "waits-"  # check whether its wait for a signal or a group is over
     PARKED = "parked-"  # check whether it still waits: for a resume, capacity, a job or a deploy
 
 
@@ -214,6 +209,9 @@ class JobRequest(Table):
     unrecorded: set[str] | None = None
 
     # its waits, see job_runners.store.verbs.waits
+    # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. Nothing
+    # removes it, because a delete has to find the records of all these.
+    has_waited = nullable(BooleanAttribute())
     # How many of its legs ended in a wait. `max_legs` doesn't limit those.
     waits = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
@@ -377,12 +375,8 @@ class JobRequest(Table):
 
     @property
     def is_admitted(self) -> bool:
-        """Return whether it needs no new capacity, because it was admitted or is between two legs.
-
-        An `admitted_at` from before it was queued doesn't count. Version 0.1.0 queues a job again
-        without removing its old slot and `admitted_at`, and another job may have the slot by then.
-        """
-        return self.admitted_at is not None and (self.queued_at or 0) <= self.admitted_at
+        """Return whether it has its capacity: it was admitted, or is between two legs."""
+        return self.admitted_at is not None
 
     @property
     def state(self) -> str:

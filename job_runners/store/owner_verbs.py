@@ -16,9 +16,6 @@ from job_runners.aws.errors import condition_failed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
 from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import (
-    LIMITED_VERSION,
-    UNIQUE_VERSION,
-    WAITED_VERSION,
     JobRequest,
     Lane,
     Status,
@@ -108,10 +105,6 @@ def requeue(
     if counted:
         key = unfinished_key(job.organization_id, job.batch_total)
         actions.append(JobRequest.unfinished_organization.set(key))
-    # An older release without quotas would never stop counting the job, and one without keys would
-    # never give up its key. So neither may claim the row.
-    version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
-    actions += conditional_write.raise_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
@@ -142,7 +135,7 @@ def requeue(
 
 
 def _reset_run(max_attempts: int) -> list[Action]:
-    """Return the actions that clear a row's last run, its slot, and the fields of a parked row."""
+    """Return the actions that clear a row's last run."""
     return [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
@@ -155,17 +148,13 @@ def _reset_run(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by", "waits", "cancel_members"),
             )
         ),
-        # An older release without slots may have ended this job and left its slot in the row.
-        # Another job may have that slot by now.
-        *conditional_write.without_capacity(),
-        *conditional_write.no_longer_parked(),
     ]
 
 
 def _with_key(unique_key: str | None) -> list[Action]:
-    """Return the actions that set a row's unique key, or clear it."""
-    if unique_key is None:  # an older release without keys may have left one
-        return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
+    """Return the actions that set a row's unique key, if the work is unique."""
+    if unique_key is None:
+        return []
     return [
         JobRequest.unique_key.set(unique_key),
         JobRequest.first_run_at.set(clock.now()),
@@ -194,7 +183,7 @@ def delete(job: JobRequest) -> None:
         if row is not None and row.created_key == job.created_key:
             raise conditional_write.refused("delete", job.id, row) from error
     # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
-    if job.row_version >= WAITED_VERSION:
+    if job.has_waited:
         # Imported here because most jobs don't wait.
         from job_runners.store import answer_links, groups, signals
 
@@ -210,11 +199,6 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # Only version 0.1.0 wrote to these folders. So a newer job that takes this id after the read
-    # has no files there to lose.
-    if read(job.id) is None:
-        bucket.delete_all(f"partial/{job.id}")
-        bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:

@@ -75,7 +75,7 @@ class Parked(Table):
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
     since = Integer()  # the row's waiting_since
-    organization_id = nullable(UnicodeAttribute())  # the job's; version 0.2.0 doesn't set it
+    organization_id = nullable(UnicodeAttribute())  # the job's
     expires_at = Integer()  # in seconds, for TTL
 
     @property

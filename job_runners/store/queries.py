@@ -114,17 +114,6 @@ def count_unfinished(organization_id: str, limit: int) -> int:
     return JobRequest.count_up_to(limit, organization_id, None, index_name=index_name)
 
 
-def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
-    """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
-
-    With `after`, a created_key, return only later rows. The reads aren't consistent.
-    """
-    later = JobRequest.created_key > after if after else None
-    keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)
-    rows = JobRequest.batch_get([key.id for key in keys])
-    return sorted(rows, key=lambda row: row.created_key)
-
-
 def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
     """Yield up to `limit` of the batches that an organization's quota counts, oldest first.
 

@@ -4,9 +4,9 @@ A row names the key that it has or waits for (`unique_key`). The transaction tha
 the row puts the record. The transaction that ends the job deletes the record. If the job has its
 key only until it starts, the claim deletes the record instead (see `job_runners.store.holdings`).
 
-So row and record always agree, unless older code, which doesn't know keys, has ended the job. A
-record whose job has ended therefore counts as free. The next job takes the record over, on
-condition that the record hasn't changed.
+So row and record agree, unless a row was deleted by hand or a table was restored. A record whose
+job has ended or is gone counts as free. The next job takes the record over, on condition that the
+record hasn't changed.
 
 The job that has the key is called the holder. One other job, the follower, may wait for the holder
 to end. The record names both. The transaction that ends the holder admits the follower and gives

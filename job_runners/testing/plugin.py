@@ -34,23 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.path.append(str(folder))
 
 
-def pytest_exception_interact(
-    call: pytest.CallInfo[object], report: pytest.CollectReport | pytest.TestReport
-) -> None:
-    """Add advice if a test imports a module by its name in version 0.2."""
-    error = call.excinfo.value if call.excinfo else None
-    cause = error.__cause__ if error is not None and error.__cause__ else error
-    if not isinstance(cause, ModuleNotFoundError) or not cause.name:
-        return
-    from job_runners.building.old_names import MOVED, renamed
-
-    if cause.name in MOVED:
-        advice = (
-            f"Since version 0.3, {cause.name} is {renamed(cause.name)}. To rewrite all imports "
-        )
-        report.sections.append(("Job Runners", f"{advice}of version 0.2, run job-runners adopt."))
-
-
 def _app_folder(project: Path | None) -> Path | None:
     """Return the folder of an organization's packages, as the fixtures will find it."""
     named = os.environ.get("APP")

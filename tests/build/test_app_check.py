@@ -147,12 +147,6 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "did you mean 'max_attempts'? Correct that line",
         ),
         (
-            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work.retry import Retry\n"},
-            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'work'. "
-            "Since version 0.3 it is job_runners.work. To rewrite all such imports, run "
-            "job-runners adopt",
-        ),
-        (
             {
                 "acme/__init__.py": DIRECT,
                 "acme/lists.py": "\nfrom job_runners.work import RuningJob\n",
@@ -197,7 +191,6 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         "cron",
         "keyword",
         "misspelt",
-        "moved",
         "name-near",
         "name-far",
         "position",

@@ -311,7 +311,7 @@ def start_what_recurs(stack: Stack, time: MovableClock) -> None:
 
 def use_unique_work(stack: Stack, time: MovableClock) -> None:
     """Jobs of which there is one at a time: asked for twice, by callers, jobs and the clock; ones
-    that follow others, which are killed, or which older code has ended."""
+    that follow others, which are killed, or which left their records."""
 
     def ended_by_older_code(path: str) -> None:
         row = JobRequest.get(path.rpartition("/")[2])

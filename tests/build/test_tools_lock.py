@@ -75,7 +75,7 @@ def test_later_locks_and_upgrades_update_it(project: Path) -> None:
     assert not (project / "tools.lock").exists()
     jobs(project, "lock", "--tools", project=project)
     # What an upgrade does after its installation, which would change the environment of the tests.
-    upgraded = ("-m", "job_runners.building.upgraded", "--from-version", "0.2.0")
+    upgraded = ("-m", "job_runners.building.upgraded", "--from-version", "0.0.9")
     write_wheel(project / "wheels", TOOL.format("2.0"))
     jobs(project, "lock", project=project)
     assert "acmetool==2.0 " in (project / "tools.lock").read_text()

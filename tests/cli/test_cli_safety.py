@@ -216,7 +216,13 @@ def test_nor_does_what_a_hostile_api_says_of_anything_else(api: FakeApi) -> None
     place = {"waits_for": named, "ahead": STEERING, "more_ahead": True, "of_organization": True}
     api.on("GET", f"/jobs/{ID}/place", 200, place)
     api.on("GET", f"/jobs/{ID}/children?limit=100", 200, {"children": [child], "cursor": None})
-    limits = {"slots": STEERING, "rate": None, "per": STEERING, "order": STEERING}
+    limits = {
+        "slots": STEERING,
+        "rate": None,
+        "per": STEERING,
+        "order": STEERING,
+        "words": STEERING,
+    }
     limited = {"name": STEERING, "limits": {**limits, "max_waiting": 1}, "declared_limits": None}
     limited |= {"changed_at": None, "changed_by": STEERING}
     api.on("GET", "/queues/mails", 200, limited)

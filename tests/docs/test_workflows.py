@@ -114,7 +114,7 @@ RELEASED = "## 0.3.0 (2026-12-01)"
     [
         (RELEASED, False, True),
         (RELEASED, True, False),
-        (f"## Unreleased\n\n{RELEASED}", False, False),
+        ("## 0.3.0 (unreleased)", False, False),
     ],
 )
 def test_a_release_gets_its_tag_once(
@@ -194,7 +194,7 @@ ADDRESS = "https://github.com/acme/job-runners"
     ("heading", "address", "said", "is_published"),
     [
         (RELEASED, ADDRESS, "", True),
-        (f"## Unreleased\n\n{RELEASED}", ADDRESS, "nothing is published", False),
+        ("## 0.3.0 (unreleased)", ADDRESS, "nothing is published", False),
         (RELEASED, ADDRESS.replace("acme", "OWNER"), "Replace OWNER", False),
     ],
 )

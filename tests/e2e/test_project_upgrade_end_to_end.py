@@ -1,5 +1,4 @@
-"""A stack of 0.2.0 becomes that of a project, which goes to the next version and back, while jobs
-run and wait."""
+"""A deployed project goes to the next version of Job Runners and back, while jobs run and wait."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from app_of_0_2 import FILES, checkout_of_0_2
 from deployed_versions import DeployedVersions
 from job_runners import __version__, clock
+from job_runners.building.target import Target
 from job_runners.cli.stack import Stack
-from job_runners.local.deploy import STACK_NAME
+from job_runners.local.credentials import session
 from job_runners.local.emulator import emulator
 from job_runners.local.emulator_fixes import restore_settings
-from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, roomy_home
 from newcomers import NEXT, Newcomer, new_newcomer
 
 # It starts a local AWS of its own: next to the one that most tests share, and not next to a third.
-# Each deploy builds for AWS, four times.
+# Each deploy builds for AWS, three times.
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.more,
@@ -27,31 +25,50 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+STACK_NAME = "lists"
+WORK = """
+import time
+from pathlib import Path
+
+from job_runners import __version__
+from job_runners.work import Job, RunningJob
+from pydantic import BaseModel
+
+class Letter(BaseModel):
+    wait_for: str = ""
+
+def letter(job: RunningJob, payload: Letter) -> dict[str, str]:
+    while payload.wait_for and not Path(payload.wait_for).exists():
+        time.sleep(0.02)
+    return {"by": __version__}
+
+JOBS = {"letter": Job(letter)}
+"""
+
 
 @pytest.fixture(scope="module")
 def versions() -> Iterator[DeployedVersions]:
-    """Yield a local AWS with a stack of 0.2.0."""
-    work = {name: text for name, text in FILES.items() if name.startswith("acme/")}
+    """Yield a local AWS without a stack."""
     with roomy_home() as home, emulator(home) as running:
-        found = DeployedVersions(running, home)
-        found.deploy_release("0.2.0", {APP_PACKAGES_FILE: "acme\n", **work})
-        yield found
+        yield DeployedVersions(running, home)
 
 
 @pytest.fixture(scope="module")
 def project(
     wheel: Path, versions: DeployedVersions, tmp_path_factory: pytest.TempPathFactory
 ) -> Newcomer:
-    """Adopt the app of 0.2.0 in the environment of the wheel, with an AWS to deploy to."""
+    """Deploy a new project from the environment of the wheel."""
     folder = tmp_path_factory.mktemp("newcomer")
-    checkout = checkout_of_0_2(folder / "checkout", STACK_NAME)
     newcomer = new_newcomer(wheel, folder)
-    newcomer.jobs("adopt", str(checkout / "app"), "lists")
-    person = newcomer.inside("lists")
+    newcomer.jobs("init", STACK_NAME)
+    person = newcomer.inside(STACK_NAME)
+    (person.folder / STACK_NAME / "__init__.py").write_text(WORK)
     config = person.folder / "samconfig.toml"
     ours = f'"DeletionProtection=false", "AwsEndpointUrl={versions.running.endpoint_url}"'
-    text = config.read_text()
-    config.write_text(text.replace('"WorkerTimeout=600",', f'"WorkerTimeout=600", {ours},'))
+    architecture = f"Architecture={Target.this_machine().architecture}"
+    text = config.read_text().replace("Architecture=arm64", architecture)
+    config.write_text(text.replace('"TextingCampaign=false"', f'"TextingCampaign=false", {ours}'))
+    assert ours in config.read_text()
     aws = {
         **versions.running.credentials.variables,
         "AWS_ENDPOINT_URL": versions.running.endpoint_url,
@@ -59,22 +76,25 @@ def project(
         "SAM_CLI_POLL_DELAY": "0.3",
         "__SAM_CLI_APP_DIR": str(folder / "sam"),
     }
-    return replace(person, variables=aws)
+    project = replace(person, variables=aws)
+    deploy(project, versions)
+    return project
 
 
 def deploy(project: Newcomer, versions: DeployedVersions) -> None:
     project.jobs("deploy", timeout=600)
-    cloudformation = versions.client("cloudformation")
+    running = versions.running
+    aws = session(running.credentials)
+    cloudformation = aws.client("cloudformation", endpoint_url=running.endpoint_url)
     (found,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
     stack = replace(
-        Stack.from_outputs(STACK_NAME, "us-east-1", outputs, versions.running.endpoint_url),
-        aws_access_key_id=versions.local.stack.aws_access_key_id,
-        aws_secret_access_key=versions.local.stack.aws_secret_access_key,
+        Stack.from_outputs(STACK_NAME, "us-east-1", outputs, running.endpoint_url),
+        aws_access_key_id=running.credentials.access_key_id,
+        aws_secret_access_key=running.credentials.secret_access_key,
     )
-    assert stack.table_name == versions.local.stack.table_name  # it is the same stack
     restore_settings(stack)
-    versions.local = Local(stack, versions.local.tree)
+    versions.local = Local(stack, project.folder)
 
 
 def in_flight(versions: DeployedVersions, go: Path) -> tuple[str, str]:
@@ -89,34 +109,29 @@ def by(versions: DeployedVersions, job_id: str) -> str:
 
 
 def check_deploy(
-    project: Newcomer, versions: DeployedVersions, go: Path, old: str, new: str, wanted: Path | None
+    project: Newcomer, versions: DeployedVersions, go: Path, wanted: Path, old: str, new: str
 ) -> None:
     """Deploy while jobs run and wait: the running job ends on the version that it began on."""
     running, scheduled = in_flight(versions, go)
-    if wanted:
-        project.jobs("upgrade", str(wanted))
+    table = versions.local.stack.table_name
+    project.jobs("upgrade", str(wanted))
     deploy(project, versions)
+    assert versions.local.stack.table_name == table  # it is the same stack
     go.touch()
     assert by(versions, running) == old
     versions.as_if_earlier(scheduled, clock.HOUR)
     assert by(versions, scheduled) == new
 
 
-def test_a_stack_of_0_2_0_becomes_that_of_the_adopted_project(
-    versions: DeployedVersions, project: Newcomer, tmp_path: Path
-) -> None:
-    check_deploy(project, versions, tmp_path / "go", "old", __version__, None)
-    done = project.jobs("dispatch", "count", "--watch", "--stack", STACK_NAME)
-    assert "succeeded" in done
-
-
 def test_it_goes_to_the_next_version(
     versions: DeployedVersions, project: Newcomer, next_wheel: Path, tmp_path: Path
 ) -> None:
-    check_deploy(project, versions, tmp_path / "go", __version__, NEXT, next_wheel)
+    done = project.jobs("dispatch", "letter", "--watch", "--stack", STACK_NAME)
+    assert "succeeded" in done
+    check_deploy(project, versions, tmp_path / "go", next_wheel, __version__, NEXT)
 
 
 def test_it_goes_back(
     versions: DeployedVersions, project: Newcomer, wheel: Path, tmp_path: Path
 ) -> None:
-    check_deploy(project, versions, tmp_path / "go", NEXT, __version__, wheel)
+    check_deploy(project, versions, tmp_path / "go", wheel, NEXT, __version__)

@@ -48,12 +48,10 @@ def test_a_refund_is_paid_back_after_a_deploy_and_a_killed_worker(
 ) -> None:
     file = tmp_path / "requests"
     work = SOURCE + SERVICES.format(file=str(file))
-    versions.deploy_today("before", {"acme/__init__.py": work})
+    versions.deploy("before", {"acme/__init__.py": work})
     job_id = versions.dispatch("refund", REFUND)
     versions.wait_until(job_id, "waiting")
-    versions.deploy_today(
-        "after", {"acme/__init__.py": work.replace("Refund {cents}", "Pay {cents}")}
-    )
+    versions.deploy("after", {"acme/__init__.py": work.replace("Refund {cents}", "Pay {cents}")})
     [(_, approver, text, _)] = requests(file)
     assert (approver, text.split(" http")[0]) == (
         "grace@example.com",

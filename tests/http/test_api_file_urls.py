@@ -38,7 +38,7 @@ def shown_result(row: JobRequest) -> Any:
 
 def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
     row = claimed()
-    key = f"results/acme/{row.id}/rejected rows é.csv"
+    key = f"{row.result_folder}/rejected rows é.csv"
     clients.client("s3").put_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=key, Body=b"cell,why\n")
     before = clock.now()
     verbs.succeed(row, {"rejected": {"file": key, "rows": 3}, "parts": [{"file": key}]})
@@ -57,7 +57,7 @@ def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
 
 def test_a_url_is_minted_anew_each_time_and_never_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     row = claimed()
-    verbs.succeed(row, {"file": f"results/acme/{row.id}/a.csv", "url": "https://elsewhere.test"})
+    verbs.succeed(row, {"file": f"{row.result_folder}/a.csv", "url": "https://elsewhere.test"})
     first = shown_result(row)
     later = clock.now() + clock.HOUR
     monkeypatch.setattr(clock, "now", lambda: later)
@@ -72,22 +72,22 @@ def test_a_url_is_minted_anew_each_time_and_never_stored(monkeypatch: pytest.Mon
 def test_no_other_file_gets_a_url() -> None:
     row = claimed()
     keys: list[Any] = [
-        f"results/theirs/{row.id}/a.csv",
-        f"results/acme/../theirs/{row.id}/a.csv",
-        f"results/acme/theirs/{row.id}/a.csv",  # of an organisation named acme/theirs
-        f"results/acme/{row.id}",
-        f"results/acme/{row.id}/",
+        f"results/theirs/{row.created_key}/a.csv",
+        f"results/acme/../theirs/{row.created_key}/a.csv",
+        f"results/acme/theirs/{row.created_key}/a.csv",  # of an organisation named acme/theirs
+        f"results/acme/{row.created_key}",
+        f"results/acme/{row.created_key}/",
         "results/acme",
-        f"results/acmes/{row.id}/a.csv",
-        f"Results/acme/{row.id}/a.csv",
-        f"/results/acme/{row.id}/a.csv",
+        f"results/acmes/{row.created_key}/a.csv",
+        f"Results/acme/{row.created_key}/a.csv",
+        f"/results/acme/{row.created_key}/a.csv",
         "uploads/acme/a.csv",
-        f"payloads/{row.id}/a",
-        f"partial/{row.id}/a",
+        f"payloads/{row.created_key}/a",
+        f"partial/{row.created_key}/a",
         "",
         7,
         None,
-        [f"results/acme/{row.id}/a.csv"],
+        [f"results/acme/{row.created_key}/a.csv"],
     ]
     files = [{"file": key} for key in keys]
     foreign = {"url": "https://evil.example/a.csv", "url_expires_at": "2030-01-01T00:00:00.000Z"}
@@ -98,5 +98,5 @@ def test_no_other_file_gets_a_url() -> None:
 
 def test_an_organisation_whose_name_is_a_pattern_gets_no_others_files() -> None:
     row = claimed(organization_id=".*")
-    verbs.succeed(row, {"file": f"results/acme/{row.id}/a.csv"})
+    verbs.succeed(row, {"file": f"results/acme/{row.created_key}/a.csv"})
     assert "url" not in shown_result(row)

@@ -53,7 +53,7 @@ def test_the_log_tells_which_request_made_a_job_and_which_was_answered_with_it(
     logged = Logged(monkeypatch)
     job_id = ask("unique_return").json["id"]
     ask("unique_return")
-    (made,), (answered,) = logged.lines("accepted"), logged.lines("answered with another")
+    (made,), (answered,) = logged.lines("accepted"), logged.lines("answered with an existing job")
     assert (made["job_id"], answered["job_id"], answered["outcome"]) == (job_id, job_id, "returned")
     for line in (made, answered):
         assert (line["caller"], line["role"]) == (SIGNED_BY["userArn"], "service")

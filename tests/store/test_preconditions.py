@@ -14,7 +14,7 @@ from pynamodb.exceptions import DoesNotExist
 from bench import Bench
 from job_rows import saved
 from job_runners import clock
-from job_runners.aws import bucket, clients
+from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
@@ -365,21 +365,6 @@ def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Ben
         owner_verbs.requeue(seen, max_attempts=1)
 
 
-def test_a_delete_leaves_the_objects_of_a_job_that_has_come_to_have_the_id(still: Bench) -> None:
-    """Saved by version 0.1.0, whose objects are under the id."""
-    row = verbs.succeed(still.claim(still.dispatch(idempotency_key="k")), "done")
-    objects = [f"partial/{row.id}/cursor", f"results/acme/{row.id}/report"]
-
-    def another() -> None:
-        still.dispatch(idempotency_key="k")
-        for name in objects:
-            bucket.put_bytes(name, b"its own")
-
-    before_next("Query", another)  # the row is deleted, its steps are next
-    owner_verbs.delete(row)
-    assert [bucket.get_bytes(name) for name in objects] == [b"its own", b"its own"]
-
-
 # --- pauses that were set again -------------------------------------------------------------------
 
 
@@ -480,7 +465,6 @@ def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench)
 
 
 def test_a_row_that_is_due_before_its_time_is_looked_at_again_then(bench: Bench) -> None:
-    """Its due time is of an older version, say."""
     row = saved(run_at=clock.now() + clock.HOUR)
     bench.advance(61)
     assert bench.tick().counts == {timer.Disposition.EARLY: 1}

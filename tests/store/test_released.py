@@ -1,6 +1,7 @@
-"""What earlier versions stored and sent is read, run and ended by the code of the day.
+"""The code of the day reads, runs and ends what each release has stored and sent, and what this
+version will store.
 
-tests/support/record_release.py has written tests/released/; no test changes what is in there.
+tests/support/record_release.py writes tests/released/. No test changes what is in there.
 """
 
 import json
@@ -40,20 +41,15 @@ def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=VERSIONS)
+# Recording takes seconds, so one process runs all of that version's tests.
+RECORDED_ONCE = pytest.mark.xdist_group("today's release")
+
+
+@pytest.fixture(params=[*VERSIONS, pytest.param(TODAY, marks=RECORDED_ONCE)])
 def release(request: pytest.FixtureRequest) -> Iterator[Release]:
     today = request.param == TODAY and request.getfixturevalue("today")
     with replayed(today or RELEASED / request.param) as found:
         yield found
-
-
-# What this version would leave is replayed too, where it is likely to change.
-# By one process of all that test: recording takes seconds.
-RECORDED_ONCE = pytest.mark.xdist_group("today's release")
-_today = pytest.param(TODAY, marks=RECORDED_ONCE)
-and_today = pytest.mark.parametrize("release", [*VERSIONS, _today], indirect=True)
-# Those that have queues with limits, a quota, traces, failed tasks, unique work and schedules.
-since_0_2_0 = pytest.mark.parametrize("release", [*VERSIONS[1:], _today], indirect=True)
 
 
 def test_a_recorded_row_is_read_as_what_it_was(release: Release) -> None:
@@ -80,7 +76,6 @@ def test_a_recorded_message_is_read_and_says_what_it_said(release: Release) -> N
             registry().task_payload(event["name"], event["payload"])
 
 
-@and_today
 def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     release.sent += release.recorded_messages("job", None)
     release.sent += release.recorded_messages("queue", None)
@@ -171,10 +166,9 @@ def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
     assert not any(key.startswith("uploads/") for key in gone)
 
 
-# --- since 0.2.0 ----------------------------------------------------------------------------------
+# --- limits, quotas, failed tasks, unique work, schedules and traces ------------------------------
 
 
-@since_0_2_0
 def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     listed = {each["name"]: each for each in call("GET", "/queues").json["queues"]}
     assert listed["released_fair"]["limits"]["slots"] == 2  # as it was changed
@@ -194,14 +188,12 @@ def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     assert result(release.row("in_turns")) == {"counted": 2}
 
 
-@since_0_2_0
 def test_what_a_recorded_quota_counts_is_counted_until_it_ends(release: Release) -> None:
     assert queries.count_unfinished("acme", 100) == 2
     release.pass_time(15, every=5)
     assert queries.count_unfinished("acme", 100) == 0
 
 
-@since_0_2_0
 def test_a_recorded_failed_task_is_listed_and_begins_once_more(release: Release) -> None:
     listed = call("GET", "/tasks/failed").json["tasks"]
     assert {each["task_name"] for each in listed} == {"released_failing"}
@@ -213,7 +205,6 @@ def test_a_recorded_failed_task_is_listed_and_begins_once_more(release: Release)
     )  # the other one, and its new failure
 
 
-@since_0_2_0
 def test_recorded_work_that_is_unique_stays_the_only_one(release: Release) -> None:
     asked = JobData(job_type="released_unique", organization_id="acme", payload={"to": 1})
     assert get_job_runner().dispatch_job(asked).id == release.row("unique_queued").id
@@ -226,7 +217,6 @@ def test_recorded_work_that_is_unique_stays_the_only_one(release: Release) -> No
     assert get_job_runner().dispatch_job(asked).id != release.row("unique_queued").id
 
 
-@since_0_2_0
 def test_a_recorded_schedule_goes_on_and_a_paused_one_does_not(release: Release) -> None:
     listed = call("GET", "/schedules", query={"organization_id": "acme"}).json["schedules"]
     assert {each["name"]: each["paused_at"] is None for each in listed} == {
@@ -244,7 +234,6 @@ def test_a_recorded_schedule_goes_on_and_a_paused_one_does_not(release: Release)
     assert {item["job_type"]["S"] for item in started} == {"released_child"}
 
 
-@since_0_2_0
 def test_a_recorded_trace_goes_on(release: Release) -> None:
     trace_id = record_limits.TRACEPARENT.split("-")[1]
     assert trace_id in str(release.row("traced").traceparent)
@@ -268,8 +257,6 @@ def _is_there(key: str) -> bool:
 def test_this_version_is_recorded_with_rows_of_every_status(today: Path) -> None:
     recorded = Release(today)
     assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
-    of_old = {name_of(item) for item in Release(RELEASED / "0.1.0").items}
-    assert {name_of(item) for item in recorded.items} > of_old
     assert {json.loads(each["body"])["kind"] for each in recorded.read("messages")} == {
         *("job", "task", "queue")
     }

@@ -1,4 +1,4 @@
-"""A job's life by hand: dispatched but not sent, run when told to, on a clock that is moved."""
+"""Run jobs step by step: nothing is sent until a test says so, on a clock that a test moves."""
 
 from typing import Any
 
@@ -20,39 +20,39 @@ from sample_work import script
 
 
 class Bench:
-    """What was sent is in `sent`, with the delay it was sent with."""
+    """Keeps each message in `sent`, with its delay, until a test delivers it."""
 
     def __init__(self) -> None:
         self.clock = MovableClock()
         self.sent: list[tuple[Message, float]] = []
 
     def dispatch(self, job_type: str = "sample_again", **fields: Any) -> JobRequest:
-        """Accept a job; nothing is sent."""
+        """Accept a job, without sending a message."""
         next_millisecond()
         data = {"organization_id": "acme", "payload": {"number": 1}} | fields
         return get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Keep what execution and timer send."""
+        """Keep a message that the engine sends."""
         self.sent.append((message, delay))
 
     def run(self, row: JobRequest, seconds: float = 900) -> JobRequest:
-        """Return a message about the job arrives at a worker; returns the row after that."""
+        """Run a message about the job as a worker does, and return the row as it is afterwards."""
         deadline = clock.now() + int(seconds * clock.SECOND)
         execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
         return self.read(row)
 
     def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
-        """Return an invocation of so many seconds has the job, and does nothing with it."""
+        """Claim the job for an invocation of this length, and return the claimed row."""
         deadline = clock.now() + int(seconds * clock.SECOND)
         return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
 
     def run_message(self, message: Message) -> None:
-        """Run what a message is about, in an invocation of 15 minutes."""
+        """Run a message in an invocation of 15 minutes."""
         execution.run(message, deadline=clock.now() + 900_000, send=self.send)
 
     def deliver(self) -> int:
-        """Run what was sent, and what that sends; returns how many messages that were."""
+        """Run all sent messages, and those that they send. Return how many there were."""
         delivered = 0
         while self.sent:
             message, _ = self.sent.pop(0)
@@ -61,23 +61,23 @@ class Bench:
         return delivered
 
     def run_out(self) -> None:
-        """Run what was sent, and what that sends, each once its delay is over."""
+        """Run all sent messages, and those that they send, each after its delay."""
         while self.sent:
             message, delay = self.sent.pop(0)
             self.advance(delay)
             self.run_message(message)
 
     def tick(self) -> timer.TickResult:
-        """Return the minute comes round."""
+        """Run the timer, as it runs every minute."""
         return timer.tick(self.send, until=clock.now() + clock.MINUTE)
 
     def advance(self, seconds: float) -> None:
-        """Time passes."""
+        """Move the clock forward."""
         self.clock.advance(seconds)
 
     @property
     def moved(self) -> int:
-        """How far time was moved on, in milliseconds."""
+        """Return how far the clock was moved, in milliseconds."""
         return self.clock.moved
 
     def read(self, row: JobRequest | str) -> JobRequest:
@@ -87,7 +87,7 @@ class Bench:
         return found
 
     def read_quietly(self, job_id: str) -> bool:
-        """Whether the row can be read now, and has a cursor."""
+        """Return whether the row can be read now, and has a cursor."""
         try:
             return self.read(job_id).cursor is not None
         except AWS_ERRORS:
@@ -95,18 +95,18 @@ class Bench:
 
     @property
     def sent_jobs(self) -> list[str]:
-        """The ids of the jobs that messages were sent about, in order."""
+        """Return the ids of the jobs of the sent messages, in order."""
         return [message.id for message, _ in self.sent if isinstance(message, JobMessage)]
 
     @property
     def sent_tasks(self) -> list[TaskMessage]:
-        """The tasks that were sent, in order."""
+        """Return the sent tasks, in order."""
         return [message for message, _ in self.sent if isinstance(message, TaskMessage)]
 
 
 @pytest.fixture
 def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Sample work, and a bench to run it on."""
+    """Return a bench with sample work."""
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
     forget()
@@ -114,14 +114,14 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench()
     monkeypatch.setattr(clock, "now", bench.clock.now)
     monkeypatch.setattr(clock, "sleep", bench.advance)
-    # A tick asks every shard: tests/engine/tick/test_timer.py has them all.
+    # The timer queries every shard, so have few. tests/engine/tick/test_timer.py has all of them.
     monkeypatch.setattr(job_request, "DUE_SHARDS", 2)
     return bench
 
 
 @pytest.fixture
 def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands still unless it is moved."""
+    """Return a bench whose clock moves only if a test moves it."""
     began = clock.now()
     monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
     return bench

@@ -1,19 +1,17 @@
-"""One stack on a local AWS, deployed again and again: of a release, then of today's code, with an
-organisation's own work that changes."""
+"""One stack on a local AWS, which a test deploys each time that an organization's work changes."""
 
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from job_runners.building.build import Target
-from job_runners.building.bytecode import compile_sources
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
 from job_runners.local.deploy import build, deploy
@@ -21,7 +19,7 @@ from job_runners.local.emulator import Emulator, emulator
 from job_runners.local.emulator_fixes import restore_settings
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, roomy_home
-from released_code import TEMPLATE, unpack
+from released_code import TEMPLATE
 
 PATIENCE = 60  # seconds
 ORGANIZATION = "acme"
@@ -35,51 +33,29 @@ class DeployedVersions:
     running: Emulator
     home: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    _built: Path = field(init=False)
     local: Local = field(init=False)  # as it is deployed now
 
-    def __post_init__(self) -> None:
-        self._built = build(self.running, self.home)
+    @cached_property
+    def _built(self) -> Path:
+        return build(self.running, self.home)
 
-    def deploy_release(self, version: str, work: Mapping[str, str]) -> None:
-        """Deploy a release, with these files in its tree; `+` before a name adds to a file."""
-        code = unpack(version, self.home / "released" / version)
-        rooms = {path.name: path for path in code.iterdir() if path.name != TEMPLATE}
-        self._deploy(version, code / TEMPLATE, rooms, work)
-
-    def deploy_today(
+    def deploy(
         self, name: str, work: Mapping[str, str], needs: Iterable[Path] = (), **parameters: str
     ) -> None:
-        """Deploy today's code, with a package of an organisation's own, acme, of these files, and
-        the packages that it needs."""
-        files = {APP_PACKAGES_FILE: "acme\n"} | dict(work)
-        self._deploy(name, self._built / TEMPLATE, None, files, needs, parameters)
-
-    def _deploy(
-        self,
-        name: str,
-        template: Path,
-        rooms: Mapping[str, Path] | None,
-        work: Mapping[str, str],
-        needs: Iterable[Path] = (),
-        parameters: Mapping[str, str] | None = None,
-    ) -> None:
+        """Deploy a build with a package of an organization's own, acme, of these files, and the
+        packages that it needs."""
         folder = self.home / f"deploy-{next(self._numbers)}-{name}"
         tree = folder / _FUNCTION
         shutil.copytree(self._built / _FUNCTION, tree, copy_function=os.link)
-        if rooms is not None:
-            _replace(tree, rooms)
         for package in needs:
             shutil.copytree(package, tree / package.name)
-        for file, text in work.items():
-            path = tree / file.removeprefix("+")
-            before = path.read_text() if file.startswith("+") else ""
+        for file, text in {APP_PACKAGES_FILE: "acme\n", **work}.items():
+            path = tree / file
             path.parent.mkdir(exist_ok=True)
             path.unlink(missing_ok=True)  # it is a link to what other trees have too
-            path.write_text(before + text)
-            shutil.rmtree(path.parent / "__pycache__", ignore_errors=path.parent != tree)
-        shutil.copy(template, folder / TEMPLATE)
-        stack = deploy(self.running, self.home, folder, parameters or {})
+            path.write_text(text)
+        shutil.copy(self._built / TEMPLATE, folder / TEMPLATE)
+        stack = deploy(self.running, self.home, folder, parameters)
         restore_settings(stack)
         self.local = Local(stack, tree)
 
@@ -142,16 +118,6 @@ class DeployedVersions:
         """Return a client of the local AWS."""
         client: Callable[..., Any] = session(self.local.stack).client
         return client(service, endpoint_url=self.local.stack.endpoint_url)
-
-
-def _replace(tree: Path, rooms: Mapping[str, Path]) -> None:
-    """Put the rooms of a release into a tree, in the place of today's."""
-    for name in ("handlers", "job_runners"):
-        shutil.rmtree(tree / name)
-    for name, source in rooms.items():
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, tree / name)
-        compile_sources(Target.this_machine(), tree, tree / name)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """Records what this version stores and sends, for later versions to be tested with.
 
-    .venv/bin/python tests/support/record_release.py 0.2.0
+    .venv/bin/python tests/support/record_release.py 0.3.0
 
-writes tests/released/0.2.0/: every table's items, every object, every kind of message, the time at
+writes tests/released/0.3.0/: every table's items, every object, every kind of message, the time at
 which they were taken, and the code itself. Each job's request_id is the name of what was done with
 it. A release that is there already is not overwritten: it does not change any more.
 """

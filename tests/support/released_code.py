@@ -1,6 +1,6 @@
 """The code of each release, as tests/released/ keeps it: its template, and what its functions ran.
 
-It is kept whole, because a checkout need not have the history, and an old version is run by tests.
+It is kept whole, because a checkout need not have the history, and tests run a release's code.
 """
 
 import tarfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 RELEASED = Path(__file__).parents[1] / "released"
 VERSIONS = sorted(
-    (folder.name for folder in RELEASED.iterdir()),
+    (file.parent.name for file in RELEASED.glob("*/tables.json")),
     key=lambda version: [int(part) for part in version.split(".")],
 )
 _ARCHIVE = "code.tar.xz"
@@ -18,14 +18,14 @@ TEMPLATE = "template.yaml"
 
 def pack(root: Path, names: Iterable[str], folder: Path) -> None:
     """Keep the template and these files and folders of a checkout in a release's folder."""
-    with tarfile.open(folder / _ARCHIVE, "w:xz") as archive:
+    with tarfile.open(folder / _ARCHIVE, "w:xz", dereference=True) as archive:
         for name in sorted([TEMPLATE, *names]):
             archive.add(root / name, name, filter=_anonymous)
 
 
-def unpack(version: str, folder: Path) -> Path:
-    """Unpack what `pack` has kept of a version into a folder, and return it."""
-    with tarfile.open(RELEASED / version / _ARCHIVE) as archive:
+def unpack(release: Path, folder: Path) -> Path:
+    """Unpack what `pack` has kept in a release's folder into another folder, and return that."""
+    with tarfile.open(release / _ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     return folder
 

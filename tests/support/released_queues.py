@@ -1,7 +1,4 @@
-"""Queues with limits for the jobs of recorded releases, work in turns, and work that is unique.
-
-Apart from released_work.py, which version 0.1.0 can import.
-"""
+"""Queues with limits for the jobs of recorded releases, work in turns, and work that is unique."""
 
 from typing import Any
 

@@ -1,22 +1,13 @@
-"""The jobs and tasks of recorded releases, added from outside as an organisation adds its own.
+"""The jobs and tasks of recorded releases, added from outside as an organization adds its own.
 
-Tests run these releases with it, so it imports only names that version 0.1.0 has too.
+Tests run each release with it, so it imports only names that all of them have.
 """
 
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-try:
-    from job_runners.errors import DoNotRetry
-    from job_runners.work.definitions import Job, Task
-    from job_runners.work.retry import Retry
-    from job_runners.work.running_job import RunningJob
-except ImportError:  # releases up to 0.2.0 have these modules without a package
-    from errors import DoNotRetry  # type: ignore[import-not-found,no-redef]
-    from work.definitions import Job, Task  # type: ignore[import-not-found,no-redef]
-    from work.retry import Retry  # type: ignore[import-not-found,no-redef]
-    from work.running_job import RunningJob  # type: ignore[import-not-found,no-redef]
+from job_runners.work import DoNotRetry, Job, Member, Retry, RunningJob, Task
 
 
 class Count(BaseModel):
@@ -79,8 +70,6 @@ def waiter(job: RunningJob, payload: Count) -> dict[str, Any]:
 
 def gatherer(job: RunningJob, payload: Count) -> dict[str, Any]:
     """Wait for two members."""
-    from job_runners.work import Member
-
     results = job.gather("both", [Member("released_child", {"to": each}) for each in (1, 2)])
     return {"gathered": [each.status for each in results]}
 

@@ -3,10 +3,9 @@
     python run_release.py CODE STATE MINUTES
 
 CODE is the unpacked code of the release (released_code.py). STATE is a folder as record_release.py
-writes it. The messages in it are delivered, its requests are answered, the timer ticks for so many
-minutes, all by the release's handlers, and the folder then has what is stored after that. It
-writes, as JSON, what the worker refused, and why. Nothing of the checkout is imported but what is
-beside this file and says so.
+writes it. The release's handlers take the messages in it, and the timer's runs for so many minutes.
+The folder then has what is stored after that. The process writes, as JSON, which messages the
+worker refused, and why. It imports nothing of the checkout but modules next to this file.
 """
 
 import json
@@ -19,7 +18,7 @@ from unittest.mock import patch
 
 CODE, STATE = Path(sys.argv[1]), Path(sys.argv[2])
 MINUTES = int(sys.argv[3])
-# Its own rooms first: ours have the same names.
+# Its own packages first: ours have the same names.
 sys.path[:] = [str(CODE), *sys.path]
 
 import boto3  # noqa: E402
@@ -51,9 +50,9 @@ class Stack:
         self.now = now
         self.sent: list[tuple[dict[str, Any], float]] = []
         self.refused: list[str] = []
-        self._worker = import_module("handlers.worker").handler
-        self._timer = import_module("handlers.timer").handler
-        self._encode = import_module("runners.messages").encode
+        self._worker = import_module("job_runners.handlers.worker").handler
+        self._timer = import_module("job_runners.handlers.timer").handler
+        self._encode = import_module("job_runners.engine.wire.messages").encode
 
     def send(self, message: Any, delay: float = 0) -> None:
         """Take a message as the release's code sends it."""
@@ -95,17 +94,15 @@ def main() -> None:
         stored_state.restore_objects(s3, bucket, stored["objects"])
         moto_uploads.restore(s3, bucket, stored["uploads"])
         stack = Stack(stored["time"])
-        clock = import_module("clock" if (CODE / "clock.py").exists() else "store.clock")
+        clock = import_module("job_runners.clock")
         with (
             patch.object(clock, "now", lambda: stack.now),
             moto_uploads.small_parts(),
-            patch("runners.sender", lambda: stack.send),
-            patch("runners.lambda_async.sender", lambda _: stack.send),
+            patch("job_runners.runners.sender", lambda: stack.send),
+            patch("job_runners.runners.lambda_async.sender", lambda _: stack.send),
         ):
             stack.sent = [(json.loads(each["body"]), 0) for each in stored["messages"]]
             stack.deliver()
-            for request in stored.get("requests", []):
-                import_module("handlers.api").handler(request, Context())
             stack.pass_time(MINUTES)
         after = {
             "time": stack.now,

@@ -232,12 +232,3 @@ def test_a_job_that_does_something_twice_is_said_with_how_to_play_that_again(
             "E*No job is named 'remnid'. Did you mean 'remind'?",
         ]
     )
-
-
-def test_an_import_of_version_0_2_gets_advice(pytester: pytest.Pytester) -> None:
-    for module, present in (("work", "job_runners.work"), ("no_such_work", None)):
-        pytester.makepyfile(f"from {module} import Job\n")
-        result = pytester.runpytest_inprocess("-p", "job_runners.testing.plugin")
-        shown = f"Since version 0.3, {module} is {present}. To rewrite all imports"
-        assert (shown in result.stdout.str()) == (present is not None)
-        assert f"No module named '{module}'" in result.stdout.str()

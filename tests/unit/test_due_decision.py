@@ -37,7 +37,7 @@ def test_a_queued_row_is_sent() -> None:
     next_check_at, resend_at = NOW + clock.MINUTE, NOW + 59 * clock.MINUTE
     first = row(due_shard="0", due_at=NOW)
     assert due_decision.decide(first, FACTS) == SendMessage(True, next_check_at, resend_at)
-    again = row(due_shard="0", due_at=NOW + clock.HOUR)
+    again = row(due_shard="resent-0", due_at=NOW)
     assert due_decision.decide(again, FACTS) == SendMessage(False, next_check_at, resend_at)
 
 

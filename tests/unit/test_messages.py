@@ -52,14 +52,14 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
     }
 
 
-def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_is_none_for_older_code() -> None:
+def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_names_both() -> None:
     job = JobMessage(id="i", job_type="t", send_id="s", queue_name="q", queue_key="k")
     wire = json.loads(encode(job))
     assert (wire["v"], wire["queue_name"], wire["queue_key"]) == (1, "q", "k")
     assert decode(wire) == job
     line = QueueMessage(queue_name="q", queue_key="k", request_id="r")
     assert json.loads(encode(line)) == {
-        "v": 2,
+        "v": 1,
         "kind": "queue",
         "queue_name": "q",
         "queue_key": "k",
@@ -81,16 +81,15 @@ def test_a_message_of_a_trace_has_one_field_more_and_no_other_version() -> None:
             assert decode(wire | {"traceparent": garbage}) == message._replace(traceparent=None)
 
 
-def test_a_task_that_is_sent_again_is_left_alone_by_code_that_would_not_ask_whether_it_may() -> (
-    None
-):
+def test_a_task_that_is_sent_again_names_the_failed_one() -> None:
     message = TaskMessage(id="i", name="n", payload={}, redrives="former", send_id="s")
     wire = json.loads(encode(message))
-    assert (wire["v"], wire["redrives"], wire["send_id"]) == (2, "former", "s")
+    assert (wire["v"], wire["redrives"], wire["send_id"]) == (1, "former", "s")
     assert decode(wire) == message
-    with pytest.raises(MalformedMessage, match="redrives"):
-        decode(wire | {"redrives": None})
-    assert json.loads(encode(message.next_attempt()))["v"] == 1
+    for field, value in (("redrives", 7), ("send_id", None)):
+        with pytest.raises(MalformedMessage, match=field):
+            decode(wire | {field: value})
+    assert "redrives" not in json.loads(encode(message.next_attempt()))
 
 
 @pytest.mark.parametrize(

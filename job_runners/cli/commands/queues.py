@@ -1,6 +1,5 @@
 """jobs queues: show the usage and the limits of queues."""
 
-import json
 from itertools import islice
 from typing import Any
 
@@ -136,7 +135,4 @@ def limits_in_words(limits: dict[str, Any] | None) -> str:
     """Return the limits of a queue in words."""
     if limits is None:
         return "none"
-    if "words" in limits:
-        return str(limits["words"])
-    # A stack of version 0.2.0 or older sends no words.
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in limits.items() if value)
+    return str(limits["words"])

@@ -35,9 +35,8 @@ _KINDS = (
 )
 _ROW_ATTRIBUTES = (
     *("id", "created_key", "organization_id", "status", "job_type"),
-    *("queue_name", "queue_key", "restarts", "row_version"),
+    *("queue_name", "queue_key", "restarts", "has_waited"),
 )
-_WAITED_VERSION = 4  # the lowest row_version of a job that may have signals, links and groups
 _GATHER = "gather "  # the prefix of the names of the steps that name groups
 _LINK = "link "  # the prefix of the names of the steps that have the URLs of answers
 
@@ -138,15 +137,14 @@ class Organization:
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         work_ids = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
-        named = [*self._named_by_steps(work_ids)] if _may_have_waited(row) else []
+        named = [*self._named_by_steps(work_ids)] if "has_waited" in row else []
         removed = Counter[str]()
         for kind, partition in named:
             removed[kind] += self._delete_partition(partition)
         removed["steps"] = sum(self._delete_partition(f"step#{each}") for each in work_ids)
-        if _may_have_waited(row):
+        if "has_waited" in row:
             removed["signals"] += sum(self._delete_partition(f"signal#{each}") for each in work_ids)
-        # Version 0.1.0 used the last of these folders.
-        folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
+        folders = (f"payloads/{created_key}/", f"partial/{created_key}/")
         removed["file versions"] = sum(map(self._delete_files, folders))
         removed["jobs"] = self._delete_row(job_id)
         return removed
@@ -281,10 +279,6 @@ class Organization:
 
     def _delete_files(self, folder: str) -> int:
         return objects.delete_versions(self._s3, self._stack.bucket_name, folder)
-
-
-def _may_have_waited(row: Item) -> bool:
-    return int(row.get("row_version", {"N": "1"})["N"]) >= _WAITED_VERSION
 
 
 def _condition_failed(error: ClientError) -> bool:

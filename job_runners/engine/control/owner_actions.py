@@ -12,7 +12,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender, send_if_unclaimed
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.store import blobs, owner_verbs
-from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.work import Job, context
 
@@ -135,7 +135,7 @@ def _waits_may_be_forgotten(row: JobRequest) -> bool:
     The table keeps them, like steps, for 300 days from the beginning of the job's work.
     """
     age = clock.now() - (row.begun_at or row.created_at)
-    return row.row_version >= WAITED_VERSION and age > _RESUMABLE_DAYS * clock.DAY
+    return bool(row.has_waited) and age > _RESUMABLE_DAYS * clock.DAY
 
 
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:

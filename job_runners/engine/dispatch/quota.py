@@ -6,10 +6,6 @@ It doesn't see the jobs that other processes accept in that time, so these may e
 
 A batch is refused if its members would exceed the quota. Then the members of unfinished batches
 that are not dispatched yet count too.
-
-Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
-cancels and expires counted jobs without removing them from the index. So a process that finds an
-organization at its quota also removes finished rows from the index, some at each count.
 """
 
 from collections.abc import Callable
@@ -18,24 +14,16 @@ from threading import Lock
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
-from job_runners.errors import PreconditionFailed, QuotaReached
+from job_runners.errors import QuotaReached
 from job_runners.settings import settings
-from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest, unfinished_key
-from job_runners.store.queries import (
-    PAGE_LIMIT,
-    count_unfinished,
-    counted_batches,
-    counted_rows,
-)
+from job_runners.store.queries import count_unfinished, counted_batches
 
 _CACHED = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
 # By key of the index `unfinished`, that of an organization or of its batches: when the jobs were
 # counted, and their number plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
-# By organization: the sort key up to which the index was checked for finished rows.
-_checked_up_to: dict[str, str | None] = {}
 _lock = Lock()
 
 
@@ -76,12 +64,11 @@ def note_accepted(key: str, number: int = 1) -> None:
 def forget_cache() -> None:
     """Count again at the next call. For tests."""
     _counts.clear()
-    _checked_up_to.clear()
 
 
 def _count(organization_id: str, quota: int) -> int:
     """Return the number of the organization's unfinished jobs, counted up to its quota."""
-    return _cached(organization_id, _count_jobs, quota)
+    return _cached(organization_id, count_unfinished, quota)
 
 
 def _cached(key: str, count: Callable[[str, int], int], quota: int) -> int:
@@ -92,19 +79,10 @@ def _cached(key: str, count: Callable[[str, int], int], quota: int) -> int:
         return number
     if len(_counts) >= _MAX_CACHED:
         _counts.clear()
-        _checked_up_to.clear()
     number = 0
     with suppress(*AWS_ERRORS):  # accept the job if the jobs can't be counted
         number = count(key, quota)
     _counts[key] = (now, number)
-    return number
-
-
-def _count_jobs(organization_id: str, quota: int) -> int:
-    number = count_unfinished(organization_id, quota)
-    if number >= quota:
-        with suppress(*AWS_ERRORS):
-            _uncount_finished(organization_id)
     return number
 
 
@@ -126,14 +104,3 @@ def _not_dispatched(batch: JobRequest) -> int:
 
     done = group_chunks.dispatched(batch.gathers).sizes.values() if batch.gathers else ()
     return max(0, (batch.batch_total or 0) - sum(done))
-
-
-def _uncount_finished(organization_id: str) -> None:
-    """Remove finished jobs from the next page of the index, so that the next count is right."""
-    rows = counted_rows(organization_id, _checked_up_to.get(organization_id))
-    # The index lags behind the table, so a row may be in it that is no longer counted.
-    for row in (row for row in rows if row.status.finished and row.unfinished_organization):
-        with suppress(PreconditionFailed):  # the job was queued again
-            verbs.uncount(row)
-    at_end = len(rows) < PAGE_LIMIT
-    _checked_up_to[organization_id] = None if at_end else rows[-1].created_key

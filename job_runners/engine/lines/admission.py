@@ -242,8 +242,8 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Only code of another version leaves such a slot behind. The slot that has been held
-        longest is the likeliest, so a pass that isn't thorough checks only that slot.
+        Such a slot remains if a row was deleted by hand, or a table was restored. The slot that
+        has been held longest is the likeliest, so a pass that isn't thorough checks only that slot.
         """
         held = sorted(filter(lines.is_past_grace, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:

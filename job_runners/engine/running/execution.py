@@ -5,6 +5,7 @@ runner calls `run`, with a message that was decoded from JSON.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from job_runners import clock
@@ -70,6 +71,11 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
     `deadline` is the time by which this process will have ended, in milliseconds since 1970. `send`
     is None if the runner can't send a message again: the job then gets no further leg.
     """
+    if settings().traces:
+        # The app's own code may set OpenTelemetry up, so import it before the first span begins. An
+        # import that fails is repeated below, where its error is handled.
+        with suppress(Exception):
+            registry()
     with telemetry.work_context(message):
         match message:
             case JobMessage():

@@ -99,7 +99,7 @@ def follow_up_saved(row: JobRequest) -> None:
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
     """Log how a request was answered when another job already had its unique key."""
     fields = _job_fields(row) | log_line.caller_fields()
-    log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
+    log_line.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
 
 
 def not_claimed(why: Exception) -> None:
@@ -110,7 +110,7 @@ def not_claimed(why: Exception) -> None:
 
 def race_lost(why: Exception) -> None:
     """Log that another process has changed a row, slot or key since this process read it."""
-    log_line.write(logger.info, "moved meanwhile", why=str(why))
+    log_line.write(logger.info, "race lost", why=str(why))
 
 
 def not_sent(why: Exception) -> None:
@@ -149,13 +149,12 @@ def left_due(row: JobRequest, why: Exception) -> None:
 
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job was parked under a pause, or was canceled instead."""
-    _parked_or_cancelled(row, "held back", paused=f"{pause.kind} {pause.name}")
+    _parked_or_cancelled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
 
 
-# Some log messages are older than the names of their functions. They stay, for saved queries.
 def parked_in_line(row: JobRequest) -> None:
     """Log that a job was parked until its line has capacity, or was canceled instead."""
-    _parked_or_cancelled(row, "waits for room", **_queue_fields(row))
+    _parked_or_cancelled(row, "waits for capacity", **_queue_fields(row))
 
 
 def waits(row: JobRequest) -> None:
@@ -173,7 +172,7 @@ def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
 
 def admitted(row: JobRequest) -> None:
     """Log that a job which waited in its line was admitted."""
-    log_line.write(logger.info, "let on", **_job_fields(row) | _queue_fields(row), slot=row.slot)
+    log_line.write(logger.info, "admitted", **_job_fields(row) | _queue_fields(row), slot=row.slot)
 
 
 def slot_freed(slot: LineItem) -> None:
@@ -187,14 +186,14 @@ def entry_quarantined(entry: LineItem, why: Exception) -> None:
     The jobs behind it are still admitted. The timer puts the job back into its line once its row
     can be read.
     """
-    log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
-    metrics.emit_total(SetAside=1)
+    log_line.write(logger.error, "quarantined", why, line=entry.pk, job=entry.job_id)
+    metrics.emit_total(Quarantined=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:
     """Log that a job starts although its queue's limits don't allow it now."""
     why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
-    log_line.write(logger.warning, "started beside limits", **_queue_fields(row), why=why)
+    log_line.write(logger.warning, "started outside limits", **_queue_fields(row), why=why)
 
 
 def leg_over(row: JobRequest) -> None:

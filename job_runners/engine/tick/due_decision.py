@@ -199,13 +199,9 @@ def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
 def _is_first_send(row: JobRequest) -> bool:
     """Return whether the timer sends this row for the first time, and replaces no earlier message.
 
-    Such a row is sent now, however large the backlog is. The lane alone doesn't tell, because an
-    older release put every row into PROMPT. So compare the due time too: a row that was sent before
-    has a later one.
+    Such a row is sent now, however large the backlog is.
     """
-    lane = (row.due_shard or "").rstrip("0123456789")
-    queued_at = max(row.could_run_at, row.admitted_at or 0)
-    return lane == Lane.PROMPT and (row.due_at or 0) <= queued_at + conditional_write.GRACE
+    return (row.due_shard or "").rstrip("0123456789") == Lane.PROMPT
 
 
 def _start_deadline(row: JobRequest, facts: Facts) -> int:

@@ -9,10 +9,9 @@ from job_runners.errors import MalformedMessage, RetryAfter, UnknownMessageVersi
 from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, new_id
 
+# The version of every message. Raise it, for the messages that need it, when a message means
+# something that older code would get wrong: it refuses a version that it doesn't know.
 VERSION = 1
-# The version of messages that older code must refuse: those about a queue, and a failed task that
-# is sent again. Older code doesn't know when such a task may begin.
-_NEWER_VERSION = 2
 
 
 class JobMessage(NamedTuple):
@@ -139,15 +138,14 @@ def encode(message: Message) -> bytes:
     if fields.get("traceparent") is None:
         fields.pop("traceparent", None)
     if isinstance(message, QueueMessage):
-        return compact_json({"v": _NEWER_VERSION, "kind": "queue", **fields})
+        return compact_json({"v": VERSION, "kind": "queue", **fields})
     if isinstance(message, JobMessage):
         queue_fields = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
         fields |= {name: value for name, value in queue_fields.items() if value is not None}
         return compact_json({"v": VERSION, "kind": "job", **fields})
-    version = VERSION if message.redrives is None else _NEWER_VERSION
     if message.redrives is None:
         del fields["redrives"], fields["send_id"]
-    return compact_json({"v": version, "kind": "task", **fields})
+    return compact_json({"v": VERSION, "kind": "task", **fields})
 
 
 def decode(event: object) -> Message:
@@ -163,7 +161,7 @@ def decode(event: object) -> Message:
             raise MalformedMessage(f"the event is not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
         raise MalformedMessage("the event is not a message: it has no version (v)")
-    if type(event["v"]) is not int or event["v"] not in (VERSION, _NEWER_VERSION):
+    if type(event["v"]) is not int or event["v"] != VERSION:
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
         case "job":
@@ -198,7 +196,7 @@ def decode(event: object) -> Message:
 
 
 def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
-    if event["v"] != _NEWER_VERSION:
+    if event.get("redrives") is None and event.get("send_id") is None:
         return {}
     return {"redrives": _text(event, "redrives"), "send_id": _text(event, "send_id")}
 

@@ -9,10 +9,10 @@ Only this package and `job_runners.store.owner_verbs` change a JobRequest.
 | `ending` | end a claimed run: succeed, fail, stop, retry, end_leg, release |
 | `replacing` | replace, for unique work; imported only where it is needed |
 | `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
-| `checking` | expire, postpone, set_aside, for rows that the timer found due; uncount, for quotas |
+| `checking` | expire, postpone, set_aside, for rows that the timer found due |
 """
 
-from job_runners.store.verbs.checking import expire, postpone, set_aside, uncount
+from job_runners.store.verbs.checking import expire, postpone, set_aside
 from job_runners.store.verbs.claiming import (
     CLAIM_TOLERANCE,
     SKEW,
@@ -48,5 +48,4 @@ __all__ = [
     "set_aside",
     "stop",
     "succeed",
-    "uncount",
 ]

@@ -1,4 +1,4 @@
-"""The timer's verbs for due rows (expire, postpone, set_aside), and the quota's verb uncount."""
+"""The timer's verbs for due rows: expire, postpone, set_aside."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -64,19 +64,4 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
             ":later": {"N": str(due_at)},
             ":shard": {"S": due_shard(job_id, Lane.PARKED)},
         },
-    )
-
-
-def uncount(job: JobRequest) -> JobRequest:
-    """Stop counting a finished job in its organization's quota.
-
-    Only jobs that were ended by older code need this, because that code doesn't know quotas. Raises
-    PreconditionFailed if the job isn't finished, because it may have been queued again.
-    """
-    return conditional_write.write(
-        "uncount",
-        job,
-        [JobRequest.unfinished_organization.remove()],
-        JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: False,  # a repetition of this write isn't refused
     )

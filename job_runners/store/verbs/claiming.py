@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write
-from job_runners.store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.lines import Grant
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.verbs.checking import postpone
@@ -79,7 +79,6 @@ def claim(
             actions += conditional_write.due_actions(job, lease, Lane.PROMPT)
         if entrance.queue_key is not None:
             actions.append(JobRequest.queue_key.set(entrance.queue_key))
-            actions += conditional_write.raise_version(entrance.row, LIMITED_VERSION)
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.

@@ -213,8 +213,7 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
     """Return the action that lets a job keep its capacity, if its queue has limits."""
     if job.queue_key is None:
         return []
-    # The clock of the machine that queued it may be ahead of this one: see JobRequest.is_admitted.
-    return [JobRequest.admitted_at.set(max(clock.now(), job.queued_at or 0))]
+    return [JobRequest.admitted_at.set(clock.now())]
 
 
 def _end_job(

@@ -9,7 +9,7 @@ from job_runners import clock
 from job_runners.store import conditional_write, groups, holdings
 from job_runners.store.groups import Group
 from job_runners.store.job_end import JobEnd
-from job_runners.store.job_request import WAITED_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.verbs import waits
 from job_runners.store.verbs.ending import Checkpoint
 from job_runners.store.verbs.parking import admit_actions
@@ -18,14 +18,13 @@ from job_runners.store.verbs.parking import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> JobRequest:
     """Record that a running job is about to dispatch a group.
 
-    This raises the row's version, so that a release without groups can't run the job from then on.
     The write is refused if the job was asked to stop: a cancel of the job with its members, which
     found no open group, must not miss the members of this one.
     """
     return conditional_write.write(
         "begin_gather",
         job,
-        [JobRequest.gathers.set(group.id), *conditional_write.raise_version(job, WAITED_VERSION)],
+        [JobRequest.gathers.set(group.id), *conditional_write.waited_actions(job)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
         already_applied=lambda row: False,  # the condition still holds if botocore repeats this
     )

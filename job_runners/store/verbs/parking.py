@@ -6,7 +6,7 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, holdings
-from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.line_entries import entry_from_row, new_entry
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Grant
@@ -74,7 +74,6 @@ def park_in_line(
     actions = [
         *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
         JobRequest.queue_key.set(queue_key),
-        *conditional_write.raise_version(job, LIMITED_VERSION),
         *(unrecorded_actions(job, has_passed=True) if reached else []),
     ]
     return _park(

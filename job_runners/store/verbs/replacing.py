@@ -8,7 +8,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write, holdings
-from job_runners.store.job_request import FOLLOW_UPS_VERSION, JobRequest, Lane, Status, new_id
+from job_runners.store.job_request import JobRequest, Lane, Status, new_id
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.verbs.saving import drop_duplicate
@@ -60,7 +60,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         *_restart_actions(job),
     ]
     stays = job.follows is not None or _keeps_position(job, wanted)
-    actions += _keep_position_actions(job, wanted) if stays else _move_actions(job, wanted)
+    actions += _keep_position_actions(wanted) if stays else _move_actions(job, wanted)
     release = holdings.Release.nothing if stays else holdings.Release.all_but_key
     try:
         row = holdings.write_freeing(
@@ -94,10 +94,7 @@ def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     names = ("on_end", "on_failure", "announcement")
     if all(getattr(job, name) == getattr(wanted, name) for name in names):
         return []
-    return [
-        *(set_or_remove(getattr(JobRequest, name), getattr(wanted, name)) for name in names),
-        *conditional_write.raise_version(job, FOLLOW_UPS_VERSION),
-    ]
+    return [set_or_remove(getattr(JobRequest, name), getattr(wanted, name)) for name in names]
 
 
 def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:
@@ -105,11 +102,9 @@ def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:
     return not waits_for_time and wanted.queue_key == job.queue_key
 
 
-def _keep_position_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+def _keep_position_actions(wanted: Wanted) -> list[Action]:
     """Return the actions for a job that keeps its position. Its time limits start again now."""
     now = clock.now()
-    if job.is_admitted:  # with a later queued_at, it would take capacity a second time
-        return [JobRequest.updated_at.set(now), JobRequest.run_at.set(now)]
     return [
         JobRequest.updated_at.set(now),
         JobRequest.queued_at.set(now),

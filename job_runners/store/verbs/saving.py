@@ -11,9 +11,6 @@ from job_runners.aws.errors import AWS_ERRORS, condition_failed
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write
 from job_runners.store.job_request import (
-    FOLLOW_UPS_VERSION,
-    LIMITED_VERSION,
-    UNIQUE_VERSION,
     JobRequest,
     Lane,
     Status,
@@ -93,7 +90,6 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         job_type=new_job.job_type,
         queue_name=new_job.queue_name,
         queue_key=new_job.queue_key,
-        row_version=_version(new_job),
         unique_key=new_job.unique_key,
         first_run_at=None if new_job.unique_key is None else run_at or now,
         followed=None if follows is None else True,
@@ -140,15 +136,6 @@ def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
     if run_at is not None:
         return Status.SCHEDULED, Lane.PROMPT
     return Status.QUEUED, Lane.QUEUED
-
-
-def _version(new_job: NewJob) -> int:
-    follow_ups = (new_job.on_end, new_job.on_failure, new_job.announcement)
-    if any(each is not None for each in follow_ups):
-        return FOLLOW_UPS_VERSION
-    if new_job.unique_key is not None:
-        return UNIQUE_VERSION
-    return LIMITED_VERSION if new_job.counted or new_job.queue_key is not None else 1
 
 
 def _put_or_drop(

@@ -1,8 +1,8 @@
 """The verbs of a job whose function waits for a time or a signal. Those of a job that waits for a
 group are in `group_waits`. Import them lazily, because most jobs never wait.
 
-A row stores its last wait in `waits_for`. An older release leaves it there when the wait ends, so
-`current` returns it only while the rest of the row shows that the job still waits.
+A row stores its last wait in `waits_for`. A claim leaves it there after a sleep, so `current`
+returns it only while the rest of the row shows that the job still waits.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.store import conditional_write, holdings, signals
 from job_runners.store.answer_links import AnswerLink
-from job_runners.store.job_request import SIGNAL_PREFIX, WAITED_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import SIGNAL_PREFIX, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 from job_runners.store.transactions import RecordWrite, write_all
@@ -148,14 +148,8 @@ def end_leg_in_wait(
 
 
 def _wait_count_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that count a wait. A leg that ends in a wait doesn't use up `max_legs`.
-
-    An older release without waits would count the leg, so it must not claim the row.
-    """
-    return [
-        JobRequest.waits.set((job.waits or 0) + 1),
-        *conditional_write.raise_version(job, WAITED_VERSION),
-    ]
+    """Return the actions that count a wait. A leg that ends in a wait doesn't use up `max_legs`."""
+    return [JobRequest.waits.set((job.waits or 0) + 1), *conditional_write.waited_actions(job)]
 
 
 def signal(job: JobRequest, sent: Signal) -> JobRequest:
@@ -166,10 +160,7 @@ def signal(job: JobRequest, sent: Signal) -> JobRequest:
     RaceLost if the signal is stored already.
     """
     awaited = current(job)
-    actions = [
-        JobRequest.signals.add(1),
-        *conditional_write.raise_version(job, WAITED_VERSION),
-    ]
+    actions = [JobRequest.signals.add(1), *conditional_write.waited_actions(job)]
     if awaited is not None and sent.sk in awaited.names:
         actions += admit_actions(job)
     same = conditional_write.same
@@ -196,8 +187,7 @@ def record(job: JobRequest, *records: Signal | Step | AnswerLink) -> None:
 
     A record that is there stays. Raises RaceLost if one is there, or if the claim is lost.
     """
-    # A job is deleted with its signals and links only if its row has this version.
-    raised = conditional_write.raise_version(job, WAITED_VERSION)
+    waited = conditional_write.waited_actions(job)
     row, claimed = JobRequest(id=job.id), conditional_write.owned_by_claim(job)
     write_all(
         [
@@ -205,6 +195,6 @@ def record(job: JobRequest, *records: Signal | Step | AnswerLink) -> None:
                 RecordWrite(each, "put", condition=type(each).pk.does_not_exist())
                 for each in records
             ),
-            RecordWrite(row, "change" if raised else "check", raised, claimed),
+            RecordWrite(row, "change" if waited else "check", waited, claimed),
         ]
     )

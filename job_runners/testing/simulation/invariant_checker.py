@@ -368,7 +368,7 @@ class InvariantChecker:
 
     def _check_without_claim(self, label: str, before: str, after: str, *, may_stop: bool) -> None:
         parked = before != "waiting" and after == "waiting"
-        self._world.figures["held back"] += parked
+        self._world.figures["paused"] += parked
         admitted = before == "waiting" and after == "queued"
         cancelled = after == "cancelled" and may_stop
         if not (parked or admitted or cancelled or after == "failed"):

@@ -55,7 +55,6 @@ class SignalChecker:
     def awaited(self) -> Iterator[tuple[str, str]]:
         """Yield the id of each job that waits for a signal, with each name that it waits for."""
         for row in moto_direct.rows("jobs"):
-            # Code of 0.2.0 doesn't remove `waits_for`.
             if row["status"] == "waiting" and str(row.get("held_by")).startswith("signal#"):
                 for name in json.loads(row["waits_for"])["names"]:
                     yield row["id"], name

@@ -158,7 +158,7 @@ class WriteRecorder:
         if call.verb == "requeue" and after["status"] == before["status"]:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
-        elif after == before | {"row_version": after.get("row_version")}:
+        elif after == before | {"has_waited": after.get("has_waited")}:
             call = _Call("record", before, clock.now())
         invocation = self.world.stack[-1]
         self._rows[job_id] = after

@@ -304,10 +304,10 @@ def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(benc
 def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
     script.job = lambda job, payload: [job.step("one", lambda: 1), _incompressible()]
     row = bench.run(bench.dispatch(payload={"text": _incompressible()}))
-    bucket.put_bytes(f"partial/{row.id}/seen", b"x")
-    bucket.put_bytes(f"results/acme/{row.id}/export.csv", b"x")
+    bucket.put_bytes(f"partial/{row.created_key}/seen", b"x")
+    bucket.put_bytes(f"{row.result_folder}/export.csv", b"x")
     other = bench.run(bench.dispatch())
-    bucket.put_bytes(f"results/acme/{other.id}/export.csv", b"x")
+    bucket.put_bytes(f"{other.result_folder}/export.csv", b"x")
     assert row.payload_key
     assert row.result_key
     owner_actions.delete(row)

@@ -12,9 +12,9 @@ from counted_units import Units
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import quota
-from job_runners.errors import InvalidSetting, PreconditionFailed, QuotaReached
+from job_runners.errors import InvalidSetting, QuotaReached
 from job_runners.settings import settings
-from job_runners.store import limits, owner_verbs, pauses, queries, verbs
+from job_runners.store import limits, owner_verbs, pauses, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import count_unfinished
 from job_runners.testing import moto_direct
@@ -126,7 +126,8 @@ def test_it_counts_once_in_ten_seconds(bench: Bench, most: int, outage: Outage) 
 
 
 def test_where_it_is_not_reached_a_count_is_one_query(bench: Bench, most: int) -> None:
-    ended_by_old_code(bench, most - 1)
+    for _ in range(most - 1):
+        bench.dispatch()
     bench.advance(10)
     queries: list[str] = []
     clients.client("dynamodb").meta.events.register(
@@ -268,91 +269,6 @@ def test_switched_off_a_job_that_is_retried_by_hand_is_not_counted(bench: Bench)
     assert counted() == 0
 
 
-def test_code_that_does_not_know_it_leaves_such_rows_alone(bench: Bench, most: int) -> None:
-    """Version 0.1.0 claims none above 1: it would end it, and leave it counted."""
-    (row,) = (moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}}),)
-    assert row["row_version"] == 2
-
-
-# --- what code without quotas leaves in it --------------------------------------------------------
-
-
-def ended_by_old_code(bench: Bench, number: int) -> list[JobRequest]:
-    """Return jobs that version 0.1.0 has cancelled: they stay in the index."""
-    rows = [bench.dispatch() for _ in range(number)]
-    for row in rows:
-        owner_verbs.cancel(bench.read(row))
-        bench.read(row).update([JobRequest.unfinished_organization.set("acme")])
-    return rows
-
-
-def test_what_old_code_has_ended_keeps_nobody_out_for_longer_than_a_count(
-    bench: Bench, most: int
-) -> None:
-    ended = ended_by_old_code(bench, most - 1)
-    waiting = bench.dispatch()
-    bench.advance(10)
-    assert counted() == most
-    with pytest.raises(QuotaReached):
-        bench.dispatch()
-    assert counted() == 1
-    assert bench.read(waiting).unfinished_organization == "acme"
-    assert {bench.read(row).status for row in ended} == {Status.CANCELLED}
-    bench.advance(10)
-    bench.dispatch()
-
-
-def test_the_whole_index_is_looked_through_a_part_at_each_count(
-    bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (queries, quota):
-        monkeypatch.setattr(module, "PAGE_LIMIT", 2)
-    waiting = [bench.dispatch() for _ in range(most)]
-    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
-    forget()
-    bench.advance(1)
-    ended_by_old_code(bench, 3)
-    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
-    forget()
-    left = []
-    for _ in range(4):
-        bench.advance(10)
-        with pytest.raises(QuotaReached):
-            quota.refuse_if_reached("acme")
-        left.append(counted())
-    assert left == [
-        6,
-        5,
-        3,
-        3,
-    ]  # two waiting ones; one of each; two that were ended; from the start
-    bench.run(waiting[0])
-    bench.advance(10)
-    quota.refuse_if_reached("acme")
-
-
-def test_one_that_is_queued_anew_meanwhile_stays_counted(bench: Bench, most: int) -> None:
-    (row,) = ended_by_old_code(bench, 1)
-    as_it_was = bench.read(row)
-    owner_actions.retry_again(bench.read(row), bench.send)
-    with pytest.raises(PreconditionFailed):
-        verbs.uncount(as_it_was)
-    assert counted() == 1
-
-
-def test_what_cannot_be_taken_out_is_tried_again(bench: Bench, most: int, outage: Outage) -> None:
-    ended_by_old_code(bench, most)
-    bench.advance(10)
-    outage.begin("throttled", seconds=1000, only="UpdateItem")
-    with pytest.raises(QuotaReached):
-        quota.refuse_if_reached("acme")
-    outage.end()
-    bench.advance(10)
-    with pytest.raises(QuotaReached):
-        quota.refuse_if_reached("acme")
-    assert counted() == 0
-
-
 # --- costs ----------------------------------------------------------------------------------------
 
 
@@ -368,7 +284,6 @@ def test_off_it_costs_nothing(bench: Bench) -> None:
     assert units_of_a_life(bench) == 6
     row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
     assert "unfinished_organization" not in row
-    assert row["row_version"] == 1
 
 
 def test_on_it_costs_two_write_units(bench: Bench, most: int) -> None:

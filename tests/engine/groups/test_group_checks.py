@@ -236,7 +236,7 @@ def transaction_error(code: str) -> TransactWriteError:
 
 @pytest.fixture
 def leftover(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
-    """Return a job that waits, with five members that older code has ended. Pages have two."""
+    """Return a job that waits, with five members that ended without a wake-up. Pages have two."""
     monkeypatch.setattr(looking, "_PAGE", 2)
     gathering = Gathering(bench, 5)
     gathering.start()
@@ -344,7 +344,7 @@ def test_a_member_that_was_canceled_before_is_not_reported_again(
 ) -> None:
     gathering = Gathering(bench, 2)
     gathering.start()
-    owner_verbs.cancel(gathering.member(0))  # by older code, so its marker is left
+    owner_verbs.cancel(gathering.member(0))  # its marker is left
     reported: list[str] = []
     monkeypatch.setattr(telemetry, "cancelled_by_owner", lambda row: reported.append(row.id))
     owner_actions.cancel_with_members(gathering.read(), bench.send)

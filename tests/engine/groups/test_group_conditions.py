@@ -16,7 +16,7 @@ from job_runners.engine.groups import finishing, retrying
 from job_runners.engine.running import execution
 from job_runners.settings import forget
 from job_runners.store import groups, limits, queries, verbs
-from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.work import Member
 from sample_work import Sample, script
@@ -103,7 +103,7 @@ def test_the_time_of_a_group_does_not_restart_with_each_invocation(bench: Bench)
 def test_a_job_that_fails_before_it_waits_is_deleted_with_the_items_of_its_group(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a row of this version is deleted with the items of its groups."""
+    """Only a row with this field is deleted with the items of its groups."""
     gathering = Gathering(bench, 2)
     seen: list[JobRequest] = []
     put = groups.put_marker
@@ -117,7 +117,7 @@ def test_a_job_that_fails_before_it_waits_is_deleted_with_the_items_of_its_group
     monkeypatch.setattr(groups, "put_marker", put_one)
     monkeypatch.setattr("job_runners.engine.telemetry.telemetry.crashed", lambda _: None)
     assert gathering.start().status is Status.FAILED
-    assert [row.row_version for row in seen] == [WAITED_VERSION] * 2
+    assert [row.has_waited for row in seen] == [True] * 2
     assert items("") != []
     owner_actions.delete(gathering.read())
     assert items("") == []
@@ -225,13 +225,12 @@ def test_the_slot_of_a_member_that_its_group_cancels_goes_to_the_next_job_at_onc
     assert other.id in bench.sent_jobs
 
 
-def test_a_leg_that_was_killed_after_its_group_began_is_of_this_version(
+def test_a_leg_that_was_killed_after_its_group_began_is_deleted_with_the_group(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So an older release, which would dispatch no group, can't claim it."""
     gathering = Gathering(bench, 1, job_type="sample_again")
     with monkeypatch.context() as killed:
         killed.setattr(execution, "record", lambda leg, ending: None)
         bench.run(gathering.row)
     row = gathering.read()
-    assert (row.status, row.row_version) == (Status.RUNNING, WAITED_VERSION)
+    assert (row.status, row.has_waited) == (Status.RUNNING, True)

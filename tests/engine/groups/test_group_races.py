@@ -87,10 +87,10 @@ def test_the_timer_looks_again_after_growing_gaps(bench: Bench) -> None:
     assert ((gathering.read().due_at or 0) - clock.now()) // clock.MINUTE in (59, 60)
 
 
-def test_a_member_that_older_code_ends_is_found_by_the_timer(bench: Bench) -> None:
+def test_a_member_whose_worker_died_after_its_end_is_found_by_the_timer(bench: Bench) -> None:
     gathering = failing(bench, 2)
     gathering.run_member(0)
-    verbs.fail(bench.claim(gathering.member(1)), {"kind": "Old", "message": "of 0.2.0"})
+    verbs.fail(bench.claim(gathering.member(1)), {"kind": "ValueError", "message": "no luck"})
     assert gathering.read().status is Status.WAITING
     bench.advance(MINUTE)
     bench.tick()
@@ -134,7 +134,6 @@ def test_many_leftover_markers_are_deleted_in_one_look(
 
 
 def test_a_wake_up_without_a_reason_makes_the_job_wait_again(bench: Bench) -> None:
-    """As 0.2.0 admits a job whose `held_by` it doesn't know."""
     gathering = failing(bench, 2)
     gathering.members = (1 / 0 for _ in range(2))  # they aren't read again
     verbs.admit(gathering.read())
@@ -216,7 +215,7 @@ def test_the_timer_does_not_delete_the_marker_of_a_retry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "Old", "message": "of 0.2.0"})
+    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     before(monkeypatch, looking, "write_all", lambda: retry(bench, gathering.member(0)))
     bench.advance(MINUTE)
     bench.tick()
@@ -229,7 +228,7 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
 ) -> None:
     """It has read the fresh marker and the failed row, just before the row was queued again."""
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "Old", "message": "of 0.2.0"})
+    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     member = gathering.member(0)
     mark = groups.put_marker(str(member.member_of), member.id)
     before(
@@ -248,7 +247,7 @@ def test_the_timer_does_not_delete_the_fresh_marker_of_a_retry_that_is_under_way
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "Old", "message": "of 0.2.0"})
+    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     member = gathering.member(0)
     put = partial(groups.put_marker, str(member.member_of), member.id)
     before(monkeypatch, looking, "write_all", put)

@@ -5,17 +5,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from pynamodb.expressions.update import Action
 
 from bench import Bench
 from job_rows import make_unreadable
 from job_runners import clock
-from job_runners.engine.control import owner_actions
-from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.tick import due_row
 from job_runners.store import limits, line_entries, lines, verbs
-from job_runners.store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.testing import moto_direct
 from job_runners.work.definitions import Job
 from limited_queue import QUEUE, dispatch, during, park_in_order
@@ -142,26 +139,6 @@ def test_a_job_that_was_let_on_is_sent_again_though_its_queue_has_no_limits_any_
     assert one_slot.read(row).status is Status.SUCCEEDED
 
 
-# --- older code, which knows no limits ------------------------------------------------------------
-
-
-def test_rows_are_kept_from_older_code_from_when_their_queue_has_limits(bench: Bench) -> None:
-    claimed, parked = dispatch(bench), dispatch(bench)
-    assert [bench.read(row).row_version for row in (claimed, parked)] == [1, 1]
-    limits.put(QUEUE, slots=1)
-    during(bench, lambda: park_in_order(bench, parked), claimed)
-    assert [bench.read(row).row_version for row in (claimed, parked)] == [
-        LIMITED_VERSION,
-        LIMITED_VERSION,
-    ]
-
-
-def test_a_row_stays_kept_from_older_code(one_slot: Bench) -> None:
-    row = owner_actions.cancel(dispatch(one_slot))
-    row = owner_actions.retry_again(row, one_slot.send)
-    assert one_slot.read(row).row_version == LIMITED_VERSION
-
-
 # --- of newer code, or that can't be read ---------------------------------------------------------
 
 
@@ -201,7 +178,7 @@ def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
 
     script.job = work
     bench.run(dispatch(bench))
-    assert ({"SetAside": 1} in [values for _, values in emitted(capsys)], holder()) == (
+    assert ({"Quarantined": 1} in [values for _, values in emitted(capsys)], holder()) == (
         True,
         good.id,
     )
@@ -235,7 +212,7 @@ def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> N
 def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
     one_slot: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Put back in the line, it would be set aside each hour, and ring an alarm."""
+    """Put back in the line, it would be quarantined each hour, and ring an alarm."""
     row = dispatch(one_slot)
 
     def park() -> None:
@@ -243,9 +220,9 @@ def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
         newer(row)
 
     during(one_slot, park)
-    assert {"SetAside": 1} in [values for _, values in emitted(capsys)]
+    assert {"Quarantined": 1} in [values for _, values in emitted(capsys)]
     hours(one_slot, 3)
-    assert {"SetAside": 1} not in [values for _, values in emitted(capsys)]
+    assert {"Quarantined": 1} not in [values for _, values in emitted(capsys)]
     assert one_slot.read(row).status is Status.WAITING
 
 
@@ -292,59 +269,3 @@ def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
     assert (message.id, delay) == ("texts#*", 60)
     one_slot.deliver()
     assert one_slot.read(good).status is Status.SUCCEEDED
-
-
-# --- of version 0.1.0 -----------------------------------------------------------------------------
-
-
-def as_in_0_1_0(row: JobRequest, status: Status) -> None:
-    """Write a row as code does that knows no slots: it leaves the slot and the mark as they are."""
-    actions: list[Action] = [
-        JobRequest.status.set(status),
-        JobRequest.due_at.set(clock.now() + clock.MINUTE),
-    ]
-    if status is Status.QUEUED:
-        actions.append(JobRequest.queued_at.set(clock.now()))
-    JobRequest(id=row.id).update(actions)
-
-
-def test_a_job_that_older_code_has_ended_and_queued_again_takes_no_slot_that_is_anothers(
-    one_slot: Bench,
-) -> None:
-    row, other = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row, other))
-    one_slot.sent.clear()
-    assert holder() == row.id
-    as_in_0_1_0(row, Status.CANCELLED)
-    one_slot.advance(120)
-    admission.admit_waiting(QUEUE, "*", one_slot.send, thorough=True)
-    assert holder() == other.id
-    as_in_0_1_0(row, Status.QUEUED)
-    assert one_slot.read(row).slot == 1
-    seen: list[Any] = []
-
-    def work(job: Any, payload: object) -> None:
-        seen.append((job.id, holder(), one_slot.run(row).status))
-
-    script.job = work
-    one_slot.run(other)
-    assert seen == [(other.id, other.id, Status.WAITING)]
-    script.reset()
-    one_slot.deliver()
-    assert one_slot.read(row).status is Status.SUCCEEDED
-    assert holder() is None
-
-
-def test_a_job_that_older_code_has_queued_again_with_its_own_slot_gives_that_back(
-    one_slot: Bench,
-) -> None:
-    row = dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row))
-    one_slot.sent.clear()
-    as_in_0_1_0(row, Status.CANCELLED)
-    one_slot.advance(1)
-    as_in_0_1_0(row, Status.QUEUED)
-    assert one_slot.run(row).status is Status.QUEUED  # parked, its slot free, and let on
-    one_slot.deliver()
-    assert one_slot.read(row).status is Status.SUCCEEDED
-    assert holder() is None

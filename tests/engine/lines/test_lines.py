@@ -14,7 +14,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
 from job_runners.store import limits, lines, queries, verbs
-from job_runners.store.job_request import LIMITED_VERSION, JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
@@ -37,11 +37,7 @@ def test_a_job_has_a_slot_while_it_runs_and_none_afterwards(one_slot: Bench) -> 
     seen: list[Any] = []
     ended = during(one_slot, lambda: seen.extend([held(), one_slot.read(row).slot]), row)
     assert seen == [[row.id], 1]
-    assert (ended.status, ended.slot, ended.row_version) == (
-        Status.SUCCEEDED,
-        None,
-        LIMITED_VERSION,
-    )
+    assert (ended.status, ended.slot) == (Status.SUCCEEDED, None)
     assert held() == []
 
 
@@ -451,22 +447,6 @@ def test_a_runner_that_can_not_let_anybody_on_parks_nobody(bench: Bench) -> None
     ended.append(run_without_send(rows[0]))
     assert [row.status for row in ended] == [Status.SUCCEEDED] * 2
     assert held() == []
-
-
-def test_a_job_that_older_code_has_ended_takes_no_slot_with_it_when_it_is_retried(
-    one_slot: Bench,
-) -> None:
-    lost, other = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: one_slot.run(lost))
-    ended = [JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()]
-    expiry = JobRequest.expires_at.set(clock.now())
-    finished = JobRequest.finished_at.set(clock.now())
-    JobRequest(id=lost.id).update([*ended, finished, expiry])
-    (slot,) = items("slot#")
-    LineItem(slot["pk"], slot["sk"]).update([LineItem.holder.set(other.id)])
-    again = owner_actions.retry_again(one_slot.read(lost), one_slot.send)
-    assert (again.slot, again.admitted_at) == (None, None)
-    assert one_slot.run(again).status is Status.WAITING
 
 
 def test_a_job_keeps_its_slot_if_a_worker_whose_clock_is_behind_releases_it(

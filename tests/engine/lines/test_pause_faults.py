@@ -135,7 +135,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
 ) -> None:
     """The pump reads a row that was cancelled, and meanwhile that is retried and parked again.
 
-    Version 0.1.0 left the entry of a job that was cancelled.
+    Its entry was left, as after a table was restored.
     """
     (row,) = parked(bench)
     (entry,) = pauses.parked_by(next(pauses.current().paused()), 1)

@@ -21,7 +21,7 @@ from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
 from job_runners.store import blobs, follow_ups, limits, owner_verbs, pauses, queries, verbs
-from job_runners.store.job_request import FOLLOW_UPS_VERSION, LIMITED_VERSION, JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -246,7 +246,6 @@ def test_a_follow_up_has_the_queue_and_the_attempts_of_its_type(bench: Bench) ->
     assert (follow_up.queue_name, follow_up.max_attempts) == ("notes", 5)
     assert follow_up.organization_id == "acme"
     assert follow_up.due_at is not None
-    assert follow_up.row_version == 1  # any version may run it
 
 
 def test_a_follow_up_has_none_itself(bench: Bench) -> None:
@@ -313,7 +312,6 @@ def test_a_follow_up_is_counted_by_a_quota_and_never_refused_by_it(
     bench.run(row)
     (follow_up,) = rows_of(row)
     assert follow_up.unfinished_organization == "acme"
-    assert follow_up.row_version == LIMITED_VERSION  # older code would count it for ever
 
 
 def test_a_follow_up_whose_type_is_gone_is_saved_anyway(
@@ -326,6 +324,16 @@ def test_a_follow_up_whose_type_is_gone_is_saved_anyway(
     bench.tick()
     (follow_up,) = rows_of(row)
     assert follow_up.error["kind"] == "NeverStarted"
+
+
+def test_a_job_with_follow_ups_that_never_waited_is_retried_however_old_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_DAYS", "365")
+    forget()
+    row = owner_actions.cancel(bench.dispatch("followed_once"))
+    bench.advance(201 * clock.DAY / clock.SECOND)
+    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
 def test_to_delete_a_job_keeps_its_follow_ups(bench: Bench) -> None:
@@ -458,17 +466,7 @@ def test_a_row_whose_follow_up_only_newer_code_knows_ends_without_it(bench: Benc
     assert rows_of(row) == []
 
 
-# --- other versions, and costs --------------------------------------------------------------------
-
-
-def test_older_code_starts_no_job_that_has_follow_ups(bench: Bench) -> None:
-    assert bench.dispatch("followed_once").row_version == FOLLOW_UPS_VERSION
-    plain = bench.dispatch("unique_replace", payload={"lot": "a"})
-    assert plain.row_version < FOLLOW_UPS_VERSION
-    same = bench.dispatch("unique_replace", payload={"lot": "a"})
-    assert (same.id, same.row_version) == (plain.id, plain.row_version)
-    replaced = bench.dispatch("unique_replace", payload={"lot": "a"}, on_end="note_end")
-    assert (replaced.id, replaced.row_version) == (plain.id, FOLLOW_UPS_VERSION)
+# --- costs ----------------------------------------------------------------------------------------
 
 
 def test_it_costs_a_unit_for_each_row_and_a_read_beyond_its_own(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.settings import forget
 from job_runners.store import owner_verbs
-from job_runners.store.job_request import WAITED_VERSION, JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.store.verbs import Checkpoint, waits
 from job_runners.work.definitions import Job
@@ -228,16 +228,11 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
 
 
 @pytest.mark.parametrize("changed", [{"status": Status.QUEUED}, {"run_at": 10}])
-def test_a_sleep_that_an_older_release_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
+def test_a_sleep_that_a_claim_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
     asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
     left = waits.Wait(waits.TIME, "nap", [], 1, 9)
     assert waits.current(JobRequest(**asleep, waits_for=left.stored())) == left
     assert waits.current(JobRequest(**asleep | changed, waits_for=left.stored())) is None
-
-
-def test_code_that_does_not_know_waits_cannot_claim_a_sleeper(bench: Bench) -> None:
-    script.job = sleeps(HOUR)
-    assert bench.run(bench.dispatch("sample_once")).row_version == WAITED_VERSION
 
 
 @pytest.mark.parametrize("seconds", [91 * DAY, float("nan"), float("inf")])

@@ -455,12 +455,9 @@ def test_the_wait_counts_against_no_limit_of_30_days(bench: Bench) -> None:
     assert got == [1]
 
 
-def test_older_code_does_not_read_the_lane_of_waits(bench: Bench) -> None:
-    """In a lane that it reads, it would take the wait for a pause that has ended."""
+def test_the_timer_finds_a_wait_in_a_lane_of_its_own(bench: Bench) -> None:
     row, _ = waiting(bench)
     assert row.due_shard == due_shard(row.id, Lane.WAITS)
-    assert Lane.WAITS not in ("", "queued-", "resent-", "parked-")
-    assert row.row_version == 4
 
 
 def test_a_message_about_a_waiting_job_starts_nothing(bench: Bench) -> None:
@@ -534,6 +531,15 @@ def test_a_deleted_job_leaves_no_signals(bench: Bench, timeout: float) -> None:
         bench.deliver()
     assert [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
     owner_actions.delete(bench.read(row))
+    assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
+
+
+def test_a_deleted_job_leaves_no_signals_of_the_work_before_it_began_again(bench: Bench) -> None:
+    row = bench.dispatch("sample_once")
+    signaling.signal(row, "approval", 1, bench.send)
+    row = owner_actions.cancel(bench.read(row))
+    row = owner_actions.retry_again(row, bench.send, {"number": 2})
+    owner_actions.delete(owner_actions.cancel(bench.read(row)))
     assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
 
 

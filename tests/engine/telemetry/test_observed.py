@@ -90,7 +90,7 @@ def test_what_the_owner_and_the_timer_do_is_logged_with_the_job_it_is_about(
     found = logged(lines)
     said = [line["message"] for line in found]
     assert said == [
-        *("accepted", "cancel", "queued again", "paused", "held back", "resuming"),
+        *("accepted", "cancel", "queued again", "paused", "waits for resume", "resuming"),
         *("cancel", "deleted"),
     ]
     for line in found:
@@ -110,8 +110,10 @@ def test_waiting_in_line_is_logged_with_the_job_and_its_line(
 
     script.job = work
     bench.run(first)
-    found = [each for each in logged(lines) if each["message"] in ("waits for room", "let on")]
-    assert [line["message"] for line in found] == ["waits for room", "let on"]
+    found = [
+        each for each in logged(lines) if each["message"] in ("waits for capacity", "admitted")
+    ]
+    assert [line["message"] for line in found] == ["waits for capacity", "admitted"]
     for line in found:
         assert (line["job_id"], line["organization_id"]) == (second.id, "acme")
         assert (line["queue_name"], line["queue_key"]) == ("texts", "*")
@@ -136,7 +138,7 @@ def test_a_job_that_is_cancelled_where_it_would_wait_is_not_said_to_wait(
     assert bench.read(row).status is Status.CANCELLED
     said = [line["message"] for line in logged(lines)]
     assert said[-1] == "cancelled"
-    assert not {"held back", "waits for room"} & set(said)
+    assert not {"waits for resume", "waits for capacity"} & set(said)
 
 
 def test_no_payload_result_or_step_is_logged(bench: Bench, lines: io.StringIO) -> None:

@@ -173,7 +173,7 @@ def test_a_job_that_waited_in_line_links_to_its_dispatch_and_not_to_whom_it_wait
     assert read(second_id).status is Status.SUCCEEDED
     parked, _, admitted = spans.named("process sample_again")
     sending = spans.named("send sample_again")[1]
-    assert (outcome(parked), parent_of(parked)) == ("waits for room", id_of(sending))
+    assert (outcome(parked), parent_of(parked)) == ("waits for capacity", id_of(sending))
     assert (outcome(admitted), parent_of(admitted), links_of(admitted)) == (
         *("succeeded", None, [id_of(sending)]),
     )
@@ -188,9 +188,9 @@ def test_a_job_that_was_paused_links_to_its_dispatch(
     with tracing.dispatching("whoever resumes"):
         pausing.resume(Kind.QUEUE, "default", sent.send)
     sent.run()
-    held_back, leg = spans.named("process sample_again")
+    paused, leg = spans.named("process sample_again")
     sending = spans.one("send sample_again")
-    assert (outcome(held_back), parent_of(held_back)) == ("held back", id_of(sending))
+    assert (outcome(paused), parent_of(paused)) == ("waits for resume", id_of(sending))
     assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(sending)])
 
 
@@ -207,7 +207,7 @@ def test_a_job_that_was_dispatched_before_traces_were_asked_for_has_a_leg_that_l
     assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [])
 
 
-def test_a_request_that_resumes_does_not_end_as_a_job_does_that_is_held_back_again(
+def test_a_request_that_resumes_does_not_end_as_a_job_does_that_is_paused_again(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     job_id = post()

@@ -262,19 +262,7 @@ def test_a_claim_holds_whatever_becomes_of_the_second_write(
     assert bench.claim(row).status is Status.RUNNING
 
 
-# --- rows of version 0.1.0, and several threads ---------------------------------------------------
-
-
-def test_rows_of_the_first_version_are_found_and_wait_for_their_turn(
-    bench: Bench, narrow: None
-) -> None:
-    """All of them are in the shards 0 to 7, in whatever status."""
-    rows = [bench.dispatch() for _ in range(4)]
-    for row in rows:
-        seen = bench.read(row)
-        verbs.postpone(seen, clock.now() + 200_000, Lane.PROMPT)  # which it has sent before
-    bench.advance(201)
-    assert bench.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
+# --- several threads ------------------------------------------------------------------------------
 
 
 def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -> None:

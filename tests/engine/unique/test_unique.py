@@ -181,13 +181,13 @@ def test_a_key_that_is_anothers_keeps_no_job_from_starting_or_ending(bench: Benc
 
 def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> None:
     first = ask(bench)
-    first.update([JobRequest.status.set(Status.CANCELLED)])  # as older code does
+    first.update([JobRequest.status.set(Status.CANCELLED)])  # and left its record
     second = ask(bench)
     assert second.duplicate is None
     assert holders() == [second.created_key]
 
 
-def test_a_record_that_older_code_left_to_the_same_id_is_taken_over(bench: Bench) -> None:
+def test_a_record_that_was_left_to_the_same_id_is_taken_over(bench: Bench) -> None:
     first = ask(bench, idempotency_key="k")
     first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.expires_at.set(1)])
     second = ask(bench, idempotency_key="k")
@@ -201,7 +201,7 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
     first = ask(bench)
     fail(bench, first)
     key = f"unique#{first.unique_key}"
-    uniqueness.KeyRecord(key, "holder", holder=first.created_key, expires_at=0).save()  # older code
+    uniqueness.KeyRecord(key, "holder", holder=first.created_key, expires_at=0).save()
     taken = uniqueness.take_writes
 
     def after_a_retry(key: str, job: JobRequest, over: Any) -> Any:
@@ -280,7 +280,7 @@ def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
     holder = ask(bench, "unique_follow")
     bench.claim(holder)
     ask(bench, "unique_follow")
-    holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
+    holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
     admitted = uniqueness.admit_follower
 
     def after_it_is_lost(*asked: Any) -> JobRequest:

@@ -1,4 +1,4 @@
-"""The record of who has a key, and who follows: what older code has left there, and what others
+"""The record of who has a key, and who follows: what was left there, and what others
 write meanwhile."""
 
 from typing import Any
@@ -37,7 +37,7 @@ def ask(bench: Bench, text: str = "", lot: str = "a", **more: Any) -> JobRequest
     return bench.dispatch("unique_follow", payload={"lot": lot, "text": text}, **more)
 
 
-def end_as_older_code(row: JobRequest) -> None:
+def end_and_leave_the_record(row: JobRequest) -> None:
     """End a job as code does that knows no keys."""
     away = (JobRequest.held_by, JobRequest.waiting_since, JobRequest.due_at)
     row.update([JobRequest.status.set(Status.CANCELLED), *(each.remove() for each in away)])
@@ -51,12 +51,12 @@ def record_of(row: JobRequest) -> KeyRecord:
     return KeyRecord.get(f"unique#{row.unique_key}", "holder", consistent_read=True)
 
 
-# --- what older code has left ---------------------------------------------------------------------
+# --- a record that was left -----------------------------------------------------------------------
 
 
 def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Bench) -> None:
     first = ask(bench, idempotency_key="k")
-    end_as_older_code(first)
+    end_and_leave_the_record(first)
     first.update([JobRequest.expires_at.set(1)])
     other = ask(bench, lot="b", idempotency_key="k")
     assert (other.id, other.created_key == first.created_key) == (first.id, False)
@@ -68,7 +68,7 @@ def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Be
 def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench) -> None:
     bench.claim(ask(bench, "first"))
     second = ask(bench, "second")
-    end_as_older_code(second)
+    end_and_leave_the_record(second)
     third = ask(bench, "third")
     assert (third.duplicate, third.id == second.id) == (DuplicateOutcome(Outcome.FOLLOWS), False)
     assert record_of(third).follower == third.created_key
@@ -76,7 +76,7 @@ def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench)
 
 def test_nor_is_it_let_on(bench: Bench) -> None:
     first = ask(bench, "first")
-    script.job = lambda job, payload: end_as_older_code(ask(bench, "second"))
+    script.job = lambda job, payload: end_and_leave_the_record(ask(bench, "second"))
     assert bench.run(first).status is Status.SUCCEEDED
     assert (bench.sent_jobs, records()) == ([], [])
 
@@ -84,7 +84,7 @@ def test_nor_is_it_let_on(bench: Bench) -> None:
 def test_nor_is_one_that_is_cancelled_so_just_before(bench: Bench) -> None:
     first, second = ended_and_not_let_on(bench)
     found = free(first)
-    end_as_older_code(bench.read(second))
+    end_and_leave_the_record(bench.read(second))
     uniqueness.admit_follower(str(first.unique_key), second, found)
     assert bench.read(second).status is Status.CANCELLED
 
@@ -93,11 +93,11 @@ def test_nor_is_one_that_is_cancelled_so_just_before(bench: Bench) -> None:
 
 
 def ended_and_not_let_on(bench: Bench) -> tuple[JobRequest, JobRequest]:
-    """Return a job that older code has ended, and the one that follows it."""
+    """Return a job that has ended and left its record, and the one that follows it."""
     first = ask(bench, "first")
     bench.claim(first)
     second = ask(bench, "second")
-    end_as_older_code(first)
+    end_and_leave_the_record(first)
     return first, second
 
 
@@ -119,7 +119,7 @@ def test_one_that_is_put_off_meanwhile_waits_for_its_new_time(bench: Bench) -> N
     bench.claim(first)
     second = ask(bench, "second")
     put_off = ask(bench, "third", delay=600)
-    end_as_older_code(first)
+    end_and_leave_the_record(first)
     with pytest.raises(PreconditionFailed):
         uniqueness.admit_follower(str(first.unique_key), second, free(first))
     assert put_off.id == second.id

@@ -354,7 +354,7 @@ def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")
-    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
+    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
     bench.advance(700)
     assert bench.tick().counts == {timer.Disposition.ADMITTED: 1}
     assert bench.read(second).status is Status.QUEUED
