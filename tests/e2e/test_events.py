@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from following import upload_few
 from job_runners.building.build import ROOT
 from job_runners.local.credentials import credentials
-from job_runners.local.demo import upload_few
 from job_runners.local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator
@@ -84,7 +84,6 @@ STATUSES = {
     "api_job_unknown_type": 422,
     "api_job_wrong_payload": 422,
     "api_job_wrong_types": 422,
-    "api_task_too_large": 413,
     "api_task_wrong_payload": 422,
 }
 # About one job, by the id that its idempotency key gives it; in this order.
@@ -105,8 +104,6 @@ RETURNED: dict[str, Any] = {
     "worker_job": None,
     "worker_job_newer_version": None,
     "worker_task": None,
-    "worker_task_first_message": None,
-    "worker_task_webhook": None,
 }
 RAISED = {
     "worker_not_a_message": "MalformedMessage",
