@@ -14,6 +14,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     EventBridge may deliver an event twice, and Lambda retries a failed invocation. With the event's
     id as the key, all of them lead to one job.
     """
-    payload = {"campaign": os.environ["CAMPAIGN"]}
-    job = client.dispatch("export_contacts", payload, idempotency_key=event["id"])
+    job = client.dispatch(
+        "export_contacts", {"campaign": os.environ["CAMPAIGN"]}, idempotency_key=event["id"]
+    )
     return {"job_id": job.id, "status": job.status}

@@ -259,6 +259,9 @@ def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
     """Return the schema of a body for any job, or for any task. The name of the job or task in the
     body selects its schema."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
+    if not names:  # oneOf needs at least one schema
+        any_name: Schema = _without_nul(_BASE_MODEL[kind].model_json_schema(ref_template=_REF))
+        return any_name
     mapping = {name: each["$ref"] for name, each in names.items()}
     return {
         "oneOf": list(names.values()),

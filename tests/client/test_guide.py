@@ -62,12 +62,12 @@ def count_letters(job: RunningJob, payload: Words) -> dict[str, int]:
     return {"letters": sum(map(len, payload.words))}
 
 
-class Rows(BaseModel):
+class People(BaseModel):
     key: str
 
 
-def import_rows(job: RunningJob, payload: Rows) -> dict[str, int]:
-    return {"rows": len(job.read_file(payload.key).splitlines()) - 1}
+def import_people(job: RunningJob, payload: People) -> dict[str, int]:
+    return {"imported": len(job.read_file(payload.key).splitlines()) - 1}
 
 
 class Object(BaseModel):
@@ -99,7 +99,7 @@ def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
     monkeypatch.setattr(uploads.Uploads, "put", put)
     monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count_letters))
-    monkeypatch.setitem(sample_work.JOBS, "import_rows", Job(import_rows))
+    monkeypatch.setitem(sample_work.JOBS, "import_people", Job(import_people))
     monkeypatch.setitem(sys.modules, "flask", flask := ModuleType("flask"))
     flask.Flask, flask.request = Flask, Mock()  # type: ignore[attr-defined]
     monkeypatch.setenv("AWS_REGION", "us-east-1")

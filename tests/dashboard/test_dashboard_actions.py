@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser import Complaints, dispatch, row
+from following import follow
+from hostile_files import write_contacts
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
-from job_runners.local.sample import write_sample
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
@@ -27,7 +27,7 @@ def organization() -> str:
 @pytest.fixture
 def contacts(local: Local, organization: str, tmp_path: Path) -> str:
     """Return the key of a file that can be imported."""
-    write_sample(tmp_path / "contacts.csv", rows=ROWS)
+    write_contacts(tmp_path / "contacts.csv", ROWS)
     key = f"uploads/{organization}/contacts.csv"
     s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     s3.upload_file(str(tmp_path / "contacts.csv"), local.stack.bucket_name, key)
@@ -36,15 +36,15 @@ def contacts(local: Local, organization: str, tmp_path: Path) -> str:
 
 def failing(local: Local, organization: str) -> str:
     """Return a job that has failed, for there is no such file."""
-    payload = {"key": f"uploads/{organization}/missing.csv"}
-    job_id = dispatch(local, "import_contacts", payload, organization, campaign_id="spring")
+    payload = {"campaign": "spring", "key": f"uploads/{organization}/missing.csv"}
+    job_id = dispatch(local, "import_contacts", payload, organization)
     assert follow(local.api, job_id)["status"] == "failed"
     return job_id
 
 
 def later(local: Local, organization: str) -> str:
     """Return a job that starts in an hour."""
-    return dispatch(local, "export_contacts", {}, organization, campaign_id="spring", delay=3600)
+    return dispatch(local, "export_contacts", {"campaign": "spring"}, organization, delay=3600)
 
 
 # --- dispatch -----------------------------------------------------------------------------------
@@ -63,14 +63,8 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     expect(page.locator(".title .status")).to_have_text("succeeded")
     expect(page.get_by_role("progressbar")).to_have_attribute("value", "100")
     expect(page.get_by_text("100 %")).to_be_visible()
-    expect(page.get_by_role("region", name="Result").last).to_contain_text('"imported": 1600')
+    expect(page.get_by_role("region", name="Result").last).to_contain_text('"imported": 1940')
     expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Attempt 1: "))
-
-
-def test_a_form_says_whether_a_job_needs_a_campaign(page: Page, dashboard: str) -> None:
-    page.goto(f"{dashboard}#/new?type=assign_texters")
-    expect(page.get_by_label("Campaign")).to_have_attribute("required", "")
-    expect(page.get_by_text("The campaign whose contacts the job works on.")).to_be_visible()
 
 
 def test_what_the_api_refuses_is_said_at_its_field(
@@ -78,6 +72,7 @@ def test_what_the_api_refuses_is_said_at_its_field(
 ) -> None:
     complaints.expected.append("422")
     page.goto(f"{dashboard}#/new?type=import_contacts&org={organization}")
+    page.get_by_label("Campaign").fill("spring")
     page.get_by_label("Key").fill("")
     page.get_by_label("Country").fill("Germany")
     page.get_by_role("button", name="Dispatch").click()
@@ -115,7 +110,7 @@ def test_a_payload_is_edited_as_json_too(
     page.get_by_label("JSON").fill('{"key": ')
     page.get_by_role("button", name="Retry with this payload").click()
     expect(page.get_by_label("JSON")).to_have_accessible_description(re.compile("is not JSON"))
-    page.get_by_label("JSON").fill(f'{{"key": "{contacts}", "country": "CA"}}')
+    page.get_by_label("JSON").fill(f'{{"campaign": "may", "key": "{contacts}", "country": "CA"}}')
     page.get_by_role("button", name="Edit as fields").click()
     expect(page.get_by_label("Country")).to_have_value("CA")
     page.get_by_role("button", name="Retry with this payload").click()

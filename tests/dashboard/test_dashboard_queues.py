@@ -53,7 +53,8 @@ def queue(name: str, *keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-CAMPAIGNS = {**LIMITS, "slots": 1, "per": "campaign_id", "words": "1 slot, per campaign_id"}
+_WORDS = "1 slot, per organization_id and campaign"
+CAMPAIGNS = {**LIMITS, "slots": 1, "per": "organization_id, campaign", "words": _WORDS}
 QUEUES = [
     queue("default"),
     queue(

@@ -20,7 +20,7 @@ LAST = {"at": "2026-11-24T01:00:00.000Z", "job_id": "a" * 32}
 def schedule(name: str, **changes: Any) -> dict[str, Any]:
     return {
         "name": name, "organization_id": "default", "origin": "api", "declared": False,
-        "job_type": "make_report", "campaign_id": None, "cron": "0 2 * * *", "every": None,
+        "job_type": "make_report", "cron": "0 2 * * *", "every": None,
         "timezone": "Europe/Berlin", "words": "at 02:00 every day, Europe/Berlin",
         "missed": "one", "overlap": "skip", "next": DAYS[:1], "waits": False, "last": None,
         "last_skipped_at": None, "last_skipped_why": None, "last_failed_at": None,

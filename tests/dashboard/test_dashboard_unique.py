@@ -17,8 +17,8 @@ WAITS = {"status": "queued", "error": None, "finished_at": None, "expires_at": N
 KEPT_OUT = [
     (Unique(by=("lot",)), "prevents another job with the same lot until it ends"),
     (
-        Unique(by=("campaign_id", "lot")),
-        "prevents another job with the same campaign_id and lot until it ends",
+        Unique(by=("list", "lot")),
+        "prevents another job with the same list and lot until it ends",
     ),
     (Unique(by=(), on_conflict="replace"), "prevents another job of its type until it ends"),
     (

@@ -134,7 +134,7 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
     failing = guide.JOBS["import_orders"].__replace__(function=no_luck)
     monkeypatch.setitem(guide.JOBS, "import_orders", failing)
     with saved_only(EXTENSIONS="told_guide"):
-        (payload,) = samples("on_failure", has_campaign=False)
+        (payload,) = samples("on_failure")
         get_job_runner().dispatch_job(JobData(job_type="import_orders", payload=payload))
         job, told = sorted(drain(), key=lambda row: row.job_type)
         text = f"import_orders {job.id} failed (ValueError: no luck)"
@@ -262,12 +262,13 @@ def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
     invite: Any,
 ) -> None:
     with saved_only(EXTENSIONS="control_jobs"):
-        job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
+        payload = {"names": ["Ada", "Grace"]}
+        job = JobData(job_type="invite", organization_id="acme", payload=payload)
         get_job_runner().dispatch_job(job)
         rows = {row.job_type: row for row in drain()}
         assert len(rows) == 2
         assert (rows["invite"].status, rows["invite"].attempt) == (Status.SUCCEEDED, 2)
-        assert rows["export_contacts"].campaign_id == "spring"
+        assert rows["remove_uploads"].organization_id == "acme"
         assert invite.printed == ["Ada", "Grace"]
 
 
@@ -313,7 +314,7 @@ def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None
     with saved_only(EXTENSIONS="readme_jobs"):
         get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
         with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
-            assert_dispatched("export_contacts")
+            assert_dispatched("remove_uploads")
         with pytest.raises(AssertionError, match="1 jobs have that type"):
             assert_dispatched(LETTERS, organization_id="other")
 
@@ -387,7 +388,7 @@ def test_the_recipe_for_sentry_reports_failed_attempts_and_killed_workers(
     init = sentry_sdk.init
     monkeypatch.setattr(sentry_sdk, "init", lambda **given: init(**given, transport=Kept))
     forget()
-    (payload,) = samples("on_failure", has_campaign=False)
+    (payload,) = samples("on_failure")
     failed = bench.run(bench.dispatch("import_orders", payload=payload))
     bench.deliver()
     (event,) = sent

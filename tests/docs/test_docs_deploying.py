@@ -99,7 +99,7 @@ def test_terraform_gets_what_the_template_takes_and_needs() -> None:
     page = (ROOT / "docs/guides/ci_with_oidc.md").read_text()
     (code,) = re.findall(r"```terraform\n(.*?)```", page, re.DOTALL)
     given = set(re.findall(r"^    (\w+) += ", code, re.MULTILINE))
-    assert len(given) == 5
+    assert len(given) == 4
     assert given <= parameters(ROOT / "template.yaml")
     assert "CAPABILITY_AUTO_EXPAND" in code
     text = (ROOT / "template.yaml").read_text()

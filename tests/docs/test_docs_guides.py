@@ -311,7 +311,7 @@ def test_a_flooding_organization_gets_its_own_slots_or_a_fair_share(
         exec(compile(code, "shown", "exec"), shown.__dict__)
     limits = shown.QUEUES["imports"]
     assert (limits.slots, limits.order) == (100, "fair")
-    keys = {limits.key_of("acme", None, shown.ImportFile(key="x.csv")) for _ in range(200)}
+    keys = {limits.key_of("acme", shown.ImportFile(key="x.csv")) for _ in range(200)}
     assert keys == set("01234")
 
 
@@ -535,7 +535,7 @@ def test_jobs_that_have_not_begun_move_to_another_stack_once(
     monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
     old, new = (Client(organization_id=each) for each in ("old", "new"))  # of one stack, here
     later = datetime.now(UTC) + timedelta(days=1)
-    moved = call(lambda: old.dispatch("count_letters", run_at=later, campaign_id="may"))
+    moved = call(lambda: old.dispatch("count_letters", run_at=later, queue_name="may"))
     call(lambda: old.dispatch("count_letters", {"number": 2}, delay=60))
     left = call(lambda: old.dispatch("count_letters", delay=60, on_end="count_letters"))
     (script,) = [each for each in snippets("backup_and_restore") if "# move.py" in each]
@@ -549,7 +549,7 @@ def test_jobs_that_have_not_begun_move_to_another_stack_once(
         assert sorted(each.split()[0] for each in lines) == done
     jobs = call(lambda: list(new.list()))
     assert len(jobs) == 2
-    assert ("may", "scheduled") in [(each.campaign_id, each.status) for each in jobs]
+    assert ("may", "scheduled") in [(each.queue_name, each.status) for each in jobs]
     statuses = {each.id: each.status for each in call(lambda: list(old.list()))}
     assert (statuses[moved.id], statuses.pop(left.id)) == ("cancelled", "scheduled")
     assert set(statuses.values()) == {"cancelled"}

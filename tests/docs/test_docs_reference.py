@@ -77,10 +77,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("choices of a link", f"{links.MOST_CHOICES}, of {links.LONGEST_CHOICE} characters each"),
         ("name of a step", f"{steps.LONGEST_NAME - len('step '):,} bytes"),
         ("key of a child", f"{steps.LONGEST_NAME - len(children.PREFIX):,} bytes"),
-        (
-            "names of jobs, tasks, queues, organizations and campaigns",
-            f"{names.LONGEST} characters",
-        ),
+        ("names of jobs, tasks, queues and organizations", f"{names.LONGEST} characters"),
         ("jobs in one request", f"{bulk.MAX_JOBS:,}"),
         ("members of a batch in one request", f"{batches.MOST_INLINE:,}"),
         (

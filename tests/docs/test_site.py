@@ -65,7 +65,7 @@ def test_the_http_reference_has_every_route_with_its_role_and_fields() -> None:
     dispatch = page.partition("### POST /jobs\n")[2].partition("### ")[0]
     assert "Role: operator." in dispatch
     assert "| `job_type` | Required. The job's type |" in dispatch
-    assert "| `campaign_id` | The campaign" in dispatch  # not every job requires it
+    assert "| `queue_name` | The queue" in dispatch  # it has a default
     assert "| `job_id` | path; required | The job's id |" in page
     assert "`unique-conflict`" in dispatch
 

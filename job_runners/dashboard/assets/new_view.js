@@ -87,7 +87,7 @@ export function trouble(problem) {
 
 function page(types, chosen, form) {
   const text = (name, label, help, more = {}) => h("div", { class: "field" },
-    h("label", { for: name }, label, more.required ? null : h("span", { class: "quiet" }, " optional")),
+    h("label", { for: name }, label, h("span", { class: "quiet" }, " optional")),
     h("input", { id: name, name, autocomplete: "off", spellcheck: "false", ...more }),
     h("p", { class: "help" }, help));
   const others = (chosen.queues ?? []).slice(1).join(", ");
