@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from job_runners.local.credentials import session
 from job_runners.local.demo import ORGANIZATION, follow
 from job_runners.local.sample import write_sample
+
+from job_runners.local.credentials import session
 from job_runners.store.pauses import CACHED
 from local_stack import Local
 

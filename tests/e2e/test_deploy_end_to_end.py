@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from job_runners.local.demo import follow
 
 from job_runners.building.build import Target as Machine
 from job_runners.building.deploy import Deploy
@@ -15,7 +16,6 @@ from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
 from job_runners.local.credentials import credentials, session
-from job_runners.local.demo import follow
 from job_runners.local.emulator import tool
 from job_runners.local.stack_api import stack_api
 from local_stack import Enforcing

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-
-from job_runners.local.credentials import session
 from job_runners.local.demo import (
     CAMPAIGN,
     ORGANIZATION,
@@ -24,6 +22,8 @@ from job_runners.local.demo import (
     upload_sample,
 )
 from job_runners.local.pipeline import run_pipeline, texts
+
+from job_runners.local.credentials import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_runners.local.demo import ORGANIZATION, count_contacts, follow
+from job_runners.local.sample import Expected
 
 from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
-from job_runners.local.demo import ORGANIZATION, count_contacts, follow
-from job_runners.local.sample import Expected
 from local_stack import Local, worker_timeout
 from machine_speed import seconds_to_start_python
 from worker_killer import killer

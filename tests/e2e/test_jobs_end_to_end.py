@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_runners.local.demo import ORGANIZATION
 
 from job_runners.cli import local_aws
 from job_runners.local.credentials import session
-from job_runners.local.demo import ORGANIZATION
 from jobs_command import PATIENCE, jobs
 from local_stack import Local
 

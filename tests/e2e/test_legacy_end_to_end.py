@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from job_runners.local.demo import follow
 
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
 from job_runners.local.emulator_fixes import restore_settings
 from local_stack import Enforcing
 

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from job_runners.local.demo import follow
 
 from expanded_template import allowed, deployed
 from job_runners.client.connections import Answer
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
 from job_runners.store.limits import CACHED
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names

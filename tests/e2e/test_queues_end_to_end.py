@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_runners.local.demo import ORGANIZATION
 
 from hostile_files import write_contacts
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
-from job_runners.local.demo import ORGANIZATION
 from local_stack import Local
 from worker_killer import killer
 

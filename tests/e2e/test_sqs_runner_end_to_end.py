@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from job_runners.local.demo import follow
 
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
 from job_runners.local.deploy import build, deploy
 from job_runners.local.emulator import emulator
 from job_runners.local.stack_api import stack_api

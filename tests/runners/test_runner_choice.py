@@ -104,7 +104,7 @@ def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
 ) -> None:
     del sys.modules["own.runner"].send
     choose("a module of one's own")
-    with pytest.raises(RuntimeError, match=r"The runner in JOB_RUNNER has no send\(\)"):
+    with pytest.raises(RunnerCannotResend, match=r"requires a runner with send\(\)"):
         handler({"Records": []}, Context())
 
 

@@ -18,6 +18,7 @@ from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import TaskMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.local.function_lines import LINES_FILE, LineReader, LineWriter
 from job_runners.local.job_events import _EVENTS
 from job_runners.local.job_stream import JobStream, following
@@ -160,7 +161,7 @@ def test_waits_for_signals_and_groups_are_shown(
     script.job = work
     row = run(bench.dispatch())
     with printing_to(lines):
-        signaling.signal(row, "paid", True, None)
+        signaling.signal(row, "paid", True, CANNOT_SEND)
     run(row)
     assert Shown().of(lines) == [
         "TIME sample_again  started",
