@@ -5,12 +5,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from job_runners.local.demo import follow
+from job_runners.local.sample import write_sample
 from playwright.sync_api import Page, expect
 
 from browser import Complaints, dispatch, row
 from job_runners.local.credentials import session
-from job_runners.local.demo import follow
-from job_runners.local.sample import write_sample
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]

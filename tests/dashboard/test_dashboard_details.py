@@ -5,12 +5,12 @@ import uuid
 from typing import Any
 
 import pytest
+from job_runners.local.demo import follow
 from playwright.sync_api import Browser, Page, Route, expect
 
 from browser import Complaints, dispatch, opened, row
 from dashboard_pages import serious
 from faked_answers import JOB, answer
-from job_runners.local.demo import follow
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from job_runners.local.demo import upload_few
 
 from job_runners.building.build import ROOT
 from job_runners.local.credentials import credentials
-from job_runners.local.demo import upload_few
 from job_runners.local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator

@@ -22,15 +22,14 @@ from typing import Any
 
 import pytest
 
-from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
+from following import ORGANIZATION, contacts, follow
+from hostile_files import NOTE, Expected, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
 from job_runners.local import env_file
 from job_runners.local.credentials import credentials, session
-from job_runners.local.demo import ORGANIZATION, count_contacts, follow
-from job_runners.local.sample import Expected
-from local_stack import Local, worker_timeout
+from local_stack import PROJECT, Local, worker_timeout
 from machine_speed import seconds_to_start_python
 from worker_killer import killer
 
@@ -53,8 +52,7 @@ def dispatch(
         **fields,
         "job_type": job_type,
         "organization_id": ORGANIZATION,
-        "campaign_id": campaign,
-        "payload": payload,
+        "payload": {"campaign": campaign, **payload},
     }
     answer = local.api.post("/jobs", body)
     assert answer.status == 202, answer.text
@@ -70,7 +68,7 @@ def check_counts(job: dict[str, Any], expected: Expected) -> None:
 
 def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) -> None:
     check_counts(job, expected)
-    assert count_contacts(local.stack, ORGANIZATION, campaign) == expected.imported
+    assert len(contacts(local.stack, f"{ORGANIZATION}#{campaign}")) == expected.imported
 
 
 def test_an_import_that_outlives_its_worker_goes_on_over_legs(
@@ -252,14 +250,16 @@ def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
         **env_file.variables(local.stack, host="127.0.0.1"),
         **credentials(local.stack).variables,
         "AWS_DEFAULT_REGION": REGION,
+        "APP": str(PROJECT),
+        "PROJECT": str(PROJECT),
         "JOB_RUNNER": "legacy",
         "JOBS_SAME_PROCESS": "false",
         "JOB_TIMEOUT_SECONDS": "30",
     }
     code = (
         "from job_runners.runners import JobData, get_job_runner;"
-        f"payload = {{'key': {upload(local, tmp_path / 'saved.csv')!r}}};"
-        "data = JobData(job_type='import_contacts', campaign_id='saved', payload=payload);"
+        f"payload = {{'campaign': 'saved', 'key': {upload(local, tmp_path / 'saved.csv')!r}}};"
+        "data = JobData(job_type='import_contacts', payload=payload);"
         "print(get_job_runner().dispatch_job(data).id)"
     )
     dispatched = subprocess.run(

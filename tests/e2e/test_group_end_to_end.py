@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from following import ORGANIZATION
 from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
 from job_runners.local.credentials import session
-from job_runners.local.demo import ORGANIZATION
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
 from job_runners.settings import APP_PACKAGES_FILE

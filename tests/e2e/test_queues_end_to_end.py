@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from following import ORGANIZATION
 from hostile_files import write_contacts
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
-from job_runners.local.demo import ORGANIZATION
 from local_stack import Local
 from worker_killer import killer
 
@@ -65,9 +65,8 @@ def dispatch(local: Local, campaign: str, key: str) -> str:
     body = {
         "job_type": "import_contacts",
         "organization_id": ORGANIZATION,
-        "campaign_id": campaign,
         "queue_name": QUEUE,
-        "payload": {"key": key},
+        "payload": {"campaign": campaign, "key": key},
     }
     answer = local.api.post("/jobs", body)
     assert answer.status == 202, answer.text

@@ -160,7 +160,7 @@ def test_waits_for_signals_and_groups_are_shown(
     script.job = work
     row = run(bench.dispatch())
     with printing_to(lines):
-        signaling.signal(row, "paid", True, None)
+        signaling.signal(row, "paid", True, bench.send)
     run(row)
     assert Shown().of(lines) == [
         "TIME sample_again  started",
