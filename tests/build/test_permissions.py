@@ -36,6 +36,8 @@ from job_runners.work.recurring import Recurring
 from sample_work import failing, script
 from worker_log import make_worker_log
 
+pytestmark = pytest.mark.views  # lists of what was just done
+
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
 TABLES = {
     ENVIRONMENT["JOBS_TABLE_NAME"]: "JobsTable",

@@ -74,7 +74,7 @@ EXTRAS = {
         "store",
         "work",
     ),
-    "app": ("building", "local", "testing"),
+    "app": ("building", "fake_dynamodb", "local", "testing"),
 }
 # These run in the environment of ministack, with no other package of Job Runners.
 ELSEWHERE = {

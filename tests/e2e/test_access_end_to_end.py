@@ -88,7 +88,7 @@ def test_organisations_do_not_see_each_other(enforcing: Enforcing) -> None:
         token = enforcing.issuer.token(roles="operator", organization_id=organization)
         return enforcing.called_with(token)
 
-    body = {"job_type": "export_contacts", "campaign_id": "spring"}
+    body = {"job_type": "export_contacts", "payload": {"campaign": "spring"}}
     theirs = by("theirs").post("/jobs", body).json["id"]
     ours = by("ours").post("/jobs", body).json["id"]
     for method, verb in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")):

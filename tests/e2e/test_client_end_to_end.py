@@ -17,9 +17,9 @@ SCRIPT = """\
 from job_runners import Client
 client = Client(stack={stack!r})
 file = b"first_name,last_name,cell\\nAda,Lovelace,(212) 555-0123\\n"
-payload = {{"key": client.upload(file, "c l\\u00e4/ient.csv"), "country": "US"}}
 key = {campaign!r}
-job = client.dispatch("import_contacts", payload, campaign_id=key, idempotency_key=key)
+payload = {{"campaign": key, "key": client.upload(file, "c l\\u00e4/ient.csv")}}
+job = client.dispatch("import_contacts", payload, idempotency_key=key)
 print(client.wait(job, timeout=120).get_result())
 assert client.find(idempotency_key=key).id == job.id
 assert client.find(idempotency_key=key, organization_id="other") is None

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_runners.local.demo import ORGANIZATION, follow
-from job_runners.local.sample import write_sample
 
+from following import ORGANIZATION, follow
+from hostile_files import write_contacts
 from job_runners.local.credentials import session
 from job_runners.store.pauses import CACHED
 from local_stack import Local
@@ -23,11 +23,10 @@ LARGE = f"uploads/{ORGANIZATION}/many.csv"
 @pytest.fixture(scope="module")
 def uploads(local: Local, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Upload a file of three rows, and one that takes seconds to import."""
-    sample: Path = tmp_path_factory.mktemp("uploads") / "sample.csv"
-    write_sample(sample)
-    header, _, lines = sample.read_bytes().partition(b"\n")
+    many: Path = tmp_path_factory.mktemp("uploads") / "many.csv"
+    write_contacts(many, 80_000)
     s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
-    s3.put_object(Bucket=local.stack.bucket_name, Key=LARGE, Body=header + b"\n" + lines * 8)
+    s3.upload_file(str(many), local.stack.bucket_name, LARGE)
     rows = "".join(f"Ada,Lovelace,(212) 555-012{number}\n" for number in range(3))
     body = f"first_name,last_name,cell\n{rows}".encode()
     s3.put_object(Bucket=local.stack.bucket_name, Key=SMALL, Body=body)
@@ -53,9 +52,9 @@ def limited(local: Local, paused: tuple[str, float]) -> Iterator[tuple[str, floa
 
 def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
     """Return a job as it was accepted."""
-    campaign = f"campaign-{uuid.uuid4()}"
-    job = {"organization_id": ORGANIZATION, "campaign_id": campaign, "payload": {"key": key}}
-    answer = local.api.post("/jobs", {"job_type": "import_contacts", **job, **fields})
+    payload = {"campaign": f"campaign-{uuid.uuid4()}", "key": key}
+    job = {"job_type": "import_contacts", "organization_id": ORGANIZATION, "payload": payload}
+    answer = local.api.post("/jobs", {**job, **fields})
     assert answer.status == 202, answer.text
     accepted: dict[str, Any] = answer.json
     return accepted
@@ -94,7 +93,9 @@ def test_a_running_job_stops_when_it_is_cancelled_and_runs_again_with_another_pa
     stopped = until(local, job_id, "cancelled")
     assert stopped["progress"] < 100
     assert stopped["result"] is None
-    answer = local.api.post(f"/jobs/{job_id}/retry", {"payload": {"key": SMALL}})
+    answer = local.api.post(
+        f"/jobs/{job_id}/retry", {"payload": {"campaign": "small", "key": SMALL}}
+    )
     assert (answer.status, answer.json["status"]) == (202, "queued")
     job = until(local, job_id, "succeeded")
     assert job["result"]["imported"] == 3
@@ -104,7 +105,8 @@ def test_a_running_job_stops_when_it_is_cancelled_and_runs_again_with_another_pa
 def test_the_same_request_is_one_job_and_a_deleted_one_is_gone(
     local: Local, uploads: None, paused: tuple[str, float]
 ) -> None:
-    body = {"job_type": "import_contacts", "campaign_id": "once", "payload": {"key": SMALL}}
+    payload = {"campaign": "once", "key": SMALL}
+    body = {"job_type": "import_contacts", "payload": payload}
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     first, again = (local.api.post("/jobs", body, headers=headers) for _ in range(2))
     assert (first.status, again.status) == (202, 202)
@@ -113,7 +115,8 @@ def test_the_same_request_is_one_job_and_a_deleted_one_is_gone(
         None,
         "true",
     )
-    other = local.api.post("/jobs", {**body, "campaign_id": "twice"}, headers=headers)
+    twice = {"payload": payload | {"campaign": "twice"}}
+    other = local.api.post("/jobs", body | twice, headers=headers)
     assert other.status == 409
     job_id = first.json["id"]
     until(local, job_id, "succeeded")

@@ -1,12 +1,12 @@
-"""make deploy with a stack of the organisation's own, and ours without the texting campaign."""
+"""make deploy with a stack of the organisation's own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import pytest
-from job_runners.local.demo import follow
 
+from following import follow
 from job_runners.building.build import Target as Machine
 from job_runners.building.deploy import Deploy
 from job_runners.cli.app_config import AppConfig
@@ -64,7 +64,7 @@ def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "app" / "template.yaml").write_text(APP)
     overrides = [
         *Machine.this_machine().parameter_overrides,
-        *("TextingCampaign=false", "DeletionProtection=false"),
+        "DeletionProtection=false",
         f"AwsEndpointUrl={enforcing.stack.endpoint_url}",
     ]
     (folder / "samconfig.toml").write_text(CONFIG.format(name=NAME, overrides=overrides))
@@ -112,20 +112,12 @@ def test_the_worker_alone_may_do_what_the_organisations_policy_says(stack: Stack
         assert write.denied
 
 
-def test_a_stack_without_the_campaign_has_nothing_of_it_and_does_its_other_work(
-    stack: Stack,
-) -> None:
-    assert not stack.has_texting_campaign
+def test_the_stack_has_tables_of_its_own_and_does_its_work(stack: Stack) -> None:
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     tables = [each for each in dynamodb.list_tables()["TableNames"] if each.startswith(f"{NAME}-")]
     assert sorted(tables) == sorted([stack.table_name, stack.coordination_table_name])
     api = stack_api(stack)
     assert api.get("/").status == 200  # the page
-    types = {each["name"] for each in api.get("/job-types").json["jobs"]}
-    assert "post_webhook" in types
-    assert "export_contacts" not in types
-    job = {"job_type": "export_contacts", "organization_id": "acme", "campaign_id": "x"}
-    assert api.post("/jobs", job).status == 422
     payload = {"url": "https://hooks.example.com", "body": {}, "secret": "acme/none"}
     webhook = {"job_type": "post_webhook", "organization_id": "acme", "payload": payload}
     ended = follow(api, api.post("/jobs", webhook).json["id"], patience=30)

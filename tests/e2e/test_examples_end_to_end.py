@@ -40,7 +40,7 @@ def second_lambda(enforcing: Enforcing, iam_api: IamApi) -> str:
     return deploy_example(
         enforcing.stack,
         "second_lambda",
-        {"ApiId": iam_api.id, "ApiUrl": iam_api.url, "CampaignId": CAMPAIGN},
+        {"ApiId": iam_api.id, "ApiUrl": iam_api.url, "Campaign": CAMPAIGN},
     )
 
 
@@ -50,7 +50,7 @@ def test_a_second_lambda_dispatches_one_job_for_an_event(
     first, again = (invoke(enforcing, second_lambda, {"id": "event-1"}) for _ in range(2))
     assert first["job_id"] == again["job_id"]
     job = iam_api.client.wait(first["job_id"], timeout=60)
-    assert job.campaign_id == CAMPAIGN
+    assert job.payload == {"campaign": CAMPAIGN}
     assert job.get_result()["rows"] == 0
 
 
@@ -59,13 +59,13 @@ def test_it_needs_its_statement_and_may_do_nothing_else(
 ) -> None:
     its = replace(enforcing.stack, name="second-lambda")
     allowed = iam_api.called_by(AsRole(its, role_names(its)["ExportFunctionRole"]))
-    job = allowed.dispatch("export_contacts", campaign_id=CAMPAIGN)
+    job = allowed.dispatch("export_contacts", {"campaign": CAMPAIGN})
     with pytest.raises(AccessDenied):
         allowed.get(job.id)
     ours = enforcing.stack
     without = iam_api.called_by(AsRole(ours, role_names(ours)["WorkerFunctionRole"]))
     with pytest.raises(AccessDenied):
-        without.dispatch("export_contacts", campaign_id=CAMPAIGN)
+        without.dispatch("export_contacts", {"campaign": CAMPAIGN})
 
 
 def test_fastapi_on_lambda_starts_an_export_and_shows_its_file(
@@ -78,7 +78,7 @@ def test_fastapi_on_lambda_starts_an_export_and_shows_its_file(
         answer = invoke(enforcing, function, request(method, path, body=body))
         return json.loads(answer["body"])
 
-    started = answered("POST", "/exports", {"campaign_id": CAMPAIGN})
+    started = answered("POST", "/exports", {"campaign": CAMPAIGN})
     iam_api.client.wait(started["id"], timeout=60)
     export = answered("GET", f"/exports/{started['id']}")
     assert export["status"] == "succeeded"
@@ -106,7 +106,7 @@ def test_what_the_django_project_does_is_allowed_by_the_policy_of_its_readme(
     iam.put_role_policy(RoleName="web", PolicyName="jobs", PolicyDocument=document)
     role = AsRole(stack, "web")
     client = iam_api.called_by(role)
-    job = client.dispatch("export_contacts", campaign_id=CAMPAIGN)
+    job = client.dispatch("export_contacts", {"campaign": CAMPAIGN})
     assert client.get(job.id).id == job.id
     with pytest.raises(AccessDenied):
         next(client.list())
@@ -126,7 +126,7 @@ def test_django_starts_an_export_and_shows_its_file(
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     django = django_app()
-    where = django.send(django.form() | {"campaign_id": CAMPAIGN})["Location"]
+    where = django.send(django.form() | {"campaign": CAMPAIGN})["Location"]
     until = time.monotonic() + 60
     while "http-equiv" in (page := django.page(where)) and time.monotonic() < until:
         time.sleep(0.2)

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_runners.local.demo import ORGANIZATION, count_contacts, follow
-from job_runners.local.sample import Expected
 
-from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
+from following import ORGANIZATION, contacts, follow
+from hostile_files import NOTE, Expected, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
@@ -48,8 +47,7 @@ def dispatch(
         **fields,
         "job_type": job_type,
         "organization_id": ORGANIZATION,
-        "campaign_id": campaign,
-        "payload": payload,
+        "payload": {"campaign": campaign, **payload},
     }
     answer = local.api.post("/jobs", body)
     assert answer.status == 202, answer.text
@@ -65,7 +63,7 @@ def check_counts(job: dict[str, Any], expected: Expected) -> None:
 
 def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) -> None:
     check_counts(job, expected)
-    assert count_contacts(local.stack, ORGANIZATION, campaign) == expected.imported
+    assert len(contacts(local.stack, f"{ORGANIZATION}#{campaign}")) == expected.imported
 
 
 def test_an_import_that_outlives_its_worker_goes_on_over_legs(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_runners.local.demo import ORGANIZATION
 
+from following import ORGANIZATION
 from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
 from job_runners.local.credentials import session

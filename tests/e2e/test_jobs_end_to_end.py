@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_runners.local.demo import ORGANIZATION
 
+from following import ORGANIZATION
 from job_runners.cli import local_aws
 from job_runners.local.credentials import session
 from jobs_command import PATIENCE, jobs
@@ -43,7 +43,7 @@ def printed(*words: str) -> Any:
 
 def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: None) -> None:
     campaign = f"campaign-{uuid.uuid4()}"
-    done = jobs("dispatch", "import_contacts", f"key={KEY}", "--campaign", campaign, "--watch")
+    done = jobs("dispatch", "import_contacts", f"key={KEY}", f"campaign={campaign}", "--watch")
     assert done.exit_code == 0, done.output
     job_id = done.stdout.split()[1]
     assert printed("show", job_id[:12])["result"]["imported"] == 1
@@ -80,10 +80,13 @@ def test_a_queue_that_there_is_not_is_refused() -> None:
 
 
 def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) -> None:
-    words = ("import_contacts", "--campaign", "x", f"key=uploads/{ORGANIZATION}/none.csv")
+    words = ("import_contacts", "campaign=x", f"key=uploads/{ORGANIZATION}/none.csv")
     assert jobs("dispatch", *words, "--watch").exit_code == 3
     job_id = printed("list", "--status", "failed", "--limit", "1")["jobs"][0]["id"]
-    assert printed("retry", job_id, "--payload", json.dumps({"key": KEY}))["status"] == "queued"
+    assert (
+        printed("retry", job_id, "--payload", json.dumps({"campaign": "x", "key": KEY}))["status"]
+        == "queued"
+    )
     assert jobs("watch", job_id).exit_code == 0
 
 
@@ -91,21 +94,21 @@ def test_a_scheduled_job_of_a_paused_type_is_cancelled() -> None:
     assert printed("pause", "export_contacts")["name"] == "export_contacts"
     assert "export_contacts" in jobs("paused").stdout
     assert jobs("resume", "export_contacts").exit_code == 0
-    job_id = jobs("dispatch", "export_contacts", "--campaign", "x", "--delay", "1h").stdout.strip()
+    job_id = jobs("dispatch", "export_contacts", "campaign=x", "--delay", "1h").stdout.strip()
     assert jobs("cancel", job_id).stdout == f"{job_id}  cancelled\n"
     assert jobs("watch", job_id).exit_code == 4
 
 
 def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
-    event = {"url": "https://hooks.example.com", "event_id": "e", "body": {}, "secret": "x/none"}
-    task_id = printed("task", "post_webhook", "--payload", json.dumps(event))["id"]
+    satellite = {"cell": "+881612345678", "text": "Polls close at 8."}  # is never texted
+    task_id = printed("task", "send_message", "--payload", json.dumps(satellite))["id"]
     deadline = time.monotonic() + PATIENCE
     while task_id not in {each["id"] for each in printed("tasks", "--failed")["tasks"]}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     (line,) = [each for each in jobs("tasks", "--failed").stdout.splitlines() if task_id in each]
-    assert line.split("\t")[1] == "post_webhook"
-    assert "DoNotRetry: The webhook secret 'x/none' doesn't exist." in line
+    assert line.split("\t")[1] == "send_message"
+    assert "TextRefused: the number belongs to no country" in line
     refused = jobs("redrive", task_id)
     assert refused.exit_code == 1
     assert "KeepTaskPayloads=true" in refused.stdout

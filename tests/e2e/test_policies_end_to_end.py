@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from job_runners.local.demo import follow
 
 from expanded_template import allowed, deployed
+from following import follow
 from job_runners.client.connections import Answer
 from job_runners.local.credentials import session
 from job_runners.store.limits import CACHED
@@ -31,7 +31,7 @@ def campaign(enforcing: Enforcing) -> str:
     s3 = session(enforcing.stack).client("s3", endpoint_url=enforcing.stack.endpoint_url)
     s3.put_object(Bucket=enforcing.stack.bucket_name, Key=KEY, Body=FILE)
     name = f"campaign-{uuid.uuid4()}"
-    job = ended(enforcing, "import_contacts", {"key": KEY}, campaign_id=name)
+    job = ended(enforcing, "import_contacts", {"campaign": name, "key": KEY})
     assert job["result"]["imported"] == 2
     return name
 
@@ -68,8 +68,8 @@ def test_contacts_are_imported_assigned_texted_and_exported(
         ("assign_texters", {"texters": many}),  # too much for a row: it is kept in the bucket
         ("send_first_messages", {"text": "Hi {first_name}"}),
     ):
-        ended(enforcing, job_type, payload, campaign_id=campaign)
-    job = ended(enforcing, "export_contacts", {}, campaign_id=campaign)
+        ended(enforcing, job_type, {"campaign": campaign, **payload})
+    job = ended(enforcing, "export_contacts", {"campaign": campaign})
     with urllib.request.urlopen(job["result"]["url"], timeout=60) as response:
         assert b"Lovelace" in response.read()
     done(enforcing.api.delete(f"/jobs/{job['id']}"))
@@ -77,20 +77,20 @@ def test_contacts_are_imported_assigned_texted_and_exported(
 
 
 def test_a_job_that_failed_is_listed_and_retried(enforcing: Enforcing, campaign: str) -> None:
-    missing = {"key": "uploads/acme/missing.csv"}
-    job = ended(enforcing, "import_contacts", missing, "failed", campaign_id=campaign)
+    missing = {"campaign": campaign, "key": "uploads/acme/missing.csv"}
+    job = ended(enforcing, "import_contacts", missing, "failed")
     assert "missing.csv" in job["error"]["message"]
     failed = done(enforcing.api.get("/jobs?organization_id=acme&status=failed")).json["jobs"]
     assert job["id"] in [each["id"] for each in failed]
-    done(enforcing.api.post(f"/jobs/{job['id']}/retry", {"payload": {"key": KEY}}))
+    done(enforcing.api.post(f"/jobs/{job['id']}/retry", {"payload": missing | {"key": KEY}}))
     assert follow(enforcing.api, job["id"], patience=30)["status"] == "succeeded"
 
 
 def test_a_scheduled_job_is_cancelled_or_runs_at_its_time(
     enforcing: Enforcing, campaign: str
 ) -> None:
-    later = dispatched(enforcing, "export_contacts", {}, campaign_id=campaign, delay=600)
-    soon = dispatched(enforcing, "export_contacts", {}, campaign_id=campaign, delay=2)
+    later = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=600)
+    soon = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=2)
     assert done(enforcing.api.post(f"/jobs/{later}/cancel", b"")).json["status"] == "cancelled"
     assert follow(enforcing.api, soon, patience=30)["status"] == "succeeded"
 
@@ -109,8 +109,8 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
     enforcing: Enforcing, campaign: str, queues: tuple[str, str]
 ) -> None:
     queue, _ = queues
-    fields = {"campaign_id": campaign, "queue_name": queue, "delay": 600}
-    job_id = dispatched(enforcing, "export_contacts", {}, **fields)
+    fields = {"queue_name": queue, "delay": 600}
+    job_id = dispatched(enforcing, "export_contacts", {"campaign": campaign}, **fields)
     dynamodb = session(enforcing.stack).client(
         "dynamodb", endpoint_url=enforcing.stack.endpoint_url
     )
@@ -132,8 +132,8 @@ def test_jobs_of_a_limited_queue_take_turns(
     enforcing: Enforcing, campaign: str, queues: tuple[str, str]
 ) -> None:
     _, queue = queues
-    fields = {"campaign_id": campaign, "queue_name": queue}
-    ids = [dispatched(enforcing, "export_contacts", {}, **fields) for _ in range(4)]
+    job = ("export_contacts", {"campaign": campaign})
+    ids = [dispatched(enforcing, *job, queue_name=queue) for _ in range(4)]
     done(enforcing.api.get(f"/jobs/{ids[-1]}/place"))
     for job_id in ids:
         assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
@@ -148,12 +148,12 @@ def test_a_task_is_sent(enforcing: Enforcing) -> None:
 
 
 def test_a_failed_task_is_kept_and_sent_again(enforcing: Enforcing) -> None:
-    event = {"url": "https://hooks.example.com", "event_id": "e", "body": {}, "secret": "x/none"}
-    task = {"task_name": "post_webhook", "payload": event}
+    satellite = {"cell": "+881612345678", "text": "Polls close at 8."}  # is never texted
+    task = {"task_name": "send_message", "payload": satellite}
     sent = done(enforcing.api.post("/tasks", task)).json["id"]
-    assert failed_task(enforcing, sent)["payload"] == event
+    assert failed_task(enforcing, sent)["payload"] == satellite
     again = done(enforcing.api.post(f"/tasks/failed/{sent}/redrive", b"")).json["id"]
-    assert failed_task(enforcing, again)["error"]["kind"] == "DoNotRetry"
+    assert failed_task(enforcing, again)["error"]["kind"] == "TextRefused"
     assert enforcing.api.post(f"/tasks/failed/{sent}/redrive", b"").status == 404
 
 

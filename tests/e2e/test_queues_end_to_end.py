@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_runners.local.demo import ORGANIZATION
 
+from following import ORGANIZATION
 from hostile_files import write_contacts
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
@@ -65,9 +65,8 @@ def dispatch(local: Local, campaign: str, key: str) -> str:
     body = {
         "job_type": "import_contacts",
         "organization_id": ORGANIZATION,
-        "campaign_id": campaign,
         "queue_name": QUEUE,
-        "payload": {"key": key},
+        "payload": {"campaign": campaign, "key": key},
     }
     answer = local.api.post("/jobs", body)
     assert answer.status == 202, answer.text

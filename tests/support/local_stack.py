@@ -1,13 +1,19 @@
-"""Fixtures for tests on the local AWS: the real template, built and deployed once for all."""
+"""Fixtures for tests on the local AWS: the real template, built and deployed once for all.
 
+The stack runs the project `examples/campaign`, which has a stack of its own.
+"""
+
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -17,11 +23,13 @@ from job_runners.client.signing import Bearer
 from job_runners.local.credentials import session
 from job_runners.local.local_stack import local_stack
 from job_runners.local.stack_api import stack_api
+from job_runners.places import CODE
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")
 # Stands for this machine's address on a container network. Only Linux has all of 127/8.
 BRIDGE = ["127.0.0.2"] if sys.platform == "linux" else []
+PROJECT = CODE / "examples" / "campaign"
 ROOM = 8 * 2**30  # bytes; both stacks together were seen to take 2 of it
 
 
@@ -86,11 +94,23 @@ def roomy_home() -> Iterator[Path]:
         yield Path(home)
 
 
+@contextmanager
+def project_stack(home: Path, parameters: dict[str, str], **more: Any) -> Iterator[Stack]:
+    """Yield a local AWS with the project. Only its build and its deploy know the project."""
+    with ExitStack() as running:
+        with patch.dict(os.environ, APP=str(PROJECT), PROJECT=str(PROJECT)):
+            template = PROJECT / "own.template.yaml"
+            stack = running.enter_context(
+                local_stack(home, parameters, app_template=template, **more)
+            )
+        yield stack
+
+
 @pytest.fixture(scope="session")
 def local() -> Iterator[Local]:
     """Yield the stack that the end-to-end tests share."""
     parameters = {"WebhookSubscriptions": "true"}
-    with roomy_home() as home, local_stack(home, parameters, addresses=BRIDGE) as stack:
+    with roomy_home() as home, project_stack(home, parameters, addresses=BRIDGE) as stack:
         yield Local(stack, home / "build" / "ApiFunction")
 
 
@@ -115,7 +135,7 @@ def enforcing() -> Iterator[Enforcing]:
     """Yield the stack that the tests of access and of policies share."""
     with token_issuer() as issuer, roomy_home() as home:
         parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE, "KeepTaskPayloads": "true"}
-        with local_stack(home, parameters, enforcing=True) as stack:
+        with project_stack(home, parameters, enforcing=True) as stack:
             # It is enforced too, and refuses what is not over TLS, as all is here.
             s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
             s3.delete_bucket_policy(Bucket=stack.bucket_name)

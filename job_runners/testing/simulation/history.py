@@ -357,9 +357,9 @@ class History:
             is_new = row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before
             if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, data.payload["request"])
-        self._check_asked_alone(job_id, Steps(**data.payload))
         if request is not None:
             self._check_created_once(request, job_id)
+        self._check_asked_alone(job_id, Steps(**data.payload))
 
     def _check_created_once(self, what: str, job_id: str) -> None:
         if self._has_unique:  # a request may return another job, but only while that job exists
