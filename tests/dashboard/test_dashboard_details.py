@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from browser import Complaints, dispatch, opened, row
 from dashboard_pages import serious
 from faked_answers import JOB, answer
+from following import follow
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
@@ -46,8 +47,8 @@ def organization() -> str:
 @pytest.fixture(scope="module")
 def failed(local: Local, organization: str) -> str:
     """Return a job that failed because its file is not there."""
-    key = {"key": f"uploads/{organization}/missing.csv"}
-    job_id = dispatch(local, "import_contacts", key, organization, campaign_id="spring")
+    payload = {"campaign": "spring", "key": f"uploads/{organization}/missing.csv"}
+    job_id = dispatch(local, "import_contacts", payload, organization)
     assert follow(local.api, job_id)["status"] == "failed"
     return job_id
 
@@ -55,7 +56,7 @@ def failed(local: Local, organization: str) -> str:
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
     """Return a job that did its work."""
-    job_id = dispatch(local, "export_contacts", {}, organization, campaign_id="spring")
+    job_id = dispatch(local, "export_contacts", {"campaign": "spring"}, organization)
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id
 
@@ -370,7 +371,7 @@ def test_a_job_that_succeeded_is_run_again_after_a_question(
     page.wait_for_url(lambda url: not url.endswith(succeeded))
     expect(page.locator(".title .status")).to_have_text("succeeded")
     new = local.api.get(f"/jobs/{page.url.split('/')[-1]}").json
-    assert (new["job_type"], new["campaign_id"]) == ("export_contacts", "spring")
+    assert (new["job_type"], new["payload"]) == ("export_contacts", {"campaign": "spring"})
 
 
 def test_one_that_is_run_again_and_meets_another_as_the_same_work_says_so(
