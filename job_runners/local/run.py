@@ -31,7 +31,6 @@ from job_runners.local.screen import Steps, console, show_kept, show_size, sugge
 from job_runners.local.stack_api import signer
 from job_runners.local.timer import tick
 from job_runners.local.watcher import sources_now, watching
-from job_runners.places import IS_CHECKOUT
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -122,9 +121,9 @@ def _stay_up(
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    # If a checkout's parent changes, `make` was killed, and no Ctrl-C can reach this process. A
-    # project has no `make`: its parent is a shell, which may end before this process.
-    while not IS_CHECKOUT or os.getppid() == parent:
+    # If the parent of a child of `make` changes, `make` was killed, and no Ctrl-C can reach this
+    # process. Another parent is a shell, which may end before this process.
+    while "MAKELEVEL" not in os.environ or os.getppid() == parent:
         time.sleep(0.5)
     raise Stopped
 

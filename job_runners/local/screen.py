@@ -12,10 +12,9 @@ from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.table_entry import entries
 from job_runners.cli.stack import Stack
 from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
-from job_runners.places import as_typed
+from job_runners.places import COMMAND
 
-_JOBS = as_typed("bin/jobs")
-_REMOVES = f"removes all its data. To keep the data, start with `{as_typed('make run KEEP=1')}`."
+_REMOVES = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -89,7 +88,7 @@ def suggest(
 
 Try, in another terminal
 {_first_steps()}
-  {_JOBS} doctor
+  {COMMAND} doctor
 
 After `. .local/env.sh` in that terminal, also try
   {_curl("execute-api")} \\
@@ -105,11 +104,11 @@ def _first_steps() -> str:
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
         return f"""\
-  {_JOBS} new NAME    writes a job of your own, which is loaded at once
-  {_JOBS} types"""
+  {COMMAND} new NAME    writes a job of your own, which is loaded at once
+  {COMMAND} types"""
     return f"""\
-  {_JOBS} types {names[0]}    shows its fields, and how to dispatch it
-  {_JOBS} logs ID"""
+  {COMMAND} types {names[0]}    shows its fields, and how to dispatch it
+  {COMMAND} logs ID"""
 
 
 def _jobs_of(package: Path) -> list[str]:

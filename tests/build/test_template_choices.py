@@ -275,8 +275,8 @@ def described(function: str, **given: str) -> str:
 @pytest.mark.parametrize(
     ("function", "some"),
     [
-        ("WorkerFunction", {"JobRunner", "Extensions", "WorkerSubnetIds"}),
-        ("ApiFunction", {"JobRunner", "Extensions", "JwtIssuer", "JwtRolesClaim"}),
+        ("WorkerFunction", {"JobRunner", "WorkerSubnetIds"}),
+        ("ApiFunction", {"JobRunner", "JwtIssuer", "JwtRolesClaim"}),
     ],
 )
 def test_each_parameter_that_a_function_reads_changes_its_versions_description(
@@ -332,7 +332,6 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "TextCountries": ",".join(["US"] * 20),
         "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
         "JobRunner": "organisation.runner",
-        "Extensions": "organisation.experiments",
         "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
         "WorkerSecurityGroupIds": f"sg-{long}",
         "JwtIssuer": "https://login.example.com/",

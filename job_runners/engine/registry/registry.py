@@ -7,7 +7,6 @@ function and payload model are imported at first use.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job_runners import names
@@ -19,7 +18,6 @@ from job_runners.errors import (
     InvalidDefinition,
     InvalidFollowUp,
     InvalidPayload,
-    InvalidSetting,
     PayloadTooLarge,
     UnknownJobType,
     UnknownTask,
@@ -275,15 +273,14 @@ def _loaded(definitions: Mapping[str, _D]) -> dict[str, _D]:
 def registry() -> Registry:
     """Return the registry, which is built at the first call.
 
-    Raises NameTakenTwice and InvalidDefinition. Raises InvalidSetting for an extension that can't
-    be imported. An error while importing one of the app's packages is raised as it is.
+    Raises NameTakenTwice and InvalidDefinition. An error while importing one of the app's packages
+    is raised as it is.
     """
     tables = [
         _built_in("job_runners.shipped.jobs.table", "JOBS"),
         _built_in("job_runners.shipped.tasks.table", "TASKS"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
-    added |= {name: _extension(name) for name in settings().extensions}
     for name, module in added.items():
         found = [
             (name, attribute, getattr(module, attribute))
@@ -292,7 +289,7 @@ def registry() -> Registry:
         ]
         if not found:
             raise InvalidDefinition(
-                f"the extension {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
+                f"the package {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
                 f"and {ATTRIBUTES[-1]}"
             )
         tables += found
@@ -332,15 +329,6 @@ _Table = tuple[str, str, Any]  # module, attribute, the table
 
 def _built_in(module: str, attribute: str) -> _Table:
     return module, attribute, getattr(import_module(module), attribute)
-
-
-def _extension(name: str) -> ModuleType:
-    try:
-        return import_added(name)
-    except ImportError as error:
-        raise InvalidSetting(
-            "EXTENSIONS", name, f"modules that can be imported ({error})"
-        ) from error
 
 
 def _around(tables: list[_Table]) -> tuple[Around, ...]:
