@@ -11,7 +11,8 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 AWS := .venv-aws/bin
 # PROJECT names another project. If it is empty, there is none.
-export PROJECT ?= examples/campaign
+PROJECT ?= $(if $(filter undefined,$(origin JOBS_PROJECT)),examples/campaign,$(JOBS_PROJECT))
+export JOBS_PROJECT := $(if $(PROJECT),$(abspath $(PROJECT)))
 # Messages name this command.
 export JOBS_COMMAND ?= bin/jobs
 # The environments use the interpreter in PYTHON, or the best one found.
@@ -85,7 +86,7 @@ mutants: dev aws ## Remove each condition of the engine in turn: a test or a his
 
 bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
-	@PROJECT= $(PY) -m benchmarks
+	@JOBS_PROJECT= $(PY) -m benchmarks
 
 WHEELS ?= dist
 wheel: dev ## Build the wheel of the client, the command and the engine, into dist/
@@ -96,7 +97,7 @@ wheel: dev ## Build the wheel of the client, the command and the engine, into di
 
 SITE ?= dist/site
 docs: dev sphinx ## Build the documentation site, into dist/site; fail on a broken link (needs no network)
-	@PROJECT= $(PY) -m tools.site $(SITE)
+	@JOBS_PROJECT= $(PY) -m tools.site $(SITE)
 
 SBOM ?= dist/sbom.cdx.json
 sbom: dev scan ## List the packages that are deployed, with versions, hashes and licenses: CycloneDX, in dist/

@@ -28,5 +28,5 @@ PROGRAMS = CODE / "benchmarks" / "programs"
 PROJECT = CODE / "benchmarks" / "app"
 WORK = {
     "PYTHONPATH": os.pathsep.join(map(str, (CODE, PROJECT, PROGRAMS))),
-    "PROJECT": str(PROJECT),
+    "JOBS_PROJECT": str(PROJECT),
 }

@@ -215,8 +215,8 @@ def live_aws() -> Iterator[LiveAws]:
 
     Raises LocalProblem.
     """
-    previous = os.environ.get("PROJECT")
-    os.environ["PROJECT"] = str(PROJECT)  # the build reads the project from this variable
+    previous = os.environ.get("JOBS_PROJECT")
+    os.environ["JOBS_PROJECT"] = str(PROJECT)  # the build reads the project from this variable
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             folder = Path(home) / "bench"
@@ -230,6 +230,6 @@ def live_aws() -> Iterator[LiveAws]:
                 yield LiveAws(stack, folder, proxy)
     finally:
         if previous is None:
-            del os.environ["PROJECT"]
+            del os.environ["JOBS_PROJECT"]
         else:
-            os.environ["PROJECT"] = previous
+            os.environ["JOBS_PROJECT"] = previous

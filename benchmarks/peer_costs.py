@@ -60,7 +60,7 @@ def cold_starts(peers: Sequence[Peer], rounds: int) -> Mapping[str, Cost]:
             code = f"import os; os.environ.update({environment!r}); {unit.code(0)}"
             return Program(code, (*folders, PROGRAMS))
 
-        work = {"PROJECT_PACKAGES": "peer_work"}
+        work = {"JOBS_PACKAGES": "peer_work"}
         accepting = {"JOB_RUNNER": "peer_work.accepting_runner"}
         programs = {
             JOB: program(ours("job", recording), tree, PROJECT, **work),

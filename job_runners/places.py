@@ -20,11 +20,11 @@ DATA = _INSTALLED_DATA if IS_INSTALLED else CODE
 
 
 def find_project() -> Path | None:
-    """Return the folder that the variable PROJECT names, or the default project.
+    """Return the folder that the variable JOBS_PROJECT names.
 
-    In a checkout, the default is an example. Otherwise it is the nearest folder with a
-    samconfig.toml, from the current folder upward. Return None if PROJECT is empty, or if there is
-    no such folder.
+    Without the variable, it is the nearest folder with a samconfig.toml, from the current folder
+    upward. In a checkout, the Makefile and bin/jobs set the variable. Return None if it is empty,
+    or if there is no such folder.
     """
     if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
         return project_folder()

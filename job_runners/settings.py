@@ -20,10 +20,10 @@ APP_TESTS = "tests"
 # A file that a build puts next to this one. Each line names a package of the project.
 APP_PACKAGES_FILE = "app_packages.txt"
 # A variable for tests: modules whose work is used instead of that of the project's packages.
-PACKAGES_VARIABLE = "PROJECT_PACKAGES"
+PACKAGES_VARIABLE = "JOBS_PACKAGES"
 # The variable that names the project, the folder of an organization's own work. An empty value
 # means no project.
-PROJECT_VARIABLE = "PROJECT"
+PROJECT_VARIABLE = "JOBS_PROJECT"
 _CODE = Path(__file__).parent.parent
 # A file that a build puts there too: a hash of the code in the build.
 BUILD_ID_FILE = "build_id.txt"
@@ -173,9 +173,9 @@ def _app() -> tuple[Path | None, tuple[str, ...]]:
 
 
 def project_folder() -> Path | None:
-    """Return the project that PROJECT names, or None.
+    """Return the project that JOBS_PROJECT names, or None.
 
-    This doesn't check whether the folder that PROJECT names exists.
+    This doesn't check whether the folder that JOBS_PROJECT names exists.
     """
     named = _text(PROJECT_VARIABLE, "")
     return Path(named).resolve() if named else None

@@ -57,8 +57,8 @@ class AppFolder:
 def find_app_folder() -> AppFolder | None:
     """Return the project, or None if there is none.
 
-    Raises UnusableAppFolder if PROJECT names no folder, the folder has no package, the name of a
-    package is taken, or app.toml can't be read.
+    Raises UnusableAppFolder if JOBS_PROJECT names no folder, the folder has no package, the name of
+    a package is taken, or app.toml can't be read.
     """
     path = project_path()
     return None if path is None else read_app_folder(path)
@@ -67,7 +67,7 @@ def find_app_folder() -> AppFolder | None:
 def project_path() -> Path | None:
     """Return the path of the project, or None if there is none.
 
-    Raises UnusableAppFolder if PROJECT names no folder.
+    Raises UnusableAppFolder if JOBS_PROJECT names no folder.
     """
     path = find_project()
     if path is not None and not path.is_dir():

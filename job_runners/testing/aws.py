@@ -46,7 +46,7 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def own_settings() -> dict[str, str]:
-    """Return PROJECT and the variables that samconfig.toml sets for an organization's own work.
+    """Return JOBS_PROJECT and the variables that samconfig.toml sets for a project's work.
 
     Leave out those that the environment already has. Without such work, return none.
     """

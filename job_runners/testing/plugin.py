@@ -27,13 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     If pytest's root folder is a project, these are the project's packages.
     """
     is_project = (config.rootpath / "samconfig.toml").is_file() and config.rootpath != _CODE
-    if is_project and "PROJECT" not in os.environ:
-        os.environ["PROJECT"] = str(config.rootpath)
-    folder = os.environ.get("PROJECT", "").strip()
+    if is_project and "JOBS_PROJECT" not in os.environ:
+        os.environ["JOBS_PROJECT"] = str(config.rootpath)
+    folder = os.environ.get("JOBS_PROJECT", "").strip()
     if folder and folder not in sys.path:
         sys.path.append(str(Path(folder).resolve()))
-
-
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_the_command_says_it_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    monkeypatch.setenv("PROJECT", str(tmp_path / "app"))
+    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "app"))
     options = ["--samconfig", str(job_runners.building.build.ROOT / "samconfig.toml")]
     shown = subprocess.run(
         [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree"), *options],

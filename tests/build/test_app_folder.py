@@ -26,7 +26,7 @@ def test_project_names_a_folder_from_the_current_one(
     package(tmp_path / "elsewhere")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("PROJECT", "../elsewhere")
+    monkeypatch.setenv("JOBS_PROJECT", "../elsewhere")
     assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), {})
 
 
@@ -34,7 +34,7 @@ def test_an_empty_project_means_none_and_an_unset_one_the_example(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert find_app_folder() is None
-    monkeypatch.delenv("PROJECT")
+    monkeypatch.delenv("JOBS_PROJECT")
     found = find_app_folder()
     assert found
     assert found.path == CODE / "examples" / "campaign"
@@ -56,8 +56,8 @@ def test_a_project_that_is_no_folder_is_refused(
     path = tmp_path / "app"
     if made:
         path.touch()
-    monkeypatch.setenv("PROJECT", str(path))
-    with pytest.raises(UnusableAppFolder, match=rf"can't be used: {path} {why}\. Set PROJECT"):
+    monkeypatch.setenv("JOBS_PROJECT", str(path))
+    with pytest.raises(UnusableAppFolder, match=rf"can't be used: {path} {why}\. Set JOBS_PROJECT"):
         find_app_folder()
 
 

@@ -35,12 +35,12 @@ def dispatch_task(name, payload): ...
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return an organisation's folder with the packages acme_one and acme_two, named by PROJECT."""
+    """Return an organisation's folder with the packages acme_one and acme_two, named by JOBS_PROJECT."""
     folder = tmp_path / "app"
     for name in ("acme_one", "acme_two"):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(TABLE.format(name=name))
-    monkeypatch.setenv("PROJECT", str(folder))
+    monkeypatch.setenv("JOBS_PROJECT", str(folder))
     monkeypatch.setattr(sys, "path", [*sys.path])
     forget()
     yield folder
@@ -75,7 +75,7 @@ def test_its_runner_can_be_named(app: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_empty_project_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT", "")
+    monkeypatch.setenv("JOBS_PROJECT", "")
     forget()
     assert settings.settings().app_packages == ()
 
@@ -83,9 +83,11 @@ def test_an_empty_project_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_project_that_is_no_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROJECT", str(tmp_path / "no"))
+    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "no"))
     forget()
-    with pytest.raises(InvalidSetting, match=r"PROJECT='.*/no' is invalid. Use an existing folder"):
+    with pytest.raises(
+        InvalidSetting, match=r"JOBS_PROJECT='.*/no' is invalid. Use an existing folder"
+    ):
         settings.settings()
 
 

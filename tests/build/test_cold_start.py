@@ -81,7 +81,7 @@ def imported_by(code: str) -> set[str]:
     program = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=ENVIRONMENT | {"PROJECT": ""},
+        env=ENVIRONMENT | {"JOBS_PROJECT": ""},
         cwd=ROOT,
         capture_output=True,
         text=True,

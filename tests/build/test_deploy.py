@@ -157,18 +157,18 @@ def test_the_template_is_that_of_the_project(world: World, monkeypatch: pytest.M
     package = world.app.parent / "acme"
     package.mkdir()
     (package / "__init__.py").touch()
-    monkeypatch.setenv("PROJECT", str(world.app.parent))
+    monkeypatch.setenv("JOBS_PROJECT", str(world.app.parent))
     assert app_template() == world.app
     world.app.unlink()
     assert app_template() is None
-    monkeypatch.setenv("PROJECT", "")
+    monkeypatch.setenv("JOBS_PROJECT", "")
     assert app_template() is None
 
 
 def test_a_folder_that_can_not_be_used_deploys_nothing_and_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PROJECT", str(world.folder / "none"))
+    monkeypatch.setenv("JOBS_PROJECT", str(world.folder / "none"))
     monkeypatch.setattr(sys, "argv", ["deploy", "--region", REGION, "--sam", str(world.deploy.sam)])
     assert main() == 1
     assert (

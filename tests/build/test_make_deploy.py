@@ -68,7 +68,7 @@ def test_whose_credentials_they_are_is_asked_of_aws(tmp_path: Path) -> None:
         (project / "acme").mkdir(parents=True)
         (project / "acme" / "__init__.py").write_text("JOBS = (\n")
         shutil.copy(ROOT / "examples" / "shop" / "samconfig.toml", project)
-        given = {**where, **aws.credentials.variables, "PROJECT": str(project)}
+        given = {**where, **aws.credentials.variables, "JOBS_PROJECT": str(project)}
         let_in = deploy(tmp_path, **given)
     assert "Deploying to account 000000000000, us-east-1 of the AWS at http://" in let_in.stderr
     assert "acme/__init__.py:1: SyntaxError" in let_in.stdout + let_in.stderr

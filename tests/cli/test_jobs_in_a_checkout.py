@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(folder: Path, *command: str | Path, **given: str) -> subprocess.CompletedProcess[str]:
     """Run a command as in a shell that has no variables of ours."""
-    ours = ("PROJECT", "JOBS_COMMAND", "PYTHONPATH")
+    ours = ("PROJECT", "JOBS_PROJECT", "JOBS_COMMAND", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         command,
@@ -55,13 +55,13 @@ def test_without_a_name_it_is_the_example(tmp_path: Path) -> None:
 def test_a_folder_without_a_samconfig_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, LAUNCHER, "test", PROJECT=str(tmp_path))
     assert done.returncode == 1
-    assert f"PROJECT names {tmp_path}, which has no samconfig.toml." in done.stderr
+    assert f"JOBS_PROJECT names {tmp_path}, which has no samconfig.toml." in done.stderr
 
 
 def test_what_a_command_writes_for_sam_builds_this_project(project: Path) -> None:
     """Also if sam runs without a command, and so without its variables."""
     code = "from job_runners.building.sam_folder import write_sam_folder as w\nprint(w())"
-    given = {"PROJECT": str(project), "PYTHONPATH": str(CODE)}
+    given = {"JOBS_PROJECT": str(project), "PYTHONPATH": str(CODE)}
     written = Path(run(project, sys.executable, "-c", code, **given).stdout.strip())
     assert written == project / ".jobs"
     make = shutil.which("make")

@@ -17,7 +17,7 @@ from jobs_command import jobs
 def new(app: Path, *words: str) -> str:
     """Return what the command says when it succeeds."""
     app.mkdir(exist_ok=True)
-    done = jobs("new", *words, PROJECT=str(app))
+    done = jobs("new", *words, JOBS_PROJECT=str(app))
     assert done.exit_code == 0, done.stderr
     return done.stdout
 
@@ -26,7 +26,7 @@ def refused(app: Path, *words: str) -> str:
     """Return what it says when it refuses, having changed nothing."""
     app.mkdir(exist_ok=True)
     before = contents(app)
-    done = jobs("new", *words, PROJECT=str(app))
+    done = jobs("new", *words, JOBS_PROJECT=str(app))
     assert done.exit_code == 1
     assert contents(app) == before
     return done.stderr
@@ -55,7 +55,7 @@ def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> Non
     run = subprocess.run(
         [sys.executable, "-m", "job_runners.building.app_tests", "-k", "sync_list"],
         cwd=ROOT,
-        env={**os.environ, "PROJECT": str(app), "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+        env={**os.environ, "JOBS_PROJECT": str(app), "PYTEST_ADDOPTS": "-p no:cacheprovider"},
         capture_output=True,
         text=True,
         check=False,
@@ -149,6 +149,6 @@ def test_a_table_that_only_its_author_can_change_is_left_alone(tmp_path: Path) -
 
 
 def test_an_empty_project_is_refused() -> None:
-    done = jobs("new", "sync_list", PROJECT="")
+    done = jobs("new", "sync_list", JOBS_PROJECT="")
     assert done.exit_code == 1
-    assert "PROJECT is empty" in done.stderr
+    assert "JOBS_PROJECT is empty" in done.stderr

@@ -27,7 +27,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.setattr(places, "IS_CHECKOUT", False)
-    monkeypatch.delenv("PROJECT")
+    monkeypatch.delenv("JOBS_PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
     for name in ("call", "run", "answer", "become"):
         monkeypatch.setattr(project_tools, name, start)
@@ -57,8 +57,8 @@ def test_a_project_that_is_named_is_run(
     started: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     become(monkeypatch, os.geteuid() + 1)
-    assert f"PROJECT={tmp_path}" in jobs("test").stderr.replace("\n", "").replace("  ", "")
-    assert jobs("test", PROJECT=str(tmp_path)).exit_code == 0
+    assert f"JOBS_PROJECT={tmp_path}" in jobs("test").stderr.replace("\n", "").replace("  ", "")
+    assert jobs("test", JOBS_PROJECT=str(tmp_path)).exit_code == 0
     assert started
 
 

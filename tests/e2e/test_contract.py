@@ -69,7 +69,7 @@ def add_built_in(clone: Path, kind: str, parameters: str) -> None:
 
 def own_work(folder: Path) -> dict[str, str]:
     """Return the variables with which commands in the clone use a project."""
-    return {"PROJECT": str(folder)}
+    return {"PROJECT": str(folder), "JOBS_PROJECT": str(folder)}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ ID = "0123456789abcdef" * 2
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     script.reset()
 
 

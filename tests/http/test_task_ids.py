@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     script.reset()
 
 

@@ -214,7 +214,7 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
 def app(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of an app that doesn't exist yet."""
     folder = checkout.root / "app"
-    monkeypatch.setenv("PROJECT", str(folder))
+    monkeypatch.setenv("JOBS_PROJECT", str(folder))
 
     def read_sources() -> Sources:
         names = {each.name: each for each in folder.iterdir() if (each / "__init__.py").exists()}

@@ -120,7 +120,7 @@ def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
     screen.suggest(stack, "http://page", [], keeps=False)
     assert "jobs new NAME" in capsys.readouterr().out
     write_app(tmp_path)
-    monkeypatch.setenv("PROJECT", str(tmp_path))
+    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path))
     screen.suggest(stack, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
     assert "jobs types read_list" in shown

@@ -22,7 +22,7 @@ def jobs(
 def python(
     folder: Path, *words: str, project: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    given = {"PYTHONPATH": str(installed_code()), "PROJECT": str(project or "")}
+    given = {"PYTHONPATH": str(installed_code()), "JOBS_PROJECT": str(project or "")}
     return subprocess.run(
         [sys.executable, "-P", *words],
         cwd=folder,

@@ -98,7 +98,7 @@ def roomy_home() -> Iterator[Path]:
 def project_stack(home: Path, parameters: dict[str, str], **more: Any) -> Iterator[Stack]:
     """Yield a local AWS with the project. Only its build and its deploy know the project."""
     with ExitStack() as running:
-        with patch.dict(os.environ, PROJECT=str(PROJECT)):
+        with patch.dict(os.environ, JOBS_PROJECT=str(PROJECT)):
             template = PROJECT / "own.template.yaml"
             stack = running.enter_context(
                 local_stack(home, parameters, app_template=template, **more)

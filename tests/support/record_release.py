@@ -252,7 +252,7 @@ def record(this: Recorder) -> dict[str, Any]:
 def stack(now: Callable[[], int]) -> Iterator[None]:
     """Tables and bucket on moto, jobs only saved, on the given clock."""
     environment = {
-        "PROJECT_PACKAGES": WORK,
+        "JOBS_PACKAGES": WORK,
         "JOBS_SAME_PROCESS": "false",
         "KEEP_TASK_PAYLOADS": "true",
     }

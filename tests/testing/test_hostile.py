@@ -19,7 +19,7 @@ TWO = {"names": ["Ada", "Grace"]}
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    return {"PROJECT_PACKAGES": "reminders"}
+    return {"JOBS_PACKAGES": "reminders"}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 
 @pytest.fixture
 def job_settings():
-    return {"PROJECT_PACKAGES": "reminders"}
+    return {"JOBS_PACKAGES": "reminders"}
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):

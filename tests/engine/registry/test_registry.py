@@ -92,7 +92,7 @@ def extended(monkeypatch: pytest.MonkeyPatch, *others: str, **tables: object) ->
     module.__dict__.update(tables)
     monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
     monkeypatch.setitem(sys.modules, "acme.background", module)
-    monkeypatch.setenv("PROJECT_PACKAGES", ",".join((*others, "acme.background")))
+    monkeypatch.setenv("JOBS_PACKAGES", ",".join((*others, "acme.background")))
     forget()
     return registry()
 
@@ -267,7 +267,7 @@ def test_python_searches_an_apps_folder_once_and_last(
 ) -> None:
     """So no module of the app replaces one of ours."""
     app = [str(tmp_path)] if has_folder else []
-    monkeypatch.setenv("PROJECT", "".join(app))
+    monkeypatch.setenv("JOBS_PROJECT", "".join(app))
     monkeypatch.setattr(sys, "path", ["here"])
     forget()
     for _ in range(2):

@@ -180,7 +180,7 @@ def test_other_work_does_without_asyncio() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={**os.environ, "PROJECT_PACKAGES": ""},
+        env={**os.environ, "JOBS_PACKAGES": ""},
         capture_output=True,
         text=True,
         check=True,

@@ -31,7 +31,7 @@ read = job_rows.stored
 
 @pytest.fixture(autouse=True)
 def sample_work(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
     script.reset()
 

@@ -40,7 +40,7 @@ def run(row: JobRequest) -> None:
 
 @pytest.fixture
 def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
     script.reset()
 
