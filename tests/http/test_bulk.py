@@ -275,7 +275,7 @@ def test_unique_jobs_of_one_request_are_one_job_and_the_last_payload_wins() -> N
 
 @pytest.mark.usefixtures("_unique")
 def test_a_unique_job_that_is_refused_is_a_conflict_of_that_job_alone() -> None:
-    answer = post([*lots("unique_refuse", "ab"), *numbered(1)])
+    answer = post([*lots("unique_refuse", "aa"), *numbered(1)])
     assert statuses(answer) == [202, 409, 202]
     problem = answer.json["jobs"][1]["problem"]
     assert problem["type"] == "urn:job-runners:unique-conflict"
