@@ -178,7 +178,7 @@ def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
     assert "\n".join(found) == ""
 
 
-TARGETS = "run|deploy|build|lock|clean|test|test-app|check|wheel|redrive|demo"
+TARGETS = "run|deploy|build|lock|clean|test|check|wheel|redrive|demo"
 
 
 @pytest.mark.more
@@ -201,7 +201,7 @@ def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) 
 @pytest.mark.more
 def test_tests_in_a_fresh_clone_first_install_the_packages_of_the_lock(newcomer: Newcomer) -> None:
     newcomer.jobs("init", "acme")
-    online = {name: value for name, value in os.environ.items() if name != "APP"}
+    online = {name: value for name, value in os.environ.items() if name != "PROJECT"}
     project = replace(newcomer.inside("acme"), variables=online | {"UV_OFFLINE": "0"})
     [packages] = newcomer.python.parents[1].glob("lib/python3*/site-packages")
     [info] = packages.glob("iniconfig-*.dist-info")
