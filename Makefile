@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-changed test-app check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -10,8 +10,10 @@ PY := .venv/bin/python
 # test and ends.
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 AWS := .venv-aws/bin
-# The organization's folder. APP names another folder; if APP is empty, there is none.
-APP_FOLDER := $(if $(filter undefined,$(origin APP)),$(wildcard app),$(APP))
+# PROJECT names another project. If it is empty, there is none.
+PROJECT_FOLDER := $(if $(filter undefined,$(origin PROJECT)),examples/campaign,$(PROJECT))
+# Messages name this command.
+export JOBS_COMMAND ?= bin/jobs
 # The environments use the interpreter in PYTHON, or the best one found.
 export PYTHON
 export SAM_CLI_TELEMETRY := 0
@@ -37,11 +39,7 @@ test-more: check tlc sphinx ## Run the tests that make test leaves out, and thos
 test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
 	@$(PY) -m tools.changed_tests $(BASE)
 
-test-app: dev ## Check and test only your own work in app/, or in the folder APP
-	@$(PY) -m job_runners.building.build
-	@$(PY) -m job_runners.building.app_tests
-
-check: dev aws scan ## Check lint, types, import directions, the template, and the imports of your own work
+check: dev aws scan ## Check lint, types, import directions, the template, and the imports of the project
 	@$(PY) -m job_runners.building.build
 	@$(MAKE) --jobs 2 types lint template
 
@@ -89,7 +87,7 @@ mutants: dev aws ## Remove each condition of the engine in turn: a test or a his
 
 bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
-	@$(PY) -m benchmarks
+	@PROJECT= $(PY) -m benchmarks
 
 WHEELS ?= dist
 wheel: dev ## Build the wheel of the client, the command and the engine, into dist/
@@ -100,7 +98,7 @@ wheel: dev ## Build the wheel of the client, the command and the engine, into di
 
 SITE ?= dist/site
 docs: dev sphinx ## Build the documentation site, into dist/site; fail on a broken link (needs no network)
-	@APP= $(PY) -m tools.site $(SITE)
+	@PROJECT= $(PY) -m tools.site $(SITE)
 
 SBOM ?= dist/sbom.cdx.json
 sbom: dev scan ## List the packages that are deployed, with versions, hashes and licenses: CycloneDX, in dist/
@@ -110,7 +108,7 @@ sbom: dev scan ## List the packages that are deployed, with versions, hashes and
 # - GHSA-wj6h-64fc-37mp: a timing attack on signing with ecdsa. checkov depends on it, and nothing here signs.
 ACCEPTED := GHSA-wj6h-64fc-37mp
 # AUDIT=--dry-run reads the locks without the network.
-LOCKS = $(wildcard requirements/*.txt $(if $(APP_FOLDER),$(APP_FOLDER)/requirements.lock))
+LOCKS = $(wildcard requirements/*.txt $(if $(PROJECT_FOLDER),$(PROJECT_FOLDER)/requirements.lock))
 audit: scan ## Check the locked versions against published advisories (needs the network)
 	@failed=; for lock in $(LOCKS); do \
 		.venv-scan/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
@@ -120,22 +118,20 @@ audit: scan ## Check the locked versions against published advisories (needs the
 build: dev aws ## Build for AWS, as samconfig.toml says
 	@$(AWS)/sam build
 
-deploy: dev aws ## Build and deploy to the AWS account of your credentials
-	@region=$$($(PY) -m job_runners.local.account) && $(MAKE) build && \
-		$(PY) -m job_runners.building.deploy --region "$$region" --sam $(AWS)/sam
+deploy: dev aws ## Build the project and deploy it to the AWS account of your credentials
+	@bin/jobs deploy
 
 redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/jobs redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
-lock: environment ## Pin the newest versions that app/requirements.txt allows (without app/: the project's own)
-	@if [ -n "$(APP_FOLDER)" ]; then \
-		$(PY) -m job_runners.building.app_requirements lock && $(PY) -m job_runners.building.app_requirements install; \
-	else for name in runtime dev aws scan model docs; do \
+lock: environment ## Pin the newest versions that requirements/*.in and the project's requirements.txt allow
+	@for name in runtime dev aws scan model docs; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
-	done; fi
+	done
+	@bin/jobs lock
 
 lock-peers: environment ## Pin the newest versions of the peers in make bench
 	@for name in zappa celery dramatiq fastapi durable; do \
@@ -149,9 +145,9 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# Also installs the requirements of the organization's own work, if there are or were any.
+# Also installs the requirements of the project, if there are or were any.
 dev: environment
-	@$(if $(APP_FOLDER)$(wildcard .venv/app-requirements),$(PY) -m job_runners.building.app_requirements install)
+	@$(if $(if $(PROJECT_FOLDER),$(wildcard $(PROJECT_FOLDER)/requirements.txt))$(wildcard .venv/app-requirements),$(PY) -m job_runners.building.app_requirements install)
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
@@ -174,7 +170,8 @@ sphinx: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-docs requirements/docs.txt
 
-# sam build runs this once for each function. The target is that of samconfig.toml, or this machine.
+# sam build runs this once for each function. The target is that of the samconfig.toml that sam reads,
+# which is next to this file, or this machine.
 BUILD_FOR ?= samconfig
 build-%: environment FORCE
-	@$(PY) -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
+	@$(PY) -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR) --samconfig samconfig.toml

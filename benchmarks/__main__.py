@@ -15,10 +15,10 @@ from benchmarks import cold_start, kills, overheads, peer_costs, requests_made, 
 from benchmarks.live_aws import VISIBILITY, LiveAws, live_aws
 from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, FASTAPI, PEERS, ZAPPA, NotInstalled, Peer
 from benchmarks.report import Report, written
-from job_runners.building.build import ROOT
 from job_runners.local.problem import LocalProblem
+from job_runners.places import CODE
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = CODE / "docs" / "benchmarks.md"
 
 
 def main() -> int:

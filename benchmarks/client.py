@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from benchmarks.fresh_process import Program, compare
-from job_runners.building.build import ROOT
+from job_runners.places import CODE
 
 _CALL = "from job_runners import Client; Client(url={url!r}).dispatch('sync', {{'list': 7}})"
 _OURS = "job_runners: import, and one signed dispatch"
@@ -50,7 +50,7 @@ def main() -> int:
         call = _CALL.format(url=f"http://127.0.0.1:{server.server_port}")
         with_tls = f"{call}; import ssl; ssl.create_default_context()"
         codes = {_OURS: call, _TLS: with_tls}
-        programs = {name: Program(code, (ROOT,)) for name, code in codes.items()}
+        programs = {name: Program(code, (CODE,)) for name, code in codes.items()}
         share = compare(programs, given.rounds)[_OURS].cpu_share
         server.shutdown()
     if given.at_most is not None and share > given.at_most:

@@ -28,7 +28,7 @@ _PROGRAMS = {
         "from job_runners.aws.clients import client; client('dynamodb')"
     ),
     "worker, up to the first line of a job with a payload model": (
-        "import os, sys; os.environ['EXTENSIONS'] = 'bench_work'; "
+        "import os, sys; os.environ['PROJECT_PACKAGES'] = 'bench_work'; "
         f"sys.path.append({str(_INVOCATION)!r}); import bench_invocation"
     ),
     "timer": f"import job_runners.handlers.timer; {_CLIENTS}",

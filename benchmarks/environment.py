@@ -2,7 +2,7 @@
 
 import os
 
-from job_runners.building.target import ROOT
+from job_runners.places import CODE
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -23,10 +23,10 @@ ENVIRONMENT = {
 }
 # The programs that run in the interpreters of peers. They have their own folder, so that peers
 # can't import our packages.
-PROGRAMS = ROOT / "benchmarks" / "programs"
+PROGRAMS = CODE / "benchmarks" / "programs"
 # The measured jobs. Job Runners loads them as it loads an organization's own packages.
-APP = ROOT / "benchmarks" / "app"
+PROJECT = CODE / "benchmarks" / "app"
 WORK = {
-    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, APP, PROGRAMS))),
-    "EXTENSIONS": "peer_work",
+    "PYTHONPATH": os.pathsep.join(map(str, (CODE, PROJECT, PROGRAMS))),
+    "PROJECT": str(PROJECT),
 }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.counting_proxy import CountingProxy, counting_proxy
-from benchmarks.environment import APP, PROGRAMS, WORK
+from benchmarks.environment import PROGRAMS, PROJECT, WORK
 from benchmarks.peers import Peer
 from job_runners.building.target import this_python
 from job_runners.cli.stack import Stack
@@ -215,8 +215,8 @@ def live_aws() -> Iterator[LiveAws]:
 
     Raises LocalProblem.
     """
-    previous_app = os.environ.get("APP")
-    os.environ["APP"] = str(APP)  # the build reads the app's folder from this variable
+    previous = os.environ.get("PROJECT")
+    os.environ["PROJECT"] = str(PROJECT)  # the build reads the project from this variable
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             folder = Path(home) / "bench"
@@ -229,7 +229,7 @@ def live_aws() -> Iterator[LiveAws]:
             ):
                 yield LiveAws(stack, folder, proxy)
     finally:
-        if previous_app is None:
-            del os.environ["APP"]
+        if previous is None:
+            del os.environ["PROJECT"]
         else:
-            os.environ["APP"] = previous_app
+            os.environ["PROJECT"] = previous

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.environment import APP, PROGRAMS
+from benchmarks.environment import PROGRAMS, PROJECT
 from benchmarks.fresh_process import Cost, Program, compare
 from benchmarks.overheads import recorded_aws
 from benchmarks.peers import DURABLE, FASTAPI, Peer
@@ -60,11 +60,11 @@ def cold_starts(peers: Sequence[Peer], rounds: int) -> Mapping[str, Cost]:
             code = f"import os; os.environ.update({environment!r}); {unit.code(0)}"
             return Program(code, (*folders, PROGRAMS))
 
-        work = {"EXTENSIONS": "peer_work"}
+        work = {"PROJECT_PACKAGES": "peer_work"}
         accepting = {"JOB_RUNNER": "peer_work.accepting_runner"}
         programs = {
-            JOB: program(ours("job", recording), tree, APP, **work),
-            API: program(ours("route", recording), tree, APP, **work, **accepting),
+            JOB: program(ours("job", recording), tree, PROJECT, **work),
+            API: program(ours("route", recording), tree, PROJECT, **work, **accepting),
         }
         if DURABLE in peers:
             bare = Unit("bare.job", (recording,))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks.environment import PROGRAMS
 from benchmarks.units import Unit
-from job_runners.building.build import ROOT
+from job_runners.places import CODE
 
-LOCKS = ROOT / "benchmarks" / "peers"
-_ENVIRONMENTS = ROOT / ".bench"
+LOCKS = CODE / "benchmarks" / "peers"
+_ENVIRONMENTS = CODE / ".bench"
 
 
 class NotInstalled(Exception):
@@ -56,8 +56,8 @@ class Peer:
         _ENVIRONMENTS.mkdir(exist_ok=True)
         command = ["sh", "tools/make_environment.sh", f".bench/{self.lock}"]
         done = subprocess.run(
-            [*command, str((LOCKS / f"{self.lock}.txt").relative_to(ROOT))],
-            cwd=ROOT,
+            [*command, str((LOCKS / f"{self.lock}.txt").relative_to(CODE))],
+            cwd=CODE,
             env=os.environ | {"PYTHON": sys.executable},
             stderr=subprocess.PIPE,
             text=True,

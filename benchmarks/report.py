@@ -17,7 +17,7 @@ from benchmarks.overheads import Measured
 from benchmarks.peer_costs import PUT_AND_INVOKE, processors
 from benchmarks.requests_made import Requests
 from benchmarks.start_latency import Latency
-from job_runners.building.build import ROOT
+from job_runners.places import CODE
 
 
 @dataclass
@@ -69,7 +69,7 @@ def written(report: Report) -> str:
 
 
 def _versions(report: Report) -> str:
-    locked = (ROOT / "requirements" / "aws.txt").read_text()
+    locked = (CODE / "requirements" / "aws.txt").read_text()
     emulator = re.findall(r"^ministack==(\S+)", locked, re.MULTILINE)
     ours = f"boto3 {version('boto3')}, ministack {' '.join(emulator)}"
     return _table(

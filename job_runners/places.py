@@ -4,26 +4,30 @@ import os
 import sys
 from pathlib import Path
 
+from job_runners.settings import PROJECT_VARIABLE as PROJECT_VARIABLE
+from job_runners.settings import project_folder
+
 # The folder above the package `job_runners`: a checkout, or the site-packages of an environment.
 CODE = Path(__file__).resolve().parent.parent
 _PROJECT_FILE = "samconfig.toml"
-# The project of a process that a command started. It overrides the current folder.
-PROJECT_VARIABLE = "JOBS_PROJECT"
 
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
 # The package's files other than code: template.yaml, events/, and requirements/ with the locks.
 IS_INSTALLED = _INSTALLED_DATA.is_dir()
+IS_CHECKOUT = not IS_INSTALLED
 DATA = _INSTALLED_DATA if IS_INSTALLED else CODE
-# Whether commands act on this checkout. Otherwise they act on a project.
-IS_CHECKOUT = DATA is CODE and not os.environ.get(PROJECT_VARIABLE)
 
 
 def find_project() -> Path | None:
-    """Return the nearest folder with a samconfig.toml, from the current folder upward, or None."""
-    named = os.environ.get(PROJECT_VARIABLE)
-    if named:
-        return Path(named).resolve()
+    """Return the folder that the variable PROJECT names, or the default project.
+
+    In a checkout, the default is an example. Otherwise it is the nearest folder with a
+    samconfig.toml, from the current folder upward. Return None if PROJECT is empty, or if there is
+    no such folder.
+    """
+    if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
+        return project_folder()
     try:
         here = Path.cwd()
     except FileNotFoundError:  # the current folder was removed
@@ -41,7 +45,7 @@ def foreign_owner(project: Path) -> int | None:
     Commands run a project's code. So in a shared folder such as /tmp, another user could make them
     run theirs. As in git, root may also use the projects of the user who called sudo.
     """
-    if os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
+    if IS_CHECKOUT or os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
         return None
     own = {os.geteuid()}
     sudo = os.environ.get("SUDO_UID", "")
@@ -51,41 +55,35 @@ def foreign_owner(project: Path) -> int | None:
     return next((each for each in owners if each not in own), None)
 
 
-# The checkout or the project. Without a project, it is the current folder.
-ROOT = CODE if IS_CHECKOUT else find_project() or Path(os.path.realpath("."))
-
-
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "job-runners"
 
 
-# The folder for files that can be made again. In a checkout, `make clean` removes it.
-CACHE = ROOT / ".build" if IS_CHECKOUT else _cache()
-BUILD_CACHE = CACHE if IS_CHECKOUT else CACHE / "build"
+PROJECT = find_project()
+# ROOT is the project. Without one, it is the checkout, or the current folder.
+# LOCAL_AWS_PARENT contains .local/ while a local AWS is up.
+# CACHE is for files that can be made again. In a checkout, `make clean` removes it.
+# TOOLS is the environment of sam and ministack that make creates in a checkout.
+TOOLS: Path | None = None
+if IS_CHECKOUT:
+    ROOT = PROJECT or CODE
+    LOCAL_AWS_PARENT, TOOLS = CODE, CODE / ".venv-aws"
+    CACHE = BUILD_CACHE = CODE / ".build"
+else:
+    ROOT = LOCAL_AWS_PARENT = PROJECT or Path(os.path.realpath("."))
+    CACHE = _cache()
+    BUILD_CACHE = CACHE / "build"
 
-# The name of the command, in a project and here. Shells have a command `jobs` of their own, so an
-# installed `jobs` works only after `job-runners shell`. Messages repeat the name that was typed.
+
+def variables() -> dict[str, str]:
+    """Return the variables that make another process of this package act on the same project."""
+    python_path = {"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {}
+    return {PROJECT_VARIABLE: str(find_project() or ""), **python_path}
+
+
+# The name of the command. Shells have a command `jobs` of their own, so an installed `jobs` works
+# only after `job-runners shell`. Messages repeat the name that was typed.
 COMMAND_VARIABLE = "JOBS_COMMAND"
 _called = Path(sys.argv[0]).name if sys.argv else ""
-PROJECT_COMMAND = os.environ.get(COMMAND_VARIABLE) or (
-    _called if _called == "jobs" else "job-runners"
-)
-COMMAND = "jobs" if IS_CHECKOUT else PROJECT_COMMAND
-
-# For each command in a checkout, the arguments of COMMAND that do the same in a project.
-_PROJECT_COMMANDS = {
-    "make run": "run",
-    "make run DEMO=0": "run",
-    "make run KEEP=1": "run --keep",
-    "make test-app": "test",
-    "make build": "build",
-    "make deploy": "deploy",
-    "make lock": "lock",
-    "bin/jobs": "",
-}
-
-
-def as_typed(command: str) -> str:
-    """Return the command that applies here, given the one that applies in a checkout."""
-    return command if IS_CHECKOUT else f"{COMMAND} {_PROJECT_COMMANDS[command]}".strip()
+COMMAND = os.environ.get(COMMAND_VARIABLE) or (_called if _called == "jobs" else "job-runners")

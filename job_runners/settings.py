@@ -1,7 +1,6 @@
 """Read the settings from environment variables, once. An error names the wrong variable."""
 
 import os
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -22,11 +21,16 @@ _COSTLY_TYPES = ("premium_rate", "satellite")
 # The prefix of variables that hold app settings (the settings of an organization's own jobs), such
 # as APP_SETTING_API_KEY.
 APP_SETTING = "APP_SETTING_"
-# The folder of tests in an organization's folder, which isn't a package of jobs.
+# The folder of tests in a project, which isn't a package of jobs.
 APP_TESTS = "tests"
-# A file that a build puts next to this one. Each line names a package of the organization's folder
-# by the path that it was copied from, such as `app/acme`.
+# A file that a build puts next to this one. Each line names a package of the project.
 APP_PACKAGES_FILE = "app_packages.txt"
+# A variable for tests: modules whose work is used instead of that of the project's packages.
+PACKAGES_VARIABLE = "PROJECT_PACKAGES"
+# The variable that names the project, the folder of an organization's own work. An empty value
+# means no project.
+PROJECT_VARIABLE = "PROJECT"
+_CODE = Path(__file__).parent.parent
 # A file that a build puts there too: a hash of the code in the build.
 BUILD_ID_FILE = "build_id.txt"
 
@@ -35,10 +39,8 @@ class Settings(Value, kw_only=True):
     """The settings. A setting has its default if its variable is missing or empty."""
 
     job_runner: str
-    app_packages: tuple[str, ...]  # the packages of the organization's folder
-    app_source: str  # the folder that a build copied them from, such as `app/`; empty in a checkout
-    app_folder: Path | None  # the organization's folder; None in a build, which copies its packages
-    extensions: tuple[str, ...]
+    app_packages: tuple[str, ...]  # the packages of the project
+    app_folder: Path | None  # the project; None in a build, which has copies of its packages
     retention_days: int
     max_unfinished_jobs: int  # per organization; 0 means no limit
     has_bucket: bool
@@ -93,13 +95,11 @@ class Settings(Value, kw_only=True):
     @staticmethod
     def from_environment() -> "Settings":
         """Read all settings. Raises InvalidSetting for the first invalid one."""
-        app_folder, app_packages, app_source = _app(Path(__file__).parent.parent)
+        app_folder, app_packages = _app()
         return Settings(
             job_runner=_text("JOB_RUNNER", "legacy"),
             app_packages=app_packages,
-            app_source=app_source,
             app_folder=app_folder,
-            extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
             retention_days=_whole("RETENTION_DAYS", 30),
             max_unfinished_jobs=_whole("MAX_UNFINISHED_JOBS", 0, least=0),
             has_bucket=bool(_text("BUCKET_NAME", "")),
@@ -149,7 +149,7 @@ def settings() -> Settings:
 def build_id() -> str | None:
     """Return a hash of the deployed code, or None in a checkout."""
     try:
-        found = (Path(__file__).parent.parent / BUILD_ID_FILE).read_text(encoding="ascii").strip()
+        found = (_CODE / BUILD_ID_FILE).read_text(encoding="ascii").strip()
     except OSError:
         return None
     return found or None
@@ -172,38 +172,37 @@ def app_setting_override(name: str) -> str | None:
     return os.environ.get(APP_SETTING + name)
 
 
-def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
-    """Return the organization's folder, its packages, and the folder that a build copied them from.
-
-    The first is None in a build, and if there is no such folder.
-    """
+def _app() -> tuple[Path | None, tuple[str, ...]]:
+    """Return the project and its packages. In a build, and without a project, the first is None."""
+    named = _several(PACKAGES_VARIABLE, (), None)
     try:
-        built = (home / APP_PACKAGES_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:  # this is a checkout, not a build
-        folder = app_folder_path(os.environ, home)
+        built = (_CODE / APP_PACKAGES_FILE).read_text(encoding="utf-8").split()
+    except FileNotFoundError:  # this isn't a build
+        folder = project_folder()
     else:
-        named = [line.rpartition("/") for line in built]
-        source = "".join(named[0][:2]) if named else ""
-        return None, tuple(name for _, _, name in named), source
+        return None, named or tuple(built)
     if folder is None:
-        return None, (), ""
+        return None, named
     if not folder.is_dir():
-        raise InvalidSetting("APP", os.environ["APP"], f"an existing folder ({folder} isn't one)")
-    return folder, packages_in(folder), ""
+        value = os.environ[PROJECT_VARIABLE]
+        raise InvalidSetting(PROJECT_VARIABLE, value, f"an existing folder ({folder} isn't one)")
+    return folder, named or packages_in(folder)
 
 
-def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:
-    """Return the organization's folder: the one that APP names, else `app` in the checkout, or
-    None. This doesn't check whether the folder that APP names exists."""
-    named = environment.get("APP")
+def project_folder() -> Path | None:
+    """Return the project that PROJECT names, else the default one of a checkout, or None.
+
+    This doesn't check whether the folder that PROJECT names exists.
+    """
+    named = os.environ.get(PROJECT_VARIABLE)
     if named is None:
-        default = checkout / "app"
+        default = _CODE / "examples" / "campaign"  # only a checkout has it
         return default if default.is_dir() else None
     return Path(named.strip()).resolve() if named.strip() else None
 
 
 def packages_in(folder: Path) -> tuple[str, ...]:
-    """Return the names of the packages in an organization's folder, in alphabetical order."""
+    """Return the names of the packages in a project, in alphabetical order."""
     return tuple(
         sorted(
             package.parent.name

@@ -1,7 +1,11 @@
 """What tests start from: the same settings and, if they ask, an AWS in this process (moto)."""
 
-import gc
 import os
+
+# Test Job Runners alone, without a project. Its modules read this when they are imported.
+os.environ |= {"PROJECT": "", "JOBS_COMMAND": "jobs"}
+
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -50,13 +54,12 @@ pytest_plugins = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Test Job Runners alone, without an organisation's folder, and let no warning pass.
+    """Let no warning pass.
 
     Take Ctrl-C as usual. A shell has what it starts in the background, as `make test &`, ignore
     it, and what that starts in turn: some tests press it.
 
     Hypothesis gets no deadline, because a busy machine would miss it."""
-    os.environ["APP"] = ""
     hypothesis.settings.register_profile(
         "patient", parent=hypothesis.settings.default, deadline=None
     )

@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 
-TESTS = ROOT / "tests"
+TESTS = CODE / "tests"
 SMOKE = (
     "tests/unit/test_messages.py",
     "tests/store/test_verbs.py",
@@ -50,7 +50,7 @@ def changed(base: str) -> list[str]:
         path
         for command in commands
         for path in subprocess.run(
-            ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", *command], cwd=CODE, capture_output=True, text=True, check=True
         ).stdout.splitlines()
     ]
 
@@ -60,7 +60,7 @@ def chosen_for(path: str) -> set[str]:
     if re.fullmatch(r"tests/support/\w+\.py", path):
         return _using(path)
     if re.fullmatch(r"tests/.*/test_\w+\.py", path):
-        return {path} if (ROOT / path).exists() else set()
+        return {path} if (CODE / path).exists() else set()
     for pattern, folders in FOLDERS.items():
         if found := re.match(pattern, path):
             return {found.expand(each) for each in folders}
@@ -69,14 +69,14 @@ def chosen_for(path: str) -> set[str]:
 
 def _using(support: str) -> set[str]:
     """Return the test files that import a module of tests/support, or name a fixture of it."""
-    if not (ROOT / support).exists():
+    if not (CODE / support).exists():
         return set()
-    text = (ROOT / support).read_text()
+    text = (CODE / support).read_text()
     fixtures = re.findall(r"^@pytest\.fixture.*\ndef (\w+)", text, re.MULTILINE)
     imported = rf"^(?:from|import) {Path(support).stem}\b"
     using = re.compile("|".join([imported, *(rf"\b{name}\b" for name in fixtures)]), re.MULTILINE)
     files = sorted(TESTS.rglob("test_*.py"))
-    return {str(file.relative_to(ROOT)) for file in files if using.search(file.read_text())}
+    return {str(file.relative_to(CODE)) for file in files if using.search(file.read_text())}
 
 
 def main(base: str = "HEAD") -> int:
@@ -89,9 +89,9 @@ def main(base: str = "HEAD") -> int:
     quick = ["-m", "not e2e and not more", *options, *sorted(found)]
     pytest = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2"]
     print(" ".join(sorted(found | own)))
-    codes = [subprocess.run([*pytest, *quick], cwd=ROOT, check=False).returncode]
+    codes = [subprocess.run([*pytest, *quick], cwd=CODE, check=False).returncode]
     if own:
-        codes.append(subprocess.run([*pytest, *sorted(own)], cwd=ROOT, check=False).returncode)
+        codes.append(subprocess.run([*pytest, *sorted(own)], cwd=CODE, check=False).returncode)
     return max(codes)
 
 

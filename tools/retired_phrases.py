@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 
 LIST = Path(__file__).with_suffix(".toml")
 _SUFFIXES = (".html", ".js", ".md", ".py", ".sh", ".tla", ".toml", ".yaml", ".yml")
@@ -102,7 +102,7 @@ def main() -> int:
     found = [
         place
         for path in _tracked()
-        for place in places(path, (ROOT / path).read_text(), settings["phrases"])
+        for place in places(path, (CODE / path).read_text(), settings["phrases"])
     ]
     if options.lower:
         LIST.write_text(lowered(LIST.read_text(), found))
@@ -114,9 +114,9 @@ def main() -> int:
 
 def _tracked() -> list[str]:
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files"], cwd=CODE, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    return [path for path in listed if path.endswith(_SUFFIXES) and (ROOT / path).is_file()]
+    return [path for path in listed if path.endswith(_SUFFIXES) and (CODE / path).is_file()]
 
 
 if __name__ == "__main__":

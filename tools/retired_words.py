@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 
 LIST = Path(__file__).with_suffix(".txt")
 _SUFFIXES = (".py", ".js", ".md")
@@ -47,12 +47,12 @@ def found_in(path: str, text: str, retired: list[Word]) -> Iterator[str]:
 def main() -> int:
     """Print each place that has a retired word. Return 1 if there is one."""
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files"], cwd=CODE, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    paths = [path for path in listed if path.endswith(_SUFFIXES) and (ROOT / path).is_file()]
+    paths = [path for path in listed if path.endswith(_SUFFIXES) and (CODE / path).is_file()]
     retired = words(LIST.read_text())
     places = [
-        place for path in paths for place in found_in(path, (ROOT / path).read_text(), retired)
+        place for path in paths for place in found_in(path, (CODE / path).read_text(), retired)
     ]
     print("\n".join(places), end="\n" if places else "")
     return 1 if places else 0

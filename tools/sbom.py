@@ -25,10 +25,10 @@ from packageurl import PackageURL
 
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked
-from job_runners.building.target import ROOT
+from job_runners.places import CODE
 from tools.deployed_packages import Package, packages
 
-_OURS = ROOT / "requirements" / "runtime"  # .in and .txt
+_OURS = CODE / "requirements" / "runtime"  # .in and .txt
 
 
 def bill(shipped: list[Package]) -> str:
@@ -78,7 +78,7 @@ def _component(package: Package) -> Component:
 
 
 def _version() -> str:
-    text = (ROOT / "job_runners" / "__init__.py").read_text()
+    text = (CODE / "job_runners" / "__init__.py").read_text()
     (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(version)
 
@@ -90,7 +90,7 @@ def main() -> None:
     file: Path = arguments.parse_args().file
     app = find_app_folder()
     locks = [_OURS.with_suffix(".txt"), locked(app) if app else None]
-    installed = [str(each) for each in ROOT.glob(".venv/lib/python3*/site-packages")]
+    installed = [str(each) for each in CODE.glob(".venv/lib/python3*/site-packages")]
     text = bill(packages([each for each in locks if each], installed))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text + "\n", encoding="utf-8")

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 
-MODEL = ROOT / "model"
-ENVIRONMENT = ROOT / ".venv-model"
+MODEL = CODE / "model"
+ENVIRONMENT = CODE / ".venv-model"
 
 NO_JAVA = "NO JAVA FOUND: THE MODEL IS NOT CHECKED (apt-get install default-jre-headless)"
 NO_JAR = "TLC is not installed. To install it into .venv-model, run make model"

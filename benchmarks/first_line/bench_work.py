@@ -1,4 +1,4 @@
-"""A module for EXTENSIONS with a job, like that of an organization."""
+"""A package with a job, like that of an organization."""
 
 from job_runners.work import Job
 

@@ -26,7 +26,7 @@ from job_runners.building.new_project import (
 )
 from job_runners.building.old_names import Rewritten
 from job_runners.building.old_settings import rewritten_samconfig
-from job_runners.places import CODE, PROJECT_COMMAND, PROJECT_VARIABLE
+from job_runners.places import CODE, COMMAND, PROJECT_VARIABLE
 
 _LEFT_OUT = (".git", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 # The files of the app's own stack. In a project, Job Runners' own files have the original names.
@@ -133,7 +133,7 @@ def _template_changes(checkout: Path) -> list[str]:
         return []
     return [
         f"{template}:1: this template isn't that of a release. If you have changed it, run "
-        f"{PROJECT_COMMAND} eject in the project, and make the same changes there"
+        f"{COMMAND} eject in the project, and make the same changes there"
     ]
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from job_runners.building.function_files import source_of
 from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.old_names import MOVED, renamed
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import PROJECT_COMMAND, as_typed
+from job_runners.places import COMMAND
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _TIMEOUT = 60  # seconds
@@ -66,18 +66,18 @@ def _distribution(tree: Path, entry: str) -> str:
     return "a package"
 
 
-def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Import the app's packages, the modules in `extensions`, and the work that they define.
+def check_imports(tree: Path, app: AppFolder) -> None:
+    """Import the app's packages, and the work that they define.
 
     `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
     advice if an import fails.
     """
-    sources = app.sources if app else {}
+    sources = app.sources
     request = json.dumps({"tree": str(tree), "modules": [*sources]})
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-B", str(IMPORT_CHECK)],
-            env={**_ENVIRONMENT, **work_variables(), "EXTENSIONS": ",".join(extensions)},
+            env={**_ENVIRONMENT, **work_variables()},
             cwd=tree,
             input=request + "\n",
             capture_output=True,
@@ -92,8 +92,7 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
         raise UnusableAppFolder(f"Your code can't be imported: {done.stderr.strip()}")
     problem: dict[str, Any] | None = json.loads(done.stdout)["problem"]
     if problem is not None:
-        requirements = app.requirements if app else None
-        raise UnusableAppFolder(described(problem, Places(tree, sources, requirements)))
+        raise UnusableAppFolder(described(problem, Places(tree, sources, app.requirements)))
 
 
 class Places:
@@ -171,7 +170,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
     if missing in MOVED:
         return (
             f"Since version 0.3 it is {renamed(missing)}. To rewrite all such imports, run "
-            f"{PROJECT_COMMAND} adopt"
+            f"{COMMAND} adopt"
         )
     if missing == "job_runners.client":
         return (
@@ -180,10 +179,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         )
     if missing:
         requirements = places.requirements or "the requirements"
-        return (
-            f"Add the package that provides {missing} to {requirements}, then run "
-            f"{as_typed('make lock')}"
-        )
+        return f"Add the package that provides {missing} to {requirements}, then run {COMMAND} lock"
     if kind == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if kind == _NO_SETTING:

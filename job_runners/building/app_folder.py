@@ -1,14 +1,8 @@
-"""Find the app's folder: the packages of your own jobs and tasks, and their requirements.
-
-The folder is `app/` in this checkout, or the one that the variable APP names. A relative path
-starts at the current folder. If APP is empty, there is no such folder.
-"""
+"""Read the project: the packages of your own jobs and tasks, and their requirements."""
 
 import keyword
-import os
 import sys
 import sysconfig
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -16,14 +10,14 @@ from pathlib import Path
 from job_runners import settings
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_operations
 from job_runners.building.botocore_data import Operations
-from job_runners.places import IS_CHECKOUT, ROOT, as_typed
+from job_runners.places import COMMAND, PROJECT_VARIABLE, find_project
 
 __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
 
 
 @dataclass(frozen=True)
 class AppFolder:
-    """An app's folder, checked: its path is absolute, and no package's name is taken."""
+    """A project, checked: its path is absolute, and no package's name is taken."""
 
     path: Path
     packages: tuple[str, ...]
@@ -33,14 +27,6 @@ class AppFolder:
     def sources(self) -> dict[str, Path]:
         """The folders that a build copies into the functions, by package name."""
         return {name: self.path / name for name in self.packages}
-
-    @property
-    def shown_name(self) -> str:
-        """The folder's name in tracebacks: its path in the checkout, or just its name."""
-        if not IS_CHECKOUT:  # a project's tracebacks start at its packages
-            return ""
-        inside = self.path.is_relative_to(ROOT)
-        return str(self.path.relative_to(ROOT)) if inside else self.path.name
 
     @property
     def config(self) -> Path:
@@ -54,13 +40,13 @@ class AppFolder:
 
     @property
     def lock(self) -> Path:
-        """The pinned requirements with hashes, which `make lock` writes."""
+        """The pinned requirements with hashes, which `jobs lock` writes."""
         return self.path / "requirements.lock"
 
     @property
     def template(self) -> Path:
         """The template of its own stack, which may not exist."""
-        return self.path / ("template.yaml" if IS_CHECKOUT else "own.template.yaml")
+        return self.path / "own.template.yaml"
 
     @property
     def tests(self) -> Path:
@@ -68,34 +54,29 @@ class AppFolder:
         return self.path / settings.APP_TESTS
 
 
-def find_app_folder(environment: Mapping[str, str] = os.environ) -> AppFolder | None:
-    """Return the app's folder, or None if there is none.
+def find_app_folder() -> AppFolder | None:
+    """Return the project, or None if there is none.
 
-    Raises UnusableAppFolder if APP names no folder, the folder has no package, the name of a
+    Raises UnusableAppFolder if PROJECT names no folder, the folder has no package, the name of a
     package is taken, or app.toml can't be read.
     """
-    path = app_path(environment)
+    path = project_path()
     return None if path is None else read_app_folder(path)
 
 
-def app_path(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the path of the app's folder, or None if there is none.
+def project_path() -> Path | None:
+    """Return the path of the project, or None if there is none.
 
-    Raises UnusableAppFolder if APP names no folder.
+    Raises UnusableAppFolder if PROJECT names no folder.
     """
-    path = settings.app_folder_path(in_project(environment), ROOT)
+    path = find_project()
     if path is not None and not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise UnusableAppFolder(
-            f"APP={environment['APP']} can't be used: {path} {problem}. Set APP to the folder that "
-            "contains your packages, as an absolute path or relative to the current folder"
+            f"The project can't be used: {path} {problem}. Set {PROJECT_VARIABLE} to the folder "
+            "that contains your packages, as an absolute path or relative to the current folder"
         )
     return path
-
-
-def in_project(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment with the project as the app's folder, unless APP names another one."""
-    return environment if IS_CHECKOUT else {"APP": str(ROOT), **environment}
 
 
 def read_app_folder(path: Path) -> AppFolder:
@@ -104,7 +85,7 @@ def read_app_folder(path: Path) -> AppFolder:
     if not packages:
         raise UnusableAppFolder(
             f"{path} has no package of yours. A package is a folder with an __init__.py that "
-            f"defines JOBS or TASKS. Create one with {as_typed('bin/jobs')} new NAME"
+            f"defines JOBS or TASKS. Create one with {COMMAND} new NAME"
         )
     for name in packages:
         why = why_not_a_package(name)

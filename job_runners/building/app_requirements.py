@@ -20,7 +20,7 @@ from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_a
 from job_runners.building.install_problems import described
 from job_runners.building.target import Target, this_python
 from job_runners.errors import JobRunnersError
-from job_runners.places import DATA, IS_CHECKOUT, ROOT, as_typed
+from job_runners.places import COMMAND, DATA, IS_CHECKOUT, ROOT
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 _OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
@@ -69,12 +69,12 @@ def locked(app: AppFolder | None) -> Path | None:
     if app is None or not _has_requirements(app):
         return None
     if not app.lock.exists():
-        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {as_typed('make lock')}")
+        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {COMMAND} lock")
     first, _, _ = app.lock.read_text().partition("\n")
     if first != f"{_MADE_FROM}{_digest(app)}":
         raise UnusableAppFolder(
             f"{app.lock} is outdated: {app.requirements.name} or the requirements of Job Runners "
-            f"have changed since it was made. To update it, run {as_typed('make lock')}"
+            f"have changed since it was made. To update it, run {COMMAND} lock"
         )
     return app.lock
 
@@ -95,8 +95,7 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         problem = "The requirements of Job Runners can't be installed"
         _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
     if app_lock:
-        if not IS_CHECKOUT:
-            print(f"Installing the packages in {app_lock.name}", file=sys.stderr)
+        print(f"Installing the packages in {app_lock.name}", file=sys.stderr)
         options = ["--no-deps", "--requirement", str(app_lock)]
         _run_uv(["install", *python, *options], f"{app_lock} can't be installed on this machine")
         stamp.write_text(text)

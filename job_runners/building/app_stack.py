@@ -1,4 +1,4 @@
-"""Deploy the app's own stack (app/template.yaml), and pass its outputs to our stack.
+"""Deploy the app's own stack (own.template.yaml), and pass its outputs to our stack.
 
 The app's stack is deployed first, because our stack uses its outputs. If our template has a
 parameter with an output's name, such as WorkerPolicyArn, the output becomes its value.
@@ -15,7 +15,7 @@ import yaml
 
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
-_CONFIG = "samconfig.toml"
+_CONFIG = "own.samconfig.toml"
 _OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # in a text of several
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
@@ -47,11 +47,11 @@ class AppStack:
     ) -> dict[str, str]:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
-        `artifacts` are sam's options for where to upload the build. sam also reads samconfig.toml
-        in the template's folder, or own.samconfig.toml if the template is own.template.yaml. If
-        that file lacks our environment, its default one applies.
+        `artifacts` are sam's options for where to upload the build. sam also reads
+        own.samconfig.toml next to the template. If that file lacks our environment, its default one
+        applies.
         """
-        config = self.template.with_name(self.template.name.replace("template.yaml", _CONFIG))
+        config = self.template.with_name(_CONFIG)
         read = tomllib.loads(config.read_text()) if config.exists() else {}
         environment = self.environment if self.environment in read else DEFAULT
         given = ["--config-file", str(config)] if read else []

@@ -6,7 +6,7 @@ import sys
 
 from job_runners.building.app_folder import AppFolder, find_app_folder
 from job_runners.errors import JobRunnersError
-from job_runners.places import CODE
+from job_runners.places import CODE, PROJECT_VARIABLE
 
 _NO_TESTS = 5  # pytest's exit code when it finds no tests
 
@@ -22,7 +22,7 @@ def run(app: AppFolder, arguments: list[str]) -> int:
     paths = [str(CODE), str(app.path), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
-        "APP": str(app.path),
+        PROJECT_VARIABLE: str(app.path),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     options = ["-p", "job_runners.testing.plugin", "--quiet"]
@@ -34,7 +34,7 @@ def run(app: AppFolder, arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Run the tests if there is an app folder, and return the exit code."""
+    """Run the tests if there is a project, and return the exit code."""
     try:
         app = find_app_folder()
     except JobRunnersError as error:

@@ -49,31 +49,29 @@ class DependenciesNotInstalled(JobRunnersError):
     """The packages of a lock file couldn't be installed. The message has pip's output."""
 
 
-def build(
-    target: Target, folder: Path, app: AppFolder | None = None, extensions: Sequence[str] = ()
-) -> None:
+def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
     The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages, or the modules in `extensions`, can't be imported from such a tree. Raises
-    NoPythonForTarget if this machine can't make bytecode for the target's Python.
+    packages can't be imported from such a tree. Raises NoPythonForTarget if this machine can't make
+    bytecode for the target's Python.
     """
     check_python(target)
-    if (app or extensions) and not target.native:
+    if app and not target.native:
         # This machine can't import from another machine's tree, so check a tree built for this one.
-        _check_once(app, extensions)
+        _check_once(app)
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
     _add_sources(target, folder, app)
-    if (app or extensions) and target.native:
-        check_imports(folder, app, extensions)
+    if app and target.native:
+        check_imports(folder, app)
 
 
-def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
+def check(app: AppFolder) -> None:
     """Build a temporary tree for this machine, and raise the same errors as `build`."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         link(Path(scratch), app)
-        check_imports(Path(scratch), app, extensions)
+        check_imports(Path(scratch), app)
 
 
 def link(folder: Path, app: AppFolder | None) -> None:
@@ -100,7 +98,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             compile_sources(target, folder, folder / name)
         except DoesNotCompile as error:
             raise DoesNotCompile(first_mistake(source) or str(error)) from None
-    packages = [f"{app.shown_name}/{name}".lstrip("/") for name in app.packages] if app else []
+    packages = app.packages if app else ()
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{each}\n" for each in packages))
     (folder / BUILD_ID_FILE).write_text(
         f"{_build_id(folder, [*ours, *(app.sources if app else ())], app)}\n"
@@ -138,23 +136,22 @@ def _add_entry_points(target: Target, folder: Path) -> None:
     compile_sources(target, folder, handlers)
 
 
-def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
+def _check_once(app: AppFolder) -> None:
     """Run `check` once for the same sources, because sam runs a build for each function."""
-    marker = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
+    marker = CACHE / f"imported-{_digest_of_sources(app)}"
     if not marker.exists():
-        check(app, extensions)
+        check(app)
         marker.touch()
 
 
-def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
+def _digest_of_sources(app: AppFolder) -> str:
     """Return a hash of everything that decides whether the app's code can be imported."""
     variables = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{sys.version} {extensions} {variables}".encode())
+    digest = hashlib.sha256(f"{sys.version} {variables}".encode())
     files = [path for name in SHIPPED if (path := CODE / name).is_file()] + [LOCK]
     folders = [path for name in SHIPPED if (path := CODE / name).is_dir()] + [Path(__file__).parent]
-    if app:
-        folders += app.sources.values()
-        files += [path for path in (app.lock, app.config) if path.exists()]
+    folders += app.sources.values()
+    files += [path for path in (app.lock, app.config) if path.exists()]
     for folder in folders:
         files += [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     for path in sorted(files):
@@ -215,6 +212,7 @@ def main() -> int:
         "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
     )
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
+    arguments.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
     given = arguments.parse_args()
     try:
         if given.folder and given.target != "machine":
@@ -222,14 +220,12 @@ def main() -> int:
         elif not given.folder and (notice := installed.difference()):
             print(notice, file=sys.stderr)
         app = find_app_folder()
-        extension_names = work_variables().get("EXTENSIONS", "")
-        extensions = tuple(filter(None, map(str.strip, extension_names.split(","))))
         if given.folder:
             machine = given.target == "machine"
-            target = Target.this_machine() if machine else Target.from_samconfig()
-            build(target, given.folder, app, extensions)
-        elif app or extensions:
-            check(app, extensions)
+            target = Target.this_machine() if machine else Target.from_samconfig(given.samconfig)
+            build(target, given.folder, app)
+        elif app:
+            check(app)
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 """Deploy the app's own stack, if the app has a template, and then ours.
 
-This is the last step of make deploy. Usage, after `sam build`: python -m
+This is the last step of `jobs deploy`. Usage, after `sam build`: python -m
 job_runners.building.deploy --region REGION [--sam PATH] [--config-env NAME] [--check]. The template
-is app/template.yaml, or template.yaml in the folder that APP names.
+is the project's own.template.yaml.
 """
 
 import argparse

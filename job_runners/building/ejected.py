@@ -15,7 +15,7 @@ from pathlib import Path
 
 from job_runners import __version__
 from job_runners.building.app_config import UnusableAppFolder
-from job_runners.places import COMMAND, DATA, IS_CHECKOUT, ROOT
+from job_runners.places import COMMAND, DATA, ROOT
 
 OWN = ROOT / "template.yaml"
 BASE = ROOT / ".template.base.yaml"
@@ -27,8 +27,6 @@ _MARKER = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 
 def eject() -> list[Path]:
     """Write the two files, and return them. Raises UnusableAppFolder if template.yaml exists."""
-    if IS_CHECKOUT:
-        raise UnusableAppFolder("This is a checkout of Job Runners. You can edit its template.yaml")
     if OWN.exists():
         raise UnusableAppFolder(f"{OWN} exists already. This project has its own template")
     text = _INSTALLED.read_text(encoding="utf-8")
@@ -42,7 +40,7 @@ def check() -> str | None:
 
     Raises UnusableAppFolder if template.yaml has a conflict of a merge.
     """
-    if IS_CHECKOUT or not OWN.exists():
+    if not OWN.exists():
         return None
     _refuse_conflicts(OWN.read_text(encoding="utf-8"))
     base = _read_base()

@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 from job_runners.errors import JobRunnersError
-from job_runners.places import CACHE, DATA, IS_CHECKOUT, ROOT
+from job_runners.places import CACHE, DATA, TOOLS
 
 _REQUIREMENTS = DATA / "requirements" / "aws.txt"
 _MADE = "made"  # a file that is written last
@@ -29,8 +29,8 @@ class ToolsNotInstalled(JobRunnersError):
 
 def tools_folder() -> Path:
     """Return the folder of the environment's programs, which may not exist yet."""
-    if IS_CHECKOUT:
-        return ROOT / ".venv-aws" / "bin"
+    if TOOLS:
+        return TOOLS / "bin"
     recipe = hashlib.sha256(_REQUIREMENTS.read_bytes())
     recipe.update(f"{sys.base_prefix} {sys.version}".encode())
     return CACHE / f"aws-{recipe.hexdigest()[:16]}" / "bin"
@@ -39,7 +39,7 @@ def tools_folder() -> Path:
 def make_tools() -> None:
     """Create the environment unless it exists. Raises ToolsNotInstalled."""
     folder = tools_folder().parent
-    if IS_CHECKOUT:
+    if TOOLS:
         return
     if shutil.which("make") is None:
         raise ToolsNotInstalled(

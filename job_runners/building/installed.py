@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from job_runners import __version__
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.pinned import read_pinned
-from job_runners.places import CODE, COMMAND, IS_CHECKOUT, ROOT
+from job_runners.places import CODE, COMMAND, ROOT
 
 _FILE = re.compile(r"/job_runners-(?P<version>[^-/]+)(?:-[^/]*\.whl|\.tar\.gz)$")
 _SHA256 = "sha256="
@@ -45,8 +45,6 @@ def check() -> None:
 
 def difference() -> str | None:
     """Return a line that says how the pin differs from what is installed, or None if it doesn't."""
-    if IS_CHECKOUT:
-        return None
     try:
         pinned = read_pinned(ROOT)
         wanted = Requirement(pinned.on_this_machine(pinned.requirement))

@@ -1,4 +1,4 @@
-"""Write a working job and its test into the app's folder.
+"""Write a working job and its test into the project.
 
 Usage: python -m job_runners.building.new_job NAME [--package NAME]. `jobs new` calls it. It prints
 JSON: the files that it wrote and, if needed, a line that you have to add yourself.
@@ -7,17 +7,16 @@ JSON: the files that it wrote and, if needed, a line that you have to add yourse
 import argparse
 import json
 import keyword
-import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from job_runners import settings
-from job_runners.building.app_folder import UnusableAppFolder, in_project, why_not_a_package
+from job_runners.building.app_folder import UnusableAppFolder, project_path, why_not_a_package
 from job_runners.building.table_entry import entries, with_entry
 from job_runners.errors import JobRunnersError
-from job_runners.places import ROOT, as_typed
+from job_runners.places import COMMAND, PROJECT_VARIABLE
 from job_runners.shipped.jobs.names import Jobs
 
 _DEFAULT_PACKAGE = "my_work"
@@ -86,7 +85,7 @@ def test_{name}_survives_faults(hostile: Hostile) -> None:
     report.assert_went_well()
 '''
 
-_REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {as_typed('make lock')}\n"
+_REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {COMMAND} lock\n"
 
 
 @dataclass
@@ -99,11 +98,13 @@ class Written:
 
 
 def new_job(name: str, package: str | None) -> Written:
-    """Write the job into the app's folder, or raise UnusableAppFolder and write nothing."""
+    """Write the job into the project, or raise UnusableAppFolder and write nothing."""
     _check_name(name)
-    folder = settings.app_folder_path(in_project(_environment()), ROOT) or ROOT / "app"
-    if folder.exists() and not folder.is_dir():
-        raise UnusableAppFolder(f"{folder} is a file, but your code needs a folder")
+    folder = project_path()
+    if folder is None:
+        raise UnusableAppFolder(
+            f"{PROJECT_VARIABLE} is empty, so there is no project. Unset it, or name a folder"
+        )
     package = package or _default_package(folder)
     why = why_not_a_package(package)
     if why is not None:
@@ -115,7 +116,7 @@ def _write(folder: Path, package: str, name: str) -> Written:
     function = f"{package}.{name}:{name}"
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
-    facts["test"] = as_typed("make test-app")
+    facts["test"] = f"{COMMAND} test"
     table = folder / package / "__init__.py"
     written = Written(table)
     files = {
@@ -162,9 +163,7 @@ def _default_package(folder: Path) -> str:
     if packages:
         return packages[0]
     from_folder = re.sub(r"\W+", "_", folder.name.lower())
-    return (
-        _DEFAULT_PACKAGE if from_folder == "app" or why_not_a_package(from_folder) else from_folder
-    )
+    return _DEFAULT_PACKAGE if why_not_a_package(from_folder) else from_folder
 
 
 def _camel(name: str) -> str:
@@ -173,12 +172,6 @@ def _camel(name: str) -> str:
 
 def _title(name: str) -> str:
     return name.replace("_", " ").strip().capitalize()
-
-
-def _environment() -> dict[str, str]:
-    if os.environ.get("APP", "app").strip() == "":
-        raise UnusableAppFolder("APP is empty, which means that you have no folder. Unset APP")
-    return dict(os.environ)
 
 
 def main() -> int:

@@ -82,7 +82,7 @@ def _first_job(folder: Path, package: str) -> list[Path]:
     command = [sys.executable, "-P", "-m", "job_runners.building.new_job", "first_job"]
     paths = [str(CODE), os.environ.get("PYTHONPATH", "")]
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "APP"},
+        **os.environ,
         PROJECT_VARIABLE: str(folder.resolve()),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }

@@ -1,7 +1,8 @@
 """The folder that `sam build` reads: the template, and the Makefile that builds the functions.
 
-In a checkout, both are at the top. In a project, commands write them to .jobs/, so that they match
-the installed version. If the project has a template.yaml of its own, that one is copied.
+Commands write both to .jobs/ in the project, so that they match the installed version. If the
+project has a template.yaml of its own, that one is copied. A checkout has both at the top, too, for
+sam without a command.
 """
 
 import shutil
@@ -9,11 +10,11 @@ import sys
 from pathlib import Path
 
 from job_runners.building import ejected
-from job_runners.places import DATA, IS_CHECKOUT, ROOT
+from job_runners.places import DATA, PROJECT, ROOT, variables
 
 _MAKEFILE = """\
 # Written by the jobs command, for sam build.
-JOBS_PYTHON ?= {python}
+{exported}JOBS_PYTHON ?= {python}
 BUILD_FOR ?= samconfig
 build-%: FORCE
 \t@"$(JOBS_PYTHON)" -P -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
@@ -27,17 +28,18 @@ def template() -> Path:
 
 
 def write_sam_folder() -> Path:
-    """Write the folder, except in a checkout. Return its path.
+    """Write the folder, except in a checkout without a project. Return its path.
 
     Raises UnusableAppFolder if the project's own template has an unresolved merge conflict.
     """
-    if IS_CHECKOUT:
+    if PROJECT is None:
         return ROOT
     if warning := ejected.check():
         print(warning, file=sys.stderr)
     folder = ROOT / ".jobs"
     folder.mkdir(exist_ok=True)
     shutil.copyfile(template(), folder / "template.yaml")
-    (folder / "Makefile").write_text(_MAKEFILE.format(python=sys.executable))
+    exported = "".join(f"export {name} := {value}\n" for name, value in variables().items())
+    (folder / "Makefile").write_text(_MAKEFILE.format(python=sys.executable, exported=exported))
     (folder / ".gitignore").write_text("*\n")
     return folder

@@ -46,6 +46,8 @@ class Target:
         try:
             config = tomllib.loads(path.read_text(encoding="utf-8"))
             overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
+        except FileNotFoundError:
+            raise UnusableTarget(f"{path} doesn't exist, so nothing names a target") from None
         except tomllib.TOMLDecodeError as error:
             raise UnusableTarget(f"{path} is not TOML: {error}") from None
         except KeyError:

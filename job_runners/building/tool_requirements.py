@@ -12,7 +12,7 @@ from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.install_problems import described
 from job_runners.building.pinned import PROJECT, Pinned, extras_of, read_pinned
 from job_runners.building.target import this_python
-from job_runners.places import COMMAND, IS_CHECKOUT, ROOT
+from job_runners.places import COMMAND, ROOT
 
 LOCK = ROOT / "tools.lock"
 _OPTIONS = ("--universal", "--generate-hashes", "--only-binary", ":all:", "--no-header")
@@ -21,8 +21,6 @@ _FIRST_LINE = f"# Made from pyproject.toml by {COMMAND} lock --tools\n"
 
 def lock_tools() -> None:
     """Write the lock. Raises UnusableAppFolder."""
-    if IS_CHECKOUT:
-        raise UnusableAppFolder("This is a checkout of Job Runners, whose tools are locked already")
     pinned = read_pinned(ROOT)
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", *_OPTIONS, "--no-annotate"]
     command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", this_python()]

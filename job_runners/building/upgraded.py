@@ -21,9 +21,9 @@ from job_runners.building.changes import changes_since, is_newer
 from job_runners.building.pinned import PROJECT
 from job_runners.building.sam_folder import template
 from job_runners.errors import JobRunnersError
-from job_runners.places import COMMAND, ROOT
+from job_runners.places import COMMAND, LOCAL_AWS_PARENT, ROOT
 
-_RUN = ROOT / ".local"  # exists while the project's local AWS starts or is up
+_RUN = LOCAL_AWS_PARENT / ".local"  # exists while the project's local AWS starts or is up
 _OWN_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
 
 

@@ -5,14 +5,12 @@ The local AWS, the check of a build and the tests of your own code use them too.
 
 import tomllib
 
-from job_runners import settings
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT
 
 # The template's parameters, and the environment variables in which functions get them.
 _VARIABLES = {
     "TextingCampaign": "TEXTING_CAMPAIGN",
-    "Extensions": "EXTENSIONS",
     "RetentionDays": "RETENTION_DAYS",
     "MaxUnfinishedJobs": "MAX_UNFINISHED_JOBS",
     "LogPayloads": "LOG_PAYLOADS",
@@ -26,19 +24,14 @@ _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout", "WebhookSubscriptions")
 
 
 def work_parameters() -> dict[str, str]:
-    """Return the parameters in samconfig.toml, by their names in the template.
-
-    EXTENSIONS in the environment overrides Extensions in the file.
-    """
+    """Return the parameters in samconfig.toml, by their names in the template."""
     try:
         given = override_values(tomllib.loads((ROOT / "samconfig.toml").read_text()))
     except FileNotFoundError:
         given = {}
     known = (*_VARIABLES, *_ONLY_FOR_STACKS)
     # sam accepts no empty value
-    found = {name: value for name, value in given.items() if name in known and value}
-    extensions = ",".join(settings.settings().extensions)
-    return found | ({"Extensions": extensions} if extensions else {})
+    return {name: value for name, value in given.items() if name in known and value}
 
 
 def work_variables() -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""Find the local AWS that `make run` starts."""
+"""Find the local AWS that `jobs run` starts."""
 
 import fcntl
 import os
 
 from job_runners.cli.stack import Stack
-from job_runners.places import ROOT as ROOT
+from job_runners.places import LOCAL_AWS_PARENT
 
 STACK_FILE = "stack.json"  # in the folder HOME
 OUTDATED_FILE = "outdated.txt"  # in HOME: says which changes the local AWS doesn't run yet
@@ -12,9 +12,7 @@ OUTDATED_FILE = "outdated.txt"  # in HOME: says which changes the local AWS does
 REGION = "us-east-1"
 
 
-# The folder whose samconfig.toml and local AWS are used.
-PROJECT = ROOT
-HOME = PROJECT / ".local"  # exists only while the local AWS is up
+HOME = LOCAL_AWS_PARENT / ".local"  # exists only while the local AWS is up
 
 
 def find() -> Stack | None:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from job_runners.cli.completion import names_of
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND, as_typed
+from job_runners.places import COMMAND
 
 _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ def _options() -> list[click.Parameter]:
             metavar="NAME",
             envvar=["JOB_RUNNERS_STACK", "JOBS_STACK"],  # the second is its old name
             help="Name of the CloudFormation stack (or JOB_RUNNERS_STACK). Default: the local AWS "
-            f"while {as_typed('make run')} is up, otherwise the stack in samconfig.toml.",
+            f"while {COMMAND} run is up, otherwise the stack in samconfig.toml.",
         ),
         _option(
             "--local", is_flag=True, help="Use the local AWS, even if JOB_RUNNERS_STACK is set."
@@ -89,7 +89,7 @@ def _options() -> list[click.Parameter]:
 
 
 # An example in a help text, which is a line of its own.
-_EXAMPLE = re.compile(r"(?m)(^ *(?:APP=\S+ )?)jobs (?=[a-z]+\b)")
+_EXAMPLE = re.compile(r"(?m)(^ *)jobs (?=[a-z]+\b)")
 
 
 def _as_called(text: str | None) -> str | None:

@@ -14,14 +14,12 @@ import click
 
 from job_runners.cli.problem import Problem
 from job_runners.places import (
-    CODE,
     COMMAND,
     COMMAND_VARIABLE,
-    IS_CHECKOUT,
-    PROJECT_COMMAND,
     PROJECT_VARIABLE,
     ROOT,
     foreign_owner,
+    variables,
 )
 
 _NEEDED = ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml")  # the extra `app`
@@ -38,14 +36,19 @@ def require_app_extra() -> None:
 
 
 def require_project() -> None:
-    """Raise Problem outside a checkout or project, in a project that belongs to another user, or
+    """Raise Problem outside a project, in a project that belongs to another user, or
     if packages are missing."""
-    if not IS_CHECKOUT and not (ROOT / "samconfig.toml").is_file():
+    if not (ROOT / "samconfig.toml").is_file():
+        if os.environ.get(PROJECT_VARIABLE):
+            raise Problem(
+                f"{PROJECT_VARIABLE} names {ROOT}, which has no samconfig.toml.",
+                hint=f"Name a project's folder, or create a project with {COMMAND} init NAME.",
+            )
         raise Problem(
             f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",
             hint=f"Change to your project's folder, or create a project with {COMMAND} init NAME.",
         )
-    if not IS_CHECKOUT and (owner := foreign_owner(ROOT)) is not None:
+    if (owner := foreign_owner(ROOT)) is not None:
         raise Problem(
             f"The project {ROOT} belongs to another user (uid {owner}), so none of its code runs.",
             hint=f"If you trust that user, name the project: {PROJECT_VARIABLE}={ROOT}.",
@@ -58,7 +61,7 @@ def call(
 ) -> subprocess.CompletedProcess[str]:
     """Run a module to its end. `capture` returns its output instead of showing it.
 
-    The module acts on the folder `project`, or by default on the current project or checkout.
+    The module acts on the folder `project`, or by default on the current project.
     """
     return subprocess.run(  # noqa: S603 - this interpreter
         _command(module, words),
@@ -112,11 +115,5 @@ def _command(module: str, words: tuple[str, ...]) -> list[str]:
 
 
 def _environment(project: str | None = None) -> dict[str, str]:
-    inherited = {**os.environ, **({"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {})}
-    if project is not None:
-        own = {"APP": project, PROJECT_VARIABLE: project, COMMAND_VARIABLE: PROJECT_COMMAND}
-        return {**inherited, **own}
-    if IS_CHECKOUT:
-        return inherited
-    own = {PROJECT_VARIABLE: str(ROOT), COMMAND_VARIABLE: COMMAND}
-    return {"APP": str(ROOT), **inherited, **own}
+    own = {**variables(), COMMAND_VARIABLE: COMMAND}
+    return {**os.environ, **own, **({PROJECT_VARIABLE: project} if project else {})}

@@ -21,7 +21,7 @@ from botocore.exceptions import (
 
 from job_runners.cli.problem import Exit, Problem
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
-from job_runners.places import COMMAND, as_typed
+from job_runners.places import COMMAND
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
@@ -42,7 +42,7 @@ def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     hint = f"Check that this machine is online. {COMMAND} doctor checks the stack."
     if is_local:
         hint = (
-            f"Check that {as_typed('make run')} is up. If it was killed, start it again: "
+            f"Check that {COMMAND} run is up. If it was killed, start it again: "
             "it cleans up by itself."
         )
     reason = str(error.__cause__ or error.problem).rstrip(".")
@@ -122,7 +122,7 @@ def _why_no_answer() -> str:
         return "Check that this machine is online, and that the region's name is right."
     return (
         f"AWS_ENDPOINT_URL sends every call to {endpoint}. If that was a local AWS that has "
-        f"stopped, unset the variable, or start it again with {as_typed('make run')}."
+        f"stopped, unset the variable, or start it again with {COMMAND} run."
     )
 
 
@@ -140,7 +140,7 @@ def explain(error: BaseException) -> Problem | None:
                 "No AWS region is set.",
                 hint=(
                     "Set AWS_REGION or the region of your profile, or pass --region eu-west-1. To "
-                    f"use the local AWS instead, start it with {as_typed('make run')}."
+                    f"use the local AWS instead, start it with {COMMAND} run."
                 ),
                 code=Exit.NO_ACCESS,
             )

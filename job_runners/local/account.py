@@ -1,6 +1,6 @@
 """Check the AWS account and the region: python -m job_runners.local.account.
 
-This is the first step of make deploy. It prints the region for sam to standard output, and the
+This is the first step of `jobs deploy`. It prints the region for sam to standard output, and the
 account or a problem to standard error.
 """
 
@@ -15,10 +15,10 @@ from job_runners.cli import local_aws
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.refusals import explain
 from job_runners.cli.target import Target
-from job_runners.places import as_typed
+from job_runners.places import COMMAND
 
-_EXAMPLE = f"""Set AWS_PROFILE and AWS_REGION for {as_typed("make deploy")}, for example:
-  AWS_PROFILE=name AWS_REGION=eu-west-1 {as_typed("make deploy")}"""
+_EXAMPLE = f"""Set AWS_PROFILE and AWS_REGION for {COMMAND} deploy, for example:
+  AWS_PROFILE=name AWS_REGION=eu-west-1 {COMMAND} deploy"""
 
 
 def check() -> str:
@@ -28,8 +28,7 @@ def check() -> str:
     if running and running.endpoint_url == endpoint_url:
         # A deploy would replace the code that is built for this machine.
         raise Problem(
-            f"AWS_ENDPOINT_URL is the local AWS of {as_typed('make run')}, which deploys your code "
-            "itself.",
+            f"AWS_ENDPOINT_URL is the local AWS of {COMMAND} run, which deploys your code itself.",
             hint="Use a terminal in which you haven't run `. .local/env.sh`.",
             code=Exit.NO_ACCESS,
         )

@@ -16,7 +16,7 @@ from job_runners.local.problem import LocalProblem
 from job_runners.local.run_checks import Check
 from job_runners.local.sample import ROWS, Expected, write_sample
 from job_runners.local.stack_api import stack_api
-from job_runners.places import DATA, as_typed
+from job_runners.places import COMMAND, DATA
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
@@ -152,7 +152,7 @@ class Waiting:
             raise LocalProblem(
                 f"{self._what} {how_far}, and has made no progress for {self._patience:.0f} s. "
                 "It may still finish, but this run stops waiting. Look for the cause with "
-                f"{as_typed('bin/jobs')} logs."
+                f"{COMMAND} logs."
             )
 
 

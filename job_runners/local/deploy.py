@@ -81,7 +81,7 @@ def deploy(
 ) -> Stack:
     """Deploy the build. `parameters` override the template's.
 
-    If the app has a template, its own stack is deployed first, as in `make deploy`.
+    If the app has a template, its own stack is deployed first, as in `jobs deploy`.
     """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
@@ -95,7 +95,7 @@ def deploy(
     arguments = ["deploy", "--template", str(packaged), "--stack-name", STACK_NAME]
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
     arguments += ["--no-confirm-changeset", "--no-progressbar"]
-    # A stack that KEEP=1 has kept may have no changes.
+    # A stack that --keep has kept may have no changes.
     arguments += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}

@@ -21,7 +21,7 @@ from job_runners.cli.local_aws import REGION
 from job_runners.local.credentials import Credentials
 from job_runners.local.kept import Kept
 from job_runners.local.problem import LocalProblem
-from job_runners.places import as_typed
+from job_runners.places import COMMAND
 
 PROCESS_FILE = "ministack.pid"
 CODE_FOLDER = "code"  # the code that functions run
@@ -31,8 +31,8 @@ _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 # has ended in any way. The Python process holds the other end of the script's standard input.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
-_STOP_SECONDS = 2  # seconds before ministack is killed; without KEEP=1 it has nothing to save
-_SAVE_SECONDS = 120  # seconds to save the data that KEEP=1 keeps
+_STOP_SECONDS = 2  # seconds before ministack is killed; without --keep it has nothing to save
+_SAVE_SECONDS = 120  # seconds to save the data that --keep keeps
 _ATTEMPTS = 3  # tries to start ministack, because another program may take the port first
 
 
@@ -56,7 +56,7 @@ def tool(name: str) -> Path:
     path = tools_folder() / name
     if not path.exists():
         raise LocalProblem(
-            f"{path} doesn't exist. Run this through {as_typed('make run')}, which installs it."
+            f"{path} doesn't exist. Run this through {COMMAND} run, which installs it."
         )
     return path
 

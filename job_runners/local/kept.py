@@ -1,4 +1,4 @@
-"""The data that KEEP=1 keeps from one run to the next: tables, files, queues and the stack itself.
+"""The data that `jobs run --keep` keeps for the next run: tables, files, queues and the stack.
 
 ministack saves its state when it is stopped properly, and loads it when it starts. It saves files
 in the bucket immediately.
@@ -16,15 +16,13 @@ from typing import Any
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
-from job_runners.places import COMMAND, IS_CHECKOUT
+from job_runners.places import COMMAND
 
-_OPTION = "KEEP=1" if IS_CHECKOUT else "--keep"
-_DELETE = "run `make clean`" if IS_CHECKOUT else "remove .local.kept/"
 ABOUT_KEPT_DATA = (
     "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as if its "
     "worker had ended, and an unfinished task is lost. If a run is killed, its changes are lost. "
     f"The data is plain text, including the secrets of `{COMMAND} config set`. Only you can read "
-    f"the folder. To delete it, {_DELETE}."
+    f"the folder. To delete it, remove .local.kept/."
 )
 
 
@@ -67,7 +65,7 @@ class Kept:
             except OSError:
                 raise LocalProblem(
                     f"The data in {self.folder} needs port {port}, but another program uses it. "
-                    f"Stop that program, or start without {_OPTION}."
+                    f"Stop that program, or start without --keep."
                 ) from None
         return port
 

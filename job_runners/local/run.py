@@ -46,7 +46,7 @@ from job_runners.local.screen import (
 from job_runners.local.stack_api import signer
 from job_runners.local.timer import tick
 from job_runners.local.watcher import sources_now, watching
-from job_runners.places import IS_CHECKOUT, as_typed
+from job_runners.places import COMMAND
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -166,7 +166,7 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
     if not stack.has_texting_campaign:
         raise LocalProblem(
             "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use "
-            f"`{as_typed('make run')}`, which starts without the demonstration."
+            f"`{COMMAND} run`, which starts without the demonstration."
         )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)
@@ -185,9 +185,9 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Outcome:
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    # If a checkout's parent changes, `make` was killed, and no Ctrl-C can reach this process. A
-    # project has no `make`: its parent is a shell, which may end before this process.
-    while not IS_CHECKOUT or os.getppid() == parent:
+    # If the parent of a child of `make` changes, `make` was killed, and no Ctrl-C can reach this
+    # process. Another parent is a shell, which may end before this process.
+    while "MAKELEVEL" not in os.environ or os.getppid() == parent:
         time.sleep(0.5)
     raise Stopped
 

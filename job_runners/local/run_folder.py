@@ -19,10 +19,8 @@ from job_runners.cli.stack import Stack
 from job_runners.local import env_file
 from job_runners.local.emulator import PROCESS_FILE, stop_group
 from job_runners.local.problem import LocalProblem
-from job_runners.places import IS_CHECKOUT
 
-_KIND = "checkout" if IS_CHECKOUT else "project"
-KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that KEEP=1 keeps
+KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that --keep keeps
 
 
 @contextlib.contextmanager
@@ -67,9 +65,9 @@ def _already_up(home: Path) -> str:
     try:
         url = json.loads((home / STACK_FILE).read_text())["api_url"]
     except (FileNotFoundError, json.JSONDecodeError):
-        return f"A local AWS of this {_KIND} is starting, or stopping. Try again in a moment."
+        return f"The local AWS of {home.parent} is starting, or stopping. Try again in a moment."
     return (
-        f"A local AWS of this {_KIND} is already up at {url}. "
+        f"The local AWS of {home.parent} is already up at {url}. "
         "Use that one, or stop it with Ctrl-C in its terminal."
     )
 

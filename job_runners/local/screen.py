@@ -19,10 +19,9 @@ from job_runners.cli.stack import Stack
 from job_runners.local.demo import CAMPAIGN, ORGANIZATION, Imported
 from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
 from job_runners.local.run_checks import Check
-from job_runners.places import as_typed
+from job_runners.places import COMMAND
 
-_JOBS = as_typed("bin/jobs")
-_REMOVES = f"removes all its data. To keep the data, start with `{as_typed('make run KEEP=1')}`."
+_REMOVES = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -138,7 +137,7 @@ def suggest(
 
 Try, in another terminal
 {_after_demonstration(imported) if imported else _first_steps()}
-  {_JOBS} doctor
+  {COMMAND} doctor
 
 After `. .local/env.sh` in that terminal, also try
 {_import_commands(stack) if stack.has_texting_campaign else ""}\
@@ -155,11 +154,11 @@ def _first_steps() -> str:
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
         return f"""\
-  {_JOBS} new NAME    writes a job of your own, which is loaded at once
-  {_JOBS} types"""
+  {COMMAND} new NAME    writes a job of your own, which is loaded at once
+  {COMMAND} types"""
     return f"""\
-  {_JOBS} types {names[0]}    shows its fields, and how to dispatch it
-  {_JOBS} logs ID"""
+  {COMMAND} types {names[0]}    shows its fields, and how to dispatch it
+  {COMMAND} logs ID"""
 
 
 def _jobs_of(package: Path) -> list[str]:
@@ -171,15 +170,15 @@ def _import_commands(stack: Stack) -> str:
     return f"""\
   {_curl("s3")} -T FILE.csv \\
     {stack.endpoint_url}/{stack.bucket_name}/{key}
-  {_JOBS} dispatch import_contacts --campaign mine --watch key={key}
+  {COMMAND} dispatch import_contacts --campaign mine --watch key={key}
 """
 
 
 def _after_demonstration(imported: str) -> str:
     return f"""\
-  {_JOBS} list
-  {_JOBS} show {imported[:8]}
-  {_JOBS} dispatch export_contacts --campaign {CAMPAIGN} --watch"""
+  {COMMAND} list
+  {COMMAND} show {imported[:8]}
+  {COMMAND} dispatch export_contacts --campaign {CAMPAIGN} --watch"""
 
 
 def _curl(service: str) -> str:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,13 +22,13 @@ from job_runners.local.credentials import credentials, session
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.function_code import activate
 from job_runners.local.new_code import BrokenCode, ImportChecker, Packages, Trees, relative_path
-from job_runners.places import CODE, IS_CHECKOUT, IS_INSTALLED, ROOT, as_typed
+from job_runners.places import CODE, COMMAND, IS_INSTALLED
 
 _CHECK_SECONDS = 0.2
-_RESTART_HINT = f"To apply this, press Ctrl-C and start `{as_typed('make run')}` again"
+_RESTART_HINT = f"To apply this, press Ctrl-C and start `{COMMAND} run` again"
 _UPGRADED = (
     "Job Runners has another version now. Press Ctrl-C in the terminal of "
-    f"`{as_typed('make run')}`, and start it again. Until then, your changes don't reload"
+    f"`{COMMAND} run`, and start it again. Until then, your changes don't reload"
 )
 
 
@@ -41,7 +40,7 @@ class Sources:
     digests: dict[str, str]  # hashes of the packages
     needs_restart: dict[Path, str]  # hashes of files whose changes need a restart
     build_inputs: dict[Path, str]  # hashes of files that decide which dependencies are built
-    app_folder: Path | None = None  # the app's folder, which may not exist yet
+    app_folder: Path | None = None  # the project
 
     @staticmethod
     def now(
@@ -63,7 +62,7 @@ class Sources:
         return changed | dict.fromkeys(self.new_packages(), "")
 
     def new_packages(self) -> list[Path]:
-        """Return the packages of the app's folder that did not exist at the start."""
+        """Return the packages of the project that did not exist at the start."""
         names = settings.packages_in(self.app_folder) if self.app_folder else ()
         known = self.packages.sources
         return [self.app_folder / name for name in names if self.app_folder and name not in known]
@@ -81,7 +80,7 @@ class Sources:
 
 
 def sources_now() -> Sources:
-    """Return the sources that a stack built now would have, including the app's folder.
+    """Return the sources that a stack built now would have, including the project.
 
     Raises UnusableAppFolder.
     """
@@ -89,9 +88,7 @@ def sources_now() -> Sources:
     packages = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
     needs_restart = [template(), LOCK, *([app.template] if app else [])]
     build_inputs = [app.requirements, app.lock, app.config] if app else []
-    # `jobs new` may create this folder while the stack is up.
-    possible = None if "APP" in os.environ or not IS_CHECKOUT else ROOT / "app"
-    folder = app.path if app else possible
+    folder = app.path if app else None
     return Sources.now(Packages(packages), needs_restart, folder, build_inputs)
 
 
@@ -305,7 +302,7 @@ def watching(
     deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
     trees = Trees(folder, sources.packages, deployed, sources.digests)
     app = sources.app_folder
-    requirements = Path(relative_path(app / "requirements.txt")) if app and app.is_dir() else None
+    requirements = Path(relative_path(app / "requirements.txt")) if app else None
     checker = ImportChecker(sources.packages, variables, requirements)
     watcher = Watcher(home, sources, trees, checker, zip_digests, say)
     thread = threading.Thread(target=watcher.run, daemon=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from job_runners import settings
 from job_runners.aws import clients
-from job_runners.building.app_folder import app_path
+from job_runners.building.app_folder import project_path
 from job_runners.building.work_parameters import work_variables
 from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
@@ -47,14 +47,14 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def own_settings() -> dict[str, str]:
-    """Return APP and the variables that samconfig.toml sets for an organization's own work.
+    """Return PROJECT and the variables that samconfig.toml sets for an organization's own work.
 
     Leave out those that the environment already has. Without such work, return none.
     """
-    path = app_path()
+    path = project_path()
     if path is None:
         return {}
-    found = {"APP": str(path), **work_variables()}
+    found = {settings.PROJECT_VARIABLE: str(path), **work_variables()}
     return {name: value for name, value in found.items() if name not in os.environ}
 
 

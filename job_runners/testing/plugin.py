@@ -27,11 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     If pytest's root folder is a project, these are the project's packages.
     """
     is_project = (config.rootpath / "samconfig.toml").is_file() and config.rootpath != _CODE
-    if is_project and "JOBS_PROJECT" not in os.environ:
-        os.environ["JOBS_PROJECT"] = str(config.rootpath)
-    folder = _app_folder(config.rootpath if is_project else None)
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    if is_project and "PROJECT" not in os.environ:
+        os.environ["PROJECT"] = str(config.rootpath)
+    folder = os.environ.get("PROJECT", "").strip()
+    if folder and folder not in sys.path:
+        sys.path.append(str(Path(folder).resolve()))
 
 
 def pytest_exception_interact(
@@ -49,15 +49,6 @@ def pytest_exception_interact(
             f"Since version 0.3, {cause.name} is {renamed(cause.name)}. To rewrite all imports "
         )
         report.sections.append(("Job Runners", f"{advice}of version 0.2, run job-runners adopt."))
-
-
-def _app_folder(project: Path | None) -> Path | None:
-    """Return the folder of an organization's packages, as the fixtures will find it."""
-    named = os.environ.get("APP")
-    if named is not None:
-        return Path(named.strip()).resolve() if named.strip() else None
-    default = project or _CODE / "app"
-    return default if default.is_dir() else None
 
 
 @pytest.fixture

@@ -111,14 +111,15 @@ def test_the_command_says_it_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    monkeypatch.setenv("APP", str(tmp_path / "app"))
+    monkeypatch.setenv("PROJECT", str(tmp_path / "app"))
+    options = ["--samconfig", str(job_runners.building.build.ROOT / "samconfig.toml")]
     shown = subprocess.run(
-        [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree")],
+        [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree"), *options],
         capture_output=True,
         text=True,
         check=False,
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"{tmp_path}/app/requirements.lock is missing. To create it, run make lock\n"
+        f"{tmp_path}/app/requirements.lock is missing. To create it, run jobs lock\n"
     )

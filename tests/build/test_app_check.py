@@ -36,19 +36,18 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def checked(tree: Path, app: AppFolder, *extensions: str) -> None:
+def checked(tree: Path, app: AppFolder) -> None:
     package = tree / "acme"
     package.symlink_to(app.path / "acme")
     (tree / "app_packages.txt").write_text("acme\n")
     try:
-        check_imports(tree, app, extensions)
+        check_imports(tree, app)
     finally:
         package.unlink()
 
 
 def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
-    more = 'import sys\nprint("hello")\nTASKS = {}\n'
-    checked(tree, write_app(tmp_path, {"acme/lists.py": LISTS, "acme/more.py": more}), "acme.more")
+    checked(tree, write_app(tmp_path, {"acme/lists.py": f'print("hello")\n{LISTS}'}))
 
 
 def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
@@ -71,7 +70,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nimport no_such_thing\n"},
             "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add the "
-            "package that provides no_such_thing to {app}/requirements.txt, then run make lock",
+            "package that provides no_such_thing to {app}/requirements.txt, then run jobs lock",
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "from job_runners import Client\n"},
@@ -164,7 +163,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work.retry import Retry\n"},
             "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'work'. "
             "Since version 0.3 it is job_runners.work. To rewrite all such imports, run "
-            "job-runners adopt",
+            "jobs adopt",
         ),
         (
             {
@@ -185,7 +184,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         ),
         (
             {"acme/__init__.py": "JOB = {}\n"},
-            "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES, "
+            "{app}/acme/__init__.py:1: the package acme defines none of JOBS, TASKS, QUEUES, "
             "RECURRING and AROUND",
         ),
         (
@@ -239,12 +238,6 @@ def test_a_file_below_the_current_folder_is_named_from_there(
     app = write_app(tmp_path / "app", {"acme/__init__.py": "x = (\n"})
     with pytest.raises(UnusableAppFolder, match=r"^app/acme/__init__\.py:1: SyntaxError"):
         checked(tree, app)
-
-
-def test_an_extension_that_is_not_built_in_is_refused(tree: Path, tmp_path: Path) -> None:
-    app = write_app(tmp_path, {"acme/lists.py": LISTS})
-    with pytest.raises(UnusableAppFolder, match="EXTENSIONS='acme_more' is invalid"):
-        checked(tree, app, "acme_more")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building import app_folder
 from job_runners.building.app_folder import (
     AppFolder,
     UnusableAppFolder,
@@ -12,6 +11,7 @@ from job_runners.building.app_folder import (
     read_app_folder,
 )
 from job_runners.building.botocore_data import ALL
+from job_runners.places import CODE
 
 
 def package(folder: Path, name: str = "acme") -> Path:
@@ -20,29 +20,24 @@ def package(folder: Path, name: str = "acme") -> Path:
     return folder
 
 
-def test_app_beside_our_rooms_is_found_without_being_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app_folder, "ROOT", tmp_path)
-    assert find_app_folder({}) is None
-    package(tmp_path / "app")
-    assert find_app_folder({}) == AppFolder(tmp_path / "app", ("acme",), {})
-
-
-def test_app_names_any_other_folder_from_where_one_is(
+def test_project_names_a_folder_from_the_current_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package(tmp_path / "elsewhere")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    named = find_app_folder({"APP": "../elsewhere"})
-    assert named == AppFolder(tmp_path / "elsewhere", ("acme",), {})
+    monkeypatch.setenv("PROJECT", "../elsewhere")
+    assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), {})
 
 
-def test_app_set_to_nothing_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_folder, "ROOT", tmp_path)
-    package(tmp_path / "app")
-    assert find_app_folder({"APP": ""}) is None
+def test_an_empty_project_means_none_and_an_unset_one_the_example(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert find_app_folder() is None
+    monkeypatch.delenv("PROJECT")
+    found = find_app_folder()
+    assert found
+    assert found.path == CODE / "examples" / "campaign"
 
 
 def test_packages_are_folders_with_an_init_but_for_tests(tmp_path: Path) -> None:
@@ -55,16 +50,19 @@ def test_packages_are_folders_with_an_init_but_for_tests(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("made", "why"), [("file", "is a file"), (None, "does not exist")])
-def test_an_app_that_is_no_folder_is_refused(tmp_path: Path, made: str | None, why: str) -> None:
+def test_a_project_that_is_no_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str | None, why: str
+) -> None:
     path = tmp_path / "app"
     if made:
         path.touch()
-    with pytest.raises(UnusableAppFolder, match=rf"APP={path} can't be used: .* {why}"):
-        find_app_folder({"APP": str(path)})
+    monkeypatch.setenv("PROJECT", str(path))
+    with pytest.raises(UnusableAppFolder, match=rf"can't be used: {path} {why}\. Set PROJECT"):
+        find_app_folder()
 
 
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*bin/jobs new NAME"):
+    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*jobs new NAME"):
         read_app_folder(tmp_path)
 
 

@@ -1,6 +1,5 @@
 """Which packages of an organisation's folder a process knows: the build's record, or the folder."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from job_runners import settings
-from job_runners.building.build import ROOT
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import InvalidSetting
@@ -37,12 +35,12 @@ def dispatch_task(name, payload): ...
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return an organisation's folder with the packages acme_one and acme_two, named by APP."""
+    """Return an organisation's folder with the packages acme_one and acme_two, named by PROJECT."""
     folder = tmp_path / "app"
     for name in ("acme_one", "acme_two"):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(TABLE.format(name=name))
-    monkeypatch.setenv("APP", str(folder))
+    monkeypatch.setenv("PROJECT", str(folder))
     monkeypatch.setattr(sys, "path", [*sys.path])
     forget()
     yield folder
@@ -63,14 +61,6 @@ def test_its_work_runs_in_a_checkout(app: Path) -> None:
     assert result_of(row) == "done in acme_one"
 
 
-def test_a_package_that_extensions_names_too_counts_once(
-    app: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTENSIONS", "acme_one")
-    forget()
-    assert "acme_one_job" in registry().jobs
-
-
 def test_a_name_that_is_taken_names_both_places(app: Path) -> None:
     (app / "acme_two" / "__init__.py").write_text(TABLE.format(name="acme_one"))
     with pytest.raises(NameTakenTwice, match=r"in acme_one\.JOBS and in acme_two\.JOBS"):
@@ -84,18 +74,18 @@ def test_its_runner_can_be_named(app: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert get_job_runner().fully_configured()
 
 
-def test_app_set_to_nothing_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APP", "")
+def test_an_empty_project_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT", "")
     forget()
     assert settings.settings().app_packages == ()
 
 
-def test_an_app_that_is_no_folder_is_refused(
+def test_a_project_that_is_no_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("APP", str(tmp_path / "no"))
+    monkeypatch.setenv("PROJECT", str(tmp_path / "no"))
     forget()
-    with pytest.raises(InvalidSetting, match=r"APP='.*/no' is invalid. Use an existing folder"):
+    with pytest.raises(InvalidSetting, match=r"PROJECT='.*/no' is invalid. Use an existing folder"):
         settings.settings()
 
 
@@ -104,10 +94,8 @@ def test_where_the_build_has_recorded_the_packages_no_folder_counts(
 ) -> None:
     built = tmp_path / "tree"
     built.mkdir()
-    shutil.copy(ROOT / "job_runners/settings.py", built)
-    (built / settings.APP_PACKAGES_FILE).write_text("app/acme_built\n")
-    monkeypatch.setattr(settings, "__file__", str(built / "job_runners/settings.py"))
+    (built / settings.APP_PACKAGES_FILE).write_text("acme_built\n")
+    monkeypatch.setattr(settings, "_CODE", built)
     forget()
     assert settings.settings().app_packages == ("acme_built",)
     assert settings.settings().app_folder is None
-    assert settings.settings().app_source == "app/"

@@ -30,7 +30,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         'parameter_overrides = "TextingCampaign=false RetentionDays=3 WorkerTimeout=60"\n'
     )
     monkeypatch.setattr(work_parameters, "ROOT", tmp_path)
-    monkeypatch.setenv("APP", str(tmp_path / "app"))
+    monkeypatch.setenv("PROJECT", str(tmp_path / "app"))
     monkeypatch.syspath_prepend(tmp_path / "app")
     forget()
     yield tmp_path / "app"

@@ -24,12 +24,12 @@ def test_a_folder_without_requirements_needs_no_lock(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_missing_or_older_is_refused(tmp_path: Path) -> None:
     app = write_app(tmp_path, {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is missing.*run make lock"):
+    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is missing.*run jobs lock"):
         locked(app)
     lock(app, ARM)
     assert locked(app) == app.lock
     app.requirements.write_text(REQUIREMENTS + "# and more\n")
-    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is outdated: .*run make lock"):
+    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is outdated: .*run jobs lock"):
         locked(app)
 
 
@@ -110,7 +110,7 @@ def test_the_environment_of_tests_has_what_the_lock_says_and_no_more(
         return {each.name for each in site.iterdir()} & {"six.py", "iniconfig"}
 
     app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(UnusableAppFolder, match="run make lock"):
+    with pytest.raises(UnusableAppFolder, match="run jobs lock"):
         install(app, environment)
     lock(app, ARM)
     install(app, environment)
@@ -139,20 +139,20 @@ def commands(target: str, folder: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "here", "whose"),
+    ("words", "folder", "installs"),
     [
-        ((), False, "our"),
-        ((), True, "the app's"),
-        (("APP=x",), False, "the app's"),
-        (("APP=",), True, "our"),
+        ((), None, False),
+        ((), "examples/campaign", True),
+        (("PROJECT=x",), "x", True),
+        (("PROJECT=x",), "examples/campaign", False),
+        (("PROJECT=",), "examples/campaign", False),
     ],
 )
-def test_make_looks_at_the_folder_that_counts(
-    tmp_path: Path, words: tuple[str, ...], here: bool, whose: str
+def test_make_installs_what_the_project_needs(
+    tmp_path: Path, words: tuple[str, ...], folder: str | None, installs: bool
 ) -> None:
-    if here:
-        (tmp_path / "app").mkdir()
-    folder = commands("lock", tmp_path, *words).split('if [ -n "')[1].split('"')[0]
-    assert bool(folder) == (whose == "the app's")
+    if folder:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "requirements.txt").touch()
     dev = commands("dev", tmp_path, *words)
-    assert ("job_runners.building.app_requirements install" in dev) == (whose == "the app's")
+    assert ("job_runners.building.app_requirements install" in dev) == installs

@@ -220,7 +220,7 @@ def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path)
     shown = subprocess.run(
         [ROOT / ".venv-aws/bin/sam", "build", "--build-dir", tmp_path / "build"],
         cwd=ROOT,
-        env={**os.environ, "APP": str(app.path)},
+        env={**os.environ, "PROJECT": str(app.path)},
         capture_output=True,
         text=True,
         check=False,

@@ -82,7 +82,7 @@ def imported_by(code: str) -> set[str]:
     program = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=ENVIRONMENT | {"APP": ""},
+        env=ENVIRONMENT | {"PROJECT": ""},
         cwd=ROOT,
         capture_output=True,
         text=True,

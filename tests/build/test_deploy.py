@@ -38,7 +38,7 @@ class World:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
         self.folder = folder
-        self.app = folder / "app" / "template.yaml"
+        self.app = folder / "app" / "own.template.yaml"
         self.app.parent.mkdir()
         self.app.write_text(APP)
         sam = folder / "sam"
@@ -130,14 +130,14 @@ def test_a_stack_that_outputs_nothing_hands_nothing_over(world: World) -> None:
 
 def test_a_template_that_asks_is_told_whose_it_is(world: World) -> None:
     world.app.write_text(f"Parameters:\n  JobsStackName: {{Type: String}}\n{APP}")
-    world.app.with_name("samconfig.toml").write_text(
+    world.app.with_name("own.samconfig.toml").write_text(
         '[default.deploy.parameters]\nparameter_overrides = "Size=small Colour=\\"dark red\\""\n'
     )
     world.outputs()
     world.deploy.run(world.app)
     _, app, _ = world.calls
     assert overrides(app) == ["JobsStackName=ours", "Size=small", 'Colour="dark red"']
-    assert str(world.app.with_name("samconfig.toml")) in app
+    assert str(world.app.with_name("own.samconfig.toml")) in app
 
 
 def test_ours_is_not_deployed_when_the_organisations_fails(world: World) -> None:
@@ -153,27 +153,27 @@ def test_the_parameters_of_a_template_are_read_whatever_functions_it_has() -> No
     assert {"WorkerPolicyArn", "JobRunner", "TextingCampaign", "Architecture"} <= found
 
 
-def test_the_template_is_that_of_the_folder_that_app_names(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_template_is_that_of_the_project(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     package = world.app.parent / "acme"
     package.mkdir()
     (package / "__init__.py").touch()
-    monkeypatch.setenv("APP", str(world.app.parent))
+    monkeypatch.setenv("PROJECT", str(world.app.parent))
     assert app_template() == world.app
     world.app.unlink()
     assert app_template() is None
-    monkeypatch.setenv("APP", "")
+    monkeypatch.setenv("PROJECT", "")
     assert app_template() is None
 
 
 def test_a_folder_that_can_not_be_used_deploys_nothing_and_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("APP", str(world.folder / "none"))
+    monkeypatch.setenv("PROJECT", str(world.folder / "none"))
     monkeypatch.setattr(sys, "argv", ["deploy", "--region", REGION, "--sam", str(world.deploy.sam)])
     assert main() == 1
-    assert f"APP={world.folder}/none can't be used" in capsys.readouterr().err
+    assert (
+        f"The project can't be used: {world.folder}/none does not exist" in capsys.readouterr().err
+    )
     assert not (world.folder / "calls").exists()
 
 
@@ -210,7 +210,7 @@ parameter_overrides = ["Architecture={architecture}", "PythonRuntime=python3.13"
 def test_an_environment_is_deployed_with_its_own_parameters(world: World) -> None:
     with world.config.open("a") as config:
         config.write(PRODUCTION.format(architecture="arm64"))
-    own = world.app.with_name("samconfig.toml")
+    own = world.app.with_name("own.samconfig.toml")
     own.write_text("[production.deploy.parameters]\n[default.deploy.parameters]\n")
     world.outputs(WorkerPolicyArn=POLICY)
     deploy = replace(world.deploy, environment="production")

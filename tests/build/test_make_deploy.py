@@ -48,7 +48,7 @@ def test_what_is_missing_is_said_before_anything_is_built(
     done = deploy(tmp_path, **variables)
     assert done.returncode != 0
     assert words in done.stderr
-    assert "AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy" in done.stderr
+    assert "AWS_PROFILE=name AWS_REGION=eu-west-1 jobs deploy" in done.stderr
     assert "Traceback" not in done.stderr
     assert "local AWS" not in done.stderr
     assert "--region" not in done.stderr  # an option of jobs, which make does not take
@@ -63,7 +63,12 @@ def test_whose_credentials_they_are_is_asked_of_aws(tmp_path: Path) -> None:
         refused = deploy(tmp_path, **where, **NOBODYS)
         assert refused.returncode != 0
         assert "AWS doesn't accept your credentials" in refused.stderr
-        # With nothing to build with, it ends there.
-        let_in = deploy(tmp_path, "AWS=/nowhere", **where, **aws.credentials.variables)
+        # Because the project's code has a mistake, it ends there.
+        project = tmp_path / "acme"
+        (project / "acme").mkdir(parents=True)
+        (project / "acme" / "__init__.py").write_text("JOBS = (\n")
+        shutil.copy(ROOT / "examples" / "shop" / "samconfig.toml", project)
+        given = {**where, **aws.credentials.variables, "PROJECT": str(project)}
+        let_in = deploy(tmp_path, **given)
     assert "Deploying to account 000000000000, us-east-1 of the AWS at http://" in let_in.stderr
-    assert "/nowhere/sam" in let_in.stderr
+    assert "acme/__init__.py:1: SyntaxError" in let_in.stdout + let_in.stderr

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from app_folders import REQUIREMENTS
-from in_project import jobs, python
+from in_project import installed_code, jobs, python
 from job_runners.places import CODE as ROOT
 from newcomers import Newcomer
 
@@ -43,10 +43,12 @@ def _relative(output: str, folder: Path) -> list[str]:
 def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     config = tomllib.loads((project / "pyproject.toml").read_text())
     assert config["project"]["name"] == "new-list"
-    assert config["project"]["dependencies"] == [f"job-runners[app] @ {ROOT.as_uri()}"]
+    assert config["project"]["dependencies"] == [f"job-runners[app] @ {installed_code().as_uri()}"]
     text = (ROOT / "docs" / "guides" / "your_own_project.md").read_text()
     shown = (
-        text.partition("```toml\n")[2].partition("```")[0].replace("==0.3.0", f" @ {ROOT.as_uri()}")
+        text.partition("```toml\n")[2]
+        .partition("```")[0]
+        .replace("==0.3.0", f" @ {installed_code().as_uri()}")
     )
     shown = shown.replace("acme-lists", "new-list").replace("acme_lists", "new_list")
     assert shown == (project / "pyproject.toml").read_text()
@@ -151,30 +153,20 @@ def test_init_refuses_a_package_that_python_cannot_import_as_the_projects(tmp_pa
 def test_outside_of_a_project_the_command_says_how_to_create_one(
     tmp_path: Path, command: str
 ) -> None:
-    done = jobs(tmp_path, command, project=tmp_path)
+    done = jobs(tmp_path, command)
     assert done.returncode == 1
     assert f"{tmp_path} is not in a project" in done.stderr
     assert "jobs init NAME" in done.stderr
 
 
-def test_every_command_in_a_message_has_a_form_for_projects() -> None:
-    found = set()
-    for file in (ROOT / "job_runners").rglob("*.py"):
-        found |= set(re.findall(r"""\btyped\(["']([^"']+)["']\)""", file.read_text()))
-    code = f"from job_runners.places import as_typed\nprint([as_typed(each) for each in {found!r}])"
-    done = python(ROOT, "-c", code, project=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert "make" not in done.stdout
-
-
 def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
-    """Only docstrings, comments and arguments of as_typed() do. doctor replaces them at the end."""
+    """Only docstrings and comments do."""
     found = []
     for file in sorted((ROOT / "job_runners").rglob("*.py")):
-        if {"testing", "project", "doctor", "places.py"} & set(file.relative_to(ROOT).parts):
+        if {"testing", "project"} & set(file.relative_to(ROOT).parts):
             continue
         tree = ast.parse(file.read_text())
-        known = {id(each) for node in ast.walk(tree) for each in _not_shown(node)}
+        known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         found += [
             f"{file.relative_to(ROOT)}:{node.lineno}: {node.value}"
             for node in ast.walk(tree)
@@ -186,19 +178,7 @@ def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
     assert "\n".join(found) == ""
 
 
-TARGETS = "run|deploy|build|lock|clean|test|test-app|check|wheel|redrive|demo"
-
-
-def _not_shown(node: ast.AST) -> list[ast.expr]:
-    """Return the strings in a node that a project's user doesn't read."""
-    match node:
-        case ast.Expr(value=ast.Constant() as text):
-            return [text]
-        case ast.Call(func=ast.Name(id="as_typed"), args=arguments):
-            return arguments
-        case ast.IfExp(test=ast.Name(id="IS_CHECKOUT"), body=text):
-            return [text]
-    return []
+TARGETS = "run|deploy|build|lock|clean|test|check|wheel|redrive|demo"
 
 
 @pytest.mark.more
@@ -221,7 +201,7 @@ def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) 
 @pytest.mark.more
 def test_tests_in_a_fresh_clone_first_install_the_packages_of_the_lock(newcomer: Newcomer) -> None:
     newcomer.jobs("init", "acme")
-    online = {name: value for name, value in os.environ.items() if name != "APP"}
+    online = {name: value for name, value in os.environ.items() if name != "PROJECT"}
     project = replace(newcomer.inside("acme"), variables=online | {"UV_OFFLINE": "0"})
     [packages] = newcomer.python.parents[1].glob("lib/python3*/site-packages")
     [info] = packages.glob("iniconfig-*.dist-info")

@@ -168,7 +168,7 @@ def test_another_run_of_the_same_project(project: Path) -> None:
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
     assert said.startswith(NOT_INSTALLED.format(project))  # it starts all the same
-    assert "A local AWS of this project is starting, or stopping." in said
+    assert f"The local AWS of {project} is starting, or stopping." in said
 
 
 @pytest.mark.parametrize("command", ["build", "sam build", "lock", "test"])

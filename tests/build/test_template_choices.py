@@ -306,8 +306,8 @@ def described(function: str, **given: str) -> str:
 @pytest.mark.parametrize(
     ("function", "some"),
     [
-        ("WorkerFunction", {"JobRunner", "Extensions", "TextingCampaign", "WorkerSubnetIds"}),
-        ("ApiFunction", {"JobRunner", "Extensions", "JwtIssuer", "JwtRolesClaim"}),
+        ("WorkerFunction", {"JobRunner", "TextingCampaign", "WorkerSubnetIds"}),
+        ("ApiFunction", {"JobRunner", "JwtIssuer", "JwtRolesClaim"}),
     ],
 )
 def test_each_parameter_that_a_function_reads_changes_its_versions_description(
@@ -363,7 +363,6 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "TextCountries": ",".join(["US"] * 20),
         "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
         "JobRunner": "organisation.runner",
-        "Extensions": "organisation.experiments",
         "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
         "WorkerSecurityGroupIds": f"sg-{long}",
         "JwtIssuer": "https://login.example.com/",

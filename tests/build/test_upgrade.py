@@ -242,7 +242,6 @@ def test_what_is_installed_must_be_what_is_pinned(
     (tmp_path / "pyproject.toml").write_text(text)
     origin = None if installed_from is None else json.dumps(installed_from)
     monkeypatch.setattr(installed, "ROOT", tmp_path)
-    monkeypatch.setattr(installed, "IS_CHECKOUT", False)
     monkeypatch.setattr(
         installed,
         "distribution",

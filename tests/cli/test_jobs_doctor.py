@@ -155,7 +155,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an index is missing": (
         "indexes",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.tables["jobs"]["GlobalSecondaryIndexes"].pop(1),
     ),
     "an index is being built": (
@@ -170,7 +170,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an alarm is gone": (
         "alarms",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.alarms.pop("alarm-TimerSilentAlarm"),
     ),
     "an alarm is firing": (
@@ -180,7 +180,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an alarm is not in the stack": (
         "alarms",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.resources.pop("ApiErrorsAlarm"),
     ),
     "an alarm is switched off": (
@@ -210,7 +210,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "a queue keeps no dead letters": (
         "dead letters",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.queues["failures"].pop("RedrivePolicy"),
     ),
     "a queue is not read": (
@@ -250,20 +250,20 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "a role is an administrator": (
         "policies",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.attached.append("AdministratorAccess"),
     ),
-    "a variable differs": ("settings", "make deploy", variable("timer", "RETENTION_DAYS", "90")),
+    "a variable differs": ("settings", "jobs deploy", variable("timer", "RETENTION_DAYS", "90")),
     "the API sends to the bare function": (
         "settings",
-        "make deploy",
+        "jobs deploy",
         variable(
             "api",
             "WORKER_LAMBDA_FUNCTION_NAME",
             "arn:aws:lambda:us-east-1:123456789012:function:worker",
         ),
     ),
-    "another stack's table": ("settings", "make deploy", everywhere("JOBS_TABLE_NAME", "jobs-2")),
+    "another stack's table": ("settings", "jobs deploy", everywhere("JOBS_TABLE_NAME", "jobs-2")),
     "work is done in the API": ("settings", "lambda-async", everywhere("JOB_RUNNER", "legacy")),
     "a runner is named that does not ship": (
         "settings",
@@ -302,12 +302,12 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "one function has other code": (
         "code",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.functions["failures"].update(CodeSha256="b" * 44),
     ),
     "one function has another runtime": (
         "code",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.functions["api"].update(Runtime="python3.11"),
     ),
     "the alias is behind": (
@@ -317,7 +317,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "something was never deployed": (
         "timer",
-        "make deploy",
+        "jobs deploy",
         lambda it: it.resources.pop("TimerLogGroup"),
     ),
 }
@@ -332,17 +332,6 @@ def test_what_is_wrong_is_found_and_how_to_fix_it_is_said(
     assert {each["check"] for each in found} == {check}
     assert {each["verdict"] for each in found} == {"wrong"}
     assert any(fix in each["fix"] for each in found), found
-
-
-def test_in_a_project_the_fix_is_the_projects_command(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("job_runners.cli.doctor.checks.as_typed", lambda _: "jobs deploy")
-    for change in ("something was never deployed", "one function has another runtime"):
-        BROKEN[change][2](account)
-    fixes = [each["fix"] for each in findings(code=1)]
-    assert len(fixes) >= 2
-    assert all("jobs deploy" in each and "make" not in each for each in fixes), fixes
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from job_runners import places
 from job_runners.cli import project_tools
 from job_runners.cli.problem import Exit
 from jobs_command import jobs
@@ -25,7 +26,8 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         project_tools.end(0)
 
     monkeypatch.delenv("SUDO_UID", raising=False)
-    monkeypatch.setattr(project_tools, "IS_CHECKOUT", False)
+    monkeypatch.setattr(places, "IS_CHECKOUT", False)
+    monkeypatch.delenv("PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
     for name in ("call", "run", "answer", "become"):
         monkeypatch.setattr(project_tools, name, start)
@@ -55,8 +57,8 @@ def test_a_project_that_is_named_is_run(
     started: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     become(monkeypatch, os.geteuid() + 1)
-    assert f"JOBS_PROJECT={tmp_path}" in jobs("test").stderr.replace("\n", "").replace("  ", "")
-    assert jobs("test", JOBS_PROJECT=str(tmp_path)).exit_code == 0
+    assert f"PROJECT={tmp_path}" in jobs("test").stderr.replace("\n", "").replace("  ", "")
+    assert jobs("test", PROJECT=str(tmp_path)).exit_code == 0
     assert started
 
 

@@ -264,7 +264,7 @@ def test_what_aws_says_about_credentials_is_said_in_our_words(
 
 
 def local_stack(tmp_path: Path, api_url: str) -> None:
-    """As if make run were up."""
+    """As if jobs run were up."""
     home = tmp_path / ".local"
     home.mkdir()
     stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://127.0.0.1:9")
@@ -343,8 +343,8 @@ def test_a_local_aws_that_was_killed_is_said_to_be_gone(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
-    assert "make run" in jobs("list", "--local").stderr
+    assert "jobs run" in jobs("list", "--local").stderr
     local_stack(tmp_path, "http://127.0.0.1:9")
     done = jobs("list")
     assert done.exit_code == 6
-    assert "Check that make run is up." in done.stderr
+    assert "Check that jobs run is up." in done.stderr

@@ -66,7 +66,7 @@ def test_the_same_dispatch_is_one_job_and_is_found_by_its_key(client: Client, ke
 def test_a_job_that_is_unique_and_refused_names_the_one_that_has_its_place(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     first = client.dispatch("unique_refuse", delay=3600)
     with pytest.raises(UniqueConflict, match="is unique") as refused:

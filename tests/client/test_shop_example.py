@@ -70,7 +70,7 @@ def snippets() -> list[str]:
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    return {"EXTENSIONS": "shop"}
+    return {"PROJECT": str(ROOT / "examples/shop")}
 
 
 @pytest.fixture
@@ -271,6 +271,8 @@ def test_the_tests_of_the_guide_find_an_email_outside_its_step(
 ) -> None:
     (tests,) = [each for each in snippets() if "def test_" in each]
     pytester.makepyfile(tests)
+    project = ROOT / "examples/shop" if in_step else pytester.path
+    monkeypatch.setenv("PROJECT", str(project))
     if not in_step:
         before, source, after = (
             Path(shop.__file__).read_text().rpartition(f'job.step("tell", lambda: {MAIL})')

@@ -56,7 +56,7 @@ def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_job_of_the_readme_runs(count_letters: None) -> None:
-    with saved_only(EXTENSIONS="readme_jobs"):
+    with saved_only(PROJECT_PACKAGES="readme_jobs"):
         words = {"words": ["one", "three"]}
         get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload=words))
         (row,) = drain()
@@ -79,11 +79,11 @@ def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
     table = ModuleType("greetings")
     table.JOBS = {"greet": Job(guide.greet)}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "greetings", table)
-    with saved_only(EXTENSIONS="greetings", APP_SETTING_API_KEY="k"):
+    with saved_only(PROJECT_PACKAGES="greetings", APP_SETTING_API_KEY="k"):
         get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
         (row,) = drain()
         assert blobs.get(row.result, row.result_key) == {"said": "Hello, Ada", "signed": True}
-    with saved_only(EXTENSIONS="greetings"):
+    with saved_only(PROJECT_PACKAGES="greetings"):
         get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
         (row,) = drain()
         assert row.status is Status.FAILED
@@ -115,7 +115,7 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
         check(429 if job.attempt == 1 else 410)
 
     acme.JOBS["ask"] = Job(ask, retry=Retry(max_attempts=3))
-    with saved_only(EXTENSIONS="acme"):
+    with saved_only(PROJECT_PACKAGES="acme"):
         registry().resolve_all()
         words = {"words": ["one", "three"]}
         row = get_job_runner().dispatch_job(JobData(job_type="tally_letters", payload=words))
@@ -138,7 +138,7 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
     guide = module("told_guide", code, monkeypatch)
     failing = guide.JOBS["import_orders"].__replace__(function=no_luck)
     monkeypatch.setitem(guide.JOBS, "import_orders", failing)
-    with saved_only(EXTENSIONS="told_guide"):
+    with saved_only(PROJECT_PACKAGES="told_guide"):
         (payload,) = samples("on_failure", has_campaign=False)
         get_job_runner().dispatch_job(JobData(job_type="import_orders", payload=payload))
         job, told = sorted(drain(), key=lambda row: row.job_type)
@@ -153,7 +153,7 @@ def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
     guide = module("guide_files", files + on_the_disk, monkeypatch)
     jobs = {name: Job(getattr(guide, name)) for name in ("capitals", "count_lines", "convert")}
     monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "guide_files"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "guide_files"}) as job_runner:
         module("guide_test", in_a_test, monkeypatch).test_the_lines_are_in_capital_letters(
             job_runner
         )
@@ -189,7 +189,7 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
     declared, mail = snippets("docs/queues.md")
     monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
     module("acme.mail", mail, monkeypatch)
-    with saved_only(EXTENSIONS="acme"):
+    with saved_only(PROJECT_PACKAGES="acme"):
         registry().resolve_all()
         mailing = {"addresses": [f"{number}@example.com" for number in range(250)]}
         get_job_runner().dispatch_job(JobData(job_type="mail_list", payload=mailing))
@@ -210,7 +210,7 @@ def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
     module("acme.reports", reports, monkeypatch)
     text = (ROOT / "docs/recurring.md").read_text()
     (request,) = re.findall(r"curl -X (PUT) \"\$API(\S+)\" -d '(.*?)'", text, re.DOTALL)
-    with saved_only(EXTENSIONS="acme"):
+    with saved_only(PROJECT_PACKAGES="acme"):
         registry().resolve_all()
         send = sender()
         assert send is not None
@@ -243,7 +243,7 @@ def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch)
 
     bill.__annotations__["payload"] = billing.Month
     billing.JOBS = {"bill_all": Job(billing.bill_all), "bill": Job(bill)}
-    with saved_only(EXTENSIONS="acme.billing"):
+    with saved_only(PROJECT_PACKAGES="acme.billing"):
         for _ in range(2):
             get_job_runner().dispatch_job(JobData(job_type="bill_all", payload={"month": "May"}))
             assert {row.status for row in drain()} == {Status.SUCCEEDED}
@@ -266,7 +266,7 @@ def invite(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
     invite: Any,
 ) -> None:
-    with saved_only(EXTENSIONS="control_jobs"):
+    with saved_only(PROJECT_PACKAGES="control_jobs"):
         job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
         get_job_runner().dispatch_job(job)
         rows = {row.job_type: row for row in drain()}
@@ -286,7 +286,7 @@ def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
         for each in re.split(r"\n(?=[A-Z]+ )", block.strip())
     ]
     assert len(requests) == 18
-    with saved_only(EXTENSIONS="control_jobs"):
+    with saved_only(PROJECT_PACKAGES="control_jobs"):
         job_id = ""
         for text in requests:
             line, *rest = text.strip().splitlines()
@@ -309,13 +309,13 @@ def test_the_page_about_control_says_how_long_names_may_be() -> None:
 def test_the_large_payload_of_the_page_about_control_comes_back(
     invite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with saved_only(EXTENSIONS="control_jobs"):
+    with saved_only(PROJECT_PACKAGES="control_jobs"):
         shown = module("snippet", snippets("docs/control.md")[-1], monkeypatch)
         assert blobs.get(shown.row.payload, shown.row.payload_key) == {"names": shown.names}
 
 
 def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
-    with saved_only(EXTENSIONS="readme_jobs"):
+    with saved_only(PROJECT_PACKAGES="readme_jobs"):
         get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
         with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
             assert_dispatched("export_contacts")
@@ -324,7 +324,7 @@ def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None
 
 
 def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
-    with inline(EXTENSIONS="readme_jobs"):
+    with inline(PROJECT_PACKAGES="readme_jobs"):
         job = JobData(job_type=LETTERS, payload={"words": ["a"]})
         row = get_job_runner().dispatch_job(job)
         assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
@@ -387,7 +387,7 @@ def test_the_recipe_for_sentry_reports_failed_attempts_and_killed_workers(
     guide = module("sentry_guide", code, monkeypatch)
     failing = guide.JOBS["import_orders"].__replace__(function=import_orders)
     monkeypatch.setitem(guide.JOBS, "import_orders", failing)
-    monkeypatch.setenv("EXTENSIONS", "sentry_guide")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sentry_guide")
     monkeypatch.setenv("APP_SETTING_SENTRY_DSN", "https://key@sentry.example.com/1")
     init = sentry_sdk.init
     monkeypatch.setattr(sentry_sdk, "init", lambda **given: init(**given, transport=Kept))

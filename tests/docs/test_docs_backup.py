@@ -94,7 +94,7 @@ def test_work_continues_after_both_tables_are_restored(monkeypatch: pytest.Monke
     table.QUEUES = {"narrow": Queue(slots=1)}
     monkeypatch.setitem(sys.modules, "restored_jobs", table)
     clock = MovableClock()
-    with inline_runner(clock, {"EXTENSIONS": "restored_jobs"}) as job_runner:
+    with inline_runner(clock, {"PROJECT_PACKAGES": "restored_jobs"}) as job_runner:
         backup = Backup()
         job_runner.run("plain")
         job_runner.pause("held")

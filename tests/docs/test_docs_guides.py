@@ -64,7 +64,7 @@ def test_the_job_of_a_page_succeeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module("shown", snippets(page)[0], monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         assert result in str(run(job_runner, job_type, payload))
 
 
@@ -82,7 +82,7 @@ def test_the_jobs_that_wait_do_as_they_are_told(
 ) -> None:
     shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
     shown.JOBS = {"waits": Job(getattr(shown, function))}
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.run("waits", {"order": "A7"}, signals=signals)
         assert assert_succeeded(job) == result
     assert shown.refunded == (["A7"] if result == "refunded" else [])
@@ -98,7 +98,7 @@ def test_the_job_of_the_waits_reminds_and_then_times_out(
     shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
     shown.JOBS = {"asks": Job(shown.ask)}
     clock = MovableClock()
-    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(clock, {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.dispatch("asks", {"order": "A7"})
         for _ in range(day):
             job_runner.run_due()
@@ -112,7 +112,7 @@ def test_the_job_of_the_waits_reminds_and_then_times_out(
 
 def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", snippets("do_something_once")[0], monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.run("settle_order", {"order_id": 7, "cents": 0})
         assert "nothing to charge" in assert_failed(job).message
         assert job.attempt == 1
@@ -139,7 +139,7 @@ def test_an_e_mail_that_may_have_been_sent_is_not_sent_again(
     ses = Mock()
     ses.send_email.side_effect = answers
     monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda *_, **__: ses))
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.run("mail", {"to": "ada@example.com", "text": "Thanks"})
         assert job.status == ("succeeded" if calls == 2 else "failed")
     assert ses.send_email.call_count == calls
@@ -153,7 +153,7 @@ def test_an_e_mail_that_may_have_been_sent_is_not_sent_again(
 def test_a_limited_api_sets_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", snippets("call_a_limited_api")[0], monkeypatch)
     clock = MovableClock()
-    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(clock, {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.run("pull_account", {"account": "a7"})
         assert_succeeded(job)
         assert job.attempt == 2
@@ -164,14 +164,14 @@ def test_a_failed_member_is_fixed_and_its_group_is_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown = module("shown", "\n".join(snippets("fan_out_and_wait")), monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         shown.test_a_failed_text_is_retried_and_reported_once(job_runner, SavedJobs())
 
 
 def test_a_job_is_held_until_its_failed_member_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = module("shown", "\n".join(snippets("fan_out_and_wait")), monkeypatch)
     shown.JOBS["held"] = Job(shown.count_with_help)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         saved = SavedJobs()
         job = job_runner.dispatch("held", {"texts": ["one two", ""]})
         job_runner.run_due()
@@ -234,7 +234,7 @@ def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
     monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda _: ecs))
     full: dict[str, Any] = {"taskArns": ["arn:task"] * shown.MOST}
     ecs.list_tasks.side_effect = [{"taskArns": []}, full, full, *[{"taskArns": []}] * 4]
-    settings = {"EXTENSIONS": "shown", "APP_SETTING_CONTAINER_SUBNET": "subnet-1"}
+    settings = {"PROJECT_PACKAGES": "shown", "APP_SETTING_CONTAINER_SUBNET": "subnet-1"}
     with inline_runner(MovableClock(), settings) as job_runner:
         key = upload("in.mp4", b"a video")
         answers = {"transcoded-1": {"error": "no such codec"}}
@@ -277,7 +277,7 @@ def test_events_are_applied_in_order_by_one_job_for_each_customer(
 
     with (
         closing(sqlite3.connect("shop.db")) as database,
-        inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner,
+        inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner,
     ):
         database.execute(EVENTS)
 
@@ -317,7 +317,7 @@ def test_a_flooding_organization_gets_its_own_slots_or_a_fair_share(
 
 def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", snippets("migrate_from_celery")[2], monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         pages = {"celery_pages": ["page 1"]}
         job = job_runner.run("make_report", {"month": "2026-11"}, signals=pages)
         assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
@@ -331,7 +331,7 @@ def test_a_state_machine_as_a_job(breaks: str, end: str, monkeypatch: pytest.Mon
     code = snippets("migrate_from_step_functions")[0]
     code = code.replace(f"return f{breaks}", "raise CardDeclined  #")
     module("shown", code, monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         order = {"order": "A7", "items": ["pen", "ink"]}
         job = job_runner.run("fulfill", order, signals={"release": {}})
     assert end in str(job.result if job.error is None else job.error.message)
@@ -417,7 +417,7 @@ def test_earlier_code_runs_what_newer_code_saved(monkeypatch: pytest.MonkeyPatch
     """As docs/upgrading.md says: Roll back your own code."""
     shown = module("shown", EARLIER_AND_NEWER, monkeypatch)
     clock = MovableClock()
-    with inline_runner(clock, {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(clock, {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job = job_runner.dispatch("bill", {"order": 7, "currency": "EUR"})
         lost = job_runner.dispatch("of_newer", {}, delay=3600)
         job_runner.run_due()
@@ -432,7 +432,7 @@ def test_earlier_code_runs_what_newer_code_saved(monkeypatch: pytest.MonkeyPatch
 
 def test_a_pause_keeps_a_job_that_only_newer_code_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = module("shown", EARLIER_AND_NEWER, monkeypatch)
-    with inline_runner(MovableClock(), {"EXTENSIONS": "shown"}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "shown"}) as job_runner:
         job_runner.pause("of_newer")
         job = job_runner.dispatch("of_newer", {})
         job_runner.run_due()
@@ -704,7 +704,7 @@ def test_the_job_bills_orders_over_a_connection_with_the_settings(
         connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, billed BOOL)")
         connection.execute("INSERT INTO orders (billed) VALUES (false), (true), (false)")
         connection.commit()
-        with inline_runner(MovableClock(), {"EXTENSIONS": "acme", **set_here}) as job_runner:
+        with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "acme", **set_here}) as job_runner:
             assert run(job_runner, "bill_orders", {}) == 2
             assert run(job_runner, "bill_orders", {}) == 0
     where = {"host": "HOST", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
@@ -736,7 +736,7 @@ def test_jobs_run_in_the_context_of_one_flask_application(monkeypatch: pytest.Mo
     module("acme.orders", orders, monkeypatch)
     module("acme.web", web, monkeypatch)
     settings = {f"APP_SETTING_DATABASE_{it}": it for it in ("HOST", "NAME", "USER", "PASSWORD")}
-    with inline_runner(MovableClock(), {"EXTENSIONS": "acme", **settings}) as job_runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "acme", **settings}) as job_runner:
         for _ in range(2):
             assert assert_failed(job_runner.run("uses_models", {})).kind == "DoNotRetry"
         (config,) = shop.create_app.call_args.args

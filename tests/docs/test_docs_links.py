@@ -11,7 +11,7 @@ PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "*/README.md", "examples/*/README.md")
     for path in ROOT.glob(pattern)
-    if not path.relative_to(ROOT).as_posix().startswith(("app/", "."))  # a cache has a README
+    if not path.relative_to(ROOT).as_posix().startswith(".")  # a cache has a README
 )
 
 

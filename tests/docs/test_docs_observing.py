@@ -46,7 +46,7 @@ def test_lines_of_a_job_and_of_its_libraries_carry_the_fields_of_the_page(
     (code,) = blocks(PAGE)
     shown = module("shown", code, monkeypatch)
     shown.JOBS = {"ring": Job(shown.ring)}
-    for variable, value in {"EXTENSIONS": "shown", "LOG_PAYLOADS": "true"}.items():
+    for variable, value in {"PROJECT_PACKAGES": "shown", "LOG_PAYLOADS": "true"}.items():
         monkeypatch.setenv(variable, value)
     forget()
     token = context.request_id.set("request-1")

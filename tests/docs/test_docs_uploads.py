@@ -39,7 +39,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def job_runner(jobs: Any) -> Iterator[InlineRunner]:
-    with inline_runner(MovableClock(), {"EXTENSIONS": "upload_jobs"}) as runner:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "upload_jobs"}) as runner:
         yield runner
 
 

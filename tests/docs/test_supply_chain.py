@@ -50,7 +50,11 @@ def test_each_file_is_explained_and_its_lock_has_what_it_names_with_hashes(name:
 
 def test_make_lock_pins_every_file() -> None:
     made = subprocess.run(
-        ["make", "--dry-run", "lock", "APP="], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "lock", "PROJECT="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     (names,) = re.findall(r"for name in ([\w ]+);", made.stdout)
     assert sorted(names.split()) == NAMED
@@ -83,7 +87,7 @@ def bill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what make sbom writes."""
     file = tmp_path_factory.mktemp("sbom") / "made here" / "sbom.json"
     # dev and scan are made already
-    made = ["make", "--old-file", "dev", "--old-file", "scan", "sbom", f"SBOM={file}", "APP="]
+    made = ["make", "--old-file", "dev", "--old-file", "scan", "sbom", f"SBOM={file}", "PROJECT="]
     subprocess.run(made, cwd=ROOT, check=True)
     found: dict[str, Any] = json.loads(file.read_text())
     return found
@@ -143,7 +147,14 @@ def test_a_package_that_is_not_installed_at_its_version_is_named(tmp_path: Path)
 def test_make_audit_reads_every_lock() -> None:
     """All but the question itself, for which the registry would have to be reached."""
     made = subprocess.run(
-        ["make", "--old-file", "scan", "audit", "AUDIT=--dry-run", "APP="],  # scan is made already
+        [
+            "make",
+            "--old-file",
+            "scan",
+            "audit",
+            "AUDIT=--dry-run",
+            "PROJECT=",
+        ],  # scan is made already
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -68,8 +68,8 @@ def add_built_in(clone: Path, kind: str, parameters: str) -> None:
 
 
 def own_work(folder: Path) -> dict[str, str]:
-    """Return the variables with which commands in the clone use an organization's own folder."""
-    return {"APP": str(folder)}
+    """Return the variables with which commands in the clone use a project."""
+    return {"PROJECT": str(folder)}
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Deploy what a shared stack is built from once more, beside it, as make deploy does."""
     folder = tmp_path_factory.mktemp("organisation")
     (folder / "app").mkdir()
-    (folder / "app" / "template.yaml").write_text(APP)
+    (folder / "app" / "own.template.yaml").write_text(APP)
     overrides = [
         *Machine.this_machine().parameter_overrides,
         *("TextingCampaign=false", "DeletionProtection=false"),
@@ -81,7 +81,7 @@ def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in variables.items():
             patch.setenv(variable, value)
-        deploy.run(folder / "app" / "template.yaml")
+        deploy.run(folder / "app" / "own.template.yaml")
     cloudformation = session(enforcing.stack).client(
         "cloudformation", endpoint_url=enforcing.stack.endpoint_url
     )

@@ -50,7 +50,9 @@ def worker(local: Local) -> Iterator[str]:
         Handler="chatty_worker.handler",
         Code={"ZipFile": packed.getvalue()},
         Timeout=120,
-        Environment={"Variables": settings["Environment"]["Variables"] | {"EXTENSIONS": WORK.stem}},
+        Environment={
+            "Variables": settings["Environment"]["Variables"] | {"PROJECT_PACKAGES": WORK.stem}
+        },
         LoggingConfig=settings["LoggingConfig"],
     )
     yield FUNCTION
@@ -87,7 +89,7 @@ def dispatch(local: Local, code: str) -> str:
         "AWS_DEFAULT_REGION": local.stack.region,
         "JOB_RUNNER": "lambda-async",
         "WORKER_LAMBDA_FUNCTION_NAME": f"{FUNCTION}:$LATEST",
-        "EXTENSIONS": WORK.stem,
+        "PROJECT_PACKAGES": WORK.stem,
         "PYTHONPATH": f"{ROOT}:{WORK.parent}",
     }
     command = [sys.executable, "-c", f"from job_runners import runners\n{code}"]
@@ -162,7 +164,7 @@ def test_a_tasks_lines_are_found_by_its_id(local: Local, worker: str) -> None:
 
 def test_under_sam_local_it_is_the_same(local: Local, tmp_path: Path) -> None:
     given = variables(local.stack, host="127.0.0.1") | credentials(local.stack).variables
-    given |= {"EXTENSIONS": WORK.stem, "PYTHONPATH": f"{local.tree}:{WORK.parent}"}
+    given |= {"PROJECT_PACKAGES": WORK.stem, "PYTHONPATH": f"{local.tree}:{WORK.parent}"}
     job_id = dispatch(local, SAVED)
     log = tmp_path / "worker.log"
     with runtime_emulator(

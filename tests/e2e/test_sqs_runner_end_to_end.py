@@ -30,7 +30,9 @@ def stack() -> Iterator[Stack]:
         for function in built.iterdir():
             if function.is_dir():
                 shutil.copytree(EXAMPLE / "sqs_runner", function / "sqs_runner", dirs_exist_ok=True)
-        yield deploy(running, home, built, {"WorkQueueConcurrency": "4"}, EXAMPLE / "template.yaml")
+        yield deploy(
+            running, home, built, {"WorkQueueConcurrency": "4"}, EXAMPLE / "own.template.yaml"
+        )
 
 
 def test_work_goes_through_the_queue_and_none_is_lost_or_doubled(stack: Stack) -> None:

@@ -19,7 +19,7 @@ OURS = {"organization_id": "ours", "roles": "operator", "sub": "user-1"}
 @pytest.fixture(autouse=True)
 def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the API take tokens; `by_service` is for those tests that need the other mode too."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     script.reset()
 

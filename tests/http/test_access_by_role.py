@@ -38,7 +38,7 @@ EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUAR
 
 @pytest.fixture(autouse=True)
 def tokens(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
     make_worker_log(monkeypatch)

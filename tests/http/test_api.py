@@ -21,7 +21,7 @@ ID = "0123456789abcdef" * 2
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     script.reset()
 
 
@@ -261,7 +261,6 @@ def test_each_request_leaves_one_line_with_no_data_of_the_caller(logged: Logged)
     [
         ("JOB_RUNNER", "nope", "JOB_RUNNER='nope' is not a runner"),
         ("JOBS_TABLE_NAME", "", "JOBS_TABLE_NAME is not set"),
-        ("EXTENSIONS", "no.such.module", "EXTENSIONS='no.such.module'"),
     ],
 )
 def test_a_function_that_can_not_work_says_so_at_its_start(

@@ -19,7 +19,7 @@ LIMIT = 5 * 1024 * 1024 // 2
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     script.reset()
 
 

@@ -30,7 +30,7 @@ TASK = {"task_name": "sample_note"}
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # botocore's, between its tries
     script.reset()
 

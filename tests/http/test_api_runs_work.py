@@ -112,7 +112,7 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("DELAY_QUEUE_URL", create_delay_queue())
     monkeypatch.setenv("JOB_RUNNER", "legacy")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     script.reset()
     monkeypatch.setattr(legacy_stack._Process, "invocation", None)

@@ -20,7 +20,7 @@ STEERING = ["\x85", "\x9b", "\u061c", "\u200f", "\u202e", "\u2066", "\u2028", "\
 
 @pytest.fixture(autouse=True)
 def work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
     forget()
     script.reset()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 @pytest.fixture(autouse=True)
 def samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     script.reset()
 
 

@@ -23,7 +23,7 @@ from sample_work import Sample, script
 
 @pytest.fixture(autouse=True)
 def _app(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,batch_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,batch_sample")
     monkeypatch.setattr(bulk, "THREADS", 1)  # so that members are sent in their order
     forget()
 

@@ -34,7 +34,7 @@ FILE = "uploads/default/may.jsonl"
 
 @pytest.fixture(autouse=True)
 def _app(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,batch_sample,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,batch_sample,unique_sample")
     monkeypatch.setattr(bulk, "THREADS", 1)  # so that members are sent in their order
     forget()
     batch_sample.ENDED.clear()

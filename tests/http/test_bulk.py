@@ -253,7 +253,7 @@ def test_a_full_queue_is_checked_for_all_at_once(worker: FakeLambda) -> None:
 
 @pytest.fixture
 def _unique(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
 
 
@@ -393,7 +393,7 @@ def test_a_message_that_cannot_be_sent_leaves_its_row_due(worker: FakeLambda) ->
 def test_a_later_job_of_the_same_unique_key_waits_for_one_that_was_not_saved(
     alone: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     real, calls = save_checked, []
 

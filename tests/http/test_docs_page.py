@@ -69,7 +69,7 @@ def test_what_a_job_says_of_itself_is_text(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
     monkeypatch.setitem(sample_work.JOBS, '<img src="x" onerror="alert(1)">', Job(sample))
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     page = docs().text
     assert "<img" not in page

@@ -15,7 +15,7 @@ ACME = {"organization_id": "acme"}
 
 @pytest.fixture(autouse=True)
 def failing(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,failing_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,failing_work")
     settings.cache_clear()  # and not the clients, whose calls the worker takes
     registry.cache_clear()
 

@@ -14,7 +14,7 @@ from sample_work import script
 
 @pytest.fixture(autouse=True)
 def follow_ups(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample")
     settings.cache_clear()  # and not the clients, whose calls the worker takes
     registry.cache_clear()
 

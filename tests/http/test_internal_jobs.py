@@ -61,7 +61,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _app(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     settings.cache_clear()  # and not the clients, whose calls the worker takes
     registry.cache_clear()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 @pytest.fixture(autouse=True)
 def group(monkeypatch: pytest.MonkeyPatch, aws: None) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     make_worker_log(monkeypatch)
 
 

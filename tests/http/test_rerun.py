@@ -96,7 +96,7 @@ def test_one_whose_type_is_gone_is_refused(
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = job(worker, payload={"number": 7})
-    monkeypatch.setenv("EXTENSIONS", "")
+    monkeypatch.setenv("PROJECT_PACKAGES", "")
     forget()
     answer = rerun(old)
     assert (answer.status, answer.json["type"]) == (422, "urn:job-runners:unknown-job-type")

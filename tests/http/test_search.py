@@ -21,7 +21,7 @@ def found(search: str, **query: str) -> list[str]:
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     done = verbs.succeed(claimed(), {}, message="1,600 rows, 3 of them bad")
     error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 @pytest.fixture(autouse=True)
 def unique_types(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     settings.cache_clear()  # and not the clients, whose calls the worker takes
     registry.cache_clear()
 

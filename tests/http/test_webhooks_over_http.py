@@ -20,7 +20,7 @@ WEBHOOK = {"url": "https://hooks.example.com/secret-path", "secret": "acme/main"
 
 @pytest.fixture(autouse=True)
 def subscriptions(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample")
     monkeypatch.setenv("WEBHOOK_SUBSCRIPTIONS", "true")
     settings.cache_clear()  # and not the clients, whose calls the worker takes
     registry.cache_clear()

@@ -1,4 +1,4 @@
-"""What make run KEEP=1 keeps: the data of a run, for the next one."""
+"""What jobs run --keep keeps: the data of a run, for the next one."""
 
 import os
 import socket
@@ -68,7 +68,7 @@ def test_a_port_that_another_program_has_is_said_with_what_to_do(tmp_path: Path)
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        with pytest.raises(LocalProblem, match=rf"port {taken}, .* start without KEEP=1"):
+        with pytest.raises(LocalProblem, match=rf"port {taken}, .* start without --keep"):
             kept.port(lambda: taken)
 
 

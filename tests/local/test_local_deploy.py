@@ -22,7 +22,6 @@ from job_runners.local.deploy import STACK_NAME
 from job_runners.local.problem import LocalProblem
 from job_runners.local.screen import Steps
 from job_runners.local.timer import tick
-from job_runners.settings import forget
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)
@@ -106,17 +105,14 @@ def test_what_a_run_asks_for_comes_before_what_the_stack_outputs(
 def test_what_samconfig_says_of_the_work_holds_on_the_local_aws_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = ["Architecture=arm64", "TextingCampaign=false", 'Extensions="a.b"', "AlarmTopicArn=arn"]
+    said = ["Architecture=arm64", "TextingCampaign=false", "AlarmTopicArn=arn"]
     said += ["WorkerTimeout=30"]
     (tmp_path / "samconfig.toml").write_text(
         f"[default.global.parameters]\nparameter_overrides = {said}"
     )
     monkeypatch.setattr(parameters, "ROOT", tmp_path)
-    followed = {"TextingCampaign": "false", "Extensions": "a.b", "WorkerTimeout": "30"}
+    followed = {"TextingCampaign": "false", "WorkerTimeout": "30"}
     assert parameters.work_parameters() == followed
-    monkeypatch.setenv("EXTENSIONS", "mine, more")
-    forget()
-    assert parameters.work_parameters() == followed | {"Extensions": "mine,more"}
 
 
 @pytest.mark.parametrize("campaign", [True, False])
@@ -130,15 +126,15 @@ def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local:1")
     screen.suggest(stack, None, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
-    assert "bin/jobs new NAME" in shown
+    assert "jobs new NAME" in shown
     assert ("import_contacts" in shown) == campaign
     write_app(tmp_path)
-    monkeypatch.setenv("APP", str(tmp_path))
+    monkeypatch.setenv("PROJECT", str(tmp_path))
     screen.suggest(stack, None, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
-    assert "bin/jobs types read_list" in shown
-    assert "bin/jobs dispatch read_list" not in shown  # it would lack the fields
-    assert "bin/jobs new NAME" not in shown
+    assert "jobs types read_list" in shown
+    assert "jobs dispatch read_list" not in shown  # it would lack the fields
+    assert "jobs new NAME" not in shown
 
 
 def test_a_build_that_fails_is_told_in_its_own_words() -> None:
@@ -155,7 +151,7 @@ def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
 ) -> None:
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ContactsTableName"}
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
-    with pytest.raises(LocalProblem, match="Use `make run`, which"):
+    with pytest.raises(LocalProblem, match="Use `jobs run`, which"):
         run._demonstrate(stack, tmp_path, Steps())
 
 

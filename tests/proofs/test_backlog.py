@@ -23,7 +23,7 @@ DAY_AND_AN_HOUR = 25 * clock.HOUR
 
 @pytest.fixture
 def world(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     script.reset()
     telemetry.logger.setLevel("CRITICAL")

@@ -24,7 +24,7 @@ from sample_work import script
 @pytest.fixture
 def life(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[JobRequest, int]]:
     """Return what gives a job a whole life, and then its row and its write units."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     units = Units()
 

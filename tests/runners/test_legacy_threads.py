@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Jobs run in a thread, longer than they may, until this is set. A lease is over 1.5 s after
     a deadline that is always over: for so long the machine may stand still."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setenv("JOBS_SYNC", "false")
     monkeypatch.setenv("JOB_TIMEOUT_SECONDS", "1")
     monkeypatch.setattr(verbs, "SKEW", 1_500)

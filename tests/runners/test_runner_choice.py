@@ -124,7 +124,7 @@ def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
     need: str,
 ) -> None:
     del sys.modules["own.runner"].send
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     bench = choose("a module of one's own")
     with pytest.raises(RunnerCannotResend, match=f"{need}. That requires"):
         bench.dispatch(job_type, **fields)

@@ -31,7 +31,7 @@ def queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     url = full_client("sqs").create_queue(QueueName="work")["QueueUrl"]
     monkeypatch.setenv("WORK_QUEUE_URL", url)
     monkeypatch.setenv("JOB_RUNNER", "sqs_runner.runner")
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     script.reset()
     return FakeQueue(url)
@@ -152,7 +152,7 @@ def test_a_task_that_can_not_begin_comes_again(
     queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runners.dispatch_task("sample_note", {})
-    monkeypatch.setenv("EXTENSIONS", "")  # the worker is of an older deploy
+    monkeypatch.setenv("PROJECT_PACKAGES", "")  # the worker is of an older deploy
     forget()
     queue.deliver()
     assert len(queue.failed) == 1

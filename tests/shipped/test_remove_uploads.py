@@ -140,7 +140,7 @@ def test_what_is_named_while_it_runs_keeps_its_file(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """A job that is given another payload was dispatched long ago."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(6)]

@@ -75,7 +75,7 @@ def test_of_records_without_a_row_the_first_may_be_the_one_that_refuses() -> Non
 
 @pytest.fixture(params=["unique_return", "unique_replace"])
 def unique_type(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("EXTENSIONS", "unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "unique_sample")
     forget()
     return str(request.param)
 

@@ -24,7 +24,7 @@ def create_delay_queue() -> str:
 def send_to_lambda(monkeypatch: pytest.MonkeyPatch, delay_queue: str = "https://a.test/q") -> None:
     """Have the sample work sent to WORKER, and what waits to the queue at this address."""
     for variable, value in {
-        "EXTENSIONS": "sample_work",
+        "PROJECT_PACKAGES": "sample_work",
         "JOB_RUNNER": "lambda-async",
         "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
         "DELAY_QUEUE_URL": delay_queue,

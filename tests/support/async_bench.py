@@ -21,7 +21,7 @@ def async_bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench
     As in a worker, no loop runs in this thread: that of a browser's tests, which may have come
     before in this process, is put aside, or each job would run in a thread, where no alarm rings.
     """
-    monkeypatch.setenv("EXTENSIONS", "sample_work,async_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,async_work")
     forget()
     made: list[asyncio.AbstractEventLoop] = []
     init = BaseEventLoop.__init__

@@ -107,7 +107,7 @@ class Bench:
 @pytest.fixture
 def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Sample work, and a bench to run it on."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
     forget()
     script.reset()

@@ -66,7 +66,7 @@ def run(folder: Path, app: Mapping[str, str], installed: Mapping[str, str], **en
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, (ROOT, folder / "installed", folder / "app"))),
-            "APP": str(folder / "app"),
+            "PROJECT": str(folder / "app"),
             **env,
         },
         capture_output=True,

@@ -62,7 +62,7 @@ def outfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outfit:
     """Return a package with a job and a task that work."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a second's mtime would hide an edit
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("EXTENSIONS", "outfit")
+    monkeypatch.setenv("PROJECT_PACKAGES", "outfit")
     found = Outfit(tmp_path)
     found.write(TABLE, "__init__")
     found.write(GOOD)

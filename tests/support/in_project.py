@@ -1,8 +1,12 @@
-"""Runs commands as in a project, but with this checkout's code."""
+"""Runs commands as in an environment that has Job Runners installed."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from job_runners.places import CODE
@@ -11,22 +15,40 @@ from job_runners.places import CODE
 def jobs(
     folder: Path, *words: str, project: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command as in a project, but with this checkout's code."""
+    """Run the installed command."""
     return python(folder, "-m", "job_runners.cli", *words, project=project, **variables)
 
 
 def python(
     folder: Path, *words: str, project: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    given = {name: value for name, value in os.environ.items() if name != "APP"}
-    if project is not None:
-        given |= {"JOBS_PROJECT": str(project), "JOBS_COMMAND": "jobs"}
+    given = {"PYTHONPATH": str(installed_code()), "PROJECT": str(project or "")}
     return subprocess.run(
         [sys.executable, "-P", *words],
         cwd=folder,
-        env=given | {"PYTHONPATH": str(CODE)} | variables,
+        env={**os.environ, **given, **variables},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@cache
+def installed_code() -> Path:
+    """Return a folder with the files of a wheel, which is removed when this process ends."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    unneeded = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CODE / "job_runners", folder / "job_runners", ignore=unneeded)
+    data = folder / "job_runners" / "data"
+    (data / "requirements").mkdir(parents=True)
+    for name in (
+        "template.yaml",
+        "CHANGELOG.md",
+        "requirements/runtime.txt",
+        "requirements/aws.txt",
+    ):
+        shutil.copyfile(CODE / name, data / name)
+    shutil.copytree(CODE / "events", data / "events")
+    return folder

@@ -290,7 +290,7 @@ def record(this: Recorder) -> dict[str, Any]:
 def stack(now: Callable[[], int]) -> Iterator[None]:
     """Tables and bucket on moto, jobs only saved, on the given clock."""
     environment = {
-        "EXTENSIONS": WORK,
+        "PROJECT_PACKAGES": WORK,
         "JOBS_SAME_PROCESS": "false",
         "KEEP_TASK_PAYLOADS": "true",
     }

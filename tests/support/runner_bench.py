@@ -65,7 +65,7 @@ def choose(
 ) -> Iterator[Callable[[str], RunnerBench]]:
     """Make a bench for one of RUNNERS."""
     script.reset()
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     monkeypatch.setitem(sys.modules, "own", ModuleType("own"))
     monkeypatch.setitem(sys.modules, "own.runner", own_runner())
 

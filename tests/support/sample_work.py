@@ -1,4 +1,4 @@
-"""Jobs and tasks for tests, added from outside as an organisation adds its own (EXTENSIONS)."""
+"""Jobs and tasks for tests. PROJECT_PACKAGES names this module, as if it were a package."""
 
 from collections.abc import Callable
 from typing import Any

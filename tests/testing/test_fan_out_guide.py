@@ -20,7 +20,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineRu
     blocks = re.findall(r"```python\n(.*?)```", _GUIDE.read_text(), re.DOTALL)
     (tmp_path / "words_of_the_guide.py").write_text("\n".join(blocks))
     monkeypatch.syspath_prepend(str(tmp_path))
-    with inline_runner(MovableClock(), {"EXTENSIONS": "words_of_the_guide"}) as inline:
+    with inline_runner(MovableClock(), {"PROJECT_PACKAGES": "words_of_the_guide"}) as inline:
         yield inline
     del sys.modules["words_of_the_guide"]
 

@@ -17,7 +17,7 @@ TWO = {"names": ["Ada", "Grace"]}
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    return {"EXTENSIONS": "reminders"}
+    return {"PROJECT_PACKAGES": "reminders"}
 
 
 @pytest.fixture

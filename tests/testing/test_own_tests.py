@@ -16,7 +16,7 @@ from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 
 @pytest.fixture
 def job_settings():
-    return {"EXTENSIONS": "reminders"}
+    return {"PROJECT_PACKAGES": "reminders"}
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):

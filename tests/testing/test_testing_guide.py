@@ -25,7 +25,7 @@ def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = pytester.mkdir("app")
-    monkeypatch.setenv("APP", str(app))
+    monkeypatch.setenv("PROJECT", str(app))
     (app / "acme").mkdir()
     (app / "acme" / "__init__.py").write_text(JOBS)
     tests = "\n".join([*TESTS, AS_SHOWN, f"SHOWN = {SHOWN!r}"])

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 from tools.mutants.collected import ENGINE, Collected, Executed, Recorded
 from tools.mutants.generated import generate
 from tools.mutants.histories_run import noticed_by_history
@@ -22,7 +22,7 @@ from tools.mutants.noticing import Noticing, read_last, write_last
 from tools.mutants.sandbox import Sandbox, Work
 
 HERE = Path(__file__).parent
-_LAST = ROOT / ".build" / "mutants.json"  # which test noticed each mutation in the last run
+_LAST = CODE / ".build" / "mutants.json"  # which test noticed each mutation in the last run
 
 _BASELINE_SECONDS = 900.0  # seconds for the tests of one file, unchanged
 # Under a mutation, a test counts as hung after these seconds plus this multiple of the time that it
@@ -51,7 +51,7 @@ def main() -> int:
         return 0
     if not hasattr(sys, "monitoring"):
         sys.exit("Recording which test executes which line requires Python 3.12 or newer.")
-    with Sandbox(ROOT, options.jobs, files) as sandbox:
+    with Sandbox(CODE, options.jobs, files) as sandbox:
         noticing = Noticing(lists["also"], read_last(_LAST))
         if not options.histories_only:
             noticing.tests = _baseline(sandbox, files)
@@ -119,7 +119,7 @@ def _mutations(only: list[str] | None) -> list[Mutation]:
     listed = tomllib.loads((HERE / "listed.toml").read_text())["mutation"]
     mutations = [
         replaced(
-            ROOT,
+            CODE,
             each["file"],
             find=each["find"],
             replace=each["replace"],
@@ -129,8 +129,8 @@ def _mutations(only: list[str] | None) -> list[Mutation]:
         for each in listed
     ]
     for folder in ENGINE:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            mutations += generate(ROOT, str(path.relative_to(ROOT)))
+        for path in sorted((CODE / folder).rglob("*.py")):
+            mutations += generate(CODE, str(path.relative_to(CODE)))
     return [each for each in mutations if not only or any(part in each.name for part in only)]
 
 
@@ -148,14 +148,14 @@ def _accepted(mutations: list[Mutation], *, whole: bool) -> set[str]:
 
 def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
     """Return the test files to run. Raises DoesNotApply for a pattern that matches no test file."""
-    found = {pattern: [*ROOT.glob(pattern)] for pattern in not_run}
-    found |= {name: [*ROOT.glob(f"{name}*.py")] for names in also.values() for name in names}
+    found = {pattern: [*CODE.glob(pattern)] for pattern in not_run}
+    found |= {name: [*CODE.glob(f"{name}*.py")] for names in also.values() for name in names}
     if unfit := [pattern for pattern, paths in found.items() if not paths]:
         raise DoesNotApply("tests.toml names no test: " + "; ".join(unfit))
     left_out = {path for pattern in not_run for path in found[pattern]}
     return [
-        str(path.relative_to(ROOT))
-        for path in sorted(ROOT.glob("tests/**/test_*.py"))
+        str(path.relative_to(CODE))
+        for path in sorted(CODE.glob("tests/**/test_*.py"))
         if path not in left_out
     ]
 

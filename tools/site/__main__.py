@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from job_runners import __version__
-from job_runners.places import ROOT
+from job_runners.places import CODE
 from tools.site import http_api, pages, search
 
-_PYTHON = ROOT / ".venv-docs" / "bin" / "python"
+_PYTHON = CODE / ".venv-docs" / "bin" / "python"
 _SUMMARY = "Background jobs on AWS Lambda in Python, without a broker and without servers."
 
 
@@ -43,10 +43,10 @@ def _llms(found: pages.Sections) -> Iterator[str]:
     for name, listed in found.items():
         yield f"## {name}\n"
         for page in listed:
-            (title, *_) = re.findall(r"^# (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+            (title, *_) = re.findall(r"^# (.*)$", (CODE / page).read_text(), re.MULTILINE)
             yield f"- [{title}](_sources/{page}.txt)"
         yield ""
 
 
 if __name__ == "__main__":
-    sys.exit(build(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist" / "site").absolute()))
+    sys.exit(build(Path(sys.argv[1] if len(sys.argv) > 1 else CODE / "dist" / "site").absolute()))

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from job_runners.places import ROOT
+from job_runners.places import CODE
 from tools.site import commands, http_api, python_api
 
 _SECTIONS = Path(__file__).with_name("sections.toml")
@@ -37,7 +37,7 @@ def sections() -> Sections:
     for name, section in listed.items():
         pages = []
         for pattern in section["pages"]:
-            paths = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+            paths = sorted(path.relative_to(CODE).as_posix() for path in CODE.glob(pattern))
             new = [
                 path
                 for path in paths
@@ -55,11 +55,11 @@ def write(folder: Path, repository: str | None = None) -> Sections:
     found = sections()
     pages = {each for listed in found.values() for each in listed}
     for page in pages:
-        text = _with_generated((ROOT / page).read_text()) + _files(ROOT / page)
+        text = _with_generated((CODE / page).read_text()) + _files(CODE / page)
         _save(folder / page, _for_sphinx(text, page, pages, repository))
-    front = _for_sphinx((ROOT / _FRONT).read_text(), _FRONT, pages, repository)
+    front = _for_sphinx((CODE / _FRONT).read_text(), _FRONT, pages, repository)
     _save(folder / "index.md", front + "".join(_toctrees(found)))
-    for picture in (*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")):
+    for picture in (*(CODE / "docs").glob("*.png"), *(CODE / "docs").glob("*.svg")):
         shutil.copy(picture, folder / "docs")
     shutil.copy(_CONFIG, folder / "conf.py")
     shutil.copytree(_TEMPLATES, folder / "templates")

@@ -1,4 +1,4 @@
-"""A job that notes its start and takes as long as its payload says, and a task that does nothing."""
+"""A job that notes its start and takes as long as its payload says, and an empty task."""
 
 import os
 import time
@@ -17,7 +17,7 @@ class Work(BaseModel):
     seconds: float = 0
 
 
-def note(job: RunningJob, payload: Work) -> dict[str, str]:
+def note(job: RunningJob, payload: Work) -> dict[str, str]:  # noqa: ARG001
     """Note the time and the process, then sleep as long as the payload says."""
     if payload.notes:
         with Path(payload.notes).open("a") as notes:

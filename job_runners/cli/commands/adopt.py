@@ -9,7 +9,7 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import PROJECT_COMMAND
+from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -57,7 +57,7 @@ def _lines(adopted: dict[str, Any]) -> list[str]:
         "Next",
         *([f"  cd {adopted['project']}"] if adopted["project"] != "." else []),
         "  pip install -e .",
-        *([f"  {PROJECT_COMMAND} lock"] if adopted["lock"] else []),
-        f"  {PROJECT_COMMAND} test      checks the jobs, and runs their tests",
-        f"  {PROJECT_COMMAND} deploy    updates the stack {adopted['stack']}",
+        *([f"  {COMMAND} lock"] if adopted["lock"] else []),
+        f"  {COMMAND} test      checks the jobs, and runs their tests",
+        f"  {COMMAND} deploy    updates the stack {adopted['stack']}",
     ]

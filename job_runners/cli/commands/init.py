@@ -8,7 +8,6 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import PROJECT_COMMAND
 
 
 @jobs_command()
@@ -28,8 +27,8 @@ def command(target: Target, folder: str, github: bool) -> None:
         f"""
 Next
   cd {folder}
-  {PROJECT_COMMAND} test      checks the job, and runs its test
-  {PROJECT_COMMAND} run       starts a local AWS with the job, until Ctrl-C"""
+  job-runners test      checks the job, and runs its test
+  job-runners run       starts a local AWS with the job, until Ctrl-C"""
     )
     if github:
-        click.echo(f"  {PROJECT_COMMAND} lock --tools   pins what the workflow deploy.yml installs")
+        click.echo("  job-runners lock --tools   pins what the workflow deploy.yml installs")

@@ -1,7 +1,6 @@
 """jobs new: create a job from a template."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import IS_CHECKOUT, as_typed
-
-_GUIDE = "docs/guides/your_own_work.md"
+from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -24,12 +21,11 @@ _GUIDE = "docs/guides/your_own_work.md"
 def command(target: Target, name: str, package: str | None) -> None:
     """Create a working job with a test. NAME uses lowercase letters, digits and _.
 
-    Writes to the project; in a checkout, to app/ or the folder in APP. Changes nothing that
-    exists, except for one new line in the job table.
+    Writes to the project. Changes nothing that exists, except for one new line in the job table.
 
     \b
     jobs new sync_list
-    APP=../acme jobs new sync_list --package acme_work
+    jobs new sync_list --package acme_work
     """
     written = _write(name, package)
     if target.json:
@@ -58,21 +54,17 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {written['entry']}",
         ]
-    app = os.environ.get("APP")
-    prefix = f"APP={shlex.quote(app)} " if app else ""
     requirements = str(Path(written["table"]).parents[1] / "requirements.txt")
-    run = as_typed("make run DEMO=0")
-    jobs, lock = as_typed("bin/jobs"), as_typed("make lock")
+    run = f"{COMMAND} run"
     return "\n".join(
         [
             *lines,
             "",
-            f"Test it           {prefix}{as_typed('make test-app')}",
-            f"Run it            {prefix}{run:22} starts a local AWS until Ctrl-C",
+            f"Test it           {COMMAND} test",
+            f"Run it            {run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
-            f'                  {jobs} dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Add a package     Write it to {_relative(requirements)}, then {prefix}{lock}",
-            *([f"Read more         {_GUIDE}"] if IS_CHECKOUT else []),
+            f'                  {COMMAND} dispatch {name} items:=\'["ada", "grace"]\' --watch',
+            f"Add a package     Write it to {_relative(requirements)}, then {COMMAND} lock",
         ]
     )
 

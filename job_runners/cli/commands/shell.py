@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from job_runners.cli.local_aws import ROOT
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND_VARIABLE
+from job_runners.places import CODE, COMMAND_VARIABLE
 
 # A shell has a command `jobs` of its own. Without arguments, with a one-letter option or with a
 # %number, `jobs` still calls that command. Otherwise, messages repeat the name `jobs`.
@@ -78,5 +77,5 @@ def _quoted(path: str, shell: str) -> str:
 
 def _launcher() -> str:
     """Return the path of the script that starts `jobs`: the checkout's or the installed one."""
-    in_checkout = ROOT / "bin" / "jobs"
+    in_checkout = CODE / "bin" / "jobs"
     return str(in_checkout if in_checkout.exists() else Path(sys.argv[0]).absolute())

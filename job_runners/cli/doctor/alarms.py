@@ -55,12 +55,12 @@ def alarms(deployed: Deployed) -> Iterator[Issue]:
     for logical_id in sorted(WHAT_TO_DO.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
-            "It may be from another version. make deploy updates it to this one.",
+            f"It may be from another version. {COMMAND} deploy updates it to this one.",
         )
     found = _describe(deployed, list(names_by_id.values()))
     for logical_id, name in names_by_id.items():
         if name not in found:
-            yield Issue(f"The alarm {name} was deleted.", "make deploy creates it again.")
+            yield Issue(f"The alarm {name} was deleted.", f"{COMMAND} deploy creates it again.")
         else:
             yield from _check_state(deployed, logical_id, found[name])
     if found and not any(each.get("AlarmActions") for each in found.values()):

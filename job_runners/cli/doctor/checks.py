@@ -1,7 +1,6 @@
 """Run all checks in the order of the report."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
@@ -20,9 +19,8 @@ from job_runners.cli.doctor import (
 )
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
-from job_runners.places import COMMAND, as_typed
+from job_runners.places import COMMAND
 
-_DEPLOY = "make deploy"
 _IGNORED = "the local AWS stores this setting but ignores it"
 _DROPPED = "the local AWS drops this setting from the template"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -82,13 +80,11 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
             for issue in check.run(deployed)
         ]
     except NotInStack as missing:
-        fix = "It may be from another version. make deploy updates it to this one."
+        fix = f"It may be from another version. {COMMAND} deploy updates it to this one."
         found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
     except ClientError as error:
         found = [_refusal(check, error)]
-    for each in found or [Finding(check.name, Verdict.OK, check.ok_message)]:
-        # The checks name the command of a checkout.
-        yield replace(each, fix=each.fix.replace(_DEPLOY, as_typed(_DEPLOY)))
+    yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
 
 
 def _refusal(check: Check, error: ClientError) -> Finding:
@@ -104,6 +100,6 @@ def _refusal(check: Check, error: ClientError) -> Finding:
         check.name,
         Verdict.WRONG,
         f"{error.operation_name} answered {code}: {text}",
-        "A resource of the stack may have been deleted by hand. Run make deploy, then "
+        f"A resource of the stack may have been deleted by hand. Run {COMMAND} deploy, then "
         f"{COMMAND} doctor.",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.places import COMMAND
 
 # AWS's own policies for Lambda, which aren't checked. They allow a function to write logs and
 # traces, and to join a VPC.
@@ -29,8 +30,8 @@ def policies(deployed: Deployed) -> Iterator[Issue]:
                 for what in _too_wide(statement):
                     yield Issue(
                         f"The policy {policy} of the role {role} allows {what}.",
-                        "Name the actions and resources that the role needs. Run `make deploy` to "
-                        "restore the template's own policies.",
+                        "Name the actions and resources that the role needs. To restore the "
+                        f"template's own policies, run `{COMMAND} deploy`.",
                     )
 
 

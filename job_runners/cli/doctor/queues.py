@@ -18,7 +18,7 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
         if dead is None:
             yield Issue(
                 f"The {name} queue has no dead-letter queue, so messages that fail are lost.",
-                "make deploy adds it again.",
+                f"{COMMAND} deploy adds it again.",
             )
         elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
             yield Issue(

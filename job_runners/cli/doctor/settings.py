@@ -22,7 +22,7 @@ _OPEN_ROUTES = frozenset(
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
 _WAITING_DAYS = 31  # days that a job may wait before it starts, on top of its retention
-_DEPLOY = "make deploy gives all functions the same settings."
+_DEPLOY = f"{COMMAND} deploy gives all functions the same settings."
 
 
 def settings(deployed: Deployed) -> Iterator[Issue]:
@@ -109,7 +109,7 @@ def _campaign(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Itera
             yield Issue(
                 f"TEXTING_CAMPAIGN of {function} is {value}, but this stack has "
                 f"{'a' if has_table else 'no'} contacts table.",
-                "Run make deploy. TextingCampaign sets both.",
+                f"Run {COMMAND} deploy. TextingCampaign sets both.",
             )
 
 
@@ -124,7 +124,7 @@ def _access(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
             yield Issue(
                 f"The route {route['RouteKey']} requires {authorization}, but ACCESS_MODE is "
                 f"{mode}.",
-                "Run make deploy. JwtIssuer sets both.",
+                f"Run {COMMAND} deploy. JwtIssuer sets both.",
             )
 
 
@@ -167,14 +167,15 @@ def code(deployed: Deployed) -> Iterator[Issue]:
             listing = ", ".join(f"{function} {value}" for function, value in values.items())
             yield Issue(
                 f"The {name} of the functions differs: {listing}.",
-                "A deploy was interrupted, or a function was changed by hand. Run make deploy.",
+                "A deploy was interrupted, or a function was changed by hand. "
+                f"Run {COMMAND} deploy.",
             )
     newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))
     live = deployed.functions[WORKER]
     if _digest(newest) != _digest(live):
         yield Issue(
             f"The worker's alias {ALIAS} runs version {live['Version']}, not the newest code.",
-            "If you didn't roll back, run make deploy.",
+            f"If you didn't roll back, run {COMMAND} deploy.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Import the modules that an app adds: its packages, its runner, its EXTENSIONS."""
+"""Import the modules that an app adds: its packages and its runner."""
 
 import sys
 from importlib import import_module

@@ -7,7 +7,6 @@ function and payload model are imported at first use.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job_runners import names
@@ -20,7 +19,6 @@ from job_runners.errors import (
     InvalidDefinition,
     InvalidFollowUp,
     InvalidPayload,
-    InvalidSetting,
     PayloadTooLarge,
     UnknownJobType,
     UnknownTask,
@@ -285,8 +283,8 @@ def _loaded(definitions: Mapping[str, _D]) -> dict[str, _D]:
 def registry() -> Registry:
     """Return the registry, which is built at the first call.
 
-    Raises NameTakenTwice and InvalidDefinition. Raises InvalidSetting for an extension that can't
-    be imported. An error while importing one of the app's packages is raised as it is.
+    Raises NameTakenTwice and InvalidDefinition. An error while importing one of the app's packages
+    is raised as it is.
     """
     tables = [
         _built_in("job_runners.shipped.jobs.table", "JOBS", "CAMPAIGN_JOBS"),
@@ -295,7 +293,6 @@ def registry() -> Registry:
         _built_in("job_runners.shipped.jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
-    added |= {name: _extension(name) for name in settings().extensions}
     for name, module in added.items():
         found = [
             (name, attribute, getattr(module, attribute))
@@ -304,7 +301,7 @@ def registry() -> Registry:
         ]
         if not found:
             raise InvalidDefinition(
-                f"the extension {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
+                f"the package {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
                 f"and {ATTRIBUTES[-1]}"
             )
         tables += found
@@ -348,15 +345,6 @@ def _built_in(module: str, attribute: str, campaign_names: str) -> _Table:
     left_out = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
     entries = getattr(imported, attribute).items()
     return module, attribute, {name: entry for name, entry in entries if name not in left_out}
-
-
-def _extension(name: str) -> ModuleType:
-    try:
-        return import_added(name)
-    except ImportError as error:
-        raise InvalidSetting(
-            "EXTENSIONS", name, f"modules that can be imported ({error})"
-        ) from error
 
 
 def _around(tables: list[_Table]) -> tuple[Around, ...]:

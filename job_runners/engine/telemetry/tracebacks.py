@@ -75,10 +75,4 @@ def formatted(error: BaseException) -> str:
     if error.__traceback__ is None:
         return ""
     text = "".join(traceback.format_exception(error))
-    for package in settings().app_packages:
-        text = text.replace(_named(package), f'File "{settings().app_source}{package}/')
-    return text.replace(_named(""), 'File "')
-
-
-def _named(package: str) -> str:
-    return f'File "{_ROOT}{package and f"{package}/"}'
+    return text.replace(f'File "{_ROOT}', 'File "')

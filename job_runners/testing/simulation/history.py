@@ -77,9 +77,8 @@ _NEVER = 10**12  # seconds, far in the future
 @contextmanager
 def simulated_aws(**more_settings: str) -> Iterator[None]:
     """Simulate AWS for histories that are played one after another, with additional settings."""
-    environment = (
-        {"EXTENSIONS": "job_runners.testing.simulation.simulated_work"} | SETTINGS | more_settings
-    )
+    work = {"PROJECT_PACKAGES": "job_runners.testing.simulation.simulated_work"}
+    environment = work | SETTINGS | more_settings
     with (
         mocked_aws(environment),
         quietly(),

@@ -82,7 +82,7 @@ def models(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     module.TASKS = {"plain_task": Task(task)}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "models", module)
-    monkeypatch.setenv("EXTENSIONS", "models")
+    monkeypatch.setenv("PROJECT_PACKAGES", "models")
     forget()
     ran.clear()
 

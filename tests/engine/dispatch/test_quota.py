@@ -71,7 +71,7 @@ def test_what_is_there_already_is_not_refused(bench: Bench, most: int) -> None:
 def test_the_same_request_again_is_counted_once(
     bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch, job_type: str
 ) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     for _ in range(most + 1):
         bench.dispatch(job_type, payload={}, idempotency_key="may")

@@ -84,7 +84,7 @@ def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(
 @pytest.fixture
 def unique_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have jobs that are unique."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
 
 

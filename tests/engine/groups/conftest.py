@@ -23,7 +23,7 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
 def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return the bench with unique jobs. Members are dispatched in order, because moto undoes what
     other threads write while a transaction fails."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     monkeypatch.setattr(bulk, "THREADS", 1)
     forget()
     return bench

@@ -34,7 +34,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def followed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return a bench with jobs that have follow-ups."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample,unique_sample")
     forget()
     return bench
 

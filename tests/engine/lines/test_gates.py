@@ -95,7 +95,7 @@ def test_a_message_that_names_no_queue_takes_no_key_from_a_job_that_keeps_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As those of an older deploy are: the job is unique until it has ended."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     row, keys = bench.dispatch("unique_return", payload={"lot": "a"}), []
     script.job = lambda job, payload: keys.append(bench.read(job.id).unique_key)

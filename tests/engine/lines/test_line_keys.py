@@ -188,7 +188,7 @@ def test_a_job_whose_payload_its_model_takes_no_more_has_the_line_of_what_was_se
 def test_a_job_that_is_replaced_is_in_the_line_of_the_value_that_its_model_has(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     asked = {"job_type": "unique_replace", "queue_name": "sample_texts"}
     default = dispatch(bench, **asked, payload={"lot": "b"})

@@ -63,7 +63,7 @@ def test_nine_tenths_of_a_rate_are_used_for_each_key_while_jobs_wait(
     seconds: int,
 ) -> None:
     assert RATE is not None
-    monkeypatch.setenv("EXTENSIONS", "sample_work,rate_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,rate_sample")
     forget()
     time = VirtualTime(clock.now())
     monkeypatch.setattr(clock, "now", time.now)

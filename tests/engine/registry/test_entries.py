@@ -34,7 +34,7 @@ MISSING = "import no_such_distribution\n" + GOOD
 
 @pytest.fixture
 def with_outfit(bench: Bench, outfit: Outfit) -> Outfit:
-    """Return the outfit, on a bench whose EXTENSIONS it replaces."""
+    """Return the outfit, on a bench whose PROJECT_PACKAGES it replaces."""
     return outfit
 
 

@@ -19,7 +19,7 @@ from bench import Bench
 from job_runners.engine.registry.app_modules import import_added
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import Registry, registry
-from job_runners.errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
+from job_runners.errors import InvalidDefinition, UnknownJobType, UnknownTask
 from job_runners.store import schedule_marks
 from job_runners.testing.aws import forget
 from job_runners.work.definitions import Job, Task
@@ -96,7 +96,7 @@ def extended(monkeypatch: pytest.MonkeyPatch, **tables: object) -> Registry:
     module.__dict__.update(tables)
     monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
     monkeypatch.setitem(sys.modules, "acme.background", module)
-    monkeypatch.setenv("EXTENSIONS", "acme.background")
+    monkeypatch.setenv("PROJECT_PACKAGES", "acme.background")
     forget()
     return registry()
 
@@ -308,19 +308,12 @@ def test_python_searches_an_apps_folder_once_and_last(
 ) -> None:
     """So no module of the app replaces one of ours."""
     app = [str(tmp_path)] if has_folder else []
-    monkeypatch.setenv("APP", "".join(app))
+    monkeypatch.setenv("PROJECT", "".join(app))
     monkeypatch.setattr(sys, "path", ["here"])
     forget()
     for _ in range(2):
         assert import_added("sys") is sys
     assert sys.path == ["here", *app]
-
-
-def test_an_extension_that_can_not_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "no_such_module")
-    forget()
-    with pytest.raises(InvalidSetting, match="EXTENSIONS='no_such_module'"):
-        registry()
 
 
 def test_more_recurring_work_than_a_deploy_can_list_is_refused(

@@ -33,7 +33,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:outcomes"
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample")
     forget()
     return bench
 

@@ -177,7 +177,7 @@ def test_other_work_does_without_asyncio() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={**os.environ, "EXTENSIONS": ""},
+        env={**os.environ, "PROJECT_PACKAGES": ""},
         capture_output=True,
         text=True,
         check=True,

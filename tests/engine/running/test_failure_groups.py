@@ -33,7 +33,7 @@ def groups(organization_id: str = "acme") -> list[FailureGroup]:
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,failing_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,failing_work")
     forget()
     return bench
 

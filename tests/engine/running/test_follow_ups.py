@@ -32,7 +32,7 @@ from sample_work import script
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,follow_up_sample,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,follow_up_sample,unique_sample")
     forget()
     told.clear()
     return bench

@@ -39,7 +39,7 @@ def run(row: JobRequest) -> None:
 
 @pytest.fixture
 def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     script.reset()
 

@@ -86,7 +86,7 @@ class Timers:
 
 @pytest.fixture
 def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     declared_schedules.forget()
     telemetry.logger.setLevel("CRITICAL")

@@ -33,7 +33,7 @@ ANSWERED = [
 
 @pytest.fixture(autouse=True)
 def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
 
 

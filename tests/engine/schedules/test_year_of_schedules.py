@@ -58,7 +58,7 @@ class Year:
 
 @pytest.fixture
 def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     declared_schedules.forget()
     telemetry.logger.setLevel("CRITICAL")

@@ -30,7 +30,7 @@ read = job_rows.stored
 
 @pytest.fixture
 def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work")
     forget()
     script.reset()
 

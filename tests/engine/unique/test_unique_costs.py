@@ -22,7 +22,7 @@ REFUSED = 4  # a canceled transaction costs as much as if it had been carried ou
 
 @pytest.fixture
 def units(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Units:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     return Units()
 

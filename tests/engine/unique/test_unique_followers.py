@@ -12,7 +12,7 @@ from job_runners.testing.aws import forget
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     return bench
 

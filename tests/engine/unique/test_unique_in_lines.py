@@ -24,7 +24,7 @@ TWO_MINUTES, TEN_MINUTES = 120, 600
 
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     monkeypatch.setattr(due_row, "_start_within", lambda row: float(TWO_MINUTES))
     forget()
     return bench

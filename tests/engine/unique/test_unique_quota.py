@@ -14,7 +14,7 @@ from job_runners.testing.aws import forget
 @pytest.fixture
 def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return a bench where an organisation may have two unfinished jobs."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "2")
     forget()
     return bench

@@ -144,7 +144,7 @@ class Year:
 
 @pytest.fixture
 def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("PROJECT_PACKAGES", "sample_work,unique_sample")
     forget()
     declared_schedules.forget()
     script.reset()
