@@ -504,6 +504,7 @@ def test_a_role_may_join_a_vpc(account: Account) -> None:
 
 def test_a_phone_number_has_no_arn_so_texts_may_go_anywhere(account: Account) -> None:
     allow(Action="sns:Publish", Resource="*")(account)
+    allow(Action="sns:Publish", NotResource="arn:aws:sns:*:*:*")(account)
     account.statements.append({"Effect": "Deny", "Action": "sns:*", "Resource": "*"})
     assert findings() == []
 

@@ -108,7 +108,7 @@ def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
         time.sleep(0.2)
     (line,) = [each for each in jobs("tasks", "--failed").stdout.splitlines() if task_id in each]
     assert line.split("\t")[1] == "send_message"
-    assert "TextRefused: the number belongs to no country" in line
+    assert "TextRefused: the message was not sent: the number belongs to no country" in line
     refused = jobs("redrive", task_id)
     assert refused.exit_code == 1
     assert "KeepTaskPayloads=true" in refused.stdout

@@ -3,6 +3,7 @@
 The stack runs the project `examples/campaign`, which has a stack of its own.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from job_runners.local.credentials import session
 from job_runners.local.local_stack import local_stack
 from job_runners.local.stack_api import stack_api
 from job_runners.places import CODE
+from role_probes import role_names
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")
@@ -130,6 +132,19 @@ class Enforcing(Local):
         return HttpApi(self.stack.api_url, Bearer(token))
 
 
+def allow_settings(stack: Stack) -> None:
+    """Let the functions that run work read the settings of their jobs.
+
+    ministack ignores the path in GetParametersByPath, so it needs a permission for all paths.
+    """
+    statement = {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam: Any = session(stack).client("iam", endpoint_url=stack.endpoint_url)
+    for name in ("WorkerFunctionRole", "ApiFunctionRole"):
+        role = role_names(stack)[name]
+        iam.put_role_policy(RoleName=role, PolicyName="settings", PolicyDocument=document)
+
+
 @pytest.fixture(scope="session")
 def enforcing() -> Iterator[Enforcing]:
     """Yield the stack that the tests of access and of policies share."""
@@ -139,4 +154,5 @@ def enforcing() -> Iterator[Enforcing]:
             # It is enforced too, and refuses what is not over TLS, as all is here.
             s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
             s3.delete_bucket_policy(Bucket=stack.bucket_name)
+            allow_settings(stack)
             yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)

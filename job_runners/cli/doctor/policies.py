@@ -17,8 +17,8 @@ _MANAGED = frozenset(
         "AWSXrayWriteOnlyAccess",
     }
 )
-# A statement that allows only these actions may have the resource "*", because phone numbers have
-# no ARN.
+# A statement that allows only these actions may have the resource "*", or all but some resources,
+# because phone numbers have no ARN.
 _ANY_RESOURCE = frozenset({"sns:Publish"})
 
 
@@ -53,15 +53,15 @@ def _documents(deployed: Deployed, role: str) -> Iterator[tuple[str, dict[str, A
 def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
     if statement["Effect"] != "Allow":
         return
+    actions = _list(statement.get("Action", []))
+    if actions and set(actions) <= _ANY_RESOURCE:
+        return
     for inverse in ("NotAction", "NotResource"):
         if inverse in statement:
             yield f"everything that its {inverse} doesn't list"
-    actions = _list(statement.get("Action", []))
     for action in actions:
         if "*" in action:
             yield f"the action {action}"
-    if set(actions) <= _ANY_RESOURCE:
-        return
     for resource in _list(statement.get("Resource", [])):
         # arn:partition:service:region:account:resource
         if resource.split(":", 5)[-1].startswith("*"):
