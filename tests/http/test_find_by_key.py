@@ -52,7 +52,7 @@ def test_it_costs_one_consistent_read_and_another_where_no_job_has_the_key(
     assert [each["operation"] for each in read] == ["GetItem"]
     found("unknown")
     assert [each["operation"] for each in read] == ["GetItem"] * 2
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work,unique_sample")
     settings.cache_clear()  # and not the clients, whose calls are recorded
     registry.cache_clear()
     found("unknown")  # it may have been answered with the job of another request

@@ -139,7 +139,7 @@ def test_the_document_is_valid_openapi(
     mode: str, extensions: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCESS_MODE", mode)
-    monkeypatch.setenv("EXTENSIONS", extensions)
+    monkeypatch.setenv("JOBS_PACKAGES", extensions)
     forget()
     found = openapi.document(ROUTES)
     assert found["openapi"].startswith("3.1")

@@ -92,6 +92,7 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
             "waiting_signal",  # in vain
         },
         "waiting": {"waiting_queue", "waiting_type"},
+        "scheduled": {"post_webhook"},
         # Parked too: its type was paused.
         "parked": {"queued_once", "scheduled"},
     }
@@ -181,7 +182,7 @@ def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     lines = [
         item for item in release.stored("COORDINATION_TABLE_NAME") if "slot#" in item["sk"]["S"]
     ]
-    assert len(lines) >= 5
+    assert len(lines) >= 4
     assert not any("holder" in item for item in lines)
     for name in ("line_running", "line_waiting", "fair_running", "fair_waiting", "legs_in_line"):
         assert release.row(name).status == "succeeded"

@@ -215,7 +215,8 @@ def record_built_in(this: Recorder) -> None:
     this.dispatch("remove_uploads", "remove_uploads", payload={"older_than_days": 1})
     event = {"body": {"type": "order.shipped"}, "secret": "acme/main", "event_id": "evt_1"}
     webhook = {"url": "https://example.org/hook", **event}
-    this.dispatch("post_webhook", "post_webhook", payload=webhook)
+    # Late, because a replay has no secret, and would try it for three days.
+    this.dispatch("post_webhook", "post_webhook", payload=webhook, delay=20 * 86_400)
 
 
 def record(this: Recorder) -> dict[str, Any]:
