@@ -11,7 +11,6 @@ from job_runners.building.app_folder import (
     read_app_folder,
 )
 from job_runners.building.botocore_data import ALL
-from job_runners.places import CODE
 
 
 def package(folder: Path, name: str = "acme") -> Path:
@@ -30,14 +29,12 @@ def test_project_names_a_folder_from_the_current_one(
     assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), {})
 
 
-def test_an_empty_project_means_none_and_an_unset_one_the_example(
+def test_in_a_checkout_an_empty_or_unset_project_means_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert find_app_folder() is None
     monkeypatch.delenv("JOBS_PROJECT")
-    found = find_app_folder()
-    assert found
-    assert found.path == CODE / "examples" / "campaign"
+    assert find_app_folder() is None
 
 
 def test_packages_are_folders_with_an_init_but_for_tests(tmp_path: Path) -> None:
