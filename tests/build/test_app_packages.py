@@ -35,7 +35,7 @@ def dispatch_task(name, payload): ...
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return an organisation's folder with two packages, named by JOBS_PROJECT."""
+    """Return a project with the packages acme_one and acme_two."""
     folder = tmp_path / "app"
     for name in ("acme_one", "acme_two"):
         (folder / name).mkdir(parents=True)
