@@ -15,7 +15,6 @@ ENVIRONMENT = {
     "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
     "JOBS_TABLE_NAME": "jobs",
     "COORDINATION_TABLE_NAME": "coordination",
-    "CONTACTS_TABLE_NAME": "contacts",
     "BUCKET_NAME": "bucket",
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",

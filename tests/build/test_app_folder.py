@@ -29,7 +29,9 @@ def test_project_names_a_folder_from_the_current_one(
     assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), {})
 
 
-def test_an_empty_project_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_checkout_an_empty_or_unset_project_means_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert find_app_folder() is None
     monkeypatch.delenv("JOBS_PROJECT")
     assert find_app_folder() is None

@@ -67,7 +67,7 @@ def project(
     ours = f'"DeletionProtection=false", "AwsEndpointUrl={versions.running.endpoint_url}"'
     architecture = f"Architecture={Target.this_machine().architecture}"
     text = config.read_text().replace("Architecture=arm64", architecture)
-    config.write_text(text.replace('"TextingCampaign=false"', f'"TextingCampaign=false", {ours}'))
+    config.write_text(text.replace("overrides = [", f"overrides = [{ours}, "))
     assert ours in config.read_text()
     aws = {
         **versions.running.credentials.variables,
