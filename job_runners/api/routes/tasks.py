@@ -18,7 +18,7 @@ from job_runners.store import failed_tasks
 _ID = re.compile("[0-9a-f]{32}")
 
 
-def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
+def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
     task's id is in its log lines."""
     task = requests.task_data(event)
@@ -28,7 +28,7 @@ def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     return respond(202, {"id": captured.id, "task_name": task.task_name, "status": "sent"})
 
 
-def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
+def list_failed_tasks(event: Mapping[str, Any], _caller: Caller) -> Response:
     """List the tasks that failed permanently in the last week. Only services see them, because
     tasks have no organization, and their errors may name any customer."""
     query = page_query(event)
