@@ -5,26 +5,12 @@ https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
 """
 
 import random
-import sys
 
+from job_runners import caches
 from job_runners.aws import clients, tls
 from job_runners.engine.registry.registry import registry
 from job_runners.runners import get_job_runner
 from job_runners.settings import settings
-
-# The modules that have a cache, each with the name of the function that clears it.
-CACHES = {
-    "job_runners.engine.schedules.declared_schedules": "forget",
-    "job_runners.engine.dispatch.full_queues": "forget_cache",
-    "job_runners.engine.dispatch.quota": "forget_cache",
-    "job_runners.engine.running.failure_groups": "forget",
-    "job_runners.store.limits": "forget_cache",
-    "job_runners.store.pauses": "forget_cache",
-    "job_runners.store.used_keys": "forget_cache",
-    "job_runners.store.webhooks": "forget_cache",
-    "job_runners.shipped.webhooks.signing_secrets": "forget",
-    "job_runners.work.app_settings": "forget",
-}
 
 
 def register(*services: str) -> None:
@@ -57,6 +43,4 @@ def after_restore() -> None:
     may have changed. Without a new seed, all copies would draw the same random numbers."""
     random.seed()
     clients.renew_credentials()
-    for module, function in CACHES.items():
-        if module in sys.modules:
-            getattr(sys.modules[module], function)()
+    caches.forget_all()

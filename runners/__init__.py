@@ -27,13 +27,13 @@ def dispatch_job(job_data: "JobData") -> "JobRequest":
     return get_job_runner().dispatch_job(job_data)
 
 
-def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task.
+def dispatch_task(task_name: str, payload: Any) -> str | None:
+    """Send the task. Return the id that its log lines have, or None if the runner returns none.
 
     Raises UnknownTask, InvalidPayload, PayloadTooLarge, and the errors of `get_job_runner`. Raises
     SendFailed if the task was not sent. Nothing stores it, so nothing sends it later.
     """
-    get_job_runner().dispatch_task(task_name, payload)
+    return get_job_runner().dispatch_task(task_name, payload)
 
 
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this module

@@ -51,14 +51,14 @@ def dispatch_job(job_data: "JobData") -> JobRequest:
     return dispatch.dispatch_job(job_data, send)
 
 
-def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task. Nothing stores it.
+def dispatch_task(task_name: str, payload: Any) -> str:
+    """Send the task, and return its id. Nothing stores the task.
 
     Raises SendFailed if the task was not sent, and SendInDoubt if it is unknown whether it was.
     """
     from job_runners.engine.dispatch import dispatch
 
-    dispatch.dispatch_task(task_name, payload, send)
+    return dispatch.dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

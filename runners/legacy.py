@@ -61,9 +61,9 @@ def dispatch_job(job_data: JobData) -> JobRequest:
     return dispatch.dispatch_job(job_data, _dispatcher())
 
 
-def dispatch_task(task_name: str, payload: Any) -> None:
-    """Run the task here. With TASKS_SYNC, it runs before this returns."""
-    dispatch.dispatch_task(task_name, payload, _dispatcher())
+def dispatch_task(task_name: str, payload: Any) -> str:
+    """Run the task here, and return its id. With TASKS_SYNC, it runs before this returns."""
+    return dispatch.dispatch_task(task_name, payload, _dispatcher())
 
 
 def _dispatcher() -> Send:

@@ -1,6 +1,7 @@
 """Describe this stack's API, with its jobs, tasks and access mode, as an OpenAPI 3.1 document."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,10 +26,11 @@ from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
 from job_runners.api.specification import (
     ALWAYS,
+    BODY_PROBLEMS,
+    CURSOR,
     HEADERS,
     ORGANIZATION,
     PATH_PARAMETERS,
-    Answer,
     Operation,
 )
 from job_runners.engine.job_data import JobData, WebhookFollowUp
@@ -103,7 +105,7 @@ def _openapi_path(path: str) -> str:
 def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
     text = " ".join((route.endpoint.__doc__ or "").split())
     found: dict[str, Any] = {
-        "operationId": operation.id,
+        "operationId": route.endpoint.__name__,
         "summary": text.split(". ")[0].removesuffix("."),
         "description": text,
         "security": _security(route.role),
@@ -134,9 +136,9 @@ def _parameter(parameter: Schema) -> Schema:
 
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
-    found = {str(status): _answer(each) for status, each in operation.answers.items()}
+    found = {str(status): _answer(*each) for status, each in operation.answers.items()}
     slugs_by_status: dict[int, list[str]] = {}
-    for slug in sorted({*operation.problems, *(() if route.role is OPEN else ALWAYS)}):
+    for slug in sorted(set(_slugs(route, operation))):
         slugs_by_status.setdefault(problems.kinds()[slug].status, []).append(slug)
     for status, slugs in sorted(slugs_by_status.items()):
         found[str(status)] = _problems(slugs)
@@ -149,12 +151,25 @@ def _responses(route: Route, operation: Operation) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": answer.description}
-    if answer.headers:
-        found["headers"] = {name: HEADERS[name] for name in answer.headers}
-    if answer.schema:
-        found["content"] = {"application/json": {"schema": ref(answer.schema)}}
+def _slugs(route: Route, operation: Operation) -> Iterator[str]:
+    """Yield the problems of the operation itself, and those of its caller, body and query."""
+    yield from operation.problems
+    if route.role is not OPEN:
+        yield from ALWAYS
+    if operation.body:
+        yield from BODY_PROBLEMS
+    if any(each["in"] == "query" for each in operation.parameters):
+        yield "invalid-query"
+    if CURSOR in operation.parameters:
+        yield "invalid-cursor"
+
+
+def _answer(description: str, schema: str | None, headers: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": description}
+    if headers:
+        found["headers"] = {name: HEADERS[name] for name in headers}
+    if schema:
+        found["content"] = {"application/json": {"schema": ref(schema)}}
     return found
 
 

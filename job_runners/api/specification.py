@@ -11,10 +11,7 @@ from job_runners.store.job_request import Outcome
 from job_runners.store.queries import PAGE_LIMIT
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
-JOB_PROBLEMS = ("job-not-found",)
-SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
-WEBHOOK_PROBLEMS = ("invalid-query", "webhook-not-found")
-CHANGE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
+CHANGE_PROBLEMS = ("job-not-found", "wrong-state", "moved-meanwhile")
 # Problems of requests that start a job, and of those that dispatch a new one.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
 DISPATCH_PROBLEMS = (
@@ -28,21 +25,37 @@ DISPATCH_PROBLEMS = (
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 
 
-class Answer(NamedTuple):
-    """The response to a successful request: its description, the name of its schema, and its
-    headers."""
+# By status, the response to a successful request: its description, the name of its schema, and its
+# headers. Tuples, because another class would make cold starts longer.
+Answers = dict[int, tuple[str, str | None, tuple[str, ...]]]
 
-    description: str
-    schema: str | None = None
-    headers: tuple[str, ...] = ()
+
+def ok(description: str, schema: str, headers: tuple[str, ...] = ()) -> Answers:
+    """Return an answer with status 200."""
+    return {200: (description, schema, headers)}
+
+
+def replaced_or_created(schema: str) -> Answers:
+    """Return the two answers to a PUT."""
+    return {200: ("Replaced", schema, ()), 201: ("Created", schema, ())}
+
+
+def accepted(description: str, schema: str, headers: tuple[str, ...] = ()) -> Answers:
+    """Return an answer with status 202."""
+    return {202: (description, schema, headers)}
+
+
+def deleted(description: str) -> Answers:
+    """Return an answer with status 204."""
+    return {204: (description, None, ())}
 
 
 class Operation(NamedTuple):
-    """A route in the OpenAPI document. The endpoint's docstring is its description."""
+    """A route in the OpenAPI document. The endpoint's name is its id, and the endpoint's docstring
+    is its description."""
 
-    id: str
-    answers: dict[int, Answer]
-    problems: tuple[str, ...] = ()  # in addition to ALWAYS
+    answers: Answers
+    problems: tuple[str, ...] = ()  # in addition to those of its caller, body and query
     body: str | None = None  # the name of a schema
     needs_body: bool = True
     parameters: tuple[Schema, ...] = ()
@@ -90,15 +103,16 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "Key that makes a repeated request of one organization return the same job. A "
     "key in quotes (a string of RFC 9651) equals the key without them",
 }
+REQUIRED_KEY = IDEMPOTENCY_KEY | {"required": True}
 _LIMIT_SCHEMA: Schema = {
     "type": "integer",
     "minimum": 1,
     "maximum": PAGE_LIMIT,
     "default": DEFAULT_LIMIT,
 }
-_CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
+CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
 ORGANIZATION = "organization_id"  # required for services, which have no organization
-PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
+PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), CURSOR)
 WITH_MEMBERS = (
     _query(
         "members",

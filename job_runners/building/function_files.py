@@ -8,6 +8,7 @@ SHIPPED = (
     "job_runners/__init__.py",
     "job_runners/api",
     "job_runners/aws",
+    "job_runners/caches.py",
     "job_runners/clock.py",
     "job_runners/dashboard",
     "job_runners/engine",

@@ -36,8 +36,8 @@ class JobRunner(Protocol):
         InvalidPayload.
         """
 
-    def dispatch_task(self, task_name: str, payload: Any) -> None:
-        """Send the task.
+    def dispatch_task(self, task_name: str, payload: Any) -> str | None:
+        """Send the task. Return the id that its log lines have, or None if the runner has none.
 
         Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if the task was not
         sent. Nothing stores it, so nothing sends it later.

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, cast
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.update import Action
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.rate import Rate
 from job_runners.store.table import Integer, Table, nullable, set_or_remove
@@ -84,8 +84,8 @@ def current(*, fresh: bool = False) -> Mapping[str, LimitChange]:
     return _cache.changed
 
 
-def forget_cache() -> None:
-    """Make the next call read the changes again, for tests."""
+@caches.register
+def _forget() -> None:
     _cache.read_at = 0
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pynamodb.attributes import UnicodeAttribute
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.table import Enumerated, Integer, Table, nullable
@@ -176,8 +176,8 @@ def drop(entry: Parked) -> None:
     try_write(lambda: entry.delete(Parked.since == entry.since))
 
 
-def forget_cache() -> None:
-    """Make the next call read the pauses again, for tests."""
+@caches.register
+def _forget_read() -> None:
     _cache.read_at = 0
 
 

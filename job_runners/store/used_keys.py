@@ -17,7 +17,7 @@ from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.store import lines
@@ -28,6 +28,7 @@ from job_runners.store.table import Integer, Table
 _LAST = "\U0010ffff"  # sorts after every character of a key
 _MAX_REMEMBERED = 10_000
 _remembered: dict[tuple[str, str], int] = {}  # the day when this process last noted each key
+caches.register(_remembered.clear)
 
 
 class UsedKey(Table):
@@ -57,11 +58,6 @@ def note_use(line: Line, organization_id: str) -> None:
     is_known = line.limits.per in (None, "organization_id")
     if organization_id not in organizations and not is_known:
         _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
-
-
-def forget_cache() -> None:
-    """Forget which keys this process has noted: for tests, and after a snapshot."""
-    _remembered.clear()
 
 
 def used(queue_name: str, limit: int, after: str = "") -> list[str]:

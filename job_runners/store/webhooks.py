@@ -9,7 +9,7 @@ from typing import Any
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
 from job_runners.store.table import Integer, Table, nullable
@@ -97,13 +97,9 @@ def delete(organization_id: str, name: str) -> bool:
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
 
 
-def forget_cache() -> None:
-    """Make the next dispatch read the webhooks again."""
-    _cache.clear()
-
-
 Cache = dict[str, tuple[int, Iterable[Webhook]]]
 _cache: Cache = {}
+caches.register(_cache.clear)
 
 
 def _partition(organization_id: str) -> str:

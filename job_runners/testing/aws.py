@@ -4,19 +4,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from job_runners import settings
+from job_runners import caches, settings
 from job_runners.aws import clients
 from job_runners.building.app_folder import project_path
 from job_runners.building.work_parameters import work_variables
-from job_runners.engine.dispatch import full_queues, quota
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running import failure_groups
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.runners import get_job_runner
-from job_runners.store import limits, pauses, used_keys, webhooks
 from job_runners.testing import moto_direct
 from job_runners.testing.shipped_operations import use_shipped_operations
-from job_runners.work import app_settings
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -91,14 +87,7 @@ def forget() -> None:
     registry."""
     settings.forget()
     clients.forget()
-    pauses.forget_cache()
-    limits.forget_cache()
-    full_queues.forget_cache()
-    quota.forget_cache()
-    used_keys.forget_cache()
-    webhooks.forget_cache()
-    app_settings.forget()
-    failure_groups.forget()
+    caches.forget_all()
     get_job_runner.cache_clear()
     registry.cache_clear()
 

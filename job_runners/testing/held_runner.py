@@ -140,9 +140,9 @@ def dispatch_job(job_data: "JobData") -> JobRequest:
     return dispatch.dispatch_job(job_data, send)
 
 
-def dispatch_task(task_name: str, payload: Any) -> None:
-    """Hold a message for the task."""
-    send(dispatch.accept_task(task_name, payload))
+def dispatch_task(task_name: str, payload: Any) -> str:
+    """Hold a message for the task, and return the task's id."""
+    return dispatch.dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

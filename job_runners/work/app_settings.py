@@ -14,7 +14,7 @@ from typing import Any, overload
 
 from botocore.exceptions import ClientError
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import InvalidDefinition
@@ -146,8 +146,8 @@ class _Cache:
 _cache = _Cache()
 
 
-def forget() -> None:
-    """Clear the cache, for tests."""
+@caches.register
+def _forget() -> None:
     global _cache
     _cache = _Cache()
 

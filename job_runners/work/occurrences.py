@@ -168,52 +168,33 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     minute, hour = cron.split()[:2]
     if minute.startswith("*") or hour.startswith("*"):
         return _next_by_clock(cron, zone, after)
-    return _next_without_repeats(cron, zone, after)
-
-
-def _next_without_repeats(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after`, by the rule that each local time happens once."""
-    local = _next_local(cron, _local(zone, after))
-    while local is not None:
-        moment = _first_moment(zone, local)
-        if moment > after:  # else this local time was repeated or skipped before `after`
+    for local in _parsed(cron, after.astimezone(zone)):  # cronsim moves times that are skipped
+        moment = local.astimezone(UTC)
+        if moment > after:  # otherwise this is a repeated time, which also occurred before `after`
             return moment
-        local = _next_local(cron, local)
     return None
-
-
-def _first_moment(zone: tzinfo, local: datetime) -> datetime:
-    """Return the moment at which the zone's clock first shows a time, or jumps over it."""
-    moment = local.replace(tzinfo=zone).astimezone(UTC)
-    if _local(zone, moment) == local:
-        return moment
-    return _change(zone, moment - _DAY, moment) or moment  # no zone has skipped more than a day
 
 
 def _next_by_clock(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after` at which the zone's clock shows a matching time.
 
-    Between two clock changes, local time is UTC plus a constant. A change soon after `after` may
-    repeat times, and a change shortly before the time found alters its offset. The search checks
-    only these two stretches, and skips the years between them.
+    cronsim's own search in a zone isn't used: it leaves out times after a change by half an hour or
+    at midnight, and after some changes that aren't at a full hour, it never ends. Between two
+    changes, local time is UTC plus a constant. A change soon after `after` may repeat times, and a
+    change shortly before the time found alters its offset. This search checks only these two
+    stretches, and skips the years between them.
     """
-    searched_from = _local(zone, after)
-    found_local = _next_local(cron, searched_from)
-    while found_local is not None:
-        found = found_local.replace(tzinfo=UTC) - _offset(zone, after)
-        is_far = found - after > 2 * _SEARCH_MARGIN
-        change = _change(zone, after, after + _SEARCH_MARGIN if is_far else found)
+    search_from = _local(zone, after)
+    while (found := _next_local(cron, search_from)) is not None:
+        moment = found.replace(tzinfo=UTC) - _offset(zone, after)
+        is_far = moment - after > 2 * _SEARCH_MARGIN
+        change = _change(zone, after, after + _SEARCH_MARGIN if is_far else moment)
         if change is not None:
-            after = change
-            local = _local(zone, change) - _SECOND  # the change itself may match
-            # From a time between these two, a new search would find `found_local` again.
-            if not searched_from <= local < found_local:
-                searched_from, found_local = local, _next_local(cron, local)
+            after, search_from = change, _local(zone, change) - _SECOND  # the change may match
         elif is_far:
-            # This is before `found_local` in every zone.
-            after = found_local.replace(tzinfo=UTC) - _SEARCH_MARGIN
+            after = moment - _SEARCH_MARGIN
         else:
-            return found
+            return moment
     return None
 
 

@@ -12,7 +12,7 @@ from bench import Bench
 from doctor_findings import findings
 from fake_account import Account
 from fake_stack import SOURCES, WORKER_ALIAS
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.cli.doctor import pauses as doctor_of_pauses
 from job_runners.cli.doctor import schedules as doctor_of_schedules
 from job_runners.cli.stack import Stack
@@ -349,7 +349,7 @@ def declare(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Declare:
             here.setattr("sample_work.RECURRING", declared, raising=False)
             registry.cache_clear()
             bench.advance(1)
-            declared_schedules.forget()
+            caches.forget_all()
             declared_schedules.sync(schedule_marks.marks())
 
     return deploy

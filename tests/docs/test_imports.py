@@ -40,7 +40,7 @@ def shipped() -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ("module", "may"),
-    [("errors", set()), ("values", set()), ("settings", {"errors", "values"})],
+    [("errors", set()), ("caches", set()), ("values", set()), ("settings", {"errors", "values"})],
 )
 def test_the_lowest_layers_import_nothing_from_above(module: str, may: set[str]) -> None:
     assert imported(PACKAGE / f"{module}.py") & modules_of_package() <= may

@@ -11,11 +11,10 @@ import batch_sample
 import job_runners.handlers.worker
 from api_events import Answer, call
 from fake_lambda import FakeLambda
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.api import batches
 from job_runners.aws import bucket, clients
 from job_runners.engine.dispatch import bulk, quota
-from job_runners.engine.dispatch.quota import forget_cache as forget_counts
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -654,7 +653,7 @@ def test_batches_together_keep_to_a_quota(
     def statuses(*sizes: int, seconds: float = 0) -> list[int]:
         time.advance(seconds)
         if seconds:
-            forget_counts()
+            caches.forget_all()
         return [post(numbered(size), key=f"{time.now()}-{size}").status for size in sizes]
 
     assert statuses(90, 9, 8) == [202, 429, 202]  # each batch is a job too
@@ -674,11 +673,11 @@ def test_a_retried_batch_counts_its_members_again(
     forget()
     batch = post(numbered(90))
     assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
-    forget_counts()
+    caches.forget_all()
     catch_up()  # a quota's counts may lag behind
     assert quota._cached("default#batches", quota._count_batches, 100) == 0
     assert call("POST", f"/jobs/{batch.json['id']}/retry").status == 202
-    forget_counts()
+    caches.forget_all()
     catch_up()
     assert post(numbered(10), key="june").status == 429
 

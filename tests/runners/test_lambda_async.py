@@ -90,7 +90,8 @@ def test_a_tagged_task_is_sent_again_with_its_attempt_and_in_the_end_given_up(
 
     script.task = fail
     fake = lambda_bench.fake
-    lambda_bench.runner.dispatch_task("sample_note_again", {"number": 9})
+    task_id = lambda_bench.runner.dispatch_task("sample_note_again", {"number": 9})
+    assert [event["id"] for event in fake.events] == [task_id]
     attempts = []
     for _ in range(2):
         fake.deliver()

@@ -138,8 +138,9 @@ def test_a_task_that_may_not_run_again_is_off_the_queue_before_it_runs(queue: Fa
 def test_a_second_delivery_of_another_stands_for_an_attempt_that_was_cut_off(
     queue: FakeQueue,
 ) -> None:
-    runners.dispatch_task("sample_note_again", {})
+    task_id = runners.dispatch_task("sample_note_again", {})
     (record,) = queue.receive()
+    assert json.loads(record["body"])["id"] == task_id
     full_client("sqs").delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
     sent = sends()
     record["attributes"]["ApproximateReceiveCount"] = "2"

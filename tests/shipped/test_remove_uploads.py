@@ -8,10 +8,10 @@ import pytest
 
 import sample_work
 from bench import Bench
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws import bucket
 from job_runners.engine.control import owner_actions
-from job_runners.engine.schedules import declared_schedules, schedules
+from job_runners.engine.schedules import schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.errors import MissingObject
 from job_runners.shipped.jobs import remove_uploads as module
@@ -213,7 +213,7 @@ def test_nothing_is_removed_by_itself_and_every_night_by_the_entry_that_is_sugge
 ) -> None:
     monkeypatch.setattr(sample_work, "RECURRING", suggested(), raising=False)
     forget()
-    declared_schedules.forget()
+    caches.forget_all()
     theirs = upload(organization_id="other")
     three = clock.now() // clock.DAY * clock.DAY + clock.DAY + 3 * clock.HOUR
     for night in (three, three + clock.DAY):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
+from job_runners import caches
 from job_runners.errors import DoNotRetry, MissingSetting
 from job_runners.settings import forget
 from job_runners.shipped.jobs.post_webhook import PostWebhook
@@ -22,10 +23,10 @@ def secret(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Yield a signing secret called acme/main."""
     monkeypatch.setenv("WEBHOOK_SECRETS_PATH", "/stack/webhook-secrets")
     forget()
-    webhook_secrets.forget()
+    caches.forget_all()
     put_secret("acme/main", "whsec_" + base64.b64encode(KEY).decode())
     yield
-    webhook_secrets.forget()
+    caches.forget_all()
 
 
 def put_secret(name: str, value: str) -> None:
@@ -105,6 +106,6 @@ def test_without_a_path_for_secrets_the_setting_is_named(
     aws: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WEBHOOK_SECRETS_PATH", raising=False)
-    webhook_secrets.forget()
+    caches.forget_all()
     with pytest.raises(MissingSetting, match="WEBHOOK_SECRETS_PATH"):
         send()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws import clients
-from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.store.schedules import Schedule
 from job_runners.testing import moto_direct
@@ -31,9 +31,9 @@ def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Time.now = NOON - 10 * MINUTE
     monkeypatch.setattr(clock, "now", lambda: Time.now)
     monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 2)
-    declared_schedules.forget()
+    caches.forget_all()
     yield
-    declared_schedules.forget()
+    caches.forget_all()
 
 
 @pytest.fixture

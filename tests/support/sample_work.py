@@ -26,7 +26,7 @@ class Script:
     def reset(self) -> None:
         """Do nothing but record."""
         self.job: Callable[[RunningJob, Sample], Any] = lambda job, payload: {"number": 1}
-        self.task: Callable[[Sample], None] = lambda payload: None
+        self.task: Callable[[Sample], object] = lambda payload: None
         self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, leg
         self.tasks_run: list[Sample] = []
         self.texts_run: list[str] = []

@@ -47,9 +47,12 @@ def dispatch_job(job_data: JobData) -> JobRequest:
     return dispatch.dispatch_job(job_data, send_for)
 
 
-def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task. Raises SendFailed if it wasn't sent, and SendInDoubt if that is unknown."""
-    send(dispatch.accept_task(task_name, payload))
+def dispatch_task(task_name: str, payload: Any) -> str:
+    """Send the task, and return its id.
+
+    Raises SendFailed if it wasn't sent, and SendInDoubt if that is unknown.
+    """
+    return dispatch.dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

@@ -35,7 +35,7 @@ def get_answer(event: Event, token: str) -> Response:
     return _respond(event, show, as_page=True)
 
 
-def post_answer(event: Event, token: str) -> Response:
+def answer_question(event: Event, token: str) -> Response:
     """Answer the question of a link. Send `choice`, in JSON or as a form, if the question has
     choices, and otherwise any JSON value. The first answer counts."""
     as_page = "text/html" in (body.header(event, "accept") or "")

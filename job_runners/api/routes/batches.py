@@ -23,7 +23,7 @@ _MARK = "b"  # of cursors
 # The functions import the modules of batches when they run, because few requests need them.
 
 
-def post_batch(event: Event, caller: Caller) -> Response:
+def dispatch_batch(event: Event, caller: Caller) -> Response:
     """Dispatch many jobs, and optionally another one when all have ended. If a member is invalid,
     nothing is dispatched. The members come with the request, or in a file."""
     from job_runners.api import batch_views, batches
@@ -45,7 +45,7 @@ def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, batch_views.batch(row), views.retry_after(row))
 
 
-def get_members(event: Event, caller: Caller, job_id: str) -> Response:
+def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
     """List the members of a batch in their order. Those that are not dispatched yet are left
     out. Viewers don't see the keys."""
     from job_runners.api import batch_views

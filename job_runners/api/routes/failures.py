@@ -26,7 +26,7 @@ def list_failures(event: Event, caller: Caller) -> Response:
     return respond(200, {"failures": listed, "complete": found.complete})
 
 
-def put_failure(event: Event, caller: Caller, failure_id: str) -> Response:
+def change_failure(event: Event, caller: Caller, failure_id: str) -> Response:
     """Change the note of a failure group, or mark it as resolved. Omitted fields don't change. If a
     resolved group fails again, it becomes `regressed`."""
     from job_runners.api.failure_views import FAILURE

@@ -12,7 +12,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.work.definitions import InternalJob, Job, Task
 
 
-def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
+def list_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
     """List job types and tasks."""
     known = registry().loaded()
     listed = {

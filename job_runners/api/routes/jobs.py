@@ -24,14 +24,14 @@ Event = Mapping[str, Any]
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-def post_job(event: Event, caller: Caller) -> Response:
+def dispatch_job(event: Event, caller: Caller) -> Response:
     """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
     same idempotency key returns the same job."""
     row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
     return accepted(row, event["requestContext"]["http"]["path"])
 
 
-def post_bulk(event: Event, caller: Caller) -> Response:
+def dispatch_jobs(event: Event, caller: Caller) -> Response:
     """Dispatch up to 1,000 jobs with one request. If a job is invalid, none is dispatched.
     Otherwise the response has a status for each job. If some are 503, repeat the request: jobs
     that are saved already stay unchanged."""
@@ -93,7 +93,7 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, queue_views.place(place, row), views.retry_after(row))
 
 
-def get_children(event: Event, caller: Caller, job_id: str) -> Response:
+def list_children(event: Event, caller: Caller, job_id: str) -> Response:
     """List the jobs that a job has dispatched, in the order of the keys that it gave them, and then
     the members of its groups in their order. Viewers don't see the keys."""
     query = page_query(event)
@@ -105,7 +105,7 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, {"children": listed, "cursor": page.cursor})
 
 
-def get_groups(_event: Event, caller: Caller, job_id: str) -> Response:
+def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the groups of a job, and how many members of each have ended. The jobs in them are among
     the job's children."""
     row = job_of(caller, job_id)
@@ -119,7 +119,7 @@ def get_groups(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, {"groups": listed})
 
 
-def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
+def read_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
     found = job_logs.read(job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
@@ -159,7 +159,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
 
 
-def put_signal(event: Event, caller: Caller, job_id: str, name: str) -> Response:
+def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response:
     """Send a named signal to a job, before or while its function waits for it. The job keeps the
     first value of each name: a different value is refused."""
     from job_runners.engine.control import signaling  # imported here because few requests need it

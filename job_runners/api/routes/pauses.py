@@ -17,7 +17,7 @@ from job_runners.store.pauses import Kind, Pause
 Event = Mapping[str, Any]
 
 
-def get_paused(_event: Event, caller: Caller) -> Response:
+def list_paused(_event: Event, caller: Caller) -> Response:
     """List paused job types and queues. Only services see queues that the code doesn't use, because
     their names may belong to another organization."""
     queues_in_code = {job.queue_name for job in registry().jobs.values()}
@@ -29,7 +29,7 @@ def get_paused(_event: Event, caller: Caller) -> Response:
     return respond(200, {"paused": [_view(each, caller) for each in shown]})
 
 
-def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
+def pause(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
     checked = _checked_kind(kind, name)
     # Without send(), a resume could not send the waiting jobs.
@@ -37,7 +37,7 @@ def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     return respond(200, _view(pausing.pause(checked, name), caller))
 
 
-def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
+def resume(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
     """Resume a job type or a queue. Waiting jobs start in order."""
     checked = _checked_kind(kind, name)
     send = require_sender(runners.sender(), name, "can't be resumed")

@@ -46,7 +46,7 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
     return respond(200, queue_views.queue(found))
 
 
-def put_queue(event: Event, _caller: Caller, name: str) -> Response:
+def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
     """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
     reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
     _check_name(name)
@@ -59,7 +59,7 @@ def put_queue(event: Event, _caller: Caller, name: str) -> Response:
     return respond(200, queue_views.queue_limits(changed))
 
 
-def delete_queue(_event: Event, _caller: Caller, name: str) -> Response:
+def reset_queue(_event: Event, _caller: Caller, name: str) -> Response:
     """Reset a queue to the limits declared in code. A queue that isn't declared then has no
     limits."""
     _check_name(name)

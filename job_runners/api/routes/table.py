@@ -7,7 +7,7 @@ from typing import Any
 from job_runners.api import dashboard_files
 from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
-from job_runners.api.router import OPEN, Route, Routes
+from job_runners.api.router import OPEN, Endpoint, Route
 from job_runners.api.routes import (
     answers,
     batches,
@@ -28,21 +28,41 @@ from job_runners.api.specification import (
     DISPATCH_PROBLEMS,
     IDEMPOTENCY_KEY,
     JOB_LIST_PARAMETERS,
-    JOB_PROBLEMS,
     MEMBER_PARAMETERS,
     PAGE_PARAMETERS,
     POLLED,
     REPEATED,
+    REQUIRED_KEY,
     RUN_PROBLEMS,
-    SCHEDULE_PROBLEMS,
-    WEBHOOK_PROBLEMS,
     WHOSE,
     WITH_MEMBERS,
-    Answer,
+    Answers,
     Operation,
+    accepted,
+    deleted,
+    ok,
+    replaced_or_created,
 )
 
 Event = Mapping[str, Any]
+
+ROUTES: dict[str, dict[str, Route]] = {}  # by path, then by method
+
+
+def _route(
+    rule: str,
+    endpoint: Endpoint,
+    lowest: Role | None,
+    responses: Answers | None = None,
+    problems: tuple[str, ...] = (),
+    **more: Any,
+) -> None:
+    """Add a route: its method and path, its endpoint, the lowest role that may call it, and the
+    fields of its Operation. Without responses, the OpenAPI document leaves the route out."""
+    method, path = rule.split()
+    operation = None if responses is None else Operation(responses, problems, **more)
+    ROUTES.setdefault(path, {})[method] = Route(endpoint, lowest, operation)
+
 
 # The endpoints about the API itself are in this file, because one of them reads `ROUTES`.
 
@@ -60,612 +80,360 @@ def get_health(_event: Event) -> Response:
     return respond(200, {"status": "ok"})
 
 
-# By path, then by method. Pages for browsers, and their files, are not in the OpenAPI document.
-ROUTES: Routes = {
-    "/": {"GET": Route(dashboard_files.get_page, OPEN)},
-    "/assets/<version>/<name>": {"GET": Route(dashboard_files.get_asset, OPEN)},
-    "/tasks": {
-        "POST": Route(
-            tasks.post_task,
-            Role.SERVICE,
-            Operation(
-                "send_task",
-                {202: Answer("Sent", "TaskSent")},
-                (
-                    *BODY_PROBLEMS,
-                    "unknown-task",
-                    "invalid-payload",
-                    "not-sent",
-                    "may-have-been-sent",
-                ),
-                body="Task",
-            ),
-        )
-    },
-    "/tasks/failed": {
-        "GET": Route(
-            tasks.get_failed,
-            Role.SERVICE,
-            Operation(
-                "list_failed_tasks",
-                {
-                    200: Answer(
-                        "A page of the last week's failed tasks, most recently dispatched first",
-                        "FailedTasks",
-                    )
-                },
-                ("invalid-query", "invalid-cursor"),
-                parameters=PAGE_PARAMETERS,
-            ),
-        )
-    },
-    "/tasks/failed/<task_id>/redrive": {
-        "POST": Route(
-            tasks.redrive_task,
-            Role.SERVICE,
-            Operation(
-                "redrive_task",
-                {202: Answer("Resent under this id", "TaskSent")},
-                (
-                    "failed-task-not-found",
-                    "payload-not-kept",
-                    "unknown-task",
-                    "invalid-payload",
-                    "not-fully-capable",
-                    "not-redriven",
-                ),
-            ),
-        )
-    },
-    "/jobs": {
-        "GET": Route(
-            jobs.list_jobs,
-            Role.VIEWER,
-            Operation(
-                "list_jobs",
-                {200: Answer("A page of jobs, newest first", "JobPage")},
-                ("invalid-query", "invalid-cursor", "failure-not-found"),
-                parameters=JOB_LIST_PARAMETERS,
-            ),
-        ),
-        "POST": Route(
-            jobs.post_job,
-            Role.OPERATOR,
-            Operation(
-                "dispatch_job",
-                {202: Answer("Saved, and sent to a worker", "JobSummary", ACCEPTED)},
-                (*BODY_PROBLEMS, *DISPATCH_PROBLEMS, "idempotency-conflict"),
-                body="NewJob",
-                parameters=(IDEMPOTENCY_KEY,),
-            ),
-        ),
-    },
-    "/jobs/bulk": {
-        "POST": Route(
-            jobs.post_bulk,
-            Role.OPERATOR,
-            Operation(
-                "dispatch_jobs",
-                {
-                    200: Answer(
-                        "The result of each job, in the order of the request",
-                        "BulkResults",
-                        REPEATED,
-                    )
-                },
-                (
-                    *BODY_PROBLEMS,
-                    "invalid-jobs",
-                    "not-fully-capable",
-                    "queue-full",
-                    "quota-reached",
-                ),
-                body="BulkData",
-                parameters=(IDEMPOTENCY_KEY | {"required": True},),
-            ),
-        )
-    },
-    "/batches": {
-        "POST": Route(
-            batches.post_batch,
-            Role.OPERATOR,
-            Operation(
-                "dispatch_batch",
-                {202: Answer("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED)},
-                (
-                    *BODY_PROBLEMS,
-                    "invalid-members",
-                    "not-fully-capable",
-                    "queue-full",
-                    "quota-reached",
-                    "idempotency-conflict",
-                ),
-                body="BatchData",
-                parameters=(IDEMPOTENCY_KEY | {"required": True},),
-            ),
-        )
-    },
-    "/batches/<job_id>": {
-        "GET": Route(
-            batches.get_batch,
-            Role.VIEWER,
-            Operation(
-                "get_batch",
-                {200: Answer("The batch", "Batch", POLLED)},
-                (*JOB_PROBLEMS, "payload-gone"),
-            ),
-        ),
-        "DELETE": Route(
-            batches.cancel_batch,
-            Role.OPERATOR,
-            Operation(
-                "cancel_batch",
-                {
-                    200: Answer("Canceled", "Batch"),
-                    202: Answer("It stops soon, or once its members have ended", "Batch", POLLED),
-                },
-                (*CHANGE_PROBLEMS, "payload-gone", "invalid-query"),
-                parameters=WITH_MEMBERS,
-            ),
-        ),
-    },
-    "/batches/<job_id>/members": {
-        "GET": Route(
-            batches.get_members,
-            Role.VIEWER,
-            Operation(
-                "list_batch_members",
-                {200: Answer("A page of the members, in their order", "MemberPage")},
-                (*JOB_PROBLEMS, "payload-gone", "invalid-query", "invalid-cursor"),
-                parameters=MEMBER_PARAMETERS,
-            ),
-        )
-    },
-    "/jobs/<job_id>": {
-        "GET": Route(
-            jobs.get_job,
-            Role.VIEWER,
-            Operation("get_job", {200: Answer("The job", "Job", POLLED)}, JOB_PROBLEMS),
-        ),
-        "DELETE": Route(
-            jobs.delete_job,
-            Role.OPERATOR,
-            Operation("delete_job", {204: Answer("Deleted")}, CHANGE_PROBLEMS),
-        ),
-    },
-    "/jobs/<job_id>/place": {
-        "GET": Route(
-            jobs.get_place,
-            Role.VIEWER,
-            Operation(
-                "get_place", {200: Answer("Its position in line", "Place", POLLED)}, JOB_PROBLEMS
-            ),
-        )
-    },
-    "/jobs/<job_id>/children": {
-        "GET": Route(
-            jobs.get_children,
-            Role.VIEWER,
-            Operation(
-                "list_children",
-                {200: Answer("A page of the jobs that it has dispatched", "ChildPage")},
-                (*JOB_PROBLEMS, "invalid-query", "invalid-cursor"),
-                parameters=PAGE_PARAMETERS,
-            ),
-        )
-    },
-    "/jobs/<job_id>/groups": {
-        "GET": Route(
-            jobs.get_groups,
-            Role.VIEWER,
-            Operation("list_groups", {200: Answer("Its groups, by name", "Groups")}, JOB_PROBLEMS),
-        )
-    },
-    "/jobs/<job_id>/logs": {
-        "GET": Route(
-            jobs.get_logs,
-            Role.OPERATOR,
-            Operation(
-                "read_logs",
-                {
-                    200: Answer(
-                        "Its lines, or only those of its latest invocation if there are too many",
-                        "Logs",
-                    )
-                },
-                (*JOB_PROBLEMS, "logs-not-readable"),
-            ),
-        )
-    },
-    "/jobs/<job_id>/rerun": {
-        "POST": Route(
-            jobs.rerun_job,
-            Role.OPERATOR,
-            Operation(
-                "rerun_job",
-                {202: Answer("The new job", "JobSummary", ACCEPTED)},
-                (
-                    *JOB_PROBLEMS,
-                    *DISPATCH_PROBLEMS,
-                    "wrong-state",
-                    "payload-gone",
-                    "invalid-request",
-                    "idempotency-conflict",
-                ),
-                parameters=(IDEMPOTENCY_KEY,),
-            ),
-        )
-    },
-    "/jobs/<job_id>/cancel": {
-        "POST": Route(
-            jobs.cancel_job,
-            Role.OPERATOR,
-            Operation(
-                "cancel_job",
-                {
-                    200: Answer("Canceled", "JobSummary"),
-                    202: Answer(
-                        "It stops at its next checkpoint, or once its members have ended",
-                        "JobSummary",
-                        POLLED,
-                    ),
-                },
-                (*CHANGE_PROBLEMS, "invalid-query"),
-                parameters=WITH_MEMBERS,
-            ),
-        )
-    },
-    "/jobs/<job_id>/retry": {
-        "POST": Route(
-            jobs.retry_job,
-            Role.OPERATOR,
-            Operation(
-                "retry_job",
-                {202: Answer("Queued again", "JobSummary", POLLED)},
-                (
-                    *BODY_PROBLEMS,
-                    *CHANGE_PROBLEMS,
-                    *RUN_PROBLEMS,
-                    "payload-gone",
-                    "unique-conflict",
-                ),
-                body="RetryData",
-                needs_body=False,
-            ),
-        )
-    },
-    "/failures": {
-        "GET": Route(
-            failures.list_failures,
-            Role.VIEWER,
-            Operation(
-                "list_failures",
-                {200: Answer("The failure groups, most recently seen first", "Failures")},
-                ("invalid-query",),
-                parameters=WHOSE,
-            ),
-        )
-    },
-    "/failures/<failure_id>": {
-        "PUT": Route(
-            failures.put_failure,
-            Role.OPERATOR,
-            Operation(
-                "change_failure",
-                {200: Answer("The failure group", "Failure")},
-                (*BODY_PROBLEMS, "invalid-query", "failure-not-found"),
-                body="FailureData",
-                parameters=WHOSE,
-            ),
-        )
-    },
-    "/jobs/<job_id>/signals/<name>": {
-        "PUT": Route(
-            jobs.put_signal,
-            Role.OPERATOR,
-            Operation(
-                "signal_job",
-                {200: Answer("Stored now, or earlier with the same value", "JobSummary", POLLED)},
-                (
-                    *BODY_PROBLEMS,
-                    *JOB_PROBLEMS,
-                    "signal-conflict",
-                    "signal-too-late",
-                    "too-many-signals",
-                    "signal-busy",
-                ),
-                body="SignalData",
-            ),
-        )
-    },
-    "/answers/<token>": {
-        "GET": Route(answers.get_answer, OPEN),
-        "POST": Route(
-            answers.post_answer,
-            OPEN,
-            Operation(
-                "answer_question",
-                {200: Answer("Answered now, or before in the same way", "Answered")},
-                (
-                    *BODY_PROBLEMS,
-                    "link-not-found",
-                    "already-answered",
-                    "link-over",
-                    "signal-busy",
-                ),
-                body="AnswerData",
-            ),
-        ),
-    },
-    "/paused": {
-        "GET": Route(
-            pauses.get_paused,
-            Role.VIEWER,
-            Operation("list_paused", {200: Answer("Paused job types and queues", "Paused")}),
-        )
-    },
-    "/paused/<kind>/<name>": {
-        "PUT": Route(
-            pauses.put_paused,
-            Role.SERVICE,
-            Operation(
-                "pause",
-                {200: Answer("Paused", "Pause")},
-                (
-                    "path-not-found",
-                    "invalid-request",
-                    "unknown-job-type",
-                    "not-fully-capable",
-                    "too-many-paused",
-                    "moved-meanwhile",
-                ),
-            ),
-        ),
-        "DELETE": Route(
-            pauses.delete_paused,
-            Role.SERVICE,
-            Operation(
-                "resume",
-                {204: Answer("Not paused")},
-                ("path-not-found", "invalid-request", "not-fully-capable"),
-            ),
-        ),
-    },
-    "/queues": {
-        "GET": Route(
-            queues.list_queues,
-            Role.VIEWER,
-            Operation(
-                "list_queues",
-                {200: Answer("A page of queues, by name", "QueuePage")},
-                ("invalid-query", "invalid-cursor"),
-                parameters=PAGE_PARAMETERS,
-            ),
-        )
-    },
-    "/queues/<name>": {
-        "GET": Route(
-            queues.get_queue,
-            Role.VIEWER,
-            Operation(
-                "get_queue",
-                {200: Answer("The queue, with a page of its keys", "Queue")},
-                ("queue-not-found", "invalid-query", "invalid-cursor"),
-                parameters=PAGE_PARAMETERS,
-            ),
-        ),
-        "PUT": Route(
-            queues.put_queue,
-            Role.SERVICE,
-            Operation(
-                "limit_queue",
-                {200: Answer("Its limits, active within 10 seconds", "QueueLimits")},
-                (*BODY_PROBLEMS, "nothing-limited", "too-many-limited", "not-fully-capable"),
-                body="LimitsData",
-            ),
-        ),
-        "DELETE": Route(
-            queues.delete_queue,
-            Role.SERVICE,
-            Operation(
-                "reset_queue",
-                {204: Answer("Its limits are those declared in code")},
-                ("invalid-request", "not-fully-capable"),
-            ),
-        ),
-    },
-    "/schedules": {
-        "GET": Route(
-            schedules.list_schedules,
-            Role.VIEWER,
-            Operation(
-                "list_schedules",
-                {200: Answer("A page of schedules, by name", "SchedulePage")},
-                ("invalid-query", "invalid-cursor"),
-                parameters=(*WHOSE, *PAGE_PARAMETERS),
-            ),
-        )
-    },
-    "/schedules/<name>": {
-        "GET": Route(
-            schedules.get_schedule,
-            Role.VIEWER,
-            Operation(
-                "get_schedule",
-                {200: Answer("The schedule", "Schedule")},
-                SCHEDULE_PROBLEMS,
-                parameters=WHOSE,
-            ),
-        ),
-        "PUT": Route(
-            schedules.put_schedule,
-            Role.OPERATOR,
-            Operation(
-                "put_schedule",
-                {
-                    200: Answer("Replaced", "Schedule"),
-                    201: Answer("Created", "Schedule"),
-                },
-                (
-                    *BODY_PROBLEMS,
-                    *RUN_PROBLEMS,
-                    "invalid-query",
-                    "declared-in-code",
-                    "too-many-schedules",
-                    "schedule-busy",
-                ),
-                body="ScheduleData",
-                parameters=WHOSE,
-            ),
-        ),
-        "DELETE": Route(
-            schedules.delete_schedule,
-            Role.OPERATOR,
-            Operation(
-                "delete_schedule",
-                {204: Answer("Deleted")},
-                (*SCHEDULE_PROBLEMS, "declared-in-code", "schedule-busy"),
-                parameters=WHOSE,
-            ),
-        ),
-    },
-    "/schedules/<name>/paused": {
-        "PUT": Route(
-            schedules.pause_schedule,
-            Role.OPERATOR,
-            Operation(
-                "pause_schedule",
-                {200: Answer("Paused", "Schedule")},
-                (*SCHEDULE_PROBLEMS, *BODY_PROBLEMS, "schedule-busy"),
-                parameters=WHOSE,
-            ),
-        ),
-        "DELETE": Route(
-            schedules.resume_schedule,
-            Role.OPERATOR,
-            Operation(
-                "resume_schedule",
-                {200: Answer("Not paused", "Schedule")},
-                (*SCHEDULE_PROBLEMS, "invalid-request", "schedule-busy"),
-                parameters=WHOSE,
-            ),
-        ),
-    },
-    "/schedules/<name>/run": {
-        "POST": Route(
-            schedules.run_schedule,
-            Role.OPERATOR,
-            Operation(
-                "run_schedule",
-                {202: Answer("The new job", "JobSummary", ACCEPTED)},
-                (
-                    *SCHEDULE_PROBLEMS,
-                    *DISPATCH_PROBLEMS,
-                    *BODY_PROBLEMS,
-                    "idempotency-conflict",
-                ),
-                parameters=(*WHOSE, IDEMPOTENCY_KEY),
-            ),
-        )
-    },
-    "/webhooks": {
-        "GET": Route(
-            webhooks.list_webhooks,
-            Role.OPERATOR,
-            Operation(
-                "list_webhooks",
-                {200: Answer("The webhooks, by name", "Webhooks")},
-                ("invalid-query",),
-                parameters=WHOSE,
-            ),
-        )
-    },
-    "/webhooks/<name>": {
-        "GET": Route(
-            webhooks.get_webhook,
-            Role.OPERATOR,
-            Operation(
-                "get_webhook",
-                {200: Answer("The webhook", "Webhook")},
-                WEBHOOK_PROBLEMS,
-                parameters=WHOSE,
-            ),
-        ),
-        "PUT": Route(
-            webhooks.put_webhook,
-            Role.OPERATOR,
-            Operation(
-                "put_webhook",
-                {
-                    200: Answer("Replaced", "Webhook"),
-                    201: Answer("Created", "Webhook"),
-                },
-                (
-                    *BODY_PROBLEMS,
-                    "invalid-query",
-                    "unknown-job-type",
-                    "not-fully-capable",
-                    "webhooks-off",
-                    "too-many-webhooks",
-                ),
-                body="WebhookData",
-                parameters=WHOSE,
-            ),
-        ),
-        "DELETE": Route(
-            webhooks.delete_webhook,
-            Role.OPERATOR,
-            Operation(
-                "delete_webhook",
-                {204: Answer("Deleted")},
-                WEBHOOK_PROBLEMS,
-                parameters=WHOSE,
-            ),
-        ),
-    },
-    "/webhooks/<name>/test": {
-        "POST": Route(
-            webhooks.test_webhook,
-            Role.OPERATOR,
-            Operation(
-                "test_webhook",
-                {202: Answer("The job that delivers the test", "JobSummary", ACCEPTED)},
-                (*WEBHOOK_PROBLEMS, *DISPATCH_PROBLEMS, *BODY_PROBLEMS),
-                parameters=WHOSE,
-            ),
-        )
-    },
-    "/webhooks/<name>/deliveries": {
-        "GET": Route(
-            webhooks.list_deliveries,
-            Role.OPERATOR,
-            Operation(
-                "list_deliveries",
-                {200: Answer("A page of the jobs that deliver to it, newest first", "JobPage")},
-                (*WEBHOOK_PROBLEMS, "invalid-cursor"),
-                parameters=(*WHOSE, *PAGE_PARAMETERS),
-            ),
-        )
-    },
-    "/job-types": {
-        "GET": Route(
-            job_types.get_job_types,
-            Role.VIEWER,
-            Operation("list_job_types", {200: Answer("Every job and task", "JobTypes")}),
-        )
-    },
-    "/health": {
-        "GET": Route(
-            get_health,
-            OPEN,
-            Operation("get_health", {200: Answer("The API is up", "Health")}),
-        )
-    },
-    "/openapi.json": {
-        "GET": Route(
-            get_openapi,
-            Role.VIEWER,
-            Operation("get_openapi", {200: Answer("This document", "OpenApi")}),
-        )
-    },
-}
+# Pages for browsers, and their files, are not in the OpenAPI document.
+_route("GET /", dashboard_files.get_page, OPEN)
+_route("GET /assets/<version>/<name>", dashboard_files.get_asset, OPEN)
+_route(
+    "POST /tasks",
+    tasks.send_task,
+    Role.SERVICE,
+    accepted("Sent", "TaskSent"),
+    ("unknown-task", "invalid-payload", "not-sent", "may-have-been-sent"),
+    body="Task",
+)
+_route(
+    "GET /tasks/failed",
+    tasks.list_failed_tasks,
+    Role.SERVICE,
+    ok("A page of the last week's failed tasks, most recently dispatched first", "FailedTasks"),
+    parameters=PAGE_PARAMETERS,
+)
+_route(
+    "POST /tasks/failed/<task_id>/redrive",
+    tasks.redrive_task,
+    Role.SERVICE,
+    accepted("Resent under this id", "TaskSent"),
+    (
+        "failed-task-not-found",
+        "payload-not-kept",
+        "unknown-task",
+        "invalid-payload",
+        "not-fully-capable",
+        "not-redriven",
+    ),
+)
+_route(
+    "GET /jobs",
+    jobs.list_jobs,
+    Role.VIEWER,
+    ok("A page of jobs, newest first", "JobPage"),
+    ("failure-not-found",),
+    parameters=JOB_LIST_PARAMETERS,
+)
+_route(
+    "POST /jobs",
+    jobs.dispatch_job,
+    Role.OPERATOR,
+    accepted("Saved, and sent to a worker", "JobSummary", ACCEPTED),
+    (*DISPATCH_PROBLEMS, "idempotency-conflict"),
+    body="NewJob",
+    parameters=(IDEMPOTENCY_KEY,),
+)
+_route(
+    "POST /jobs/bulk",
+    jobs.dispatch_jobs,
+    Role.OPERATOR,
+    ok("The result of each job, in the order of the request", "BulkResults", REPEATED),
+    ("invalid-jobs", "not-fully-capable", "queue-full", "quota-reached"),
+    body="BulkData",
+    parameters=(REQUIRED_KEY,),
+)
+_route(
+    "POST /batches",
+    batches.dispatch_batch,
+    Role.OPERATOR,
+    accepted("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED),
+    ("invalid-members", "not-fully-capable", "queue-full", "quota-reached", "idempotency-conflict"),
+    body="BatchData",
+    parameters=(REQUIRED_KEY,),
+)
+_route(
+    "GET /batches/<job_id>",
+    batches.get_batch,
+    Role.VIEWER,
+    ok("The batch", "Batch", POLLED),
+    ("job-not-found", "payload-gone"),
+)
+_route(
+    "DELETE /batches/<job_id>",
+    batches.cancel_batch,
+    Role.OPERATOR,
+    ok("Canceled", "Batch")
+    | accepted("It stops soon, or once its members have ended", "Batch", POLLED),
+    (*CHANGE_PROBLEMS, "payload-gone"),
+    parameters=WITH_MEMBERS,
+)
+_route(
+    "GET /batches/<job_id>/members",
+    batches.list_batch_members,
+    Role.VIEWER,
+    ok("A page of the members, in their order", "MemberPage"),
+    ("job-not-found", "payload-gone"),
+    parameters=MEMBER_PARAMETERS,
+)
+_route(
+    "GET /jobs/<job_id>",
+    jobs.get_job,
+    Role.VIEWER,
+    ok("The job", "Job", POLLED),
+    ("job-not-found",),
+)
+_route("DELETE /jobs/<job_id>", jobs.delete_job, Role.OPERATOR, deleted("Deleted"), CHANGE_PROBLEMS)
+_route(
+    "GET /jobs/<job_id>/place",
+    jobs.get_place,
+    Role.VIEWER,
+    ok("Its position in line", "Place", POLLED),
+    ("job-not-found",),
+)
+_route(
+    "GET /jobs/<job_id>/children",
+    jobs.list_children,
+    Role.VIEWER,
+    ok("A page of the jobs that it has dispatched", "ChildPage"),
+    ("job-not-found",),
+    parameters=PAGE_PARAMETERS,
+)
+_route(
+    "GET /jobs/<job_id>/groups",
+    jobs.list_groups,
+    Role.VIEWER,
+    ok("Its groups, by name", "Groups"),
+    ("job-not-found",),
+)
+_route(
+    "GET /jobs/<job_id>/logs",
+    jobs.read_logs,
+    Role.OPERATOR,
+    ok("Its lines, or only those of its latest invocation if there are too many", "Logs"),
+    ("job-not-found", "logs-not-readable"),
+)
+_route(
+    "POST /jobs/<job_id>/rerun",
+    jobs.rerun_job,
+    Role.OPERATOR,
+    accepted("The new job", "JobSummary", ACCEPTED),
+    (
+        *DISPATCH_PROBLEMS,
+        "job-not-found",
+        "wrong-state",
+        "payload-gone",
+        "invalid-request",
+        "idempotency-conflict",
+    ),
+    parameters=(IDEMPOTENCY_KEY,),
+)
+_route(
+    "POST /jobs/<job_id>/cancel",
+    jobs.cancel_job,
+    Role.OPERATOR,
+    ok("Canceled", "JobSummary")
+    | accepted(
+        "It stops at its next checkpoint, or once its members have ended", "JobSummary", POLLED
+    ),
+    CHANGE_PROBLEMS,
+    parameters=WITH_MEMBERS,
+)
+_route(
+    "POST /jobs/<job_id>/retry",
+    jobs.retry_job,
+    Role.OPERATOR,
+    accepted("Queued again", "JobSummary", POLLED),
+    (*CHANGE_PROBLEMS, *RUN_PROBLEMS, "payload-gone", "unique-conflict"),
+    body="RetryData",
+    needs_body=False,
+)
+_route(
+    "GET /failures",
+    failures.list_failures,
+    Role.VIEWER,
+    ok("The failure groups, most recently seen first", "Failures"),
+    parameters=WHOSE,
+)
+_route(
+    "PUT /failures/<failure_id>",
+    failures.change_failure,
+    Role.OPERATOR,
+    ok("The failure group", "Failure"),
+    ("failure-not-found",),
+    body="FailureData",
+    parameters=WHOSE,
+)
+_route(
+    "PUT /jobs/<job_id>/signals/<name>",
+    jobs.signal_job,
+    Role.OPERATOR,
+    ok("Stored now, or earlier with the same value", "JobSummary", POLLED),
+    ("job-not-found", "signal-conflict", "signal-too-late", "too-many-signals", "signal-busy"),
+    body="SignalData",
+)
+_route("GET /answers/<token>", answers.get_answer, OPEN)
+_route(
+    "POST /answers/<token>",
+    answers.answer_question,
+    OPEN,
+    ok("Answered now, or before in the same way", "Answered"),
+    ("link-not-found", "already-answered", "link-over", "signal-busy"),
+    body="AnswerData",
+)
+_route("GET /paused", pauses.list_paused, Role.VIEWER, ok("Paused job types and queues", "Paused"))
+_route(
+    "PUT /paused/<kind>/<name>",
+    pauses.pause,
+    Role.SERVICE,
+    ok("Paused", "Pause"),
+    (
+        "path-not-found",
+        "invalid-request",
+        "unknown-job-type",
+        "not-fully-capable",
+        "too-many-paused",
+        "moved-meanwhile",
+    ),
+)
+_route(
+    "DELETE /paused/<kind>/<name>",
+    pauses.resume,
+    Role.SERVICE,
+    deleted("Not paused"),
+    ("path-not-found", "invalid-request", "not-fully-capable"),
+)
+_route(
+    "GET /queues",
+    queues.list_queues,
+    Role.VIEWER,
+    ok("A page of queues, by name", "QueuePage"),
+    parameters=PAGE_PARAMETERS,
+)
+_route(
+    "GET /queues/<name>",
+    queues.get_queue,
+    Role.VIEWER,
+    ok("The queue, with a page of its keys", "Queue"),
+    ("queue-not-found",),
+    parameters=PAGE_PARAMETERS,
+)
+_route(
+    "PUT /queues/<name>",
+    queues.limit_queue,
+    Role.SERVICE,
+    ok("Its limits, active within 10 seconds", "QueueLimits"),
+    ("nothing-limited", "too-many-limited", "not-fully-capable"),
+    body="LimitsData",
+)
+_route(
+    "DELETE /queues/<name>",
+    queues.reset_queue,
+    Role.SERVICE,
+    deleted("Its limits are those declared in code"),
+    ("invalid-request", "not-fully-capable"),
+)
+_route(
+    "GET /schedules",
+    schedules.list_schedules,
+    Role.VIEWER,
+    ok("A page of schedules, by name", "SchedulePage"),
+    parameters=(*WHOSE, *PAGE_PARAMETERS),
+)
+_route(
+    "GET /schedules/<name>",
+    schedules.get_schedule,
+    Role.VIEWER,
+    ok("The schedule", "Schedule"),
+    ("schedule-not-found",),
+    parameters=WHOSE,
+)
+_route(
+    "PUT /schedules/<name>",
+    schedules.put_schedule,
+    Role.OPERATOR,
+    replaced_or_created("Schedule"),
+    (*RUN_PROBLEMS, "declared-in-code", "too-many-schedules", "schedule-busy"),
+    body="ScheduleData",
+    parameters=WHOSE,
+)
+_route(
+    "DELETE /schedules/<name>",
+    schedules.delete_schedule,
+    Role.OPERATOR,
+    deleted("Deleted"),
+    ("schedule-not-found", "declared-in-code", "schedule-busy"),
+    parameters=WHOSE,
+)
+_route(
+    "PUT /schedules/<name>/paused",
+    schedules.pause_schedule,
+    Role.OPERATOR,
+    ok("Paused", "Schedule"),
+    ("schedule-not-found", *BODY_PROBLEMS, "schedule-busy"),
+    parameters=WHOSE,
+)
+_route(
+    "DELETE /schedules/<name>/paused",
+    schedules.resume_schedule,
+    Role.OPERATOR,
+    ok("Not paused", "Schedule"),
+    ("schedule-not-found", "invalid-request", "schedule-busy"),
+    parameters=WHOSE,
+)
+_route(
+    "POST /schedules/<name>/run",
+    schedules.run_schedule,
+    Role.OPERATOR,
+    accepted("The new job", "JobSummary", ACCEPTED),
+    (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "schedule-not-found", "idempotency-conflict"),
+    parameters=(*WHOSE, IDEMPOTENCY_KEY),
+)
+_route(
+    "GET /webhooks",
+    webhooks.list_webhooks,
+    Role.OPERATOR,
+    ok("The webhooks, by name", "Webhooks"),
+    parameters=WHOSE,
+)
+_route(
+    "GET /webhooks/<name>",
+    webhooks.get_webhook,
+    Role.OPERATOR,
+    ok("The webhook", "Webhook"),
+    ("webhook-not-found",),
+    parameters=WHOSE,
+)
+_route(
+    "PUT /webhooks/<name>",
+    webhooks.put_webhook,
+    Role.OPERATOR,
+    replaced_or_created("Webhook"),
+    ("unknown-job-type", "not-fully-capable", "webhooks-off", "too-many-webhooks"),
+    body="WebhookData",
+    parameters=WHOSE,
+)
+_route(
+    "DELETE /webhooks/<name>",
+    webhooks.delete_webhook,
+    Role.OPERATOR,
+    deleted("Deleted"),
+    ("webhook-not-found",),
+    parameters=WHOSE,
+)
+_route(
+    "POST /webhooks/<name>/test",
+    webhooks.test_webhook,
+    Role.OPERATOR,
+    accepted("The job that delivers the test", "JobSummary", ACCEPTED),
+    (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "webhook-not-found"),
+    parameters=WHOSE,
+)
+_route(
+    "GET /webhooks/<name>/deliveries",
+    webhooks.list_deliveries,
+    Role.OPERATOR,
+    ok("A page of the jobs that deliver to it, newest first", "JobPage"),
+    ("webhook-not-found",),
+    parameters=(*WHOSE, *PAGE_PARAMETERS),
+)
+_route(
+    "GET /job-types", job_types.list_job_types, Role.VIEWER, ok("Every job and task", "JobTypes")
+)
+_route("GET /health", get_health, OPEN, ok("The API is up", "Health"))
+_route("GET /openapi.json", get_openapi, Role.VIEWER, ok("This document", "OpenApi"))

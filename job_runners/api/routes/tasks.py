@@ -10,7 +10,6 @@ from job_runners.api.access import Caller
 from job_runners.api.query import page_query
 from job_runners.api.responses import Response, respond
 from job_runners.engine.control import redriving
-from job_runners.engine.dispatch.dispatch import capturing_task_id
 from job_runners.engine.registry.errors import FailedTaskNotFound
 from job_runners.errors import InvalidCursor
 from job_runners.store import failed_tasks
@@ -18,17 +17,16 @@ from job_runners.store import failed_tasks
 _ID = re.compile("[0-9a-f]{32}")
 
 
-def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
+def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
     task's id is in its log lines."""
     task = requests.task_data(event)
-    with capturing_task_id() as captured:
-        runners.get_job_runner().dispatch_task(task.task_name, task.payload)
-    log.task_accepted(task.task_name, captured.id)
-    return respond(202, {"id": captured.id, "task_name": task.task_name, "status": "sent"})
+    task_id = runners.dispatch_task(task.task_name, task.payload)
+    log.task_accepted(task.task_name, task_id)
+    return respond(202, {"id": task_id, "task_name": task.task_name, "status": "sent"})
 
 
-def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
+def list_failed_tasks(event: Mapping[str, Any], _caller: Caller) -> Response:
     """List the tasks that failed permanently in the last week. Only services see them, because
     tasks have no organization, and their errors may name any customer."""
     query = page_query(event)

@@ -5,9 +5,7 @@ job_runners/engine/running/children.py.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from job_runners.engine import configured
@@ -47,14 +45,16 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     return row
 
 
-def dispatch_task(task_name: str, payload: Any, send: Send) -> None:
-    """Accept a task and send it.
+def dispatch_task(task_name: str, payload: Any, send: Send) -> str:
+    """Accept a task and send it. Return its id, which its log lines have.
 
     Tasks aren't stored, so this raises SendFailed if the task was not sent, and SendInDoubt if it
     may or may not have been sent.
     """
     with tracing.dispatching(task_name):
-        send(accept_task(task_name, payload))
+        message = accept_task(task_name, payload)
+        send(message)
+    return message.id
 
 
 def accept_job(
@@ -147,40 +147,13 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
-    task_id, captured = new_task_id(), _captured_id.get()
-    # An id that is already set is that of a task that runs in this process and dispatches this one.
-    if captured is not None and captured.id is None:
-        captured.id = task_id
     return TaskMessage(
-        id=task_id,
+        id=new_task_id(),
         name=task_name,
         payload=payload,
         request_id=context.request_id.get(),
         traceparent=tracing.current(),
     )
-
-
-class CapturedTaskId:
-    """The id of the task that a call of `dispatch_task` has created."""
-
-    id: str | None = None  # stays None with a runner that creates its own messages
-
-
-_captured_id: ContextVar[CapturedTaskId | None] = ContextVar("captured_id", default=None)
-
-
-@contextmanager
-def capturing_task_id() -> Iterator[CapturedTaskId]:
-    """Yield an object that gets the id of the first task accepted inside.
-
-    `dispatch_task` returns nothing, so the caller has no other way to get the id.
-    """
-    captured = CapturedTaskId()
-    token = _captured_id.set(captured)
-    try:
-        yield captured
-    finally:
-        _captured_id.reset(token)
 
 
 # --- the stages of accept_job --------------------------------------------------------------------

@@ -7,7 +7,7 @@ reads every entry of the line, so a line with a large `max_waiting` is counted l
 
 from contextlib import suppress
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import QueueFull
 from job_runners.store.limits import Limits
@@ -18,17 +18,13 @@ _MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
 _MAX_CACHED = 1_000  # lines
 # By queue, key and max_waiting: when the line was counted, and the number of waiting jobs.
 _counts: dict[tuple[str, str, int], tuple[int, int]] = {}
+caches.register(_counts.clear)
 
 
 def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -> None:
     """Raise QueueFull if `number` more jobs would exceed the `max_waiting` of the line."""
     if _count(queue_name, key, limits.max_waiting) + number > limits.max_waiting:
         raise QueueFull(queue_name, limits.max_waiting, number)
-
-
-def forget_cache() -> None:
-    """Count again at the next call. For tests."""
-    _counts.clear()
 
 
 def _count(queue_name: str, key: str, max_waiting: int) -> int:

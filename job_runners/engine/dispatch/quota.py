@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import QuotaReached
 from job_runners.settings import settings
@@ -24,6 +24,7 @@ _MAX_CACHED = 1_000  # organizations
 # By key of the index `unfinished`, that of an organization or of its batches: when the jobs were
 # counted, and their number plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
+caches.register(_counts.clear)
 _lock = Lock()
 
 
@@ -59,11 +60,6 @@ def note_accepted(key: str, number: int = 1) -> None:
         if key in _counts:
             counted_at, before = _counts[key]
             _counts[key] = (counted_at, before + number)
-
-
-def forget_cache() -> None:
-    """Count again at the next call. For tests."""
-    _counts.clear()
 
 
 def _count(organization_id: str, quota: int) -> int:

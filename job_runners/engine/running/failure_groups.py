@@ -4,7 +4,7 @@ This is done after the end of a job is recorded. It is never a reason for an end
 not delay anything: if AWS doesn't accept a count at once, the count is lost.
 """
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws.clients import tried_once
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.telemetry import telemetry
@@ -61,8 +61,8 @@ def note(ended: JobRequest) -> None:
         _writes.last[key] = _Last(now)
 
 
-def forget() -> None:
-    """Forget this process's writes, for tests."""
+@caches.register
+def _forget() -> None:
     _writes.last = {}
     _writes.not_before = 0
 

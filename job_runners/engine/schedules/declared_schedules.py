@@ -11,7 +11,7 @@ A schedule is removed only when no present deploy declares it.
 import json
 from collections.abc import Iterable, Mapping
 
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules.schedules import check, definition_of, put_over
 from job_runners.engine.telemetry import telemetry
@@ -46,12 +46,8 @@ def sync(marks: list[Mark]) -> bool:
     return True
 
 
-def forget() -> None:
-    """Check all declarations at the next timer run, as a new process does. For tests."""
-    _last_checks.clear()
-
-
 _last_checks: dict[str, int] = {}  # when this process last checked a deploy's declarations
+caches.register(_last_checks.clear)
 
 
 def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None:

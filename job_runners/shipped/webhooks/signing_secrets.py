@@ -4,6 +4,7 @@ import time
 
 from botocore.exceptions import ClientError
 
+from job_runners import caches
 from job_runners.aws import clients
 from job_runners.errors import DoNotRetry
 from job_runners.settings import required
@@ -12,6 +13,7 @@ from job_runners.shipped.webhooks.signature import how_to_set, secret_keys
 _MAX_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
 _keys: dict[str, tuple[float, list[bytes]]] = {}
+caches.register(_keys.clear)
 
 
 def webhook_keys(name: str) -> list[bytes]:
@@ -25,11 +27,6 @@ def webhook_keys(name: str) -> list[bytes]:
         keys = secret_keys(_read(parameter, name), name)
         _keys[parameter] = time.monotonic(), keys
     return keys
-
-
-def forget() -> None:
-    """Clear the cache of secrets, for tests."""
-    _keys.clear()
 
 
 def _read(parameter: str, name: str) -> str:

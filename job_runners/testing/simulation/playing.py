@@ -14,19 +14,15 @@ from unittest.mock import patch
 
 import job_runners.aws.errors
 import job_runners.handlers.timer
-from job_runners.engine.dispatch import bulk, full_queues
+from job_runners import caches
+from job_runners.engine.dispatch import bulk
 from job_runners.engine.groups import finishing, looking
-from job_runners.engine.running import failure_groups
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.store import (
     answer_links,
     group_chunks,
     groups,
     job_request,
-    limits,
-    pauses,
-    used_keys,
-    webhooks,
 )
 from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
@@ -93,9 +89,5 @@ def fixed_randomness() -> Iterator[None]:
 def sweep() -> None:
     """Empty all tables and the bucket, and forget cached reads."""
     moto_direct.clear_all()
-    pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
-    full_queues.forget_cache()
-    used_keys.forget_cache()
-    webhooks.forget_cache()
-    failure_groups.forget()
+    caches.forget_all()
     moto_direct.empty("bucket")

@@ -9,7 +9,7 @@ from pynamodb.exceptions import TransactWriteError
 
 from bench import Bench
 from job_rows import make_unreadable
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
@@ -97,7 +97,7 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
     assert pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100) == 1
     assert len(entries()) == 4
     monkeypatch.undo()
-    pauses.forget_cache()
+    caches.forget_all()
     pausing.resume(Kind.QUEUE, "a", bench.send)
     assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
 
@@ -146,7 +146,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
 
     def drop_late(entry: Any) -> None:
         by_another_process("a", State.PAUSED)
-        pauses.forget_cache()
+        caches.forget_all()
         bench.advance(1)
         bench.run(owner_actions.retry_again(bench.read(row), bench.send))
         drop(entry)

@@ -12,8 +12,8 @@ import pytest
 from pynamodb.expressions.update import Action
 
 from hourly import NOON
-from job_runners import clock
-from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners import caches, clock
+from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
@@ -88,7 +88,7 @@ class Timers:
 def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
-    declared_schedules.forget()
+    caches.forget_all()
     telemetry.logger.setLevel("CRITICAL")
     monkeypatch.setattr(recurring, "_MAX_ALONE", recurring._MAX_ALONE // SCALE)
     schedule_marks.note_in_use()

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
-from job_runners import clock
-from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners import caches, clock
+from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Status
@@ -60,7 +60,7 @@ class Year:
 def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
-    declared_schedules.forget()
+    caches.forget_all()
     telemetry.logger.setLevel("CRITICAL")
     schedule_marks.note_in_use()
     year = Year(monkeypatch)

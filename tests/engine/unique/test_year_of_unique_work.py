@@ -10,10 +10,10 @@ from itertools import count
 import pytest
 
 from berlin_year import BEGINS, SPRING, YEAR, ZONE, local
-from job_runners import clock
+from job_runners import caches, clock
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running import execution
-from job_runners.engine.schedules import declared_schedules, recurring, schedules
+from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import send_if_unclaimed
@@ -146,7 +146,7 @@ class Year:
 def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work,unique_sample")
     forget()
-    declared_schedules.forget()
+    caches.forget_all()
     script.reset()
     telemetry.logger.setLevel("CRITICAL")
     schedule_marks.note_in_use()

@@ -1,0 +1,21 @@
+"""The caches of this process. They hold values that another process may change in AWS.
+
+Each module registers its own cache. So `forget_all` clears the caches of the modules that this
+process has imported, and imports no others.
+"""
+
+from collections.abc import Callable
+
+_clear_functions: list[Callable[[], None]] = []
+
+
+def register(clear: Callable[[], None]) -> Callable[[], None]:
+    """Register a function that clears a cache, and return it."""
+    _clear_functions.append(clear)
+    return clear
+
+
+def forget_all() -> None:
+    """Clear all caches, so that the next use of each reads from AWS again."""
+    for clear in _clear_functions:
+        clear()
