@@ -53,6 +53,8 @@ class Queue(Value, kw_only=True):
     max_waiting: int = 10_000
 
     def __post_init__(self) -> None:
+        if len(self.per_fields) == 1:
+            object.__setattr__(self, "per", self.per_fields[0])
         if self.slots is None and self.rate is None:
             raise InvalidDefinition("Queue() has no limits: set slots, rate or both")
         if self.slots is not None and not is_whole(self.slots, MOST_SLOTS):

@@ -329,8 +329,6 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "WorkerMemory": "10240",
         "WorkerEphemeralStorage": "10240",
         "LogPayloads": "false",
-        "TextCountries": ",".join(["US"] * 20),
-        "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
         "JobRunner": "organisation.runner",
         "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
         "WorkerSecurityGroupIds": f"sg-{long}",
@@ -338,6 +336,7 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "JwtOrganizationClaim": "https://example.com/organization_id",
         "JwtRolesClaim": "https://example.com/roles",
         "PublicUrl": "https://jobs.example.com",
+        "OutcomeTopicArn": "arn:aws:sns:eu-west-1:123456789012:job-ends",
     }
     assert len(described(function, **given)) <= 256
 

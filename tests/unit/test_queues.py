@@ -197,3 +197,7 @@ def test_different_values_have_different_lines() -> None:
     # Neither organization is in the other's line, whatever the values of its jobs are.
     per = ("organization_id", "domain")
     assert key(per, {"domain": "c"}, org="a:b") != key(per, {"domain": "b:c"}, org="a")
+
+
+def test_one_name_in_a_tuple_is_that_name() -> None:
+    assert Queue(slots=1, per=("organization_id",)) == Queue(slots=1, per="organization_id")
