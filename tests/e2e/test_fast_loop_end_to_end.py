@@ -19,7 +19,7 @@ from job_runners.building.function_files import SHIPPED
 from job_runners.local.emulator import CODE_FOLDER
 from job_runners.local.new_code import Packages
 from job_runners.local.watcher import Sources, watching
-from local_stack import Local
+from local_stack import PROJECT, Local
 from machine_speed import seconds_to_start_python
 
 pytestmark = pytest.mark.e2e
@@ -125,7 +125,8 @@ def checkout(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @contextmanager
 def _watching(checkout: Checkout) -> Iterator[None]:
-    sources = Sources.now(Packages({name: checkout.root / name for name in SHIPPED}), [])
+    copied = {name: checkout.root / name for name in SHIPPED}
+    sources = Sources.now(Packages(copied | {"campaign": PROJECT / "campaign"}), [])
     with watching(checkout.local.stack, home_of(checkout.local), sources, checkout.said.append):
         yield
 
