@@ -78,7 +78,7 @@ LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='tes
 	--regexp '"CHAOS"' --regexp 'by_size(' tests)
 chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog and a group of 100,000
 	@$(PY) -m tools.model --level chaos
-	@$(PY) -m job_runners.testing.chaos --histories 20000
+	@PYTHONPATH=tests/support $(PY) -m histories --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail

@@ -2,7 +2,7 @@
 (* Checks that recorded writes of the real code are those of `Verbs`. A row's *)
 (* history is a sequence of writes that have landed. Each has the verb, the   *)
 (* writer, the row as the writer had read it, and the row after the write.    *)
-(* job_runners/testing/simulation/write_recorder.py records them.                         *)
+(* tests/support/histories/write_recorder.py records them.                         *)
 EXTENDS Verbs, Sequences, FiniteSets
 
 CONSTANTS

@@ -34,7 +34,9 @@ FOLDERS = {
     r"job_runners/cli/": ("tests/cli",),
     r"job_runners/dashboard/": ("tests/dashboard",),
     r"job_runners/local/": ("tests/local",),
-    r"job_runners/testing/simulation/": ("tests/proofs/test_adversary.py",),
+    r"(job_runners/testing/simulation|tests/support/histories)/": (
+        "tests/proofs/test_adversary.py",
+    ),
     r"job_runners/testing/": ("tests/testing",),
     r"job_runners/building/|template|samconfig|requirements/": ("tests/build",),
     r"job_runners/": ("tests/engine/running", "tests/http"),

@@ -66,6 +66,7 @@ EXTRAS = {
     "engine": (
         "api",
         "aws",
+        "caches",
         "dashboard",
         "engine",
         "handlers",

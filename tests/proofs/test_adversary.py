@@ -16,14 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from broken_promise import broken_promise
 from early_rescue import rescue_early
+from histories import __main__ as chaos
+from histories.history import History, figures_text, play_seed, simulated_aws
+from histories.invariant_checker import Violation
 from job_runners.engine.running import claiming, ending, execution, failure_records, retrying
 from job_runners.engine.tick import due_decision, due_row, timer
+from job_runners.places import CODE
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing import chaos
 from job_runners.testing.simulation.faults import ALL, OFF, Fault
-from job_runners.testing.simulation.history import History, figures_text, play_seed, simulated_aws
-from job_runners.testing.simulation.invariant_checker import Violation
 from job_runners.work import running_job
 
 HISTORIES = 100  # in a part: each has a bound of its own, and parts are played at the same time
@@ -132,17 +133,12 @@ def test_a_seed_plays_the_same_history_again() -> None:
 
 def test_a_seed_plays_the_same_history_again_in_another_process() -> None:
     """As whoever replays a broken promise does: sets are in another order there."""
-    command = [
-        sys.executable,
-        "-m",
-        "job_runners.testing.chaos",
-        "--seed",
-        "13",
-    ]  # two schedules are due
+    command = [sys.executable, "-m", "histories", "--seed", "13"]  # two schedules are due
+    path = os.pathsep.join((str(CODE), str(CODE / "tests" / "support")))
     first, second = (
         subprocess.run(
             command,
-            env=os.environ | {"PYTHONHASHSEED": number},
+            env=os.environ | {"PYTHONHASHSEED": number, "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=True,
@@ -165,7 +161,7 @@ def test_a_broken_promise_comes_with_the_command_that_plays_it_again(
     monkeypatch.setattr(History, "end", break_a_promise)
     with pytest.raises(Violation) as broken:
         play_seed(94, faults)
-    command = str(broken.value).rpartition("again: python -m ")[2]
+    command = str(broken.value).rpartition("python -m ")[2]
     monkeypatch.setattr("sys.argv", shlex.split(command))
     options = chaos._options()
     assert (options.seed, options.faults) == (94, faults)

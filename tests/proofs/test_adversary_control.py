@@ -8,6 +8,7 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
+from histories.history import simulated_aws
 from job_runners.engine.dispatch import checking
 from job_runners.engine.groups import finishing
 from job_runners.engine.lines import pausing
@@ -15,7 +16,6 @@ from job_runners.engine.running import children
 from job_runners.store import conditional_write, owner_verbs, steps, verbs
 from job_runners.store.job_request import JobRequest, Status, new_id
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_it_notices_when_a_step_that_is_done_is_taken_again(
 ) -> None:
     find = steps.find
     monkeypatch.setattr("job_runners.store.steps.find", lambda job, name: None)
-    monkeypatch.setattr("job_runners.testing.simulation.history.steps", _Found(find))
+    monkeypatch.setattr("histories.history.steps", _Found(find))
     assert "was taken again" in broken_promise(near=205)
 
 
@@ -88,7 +88,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
 ) -> None:
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("job_runners.store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
-    monkeypatch.setattr("job_runners.testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
+    monkeypatch.setattr("histories.invariant_checker.CLAIM_TOLERANCE", 2000)
     assert "before its time" in broken_promise(near=75)
 
 
@@ -113,7 +113,7 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
 
     monkeypatch.setattr(conditional_write, "write", without)
     monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)
-    monkeypatch.setattr("job_runners.testing.simulation.operators._GIVEN_UP", tuple(Status))
+    monkeypatch.setattr("histories.operators._GIVEN_UP", tuple(Status))
     assert "('succeeded', 'queued') after its outcome" in broken_promise()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from histories.history import History, simulated_aws
+from histories.invariant_checker import Violation
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.store import (
@@ -27,8 +29,6 @@ from job_runners.store.schedules import Schedule, changing, writing
 from job_runners.store.verbs import ending
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import History, simulated_aws
-from job_runners.testing.simulation.invariant_checker import Violation
 from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
 

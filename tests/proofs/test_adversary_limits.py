@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.history import simulated_aws
 from job_runners.engine.running import failure_records
 from job_runners.store import conditional_write, holdings
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.lines import Line
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import simulated_aws
 
 STARTABLE = (Status.SCHEDULED, Status.QUEUED, Status.RETRYABLE)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from histories.active_limits import SWEPT_AFTER
+from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.lines import admission, sweeping
 from job_runners.store import conditional_write, limits, line_items, line_rates, owner_verbs, verbs
@@ -15,9 +17,7 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.rate import Rate
 from job_runners.store.verbs import claiming, parking
-from job_runners.testing.simulation.active_limits import SWEPT_AFTER
 from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.history import simulated_aws
 from scripted_history import ScriptedHistory, before, scripted
 
 SWEEP = sweeping._sweep

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.history import simulated_aws
 from job_runners.aws import bucket
 from job_runners.store import blobs
-from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)

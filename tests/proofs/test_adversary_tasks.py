@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.history import simulated_aws
 from job_runners.engine.running import execution, failure_records, retrying
 from job_runners.engine.running.retrying import seconds_before_retry
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.testing.simulation.history import simulated_aws
 from job_runners.work.retry import Retry
 
 

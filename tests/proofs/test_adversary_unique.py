@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.history import simulated_aws
 from job_runners.store import blobs, conditional_write, holdings, uniqueness
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import simulated_aws
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from opentelemetry.trace import SpanKind
 
-from job_runners.testing.simulation.history import play_seed, simulated_aws
+from histories.history import play_seed, simulated_aws
 from spans import Spans, id_of, links_of, parent_of
 
 _SEEDS = range(8)

@@ -8,6 +8,8 @@ import pytest
 
 import job_runners.handlers.worker
 from fake_queue import FakeQueue
+from histories.history import play_seed, simulated_aws
+from histories.simulated_queue import SimulatedQueue
 from job_runners import runners
 from job_runners.aws import clients
 from job_runners.engine.registry.errors import RunnerNotConfigured
@@ -19,8 +21,6 @@ from job_runners.store.queries import read
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.shipped_operations import full_client
-from job_runners.testing.simulation.history import play_seed, simulated_aws
-from job_runners.testing.simulation.simulated_queue import SimulatedQueue
 from job_runners.work import RunningJob
 from sample_work import Sample, script
 from sizes import by_size

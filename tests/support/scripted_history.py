@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from histories.history import History
+from histories.operators import Operators
 from job_runners import clock, runners
 from job_runners.engine.control import owner_actions
 from job_runners.store import limits, queries
@@ -12,9 +14,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import Rate
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.history import History
 from job_runners.testing.simulation.invocation import Event
-from job_runners.testing.simulation.operators import Operators
 
 _LONG = 900.0  # seconds that a worker has: what happens meanwhile takes time
 _KNOWN_TO_ALL = 60 * clock.SECOND  # after this, nobody goes by limits of before

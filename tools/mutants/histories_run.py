@@ -8,8 +8,8 @@ def noticed_by_history(count: int) -> str | None:
     """
     if not count:
         return None
-    from job_runners.testing.simulation.history import play_seed, simulated_aws
-    from job_runners.testing.simulation.invariant_checker import Violation
+    from histories.history import play_seed, simulated_aws
+    from histories.invariant_checker import Violation
 
     with simulated_aws():
         for seed in range(count):

@@ -254,7 +254,8 @@ def _import_from(copy: Path) -> None:
     for name in [*sys.modules]:
         if name.partition(".")[0] in ours and not f"{name}.".startswith("tools.mutants."):
             del sys.modules[name]
-    sys.path[:] = [str(copy), *(each for each in sys.path if Path(each or ".").resolve() != here)]
+    others = (each for each in sys.path if Path(each or ".").resolve() != here)
+    sys.path[:] = [str(copy), str(copy / "tests" / "support"), *others]
 
 
 def _copy(root: Path, to: Path) -> Path:

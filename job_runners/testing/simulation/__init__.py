@@ -1,1 +1,1 @@
-"""A simulated hostile Lambda, and checkers that watch it for violations."""
+"""A simulated hostile Lambda. The checkers that watch it are in tests/support/histories."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from histories.failure_checker import group_key
 from job_runners import clock
 from job_runners.store.job_request import job_id_of
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.failure_checker import group_key
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.definitions import LONGEST_WAIT
 

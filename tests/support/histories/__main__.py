@@ -1,4 +1,4 @@
-"""Play thousands of histories: `python -m job_runners.testing.chaos --histories 20000`.
+"""Play thousands of histories: `python -m histories --histories 20000`.
 
 In a history, jobs run under a simulated Lambda that does them harm at random. A seed decides all of
 it. If a history breaks a promise, its seed is printed with the command that plays it again.
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from histories.history import figures_text, play_seed, simulated_aws
+from histories.invariant_checker import Violation
 from job_runners.testing.simulation.faults import Fault, of_text
-from job_runners.testing.simulation.history import figures_text, play_seed, simulated_aws
-from job_runners.testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
 _LINE_EVERY = 2000  # histories per line of output, without a terminal
@@ -47,9 +47,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m job_runners.testing.chaos", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m histories", description=__doc__)
     parser.add_argument(
         "--histories", type=int, default=1000, help="number of histories (default 1000)"
     )

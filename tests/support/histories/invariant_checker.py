@@ -4,24 +4,24 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+from histories.failure_checker import FailureChecker
+from histories.follow_up_checker import FollowUpChecker
+from histories.group_checker import GroupChecker
+from histories.line_checker import LineChecker
+from histories.operators import Pauses
+from histories.schedule_checker import ScheduleChecker
+from histories.signal_checker import SignalChecker
+from histories.time_to_live import TimeToLive
+from histories.unique_checker import UniqueChecker
 from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store.pauses import CACHED
 from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
-from job_runners.testing.simulation.failure_checker import FailureChecker
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.follow_up_checker import FollowUpChecker
-from job_runners.testing.simulation.group_checker import GroupChecker
 from job_runners.testing.simulation.invocation import WELL, Invocation
-from job_runners.testing.simulation.line_checker import LineChecker
-from job_runners.testing.simulation.operators import Pauses
-from job_runners.testing.simulation.schedule_checker import ScheduleChecker
-from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
-from job_runners.testing.simulation.time_to_live import TimeToLive
-from job_runners.testing.simulation.unique_checker import UniqueChecker
 from job_runners.work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")

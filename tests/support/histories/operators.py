@@ -8,6 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from histories.group_checker import awaits_group
+from histories.schedule_people import SchedulePeople
+from histories.signal_checker import SignalChecker
 from job_runners import runners
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
@@ -19,9 +22,6 @@ from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.simulation.declared_queues import LIMITED, RATES, SLOTS
 from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.group_checker import awaits_group
-from job_runners.testing.simulation.schedule_people import SchedulePeople
-from job_runners.testing.simulation.signal_checker import SignalChecker
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.testing.simulation.simulated_work import Steps
 

@@ -8,6 +8,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest.mock import patch
 
+from histories.follow_up_checker import subscribed
+from histories.invariant_checker import FINISHED, InvariantChecker, Violation
+from histories.operators import Operators
+from histories.schedule_people import OCCURRENCES
+from histories.task_checker import TaskChecker
+from histories.unique_checker import request_of
 from job_runners import clock, runners
 from job_runners.aws import bucket
 from job_runners.aws.errors import AWS_ERRORS
@@ -40,11 +46,7 @@ from job_runners.testing.simulation import simulated_work
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.fault_injector import FaultInjector
 from job_runners.testing.simulation.faults import ALL, Fault, as_text, of_seed
-from job_runners.testing.simulation.follow_up_checker import subscribed
-from job_runners.testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
-from job_runners.testing.simulation.operators import Operators
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
-from job_runners.testing.simulation.schedule_people import OCCURRENCES
 from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from job_runners.testing.simulation.simulated_work import (
     BALLAST,
@@ -56,8 +58,6 @@ from job_runners.testing.simulation.simulated_work import (
     Errand,
     Steps,
 )
-from job_runners.testing.simulation.task_checker import TaskChecker
-from job_runners.testing.simulation.unique_checker import request_of
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
 from job_runners.work.interrupts import LegOver, Paused, TimeOver, TurnOver, Waits
@@ -99,12 +99,12 @@ def play_seed(
     Raises Violation. Its message has the command that plays the history again, with the same
     faults.
     """
-    command = f"again: python -m job_runners.testing.chaos --seed {seed}"
+    command = f"again: PYTHONPATH=tests/support python -m histories --seed {seed}"
     if faults is not None:
         command += f" --faults {shlex.quote(as_text(faults))}"
     faults = of_seed(seed) if faults is None else faults
     most_jobs = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
-    source = random.Random(seed)  # noqa: S311 - the same in every replay
+    source = random.Random(seed)
     try:
         with History(lambda what, n: source.randrange(n), faults, world) as history:
             for _ in range(most_jobs - 2 + history.choose("jobs", 3)):

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from histories.active_limits import ActiveLimits, Believed
+from histories.unique_checker import request_of
 from job_runners.store.lines import ADMISSION_LEAD
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.active_limits import ActiveLimits, Believed
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.invocation import WELL, Invocation, Look
 from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
-from job_runners.testing.simulation.unique_checker import request_of
 from job_runners.work import Rate
 
 _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
