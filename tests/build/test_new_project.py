@@ -201,7 +201,7 @@ def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) 
 @pytest.mark.more
 def test_tests_in_a_fresh_clone_first_install_the_packages_of_the_lock(newcomer: Newcomer) -> None:
     newcomer.jobs("init", "acme")
-    online = {name: value for name, value in os.environ.items() if name != "PROJECT"}
+    online = {name: value for name, value in os.environ.items() if name != "JOBS_PROJECT"}
     project = replace(newcomer.inside("acme"), variables=online | {"UV_OFFLINE": "0"})
     [packages] = newcomer.python.parents[1].glob("lib/python3*/site-packages")
     [info] = packages.glob("iniconfig-*.dist-info")

@@ -165,6 +165,7 @@ def test_a_stack_is_updated_and_taken_back_while_its_jobs_run(
 def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
+    versions.deploy("before", WORK_BEFORE)
     gates = [tmp_path / f"go-{number}" for number in range(3)]
     posted = [posted_letter(versions, go) for go in gates[:2]]
     for each in posted:
