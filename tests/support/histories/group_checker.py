@@ -134,13 +134,17 @@ class GroupChecker:
                 self._report(f"job {owner['id']} continued without its member {member_id}")
 
     def _check_in_time(self, owner: Row, members: list[Row]) -> None:
-        """Check that an owner continues soon after its last member has ended, without faults."""
+        """Check that an owner continues soon after its last member has ended, without faults.
+
+        An owner that died may begin to wait only later.
+        """
         ends = [row["finished_at"] for row in members if "finished_at" in row]
         if self._peace_since is None or not ends:
             return
-        waited = self._world.time - self._waits_since.get(owner["id"], self._world.time)
-        gap = _GAP_AFTER_A_DAY if waited >= clock.DAY else _GAP
-        late = self._world.time - max(self._peace_since, *ends)
+        since = self._waits_since.get(owner["id"], 0)
+        waited = self._world.time - since
+        gap = _GAP_AFTER_A_DAY if since and waited >= clock.DAY else _GAP
+        late = self._world.time - max(self._peace_since, since, *ends)
         if late > gap:
             self._report(f"job {owner['id']} continued {late} ms after its last member's end")
         self._world.figures["continued in time"] += 1
