@@ -1,18 +1,15 @@
 """What an import has found in a file so far, kept in the job's work files for later invocations:
-the phone numbers that it has seen, the rejected rows, and the parts of a large file."""
+the phone numbers that it has seen, and the rejected rows."""
 
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
-from campaign.csv_records import Position, Record
 from campaign.csv_text import CsvText
 from job_runners.work import RunningJob
 
 # Bytes. Segments up to this size may be merged, so that a cursor lists few of them.
 _LARGE = 4 * 1024 * 1024
-PART_BYTES = 8 * 1024 * 1024  # of a large file, whose parts are written by jobs of their own
 # The numbers are spread over many sorted shelves. Bisection finds a number on its shelf, and even
 # among ten million numbers an insertion moves only a few kilobytes.
 _SHELVES = 4096
@@ -112,60 +109,3 @@ class RejectedRows:
         for piece in self._segments.read():
             report()
             yield piece
-
-
-class FileParts:
-    """The parts of a file, and the rows of each that must not be imported.
-
-    Only the import sees whether an earlier row has the same number, so it tells each part which
-    rows to skip. `starts` has the starts of the parts so far. `skipped` has the saved rows of the
-    part that isn't full yet.
-    """
-
-    def __init__(self, job: RunningJob, starts: list[list[int]], skipped: list[list[int]]) -> None:
-        self._job = job
-        self._starts = [Position(*each) for each in starts]
-        self._segments = Segments(job, "skipped", skipped)
-        self._unsaved = array("Q")
-
-    def skip(self, row: Record) -> None:
-        """Note that a row must not be imported."""
-        self._unsaved.append(row.start.row)
-
-    def save(self, start: int, end: Position, *, is_last: bool) -> None:
-        """Save the skipped rows between these positions. If the part is full, begin another one.
-
-        `is_last` says that the file ends here.
-        """
-        self._segments.add(start, end.offset, self._unsaved.tobytes())
-        self._unsaved = array("Q")
-        if is_last or end.offset - self._starts[-1].offset >= PART_BYTES:
-            key = self._skipped_key(self._starts[-1], end)
-            self._job.write_file(key, b"".join(self._segments.read()))
-            self._starts.append(end)
-            self._segments = Segments(self._job, "skipped", [])
-
-    def __iter__(self) -> Iterator[tuple[Position, int, str]]:
-        """Yield the start and the end of each full part, and the key of its skipped rows."""
-        for start, end in pairwise(self._starts):
-            yield start, end.offset, self._skipped_key(start, end)
-
-    @property
-    def cursor(self) -> list[list[list[int]]]:
-        """The state from which another invocation continues."""
-        return [[list(each) for each in self._starts], self._segments.cursor]
-
-    def _skipped_key(self, start: Position, end: Position) -> str:
-        # A result file, because the jobs that import the parts read it.
-        return self._job.result_file(f"skipped/{start.offset}-{end.offset}")
-
-
-class SkippedRows:
-    """The rows of a part that must not be imported."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rows = array("Q", data)  # in order; 8 bytes each, because they may be millions
-
-    def __contains__(self, row: Record) -> bool:
-        index = bisect_left(self._rows, row.start.row)
-        return index < len(self._rows) and self._rows[index] == row.start.row
