@@ -49,7 +49,7 @@ def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
         for chunk in work.chunks():
             writer.write(work.take(chunk))
             job.checkpoint(work.cursor, progress=work.progress, message=work.message)
-    return work.finish(report=lambda: job.checkpoint(message=work.message))
+    return work.finish()
 
 
 def _check_upload(job: RunningJob, key: str) -> None:

@@ -1,6 +1,6 @@
 """The state of an import (its counts, seen numbers and rejected rows), and its cursor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from campaign.contact_rows import ContactRows, RejectedRow
@@ -8,7 +8,8 @@ from campaign.contacts import Contact
 from campaign.contacts_file import ContactsFile
 from campaign.csv_records import Position, Record
 from campaign.csv_text import CONTENT_TYPE
-from campaign.findings import RejectedRows, SeenNumbers, Segments
+from campaign.findings import RejectedRows, SeenNumbers
+from campaign.pieces import Pieces
 from job_runners.work import RunningJob
 
 # One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
@@ -35,10 +36,9 @@ class ContactImport:
         self._at = Position(*cursor["at"]) if cursor else self._file.first_row
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
         self._rows = ContactRows(self._file.columns, campaign, country)
-        self._seen_segments = Segments(job, "seen", cursor.get("seen", []))
-        self._seen = SeenNumbers(self._seen_segments)
-        self._rejected_segments = Segments(job, "rejected", cursor.get("rejected", []))
-        self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
+        self._pieces = {name: Pieces(job, cursor.get(name, [])) for name in ("seen", "rejected")}
+        self._seen = SeenNumbers(self._pieces["seen"])
+        self._rejected = RejectedRows(self._pieces["rejected"], self._file.columns.names)
         self._rejected_key = job.result_file("rejected.csv")
 
     def chunks(self) -> Iterator[Chunk]:
@@ -75,20 +75,17 @@ class ContactImport:
                 self._repeated += 1
                 self._reject(row, "has the number of an earlier row")
         self._imported += len(contacts)
-        self._seen.save(self._at.offset, chunk.end.offset)
-        self._rejected.save(self._at.offset, chunk.end.offset)
+        self._seen.save()
+        self._rejected.save()
         self._at = chunk.end
         return contacts
 
-    def finish(self, report: Callable[[], None]) -> dict[str, Any]:
-        """Write the file of rejected rows, if there are any, and return the job's result.
-
-        That file may be as large as the imported one, so `report` is called from time to time.
-        """
+    def finish(self) -> dict[str, Any]:
+        """Write the file of rejected rows, if there are any, and return the job's result."""
         count = self._invalid + self._repeated
         if count:
-            pieces = self._rejected.pieces(report)
-            self._job.write_file(self._rejected_key, pieces, content_type=CONTENT_TYPE)
+            file = self._rejected.file()
+            self._job.write_file(self._rejected_key, file, content_type=CONTENT_TYPE)
         return {
             "rows": self._imported + count,
             "imported": self._imported,
@@ -104,8 +101,7 @@ class ContactImport:
             "etag": self._file.etag,
             "at": list(self._at),
             "counts": [self._imported, self._invalid, self._repeated],
-            "seen": self._seen_segments.cursor,
-            "rejected": self._rejected_segments.cursor,
+            **{name: pieces.cursor for name, pieces in self._pieces.items()},
         }
 
     @property

@@ -3,12 +3,10 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from campaign import csv_records, findings, import_state
-from campaign.findings import Segments
+from campaign import csv_records, import_state, pieces
 from campaign.import_state import ContactImport
+from campaign.pieces import Pieces
 from campaign.throttled_writer import ContactWriter
 from campaign_world import HEADER, SPRING, Files, cells, contacts_of, rows_of
 from job_runners.testing.files import read_file, upload
@@ -49,8 +47,8 @@ def test_whatever_dies_the_contacts_and_the_rejected_rows_are_the_same(
 ) -> None:
     finish = ContactImport.finish
 
-    def recorded(work: ContactImport, report: Any) -> Any:
-        result = finish(work, report)
+    def recorded(work: ContactImport) -> Any:
+        result = finish(work)
         rejected = read_file(result["rejected"]["file"])
         hostile.effects.record((str(contacts_of()), rejected))
         return result
@@ -114,36 +112,15 @@ def test_a_canceled_import_stops_at_its_next_chunk(
     assert len(cells()) == 2  # the first chunk's
 
 
-# --- findings -------------------------------------------------------------------------------------
-
-
-@settings(max_examples=100)
-@given(found=st.lists(st.integers(0, 20), min_size=1, max_size=30), data=st.data())
-def test_a_segments_name_decides_its_bytes_however_the_file_was_cut(
-    found: list[int], data: st.DataObject
+def test_what_is_saved_is_read_again_and_large_pieces_are_not_written_again(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`found` has the number of bytes that are found at each offset of the file."""
-
-    def between(start: int, end: int) -> bytes:
-        return b"".join(bytes([at]) * found[at] for at in range(start, end))
-
+    monkeypatch.setattr(pieces, "_LARGE", 100)
     files: Any = Files()
-    for _ in range(2):
-        kept, at = Segments(files, "x", []), 0
-        while at < len(found):
-            end = data.draw(st.integers(at + 1, len(found)))
-            kept.add(at, end, between(at, end))
-            kept = Segments(files, "x", kept.cursor)
-            at = end
-            assert b"".join(kept.read()) == between(0, at)
-
-
-def test_segments_that_are_large_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings, "_LARGE", 100)
-    files: Any = Files()
-    kept = Segments(files, "x", [])
+    kept = Pieces(files, [])
     for start in range(0, 1000, 10):
-        kept.add(start, start + 10, b"%9d\n" % start)
+        kept.add(b"%9d\n" % start)
+        kept = Pieces(files, kept.cursor)
     assert b"".join(kept.read()) == b"".join(b"%9d\n" % start for start in range(0, 1000, 10))
     assert max(map(len, files.written.values())) < 400
     assert len(kept.cursor) <= 12
