@@ -123,7 +123,7 @@ def services() -> list[str]:
 
 
 def use_session(given: botocore.session.Session) -> None:
-    """Build all clients from this session from now on, for tests."""
+    """Build all clients from this session from now on, for tests and `job-runners erase`."""
     global _session
     with _lock:
         if _session is not given:

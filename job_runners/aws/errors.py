@@ -38,7 +38,7 @@ def is_temporary(error: BaseException | None) -> bool:
     Errors that a retry would only repeat aren't temporary: a missing permission, a missing table,
     or an item that is too large.
     """
-    error = _origin(error)
+    error = origin(error)
     if not isinstance(error, ClientError):
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -75,8 +75,8 @@ def condition_failed(error: BaseException) -> bool:
     An error without a response (a broken connection, a timeout) says nothing about the item.
     pynamodb's own `cause_response_code` raises AttributeError for those.
     """
-    origin = _origin(error)
-    return isinstance(origin, ClientError) and "ConditionalCheckFailed" in _codes(origin)
+    cause = origin(error)
+    return isinstance(cause, ClientError) and "ConditionalCheckFailed" in _codes(cause)
 
 
 def try_write(write: Callable[[], object]) -> bool:
@@ -95,11 +95,12 @@ def conflicts(error: BaseException) -> bool:
 
     botocore doesn't retry these.
     """
-    origin = _origin(error)
-    return isinstance(origin, ClientError) and _CONFLICT in _codes(origin)
+    cause = origin(error)
+    return isinstance(cause, ClientError) and _CONFLICT in _codes(cause)
 
 
-def _origin(error: BaseException | None) -> BaseException | None:
+def origin(error: BaseException | None) -> BaseException | None:
+    """Return the error of the AWS client that caused pynamodb's error, if there is one."""
     if isinstance(error, PynamoDBException):
         error = error.cause
     if isinstance(error, VerboseClientError):

@@ -22,16 +22,20 @@ from job_runners.places import (
     variables,
 )
 
-_NEEDED = ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml")  # the extra `app`
+_EXTRAS = {
+    "app": ("boto3", "moto", "pydantic", "pynamodb", "pytest", "uv", "yaml"),
+    "engine": ("pydantic", "pynamodb"),
+}
 
 
-def require_app_extra() -> None:
-    """Raise Problem if packages of the extra `app` are missing."""
-    missing = [each for each in _NEEDED if find_spec(each) is None]
+def require_extra(extra: str) -> None:
+    """Raise Problem if packages of an extra are missing."""
+    missing = [each for each in _EXTRAS[extra] if find_spec(each) is None]
     if missing:
         raise Problem(
             f"This command needs {', '.join(missing)}, which this environment doesn't have.",
-            hint="Install Job Runners with its extra app: pip install 'job_runners-….whl[app]'",
+            hint=f"Install Job Runners with its extra {extra}: "
+            f"pip install 'job_runners-….whl[{extra}]'",
         )
 
 
@@ -53,7 +57,7 @@ def require_project() -> None:
             f"The project {ROOT} belongs to another user (uid {owner}), so none of its code runs.",
             hint=f"If you trust that user, name the project: {PROJECT_VARIABLE}={ROOT}.",
         )
-    require_app_extra()
+    require_extra("app")
 
 
 def call(

@@ -81,11 +81,13 @@ def of_job(job: JobRequest, name: str) -> AnswerLink | None:
     return find(_token_in(step)) if step else None
 
 
-def delete(job: JobRequest) -> None:
-    """Delete all links of a job, including those of its work with earlier payloads."""
-    with AnswerLink.batch_write() as batch:
-        for step in steps.of_all_work(job, STEP):
-            batch.delete(AnswerLink(_partition(_token_in(step))))
+def delete(job: JobRequest) -> int:
+    """Delete all links of a job, including those of its work with earlier payloads.
+
+    Return their number.
+    """
+    found = steps.of_all_work(job, STEP)
+    return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in found)
 
 
 def _token_in(step: steps.Step) -> str:

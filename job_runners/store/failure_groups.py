@@ -91,7 +91,7 @@ def add(job: JobRequest, number: int, group_id: str) -> FailureGroup:
     If the group is new, it gets the id `group_id`.
     """
     fingerprint, now = fingerprint_of(job), clock.now()
-    group = FailureGroup(_partition(job.organization_id), fingerprint.key)
+    group = FailureGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
     actions: list[Action] = [
         FailureGroup.id.set(FailureGroup.id | group_id),
@@ -127,7 +127,7 @@ def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
     """
     alive = FailureGroup.expires_at > clock.now() // clock.SECOND
     query = FailureGroup.query(
-        _partition(organization_id),
+        partition_of(organization_id),
         filter_condition=alive,
         limit=MOST_LISTED + 1,
         consistent_read=fresh,
@@ -161,7 +161,8 @@ def change(
     return try_write(lambda: group.update(actions, FailureGroup.id == group.id))
 
 
-def _partition(organization_id: str) -> str:
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's groups."""
     return f"failures#{organization_id}"
 
 

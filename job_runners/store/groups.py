@@ -296,20 +296,16 @@ def named(owner: JobRequest) -> list[tuple[str, Group]]:
     ]
 
 
-def delete(owner: JobRequest) -> None:
-    """Delete all groups of a job, including those of its work with earlier payloads."""
-    with GroupItem.batch_write() as batch:
-        for group in _groups_of(owner):
-            for partition in (_partition(group.id), *group.partitions):
-                for item in GroupItem.query(
-                    partition, attributes_to_get=["pk", "sk"], consistent_read=True
-                ):
-                    batch.delete(item)
+def delete(owner: JobRequest) -> int:
+    """Delete all groups of a job, including those of its work with earlier payloads.
 
-
-def _groups_of(owner: JobRequest) -> Iterator[Group]:
-    for step in steps.of_all_work(owner, STEP):
-        yield Group(step.result["id"], step.result["shards"])
+    Return the number of their items.
+    """
+    found = [each.result for each in steps.of_all_work(owner, STEP)]
+    groups = [Group(each["id"], each["shards"]) for each in found]
+    return GroupItem.delete_partitions(
+        partition for group in groups for partition in (_partition(group.id), *group.partitions)
+    )
 
 
 def _new_mark() -> str:

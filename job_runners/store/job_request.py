@@ -323,6 +323,11 @@ class JobRequest(Table):
         return f"results/{self.organization_id}/{self.created_key}"
 
     @property
+    def data_folders(self) -> tuple[str, str]:
+        """Return the folders in the bucket for its payloads, and for all of its work."""
+        return f"payloads/{self.created_key}", f"partial/{self.created_key}"
+
+    @property
     def work_folder(self) -> str:
         """Return the folder in the bucket for data that only its later legs and attempts need."""
         return f"partial/{self.work_id}"

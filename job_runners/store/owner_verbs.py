@@ -171,6 +171,16 @@ def delete(job: JobRequest) -> None:
         from job_runners.store import groups  # imported here because most jobs are in no group
 
         groups.note_deleted(job.member_of, job.id)
+    delete_row(job)
+    # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
+    delete_records(job)
+    if bucket.configured():
+        for folder in (*job.data_folders, job.result_folder):
+            bucket.delete_all(folder)
+
+
+def delete_row(job: JobRequest) -> None:
+    """Delete the row of a finished job. Raises PreconditionFailed if it isn't finished."""
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Another job may have taken this id since the row was read: don't delete that one.
@@ -182,23 +192,22 @@ def delete(job: JobRequest) -> None:
         row = read(job.id)
         if row is not None and row.created_key == job.created_key:
             raise conditional_write.refused("delete", job.id, row) from error
-    # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
+
+
+def delete_records(job: JobRequest) -> dict[str, int]:
+    """Delete the records that a job has outside its row. Return how many there were of each kind.
+
+    `job-runners erase` deletes them too. So a new kind of record is erased if it is added here.
+    """
+    removed = {}
     if job.has_waited:
         # Imported here because most jobs don't wait.
         from job_runners.store import answer_links, groups, signals
 
-        groups.delete(job)  # before the steps, which name the groups and the links
-        answer_links.delete(job)
-        signals.delete(job)
-    steps.delete(job)
-    if bucket.configured():
-        _delete_objects(job)
-
-
-def _delete_objects(job: JobRequest) -> None:
-    bucket.delete_all(f"payloads/{job.created_key}")
-    bucket.delete_all(f"partial/{job.created_key}")
-    bucket.delete_all(job.result_folder)
+        # before the steps, which name the groups and the links
+        removed["group records"] = groups.delete(job)
+        removed["signals"] = answer_links.delete(job) + signals.delete(job)
+    return {**removed, "steps": steps.delete(job)}
 
 
 def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:

@@ -86,13 +86,12 @@ def none_check(job: JobRequest, names: Sequence[str]) -> list[RecordWrite]:
     ]
 
 
-def delete(job: JobRequest) -> None:
-    """Delete all signals of a job, including those of its work with earlier payloads."""
-    keys = ["pk", "sk", "sent_at", "expires_at"]
-    with Signal.batch_write() as batch:
-        for partition in map(_partition, job.work_ids):
-            for each in Signal.query(partition, attributes_to_get=keys, consistent_read=True):
-                batch.delete(each)
+def delete(job: JobRequest) -> int:
+    """Delete all signals of a job, including those of its work with earlier payloads.
+
+    Return their number.
+    """
+    return Signal.delete_partitions(map(_partition, job.work_ids))
 
 
 def _new(job: JobRequest, name: str, **fields: Any) -> Signal:

@@ -97,13 +97,12 @@ def of_all_work(job: JobRequest, prefix: str) -> list[Step]:
     ]
 
 
-def delete(job: JobRequest) -> None:
-    """Delete all steps of a job, including those of its work with earlier payloads."""
-    keys = ["pk", "sk", "expires_at"]
-    with Step.batch_write() as batch:
-        for partition in map(_partition, job.work_ids):
-            for step in Step.query(partition, attributes_to_get=keys, consistent_read=True):
-                batch.delete(step)
+def delete(job: JobRequest) -> int:
+    """Delete all steps of a job, including those of its work with earlier payloads.
+
+    Return their number.
+    """
+    return Step.delete_partitions(map(_partition, job.work_ids))
 
 
 def _partition(work_id: str) -> str:

@@ -1,25 +1,32 @@
 """The base class of all pynamodb models: table names from the settings, and one shared client."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cache
+from itertools import islice
 from typing import Any, ClassVar, TypeVar, cast
 
+from botocore.exceptions import ClientError
 from pynamodb.attributes import Attribute
 from pynamodb.connection import Connection
 from pynamodb.connection.base import MetaTable
 from pynamodb.connection.table import TableConnection
 from pynamodb.constants import NULL, NUMBER, STRING
-from pynamodb.exceptions import AttributeNullError
+from pynamodb.exceptions import AttributeNullError, DeleteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
+from job_runners import clock
 from job_runners.aws import clients
 from job_runners.settings import required
 from job_runners.store.attributes import TopLevelAttribute
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
+
+_BATCH = 25  # items that one call can delete
+_DELETE_TRIES = 8  # the most calls that are made until DynamoDB has deleted all items of a batch
 
 
 class Table(Model):
@@ -77,6 +84,36 @@ class Table(Model):
             if start is None:
                 break
         return found
+
+    @classmethod
+    def delete_partitions(cls, partitions: Iterable[str]) -> int:
+        """Delete every item of these DynamoDB partitions of a table with a sort key.
+
+        Return the number of deleted items.
+        """
+        deleted = 0
+        for partition in partitions:
+            keys = ["pk", "sk"]
+            found: Iterator[Any] = iter(
+                cls.query(partition, attributes_to_get=keys, consistent_read=True)
+            )
+            while batch := [item._get_keys() for item in islice(found, _BATCH)]:
+                cls._delete_batch(batch)
+                deleted += len(batch)
+        return deleted
+
+    @classmethod
+    def _delete_batch(cls, keys: list[Any]) -> None:
+        """Delete up to _BATCH items. pynamodb's own batches don't pause when DynamoDB is busy."""
+        for attempt in range(_DELETE_TRIES):
+            answer = cls._get_connection().batch_write_item(delete_items=keys)
+            unprocessed = answer.get("UnprocessedItems", {}).get(cls.Meta.table_name, [])
+            keys = [each["DeleteRequest"]["Key"] for each in unprocessed]
+            if not keys:
+                return
+            clock.sleep(0.1 * 2**attempt)
+        busy: Any = {"Code": "ThrottlingException", "Message": "DynamoDB deleted only some items"}
+        raise DeleteError(cause=ClientError({"Error": busy}, "BatchWriteItem"))
 
     def _set_defaults(self, _user_instantiated: bool = True) -> None:
         """Give a new model the defaults of its attributes, which must be plain values."""

@@ -54,10 +54,10 @@ def note_use(line: Line, organization_id: str) -> None:
     today = lines.day_of(line.partition_key, clock.now())
     organizations = line.organizations_on(today)
     if not organizations:
-        _note(f"keys#{queue_name}", queue_key, today)
+        _note(partition_of_queue(queue_name), queue_key, today)
     is_known = line.limits.per in (None, "organization_id")
     if organization_id not in organizations and not is_known:
-        _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
+        _note(partition_of_organization(organization_id), f"{queue_name}#{queue_key}", today)
 
 
 def used(queue_name: str, limit: int, after: str = "") -> list[str]:
@@ -65,7 +65,7 @@ def used(queue_name: str, limit: int, after: str = "") -> list[str]:
 
     All of them come after `after`.
     """
-    return _listed(f"keys#{queue_name}", "", limit, after)
+    return _listed(partition_of_queue(queue_name), "", limit, after)
 
 
 def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") -> list[str]:
@@ -73,10 +73,16 @@ def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") 
 
     All of them come after `after`.
     """
-    return _listed(_own(organization_id), f"{queue_name}#", limit, after)
+    return _listed(partition_of_organization(organization_id), f"{queue_name}#", limit, after)
 
 
-def _own(organization_id: str) -> str:
+def partition_of_queue(queue_name: str) -> str:
+    """Return the DynamoDB partition of the keys that jobs have used in a queue."""
+    return f"keys#{queue_name}"
+
+
+def partition_of_organization(organization_id: str) -> str:
+    """Return the DynamoDB partition of the keys that an organization's jobs have used."""
     return f"keys_of#{organization_id}"
 
 

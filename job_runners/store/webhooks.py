@@ -51,7 +51,7 @@ class Webhook(Table):
 
 def of_organization(organization_id: str) -> list[Webhook]:
     """Return the webhooks of an organization, by name."""
-    return list(Webhook.query(_partition(organization_id), consistent_read=True))
+    return list(Webhook.query(partition_of(organization_id), consistent_read=True))
 
 
 def announced(organization_id: str, job_type: str) -> list[str]:
@@ -72,7 +72,7 @@ def announced(organization_id: str, job_type: str) -> list[str]:
 def find(organization_id: str, name: str) -> Webhook | None:
     """Return the webhook of this name, or None."""
     try:
-        return Webhook.get(_partition(organization_id), name, consistent_read=True)
+        return Webhook.get(partition_of(organization_id), name, consistent_read=True)
     except Webhook.DoesNotExist:
         return None
 
@@ -83,7 +83,7 @@ def put(organization_id: str, name: str, *, by: str | None, **given: Any) -> Web
     `given` has its `url`, `secret`, `statuses` and `job_types`.
     """
     webhook = Webhook(
-        _partition(organization_id), name, updated_at=clock.now(), updated_by=by, **given
+        partition_of(organization_id), name, updated_at=clock.now(), updated_by=by, **given
     )
     webhook.save()
     _cache.pop(organization_id, None)
@@ -93,7 +93,7 @@ def put(organization_id: str, name: str, *, by: str | None, **given: Any) -> Web
 def delete(organization_id: str, name: str) -> bool:
     """Delete a webhook. Return False if there is none of this name."""
     _cache.pop(organization_id, None)
-    webhook = Webhook(_partition(organization_id), name)
+    webhook = Webhook(partition_of(organization_id), name)
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
 
 
@@ -102,5 +102,6 @@ _cache: Cache = {}
 caches.register(_cache.clear)
 
 
-def _partition(organization_id: str) -> str:
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's webhooks."""
     return f"webhooks#{organization_id}"

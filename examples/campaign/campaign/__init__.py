@@ -5,11 +5,6 @@ from job_runners.work import Job, Queue, Rate, Retry, Task, Unique
 JOBS = {
     # These jobs resume at their cursor and repeat the same writes, so another attempt does no harm.
     "import_contacts": Job("campaign.import_contacts:import_contacts", retry=Retry(max_attempts=5)),
-    "import_contacts_part": Job(
-        "campaign.import_contacts:import_contacts_part",
-        retry=Retry(max_attempts=5),
-        queue_name="importing",
-    ),
     "assign_texters": Job(
         "campaign.assign_texters:assign_texters",
         retry=Retry(max_attempts=5),
@@ -42,9 +37,6 @@ _CAMPAIGN = ("organization_id", "campaign")
 QUEUES = {
     # Two jobs that assign at once would each deal out contacts that the other counts as unassigned.
     "assigning": Queue(slots=1, per=_CAMPAIGN),
-    # A campaign's contacts are in one DynamoDB partition, which accepts 1,000 writes a second at
-    # first. So more jobs at once would only be throttled.
-    "importing": Queue(slots=4, per=_CAMPAIGN),
     # A turn has 20 messages, and SNS accepts 20 per second by default.
     "first_messages": Queue(rate=Rate(1, seconds=1), order="fair"),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from campaign.columns import Columns
 from campaign.contacts import Contact
 from campaign.csv_records import Record
+from campaign.sms import number_rule
 from job_runners.work import DoNotRetry
 
 # A little less than DynamoDB's limit for an item.
@@ -20,21 +21,15 @@ class RejectedRow(Exception):
 
 
 class ContactRows:
-    """Turns rows into contacts of one campaign."""
+    """Turns rows into contacts of one campaign. `country` is that of numbers without a country
+    code."""
 
-    def __init__(
-        self,
-        columns: Columns,
-        organization_campaign: str,
-        normalize: Callable[[str], str | None],
-        why_not_allowed: Callable[[str], str | None],
-    ) -> None:
+    def __init__(self, columns: Columns, organization_campaign: str, country: str) -> None:
         self._columns = columns
         self._width = len(columns.names)
-        self._header_size = sum(map(len, columns.names))
         self._organization_campaign = organization_campaign
-        self._normalize = normalize
-        self._why_not_allowed = why_not_allowed
+        self._normalize = _normalizer(country)
+        self._why_not_allowed = number_rule()
 
     def contact(self, row: Record) -> Contact:
         """Return the row's contact, which is always the same for the same row.
@@ -44,7 +39,7 @@ class ContactRows:
         if len(row.fields) != self._width:
             raise RejectedRow(f"has {len(row.fields)} columns, but the header has {self._width}")
         contact = self._contact([field.strip() for field in row.fields])
-        size = row.end.offset - row.start.offset + self._header_size
+        size = row.end.offset - row.start.offset + self._columns.names_size
         if size > _SURELY_FITS and _item_size(contact) > _LARGEST_ITEM:
             raise RejectedRow("is too large")
         return contact
@@ -79,7 +74,7 @@ def _item_size(contact: Contact) -> int:
     return len(json.dumps(contact.item(), ensure_ascii=False).encode())
 
 
-def normalizer(country: str) -> Callable[[str], str | None]:
+def _normalizer(country: str) -> Callable[[str], str | None]:
     """Return a function that converts a written number to E.164 (+12125550123).
 
     It returns None for text that isn't a valid number. `country` (two letters) is the country of

@@ -1,16 +1,14 @@
 """Read the records of a CSV file from any record's byte offset, with one block in memory."""
 
-import re
+import csv
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import NamedTuple
 
 BLOCK = 1024 * 1024  # bytes read at a time
 LONGEST_RECORD = 1024 * 1024  # bytes; a longer record most likely has an open quote
+csv.field_size_limit(LONGEST_RECORD)
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
-_EMPTY_LINES = re.compile(rb"[\r\n]++")
-_NO_VALUE = b' \t\r\n",;'  # a record without any value has only these
+_NO_VALUE = ' \t\r\n",;'  # a record without any value has only these
 _BOM = b"\xef\xbb\xbf"
 _UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -34,10 +32,7 @@ class Position(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record: its fields (none if all are empty), and the positions before and after it.
-
-    Consecutive empty lines are one record.
-    """
+    """One record: its fields (none if all are empty), and the positions before and after it."""
 
     fields: list[str]
     start: Position
@@ -54,112 +49,56 @@ def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]
     A record without any value is yielded without fields, so that the caller sees progress even if
     all records are empty. The rules are those of Python's csv module, but an open quote or a record
     over LONGEST_RECORD raises UnreadableRecord.
-
-    Each record is read as UTF-8, or else as Windows-1252. A file may be merged from several files,
-    so one odd record must not change how the others are read.
     """
-    for raw, before, after in _split(source, _record_pattern(delimiter.encode()), start):
-        yield Record(_fields(raw, delimiter) if raw.strip(_NO_VALUE) else [], before, after)
+    end, is_over = start, False
+
+    def lines() -> Iterator[str]:
+        """Yield the lines that the csv module asks for. It never reads ahead of a record."""
+        nonlocal end, is_over
+        for line in _lines(source, start.offset):
+            text = _decode(line.removeprefix(_BOM) if end.offset == 0 else line)
+            end = end._replace(offset=end.offset + len(line), line=end.line + 1)
+            if end.offset - start.offset > LONGEST_RECORD:
+                raise UnreadableRecord(
+                    f"the record that starts in line {start.line + 1} is longer than "
+                    f"{LONGEST_RECORD:,} bytes; it may have an open quote"
+                )
+            yield text
+        is_over = True
+        yield ""  # becomes a record of its own, unless a quote is open
+
+    for fields in csv.reader(lines(), delimiter=delimiter):
+        if is_over:
+            if end != start:
+                raise UnreadableRecord(f"the quote in line {start.line + 1} is never closed")
+            return
+        end = end._replace(row=end.row + 1)
+        yield Record(fields if any(each.strip(_NO_VALUE) for each in fields) else [], start, end)
+        start = end
 
 
-def _split(
-    source: Source, record: re.Pattern[bytes], position: Position
-) -> Iterator[tuple[bytes, Position, Position]]:
-    buffer, begin, read_to = b"", 0, position.offset
-    while begin < len(buffer) or read_to < source.size:
-        if empty := _empty_lines(buffer, begin):
-            begin += len(empty)
-            count = len(_LINE_END.findall(empty))
-            after = Position(
-                read_to - len(buffer) + begin, position.row + count, position.line + count
-            )
-            yield empty, position, after
-            position = after
-            continue
-        match = record.match(buffer, begin)
-        if read_to < source.size and (match is None or match.end() == len(buffer)):
-            # A record that ends at the end of the buffer may continue in the next block.
-            _check_length(len(buffer) - begin, position)
-            block = source.read(read_to, min(read_to + BLOCK, source.size))
-            buffer, begin = buffer[begin:] + block, 0
-            if read_to == 0:
-                begin = _bom_length(buffer)
-            read_to += len(block)
-            continue
-        if match is None:
-            raise UnreadableRecord(f"the quote in line {position.line + 1} is never closed")
-        _check_length(match.end() - begin, position)
-        raw, begin = match[0], match.end()
-        after = Position(
-            read_to - len(buffer) + begin, position.row + 1, position.line + _line_count(raw)
-        )
-        yield raw, position, after
-        position = after
+def _lines(source: Source, offset: int) -> Iterator[bytes]:
+    """Yield the lines from a byte offset on, with their ends. A longer line than LONGEST_RECORD may
+    be cut."""
+    rest = b""
+    while offset < source.size:
+        block = source.read(offset, min(offset + BLOCK, source.size))
+        if offset == 0 and block.startswith(_UTF_16_BOMS):
+            raise UnreadableRecord("the file is UTF-16; save it as CSV UTF-8")
+        offset += len(block)
+        # The last line may continue in the next block, even after a carriage return.
+        *whole, rest = (rest + block).splitlines(keepends=True)
+        yield from whole
+        if len(rest) > LONGEST_RECORD:
+            break
+    if rest:
+        yield rest
 
 
-def _empty_lines(buffer: bytes, begin: int) -> bytes:
-    """Return all empty lines from `begin` on as one piece, because a file may have a million of
-    them.
-
-    A carriage return at the end of the buffer is left out, because its line feed may follow.
-    """
-    match = _EMPTY_LINES.match(buffer, begin)
-    if match is None:
-        return b""
-    return match[0].removesuffix(b"\r") if match.end() == len(buffer) else match[0]
-
-
-def _check_length(length: int, position: Position) -> None:
-    if length > LONGEST_RECORD:
-        raise UnreadableRecord(
-            f"the record that starts in line {position.line + 1} is longer than "
-            f"{LONGEST_RECORD:,} bytes; it may have an open quote"
-        )
-
-
-def _bom_length(start_of_file: bytes) -> int:
-    if start_of_file.startswith(_UTF_16_BOMS):
-        raise UnreadableRecord("the file is UTF-16; save it as CSV UTF-8")
-    return len(_BOM) if start_of_file.startswith(_BOM) else 0
-
-
-def _line_count(raw: bytes) -> int:
-    return len(_LINE_END.findall(raw)) if b'"' in raw else 1
-
-
-@cache
-def _record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a whole record with its line end.
-
-    A quote is special only at the start of a field.
-    """
-    plain = b"[^" + delimiter + rb"\r\n]*+"
-    field = b'(?:"(?:[^"]|"")*+"' + plain + b'|(?!")' + plain + b")"
-    return re.compile(field + b"(?:" + delimiter + field + rb")*+(?:\r\n|\r|\n|\Z)")
-
-
-@cache
-def _field_pattern(delimiter: str) -> re.Pattern[str]:
-    """Return the pattern of a field and its delimiter.
-
-    Its groups are the quoted text, the text after the quotes, and the text of an unquoted field.
-    """
-    plain = f"([^{delimiter}]*+)"
-    return re.compile(f'(?:"((?:[^"]|"")*+)"{plain}|{plain}){delimiter}')
-
-
-def _fields(raw: bytes, delimiter: str) -> list[str]:
-    text = _decode(raw).rstrip("\r\n")
-    if '"' not in text:
-        return text.split(delimiter)
-    return [
-        quoted.replace('""', '"') + rest + plain
-        for quoted, rest, plain in _field_pattern(delimiter).findall(text + delimiter)
-    ]
-
-
-def _decode(raw: bytes) -> str:
+def _decode(line: bytes) -> str:
+    """Decode UTF-8, or else Windows-1252. A file may be merged from several files, so one odd line
+    must not change how the others are read."""
     try:
-        return raw.decode()
+        return line.decode()
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")  # five byte values are undefined there
+        return line.decode("cp1252", errors="replace")  # five byte values are undefined there

@@ -1,8 +1,7 @@
 """Export a campaign's contacts to a CSV file of any size."""
 
 import json
-import uuid
-from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +14,7 @@ from campaign.contacts import (
     organization_campaign,
 )
 from campaign.csv_text import CONTENT_TYPE, CsvText
+from campaign.pieces import Pieces
 from job_runners.work import RunningJob
 
 COLUMNS = (
@@ -40,15 +40,13 @@ class ExportContacts(BaseModel):
 def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
     """Write the contacts to contacts.csv, in the order of their phone numbers.
 
-    If a contact changes during the export, the file has it as it was when the job read it. The
-    pieces of the file are work files, until all are there. Each has a name of its own: if an
-    invocation was wrongly taken for dead, it can't replace a piece of its successor.
+    If a contact changes during the export, the file has it as it was when the job read it.
     """
     campaign = organization_campaign(job.organization_id, payload.campaign)
     cursor = job.cursor or {"pieces": [], "rows": 0, "last": None}
-    pieces, rows, last = cursor["pieces"], cursor["rows"], cursor["last"]
+    pieces, rows, last = Pieces(job, cursor["pieces"]), cursor["rows"], cursor["last"]
     text = CsvText()
-    if not pieces:
+    if not rows:
         text.add(COLUMNS)
     for contact, assignment in contacts(campaign, last):
         text.add(_values(contact, assignment))
@@ -56,27 +54,14 @@ def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
         last = contact.cell
         message = f"{rows:,} contacts written"
         if len(text) >= PIECE:
-            pieces = [*pieces, uuid.uuid4().hex[:12]]
-            job.write_file(_key(job, pieces[-1]), text.take())
-            job.checkpoint({"pieces": pieces, "rows": rows, "last": last}, message=message)
+            pieces.add(text.take())
+            job.checkpoint({"pieces": pieces.cursor, "rows": rows, "last": last}, message=message)
         elif rows % _REPORT_EVERY == 0:
             job.checkpoint(message=message)
     job.checkpoint(message=f"{rows:,} contacts written" if rows else "the campaign has no contacts")
-    file = _whole(job, pieces, text.take())
+    file = chain(pieces.read(), [text.take()])
     key = job.write_file(job.result_file("contacts.csv"), file, content_type=CONTENT_TYPE)
     return {"file": key, "rows": rows}
-
-
-def _whole(job: RunningJob, pieces: list[str], rest: bytes) -> Iterator[bytes]:
-    """Yield the whole file in pieces, and check before each whether the job was canceled."""
-    for piece in pieces:
-        job.checkpoint()
-        yield job.read_file(_key(job, piece))
-    yield rest
-
-
-def _key(job: RunningJob, piece: str) -> str:
-    return job.work_file(f"pieces/{piece}.csv")
 
 
 def _values(contact: Contact, assignment: Assignment | None) -> tuple[str, ...]:

@@ -1,72 +1,25 @@
-"""What an import has found in a file so far, kept in the job's work files for later invocations:
-the phone numbers that it has seen, the rejected rows, and the parts of a large file."""
+"""What an import has found in a file so far: the phone numbers and the rejected rows."""
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
 
-from campaign.csv_records import Position, Record
 from campaign.csv_text import CsvText
-from job_runners.work import RunningJob
+from campaign.pieces import Pieces
 
-# Bytes. Segments up to this size may be merged, so that a cursor lists few of them.
-_LARGE = 4 * 1024 * 1024
-PART_BYTES = 8 * 1024 * 1024  # of a large file, whose parts are written by jobs of their own
 # The numbers are spread over many sorted shelves. Bisection finds a number on its shelf, and even
 # among ten million numbers an insertion moves only a few kilobytes.
 _SHELVES = 4096
 
 
-class Segments:
-    """Findings about successive ranges of a file, as work files that are named by their ranges.
-
-    The findings in a range depend only on the file. If an invocation was wrongly taken for dead,
-    its successor may split the file differently. But the two never write different bytes under one
-    name. This class deletes nothing, so an older cursor still finds the files that it lists.
-    """
-
-    def __init__(self, job: RunningJob, name: str, saved: list[list[int]]) -> None:
-        self._job = job
-        self._name = name
-        self._saved = [list(each) for each in saved]
-
-    def add(self, start: int, end: int, data: bytes) -> None:
-        """Save the findings between the bytes `start` and `end`, after all those added before."""
-        if not data:
-            return
-        # Merging only with segments that aren't much larger rewrites each byte only a few times.
-        while self._saved and self._saved[-1][2] <= min(2 * len(data), _LARGE):
-            earlier = self._saved.pop()
-            data = self._read(earlier) + data
-            start = earlier[0]
-        self._job.write_file(self._key(start, end), data)
-        self._saved.append([start, end, len(data)])
-
-    def read(self) -> Iterator[bytes]:
-        """Yield everything that was saved, in order, one segment at a time."""
-        yield from map(self._read, self._saved)
-
-    @property
-    def cursor(self) -> list[list[int]]:
-        """The start, end and length of each segment, which another invocation passes as `saved`."""
-        return [list(each) for each in self._saved]
-
-    def _read(self, segment: list[int]) -> bytes:
-        return self._job.read_file(self._key(segment[0], segment[1]))
-
-    def _key(self, start: int, end: int) -> str:
-        return self._job.work_file(f"{self._name}/{start}-{end}")
-
-
 class SeenNumbers:
-    """A set of E.164 numbers. It starts with those that earlier invocations put into `segments`."""
+    """A set of E.164 numbers. It starts with those that earlier invocations saved."""
 
-    def __init__(self, segments: Segments) -> None:
-        self._segments = segments
+    def __init__(self, saved: Pieces) -> None:
+        self._saved = saved
         self._shelves = [array("Q") for _ in range(_SHELVES)]
         self._unsaved = array("Q")
-        for data in segments.read():
+        for data in saved.read():
             # Little-endian on every processor that Lambda has.
             for number in array("Q", data):
                 self._shelves[number % _SHELVES].append(number)
@@ -83,17 +36,17 @@ class SeenNumbers:
         self._unsaved.append(number)
         return True
 
-    def save(self, start: int, end: int) -> None:
-        """Save the numbers that were first seen between these offsets of the file."""
-        self._segments.add(start, end, self._unsaved.tobytes())
+    def save(self) -> None:
+        """Save the numbers that were added since the last call."""
+        self._saved.add(self._unsaved.tobytes())
         self._unsaved = array("Q")
 
 
 class RejectedRows:
-    """The rejected rows. Those of earlier invocations are in `segments`."""
+    """The rejected rows, after those that earlier invocations saved."""
 
-    def __init__(self, segments: Segments, names: list[str]) -> None:
-        self._segments = segments
+    def __init__(self, saved: Pieces, names: list[str]) -> None:
+        self._saved = saved
         self._names = names
         self._text = CsvText()
 
@@ -101,71 +54,12 @@ class RejectedRows:
         """Add a rejected row. `row` is its number in the file, and the header has number 1."""
         self._text.add([str(row), reason, *fields])
 
-    def save(self, start: int, end: int) -> None:
-        """Save the rows that were rejected between these offsets of the file."""
-        self._segments.add(start, end, self._text.take())
+    def save(self) -> None:
+        """Save the rows that were added since the last call."""
+        self._saved.add(self._text.take())
 
-    def pieces(self, report: Callable[[], None]) -> Iterator[bytes]:
-        """Yield the file of all rejected rows in pieces, and call `report` before each."""
+    def file(self) -> Iterator[bytes]:
+        """Yield the file of all rejected rows in pieces."""
         self._text.add(["row", "reason", *self._names])
         yield self._text.take()
-        for piece in self._segments.read():
-            report()
-            yield piece
-
-
-class FileParts:
-    """The parts of a file, and the rows of each that must not be imported.
-
-    Only the import sees whether an earlier row has the same number, so it tells each part which
-    rows to skip. `starts` has the starts of the parts so far. `skipped` has the saved rows of the
-    part that isn't full yet.
-    """
-
-    def __init__(self, job: RunningJob, starts: list[list[int]], skipped: list[list[int]]) -> None:
-        self._job = job
-        self._starts = [Position(*each) for each in starts]
-        self._segments = Segments(job, "skipped", skipped)
-        self._unsaved = array("Q")
-
-    def skip(self, row: Record) -> None:
-        """Note that a row must not be imported."""
-        self._unsaved.append(row.start.row)
-
-    def save(self, start: int, end: Position, *, is_last: bool) -> None:
-        """Save the skipped rows between these positions. If the part is full, begin another one.
-
-        `is_last` says that the file ends here.
-        """
-        self._segments.add(start, end.offset, self._unsaved.tobytes())
-        self._unsaved = array("Q")
-        if is_last or end.offset - self._starts[-1].offset >= PART_BYTES:
-            key = self._skipped_key(self._starts[-1], end)
-            self._job.write_file(key, b"".join(self._segments.read()))
-            self._starts.append(end)
-            self._segments = Segments(self._job, "skipped", [])
-
-    def __iter__(self) -> Iterator[tuple[Position, int, str]]:
-        """Yield the start and the end of each full part, and the key of its skipped rows."""
-        for start, end in pairwise(self._starts):
-            yield start, end.offset, self._skipped_key(start, end)
-
-    @property
-    def cursor(self) -> list[list[list[int]]]:
-        """The state from which another invocation continues."""
-        return [[list(each) for each in self._starts], self._segments.cursor]
-
-    def _skipped_key(self, start: Position, end: Position) -> str:
-        # A result file, because the jobs that import the parts read it.
-        return self._job.result_file(f"skipped/{start.offset}-{end.offset}")
-
-
-class SkippedRows:
-    """The rows of a part that must not be imported."""
-
-    def __init__(self, data: bytes) -> None:
-        self._rows = array("Q", data)  # in order; 8 bytes each, because they may be millions
-
-    def __contains__(self, row: Record) -> bool:
-        index = bisect_left(self._rows, row.start.row)
-        return index < len(self._rows) and self._rows[index] == row.start.row
+        yield from self._saved.read()

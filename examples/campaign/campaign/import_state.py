@@ -1,21 +1,21 @@
 """The state of an import (its counts, seen numbers and rejected rows), and its cursor."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from campaign.contact_rows import ContactRows, RejectedRow, normalizer
+from campaign.contact_rows import ContactRows, RejectedRow
 from campaign.contacts import Contact
 from campaign.contacts_file import ContactsFile
 from campaign.csv_records import Position, Record
 from campaign.csv_text import CONTENT_TYPE
-from campaign.findings import FileParts, RejectedRows, SeenNumbers, Segments
+from campaign.findings import RejectedRows, SeenNumbers
+from campaign.pieces import Pieces
 from job_runners.work import RunningJob
 
 # One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
 # job checks whether it was canceled. A chunk of any file takes only seconds.
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 256 * 1024  # to read, including empty rows; about the same number is written
-LARGE_FILE = 64 * 1024 * 1024  # bytes, from which jobs of their own write the contacts
 
 
 class Chunk(NamedTuple):
@@ -25,65 +25,42 @@ class Chunk(NamedTuple):
     end: Position
 
 
-def chunks(rows: Iterable[Record], names_size: int) -> Iterator[Chunk]:
-    """Yield the rows in chunks of bounded size.
-
-    `names_size` is the size of the columns' names, which each contact stores.
-    """
-    taken: list[Record] = []
-    size = 0
-    for row in rows:
-        size += row.end.offset - row.start.offset
-        if row.fields:
-            taken.append(row)
-            size += names_size
-        if len(taken) == CHUNK_ROWS or size >= CHUNK_BYTES:
-            yield Chunk(taken, row.end)
-            taken, size = [], 0
-    if size:
-        yield Chunk(taken, row.end)
-
-
 class ContactImport:
     """An import that continues at the job's cursor, which has its whole state. `campaign` is the
-    hash key of the contacts.
+    hash key of the contacts."""
 
-    If the file is large, it has `parts`, and this class only checks the rows.
-    """
-
-    def __init__(
-        self,
-        job: RunningJob,
-        campaign: str,
-        key: str,
-        country: str,
-        why_not_allowed: Callable[[str], str | None],
-    ) -> None:
+    def __init__(self, job: RunningJob, campaign: str, key: str, country: str) -> None:
         cursor = job.cursor or {}
-        normalize = normalizer(country)
         self._job = job
         self._file = ContactsFile(job, key, cursor.get("etag"))
-        self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
-        self._at = self._saved_at
+        self._at = Position(*cursor["at"]) if cursor else self._file.first_row
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
-        self._rows = ContactRows(self._file.columns, campaign, normalize, why_not_allowed)
-        self._seen_segments = Segments(job, "seen", cursor.get("seen", []))
-        self._seen = SeenNumbers(self._seen_segments)
-        self._rejected_segments = Segments(job, "rejected", cursor.get("rejected", []))
-        self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
+        self._rows = ContactRows(self._file.columns, campaign, country)
+        self._pieces = {name: Pieces(job, cursor.get(name, [])) for name in ("seen", "rejected")}
+        self._seen = SeenNumbers(self._pieces["seen"])
+        self._rejected = RejectedRows(self._pieces["rejected"], self._file.columns.names)
         self._rejected_key = job.result_file("rejected.csv")
-        self.etag = self._file.etag
-        self.parts: FileParts | None = None
-        if "parts" in cursor or (not cursor and self._file.size >= LARGE_FILE):
-            starts, skipped = cursor.get("parts", ([list(self._at)], []))
-            self.parts = FileParts(job, starts, skipped)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows not yet done, in chunks of bounded size."""
-        return chunks(self._file.rows(self._at), self._file.columns.names_size)
+        taken: list[Record] = []
+        size = 0
+        for row in self._file.rows(self._at):
+            size += row.end.offset - row.start.offset
+            if row.fields:
+                taken.append(row)
+                size += self._file.columns.names_size  # each contact stores them
+            if len(taken) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield Chunk(taken, row.end)
+                taken, size = [], 0
+        if size:
+            yield Chunk(taken, row.end)
 
     def take(self, chunk: Chunk) -> list[Contact]:
-        """Return the contacts in a chunk, and count and reject its other rows."""
+        """Return the contacts in a chunk, and count and reject its other rows.
+
+        From now on, `cursor` includes the chunk.
+        """
         contacts = []
         for row in chunk.rows:
             try:
@@ -98,27 +75,17 @@ class ContactImport:
                 self._repeated += 1
                 self._reject(row, "has the number of an earlier row")
         self._imported += len(contacts)
+        self._seen.save()
+        self._rejected.save()
         self._at = chunk.end
         return contacts
 
-    def save(self) -> None:
-        """Save the findings of the chunks since the last call, so that `cursor` includes them."""
-        start, end = self._saved_at.offset, self._at.offset
-        self._seen.save(start, end)
-        self._rejected.save(start, end)
-        if self.parts is not None:
-            self.parts.save(start, self._at, is_last=end == self._file.size)
-        self._saved_at = self._at
-
-    def finish(self, report: Callable[[], None]) -> dict[str, Any]:
-        """Write the file of rejected rows, if there are any, and return the job's result.
-
-        That file may be as large as the imported one, so `report` is called from time to time.
-        """
+    def finish(self) -> dict[str, Any]:
+        """Write the file of rejected rows, if there are any, and return the job's result."""
         count = self._invalid + self._repeated
         if count:
-            pieces = self._rejected.pieces(report)
-            self._job.write_file(self._rejected_key, pieces, content_type=CONTENT_TYPE)
+            file = self._rejected.file()
+            self._job.write_file(self._rejected_key, file, content_type=CONTENT_TYPE)
         return {
             "rows": self._imported + count,
             "imported": self._imported,
@@ -132,30 +99,24 @@ class ContactImport:
         """The state from which another invocation continues, as JSON."""
         return {
             "etag": self._file.etag,
-            "at": list(self._saved_at),
+            "at": list(self._at),
             "counts": [self._imported, self._invalid, self._repeated],
-            "seen": self._seen_segments.cursor,
-            "rejected": self._rejected_segments.cursor,
-            **({} if self.parts is None else {"parts": self.parts.cursor}),
+            **{name: pieces.cursor for name, pieces in self._pieces.items()},
         }
 
     @property
     def progress(self) -> float:
-        """The finished share of the file, in percent. Checking a large file is half of the work."""
-        share = 100 * self._at.offset / self._file.size
-        return share if self.parts is None else share / 2
+        """The finished share of the file, in percent."""
+        return 100 * self._at.offset / self._file.size
 
     @property
     def message(self) -> str:
         """The progress, for the user."""
         rows = self._imported + self._invalid + self._repeated
-        done = "imported" if self.parts is None else "found"
-        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} {done}"
+        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} imported"
 
     def _reject(self, row: Record, reason: str) -> None:
         self._rejected.add(row.start.row + 1, reason, row.fields)
-        if self.parts is not None:
-            self.parts.skip(row)
 
 
 def _count(number: int, singular: str) -> str:

@@ -103,6 +103,9 @@ class Files:
     def result_file(self, name: str) -> str:
         return f"result/{name}"
 
+    def checkpoint(self, *_: Any, **__: Any) -> None:
+        pass
+
     def read_file(self, key: str) -> bytes:
         return self.written[key]
 

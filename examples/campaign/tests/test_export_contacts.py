@@ -118,9 +118,6 @@ def test_an_invocation_wrongly_taken_for_dead_replaces_no_piece_of_its_successor
         cursor = None
         organization_id = "default"
 
-        def checkpoint(self, *_: Any, **__: Any) -> None:
-            pass
-
     job: Any = Job()
     for length in (1, 30):
         keep(range(20))

@@ -1,23 +1,19 @@
 """An import that is interrupted anywhere leaves the same as one that was not."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from campaign import csv_records, findings, import_state
-from campaign.findings import Segments
+from campaign import csv_records, import_state, pieces
 from campaign.import_state import ContactImport
+from campaign.pieces import Pieces
 from campaign.throttled_writer import ContactWriter
-from campaign_world import HEADER, SPRING, Files, cells, contacts_of, import_file, rows_of
+from campaign_world import HEADER, SPRING, Files, cells, contacts_of, rows_of
 from job_runners.testing.files import read_file, upload
 from job_runners.testing.hostile import Hostile
 from job_runners.testing.job_runner import InlineRunner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
-from job_runners.work import DoNotRetry
 
 # Numbers that repeat, fields that span lines, rows that are too short, a blank line.
 ROWS = (
@@ -46,21 +42,13 @@ def slow_writes(monkeypatch: pytest.MonkeyPatch, movable_clock: MovableClock) ->
     monkeypatch.setattr(ContactWriter, "write", slowly)
 
 
-def in_parts(monkeypatch: pytest.MonkeyPatch, part_bytes: int) -> None:
-    monkeypatch.setattr(import_state, "LARGE_FILE", 0)
-    monkeypatch.setattr(findings, "PART_BYTES", part_bytes)
-
-
-@pytest.mark.parametrize("part_bytes", [0, 70])
 def test_whatever_dies_the_contacts_and_the_rejected_rows_are_the_same(
-    hostile: Hostile, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if part_bytes:
-        in_parts(monkeypatch, part_bytes)
     finish = ContactImport.finish
 
-    def recorded(work: ContactImport, report: Any) -> Any:
-        result = finish(work, report)
+    def recorded(work: ContactImport) -> Any:
+        result = finish(work)
         rejected = read_file(result["rejected"]["file"])
         hostile.effects.record((str(contacts_of()), rejected))
         return result
@@ -124,110 +112,15 @@ def test_a_canceled_import_stops_at_its_next_chunk(
     assert len(cells()) == 2  # the first chunk's
 
 
-# --- large files ----------------------------------------------------------------------------------
-
-
-def large_file() -> str:
-    rows = [f"Ann,Lee,212555{number:04d}\n" for number in range(58)]
-    return "".join([HEADER, *rows, "Bob,Ray,2125550001\n", "Cy,Fox,12\n"])
-
-
-def test_the_contacts_of_a_large_file_are_written_by_jobs_of_their_own(
-    job_runner: InlineRunner, saved_jobs: SavedJobs, monkeypatch: pytest.MonkeyPatch
+def test_what_is_saved_is_read_again_and_large_pieces_are_not_written_again(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    in_parts(monkeypatch, 300)
-    key = upload("contacts.csv", large_file().encode())
-    job = job_runner.dispatch("import_contacts", {**SPRING, "key": key})
-    messages: list[Any] = []
-    write = ContactWriter.write
-
-    def noted(writer: ContactWriter, contacts: Any) -> None:
-        waiting = saved_jobs.get(job.id)
-        messages.append((str(waiting.status), waiting.progress, waiting.message))
-        write(writer, contacts)
-
-    monkeypatch.setattr(ContactWriter, "write", noted)
-    job_runner.drain()
-    assert set(messages) == {("waiting", 50, "60 rows read, 58 contacts found")}
-    result = assert_succeeded(job)
-    assert (result["imported"], result["invalid"], result["repeated"]) == (58, 1, 1)
-    assert [row[0] for row in rows_of(result["rejected"]["file"])[1:]] == ["60", "61"]
-    parts = saved_jobs.all("import_contacts_part")
-    assert len(parts) > 3
-    ends = [(part.payload["start"][0], part.payload["end"]) for part in parts]
-    assert all(before[1] == after[0] for before, after in pairwise(sorted(ends)))
-    assert len(cells()) == 58
-    assert {each["first_name"] for each in contacts_of()} == {"Ann"}
-
-
-def test_a_part_that_failed_is_retried_and_then_the_import(
-    job_runner: InlineRunner, saved_jobs: SavedJobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_parts(monkeypatch, 300)
-
-    def no_luck(*_: Any) -> Any:
-        raise DoNotRetry("no luck")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ContactWriter, "write", no_luck)
-        job = import_file(job_runner, large_file())
-    parts = saved_jobs.all("import_contacts_part")
-    why = f"{len(parts)} of the file's {len(parts)} parts were not imported. Retry the jobs"
-    assert why in str(assert_failed(job))
-    for each in [*parts, job]:
-        job_runner.retry(each)
-        job_runner.drain()
-    assert assert_succeeded(saved_jobs.get(job.id))["imported"] == 58
-    assert len(cells()) == 58
-
-
-@pytest.mark.parametrize(
-    ("field", "key", "kind"),
-    [
-        ("key", "uploads/other/contacts.csv", "UnusableFile"),
-        ("skipped", "results/other/skipped", "FileRefused"),
-        ("skipped", "partial/default/job/seen", "FileRefused"),
-    ],
-)
-def test_a_part_reads_no_file_of_another_organization_or_job(
-    job_runner: InlineRunner, field: str, key: str, kind: str
-) -> None:
-    files = {"key": "uploads/default/contacts.csv", "skipped": "results/default/job/skipped"}
-    places = {"country": "US", "etag": "one", "start": (0, 0, 0), "end": 9}
-    payload = {**SPRING, **files, **places, field: key}
-    assert_failed(job_runner.run("import_contacts_part", payload), kind)
-
-
-# --- findings -------------------------------------------------------------------------------------
-
-
-@settings(max_examples=100)
-@given(found=st.lists(st.integers(0, 20), min_size=1, max_size=30), data=st.data())
-def test_a_segments_name_decides_its_bytes_however_the_file_was_cut(
-    found: list[int], data: st.DataObject
-) -> None:
-    """`found` has the number of bytes that are found at each offset of the file."""
-
-    def between(start: int, end: int) -> bytes:
-        return b"".join(bytes([at]) * found[at] for at in range(start, end))
-
+    monkeypatch.setattr(pieces, "_LARGE", 100)
     files: Any = Files()
-    for _ in range(2):
-        kept, at = Segments(files, "x", []), 0
-        while at < len(found):
-            end = data.draw(st.integers(at + 1, len(found)))
-            kept.add(at, end, between(at, end))
-            kept = Segments(files, "x", kept.cursor)
-            at = end
-            assert b"".join(kept.read()) == between(0, at)
-
-
-def test_segments_that_are_large_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings, "_LARGE", 100)
-    files: Any = Files()
-    kept = Segments(files, "x", [])
+    kept = Pieces(files, [])
     for start in range(0, 1000, 10):
-        kept.add(start, start + 10, b"%9d\n" % start)
+        kept.add(b"%9d\n" % start)
+        kept = Pieces(files, kept.cursor)
     assert b"".join(kept.read()) == b"".join(b"%9d\n" % start for start in range(0, 1000, 10))
     assert max(map(len, files.written.values())) < 400
     assert len(kept.cursor) <= 12

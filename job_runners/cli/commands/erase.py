@@ -1,16 +1,19 @@
 """jobs erase: erase an organization from a stack."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from job_runners.cli import output
-from job_runners.cli.erasing.organization import MAX_LISTED, Found, Organization
+from job_runners.cli import output, project_tools
 from job_runners.cli.for_each_job import require_terminal
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.places import COMMAND
+
+if TYPE_CHECKING:
+    from job_runners.erasing.organization import Organization
 
 
 @jobs_command()
@@ -35,16 +38,25 @@ def command(target: Target, yes: bool) -> None:
         raise click.UsageError(
             f"{target.organization!r} isn't an organization, because it contains # or /."
         )
-    organization = Organization(
-        target.organization, target.stack, target.client("dynamodb"), target.client("s3")
-    )
-    found = organization.look()
-    _refuse_unfinished(organization.name, found)
+    project_tools.require_extra("engine")
+    from job_runners.erasing.connection import client_errors
+    from job_runners.erasing.files import NotDeleted
+    from job_runners.erasing.organization import Organization
+
+    _connect(target)
+    organization = Organization(target.organization)
     where = f"stack {target.stack.name}" if not target.stack.is_local else "the local AWS"
-    if not yes:
-        _confirm(organization.name, found, where)
-    removed = organization.erase(_show_progress)
-    _refuse_unfinished(organization.name, found, removed_jobs=removed["jobs"])
+    try:
+        with client_errors():
+            jobs = organization.count_jobs()
+            _refuse_unfinished(organization)
+            if not yes:
+                _confirm(organization.name, jobs, where)
+            removed = organization.erase(_show_progress)
+    except NotDeleted as error:
+        hint = "Fix this and run the command again, and it will continue."
+        raise Problem(str(error), hint=hint) from None
+    _refuse_unfinished(organization, removed_jobs=removed["jobs"])
     if target.json:
         output.print_json({"organization_id": organization.name, "removed": dict(removed)})
         return
@@ -54,23 +66,40 @@ def command(target: Target, yes: bool) -> None:
     click.echo("docs/erasing.md lists what remains elsewhere, and for how long.", err=True)
 
 
-def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
-    if not found.unfinished:
+def _connect(target: Target) -> None:
+    """Let the store use the stack's tables and bucket with the user's credentials."""
+    from job_runners.erasing.connection import connect
+
+    stack = target.stack
+    environment = {
+        "JOBS_TABLE_NAME": stack.table_name,
+        "COORDINATION_TABLE_NAME": stack.coordination_table_name,
+        "BUCKET_NAME": stack.bucket_name,
+    }
+    if stack.endpoint_url:
+        environment["AWS_ENDPOINT_URL"] = stack.endpoint_url
+    connect(target.stack_session, environment)
+
+
+def _refuse_unfinished(organization: "Organization", removed_jobs: int = 0) -> None:
+    from job_runners.erasing.organization import MAX_LISTED
+
+    if not organization.unfinished:
         return
-    listed_jobs = found.unfinished[:MAX_LISTED]
-    if len(found.unfinished) > MAX_LISTED:
+    listed_jobs = organization.unfinished[:MAX_LISTED]
+    if len(organization.unfinished) > MAX_LISTED:
         listed_jobs.append("and more")
     already_removed = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
     lines = "\n".join(f"  {each}" for each in listed_jobs)
     raise Problem(
-        f"{name} has unfinished jobs{already_removed}:\n{lines}",
+        f"{organization.name} has unfinished jobs{already_removed}:\n{lines}",
         hint=f"Block its callers. Wait for these jobs or cancel them ({COMMAND} cancel ID). Then "
         "run the command again.",
     )
 
 
-def _confirm(name: str, found: Found, where: str) -> None:
-    question = f"Erase {name} from {where}: {found.jobs:,} jobs, all its files?"
+def _confirm(name: str, jobs: int, where: str) -> None:
+    question = f"Erase {name} from {where}: {jobs:,} jobs, all its files?"
     require_terminal(question)
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)

@@ -15,7 +15,7 @@ from job_runners.cli.target import Target
 @click.option("--github", is_flag=True, help="Also write workflows: test, deploy, advisories.")
 def command(target: Target, folder: str, github: bool) -> None:
     """Create a project in FOLDER, with a first job and its test."""
-    project_tools.require_app_extra()
+    project_tools.require_extra("app")
     words = ["--github"] if github else []
     written = project_tools.answer("job_runners.building.new_project", *words, "--", folder)
     if target.json:

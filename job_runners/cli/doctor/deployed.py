@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from job_runners.cli.cloudformation import age, resources
-from job_runners.cli.erasing.items import Item, partition
+from job_runners.cli.doctor.items import Item, partition
 from job_runners.cli.target import Target
 
 WORKER, API, TIMER, FAILURES = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.erasing.items import Item, read_all
+from job_runners.cli.doctor.items import Item, read_all
 
 _SHARDS = 8
 _PAGE = 100  # rows that one call reads

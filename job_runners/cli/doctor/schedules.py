@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.doctor.items import Item
 from job_runners.cli.doctor.pauses import days_since
-from job_runners.cli.erasing.items import Item
 from job_runners.places import COMMAND
 
 _DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record

@@ -1,13 +1,11 @@
-"""Read the items of one DynamoDB partition, and read or delete items in batches."""
+"""Read the items of one DynamoDB partition, and rows by their ids."""
 
 import time
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
-_BATCH = 25  # items that one call can delete
 _TRIES = 8  # the most calls that are made until DynamoDB has processed all items
 
 
@@ -27,15 +25,6 @@ def partition(
     )
     for page in pages:
         yield from page["Items"]
-
-
-def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
-    """Delete items by their keys and return their number."""
-    remaining, deleted = iter(keys), 0
-    while batch := [{"DeleteRequest": {"Key": key}} for key in islice(remaining, _BATCH)]:
-        deleted += len(batch)
-        _until_done(dynamodb.batch_write_item, {table: batch}, "UnprocessedItems")
-    return deleted
 
 
 def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) -> list[Item]:
