@@ -13,8 +13,6 @@ AWS := .venv-aws/bin
 # PROJECT names another project. If it is empty, there is none.
 PROJECT ?= $(if $(filter undefined,$(origin JOBS_PROJECT)),examples/campaign,$(JOBS_PROJECT))
 export JOBS_PROJECT := $(if $(PROJECT),$(abspath $(PROJECT)))
-# Messages name this command.
-export JOBS_COMMAND ?= bin/jobs
 # The environments use the interpreter in PYTHON, or the best one found.
 export PYTHON
 export SAM_CLI_TELEMETRY := 0
@@ -118,10 +116,10 @@ build: dev aws ## Build for AWS, as samconfig.toml says
 	@$(AWS)/sam build
 
 deploy: dev aws ## Build the project and deploy it to the AWS account of your credentials
-	@bin/jobs deploy
+	@bin/job-runners deploy
 
 redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
-	@bin/jobs redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
+	@bin/job-runners redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that requirements/*.in and the project's requirements.txt allow
 	@for name in runtime dev aws scan model docs; do \
@@ -130,7 +128,7 @@ lock: environment ## Pin the newest versions that requirements/*.in and the proj
 			--custom-compile-command "make lock" \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
-	@bin/jobs lock
+	@bin/job-runners lock
 
 lock-peers: environment ## Pin the newest versions of the peers in make bench
 	@for name in zappa celery dramatiq fastapi durable; do \

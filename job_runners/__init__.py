@@ -1,4 +1,4 @@
-"""The package for callers: a client of the HTTP API, and the `jobs` command.
+"""The package for callers: a client of the HTTP API, and the command `job-runners`.
 
     from job_runners import Client
 

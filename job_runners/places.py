@@ -1,7 +1,6 @@
 """Where files are, in a checkout and in a project that has Job Runners installed."""
 
 import os
-import sys
 from pathlib import Path
 
 from job_runners.settings import PROJECT_VARIABLE as PROJECT_VARIABLE
@@ -23,8 +22,8 @@ def find_project() -> Path | None:
     """Return the folder that the variable JOBS_PROJECT names.
 
     Without the variable, it is the nearest folder with a samconfig.toml, from the current folder
-    upward. In a checkout, the Makefile and bin/jobs set the variable. Return None if it is empty,
-    or if there is no such folder.
+    upward. In a checkout, the Makefile and bin/job-runners set the variable. Return None if it is
+    empty, or if there is no such folder.
     """
     if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
         return project_folder()
@@ -82,8 +81,4 @@ def variables() -> dict[str, str]:
     return {PROJECT_VARIABLE: str(find_project() or ""), **python_path}
 
 
-# The name of the command. Shells have a command `jobs` of their own, so an installed `jobs` works
-# only after `job-runners shell`. Messages repeat the name that was typed.
-COMMAND_VARIABLE = "JOBS_COMMAND"
-_called = Path(sys.argv[0]).name if sys.argv else ""
-COMMAND = os.environ.get(COMMAND_VARIABLE) or (_called if _called == "jobs" else "job-runners")
+COMMAND = "job-runners"

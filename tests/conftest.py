@@ -3,7 +3,7 @@
 import os
 
 # Test Job Runners alone, without a project. Its modules read this when they are imported.
-os.environ |= {"JOBS_PROJECT": "", "JOBS_COMMAND": "jobs"}
+os.environ["JOBS_PROJECT"] = ""
 
 import gc
 import signal

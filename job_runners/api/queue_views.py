@@ -90,7 +90,7 @@ def _limits(limits: Limits | None) -> dict[str, Any] | None:
 
 
 def _in_words(limits: Limits) -> str:
-    """Return limits in words, as the dashboard and `jobs queues` show them."""
+    """Return limits in words, as the dashboard and `job-runners queues` show them."""
     slots, rate = limits.slots, limits.rate
     words = [
         f"{slots:,} slot{'' if slots == 1 else 's'}" if slots else "",

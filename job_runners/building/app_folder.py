@@ -40,7 +40,7 @@ class AppFolder:
 
     @property
     def lock(self) -> Path:
-        """The pinned requirements with hashes, which `jobs lock` writes."""
+        """The pinned requirements with hashes, which `job-runners lock` writes."""
         return self.path / "requirements.lock"
 
     @property

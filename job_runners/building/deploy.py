@@ -1,6 +1,6 @@
 """Deploy the app's own stack, if the app has a template, and then ours.
 
-This is the last step of `jobs deploy`. Usage, after `sam build`: python -m
+This is the last step of `job-runners deploy`. Usage, after `sam build`: python -m
 job_runners.building.deploy --region REGION [--sam PATH] [--config-env NAME] [--check]. The template
 is the project's own.template.yaml.
 """

@@ -1,8 +1,8 @@
 """The project's own template: python -m job_runners.building.ejected
 
-`jobs eject` writes two files: template.yaml, which the project may change, and .template.base.yaml,
-which says what template.yaml was made from. With both, an upgrade merges the changes of the new
-version into template.yaml.
+`job-runners eject` writes two files: template.yaml, which the project may change, and
+.template.base.yaml, which says what template.yaml was made from. With both, an upgrade
+merges the changes of the new version into template.yaml.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Write a working job and its test into the project.
 
-Usage: python -m job_runners.building.new_job NAME [--package NAME]. `jobs new` calls it. It prints
-JSON: the files that it wrote and, if needed, a line that you have to add yourself.
+Usage: python -m job_runners.building.new_job NAME [--package NAME]. `job-runners new` calls it. It
+prints JSON: the files that it wrote and, if needed, a line that you have to add yourself.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
     """
     done = job.cursor or 0
     for item in payload.items[done:]:
-        print(f"At {{item}}")  # `jobs logs` shows it
+        print(f"At {{item}}")  # `job-runners logs` shows it
         done += 1
         job.checkpoint(done, progress=100 * done / len(payload.items), message=f"{{done}} done")
     file = job.write_file(job.result_file("items.txt"), "\\n".join(payload.items))

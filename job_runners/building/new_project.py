@@ -1,6 +1,6 @@
 """Create a project: python -m job_runners.building.new_project FOLDER [--github]
 
-`jobs init` calls it. It prints JSON: the files that it wrote.
+`job-runners init` calls it. It prints JSON: the files that it wrote.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from job_runners.building import ejected
 from job_runners.places import DATA, PROJECT, ROOT, variables
 
 _MAKEFILE = """\
-# Written by the jobs command, for sam build.
+# Written by job-runners, for sam build.
 {exported}JOBS_PYTHON ?= {python}
 BUILD_FOR ?= samconfig
 build-%: FORCE

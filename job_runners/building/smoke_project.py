@@ -1,6 +1,6 @@
-"""Write the project that `jobs smoke` deploys: python -m job_runners.building.smoke_project FOLDER
-STACK. Its target, permissions boundary and bucket for code are those of the project or checkout in
-which it is called.
+"""Write the project that `job-runners smoke` deploys: python -m
+job_runners.building.smoke_project FOLDER STACK. Its target, permissions
+boundary and bucket for code are those of the project or checkout in which it is called.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT, Target
 
-TAG = "job-runners-smoke"  # of the stack. `jobs smoke --remove` removes no stack without it
+TAG = "job-runners-smoke"  # of the stack. `job-runners smoke --remove` removes no stack without it
 _WORK = Path(__file__).with_name("smoke_work.py")
 _SAMCONFIG = """\
 version = 0.1

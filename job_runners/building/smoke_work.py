@@ -1,4 +1,4 @@
-"""The work that `jobs smoke` runs: one of each kind. Its project has a copy of this module."""
+"""The work that `job-runners smoke` runs: one of each kind. Its project has a copy of this file."""
 
 # ruff: noqa: ARG001 - each function of a job or task has the same arguments
 import os

@@ -136,7 +136,7 @@ def _print_changes(before: str) -> None:
 
 
 def _wanted(requirement: str) -> str:
-    """Return the argument of `jobs upgrade` for a requirement."""
+    """Return the argument of `job-runners upgrade` for a requirement."""
     _, at, address = requirement.partition("@ ")
     if not at:
         return requirement.rpartition("==")[2].strip()

@@ -1,5 +1,5 @@
-"""python -m job_runners.cli: the `jobs` command."""
+"""python -m job_runners.cli: the command `job-runners`."""
 
 from job_runners.cli.app import jobs
 
-jobs(prog_name="jobs")
+jobs(prog_name="job-runners")

@@ -14,7 +14,6 @@ from job_runners.cli.refusals import no_answer, refused
 from job_runners.client import models
 from job_runners.client.client import Client
 from job_runners.client.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
-from job_runners.places import COMMAND
 
 Job = dict[str, Any]  # the API's JSON
 
@@ -70,7 +69,7 @@ class Api:
         except Problem as problem:
             sent_key = getattr(problem.__cause__, "idempotency_key", None)
             if sent_key and problem.code is Exit.NO_ANSWER:
-                show = f"{COMMAND} show --idempotency-key {shlex.quote(sent_key)}"
+                show = f"job-runners show --idempotency-key {shlex.quote(sent_key)}"
                 problem.hint = f"{problem.hint} To see whether it was saved: {show}".lstrip()
             raise
         return self._with_header_fields(job), _outcome(job)
@@ -154,7 +153,7 @@ class Api:
         if found is None:
             raise NoMatchingId(
                 f"No task that failed in the last week has an id that starts with {start}.",
-                hint=f"Pass the full id. List the failed tasks with {COMMAND} tasks.",
+                hint="Pass the full id. List the failed tasks with job-runners tasks.",
             )
         return found
 
@@ -227,7 +226,7 @@ class Api:
         if found is None:
             raise NoMatchingId(
                 f"No failure of {self.owner} has an id that starts with {start}.",
-                hint=f"List the failures with {COMMAND} failures, or pass another --organization.",
+                hint="List the failures with job-runners failures, or pass another --organization.",
             )
         return groups[found]
 

@@ -1,6 +1,6 @@
-"""The `jobs` command group: its list of commands, its help, and its exit codes.
+"""The command group: its list of commands, its help, and its exit codes.
 
-This module imports nothing slow, so that `jobs --help` and completion are fast.
+This module imports nothing slow, so that `job-runners --help` and completion are fast.
 """
 
 import importlib
@@ -16,9 +16,8 @@ from job_runners import __version__
 from job_runners.cli.options import SharedOptions, shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
-from job_runners.places import COMMAND
 
-# The name and summary of each command, in the order of `jobs --help`.
+# The name and summary of each command, in the order of `job-runners --help`.
 COMMANDS = {
     "Jobs and tasks": {
         "dispatch": "Dispatch a job",
@@ -67,9 +66,6 @@ COMMANDS = {
         "upgrade": "Change the version of Job Runners",
         "eject": "Copy the template into the project",
     },
-    "Shell": {
-        "shell": "Set up your shell",
-    },
 }
 _SUMMARIES = {name: text for group in COMMANDS.values() for name, text in group.items()}
 
@@ -88,14 +84,14 @@ Exit codes
 
 \b
 Examples
-  jobs dispatch resize_image key=uploads/default/cat.png width:=300 --watch
-  jobs list --status failed
-  jobs retry --failed --type resize_image
+  job-runners dispatch resize_image key=uploads/default/cat.png width:=300 --watch
+  job-runners list --status failed
+  job-runners retry --failed --type resize_image
 """
 
 
 class Jobs(SharedOptions, click.Group):
-    """The group `jobs`, which imports a command's module only when that command is called."""
+    """The group of all commands. It imports a command's module only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands."""
@@ -120,7 +116,7 @@ class Jobs(SharedOptions, click.Group):
         """Return a command with its name and arguments. Suggest a name for a misspelled one."""
         if args[0] not in _SUMMARIES and not args[0].startswith("-"):
             near = get_close_matches(args[0], _SUMMARIES, 1)
-            hint = f" Did you mean {near[0]}?" if near else f" List them with {COMMAND} --help."
+            hint = f" Did you mean {near[0]}?" if near else " List them with job-runners --help."
             raise click.UsageError(f"No command is named {args[0]}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
-from job_runners.places import COMMAND
 
 # The same rule as in job_runners.work.app_settings.
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -74,7 +73,7 @@ class AppConfig:
         if not size:
             raise Problem(
                 f"The value of {name} is empty.",
-                hint=f"To delete the setting: {COMMAND} config delete {name}",
+                hint=f"To delete the setting: job-runners config delete {name}",
             )
         if size > LARGEST:
             raise Problem(
@@ -88,7 +87,7 @@ class AppConfig:
             raise Problem(
                 f"{name} is a {existing.kind} and can't become a {new_kind}.",
                 hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
-                f"{COMMAND} config delete {name}",
+                f"job-runners config delete {name}",
             )
         self._ssm.put_parameter(
             Name=self._parameter(name),
@@ -103,7 +102,7 @@ class AppConfig:
         if answer.get("InvalidParameters"):
             raise Problem(
                 f"No setting is named {name}.",
-                hint=f"List them with {COMMAND} config list.",
+                hint="List them with job-runners config list.",
             )
 
 

@@ -1,10 +1,9 @@
-"""The entry point of the installed `jobs` and `job-runners`.
+"""The entry point of the installed `job-runners`.
 
 If a package that they need is missing, the error names it.
 """
 
 import sys
-from pathlib import Path
 
 _NEEDED = frozenset({"botocore", "click", "rich"})  # the extra `cli`
 
@@ -14,7 +13,7 @@ def main() -> None:
     try:
         from job_runners.cli.app import jobs
 
-        jobs(prog_name=Path(sys.argv[0]).name)
+        jobs(prog_name="job-runners")
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in _NEEDED:

@@ -7,14 +7,13 @@ import click
 
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 
 def check_job_type(target: Target, name: str) -> None:
     """Check that the stack has a job type. Raises Problem with the closest match."""
     known = [each["name"] for each in target.api.types()["jobs"]]
     if name not in known:
-        hint = _nearest(name, known) or f"List them with {COMMAND} types."
+        hint = _nearest(name, known) or "List them with job-runners types."
         raise Problem(f"No job type of this stack is named {name}.", hint=hint)
 
 

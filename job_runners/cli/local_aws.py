@@ -1,4 +1,4 @@
-"""Find the local AWS that `jobs run` starts."""
+"""Find the local AWS that `job-runners run` starts."""
 
 import fcntl
 import os

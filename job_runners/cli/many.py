@@ -1,4 +1,4 @@
-"""jobs dispatch TYPE --from FILE: dispatch a job for each line of a file."""
+"""job-runners dispatch TYPE --from FILE: dispatch a job for each line of a file."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from job_runners.cli import output
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.client.repeating import new_key
-from job_runners.places import COMMAND
 
 _PLACE = re.compile(r"^(jobs|members)\.\d+\.?")  # in the request, before a field's name
 _STEP = 1_000  # jobs between two lines of progress
@@ -90,7 +89,7 @@ def dispatch_lines(
             if done % _STEP == 0:
                 click.echo(f"{done:,} of {len(payloads):,} dispatched", err=True)
     except (KeyboardInterrupt, Problem) as stopped:
-        again = f"{COMMAND} dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
+        again = f"job-runners dispatch {shared_fields['job_type']} --from {shlex.quote(file)}"
         click.echo(
             f"{done:,} of {len(payloads):,} dispatched. To continue, run the command again with "
             f"the same options and this key: {again} --idempotency-key {shlex.quote(sent_key)}",

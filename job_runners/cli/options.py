@@ -1,6 +1,5 @@
 """The options that every command has: stack, credentials, organization and JSON."""
 
-import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -11,7 +10,6 @@ from click.core import ParameterSource
 
 from job_runners.cli.completion import names_of
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -50,9 +48,9 @@ def _options() -> list[click.Parameter]:
             "--stack",
             "stack_name",
             metavar="NAME",
-            envvar=["JOB_RUNNERS_STACK", "JOBS_STACK"],  # the second is its old name
+            envvar="JOB_RUNNERS_STACK",
             help="Name of the CloudFormation stack (or JOB_RUNNERS_STACK). Default: the local AWS "
-            f"while {COMMAND} run is up, otherwise the stack in samconfig.toml.",
+            "while job-runners run is up, otherwise the stack in samconfig.toml.",
         ),
         _option(
             "--local", is_flag=True, help="Use the local AWS, even if JOB_RUNNERS_STACK is set."
@@ -88,28 +86,11 @@ def _options() -> list[click.Parameter]:
     ]
 
 
-# An example in a help text, which is a line of its own.
-_EXAMPLE = re.compile(r"(?m)(^ *)jobs (?=[a-z]+\b)")
-
-
-def _as_called(text: str | None) -> str | None:
-    """Return a help text with the name by which the person can call the command."""
-    parts = (text or "").replace("`jobs ", f"`{COMMAND} ").split("\n\n")
-    examples = rf"\g<1>{COMMAND} "
-    parts = [_EXAMPLE.sub(examples, each) if "\b" in each else each for each in parts]
-    return "\n\n".join(parts) or None
-
-
 class SharedOptions(click.Command):
     """A command whose help lists the command's own options first.
 
-    `jobs --help` describes the shared options. The help of each command only names them.
+    `job-runners --help` describes the shared options. The help of each command only names them.
     """
-
-    def __init__(self, *given: Any, **settings: Any) -> None:
-        """Take what click.Command takes."""
-        super().__init__(*given, **settings)
-        self.help, self.epilog = _as_called(self.help), _as_called(self.epilog)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the shared ones."""
@@ -119,7 +100,7 @@ class SharedOptions(click.Command):
         if ctx.parent is None:
             _write(ctx, formatter, "Options for every command", shared)
         else:
-            with formatter.section(f"Options for every command (described in {COMMAND} --help)"):
+            with formatter.section("Options for every command (described in job-runners --help)"):
                 formatter.write_text(" ".join(each.opts[0] for each in shared))
 
 
@@ -147,7 +128,7 @@ def shared_options(command: _C) -> _C:
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator that makes a function a command of `jobs`.
+    """Return a decorator that makes a function a command of `job-runners`.
 
     The command has the shared options, and calls the function with the Target as first argument.
     """

@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from job_runners.cli.problem import Problem
-from job_runners.places import COMMAND
 
 OPTION_HELP = 'Payload as a JSON object, "-" for standard input, or @FILE.'
 HELP = """\
@@ -53,7 +52,7 @@ def explained(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
     except Problem as problem:
         answer = problem.answer
         if isinstance(answer, dict) and str(answer.get("type")).endswith(_INVALID):
-            fields = f"To see the fields: {COMMAND} types {name}"
+            fields = f"To see the fields: job-runners types {name}"
             problem.hint = _json_hint(pairs, answer) or fields
         raise
 

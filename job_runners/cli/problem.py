@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """The exit codes of `jobs`. `jobs --help` shows this list."""
+    """The exit codes of the command. `job-runners --help` shows this list."""
 
     DONE = 0
     REFUSED = 1  # the stack can't do this; doctor: a check failed

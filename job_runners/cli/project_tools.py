@@ -14,8 +14,6 @@ import click
 
 from job_runners.cli.problem import Problem
 from job_runners.places import (
-    COMMAND,
-    COMMAND_VARIABLE,
     PROJECT_VARIABLE,
     ROOT,
     foreign_owner,
@@ -46,11 +44,11 @@ def require_project() -> None:
         if os.environ.get(PROJECT_VARIABLE):
             raise Problem(
                 f"{PROJECT_VARIABLE} names {ROOT}, which has no samconfig.toml.",
-                hint=f"Name a project's folder, or create a project with {COMMAND} init NAME.",
+                hint="Name a project's folder, or create a project with job-runners init NAME.",
             )
         raise Problem(
             f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",
-            hint=f"Change to your project's folder, or create a project with {COMMAND} init NAME.",
+            hint="Change to your project's folder, or create a project with job-runners init NAME.",
         )
     if (owner := foreign_owner(ROOT)) is not None:
         raise Problem(
@@ -119,5 +117,4 @@ def _command(module: str, words: tuple[str, ...]) -> list[str]:
 
 
 def _environment(project: str | None = None) -> dict[str, str]:
-    own = {**variables(), COMMAND_VARIABLE: COMMAND}
-    return {**os.environ, **own, **({PROJECT_VARIABLE: project} if project else {})}
+    return {**os.environ, **variables(), **({PROJECT_VARIABLE: project} if project else {})}

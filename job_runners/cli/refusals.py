@@ -21,7 +21,6 @@ from botocore.exceptions import (
 
 from job_runners.cli.problem import Exit, Problem
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
-from job_runners.places import COMMAND
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
@@ -39,10 +38,10 @@ _RENEW = "Renew them (aws sso login, or a new token), or pass others with --prof
 
 def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     """Return the Problem for an API that can't be reached or doesn't answer."""
-    hint = f"Check that this machine is online. {COMMAND} doctor checks the stack."
+    hint = "Check that this machine is online. job-runners doctor checks the stack."
     if is_local:
         hint = (
-            f"Check that {COMMAND} run is up. If it was killed, start it again: "
+            "Check that job-runners run is up. If it was killed, start it again: "
             "it cleans up by itself."
         )
     reason = str(error.__cause__ or error.problem).rstrip(".")
@@ -82,7 +81,7 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
     other_id = error.job_id if isinstance(error, UniqueConflict) else None
-    hint = f"To follow that job: {COMMAND} watch {other_id}" if other_id else ""
+    hint = f"To follow that job: job-runners watch {other_id}" if other_id else ""
     return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 
@@ -122,7 +121,7 @@ def _why_no_answer() -> str:
         return "Check that this machine is online, and that the region's name is right."
     return (
         f"AWS_ENDPOINT_URL sends every call to {endpoint}. If that was a local AWS that has "
-        f"stopped, unset the variable, or start it again with {COMMAND} run."
+        f"stopped, unset the variable, or start it again with job-runners run."
     )
 
 
@@ -140,7 +139,7 @@ def explain(error: BaseException) -> Problem | None:
                 "No AWS region is set.",
                 hint=(
                     "Set AWS_REGION or the region of your profile, or pass --region eu-west-1. To "
-                    f"use the local AWS instead, start it with {COMMAND} run."
+                    "use the local AWS instead, start it with job-runners run."
                 ),
                 code=Exit.NO_ACCESS,
             )

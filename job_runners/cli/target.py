@@ -10,7 +10,7 @@ from job_runners.cli import local_aws
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
-from job_runners.places import COMMAND, ROOT
+from job_runners.places import ROOT
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -141,14 +141,14 @@ class Target:
         if self._named_stack is None and local_aws.is_starting():
             raise Problem(
                 "The local AWS is starting, or stopping.",
-                hint=f"Try again when {COMMAND} run shows its address. To use a stack on "
+                hint="Try again when job-runners run shows its address. To use a stack on "
                 "AWS, pass --stack NAME.",
                 code=Exit.NO_ANSWER,
             )
         if self.local:
             raise Problem(
                 "No local AWS is running.",
-                hint=f"Start it with {COMMAND} run.",
+                hint="Start it with job-runners run.",
                 code=Exit.NO_ACCESS,
             )
         from job_runners.cli.cloudformation import find_stack
@@ -240,6 +240,6 @@ def _default_name() -> str:
         raise Problem(
             "No stack is selected: no samconfig.toml names one.",
             hint="Pass --stack NAME, or set JOB_RUNNERS_STACK. To use the local AWS, change to the "
-            f"folder in which you started {COMMAND} run.",
+            "folder in which you started job-runners run.",
         )
     return name

@@ -11,7 +11,6 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.api import Job
-from job_runners.places import COMMAND
 
 
 class Screen(Protocol):
@@ -141,7 +140,7 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         return f"the end of its sleep {found['name']}, at {output.clock(found['until'])}"
     if found["kind"] == "signal":
         names = " or ".join(found["names"])
-        return f"the signal {names}, until {output.clock(found['until'])} ({COMMAND} signal)"
+        return f"the signal {names}, until {output.clock(found['until'])} (job-runners signal)"
     if found["kind"] == "group":
         counts = found.get("counts")
         ended = f": {counts_of(counts)}" if counts else ""
@@ -177,7 +176,7 @@ def _state(job: Job) -> str:
             return (
                 f"waits for {words}"
                 if words
-                else f"waits (run `{COMMAND} paused` to see what is paused)"
+                else "waits (run `job-runners paused` to see what is paused)"
             )
         case "running" if job.get("cancel_requested"):
             return "asked to stop when it next saves a checkpoint"

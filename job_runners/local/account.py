@@ -1,7 +1,7 @@
 """Check the AWS account and the region: python -m job_runners.local.account.
 
-This is the first step of `jobs deploy`. It prints the region for sam to standard output, and the
-account or a problem to standard error.
+This is the first step of `job-runners deploy`. It prints the region for sam to standard output, and
+the account or a problem to standard error.
 """
 
 import os
@@ -53,7 +53,7 @@ def check() -> str:
 
 
 def _hint(problem: Problem) -> str:
-    """Return the hint of a problem, with the options of `jobs` replaced by variables."""
+    """Return the hint of a problem, with the command's options replaced by variables."""
     hint = problem.hint.replace(", or pass --region eu-west-1", "")
     hint = re.sub(r" To use the local AWS instead, [^.]*\.", "", hint)
     hint = hint.replace("pass --profile", "set AWS_PROFILE")

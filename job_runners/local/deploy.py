@@ -81,7 +81,7 @@ def deploy(
 ) -> Stack:
     """Deploy the build. `parameters` override the template's.
 
-    If the app has a template, its own stack is deployed first, as in `jobs deploy`.
+    If the app has a template, its own stack is deployed first, as in `job-runners deploy`.
     """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)

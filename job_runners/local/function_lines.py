@@ -1,6 +1,6 @@
-"""The lines that functions log, in a file of the run. `jobs run` follows the file to show jobs.
+"""The lines that functions log, in a file that `job-runners run` follows to show jobs.
 
-Both ministack's process, which writes the file, and `jobs run` use this module.
+Both ministack's process, which writes the file, and `job-runners run` use this module.
 """
 
 import json

@@ -29,8 +29,8 @@ from job_runners.local.job_events import Event, event_of
 _CHECK_SECONDS = 0.1
 _MOST = 200  # printed lines that are shown of one read, so that a flood stays readable
 _LONGEST = 1_000  # characters of a printed line that are shown
-# Characters of an id that are shown, which are usually enough for `jobs show` and `jobs logs`. The
-# id of a task begins with the time.
+# Characters of an id that are shown, which are usually enough for `job-runners show` and
+# `job-runners logs`. The id of a task begins with the time.
 _JOB_ID, _TASK_ID = 4, 14
 _WORRYING = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _BAR = "| "

@@ -1,4 +1,4 @@
-"""The data that `jobs run --keep` keeps for the next run: tables, files, queues and the stack.
+"""The data that `job-runners run --keep` keeps for the next run: tables, files, queues, the stack.
 
 ministack saves its state when it is stopped properly, and loads it when it starts. It saves files
 in the bucket immediately.

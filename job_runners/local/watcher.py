@@ -95,7 +95,7 @@ def sources_now() -> Sources:
 class Watcher:
     """Checks the sources five times a second, and reloads saved code. Messages go to `say`.
 
-    It keeps a file that lists the saved changes that aren't active yet, so that the jobs command
+    It keeps a file that lists the saved changes that aren't active yet, so that the command
     can report them too.
     """
 

@@ -1,8 +1,8 @@
 """Read the settings and secrets of your own jobs and tasks: `app_setting("API_KEY")`.
 
-They are in SSM Parameter Store under APP_SETTINGS_PATH, and `jobs config` writes them. One read
-loads all of them and is cached for a minute, so a rotated secret is used within a minute without a
-deploy. Values never appear in log lines or errors.
+They are in SSM Parameter Store under APP_SETTINGS_PATH, and `job-runners config` writes them. One
+read loads all of them and is cached for a minute, so a rotated secret is used within a minute
+without a deploy. Values never appear in log lines or errors.
 """
 
 import logging
@@ -53,7 +53,7 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     """Return a setting or secret as it was at most a minute ago.
 
     The environment variable `APP_SETTING_<name>` comes first, then the value that
-    `jobs config set` wrote to Parameter Store. If there is neither, return `default`. Raises
+    `job-runners config set` wrote to Parameter Store. If there is neither, return `default`. Raises
     AppSettingMissing if there is no default either, and InvalidDefinition for an invalid name.
     Raises AppSettingsUnreadable if Parameter Store doesn't answer and no read has succeeded in the
     last 15 minutes. Several threads may call this: only one of them reads at a time.

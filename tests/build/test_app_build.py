@@ -121,5 +121,5 @@ def test_the_command_says_it_without_a_traceback(
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"{tmp_path}/app/requirements.lock is missing. To create it, run jobs lock\n"
+        f"{tmp_path}/app/requirements.lock is missing. To create it, run job-runners lock\n"
     )

@@ -24,12 +24,16 @@ def test_a_folder_without_requirements_needs_no_lock(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_missing_or_older_is_refused(tmp_path: Path) -> None:
     app = write_app(tmp_path, {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is missing.*run jobs lock"):
+    with pytest.raises(
+        UnusableAppFolder, match=r"requirements\.lock is missing.*run job-runners lock"
+    ):
         locked(app)
     lock(app, ARM)
     assert locked(app) == app.lock
     app.requirements.write_text(REQUIREMENTS + "# and more\n")
-    with pytest.raises(UnusableAppFolder, match=r"requirements\.lock is outdated: .*run jobs lock"):
+    with pytest.raises(
+        UnusableAppFolder, match=r"requirements\.lock is outdated: .*run job-runners lock"
+    ):
         locked(app)
 
 
@@ -110,7 +114,7 @@ def test_the_environment_of_tests_has_what_the_lock_says_and_no_more(
         return {each.name for each in site.iterdir()} & {"six.py", "iniconfig"}
 
     app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(UnusableAppFolder, match="run jobs lock"):
+    with pytest.raises(UnusableAppFolder, match="run job-runners lock"):
         install(app, environment)
     lock(app, ARM)
     install(app, environment)

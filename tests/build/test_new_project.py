@@ -1,4 +1,4 @@
-"""`jobs init`, and the commands of a project that is not in the checkout."""
+"""`job-runners init`, and the commands of a project that is not in the checkout."""
 
 import ast
 import json
@@ -94,7 +94,7 @@ def test_another_job_is_added_and_the_next_steps_fit_a_project(project: Path) ->
     done = jobs(project, "new", "second_job", project=project)
     assert done.returncode == 0, done.stderr
     assert (project / "new_list" / "second_job.py").exists()
-    assert "jobs test" in done.stdout
+    assert "job-runners test" in done.stdout
     assert "make" not in done.stdout
     assert '"second_job": Job(' in (project / "new_list" / "__init__.py").read_text()
 
@@ -156,7 +156,7 @@ def test_outside_of_a_project_the_command_says_how_to_create_one(
     done = jobs(tmp_path, command)
     assert done.returncode == 1
     assert f"{tmp_path} is not in a project" in done.stderr
-    assert "jobs init NAME" in done.stderr
+    assert "job-runners init NAME" in done.stderr
 
 
 def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
@@ -173,7 +173,7 @@ def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
             if isinstance(node, ast.Constant)
             and isinstance(node.value, str)
             and id(node) not in known
-            and re.search(rf"\bmake ({TARGETS})\b|\bbin/jobs\b", node.value)
+            and re.search(rf"\bmake ({TARGETS})\b|\bbin/job-runners\b", node.value)
         ]
     assert "\n".join(found) == ""
 

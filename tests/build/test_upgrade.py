@@ -1,4 +1,4 @@
-"""`jobs upgrade` and `jobs eject`: a project changes its version of Job Runners."""
+"""`job-runners upgrade` and `job-runners eject`: a project changes its version of Job Runners."""
 
 import json
 import shutil
@@ -57,16 +57,16 @@ def test_the_template_is_merged_once(project: Path) -> None:
     assert "merged with the template of this version" in done.stdout
     assert "need your attention" not in done.stdout  # it is the same version
     assert "deploy as usual, unless this version is deployed already." in done.stdout
-    assert "jobs run" not in done.stdout
+    assert "job-runners run" not in done.stdout
     (project / ".local").mkdir()
     merged = (project / "template.yaml").read_text()
     assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
     said = jobs(project, "upgrade", project=project).stdout
     assert "has no changes to merge" in said
-    assert "Stop jobs run" not in said  # it has this version
+    assert "Stop job-runners run" not in said  # it has this version
     words = ("-m", "job_runners.building.upgraded", "--from-version", "0.0.9")
     said = python(project, *words, project=project).stdout
-    assert "Stop jobs run, which still has the version before, and start it again." in said
+    assert "Stop job-runners run, which still has the version before, and start it again." in said
     assert "Without --keep, that removes its data." in said
 
 
@@ -96,7 +96,7 @@ def test_a_build_warns_about_a_template_of_another_version(project: Path) -> Non
     came_from(project, "# an old line\n")
     said = python(project, "-c", code, project=project).stderr
     assert "made from the template of Job Runners 0.0.9" in said
-    assert "run jobs upgrade" in said
+    assert "run job-runners upgrade" in said
 
 
 def test_a_template_without_its_base_is_left_alone(project: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_step_that_fails_is_listed_and_can_be_repeated(project: Path) -> None:
     assert "requirements.txt can't be resolved" in done.stdout
     assert "sets WorkerColor, which the template of this version doesn't have" in done.stdout
     assert "merged with the template of this version" in done.stdout
-    assert "Fix what is listed above, then run jobs upgrade again" in done.stdout
+    assert "Fix what is listed above, then run job-runners upgrade again" in done.stdout
     assert (project / "requirements.lock").read_text() == "# outdated\n"
     assert config.read_text() == changed
 

@@ -1,4 +1,4 @@
-"""jobs batch: a batch is dispatched from a file, shown, followed, canceled and retried."""
+"""job-runners batch: a batch is dispatched from a file, shown, followed, canceled and retried."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""jobs config: settings and secrets are set, listed and deleted, and no secret is shown."""
+"""job-runners config: settings and secrets are set, listed and deleted, and no secret is shown."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_a_list_of_many_is_whole(account: Account) -> None:
 def test_an_empty_list_says_what_to_do(account: Account) -> None:
     done = jobs("config", "list")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "jobs config set NAME" in done.stderr
+    assert "job-runners config set NAME" in done.stderr
 
 
 def test_what_is_deleted_is_gone_and_a_second_time_refused(account: Account) -> None:

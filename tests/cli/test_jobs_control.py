@@ -58,7 +58,7 @@ def test_filters_reach_the_api(api: FakeApi) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(api: FakeApi) -> None:
-    """As in jobs list --all | head -1."""
+    """As in job-runners list --all | head -1."""
     api.on("GET", LIST, 200, page(*[job("queued")] * 3000))
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "job_runners.cli", "list", "--all"],
@@ -328,7 +328,7 @@ def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> 
     shown = jobs("types", "import_contacts").stdout
     for words in ("key  string, required", "The file.", "rows  integer | null, default 7"):
         assert words in shown
-    assert "jobs dispatch import_contacts key=..." in shown
+    assert "job-runners dispatch import_contacts key=..." in shown
 
 
 def test_what_a_payload_is_made_of_is_shown(api: FakeApi) -> None:
@@ -362,7 +362,7 @@ def test_what_a_payload_is_made_of_is_shown(api: FakeApi) -> None:
     assert "queue assigning (or urgent, nightly), " in shown
     assert "Texter: id (string, required), max_contacts (integer, required), hours" in shown
     example = """names:='["..."]' texters:='[{"id": "...", "max_contacts": 1}]' mode=fast"""
-    assert f"jobs dispatch assign {example} day=2026-12-24" in shown
+    assert f"job-runners dispatch assign {example} day=2026-12-24" in shown
 
 
 RULE = {

@@ -1,4 +1,4 @@
-"""jobs cost: an estimate that can be followed by hand."""
+"""job-runners cost: an estimate that can be followed by hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""jobs dashboard: the page of any stack, on this machine."""
+"""job-runners dashboard: the page of any stack, on this machine."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""jobs deploy: which modules it starts, and in which order."""
+"""job-runners deploy: which modules it starts, and in which order."""
 
 import pytest
 

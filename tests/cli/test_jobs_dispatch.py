@@ -1,4 +1,4 @@
-"""jobs dispatch and jobs task: how a command line becomes a request."""
+"""job-runners dispatch and job-runners task: how a command line becomes a request."""
 
 import json
 from datetime import datetime
@@ -123,7 +123,7 @@ def test_a_time_that_its_rule_has_cut_is_said(
     said = jobs("dispatch", "import_contacts", *words).stderr
     assert f"The job starts {time}" in said
     assert "earlier than requested: its rule postpones it no further" in said
-    assert "(jobs types import_contacts)" in said
+    assert "(job-runners types import_contacts)" in said
 
 
 @pytest.mark.parametrize(

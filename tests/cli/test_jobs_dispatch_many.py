@@ -1,4 +1,4 @@
-"""jobs dispatch TYPE --from FILE: a job for each line of a file."""
+"""job-runners dispatch TYPE --from FILE: a job for each line of a file."""
 
 import json
 from pathlib import Path
@@ -65,10 +65,13 @@ def test_what_was_stopped_goes_on_under_the_key_that_is_shown(api: FakeApi, rows
     api.on("POST", "/jobs/bulk", 422, invalid)
     done = jobs("dispatch", "resize", "--from", rows)
     assert done.exit_code == 1
-    assert "line 4: payload.key: must be text\nTo see the fields: jobs types resize" in done.stderr
+    assert (
+        "line 4: payload.key: must be text\nTo see the fields: job-runners types resize"
+        in done.stderr
+    )
     key = api.calls[0].body["idempotency_key"]
     assert "2 of 3 dispatched. To continue" in done.stderr
-    assert f"jobs dispatch resize --from {rows} --idempotency-key {key}" in done.stderr
+    assert f"job-runners dispatch resize --from {rows} --idempotency-key {key}" in done.stderr
 
 
 def test_a_conflict_is_shown_with_its_line_and_the_others_are_dispatched(

@@ -1,4 +1,4 @@
-"""jobs doctor: a healthy stack, and one broken in each way that it knows."""
+"""job-runners doctor: a healthy stack, and one broken in each way that it knows."""
 
 import json
 import time
@@ -69,7 +69,7 @@ def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: A
     (finding,) = findings()
     assert (finding["check"], finding["verdict"]) == ("timer", "unknown")
     assert "The stack is 4" in finding["what"]  # 40 seconds, or a little more on a busy machine
-    assert "Run jobs doctor again" in finding["fix"]
+    assert "Run job-runners doctor again" in finding["fix"]
     account.created_at -= 300
     (finding,) = findings(code=1)
     assert (finding["check"], finding["verdict"]) == ("timer", "wrong")
@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an index is missing": (
         "indexes",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.tables["jobs"]["GlobalSecondaryIndexes"].pop(1),
     ),
     "an index is being built": (
@@ -162,7 +162,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an alarm is gone": (
         "alarms",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.alarms.pop("alarm-TimerSilentAlarm"),
     ),
     "an alarm is firing": (
@@ -172,7 +172,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "an alarm is not in the stack": (
         "alarms",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.resources.pop("ApiErrorsAlarm"),
     ),
     "an alarm is switched off": (
@@ -197,12 +197,12 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "there are dead letters": (
         "dead letters",
-        "jobs redrive",
+        "job-runners redrive",
         lambda it: it.queues["delay-dead"].update(ApproximateNumberOfMessages="3"),
     ),
     "a queue keeps no dead letters": (
         "dead letters",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.queues["failures"].pop("RedrivePolicy"),
     ),
     "a queue is not read": (
@@ -242,20 +242,28 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "a role is an administrator": (
         "policies",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.attached.append("AdministratorAccess"),
     ),
-    "a variable differs": ("settings", "jobs deploy", variable("timer", "RETENTION_DAYS", "90")),
+    "a variable differs": (
+        "settings",
+        "job-runners deploy",
+        variable("timer", "RETENTION_DAYS", "90"),
+    ),
     "the API sends to the bare function": (
         "settings",
-        "jobs deploy",
+        "job-runners deploy",
         variable(
             "api",
             "WORKER_LAMBDA_FUNCTION_NAME",
             "arn:aws:lambda:us-east-1:123456789012:function:worker",
         ),
     ),
-    "another stack's table": ("settings", "jobs deploy", everywhere("JOBS_TABLE_NAME", "jobs-2")),
+    "another stack's table": (
+        "settings",
+        "job-runners deploy",
+        everywhere("JOBS_TABLE_NAME", "jobs-2"),
+    ),
     "work is done in the API": ("settings", "lambda-async", everywhere("JOB_RUNNER", "legacy")),
     "a runner is named that does not ship": (
         "settings",
@@ -284,12 +292,12 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "one function has other code": (
         "code",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.functions["failures"].update(CodeSha256="b" * 44),
     ),
     "one function has another runtime": (
         "code",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.functions["api"].update(Runtime="python3.11"),
     ),
     "the alias is behind": (
@@ -299,7 +307,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "something was never deployed": (
         "timer",
-        "jobs deploy",
+        "job-runners deploy",
         lambda it: it.resources.pop("TimerLogGroup"),
     ),
 }
@@ -405,7 +413,7 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     (found,) = findings()
     assert (found["check"], found["verdict"]) == ("schedules", "advice")
     assert "The schedule nightly of acme, declared in code, isn't active" in found["what"]
-    assert "jobs schedules delete nightly --organization acme" in found["fix"]
+    assert "job-runners schedules delete nightly --organization acme" in found["fix"]
     account.items = []
     assert findings() == []
     words = "not authorized to perform dynamodb:Query"
@@ -435,9 +443,9 @@ def test_pauses_that_may_be_forgotten_are_advice(
     found = findings()
     assert {each["verdict"] for each in found} == ({"advice"} if is_advice else set())
     assert [each["fix"].partition(": ")[2] for each in found] == [
-        "jobs schedules resume nightly --organization acme",
-        "jobs resume sample_once",
-        "jobs resume --queue default",
+        "job-runners schedules resume nightly --organization acme",
+        "job-runners resume sample_once",
+        "job-runners resume --queue default",
     ] * is_advice
     assert all("paused for 2 days" in each["what"] for each in found)
 

@@ -1,4 +1,4 @@
-"""jobs doctor reads the alarms: which states they are in, which ring, and which are missing."""
+"""doctor reads the alarms: which states they are in, which ring, and which are missing."""
 
 import json
 import re
@@ -44,8 +44,8 @@ def test_the_organizations_with_new_failures_are_named(account: Account) -> None
         account.logs.setdefault(log, []).append((now - seconds, json.dumps(line)))
     (found,) = findings(code=1)
     assert found["fix"] == (
-        "See what fails: jobs failures --organization acme, "
-        """jobs failures --organization 'o'"'"'brien'"""
+        "See what fails: job-runners failures --organization acme, "
+        """job-runners failures --organization 'o'"'"'brien'"""
     )
 
 

@@ -1,4 +1,4 @@
-"""jobs doctor finds jobs that wait because the worker's code can't start them."""
+"""job-runners doctor finds jobs that wait because the worker's code can't start them."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""jobs erase: all that a stack keeps of one organisation is gone, and nothing of another's."""
+"""erase: all that a stack keeps of one organisation is gone, and nothing of another's."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""jobs failures: what keeps failing, as people and programs are told."""
+"""job-runners failures: what keeps failing, as people and programs are told."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""bin/jobs acts on the project that PROJECT names, or on the example."""
+"""bin/job-runners acts on the project that PROJECT names, or on the example."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 from job_runners.places import CODE
 
-LAUNCHER = CODE / "bin" / "jobs"
+LAUNCHER = CODE / "bin" / "job-runners"
 JOBS = "from job_runners.work import Job\n\nJOBS: dict[str, Job] = {}\n"
 
 
@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(folder: Path, *command: str | Path, **given: str) -> subprocess.CompletedProcess[str]:
     """Run a command as in a shell that has no variables of ours."""
-    ours = ("PROJECT", "JOBS_PROJECT", "JOBS_COMMAND", "PYTHONPATH")
+    ours = ("PROJECT", "JOBS_PROJECT", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         command,
@@ -40,11 +40,10 @@ def run(folder: Path, *command: str | Path, **given: str) -> subprocess.Complete
 
 
 def test_the_project_is_the_one_that_project_names(project: Path) -> None:
-    typed = os.path.relpath(LAUNCHER, project.parent)
-    done = run(project.parent, typed, "new", "sync_list", PROJECT=project.name)
+    done = run(project.parent, LAUNCHER, "new", "sync_list", PROJECT=project.name)
     assert done.returncode == 0, done.stderr
     assert f"{project.name}/acme/sync_list.py" in done.stdout
-    assert f"Test it           {typed} test\n" in done.stdout
+    assert "Test it           job-runners test\n" in done.stdout
 
 
 def test_without_a_name_it_is_the_example(tmp_path: Path) -> None:

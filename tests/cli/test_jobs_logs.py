@@ -1,4 +1,4 @@
-"""jobs logs: what all functions of a stack say about a job."""
+"""job-runners logs: what all functions of a stack say about a job."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""jobs new: what it writes works, and what is there already stays as it was."""
+"""job-runners new: what it writes works, and what is there already stays as it was."""
 
 import json
 import os
@@ -81,8 +81,8 @@ def test_it_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     said = new(Path("app"), "sync_list")
     assert said.startswith("Wrote  app/app/sync_list.py\n")
-    assert "jobs test" in said
-    there = 'jobs dispatch sync_list items:=\'["ada", "grace"]\' --watch'
+    assert "job-runners test" in said
+    there = 'job-runners dispatch sync_list items:=\'["ada", "grace"]\' --watch'
     assert ["In another terminal:", there] in [
         [line.strip() for line in pair] for pair in pairwise(said.splitlines())
     ]

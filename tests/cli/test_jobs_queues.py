@@ -53,7 +53,7 @@ def limits(name: str, **changes: Any) -> dict[str, Any]:
     return {each: whole[each] for each in whole if each not in ("paused", "keys", "keys_cursor")}
 
 
-# --- jobs queues ----------------------------------------------------------------------------------
+# --- job-runners queues ----------------------------------------------------------------------
 
 
 def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> None:
@@ -78,7 +78,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
             WORDS,
         ],
         ["mails", "a\ufffdb", "0", "over 1000", SINCE, "", WORDS],
-        ["mails", "and more", "", "", "", "jobs queues mails", ""],
+        ["mails", "and more", "", "", "", "job-runners queues mails", ""],
         ["quiet", "", "", "", "", f"paused {SINCE}, 7 wait", "none"],
     ]
     assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed}
@@ -166,7 +166,7 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
     assert name in done.stdout
 
 
-# --- jobs limit -----------------------------------------------------------------------------------
+# --- job-runners limit -----------------------------------------------------------------------
 
 TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": []}], "tasks": []}
 
@@ -265,7 +265,7 @@ def test_limits_that_say_nothing_or_too_much_are_refused(
     assert api.calls == []
 
 
-# --- jobs show ------------------------------------------------------------------------------------
+# --- job-runners show ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_every_refusal_has_words_and_an_exit_code(
     passing = status >= 500
     assert len(api.calls) == (3 if passing else 1)
     [key] = {each.headers["Idempotency-Key"] for each in api.calls}  # so it is one job at most
-    assert (f"jobs show --idempotency-key {key}" in done.stderr) is passing
+    assert (f"job-runners show --idempotency-key {key}" in done.stderr) is passing
 
 
 def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) -> None:
@@ -60,15 +60,15 @@ def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) 
     api.on("POST", "/jobs", 409, refused)
     done = jobs("dispatch", "x")
     assert done.exit_code == 1
-    assert f"jobs watch {ID}" in done.stderr
+    assert f"job-runners watch {ID}" in done.stderr
     assert json.loads(jobs("dispatch", "x", "--json").stderr)["answer"]["job_id"] == ID
 
 
 @pytest.mark.parametrize(
     ("path", "words", "hint"),
     [
-        ("/jobs", ("dispatch", "x", "key=a"), "To see the fields: jobs types x\n"),
-        ("/tasks", ("task", "y"), "To see the fields: jobs types y\n"),
+        ("/jobs", ("dispatch", "x", "key=a"), "To see the fields: job-runners types x\n"),
+        ("/tasks", ("task", "y"), "To see the fields: job-runners types y\n"),
     ],
 )
 def test_every_field_that_does_not_fit_is_named(
@@ -241,7 +241,7 @@ def test_a_stack_that_is_not_there_is_said_with_where_it_was_looked_for(account:
 
 def test_another_kind_of_stack_is_not_taken_for_one_of_ours(account: Account) -> None:
     account.outputs = {"Url": "x"}
-    done = jobs("list", JOBS_STACK="job-runners")
+    done = jobs("list", JOB_RUNNERS_STACK="job-runners")
     assert done.exit_code == 5
     assert "no output 'ApiUrl'" in done.stderr
 
@@ -264,7 +264,7 @@ def test_what_aws_says_about_credentials_is_said_in_our_words(
 
 
 def local_stack(tmp_path: Path, api_url: str) -> None:
-    """As if jobs run were up."""
+    """As if job-runners run were up."""
     home = tmp_path / ".local"
     home.mkdir()
     stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://127.0.0.1:9")
@@ -315,13 +315,12 @@ def test_while_the_local_aws_starts_no_other_stack_is_taken_for_it(
     assert "No local AWS is running" in jobs("list", "--local").stderr
 
 
-@pytest.mark.parametrize("variable", ["JOB_RUNNERS_STACK", "JOBS_STACK"])
 def test_a_stack_on_the_local_aws_of_this_terminal_is_found_by_its_name(
-    api: FakeApi, account: Account, monkeypatch: pytest.MonkeyPatch, variable: str
+    api: FakeApi, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JOBS_API_URL")
     api.on("POST", "/_aws/execute-api/abc/$default/jobs", 202, job("queued"))
-    there = {variable: "job-runners", "AWS_ENDPOINT_URL": api.url}
+    there = {"JOB_RUNNERS_STACK": "job-runners", "AWS_ENDPOINT_URL": api.url}
     assert jobs("dispatch", "x", **there).exit_code == 0
     assert "Credential=test/" in api.calls[0].headers["Authorization"]  # of this terminal
     # There the functions have an AWS_ENDPOINT_URL: that is no mistake.
@@ -343,8 +342,8 @@ def test_a_local_aws_that_was_killed_is_said_to_be_gone(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
-    assert "jobs run" in jobs("list", "--local").stderr
+    assert "job-runners run" in jobs("list", "--local").stderr
     local_stack(tmp_path, "http://127.0.0.1:9")
     done = jobs("list")
     assert done.exit_code == 6
-    assert "Check that jobs run is up." in done.stderr
+    assert "Check that job-runners run is up." in done.stderr

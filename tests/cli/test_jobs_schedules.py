@@ -1,4 +1,4 @@
-"""jobs schedules: what is done again and again, as people and programs are told."""
+"""job-runners schedules: what is done again and again, as people and programs are told."""
 
 import json
 import re
@@ -103,7 +103,7 @@ def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
     api.on("GET", LISTED, 200, {"schedules": [], "cursor": None})
     done = jobs("schedules")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "jobs schedules put" in done.stderr
+    assert "job-runners schedules put" in done.stderr
     assert "No schedules of organization default. " in done.stderr
     assert "declared in code appear within a minute" in done.stderr
     assert "Each belongs to the organization that it names: pass --organization." in done.stderr

@@ -1,4 +1,4 @@
-"""jobs signal, and what the command says of jobs that wait for one."""
+"""job-runners signal, and what the command says of jobs that wait for one."""
 
 from typing import Any
 

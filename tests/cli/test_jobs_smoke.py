@@ -1,4 +1,4 @@
-"""What `jobs smoke` removes, and what it says of work that doesn't end as it should."""
+"""What `job-runners smoke` removes, and what it says of work that doesn't end as it should."""
 
 import tomllib
 from collections.abc import Iterator

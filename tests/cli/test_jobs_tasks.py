@@ -1,4 +1,4 @@
-"""jobs tasks: what failed for good, on a screen and for a script; jobs redrive: sent again."""
+"""tasks: what failed for good, on a screen and for a script; redrive: sent again."""
 
 import json
 
@@ -31,11 +31,11 @@ def test_failed_tasks_are_listed_over_pages(api: FakeApi) -> None:
     first, second = (line.split("\t") for line in done.stdout.splitlines())
     assert (first[0], first[1], first[3]) == (TASK, "send_message", "Refused: no such number")
     assert second[0] == "6" * 32
-    (only,) = json.loads(jobs("tasks", "--failed", "--limit", "1", "--json").stdout)["tasks"]
+    (only,) = json.loads(jobs("tasks", "--limit", "1", "--json").stdout)["tasks"]
     assert only == failed(TASK)
 
 
-@pytest.mark.parametrize("words", [("tasks", "--failed"), ("redrive", "--tasks")])
+@pytest.mark.parametrize("words", [("tasks",), ("redrive", "--tasks")])
 def test_that_none_has_failed_is_said(words: tuple[str, ...], api: FakeApi) -> None:
     api.on("GET", FIRST, 200, {"tasks": [], "cursor": None})
     done = jobs(*words)
@@ -103,5 +103,5 @@ def test_a_call_that_names_nothing_or_two_things_to_resend_is_refused(api: FakeA
 def test_one_that_was_sent_again_and_has_not_begun_says_so(api: FakeApi) -> None:
     waiting = failed(TASK) | {"redriven_at": "2026-11-24T13:00:00.000Z", "redriven_as": NEW["id"]}
     api.on("GET", FIRST, 200, {"tasks": [waiting], "cursor": None})
-    line = jobs("tasks", "--failed").stdout
+    line = jobs("tasks").stdout
     assert "(resent 2026-11-24T13:00:00.000Z, not started) Refused" in line

@@ -1,4 +1,4 @@
-"""jobs upload: a file goes into the organization's folder, and its key is printed."""
+"""job-runners upload: a file goes into the organization's folder, and its key is printed."""
 
 import json
 import os

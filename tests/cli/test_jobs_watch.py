@@ -1,4 +1,4 @@
-"""jobs watch: following jobs, and what its exit code tells a script."""
+"""job-runners watch: following jobs, and what its exit code tells a script."""
 
 import itertools
 import json
@@ -104,7 +104,7 @@ def test_a_job_that_is_tried_again_says_when_and_after_which_error(api: FakeApi)
         (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
         (("line", "imports"), "waits for its turn in queue imports"),  # as viewers are told
         (("job", OTHER), f"waits for the end of job {OTHER}"),
-        ((), "waits (run `jobs paused` to see what is paused)"),  # an older API does not say
+        ((), "waits (run `job-runners paused` to see what is paused)"),  # an older API does not say
     ],
 )
 def test_a_job_that_waits_says_what_for(
@@ -135,7 +135,7 @@ def test_when_the_time_is_over_it_says_which_jobs_go_on(api: FakeApi) -> None:
     api.on(*view(), 200, job("running"), Retry_After="60")
     done = jobs("watch", ID, "--timeout", "0.2")
     assert done.exit_code == 7
-    assert f"jobs watch {ID}" in done.stderr
+    assert f"job-runners watch {ID}" in done.stderr
 
 
 def test_an_api_that_is_away_for_a_while_is_waited_for(
@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_so(api: FakeApi) -> None:
     terminal = Terminal("watch", ID)
     terminal.until("row 3,120")
     terminal.process.send_signal(signal.SIGINT)
-    said = terminal.until("jobs cancel")
+    said = terminal.until("job-runners cancel")
     assert terminal.end() == 130
     assert "The job continues." in said
     assert {call.method for call in api.calls} == {"GET"}
@@ -189,8 +189,8 @@ def test_a_terminal_shows_a_bar_and_what_failed(api: FakeApi) -> None:
     failed = error("\x1b]0;gotcha\x07no file") | {"traceback": "Traceback …"}
     api.on(*view(), 200, job("failed", progress=31, error=failed))
     terminal = Terminal("watch", ID)
-    said = terminal.until("jobs retry")
-    assert "Traceback: jobs show 3f9a0000 --traceback" in said
+    said = terminal.until("job-runners retry")
+    assert "Traceback: job-runners show 3f9a0000 --traceback" in said
     assert terminal.end() == 3
     assert "━" in said
     assert "MissingObject" in said
@@ -207,7 +207,7 @@ def test_a_status_of_a_hostile_api_is_no_markup() -> None:
 
 
 def test_help_is_quick_enough_to_be_asked_for(tmp_path: Path) -> None:
-    program = "import sys; from job_runners.cli.app import jobs; jobs(['--help'], prog_name='jobs')"
+    program = "import sys; from job_runners.cli.app import jobs; jobs(['--help'])"
     heavy = (
         "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules), file=sys.stderr))"
     )

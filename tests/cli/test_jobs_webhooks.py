@@ -1,4 +1,4 @@
-"""jobs webhooks: who gets the ends of jobs, as people and programs are told."""
+"""job-runners webhooks: who gets the ends of jobs, as people and programs are told."""
 
 import json
 from typing import Any
@@ -75,7 +75,7 @@ def test_a_test_prints_the_id_of_its_job(api: FakeApi) -> None:
     api.on("POST", f"/webhooks/pager/test{WHOSE}", 202, job("queued"))
     done = jobs("webhooks", "test", "pager")
     assert done.stdout == f"{ID}\n"
-    assert f"jobs watch {ID[:8]}" in done.stderr
+    assert f"job-runners watch {ID[:8]}" in done.stderr
 
 
 def test_deliveries_name_the_job_whose_end_they_tell(api: FakeApi) -> None:

@@ -330,13 +330,12 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
 
 
 def command_lines(page: Path) -> list[list[str]]:
-    """Return the command lines of `jobs` in a page's blocks and sentences, each as words."""
+    """Return the command lines of `job-runners` in a page's blocks and sentences, each as words."""
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    name = r"(?:bin/jobs|jobs|job-runners)"
-    found = re.findall(rf"(?:^|\(){name} ([a-z].*)", "\n".join(blocks), re.MULTILINE)
+    found = re.findall(r"(?:^|\()job-runners ([a-z].*)", "\n".join(blocks), re.MULTILINE)
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    found += re.findall(rf"`{name} ([a-z][^`|\\]*)", prose)
+    found += re.findall(r"`job-runners ([a-z][^`|\\]*)", prose)
     return [shlex.split(re.split(r"\)| [|<>] ", line)[0], comments=True) for line in found]
 
 

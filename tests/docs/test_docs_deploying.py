@@ -172,7 +172,7 @@ def test_no_block_of_a_page_calls_the_command_by_both_names() -> None:
     assert mixed == []
 
 
-# --- the workflow that jobs init --github writes ----------------------------------------------
+# --- the workflow that job-runners init --github writes -------------------------------------------
 
 
 def _workflow(name: str) -> dict[str, Any]:

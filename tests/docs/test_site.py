@@ -52,8 +52,8 @@ def test_the_command_reference_has_the_help_of_every_command() -> None:
     page = commands.page()
     for names in COMMANDS.values():
         for name in names:
-            assert f"\n## jobs {name}\n" in page
-    assert "\n### jobs schedules put\n" in page
+            assert f"\n## job-runners {name}\n" in page
+    assert "\n### job-runners schedules put\n" in page
 
 
 def test_the_http_reference_has_every_route_with_its_role_and_fields() -> None:

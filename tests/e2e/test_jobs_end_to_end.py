@@ -103,10 +103,10 @@ def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
     satellite = {"cell": "+881612345678", "text": "Polls close at 8."}  # is never texted
     task_id = printed("task", "send_message", "--payload", json.dumps(satellite))["id"]
     deadline = time.monotonic() + PATIENCE
-    while task_id not in {each["id"] for each in printed("tasks", "--failed")["tasks"]}:
+    while task_id not in {each["id"] for each in printed("tasks")["tasks"]}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    (line,) = [each for each in jobs("tasks", "--failed").stdout.splitlines() if task_id in each]
+    (line,) = [each for each in jobs("tasks").stdout.splitlines() if task_id in each]
     assert line.split("\t")[1] == "send_message"
     assert "TextRefused: the message was not sent: the number belongs to no country" in line
     refused = jobs("redrive", task_id)

@@ -98,7 +98,7 @@ def dispatch(local: Local, code: str) -> str:
 
 
 def read(work_id: str, last: str) -> list[dict[str, Any]]:
-    """Return the lines of a job or task once this one is there, by `jobs logs`."""
+    """Return the lines of a job or task once this one is there, by `job-runners logs`."""
     deadline = time.monotonic() + PATIENCE
     while True:
         done = jobs("logs", work_id, "--json")

@@ -1,4 +1,4 @@
-"""jobs smoke on the local AWS: what it finds, and that it leaves nothing behind."""
+"""job-runners smoke on the local AWS: what it finds, and that it leaves nothing behind."""
 
 import os
 import re

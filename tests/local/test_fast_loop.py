@@ -203,7 +203,7 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
     checkout.save("template.yaml", "Resources: {}")
     assert checkout.said == [checkout.outdated]
     assert "template.yaml has changed since the deploy" in checkout.outdated
-    assert "jobs run" in checkout.outdated
+    assert "job-runners run" in checkout.outdated
     checkout.watcher.reload_changes()
     assert len(checkout.said) == 1  # once
     checkout.save("template.yaml", "Resources:")
@@ -290,7 +290,7 @@ def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: 
     (app / "acme").mkdir(parents=True)
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     checkout.save("app/requirements.txt", "iniconfig\n")
-    assert "requirements.lock is missing. To create it, run jobs lock" in checkout.outdated
+    assert "requirements.lock is missing. To create it, run job-runners lock" in checkout.outdated
     checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
     assert "Add the package that provides iniconfig" in checkout.outdated
     checkout.save("app/acme/__init__.py", "JOBS = {} # as long as it isn't installed")
@@ -331,8 +331,9 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
     checkout.save("job_runners/shipped/jobs/greet.py", "import nonesuch\n")
-    assert "Add the package that provides nonesuch to app/requirements.txt, then run jobs lock" in (
-        checkout.outdated
+    assert (
+        "Add the package that provides nonesuch to app/requirements.txt, then run job-runners lock"
+        in (checkout.outdated)
     )
 
 

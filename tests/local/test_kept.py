@@ -1,4 +1,4 @@
-"""What jobs run --keep keeps: the data of a run, for the next one."""
+"""What job-runners run --keep keeps: the data of a run, for the next one."""
 
 import os
 import socket
@@ -122,4 +122,4 @@ def test_that_secrets_are_kept_in_plain_text_is_said_and_nobody_else_reads_them(
     assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
     screen.show_kept(kept)
     said = " ".join(capsys.readouterr().out.split())
-    assert "plain text, including the secrets of `jobs config set`" in said
+    assert "plain text, including the secrets of `job-runners config set`" in said

@@ -118,14 +118,14 @@ def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
 ) -> None:
     stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://local:1")
     screen.suggest(stack, "http://page", [], keeps=False)
-    assert "jobs new NAME" in capsys.readouterr().out
+    assert "job-runners new NAME" in capsys.readouterr().out
     write_app(tmp_path)
     monkeypatch.setenv("JOBS_PROJECT", str(tmp_path))
     screen.suggest(stack, "http://page", [], keeps=False)
     shown = capsys.readouterr().out
-    assert "jobs types read_list" in shown
-    assert "jobs dispatch read_list" not in shown  # it would lack the fields
-    assert "jobs new NAME" not in shown
+    assert "job-runners types read_list" in shown
+    assert "job-runners dispatch read_list" not in shown  # it would lack the fields
+    assert "job-runners new NAME" not in shown
 
 
 def test_a_build_that_fails_is_told_in_its_own_words() -> None:

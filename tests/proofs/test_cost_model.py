@@ -1,4 +1,4 @@
-"""The model behind `jobs cost` is held to what the engine does: units counted of whole lives."""
+"""The model behind `cost` is held to what the engine does: units counted of whole lives."""
 
 import base64
 import re

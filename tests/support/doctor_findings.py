@@ -1,4 +1,4 @@
-"""What jobs doctor finds, as a program reads it."""
+"""What job-runners doctor finds, as a program reads it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""An AWS account with one healthy stack, for `jobs doctor` and what else looks at stacks.
+"""An AWS account with one healthy stack, for `job-runners doctor` and what else looks at stacks.
 
 Clients are real; their calls end here. Parameters and answers are held to botocore's own models, so
 that no test relies on something AWS would not say.

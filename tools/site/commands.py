@@ -1,4 +1,4 @@
-"""The reference of the `jobs` command, from its help."""
+"""The reference of the command, from its help."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,10 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    root = click.Context(jobs, info_name="jobs", max_content_width=_WIDTH, terminal_width=_WIDTH)
-    yield f"## jobs\n\n```text\n{jobs.get_help(root)}\n```\n"
+    root = click.Context(
+        jobs, info_name="job-runners", max_content_width=_WIDTH, terminal_width=_WIDTH
+    )
+    yield f"## job-runners\n\n```text\n{jobs.get_help(root)}\n```\n"
     for names in COMMANDS.values():
         for name in names:
             command = jobs.get_command(root, name)

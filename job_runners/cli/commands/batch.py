@@ -1,4 +1,4 @@
-"""jobs batch: dispatch a batch, follow it, cancel it, and retry its failed members."""
+"""job-runners batch: dispatch a batch, follow it, cancel it, and retry its failed members."""
 
 import json
 from hashlib import sha256
@@ -16,7 +16,6 @@ from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
-from job_runners.places import COMMAND
 
 _MOST_INLINE = 1_000  # members of one request
 _COUNTS = ("total", "open", "succeeded", "failed", "cancelled", "existing")
@@ -47,7 +46,7 @@ def command() -> None:
     help="Key that makes a repeated request return the same batch.",
 )
 @click.option(
-    "--watch", is_flag=True, help=f"Follow the batch. Exit codes as in {COMMAND} batch watch."
+    "--watch", is_flag=True, help="Follow the batch. Exit codes as in job-runners batch watch."
 )
 def dispatch(
     target: Target,
@@ -62,7 +61,7 @@ def dispatch(
     payload, and optionally key and queue_name. The pairs are the payload of --then.
 
     \b
-    jobs batch dispatch images.jsonl --then build_album album:=7 --watch
+    job-runners batch dispatch images.jsonl --then build_album album:=7 --watch
     """
     if pairs and then is None:
         raise click.UsageError("The pairs are the payload of --then. Pass --then too.")
@@ -135,7 +134,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
 )
 def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
     """Follow a batch until it ends. The exit code is 3 if the batch or a member failed. The other
-    exit codes are those of `jobs watch`."""
+    exit codes are those of `job-runners watch`."""
     return _watch(target, target.api.find(batch_id, job_type="batch"), timeout)
 
 
@@ -204,7 +203,7 @@ class _Batches:
 
 
 def _note_unfinished(batch_id: str, why: str) -> None:
-    click.echo(f"{why}. The batch continues.\n  {COMMAND} batch watch {batch_id}", err=True)
+    click.echo(f"{why}. The batch continues.\n  job-runners batch watch {batch_id}", err=True)
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""jobs build: build the functions for AWS."""
+"""job-runners build: build the functions for AWS."""
 
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command

@@ -1,4 +1,4 @@
-"""jobs cancel: cancel jobs."""
+"""job-runners cancel: cancel jobs."""
 
 import click
 

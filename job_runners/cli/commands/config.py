@@ -1,4 +1,4 @@
-"""jobs config: manage the settings and secrets that your jobs and tasks read."""
+"""job-runners config: manage the settings and secrets that your jobs and tasks read."""
 
 import sys
 
@@ -10,7 +10,6 @@ from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import LOCAL, Target
-from job_runners.places import COMMAND
 
 
 @jobs_group()
@@ -31,10 +30,10 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     Secrets can't be arguments, because other users can see command lines.
 
     \b
-    jobs config set GREETING "Hello"
-    jobs config set API_KEY --secret
-    jobs config set API_KEY --secret < key.txt
-    echo "whsec_$(openssl rand -base64 32)" | jobs config set webhook-secrets/acme/main --secret
+    job-runners config set GREETING "Hello"
+    job-runners config set API_KEY --secret
+    job-runners config set API_KEY --secret < key.txt
+    job-runners config set webhook-secrets/acme/main --secret < webhook-secret.txt
     """
     check_name(name)
     if WEBHOOK_SECRET.fullmatch(name) and not secret:
@@ -65,7 +64,7 @@ def list_settings(target: Target) -> None:
         return
     if not found:
         click.echo(
-            f"No settings for {_stack_in_words(target)}. Set one with {COMMAND} config set NAME.",
+            f"No settings for {_stack_in_words(target)}. Set one with job-runners config set NAME.",
             err=True,
         )
         return

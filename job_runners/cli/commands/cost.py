@@ -1,4 +1,4 @@
-"""jobs cost: estimate the monthly AWS cost of jobs."""
+"""job-runners cost: estimate the monthly AWS cost of jobs."""
 
 import math
 from pathlib import Path
@@ -91,9 +91,9 @@ def command(target: Target, **given: Any) -> None:
     NAT gateway or endpoints of a VPC. See docs/scale.md for assumptions.
 
     \b
-    jobs cost --jobs 1e6 --seconds 2
-    jobs cost --jobs 1e8 --per day --seconds 2 --memory 512
-    jobs cost --jobs 5e5 --seconds 0.3 --limits slots --waiting 0.5
+    job-runners cost --jobs 1e6 --seconds 2
+    job-runners cost --jobs 1e8 --per day --seconds 2 --memory 512
+    job-runners cost --jobs 5e5 --seconds 0.3 --limits slots --waiting 0.5
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")

@@ -1,4 +1,4 @@
-"""jobs dashboard: serve the dashboard on this machine, and sign its calls."""
+"""job-runners dashboard: serve the dashboard on this machine, and sign its calls."""
 
 import time
 from contextlib import nullcontext

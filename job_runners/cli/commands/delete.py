@@ -1,4 +1,4 @@
-"""jobs delete: delete finished jobs."""
+"""job-runners delete: delete finished jobs."""
 
 import click
 

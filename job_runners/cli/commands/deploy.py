@@ -1,4 +1,4 @@
-"""jobs deploy: build and deploy to AWS."""
+"""job-runners deploy: build and deploy to AWS."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""jobs dispatch: dispatch a job by its type and payload."""
+"""job-runners dispatch: dispatch a job by its type and payload."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,6 @@ from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 # Warn only if the job starts earlier than requested by more than this. A slow response can cause a
 # smaller difference.
@@ -67,7 +66,7 @@ _TOLERANCE = timedelta(seconds=10)
 @click.option(
     "--watch",
     is_flag=True,
-    help=f"Follow the job until it finishes. Exit codes as in {COMMAND} watch.",
+    help="Follow the job until it finishes. Exit codes as in job-runners watch.",
 )
 def command(
     target: Target,
@@ -87,9 +86,9 @@ def command(
     """Dispatch a job and print its id. The job is saved before it is sent to a worker.
 
     \b
-    jobs dispatch resize_image key=uploads/default/cat.png width:=300 --watch
-    jobs dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
-    jobs dispatch resize_image --from rows.jsonl --idempotency-key may
+    job-runners dispatch resize_image key=uploads/default/cat.png width:=300 --watch
+    job-runners dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
+    job-runners dispatch resize_image --from rows.jsonl --idempotency-key may
     """
     if run_at and delay is not None:
         raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
@@ -114,7 +113,7 @@ def command(
     with payload.explained(job_type, pairs):
         job, outcome = target.api.dispatch(given, idempotency_key)
     if queue is not None:
-        note_unknown_queue(target, queue, f"the job is in it, limited only by {COMMAND} limit")
+        note_unknown_queue(target, queue, "the job is in it, limited only by job-runners limit")
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
@@ -165,7 +164,7 @@ def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
     if requested - (datetime.fromisoformat(run_at) if run_at else changed_at) > _TOLERANCE:
         click.secho(
             f"The job starts {f'at {output.clock(run_at)}' if run_at else 'now'}, earlier than "
-            f"requested: its rule postpones it no further ({COMMAND} types {job['job_type']}).",
+            f"requested: its rule postpones it no further (job-runners types {job['job_type']}).",
             fg="yellow",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""jobs doctor: check a stack and suggest fixes."""
+"""job-runners doctor: check a stack and suggest fixes."""
 
 from typing import TYPE_CHECKING
 

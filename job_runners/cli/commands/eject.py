@@ -1,4 +1,4 @@
-"""jobs eject: give the project its own template."""
+"""job-runners eject: give the project its own template."""
 
 import click
 

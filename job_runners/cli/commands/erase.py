@@ -1,4 +1,4 @@
-"""jobs erase: erase an organization from a stack."""
+"""job-runners erase: erase an organization from a stack."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +10,6 @@ from job_runners.cli.for_each_job import require_terminal
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 if TYPE_CHECKING:
     from job_runners.erasing.organization import Organization
@@ -27,7 +26,7 @@ def command(target: Target, yes: bool) -> None:
     remains elsewhere.
 
     \b
-    jobs erase --organization acme
+    job-runners erase --organization acme
     """
     if "organization" not in target.explicit or not target.organization:
         raise click.UsageError(
@@ -93,7 +92,7 @@ def _refuse_unfinished(organization: "Organization", removed_jobs: int = 0) -> N
     lines = "\n".join(f"  {each}" for each in listed_jobs)
     raise Problem(
         f"{organization.name} has unfinished jobs{already_removed}:\n{lines}",
-        hint=f"Block its callers. Wait for these jobs or cancel them ({COMMAND} cancel ID). Then "
+        hint="Block its callers. Wait for these jobs or cancel them (job-runners cancel ID). Then "
         "run the command again.",
     )
 

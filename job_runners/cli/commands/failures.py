@@ -1,4 +1,4 @@
-"""jobs failures: list the failure groups of an organization, and retry or resolve them."""
+"""job-runners failures: list the failure groups of an organization, and retry or resolve them."""
 
 import time
 from typing import Any
@@ -21,7 +21,7 @@ _NO_FAILURES = "No job of {} has failed."
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
-    approximate. To list the jobs of a failure, use `jobs list --failure`."""
+    approximate. To list the jobs of a failure, use `job-runners list --failure`."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_failures)
 

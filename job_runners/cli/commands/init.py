@@ -1,4 +1,4 @@
-"""jobs init: create a project."""
+"""job-runners init: create a project."""
 
 import os
 

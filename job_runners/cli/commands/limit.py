@@ -1,4 +1,4 @@
-"""jobs limit: set how many jobs of a queue run at once, and how fast they start."""
+"""job-runners limit: set how many jobs of a queue run at once, and how fast they start."""
 
 import re
 from typing import Any
@@ -73,12 +73,12 @@ def command(
     divided (`per` in the code), such as an organization.
 
     A change takes effect within 10 seconds. Limits that you omit keep the values that an earlier
-    `jobs limit` has set, or otherwise those in the code. Running jobs continue.
+    `job-runners limit` has set, or otherwise those in the code. Running jobs continue.
 
     \b
-    jobs limit imports --slots 3
-    jobs limit imports --rate 30/60s --max-waiting 500
-    jobs limit imports --reset
+    job-runners limit imports --slots 3
+    job-runners limit imports --rate 30/60s --max-waiting 500
+    job-runners limit imports --reset
     """
     if burst is not None and rate is None:
         raise click.UsageError("--burst applies to a rate. Pass --rate too.")

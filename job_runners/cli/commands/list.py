@@ -1,4 +1,4 @@
-"""jobs list: list the jobs of an organization."""
+"""job-runners list: list the jobs of an organization."""
 
 from itertools import islice
 
@@ -11,7 +11,6 @@ from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 STATUSES = (
     "scheduled",
@@ -49,7 +48,7 @@ STATUSES = (
     "--failure",
     "failure_id",
     metavar="ID",
-    help=f"Show only the jobs in this failure group. `{COMMAND} failures` lists the groups.",
+    help="Show only the jobs in this failure group. `job-runners failures` lists the groups.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."

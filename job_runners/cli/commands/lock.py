@@ -1,4 +1,4 @@
-"""jobs lock: pin and install the packages that the project's work needs."""
+"""job-runners lock: pin and install the packages that the project's work needs."""
 
 import click
 

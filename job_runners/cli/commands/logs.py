@@ -1,4 +1,4 @@
-"""jobs logs: show the lines that a job or task printed and logged."""
+"""job-runners logs: show the lines that a job or task printed and logged."""
 
 import json
 import time
@@ -10,7 +10,6 @@ from job_runners.cli import output, times
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 if TYPE_CHECKING:
     from job_runners.cli.api import Job
@@ -102,7 +101,7 @@ def _find_task(target: Target, start: str) -> str:
     except NoMatchingId:
         raise Problem(
             f"No recent job or failed task has an id that starts with {start}.",
-            hint=f"Pass the full id, which `{COMMAND} dispatch` and `{COMMAND} task` print.",
+            hint="Pass the full id, which `job-runners dispatch` and `job-runners task` print.",
         ) from None
 
 

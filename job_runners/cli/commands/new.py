@@ -1,4 +1,4 @@
-"""jobs new: create a job from a template."""
+"""job-runners new: create a job from a template."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,6 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -24,8 +23,8 @@ def command(target: Target, name: str, package: str | None) -> None:
     Writes to the project. Changes nothing that exists, except for one new line in the job table.
 
     \b
-    jobs new sync_list
-    jobs new sync_list --package acme_work
+    job-runners new sync_list
+    job-runners new sync_list --package acme_work
     """
     written = _write(name, package)
     if target.json:
@@ -55,16 +54,16 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
             f"    {written['entry']}",
         ]
     requirements = str(Path(written["table"]).parents[1] / "requirements.txt")
-    run = f"{COMMAND} run"
+    run = "job-runners run"
     return "\n".join(
         [
             *lines,
             "",
-            f"Test it           {COMMAND} test",
+            "Test it           job-runners test",
             f"Run it            {run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
-            f'                  {COMMAND} dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Add a package     Write it to {_relative(requirements)}, then {COMMAND} lock",
+            f'                  job-runners dispatch {name} items:=\'["ada", "grace"]\' --watch',
+            f"Add a package     Write it to {_relative(requirements)}, then job-runners lock",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""jobs pause: pause a job type or a queue."""
+"""job-runners pause: pause a job type or a queue."""
 
 import click
 

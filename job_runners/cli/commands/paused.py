@@ -1,4 +1,4 @@
-"""jobs paused: list the paused job types and queues."""
+"""job-runners paused: list the paused job types and queues."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""jobs queues: show the usage and the limits of queues."""
+"""job-runners queues: show the usage and the limits of queues."""
 
 from itertools import islice
 from typing import Any
@@ -9,7 +9,6 @@ from job_runners.cli import output
 from job_runners.cli.known import check_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
@@ -32,8 +31,8 @@ def command(target: Target, name: str | None, limit: int) -> None:
     value.
 
     \b
-    jobs queues
-    jobs queues imports
+    job-runners queues
+    job-runners queues imports
     """
     if name is not None:
         _show_one(target, name, limit)
@@ -100,7 +99,7 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
     ] or [(queue["name"], "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
         rows.append(
-            (queue["name"], "and more", "", "", "", f"{COMMAND} queues {queue['name']}", "")
+            (queue["name"], "and more", "", "", "", f"job-runners queues {queue['name']}", "")
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""jobs redrive: resend dead letters and failed tasks."""
+"""job-runners redrive: resend dead letters and failed tasks."""
 
 import click
 
@@ -22,12 +22,12 @@ def command(
     will fail again.
 
     Dead letters are failure records that couldn't be handled and delayed messages that couldn't
-    be sent. Tasks need KeepTaskPayloads=true in the stack. `jobs tasks` lists failed tasks.
+    be sent. Tasks need KeepTaskPayloads=true in the stack. `job-runners tasks` lists failed tasks.
 
     \b
-    jobs redrive --dead-letters
-    jobs redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
-    jobs redrive --tasks
+    job-runners redrive --dead-letters
+    job-runners redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
+    job-runners redrive --tasks
     """
     if [bool(task_ids), dead_letters, tasks].count(True) != 1:
         raise click.UsageError("Pass task ids, --tasks or --dead-letters: one of the three.")

@@ -1,4 +1,4 @@
-"""jobs rerun: dispatch a copy of a finished job."""
+"""job-runners rerun: dispatch a copy of a finished job."""
 
 import click
 
@@ -12,7 +12,7 @@ from job_runners.cli.target import Target
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
     """Dispatch a new job with the type, payload and queue of each job. The old job
-    doesn't change. To continue a failed job, use `jobs retry`.
+    doesn't change. To continue a failed job, use `job-runners retry`.
 
     Prints the old and the new id.
     """

@@ -1,4 +1,4 @@
-"""jobs resume: resume a job type or a queue."""
+"""job-runners resume: resume a job type or a queue."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""jobs retry: retry failed or canceled jobs."""
+"""job-runners retry: retry failed or canceled jobs."""
 
 import click
 
@@ -11,7 +11,6 @@ from job_runners.cli.options import require_one
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 
 @jobs_command()
@@ -34,7 +33,7 @@ from job_runners.places import COMMAND
 @click.option(
     "--watch",
     is_flag=True,
-    help=f"Follow the jobs until they finish. Exit codes as in {COMMAND} watch.",
+    help="Follow the jobs until they finish. Exit codes as in job-runners watch.",
 )
 def command(
     target: Target,

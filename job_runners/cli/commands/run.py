@@ -1,4 +1,4 @@
-"""jobs run: run the project on a local AWS."""
+"""job-runners run: run the project on a local AWS."""
 
 import click
 

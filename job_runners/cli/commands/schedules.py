@@ -1,4 +1,4 @@
-"""jobs schedules: manage the schedules of an organization."""
+"""job-runners schedules: manage the schedules of an organization."""
 
 from itertools import islice
 from typing import Any
@@ -13,11 +13,10 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.options import require_one
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
 _NO_SCHEDULES = (
-    f"No schedules of {{}}. To create one, see {COMMAND} schedules put --help.\n"
+    "No schedules of {}. To create one, see job-runners schedules put --help.\n"
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )
@@ -112,8 +111,8 @@ def put(
     """Create or replace a schedule. A paused schedule stays paused.
 
     \b
-    jobs schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
-    jobs schedules put sync sync_list --every 15m items:='["ada"]'
+    job-runners schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
+    job-runners schedules put sync sync_list --every 15m items:='["ada"]'
     """
     require_one("--cron or --every", rules["cron"], rules["every"])
     with payload.explained(job_type, pairs):

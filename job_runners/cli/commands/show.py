@@ -1,4 +1,4 @@
-"""jobs show: show one job."""
+"""job-runners show: show one job."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ from job_runners.cli.options import require_one
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.cli.watching import counts_of, waits_for
-from job_runners.places import COMMAND
 
 _TIMES = {
     "created_at": "created",
@@ -137,7 +136,7 @@ def _print_error(job: Job, *, traceback: bool) -> None:
     if lines and traceback:
         click.echo(output.indented("\n".join(lines), 2))
     elif lines:
-        click.echo(f"  For the traceback, pass --traceback. For the log, use {COMMAND} logs.")
+        click.echo("  For the traceback, pass --traceback. For the log, use job-runners logs.")
 
 
 def _print_earlier_errors(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""jobs signal: send a job the signal that it waits for."""
+"""job-runners signal: send a job the signal that it waits for."""
 
 import json
 

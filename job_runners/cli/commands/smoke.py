@@ -1,4 +1,4 @@
-"""jobs smoke: check an AWS account with a throwaway stack."""
+"""job-runners smoke: check an AWS account with a throwaway stack."""
 
 import secrets
 import signal
@@ -14,7 +14,6 @@ from job_runners.cli.commands.doctor import print_finding
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _LINES = 40  # of sam's output that are shown if a deploy fails
 
@@ -42,7 +41,7 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
     client = throwaway.session.create_client
     if remove:
         if not removal.is_throwaway(client, remove):
-            raise Problem(f"{COMMAND} smoke has created no stack {remove} in {region}.")
+            raise Problem(f"job-runners smoke has created no stack {remove} in {region}.")
         removal.remove(client, remove)
         click.echo(f"Removed {remove}.", err=True)
         return Exit.DONE
@@ -107,7 +106,7 @@ def _removed_at_the_end(target: Target, stack: str, *, keep: bool) -> Iterator[N
     from job_runners.cli.smoke import removal
 
     before = {each: signal.signal(each, _interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
-    later = f"{COMMAND} smoke --remove {stack}"
+    later = f"job-runners smoke --remove {stack}"
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""jobs task: send a task by its name and payload."""
+"""job-runners task: send a task by its name and payload."""
 
 import click
 
@@ -13,11 +13,11 @@ from job_runners.cli.target import Target
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
 def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
-    """Send a task and print its id for `jobs logs`. A task may be lost or delivered twice. Use a
-    job if that matters.
+    """Send a task and print its id for `job-runners logs`. A task may be lost or delivered twice.
+    Use a job if that matters.
 
     \b
-    jobs task send_message cell=+12125550123 text="Polls close at 8."
+    job-runners task send_message cell=+12125550123 text="Polls close at 8."
     """
     given = payload.read_payload(pairs, whole)
     with payload.explained(task_name, pairs):

@@ -1,4 +1,4 @@
-"""jobs tasks: list the tasks that failed permanently."""
+"""job-runners tasks: list the tasks that failed permanently."""
 
 from itertools import islice
 from typing import Any
@@ -12,19 +12,14 @@ from job_runners.cli.target import Target
 
 
 @jobs_command()
-@click.option("--failed", is_flag=True, help="No effect, because only failed tasks are recorded.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1000),
     default=25,
     help="Number of tasks to show (default 25).",
 )
-def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - failed is ignored
-    """List the tasks that failed permanently in the last week, most recently dispatched first.
-
-    \b
-    jobs tasks
-    """
+def command(target: Target, limit: int) -> None:
+    """List the tasks that failed permanently in the last week, most recently dispatched first."""
     found = list(islice(target.api.failed_tasks(), limit))
     headings = ("ID", "TASK", "FAILED", "ERROR")
     print_list(target, "tasks", found, headings, _row, if_empty=no_failed_tasks(target))

@@ -1,4 +1,4 @@
-"""jobs test: check the project's work, and run its tests."""
+"""job-runners test: check the project's work, and run its tests."""
 
 import click
 

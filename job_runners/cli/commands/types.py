@@ -1,4 +1,4 @@
-"""jobs types: list the job types and tasks of a stack."""
+"""job-runners types: list the job types and tasks of a stack."""
 
 import json
 import shlex
@@ -12,7 +12,6 @@ from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
 
@@ -40,7 +39,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     known |= {each["name"]: ("task", each) for each in types["tasks"]}
     if name not in known:
         near = get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"List them with {COMMAND} types."
+        hint = f"Did you mean {near[0]}?" if near else "List them with job-runners types."
         raise Problem(f"No job type or task of this stack is named {name}.", hint=hint)
     kind, entry = known[name]
     if target.json:
@@ -54,7 +53,7 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     if entry.get("internal"):
         click.echo("\nOnly Job Runners dispatches it.")
     else:
-        click.echo(f"\n{COMMAND} {verb} {name} {arguments}".rstrip())
+        click.echo(f"\njob-runners {verb} {name} {arguments}".rstrip())
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "one attempt"

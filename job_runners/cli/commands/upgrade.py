@@ -1,4 +1,4 @@
-"""jobs upgrade: change the project's version of Job Runners."""
+"""job-runners upgrade: change the project's version of Job Runners."""
 
 import click
 
@@ -18,8 +18,8 @@ def command(target: Target, version: str | None) -> None:  # noqa: ARG001
     continues an upgrade that was interrupted.
 
     \b
-    jobs upgrade ../job_runners-0.4.0-py3-none-any.whl
-    jobs upgrade 0.4.0
+    job-runners upgrade ../job_runners-0.4.0-py3-none-any.whl
+    job-runners upgrade 0.4.0
     """
     project_tools.require_project()
     words = [version] if version else []

@@ -1,4 +1,4 @@
-"""jobs upload: store a file in the stack's bucket for a job to read."""
+"""job-runners upload: store a file in the stack's bucket for a job to read."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def command(target: Target, file: Path, name: str | None) -> None:
     existing file of the same name is replaced.
 
     \b
-    jobs dispatch resize_image key="$(jobs upload cat.png)"
+    job-runners dispatch resize_image key="$(job-runners upload cat.png)"
     """
     with file.open("rb") as content:
         key = upload(

@@ -1,4 +1,4 @@
-"""jobs watch: follow jobs until they finish."""
+"""job-runners watch: follow jobs until they finish."""
 
 import sys
 
@@ -9,7 +9,6 @@ from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _EPILOG = """\
 \b
@@ -63,8 +62,8 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
 def _note_unfinished(ids: list[str], why: str) -> None:
     continues = "The job continues" if len(ids) == 1 else f"{len(ids)} jobs continue"
     click.echo(f"{why}. {continues}.", err=True)
-    click.echo(f"  {COMMAND} watch {' '.join(ids)}", err=True)
-    click.echo(f"  {COMMAND} cancel {' '.join(ids)}", err=True)
+    click.echo(f"  job-runners watch {' '.join(ids)}", err=True)
+    click.echo(f"  job-runners cancel {' '.join(ids)}", err=True)
 
 
 def _print_outcome(job: Job) -> None:
@@ -78,5 +77,5 @@ def _print_outcome(job: Job) -> None:
             click.secho(words, fg="red")
         short = output.short(job["id"])
         if error.get("traceback"):
-            click.echo(f"Traceback: {COMMAND} show {short} --traceback", err=True)
-        click.echo(f"Log: {COMMAND} logs {short}\nRetry: {COMMAND} retry {short}", err=True)
+            click.echo(f"Traceback: job-runners show {short} --traceback", err=True)
+        click.echo(f"Log: job-runners logs {short}\nRetry: job-runners retry {short}", err=True)

@@ -1,4 +1,4 @@
-"""jobs webhooks: manage the webhooks that get an event when a job has ended."""
+"""job-runners webhooks: manage the webhooks that get an event when a job has ended."""
 
 from itertools import islice
 from typing import Any
@@ -13,10 +13,9 @@ from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
-_NO_WEBHOOKS = f"No webhooks of {{}}. To subscribe one, see {COMMAND} webhooks put --help."
+_NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks put --help."
 _STATUSES = ("succeeded", "failed", "cancelled")
 
 
@@ -72,7 +71,7 @@ def put(
     """Subscribe a webhook, or replace it. It is called for jobs that are dispatched later.
 
     \b
-    jobs webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
+    job-runners webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
     webhook = target.api.put_webhook(name, url, secret, statuses=statuses, job_types=job_types)
     print_done(target, webhook, f"Put: webhook {name}")
@@ -97,7 +96,7 @@ def test(target: Target, name: str) -> None:
         output.print_json(job)
         return
     click.echo(job["id"])
-    text = f"A test of webhook {name} was dispatched. Follow it: {COMMAND} watch {job['id'][:8]}"
+    text = f"A test of webhook {name} was dispatched. Follow it: job-runners watch {job['id'][:8]}"
     click.echo(output.plain(text), err=True)
 
 

@@ -1,1 +1,1 @@
-"""The checks of `jobs doctor`: a stack's settings and state."""
+"""The checks of `job-runners doctor`: a stack's settings and state."""

@@ -8,7 +8,6 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.doctor.log_search import recent_lines
-from job_runners.places import COMMAND
 
 _MAX_NAMES = 100  # names that one call accepts
 _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
@@ -34,10 +33,10 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": f"{COMMAND} tasks{_OF_ONE} lists its failed tasks with their errors.",
+    "TasksFailedAlarm": f"job-runners tasks{_OF_ONE} lists its failed tasks with their errors.",
     "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
     "deploy again. " + _LOG % "WorkerLogGroup",
-    _NEW_FAILURES: f"{COMMAND} failures{_OF_ONE} lists what fails, newest first.",
+    _NEW_FAILURES: f"job-runners failures{_OF_ONE} lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
@@ -55,12 +54,12 @@ def alarms(deployed: Deployed) -> Iterator[Issue]:
     for logical_id in sorted(WHAT_TO_DO.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
-            f"It may be from another version. {COMMAND} deploy updates it to this one.",
+            "It may be from another version. job-runners deploy updates it to this one.",
         )
     found = _describe(deployed, list(names_by_id.values()))
     for logical_id, name in names_by_id.items():
         if name not in found:
-            yield Issue(f"The alarm {name} was deleted.", f"{COMMAND} deploy creates it again.")
+            yield Issue(f"The alarm {name} was deleted.", "job-runners deploy creates it again.")
         else:
             yield from _check_state(deployed, logical_id, found[name])
     if found and not any(each.get("AlarmActions") for each in found.values()):
@@ -97,7 +96,9 @@ def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
     if logical_id == _NEW_FAILURES and (found := _with_new_failures(deployed)):
         return _commands_for(found)
-    advice = WHAT_TO_DO.get(logical_id, f"See {COMMAND} list --status failed and {COMMAND} logs.")
+    advice = WHAT_TO_DO.get(
+        logical_id, "See job-runners list --status failed and job-runners logs."
+    )
     for resource in re.findall(r"\{(\w+)\}", advice):
         advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
     return advice
@@ -119,7 +120,7 @@ def _with_new_failures(deployed: Deployed) -> list[str]:
 def _commands_for(organizations: list[str]) -> str:
     """Return the commands that list the failures of these organizations."""
     commands = [
-        f"{COMMAND} failures --organization {shlex.quote(each)}"
+        f"job-runners failures --organization {shlex.quote(each)}"
         for each in organizations[:_MOST_ORGANIZATIONS]
     ]
     more = len(organizations) - len(commands)

@@ -19,7 +19,6 @@ from job_runners.cli.doctor import (
 )
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
-from job_runners.places import COMMAND
 
 _IGNORED = "the local AWS stores this setting but ignores it"
 _DROPPED = "the local AWS drops this setting from the template"
@@ -80,7 +79,7 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
             for issue in check.run(deployed)
         ]
     except NotInStack as missing:
-        fix = f"It may be from another version. {COMMAND} deploy updates it to this one."
+        fix = "It may be from another version. job-runners deploy updates it to this one."
         found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
     except ClientError as error:
         found = [_refusal(check, error)]
@@ -100,6 +99,6 @@ def _refusal(check: Check, error: ClientError) -> Finding:
         check.name,
         Verdict.WRONG,
         f"{error.operation_name} answered {code}: {text}",
-        f"A resource of the stack may have been deleted by hand. Run {COMMAND} deploy, then "
-        f"{COMMAND} doctor.",
+        "A resource of the stack may have been deleted by hand. Run job-runners deploy, then "
+        "job-runners doctor.",
     )

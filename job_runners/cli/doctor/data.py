@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.places import COMMAND
 
 _TTL_ATTRIBUTE = "expires_at"
 _INDEXES_BY_TABLE = {
@@ -42,14 +41,14 @@ def indexes(deployed: Deployed) -> Iterator[Issue]:
         found = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
         for name, keys in expected.items():
             if name not in found:
-                yield Issue(f"{table} has no index {name}.", f"{COMMAND} deploy creates it again.")
+                yield Issue(f"{table} has no index {name}.", "job-runners deploy creates it again.")
                 continue
             actual = {each["KeyType"]: each["AttributeName"] for each in found[name]["KeySchema"]}
             if (actual.get("HASH"), actual.get("RANGE")) != keys:
                 yield Issue(
                     f"The index {name} of {table} has the keys {', '.join(actual.values())} "
                     f"instead of {', '.join(keys)}.",
-                    f"Delete that index. Then {COMMAND} deploy creates the right one.",
+                    "Delete that index. Then job-runners deploy creates the right one.",
                 )
             elif (status := found[name].get("IndexStatus", "ACTIVE")) != "ACTIVE":
                 yield Issue(
@@ -64,7 +63,7 @@ def protection(deployed: Deployed) -> Iterator[Issue]:
     if deployed.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
         yield Issue(
             f"The bucket {bucket} keeps no versions. Files deleted by mistake can't be restored.",
-            f"{COMMAND} deploy turns versioning on.",
+            "job-runners deploy turns versioning on.",
             Verdict.ADVICE,
         )
     for logical_id in _INDEXES_BY_TABLE:

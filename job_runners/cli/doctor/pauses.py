@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.places import COMMAND
 
 _DAY = 24 * 60 * 60  # seconds
 _PAUSES = "paused"  # the partition key of all pauses in the coordination table
@@ -21,7 +20,7 @@ def pauses(deployed: Deployed) -> Iterator[Issue]:
             yield Issue(
                 f"The {kind.replace('_', ' ')} {name} has been paused for {days}, so its jobs "
                 "wait. A job that waits for 30 days fails.",
-                f"If the pause isn't needed any more: {COMMAND} resume {option}{name}",
+                f"If the pause isn't needed any more: job-runners resume {option}{name}",
                 Verdict.ADVICE,
             )
 

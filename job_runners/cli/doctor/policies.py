@@ -5,7 +5,6 @@ from typing import Any
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.places import COMMAND
 
 # AWS's own policies for Lambda, which aren't checked. They allow a function to write logs and
 # traces, and to join a VPC.
@@ -31,7 +30,7 @@ def policies(deployed: Deployed) -> Iterator[Issue]:
                     yield Issue(
                         f"The policy {policy} of the role {role} allows {what}.",
                         "Name the actions and resources that the role needs. To restore the "
-                        f"template's own policies, run `{COMMAND} deploy`.",
+                        "template's own policies, run `job-runners deploy`.",
                     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import FAILURES, TIMER, Deployed
-from job_runners.places import COMMAND
 
 _TIMEOUT_FACTOR = 6  # AWS recommends a visibility timeout of 6 times the function's timeout
 
@@ -18,13 +17,13 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
         if dead is None:
             yield Issue(
                 f"The {name} queue has no dead-letter queue, so messages that fail are lost.",
-                f"{COMMAND} deploy adds it again.",
+                "job-runners deploy adds it again.",
             )
         elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
             yield Issue(
                 f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
-                f"Find the cause in {COMMAND} logs or the function's log, and fix it. Then resend "
-                f"them: {COMMAND} redrive --dead-letters",
+                "Find the cause in job-runners logs or the function's log, and fix it. Then resend "
+                "them: job-runners redrive --dead-letters",
             )
 
 

@@ -8,7 +8,6 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.doctor.items import Item
 from job_runners.cli.doctor.pauses import days_since
-from job_runners.places import COMMAND
 
 _DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
 # The timer stores declared schedules every 5 minutes. If a schedule isn't stored after two such
@@ -47,8 +46,8 @@ def _overridden(organization: str, name: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization}, declared in code, isn't active, because a "
         "schedule of the same name was added over the API.",
-        f"To use the one in code: {COMMAND} schedules delete {name} --organization {organization}. "
-        "It becomes active within 5 minutes.",
+        f"To use the one in code: job-runners schedules delete {name} --organization "
+        f"{organization}. It becomes active within 5 minutes.",
         Verdict.ADVICE,
     )
 
@@ -58,7 +57,7 @@ def _paused(organization: str, name: str, days: str) -> Issue:
         f"The schedule {name} of {organization} has been paused for {days}. It dispatches no jobs, "
         "and its occurrences are skipped.",
         "If the pause isn't needed any more: "
-        f"{COMMAND} schedules resume {name} --organization {organization}",
+        f"job-runners schedules resume {name} --organization {organization}",
         Verdict.ADVICE,
     )
 

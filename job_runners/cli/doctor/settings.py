@@ -7,7 +7,6 @@ from botocore.exceptions import ClientError
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
-from job_runners.places import COMMAND
 
 # They return no data, except to a caller that has a link.
 _OPEN_ROUTES = frozenset(
@@ -22,7 +21,7 @@ _OPEN_ROUTES = frozenset(
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
 _WAITING_DAYS = 31  # days that a job may wait before it starts, on top of its retention
-_DEPLOY = f"{COMMAND} deploy gives all functions the same settings."
+_DEPLOY = "job-runners deploy gives all functions the same settings."
 
 
 def settings(deployed: Deployed) -> Iterator[Issue]:
@@ -109,7 +108,7 @@ def _access(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
             yield Issue(
                 f"The route {route['RouteKey']} requires {authorization}, but ACCESS_MODE is "
                 f"{mode}.",
-                f"Run {COMMAND} deploy. JwtIssuer sets both.",
+                "Run job-runners deploy. JwtIssuer sets both.",
             )
 
 
@@ -141,7 +140,7 @@ def code(deployed: Deployed) -> Iterator[Issue]:
         shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
         yield Issue(
             f"A canary deploy is in progress: {shares} of the worker's invocations.",
-            f"Run {COMMAND} doctor again when it has finished. CodeDeploy's console shows its "
+            "Run job-runners doctor again when it has finished. CodeDeploy's console shows its "
             "progress.",
             Verdict.UNKNOWN,
         )
@@ -153,14 +152,14 @@ def code(deployed: Deployed) -> Iterator[Issue]:
             yield Issue(
                 f"The {name} of the functions differs: {listing}.",
                 "A deploy was interrupted, or a function was changed by hand. "
-                f"Run {COMMAND} deploy.",
+                "Run job-runners deploy.",
             )
     newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))
     live = deployed.functions[WORKER]
     if _digest(newest) != _digest(live):
         yield Issue(
             f"The worker's alias {ALIAS} runs version {live['Version']}, not the newest code.",
-            f"If you didn't roll back, run {COMMAND} deploy.",
+            "If you didn't roll back, run job-runners deploy.",
         )
 
 

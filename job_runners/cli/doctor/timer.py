@@ -6,7 +6,6 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.doctor.log_search import recent_lines
 from job_runners.cli.output import duration
-from job_runners.places import COMMAND
 
 _RECENTLY = 5 * 60  # seconds; the timer runs every 60 seconds
 
@@ -25,7 +24,7 @@ def timer(deployed: Deployed) -> Iterator[Issue]:
         yield Issue(
             f"The stack is {duration(deployed.age)} old, and its timer has logged no run yet. The "
             "first run comes after a minute, and its log line a few seconds later.",
-            f"Run {COMMAND} doctor again when the stack is {_RECENTLY // 60} minutes old.",
+            f"Run job-runners doctor again when the stack is {_RECENTLY // 60} minutes old.",
             Verdict.UNKNOWN,
         )
     else:

@@ -9,7 +9,6 @@ from job_runners.cli.doctor.check import Finding, Verdict
 from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import WORKER, Deployed
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
-from job_runners.places import COMMAND
 
 _ALARM = "TasksFailedAlarm"  # the failing task sets it off
 _MAY_GO_OFF = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # the crash and the throttling do it
@@ -51,7 +50,7 @@ def throttling(work: Work) -> Iterator[Finding]:
 
 
 def settings(work: Work) -> Iterator[Finding]:
-    """Yield the findings of `jobs doctor`, except about what a throwaway stack leaves out."""
+    """Yield doctor's findings, except about what a throwaway stack leaves out."""
     for finding in examine(Deployed(work.target)):
         if finding.check not in _ON_PURPOSE:
             yield finding
@@ -69,7 +68,7 @@ def alarms(work: Work) -> Iterator[Finding]:
         time.sleep(10)
     others = ", ".join(sorted(in_alarm - {expected, *possible}))
     if others:
-        fix = f"Run {COMMAND} smoke --keep, then {COMMAND} doctor, which says what to do."
+        fix = "Run job-runners smoke --keep, then job-runners doctor, which says what to do."
         yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {others}", fix)
     elif expected not in in_alarm:
         minutes = _ALARM_SECONDS / 60

@@ -11,7 +11,6 @@ from job_runners.cli.log_lines import Logs
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
 
 _PATIENCE = 300.0  # seconds until a kind of work counts as failed
 _PAUSE = 1.0
@@ -185,8 +184,8 @@ _JOBS = {
     "follow-up": "smoke_follow",
     "crash": "smoke_crash",
 }
-_WORKER_LOG = f"Run {COMMAND} smoke --keep, then see the worker's log."
-_TIMER_LOG = f"Run {COMMAND} smoke --keep, then see the timer's log."
+_WORKER_LOG = "Run job-runners smoke --keep, then see the worker's log."
+_TIMER_LOG = "Run job-runners smoke --keep, then see the timer's log."
 # For each check: the words if it is ok, advice if it isn't, and the check itself.
 _CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
     "task": ("ran, and its log can be read", _WORKER_LOG, _task),
@@ -199,8 +198,8 @@ _CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
     "failed task": ("is kept in the list of failed tasks", _WORKER_LOG, _failed_task),
     "failure record": (
         "a crashed worker's job failed at once, after one attempt",
-        f"Lambda must retry nothing, and must send failures to the failures queue. Run "
-        f"{COMMAND} smoke --keep, then {COMMAND} doctor, and see the log of the failures function.",
+        "Lambda must retry nothing, and must send failures to the failures queue. Run job-runners "
+        "smoke --keep, then job-runners doctor, and see the log of the failures function.",
         _crash,
     ),
     "schedule": ("an occurrence ran", _TIMER_LOG, _schedule),

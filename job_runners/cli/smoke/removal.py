@@ -23,7 +23,7 @@ def exists(client: Client, stack: str) -> bool:
 
 
 def is_throwaway(client: Client, stack: str) -> bool:
-    """Return whether `jobs smoke` has created a stack."""
+    """Return whether `job-runners smoke` has created a stack."""
     tags = (_describe(client, stack) or {}).get("Tags", [])
     return any(each["Key"] == TAG for each in tags)
 

@@ -1,4 +1,4 @@
-"""Describe the queues for callers: in the HTTP API, the `jobs` command and the dashboard.
+"""Describe the queues for callers: in the HTTP API, the command and the dashboard.
 
 A caller of one organization sees only the slot holders and waiting jobs of that organization, and
 only the keys that its jobs have used. `job_runners.store.used_keys` lists them by organization.

@@ -1,4 +1,4 @@
-"""What `jobs run` shows of jobs and tasks, from the lines that the engine writes."""
+"""What `job-runners run` shows of jobs and tasks, from the lines that the engine writes."""
 
 import ast
 import io
