@@ -22,7 +22,7 @@ def names_of(*kinds: str) -> Complete:
     """Return a function that completes names of the given kinds: `jobs`, `tasks` or both."""
 
     def get_names(target: Target) -> list[str]:
-        types = target.api.types()
+        types = target.api.job_types().raw
         return [each["name"] for kind in kinds for each in types[kind]]
 
     return _completing(get_names)
@@ -31,13 +31,13 @@ def names_of(*kinds: str) -> Complete:
 def schedule_names() -> Complete:
     """Return a function that completes names of the organization's first schedules."""
     return _completing(
-        lambda target: [each["name"] for each in islice(target.api.schedules(), _MAX_SCHEDULES)]
+        lambda target: [each.name for each in islice(target.api.schedules(), _MAX_SCHEDULES)]
     )
 
 
 def webhook_names() -> Complete:
     """Return a function that completes names of the organization's webhooks."""
-    return _completing(lambda target: [each["name"] for each in target.api.webhooks()])
+    return _completing(lambda target: [each.name for each in target.api.webhooks()])
 
 
 def _completing(get_names: Callable[[Target], list[str]]) -> Complete:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from job_runners.cli import output
+from job_runners.cli.finding import find_job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
@@ -35,7 +36,7 @@ Action = Callable[[str], tuple[dict[str, object], str]]
 
 def for_each_job(target: Target, ids: Iterable[str], do: Action) -> Exit:
     """Call `do` for each job and print its outcome. Each of `ids` may be the start of an id."""
-    return for_each(target, ids, lambda start: do(target.api.find(start)))
+    return for_each(target, ids, lambda start: do(find_job(target, start)))
 
 
 def for_each(target: Target, ids: Iterable[str], do: Action) -> Exit:

@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 
 def check_job_type(target: Target, name: str) -> None:
     """Check that the stack has a job type. Raises Problem with the closest match."""
-    known = [each["name"] for each in target.api.types()["jobs"]]
+    known = [each["name"] for each in target.shown(target.api.job_types())["jobs"]]
     if name not in known:
         hint = _nearest(name, known) or "List them with job-runners types."
         raise Problem(f"No job type of this stack is named {name}.", hint=hint)
@@ -50,7 +50,7 @@ def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
 
 def _queues(target: Target) -> set[str]:
     """Return the queues that job types use or may use."""
-    types = target.api.types()["jobs"]
+    types = target.shown(target.api.job_types())["jobs"]
     return {name for each in types for name in (each["queue_name"], *each.get("queues", ()))}
 
 

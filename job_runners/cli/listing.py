@@ -1,27 +1,30 @@
 """Print what all commands print in the same way: lists, and what was done to a named thing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 
 from job_runners.cli import output
-from job_runners.cli.target import Target
+from job_runners.cli.target import HasRaw, Target
+from job_runners.client import models
+from job_runners.client.batch_models import Batch
 
 
 def print_list(
     target: Target,
     name: str,
-    entries: list[dict[str, Any]],
+    values: Iterable[HasRaw],
     headings: Sequence[str],
     row: Callable[[dict[str, Any]], Sequence[str]],
     *,
     if_empty: str,
 ) -> None:
-    """Print entries as JSON, as a table, or as a sentence if there are none.
+    """Print values from the API as JSON, as a table, or as a sentence if there are none.
 
-    `name` is their field in JSON, and `row` returns the cells of an entry.
+    `name` is their field in JSON, and `row` returns the cells of one.
     """
+    entries = list(map(target.shown, values))
     if target.json:
         output.print_json({name: entries})
     elif entries:
@@ -36,6 +39,27 @@ def print_done(target: Target, result: dict[str, Any], text: str) -> None:
         output.print_json(result)
     else:
         click.echo(output.plain(f"{text}, on {target.name}"))
+
+
+_REPLAYED = "was dispatched before with this key"
+# The outcomes of a dispatch if the job type is unique and a job for the same work exists.
+_OUTCOMES = {
+    "returned": "already exists (same work)",
+    "replaced": "already existed, and now has this payload and time",
+    "follows": "will start after the running job that does the same work",
+}
+
+
+def outcome(value: models.Job | Batch) -> str:
+    """Return the outcome of a dispatch in words."""
+    kept = getattr(value, "unique_outcome", None)
+    return _OUTCOMES.get(kept or "", _REPLAYED if value.replayed else "dispatched")
+
+
+def dispatched(target: Target, job: models.Job) -> output.Job:
+    """Return a dispatched job as JSON, with the fields that the API sends in headers."""
+    headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
+    return target.shown(job) | headers
 
 
 def no_failed_tasks(target: Target) -> str:

@@ -49,7 +49,7 @@ class _Following:
         Return None if it hasn't ended, or if the API doesn't answer.
         """
         try:
-            job = self.logs.target.api.job(self.work_id).job
+            job = self.logs.target.shown(self.logs.target.api.get(self.work_id))
         except Problem as problem:
             if problem.code is not Exit.NO_ANSWER:
                 raise

@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from job_runners.cli.api import Job
 from job_runners.cli.cloudformation import resources
+from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
 # Seconds to search before and after the job's own times: clocks differ, and logs arrive late.

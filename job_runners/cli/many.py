@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from job_runners.cli import output
+from job_runners.cli.listing import dispatched
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.client.repeating import new_key
@@ -77,7 +78,10 @@ def dispatch_lines(
     conflicts = 0
     jobs = ({**shared_fields, "payload": payload} for payload in payloads)
     try:
-        for index, job, error in target.api.dispatch_many(jobs, sent_key):
+        for each in target.api.dispatch_many(jobs, idempotency_key=sent_key):
+            index = each.index
+            job = each.job and dispatched(target, each.job)
+            error = each.error and output.plain(each.error.problem)
             if target.json:
                 output.print_json_line({"index": index, "job": job, "error": error})
             else:

@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+Job = dict[str, Any]  # a job as the API's JSON
+
 SHORT = 8  # characters of an id that a terminal shows
 
 STATUS_COLORS = {

@@ -2,36 +2,37 @@
 
 import heapq
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from job_runners.cli.api import Api, Job, Seen
+from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.target import Target
 from job_runners.cli.watching import Screen
 
 
-class Readable(Protocol):
-    """Reads a job at each poll: the API, or an object that shows something else as a job."""
+@dataclass(frozen=True)
+class Seen:
+    """A job at one moment, and how long the API suggests to wait before the next poll."""
 
-    def job(self, job_id: str, /) -> Seen:
-        """Return the job as it is now."""
+    job: Job
+    retry_after: float  # seconds
 
 
-class JobsWithGroups:
-    """Reads jobs for people. If a job waits for a group, read how many members have ended, too."""
+# Reads a job, or something else that is shown as a job.
+Read = Callable[[str], Seen]
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
 
-    def job(self, job_id: str) -> Seen:
-        """Return the job as it is now. Its `waits_for` may have the group's `counts`."""
-        seen = self._api.job(job_id)
-        found = seen.job.get("waits_for")
-        if found is not None and found["kind"] == "group":
-            groups = {each["name"]: each for each in self._api.groups(job_id)}
-            seen.job["waits_for"] = {**found, "counts": groups.get(found["name"])}
-        return seen
+def read_job(target: Target, job_id: str) -> Seen:
+    """Return a job as it is now. For people, a job that waits for a group has its `counts`."""
+    found = target.api.get(job_id)
+    job = target.shown(found)
+    reason = job.get("waits_for")
+    if reason and reason["kind"] == "group" and not target.json:
+        groups = {each.name: each for each in target.api.groups(job_id)}
+        group = groups.get(found.waits_for.name if found.waits_for else "")
+        job["waits_for"] = {**reason, "counts": group and target.shown(group)}
+    return Seen(job, found.retry_after or 1)
 
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
@@ -64,7 +65,7 @@ class FollowedJobs:
 
 
 def follow(
-    api: Readable, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
+    read: Read, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
 ) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
@@ -79,19 +80,19 @@ def follow(
             time.sleep(max(0.0, deadline - time.monotonic()))
             return
         time.sleep(max(0.0, poll_at - time.monotonic()))
-        seen = _get_patiently(api, job_id, screen)
+        seen = _get_patiently(read, job_id, screen)
         followed.jobs[job_id] = seen.job
         screen.show(seen.job)
         if seen.job["status"] not in FINISHED:
             heapq.heappush(next_polls, (time.monotonic() + seen.retry_after, job_id))
 
 
-def _get_patiently(api: Readable, job_id: str, screen: Screen) -> Seen:
+def _get_patiently(read: Read, job_id: str, screen: Screen) -> Seen:
     """Get a job, and retry for a few minutes while the API doesn't answer."""
     give_up = time.monotonic() + _PATIENCE
     while True:
         try:
-            return api.job(job_id)
+            return read(job_id)
         except Problem as problem:
             if problem.code is not Exit.NO_ANSWER or time.monotonic() > give_up:
                 raise

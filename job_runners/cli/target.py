@@ -1,13 +1,14 @@
 """Find the stack, the credentials and the organization for a command."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from job_runners.cli import local_aws
 from job_runners.cli.local_aws import REGION
+from job_runners.cli.output import tame
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
 from job_runners.places import ROOT
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from job_runners.client.signing import Access
 
 LOCAL = "the local AWS"
+
+
+class HasRaw(Protocol):
+    """A value that the client returns."""
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The API's JSON."""
+
 
 _TRIES = 3  # the most attempts of a call that can be repeated
 
@@ -52,13 +62,19 @@ class Target:
         """The organization to act for, or None for the one that the token names."""
         return self.organization or (None if self.token else "default")
 
+    @property
+    def owner(self) -> str:
+        """The organization, as part of a sentence."""
+        name = self.organization_id
+        return f"organization {name}" if name else "your organization"
+
     @cached_property
     def api(self) -> "Api":
-        """The stack's API."""
+        """The client of the stack's API."""
         from job_runners.cli.api import Api
-        from job_runners.client.client import Client
 
-        client = Client(
+        return Api(
+            is_local=self.api_url is None and self.stack.is_local,
             url=self.api_address,
             token=self.token,
             credentials=None if self.token else self._credentials,
@@ -67,14 +83,11 @@ class Target:
             timeout=self.patience,
             max_attempts=_TRIES,
         )
-        is_local = self.api_url is None and self.stack.is_local
-        return Api(
-            client,
-            self.organization_id,
-            with_token=bool(self.token),
-            is_local=is_local,
-            as_text=not self.json,
-        )
+
+    def shown(self, value: "HasRaw") -> dict[str, Any]:
+        """Return a value from the API as JSON. For text output, replace characters that could
+        control the terminal."""
+        return dict(value.raw if self.json else tame(value.raw))
 
     @cached_property
     def access(self) -> "Access":

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import click
 
 from job_runners.cli import output
-from job_runners.cli.api import Job
+from job_runners.cli.output import Job
 
 
 class Screen(Protocol):

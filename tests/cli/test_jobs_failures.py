@@ -63,7 +63,7 @@ def test_no_failures_are_a_sentence(api: FakeApi) -> None:
 
 
 def jobs_of_it(api: FakeApi, *ids: str) -> None:
-    listed = [job("failed", id=each) for each in ids]
+    listed = [job("failed", id=each, job_type="make_report") for each in ids]
     path = f"/jobs?{WHOSE}&limit=100&failure={FAILURE}"
     api.on("GET", path, 200, {"jobs": listed, "cursor": None})
 

@@ -14,6 +14,7 @@ from job_runners.cli.log_lines import Logs
 from job_runners.cli.problem import Problem
 from job_runners.cli.smoke import kinds, removal
 from job_runners.cli.target import Target
+from job_runners.client.models import Job
 
 TABLE = {"ResourceType": "AWS::DynamoDB::Table", "PhysicalResourceId": "jobs-table"}
 BUCKET = {"ResourceType": "AWS::S3::Bucket", "PhysicalResourceId": "the-bucket"}
@@ -144,17 +145,23 @@ class FakeApi:
     """An API on which every job has the same state."""
 
     def __init__(self, **job: Any) -> None:
-        self._job = {"id": "a" * 32, "status": "succeeded", "attempt": 1, "legs": 1} | job
+        self._job = {
+            "id": "a" * 32,
+            "job_type": "smoke_job",
+            "status": "succeeded",
+            "attempt": 1,
+            "legs": 1,
+        } | job
 
-    def dispatch(self, body: dict[str, Any], _key: str | None) -> tuple[dict[str, Any], str]:
-        return self._job, "dispatched"
+    def dispatch(self, _job_type: str, **_given: Any) -> Job:
+        return Job.of(self._job)
 
-    def task(self, name: str, payload: dict[str, Any]) -> None: ...
+    def dispatch_task(self, _name: str) -> None: ...
 
-    def job(self, _id: str) -> Any:
-        return type("Seen", (), {"job": self._job})
+    def get(self, _id: str) -> Job:
+        return Job.of(self._job)
 
-    def every(self, **_filters: Any) -> Iterator[dict[str, Any]]:
+    def list(self, **_filters: Any) -> Iterator[Job]:
         raise Problem("The API says no.", hint="Do something.")
 
     def failed_tasks(self) -> Iterator[dict[str, Any]]:

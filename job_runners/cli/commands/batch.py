@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output, payload, times
-from job_runners.cli.api import Seen
+from job_runners.cli import listing, output, payload, times
 from job_runners.cli.completion import names_of
+from job_runners.cli.finding import find_job
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.many import read_lines, with_lines
 from job_runners.cli.options import command as jobs_command
@@ -83,9 +83,11 @@ def dispatch(
             why=f"More than {_MOST_INLINE:,} members go into a file in the stack's bucket.",
         )
     try:
-        batch, outcome = target.api.dispatch_batch(given, idempotency_key)
+        made = target.api.dispatch_batch(**given, idempotency_key=idempotency_key)
     except Problem as problem:
         raise with_lines(problem, list(lines)) from problem.__cause__
+    batch = target.shown(made) | {"replayed": made.replayed}
+    outcome = listing.outcome(made)
     if watch:
         if not target.json:
             click.echo(f"{batch['id']}  {outcome}, on {target.name}", err=True)
@@ -103,10 +105,10 @@ def dispatch(
 @click.option("--failed", is_flag=True, help="Also list the members that failed.")
 def show(target: Target, batch_id: str, failed: bool) -> None:
     """Show a batch, and how many of its members have ended."""
-    batch = target.api.batch(target.api.find(batch_id, job_type="batch")).job
-    members = target.api.batch_members(batch["id"], "failed") if failed else []
+    batch = target.shown(target.api.batch(find_job(target, batch_id, job_type="batch")))
+    members = _failed_members(target, batch["id"]) if failed else []
     if target.json:
-        output.print_json({**batch, "members": list(members)} if failed else batch)
+        output.print_json({**batch, "members": members} if failed else batch)
         return
     facts = [("id", batch["id"]), ("state", f"{batch['state']}, {batch['progress']:.0f}%")]
     facts += [(name.replace("cancelled", "canceled"), f"{batch[name]:,}") for name in _COUNTS]
@@ -135,7 +137,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
 def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
     """Follow a batch until it ends. The exit code is 3 if the batch or a member failed. The other
     exit codes are those of `job-runners watch`."""
-    return _watch(target, target.api.find(batch_id, job_type="batch"), timeout)
+    return _watch(target, find_job(target, batch_id, job_type="batch"), timeout)
 
 
 @jobs_command()
@@ -143,8 +145,8 @@ def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
 @click.option("--members", is_flag=True, help="Also cancel the members that have not ended.")
 def cancel(target: Target, batch_id: str, members: bool) -> None:
     """Cancel a batch. Its last job isn't dispatched, and its members go on, unless --members."""
-    batch_id = target.api.find(batch_id, job_type="batch")
-    batch = target.api.cancel_batch(batch_id, members=members)
+    batch_id = find_job(target, batch_id, job_type="batch")
+    batch = target.shown(target.api.cancel_batch(batch_id, members=members))
     if target.json:
         output.print_json(batch)
     elif batch["state"] == "cancelled":
@@ -159,8 +161,8 @@ def cancel(target: Target, batch_id: str, members: bool) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def retry(target: Target, batch_id: str, yes: bool) -> Exit:
     """Retry the failed members of a batch. If the batch still waits, it waits for them again."""
-    batch_id = target.api.find(batch_id, job_type="batch")
-    ids = [each["id"] for each in target.api.batch_members(batch_id, "failed") if each["job"]]
+    batch_id = find_job(target, batch_id, job_type="batch")
+    ids = [each["id"] for each in _failed_members(target, batch_id) if each["job"]]
     if not ids:
         if not target.json:
             click.echo("The batch has no failed members.", err=True)
@@ -169,7 +171,7 @@ def retry(target: Target, batch_id: str, yes: bool) -> Exit:
     confirm(f"Retry {what} of batch {output.short(batch_id)}, on {target.name}?", yes=yes)
 
     def retry_one(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.api.retry(job_id)
+        job = target.shown(target.api.retry(job_id))
         return job, output.status(job["status"])
 
     return for_each(target, ids, retry_one)
@@ -179,27 +181,20 @@ for _each in (dispatch, show, watch, cancel, retry):
     command.add_command(_each)
 
 
-class _Batches:
-    """Reads a batch where `follow` reads a job."""
+def _failed_members(target: Target, batch_id: str) -> list[dict[str, Any]]:
+    return list(map(target.shown, target.api.batch_members(batch_id, status="failed")))
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self.has_failed_members = False
 
-    def job(self, batch_id: str) -> Seen:
-        """Return the batch in the shape of a job."""
-        seen = self._target.api.batch(batch_id)
-        batch = seen.job
-        self.has_failed_members = batch["failed"] > 0
-        ended = batch["total"] - batch["open"]
-        counts = [f"{ended:,} of {batch['total']:,} members have ended"]
-        names = (("failed", "failed"), ("cancelled", "canceled"))
-        counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
-        if batch["state"] == "retryable" and (error := batch["error"]):
-            counts.append(f"retries after {error['kind']}: {error['message']}")
-        state = "running" if batch["state"] == "waiting" else batch["state"]
-        shown = {"status": state, "job_type": "batch", "result_message": ", ".join(counts)}
-        return Seen({**batch, **shown}, seen.retry_after)
+def _as_job(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch with the fields of a job, so that it can be followed."""
+    ended = batch["total"] - batch["open"]
+    counts = [f"{ended:,} of {batch['total']:,} members have ended"]
+    names = (("failed", "failed"), ("cancelled", "canceled"))
+    counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
+    if batch["state"] == "retryable" and (error := batch["error"]):
+        counts.append(f"retries after {error['kind']}: {error['message']}")
+    state = "running" if batch["state"] == "waiting" else batch["state"]
+    return {**batch, "status": state, "job_type": "batch", "result_message": ", ".join(counts)}
 
 
 def _note_unfinished(batch_id: str, why: str) -> None:
@@ -211,18 +206,24 @@ def _line(text: str) -> str:
 
 
 def _watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
-    from job_runners.cli.polling import FollowedJobs, follow
+    from job_runners.cli.polling import FollowedJobs, Seen, follow
     from job_runners.cli.watching import screen
 
-    followed, batches = FollowedJobs(), _Batches(target)
+    followed = FollowedJobs()
+
+    def read(batch_id: str) -> Seen:
+        batch = target.api.batch(batch_id)
+        return Seen(_as_job(target.shown(batch)), batch.retry_after or 1)
+
     try:
         with screen([batch_id], as_json=target.json) as shown:
-            follow(batches, followed, [batch_id], shown, timeout)
+            follow(read, followed, [batch_id], shown, timeout)
     except KeyboardInterrupt:
         _note_unfinished(batch_id, "You stopped watching")
         return Exit.INTERRUPTED
     if followed.unfinished:
         _note_unfinished(batch_id, "Timed out")
-    if followed.code is Exit.DONE and batches.has_failed_members:
+    batch = followed.jobs[batch_id]
+    if followed.code is Exit.DONE and batch and batch["failed"]:
         return Exit.JOB_FAILED
     return followed.code

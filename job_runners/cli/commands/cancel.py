@@ -18,7 +18,7 @@ def command(target: Target, job_ids: tuple[str, ...], members: bool) -> Exit:
     that waits for a group is canceled once all members have ended."""
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.api.cancel(job_id, members=members)
+        job = target.shown(target.api.cancel(job_id, members=members))
         if job["status"] == "cancelled":
             return job, output.status("cancelled")
         if job["status"] == "waiting":

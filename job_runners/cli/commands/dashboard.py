@@ -29,7 +29,7 @@ def command(target: Target, port: int | None, browser: bool) -> None:
     from job_runners.cli.opening import opened
     from job_runners.cli.signing_proxy import signing_proxy
 
-    target.api.types()  # fails here, not in the page, if the API can't be used
+    target.api.job_types()  # fails here, not in the page, if the API can't be used
     try:
         with signing_proxy(target.api_address, target.access, port or 0) as url:
             if target.json:

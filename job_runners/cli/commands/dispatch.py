@@ -1,17 +1,20 @@
 """job-runners dispatch: dispatch a job by its type and payload."""
 
+import shlex
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from job_runners.cli import output, payload, times
-from job_runners.cli.api import Job
+from job_runners.cli import listing, output, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import note_unknown_queue
+from job_runners.cli.listing import dispatched
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.problem import Exit
+from job_runners.cli.output import Job
+from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
+from job_runners.client import models
 
 # Warn only if the job starts earlier than requested by more than this. A slow response can cause a
 # smaller difference.
@@ -111,7 +114,8 @@ def command(
         with payload.explained(job_type):
             return dispatch_lines(target, file, given, idempotency_key)
     with payload.explained(job_type, pairs):
-        job, outcome = target.api.dispatch(given, idempotency_key)
+        made = _dispatch(target, given, idempotency_key)
+    job, outcome = dispatched(target, made), listing.outcome(made)
     if queue is not None:
         note_unknown_queue(target, queue, "the job is in it, limited only by job-runners limit")
     if watch:
@@ -128,6 +132,17 @@ def command(
     click.echo(f"{job_type} {outcome}, {output.status(job['status'])}, on {target.name}", err=True)
     _warn_if_earlier(job, given)
     return None
+
+
+def _dispatch(target: Target, given: dict[str, Any], key: str | None) -> models.Job:
+    try:
+        return target.api.dispatch(**given, idempotency_key=key)
+    except Problem as problem:
+        sent_key = getattr(problem.__cause__, "idempotency_key", None)
+        if sent_key and problem.code is Exit.NO_ANSWER:
+            show = f"job-runners show --idempotency-key {shlex.quote(sent_key)}"
+            problem.hint = f"{problem.hint} To see whether it was saved: {show}".lstrip()
+        raise
 
 
 def _is_url(follow_up: str | None) -> bool:

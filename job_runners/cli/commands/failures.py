@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from job_runners.cli import output
+from job_runners.cli.finding import find_failure
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
@@ -29,7 +30,7 @@ def command(ctx: click.Context) -> None:
 @jobs_command(name="list")
 def list_failures(target: Target) -> None:
     """List failures, most recently seen first."""
-    if_empty = _NO_FAILURES.format(target.api.owner)
+    if_empty = _NO_FAILURES.format(target.owner)
     found = target.api.failures()
     print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)
 
@@ -45,21 +46,22 @@ def list_failures(target: Target) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def retry(target: Target, failure_id: str, rate: float, yes: bool) -> Exit:
     """Retry all failed jobs of a failure from their last saved checkpoints."""
-    group = target.api.find_failure(failure_id)
-    ids = [each["id"] for each in target.api.every(failure=group["id"])]
+    failure_id = find_failure(target, failure_id)
+    jobs = list(target.api.list(failure=failure_id))
+    ids = [each.id for each in jobs]
     if not ids:
         if not target.json:
             click.echo("The failure has no failed jobs now.", err=True)
         return Exit.DONE
-    what = f"{len(ids)} failed job{'s'[: len(ids) != 1]} ({group['job_type']})"
-    confirm(f"Retry {what} of {target.api.owner}, on {target.name}?", yes=yes)
+    what = f"{len(ids)} failed job{'s'[: len(ids) != 1]} ({output.plain(jobs[0].job_type)})"
+    confirm(f"Retry {what} of {target.owner}, on {target.name}?", yes=yes)
     began, number = time.monotonic(), 0
 
     def retry_one(job_id: str) -> tuple[dict[str, object], str]:
         nonlocal number
         time.sleep(max(0, began + number / rate - time.monotonic()))
         number += 1
-        job = target.api.retry(job_id)
+        job = target.shown(target.api.retry(job_id))
         return job, output.status(job["status"])
 
     return for_each(target, ids, retry_one)
@@ -69,14 +71,16 @@ def retry(target: Target, failure_id: str, rate: float, yes: bool) -> Exit:
 @click.argument("failure_id")
 def resolve(target: Target, failure_id: str) -> None:
     """Mark a failure as resolved. If it comes back, it is listed as regressed."""
-    _print(target, _resolved(target, failure_id, resolved=True))
+    changed = target.api.resolve_failure(find_failure(target, failure_id), resolved=True)
+    _print(target, target.shown(changed))
 
 
 @jobs_command()
 @click.argument("failure_id")
 def reopen(target: Target, failure_id: str) -> None:
     """Mark a failure as not resolved."""
-    _print(target, _resolved(target, failure_id, resolved=False))
+    changed = target.api.resolve_failure(find_failure(target, failure_id), resolved=False)
+    _print(target, target.shown(changed))
 
 
 @jobs_command()
@@ -84,17 +88,12 @@ def reopen(target: Target, failure_id: str) -> None:
 @click.argument("text")
 def note(target: Target, failure_id: str, text: str) -> None:
     """Set the note of a failure. Pass "" to remove it."""
-    group = target.api.find_failure(failure_id)
-    _print(target, target.api.note_failure(group["id"], text or None))
+    changed = target.api.note_failure(find_failure(target, failure_id), text or None)
+    _print(target, target.shown(changed))
 
 
 for _each in (list_failures, retry, resolve, reopen, note):
     command.add_command(_each)
-
-
-def _resolved(target: Target, failure_id: str, *, resolved: bool) -> dict[str, Any]:
-    group = target.api.find_failure(failure_id)
-    return target.api.resolve_failure(group["id"], resolved=resolved)
 
 
 def _print(target: Target, group: dict[str, Any]) -> None:

@@ -91,11 +91,11 @@ def command(
     kept_limits: dict[str, Any] = {}
     if reset:
         target.api.reset_queue(name)
-        queue = target.api.queue(name)
+        queue = target.shown(target.api.queue(name))
     else:
-        earlier = _changed_limits(target.api.queue(name))
+        earlier = _changed_limits(target.shown(target.api.queue(name)))
         kept_limits = {each: value for each, value in earlier.items() if each not in requested}
-        queue = target.api.limit_queue(name, **kept_limits, **requested)
+        queue = target.shown(target.api.limit_queue(name, **kept_limits, **requested))
         note_unknown_queue(target, name, "the limits apply only to jobs dispatched to it by name")
     if target.json:
         output.print_json(queue)

@@ -5,11 +5,12 @@ from itertools import islice
 import click
 
 from job_runners.cli import output
-from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of
+from job_runners.cli.finding import find_failure
 from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
 STATUSES = (
@@ -71,8 +72,8 @@ def command(
     pipe, each job is a line of tab-separated fields without headings: full id, type, status,
     progress, time and message.
     """
-    failure = target.api.find_failure(failure_id)["id"] if failure_id else None
-    found = target.api.every(
+    failure = find_failure(target, failure_id) if failure_id else None
+    found = target.api.list(
         status=status,
         job_type=job_type,
         queue_name=queue,
@@ -86,7 +87,7 @@ def command(
     if not jobs and queue:
         note_unknown_queue(target, queue, "only jobs dispatched to it by name can be in it")
     headings = ("ID", "TYPE", "STATUS", "", "CREATED", "")
-    if_empty = f"No matching jobs of {target.api.owner} on {target.name}."
+    if_empty = f"No matching jobs of {target.owner} on {target.name}."
     print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)
     if jobs and not target.json and not every and next(found, None):
         click.echo(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from job_runners.cli import output, times
+from job_runners.cli.finding import find_job, find_task
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
-    from job_runners.cli.api import Job
     from job_runners.cli.log_lines import Line
+    from job_runners.cli.output import Job
 
 _COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 # Fields that aren't printed as name=value: a line shows them in another way, or they are the same
@@ -86,7 +87,7 @@ def _find(target: Target, work_id: str) -> "Job | None":
     """Return the job whose id is, or starts with, this text. Return None if there is no such job,
     because the id may be a task's."""
     try:
-        return target.api.job(target.api.find(work_id)).job
+        return target.shown(target.api.get(find_job(target, work_id)))
     except NoMatchingId:
         return None
     except Problem as problem:
@@ -97,7 +98,7 @@ def _find(target: Target, work_id: str) -> "Job | None":
 
 def _find_task(target: Target, start: str) -> str:
     try:
-        return target.api.find_task(start)
+        return find_task(target, start)
     except NoMatchingId:
         raise Problem(
             f"No recent job or failed task has an id that starts with {start}.",

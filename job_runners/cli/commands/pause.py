@@ -16,7 +16,7 @@ def command(target: Target, kind: str, name: str) -> None:
 
     After 10 seconds no job starts. A running job stops when it next saves a checkpoint with a
     cursor, and waits. A running job that saves no cursor runs to its end."""
-    entry = target.api.pause(kind, name)
+    entry = target.shown(target.api.pause(kind, name))
     if kind == "queue":
         note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")
     if target.json:

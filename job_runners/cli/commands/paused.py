@@ -17,7 +17,14 @@ def command(target: Target) -> None:
     """
     if_empty = f"Nothing is paused on {target.name}."
     headings = ("KIND", "NAME", "PAUSED", "WAITING")
-    print_list(target, "paused", target.api.paused(), headings, _row, if_empty=if_empty)
+    print_list(
+        target,
+        "paused",
+        target.api.paused(),
+        headings,
+        _row,
+        if_empty=if_empty,
+    )
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

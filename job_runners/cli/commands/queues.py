@@ -37,7 +37,7 @@ def command(target: Target, name: str | None, limit: int) -> None:
     if name is not None:
         _show_one(target, name, limit)
         return
-    found = list(islice(target.api.queues(), limit))
+    found = list(map(target.shown, islice(target.api.queues(), limit)))
     if target.json:
         output.print_json({"queues": found})
     else:
@@ -45,8 +45,8 @@ def command(target: Target, name: str | None, limit: int) -> None:
 
 
 def _show_one(target: Target, name: str, limit: int) -> None:
-    queue = target.api.queue(name)
-    keys = list(islice(target.api.queue_keys(name), limit))
+    queue = target.shown(target.api.queue(name))
+    keys = list(map(target.shown, islice(target.api.queue_keys(name), limit)))
     facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
     # The API accepts any name, because a job can be dispatched to a queue of any name.
     if not keys and not any(facts):

@@ -3,6 +3,7 @@
 import click
 
 from job_runners.cli import output
+from job_runners.cli.finding import find_task
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.listing import no_failed_tasks
 from job_runners.cli.options import command as jobs_command
@@ -54,7 +55,7 @@ def _redrive_dead_letters(target: Target) -> None:
 
 def _send_all(target: Target, *, yes: bool) -> Exit:
     """Resend every failed task whose payload was kept. Print the number of other failed tasks."""
-    failed = list(target.api.failed_tasks())
+    failed = list(map(target.shown, target.api.failed_tasks()))
     kept = [each["id"] for each in failed if each["payload"] is not None]
     if not failed:
         click.echo(no_failed_tasks(target), err=True)
@@ -72,9 +73,9 @@ def _send_all(target: Target, *, yes: bool) -> Exit:
 
 def _send(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
     def send(start: str) -> tuple[dict[str, object], str]:
-        task_id = target.api.find_task(start)
+        task_id = find_task(target, start)
         new_id = target.api.redrive_task(task_id)
-        text = "resent" + (f" as {new_id}" if new_id else "")
+        text = "resent" + (f" as {output.plain(new_id)}" if new_id else "")
         return {"id": task_id, "status": "sent", "redriven_as": new_id}, text
 
     return for_each(target, task_ids, send)

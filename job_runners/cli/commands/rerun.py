@@ -3,6 +3,7 @@
 import click
 
 from job_runners.cli.for_each_job import for_each_job
+from job_runners.cli.listing import dispatched
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -18,7 +19,7 @@ def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
     """
 
     def rerun(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.api.rerun(job_id)
+        job = dispatched(target, target.api.rerun(job_id))
         return job, str(job["id"])
 
     return for_each_job(target, job_ids, rerun)

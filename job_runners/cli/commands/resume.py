@@ -12,7 +12,7 @@ from job_runners.cli.target import Target
 @pausable
 def command(target: Target, kind: str, name: str) -> None:
     """Resume a paused job type, or with --queue a paused queue. Waiting jobs start in order."""
-    was_paused = any((each["kind"], each["name"]) == (kind, name) for each in target.api.paused())
+    was_paused = any((each.kind, each.name) == (kind, name) for each in target.api.paused())
     target.api.resume(kind, name)
     what = f"{kind.replace('_', ' ')} {name}"
     if target.json:

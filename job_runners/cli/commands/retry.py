@@ -53,20 +53,20 @@ def command(
         raise click.UsageError("--payload applies to one job. Pass one id.")
     payload = None if whole is None else read_payload((), whole)
     if failed:
-        job_ids = tuple(each["id"] for each in target.api.every(status="failed", job_type=job_type))
+        job_ids = tuple(each.id for each in target.api.list(status="failed", job_type=job_type))
         if not job_ids and job_type:
             check_job_type(target, job_type)
         if job_ids:
             type_and_space = f"{job_type} " if job_type else ""
             what = f"{len(job_ids)} failed {type_and_space}job{'s'[: len(job_ids) != 1]}"
-            confirm(f"Retry {what} of {target.api.owner}, on {target.name}?", yes=yes)
+            confirm(f"Retry {what} of {target.owner}, on {target.name}?", yes=yes)
         elif not target.json:
             click.echo("No failed jobs.", err=True)
 
     retried: list[str] = []
 
     def retry(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.api.retry(job_id, payload)
+        job = target.shown(target.api.retry(job_id, payload))
         retried.append(job["id"])
         return job, output.status(job["status"])
 

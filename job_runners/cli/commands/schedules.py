@@ -8,7 +8,7 @@ import click
 from job_runners.cli import output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
-from job_runners.cli.listing import print_done, print_list
+from job_runners.cli.listing import dispatched, outcome, print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.options import require_one
@@ -43,8 +43,8 @@ def command(ctx: click.Context) -> None:
 @jobs_command(name="list")
 def list_schedules(target: Target) -> None:
     """List schedules with their last and next occurrence."""
-    schedules = list(islice(target.api.schedules(), _LIMIT))
-    if_empty = _NO_SCHEDULES.format(target.api.owner)
+    schedules = islice(target.api.schedules(), _LIMIT)
+    if_empty = _NO_SCHEDULES.format(target.owner)
     print_list(target, "schedules", schedules, _HEADINGS, _row, if_empty=if_empty)
 
 
@@ -52,7 +52,7 @@ def list_schedules(target: Target) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload and next five occurrences."""
-    schedule = target.api.schedule(name)
+    schedule = target.shown(target.api.schedule(name))
     if target.json:
         output.print_json(schedule)
         return
@@ -116,12 +116,13 @@ def put(
     """
     require_one("--cron or --every", rules["cron"], rules["every"])
     with payload.explained(job_type, pairs):
-        schedule = target.api.put_schedule(
+        made = target.api.put_schedule(
             name,
             job_type,
             payload=payload.read_payload(pairs, whole),
             **rules,
         )
+    schedule = target.shown(made)
     print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
 
 
@@ -129,7 +130,7 @@ def put(
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
-    schedule = target.api.pause_schedule(name)
+    schedule = target.shown(target.api.pause_schedule(name))
     print_done(target, schedule, f"Paused: schedule {name}")
 
 
@@ -137,7 +138,7 @@ def pause(target: Target, name: str) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
-    schedule = target.api.resume_schedule(name)
+    schedule = target.shown(target.api.resume_schedule(name))
     print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
 
 
@@ -155,13 +156,14 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
-    job, outcome = target.api.run_schedule(name)
+    made = target.api.run_schedule(name)
+    job = dispatched(target, made)
     if target.json:
         output.print_json(job)
         return
     click.echo(job["id"])
     status = output.status(job["status"])
-    click.echo(f"{job['job_type']} {outcome}, {status}, on {target.name}", err=True)
+    click.echo(f"{job['job_type']} {outcome(made)}, {status}, on {target.name}", err=True)
 
 
 for each in (list_schedules, show, put, pause, resume, delete, run):

@@ -1,17 +1,20 @@
 """job-runners show: show one job."""
 
+from itertools import islice
 from typing import Any
 
 import click
 
 from job_runners.cli import output
-from job_runners.cli.api import Job
+from job_runners.cli.finding import find_job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import require_one
+from job_runners.cli.output import Job
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.cli.watching import counts_of, waits_for
 
+_MAX_CHILDREN = 100
 _TIMES = {
     "created_at": "created",
     "queued_at": "queued",
@@ -36,7 +39,7 @@ def command(
     require_one("a job id, or --idempotency-key", job_id, idempotency_key)
     if idempotency_key is not None:
         job_id = _id_of_key(target, idempotency_key)
-    job = target.api.job(target.api.find(job_id or "")).job
+    job = target.shown(target.api.get(find_job(target, job_id or "")))
     if target.json:
         output.print_json(job)
         return
@@ -49,22 +52,23 @@ def command(
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
-    children, more = target.api.children(job["id"])
+    found = target.api.children(job["id"])
+    children = list(map(target.shown, islice(found, _MAX_CHILDREN)))
     if any(each.get("group") for each in children):
-        _print_groups(target.api.groups(job["id"]))
-    _print_children(children, more)
+        _print_groups(list(map(target.shown, target.api.groups(job["id"]))))
+    _print_children(children, more=next(found, None) is not None)
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
 
 
 def _id_of_key(target: Target, key: str) -> str:
-    found = target.api.under_key(key)
+    found = target.api.find(idempotency_key=key)
     if found is None:
         raise Problem(
-            f"No job of {target.api.owner} has this idempotency key, or it has expired.",
+            f"No job of {target.owner} has this idempotency key, or it has expired.",
             hint="Finished jobs are kept for the days in RetentionDays.",
         )
-    return str(found["id"])
+    return found.id
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:
@@ -105,7 +109,7 @@ def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     """Return a list with the number of jobs ahead of a waiting job. It is empty for other jobs."""
     if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time", "signal", "group"):
         return []
-    place = target.api.place(job["id"])
+    place = target.shown(target.api.place(job["id"]))
     if place["ahead"] is None:  # it stopped waiting in the meantime
         return []
     number = f"at least {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
@@ -161,7 +165,7 @@ def _print_groups(groups: list[dict[str, Any]]) -> None:
         click.echo(f"  {' '.join(output.plain(group['name']).split())}  {counts_of(group)}")
 
 
-def _print_children(children: list[dict[str, Any]], more: bool) -> None:
+def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
     """Print the job's children with their keys."""
     if children:
         click.echo(f"\n{click.style('children', bold=True)}")

@@ -26,7 +26,7 @@ def command(target: Target, job_id: str, name: str, value: str) -> Exit:
         ) from None
 
     def signal(each: str) -> tuple[dict[str, object], str]:
-        job = target.api.signal(each, name, parsed)
+        job = target.shown(target.api.signal(each, name, parsed))
         return job, output.status(job["status"])
 
     return for_each_job(target, [job_id], signal)

@@ -21,10 +21,10 @@ def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str |
     """
     given = payload.read_payload(pairs, whole)
     with payload.explained(task_name, pairs):
-        task_id = target.api.task(task_name, given)
+        task_id = target.api.dispatch_task(task_name, given)
     if target.json:
         output.print_json({"id": task_id, "task_name": task_name, "status": "sent"})
     else:
         if task_id:
-            click.echo(task_id)
+            click.echo(output.plain(task_id))
         click.echo(f"{task_name} sent, on {target.name}", err=True)

@@ -20,7 +20,7 @@ from job_runners.cli.target import Target
 )
 def command(target: Target, limit: int) -> None:
     """List the tasks that failed permanently in the last week, most recently dispatched first."""
-    found = list(islice(target.api.failed_tasks(), limit))
+    found = islice(target.api.failed_tasks(), limit)
     headings = ("ID", "TASK", "FAILED", "ERROR")
     print_list(target, "tasks", found, headings, _row, if_empty=no_failed_tasks(target))
 

@@ -20,7 +20,7 @@ _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
 def command(target: Target, name: str | None) -> None:
     """List the job types and tasks of this stack. With NAME, show the fields of its payload."""
-    types = target.api.types()
+    types = target.shown(target.api.job_types())
     if name is not None:
         _show_one(target, types, name)
     elif target.json:

@@ -1,12 +1,14 @@
 """job-runners watch: follow jobs until they finish."""
 
 import sys
+from functools import partial
 
 import click
 
 from job_runners.cli import output, times
-from job_runners.cli.api import Job
+from job_runners.cli.finding import find_job
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -35,19 +37,18 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
     Prints a progress bar for each job on a terminal, a line for each change in a pipe, and a JSON
     object for each change with --json. At the end, prints the result of one succeeded job. Polls as
     often as the API suggests. Ctrl-C stops watching, not the jobs."""
-    return watch_jobs(target, [target.api.find(each) for each in job_ids], timeout)
+    return watch_jobs(target, [find_job(target, each) for each in job_ids], timeout)
 
 
 def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow jobs until they finish, print the outcome and return the exit code."""
-    from job_runners.cli.polling import FollowedJobs, JobsWithGroups, follow
+    from job_runners.cli.polling import FollowedJobs, follow, read_job
     from job_runners.cli.watching import screen
 
     followed = FollowedJobs()
     try:
         with screen(ids, as_json=target.json) as shown:
-            api = target.api if target.json else JobsWithGroups(target.api)
-            follow(api, followed, ids, shown, timeout)
+            follow(partial(read_job, target), followed, ids, shown, timeout)
     except KeyboardInterrupt:
         _note_unfinished(followed.unfinished or ids, "You stopped watching")
         return Exit.INTERRUPTED

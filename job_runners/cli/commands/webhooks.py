@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from job_runners.cli import output
-from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of, webhook_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
+from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
@@ -32,7 +32,7 @@ def command(ctx: click.Context) -> None:
 def list_webhooks(target: Target) -> None:
     """List webhooks with the ends that they get."""
     found = target.api.webhooks()
-    if_empty = _NO_WEBHOOKS.format(target.api.owner)
+    if_empty = _NO_WEBHOOKS.format(target.owner)
     print_list(target, "webhooks", found, _HEADINGS, _row, if_empty=if_empty)
 
 
@@ -73,8 +73,10 @@ def put(
     \b
     job-runners webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
-    webhook = target.api.put_webhook(name, url, secret, statuses=statuses, job_types=job_types)
-    print_done(target, webhook, f"Put: webhook {name}")
+    webhook = target.api.put_webhook(
+        name, url, secret, statuses=statuses or None, job_types=job_types or None
+    )
+    print_done(target, target.shown(webhook), f"Put: webhook {name}")
 
 
 @jobs_command()
@@ -91,7 +93,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @click.argument("name", shell_complete=webhook_names())
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
-    job = target.api.test_webhook(name)
+    job = target.shown(target.api.test_webhook(name))
     if target.json:
         output.print_json(job)
         return
@@ -107,9 +109,9 @@ def test(target: Target, name: str) -> None:
 )
 def deliveries(target: Target, name: str, limit: int) -> None:
     """List the jobs that deliver events to a webhook, newest first."""
-    found = list(islice(target.api.webhook_deliveries(name), limit))
+    found = islice(target.api.webhook_deliveries(name), limit)
     headings = ("ID", "STATUS", "JOB", "CREATED", "")
-    if_empty = output.plain(f"Nothing was delivered to webhook {name} of {target.api.owner}.")
+    if_empty = output.plain(f"Nothing was delivered to webhook {name} of {target.owner}.")
     print_list(target, "jobs", found, headings, _delivery, if_empty=if_empty)
 
 

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from job_runners.cli.api import Job
 from job_runners.cli.doctor.check import Finding, Verdict
+from job_runners.cli.listing import outcome
 from job_runners.cli.log_lines import Logs
+from job_runners.cli.output import Job
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
@@ -30,19 +32,18 @@ class Work:
     patience: float = _PATIENCE
     ids: dict[str, str] = field(default_factory=dict)
 
-    def dispatch(self, check: str, job_type: str, **given: object) -> tuple[Job, str]:
+    def dispatch(self, check: str, job_type: str, **given: Any) -> tuple[Job, str]:
         """Dispatch a job, and note its id."""
-        body = {"job_type": job_type, "payload": {}, **given}
-        job, outcome = self.target.api.dispatch(body, None)
-        self.ids.setdefault(check, job["id"])
-        return job, outcome
+        job = self.target.api.dispatch(job_type, **given)
+        self.ids.setdefault(check, job.id)
+        return self.target.shown(job), outcome(job)
 
     def ended(self, job_id: str) -> Job:
         """Return a job once it has ended. Raises NotAsExpected if it doesn't end in time."""
         job: Job = {}
 
         def has_ended() -> bool:
-            job.update(self.target.api.job(job_id).job)
+            job.update(self.target.shown(self.target.api.get(job_id)))
             return job["status"] in FINISHED
 
         self.wait(has_ended, lambda: f"job {job_id} is still {job.get('status')}")
@@ -61,7 +62,7 @@ class Work:
         found: list[Job] = []
 
         def exists() -> bool:
-            found.extend(self.target.api.every(job_type=job_type))
+            found.extend(map(self.target.shown, self.target.api.list(job_type=job_type)))
             return bool(found)
 
         self.wait(exists, lambda: f"no job {job_type} was dispatched")
@@ -84,8 +85,8 @@ class Work:
 
 def dispatch_all(work: Work) -> None:
     """Dispatch one of each kind, so that all of them run while the checks wait."""
-    work.ids["task"] = work.target.api.task("smoke_task", {}) or ""
-    work.target.api.task("smoke_failing_task", {})
+    work.ids["task"] = work.target.api.dispatch_task("smoke_task") or ""
+    work.target.api.dispatch_task("smoke_failing_task")
     for check, job_type in _JOBS.items():
         work.dispatch(check, job_type)
     work.dispatch("delayed job", "smoke_job", delay=_DELAY)
