@@ -1,14 +1,12 @@
-"""The project's own template: python -m job_runners.building.ejected
+"""The project's own template.
 
 `job-runners eject` writes two files: template.yaml, which the project may change, and
 .template.base.yaml, which says what template.yaml was made from. With both, an upgrade
 merges the changes of the new version into template.yaml.
 """
 
-import json
 import re
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,18 +144,3 @@ def _replace(file: Path, text: str) -> None:
     new = file.with_name(f"{file.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(file)
-
-
-def main() -> int:
-    """Eject, print JSON with the files, and return the exit code."""
-    try:
-        written = eject()
-    except UnusableAppFolder as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps({"files": [str(each) for each in written], "version": __version__}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,21 +1,13 @@
-"""Write a working job and its test into the project.
+"""Write a working job and its test into the project."""
 
-Usage: python -m job_runners.building.new_job NAME [--package NAME]. `job-runners new` calls it. It
-prints JSON: the files that it wrote and, if needed, a line that you have to add yourself.
-"""
-
-import argparse
-import json
 import keyword
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from job_runners import settings
 from job_runners.building.app_folder import UnusableAppFolder, project_path, why_not_a_package
 from job_runners.building.table_entry import entries, with_entry
-from job_runners.errors import JobRunnersError
 from job_runners.places import COMMAND, PROJECT_VARIABLE
 from job_runners.shipped.jobs.names import Jobs
 
@@ -97,10 +89,11 @@ class Written:
     files: list[Path] = field(default_factory=list)
 
 
-def new_job(name: str, package: str | None) -> Written:
-    """Write the job into the project, or raise UnusableAppFolder and write nothing."""
+def new_job(name: str, package: str | None, folder: Path | None = None) -> Written:
+    """Write the job into a folder (default: the project), or raise UnusableAppFolder and write
+    nothing."""
     _check_name(name)
-    folder = project_path()
+    folder = folder or project_path()
     if folder is None:
         raise UnusableAppFolder(
             f"{PROJECT_VARIABLE} is empty, so there is no project. Unset it, or name a folder"
@@ -172,27 +165,3 @@ def _camel(name: str) -> str:
 
 def _title(name: str) -> str:
     return name.replace("_", " ").strip().capitalize()
-
-
-def main() -> int:
-    """Write the job that the command line names, and return the exit code."""
-    arguments = argparse.ArgumentParser(prog="python -m job_runners.building.new_job")
-    arguments.add_argument("name")
-    arguments.add_argument("--package")
-    given = arguments.parse_args()
-    try:
-        written = new_job(given.name, given.package)
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
-    answer = {
-        "files": [str(path) for path in written.files],
-        "table": str(written.table),
-        "entry": written.entry,
-    }
-    print(json.dumps(answer))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,14 @@
-"""Create a project: python -m job_runners.building.new_project FOLDER [--github]
+"""Create a project."""
 
-`job-runners init` calls it. It prints JSON: the files that it wrote.
-"""
-
-import argparse
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
 from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
 from job_runners.building.installed import pin
+from job_runners.building.new_job import new_job
 from job_runners.building.target import this_python
-from job_runners.places import CODE, PROJECT_VARIABLE
 
 _TEMPLATES = Path(__file__).with_name("project")
 _FILES = {
@@ -49,7 +41,7 @@ def new_project(folder: Path, *, github: bool) -> list[Path]:
     }
     files = {**_FILES, **(_WORKFLOWS if github else {})}
     written = [_write_file(folder / path, source, facts) for path, source in files.items()]
-    return written + _first_job(folder, package)
+    return written + new_job("first_job", package, folder.resolve()).files
 
 
 def _check_empty(folder: Path) -> None:
@@ -70,42 +62,3 @@ def project_name(folder: Path) -> str:
     """Return the name of the project in a folder."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     return name if name[:1].isalpha() else f"jobs-{name}".strip("-")
-
-
-def _first_job(folder: Path, package: str) -> list[Path]:
-    command = [sys.executable, "-P", "-m", "job_runners.building.new_job", "first_job"]
-    paths = [str(CODE), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        PROJECT_VARIABLE: str(folder.resolve()),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
-    done = subprocess.run(
-        [*command, "--package", package],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise UnusableAppFolder(done.stderr.strip())
-    return [Path(each) for each in json.loads(done.stdout)["files"]]
-
-
-def main() -> int:
-    """Write the project that the command line names, and return the exit code."""
-    arguments = argparse.ArgumentParser(prog="python -m job_runners.building.new_project")
-    arguments.add_argument("folder", type=Path)
-    arguments.add_argument("--github", action="store_true")
-    given = arguments.parse_args()
-    try:
-        written = new_project(given.folder, github=given.github)
-    except UnusableAppFolder as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps({"files": [str(each) for each in written]}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,11 @@
-"""Write the project that `job-runners smoke` deploys: python -m
-job_runners.building.smoke_project FOLDER STACK. Its target, permissions
-boundary and bucket for code are those of the project or checkout in which it is called.
+"""Write the project that `job-runners smoke` deploys.
+
+Its target, permissions boundary and bucket for code are those of the project or checkout in which
+the command is called.
 """
 
 import os
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -51,7 +51,3 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     package = folder / "smoke_work"
     package.mkdir()
     shutil.copyfile(_WORK, package / "__init__.py")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2])

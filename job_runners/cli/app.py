@@ -151,7 +151,11 @@ class Jobs(SharedOptions, click.Group):
 
 
 def _as_problem(error: Exception) -> Problem | None:
-    """Return an AWS client's error as a Problem, or None for any other error."""
+    """Return an error of our own or of an AWS client as a Problem, or None for any other error."""
+    from job_runners.errors import JobRunnersError
+
+    if isinstance(error, JobRunnersError):
+        return Problem(str(error))
     if "botocore" not in sys.modules:
         return None
     from job_runners.cli.refusals import explain

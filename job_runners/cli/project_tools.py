@@ -1,14 +1,13 @@
-"""Let a command start the modules that build, run and deploy.
+"""Check the project, and start the modules that build, run and deploy it.
 
-Commands know only the HTTP API, so these modules run in processes of their own.
+These modules run in processes of their own, because they read the project when they are imported.
 """
 
-import json
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -80,24 +79,6 @@ def run(module: str, *words: str) -> None:
     done = call(module, *words)
     if done.returncode != 0:
         end(done.returncode)
-
-
-def answer(module: str, *words: str) -> dict[str, Any]:
-    """Run a module, and return the JSON object that it prints. Raises Problem if it fails."""
-    done = call(module, *words, capture=True)
-    if done.returncode != 0:
-        raise Problem(done.stderr.strip())
-    printed: dict[str, Any] = json.loads(done.stdout)
-    return printed
-
-
-def region() -> str:
-    """Print the account of the credentials, and return the region. Exits if there is none."""
-    found = call("job_runners.local.account", capture=True)
-    click.echo(found.stderr, err=True, nl=False)
-    if found.returncode != 0:
-        end(found.returncode)
-    return found.stdout.strip()
 
 
 def end(code: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job_runners.cli import project_tools
+from job_runners.cli import account, project_tools
 from jobs_command import jobs
 
 
@@ -10,7 +10,7 @@ def test_an_environment_is_checked_before_the_build_and_then_deployed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(project_tools, "region", lambda: "eu-west-1")
+    monkeypatch.setattr(account, "region", lambda: "eu-west-1")
     for name in ("run", "become"):
         monkeypatch.setattr(project_tools, name, lambda *words: started.append(words))
     done = jobs("deploy", "--config-env", "production")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from job_runners import places
-from job_runners.cli import project_tools
+from job_runners.building import ejected
+from job_runners.cli import account, project_tools
 from job_runners.cli.problem import Exit
 from jobs_command import jobs
 
@@ -29,7 +30,9 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(places, "IS_CHECKOUT", False)
     monkeypatch.delenv("JOBS_PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
-    for name in ("call", "run", "answer", "become"):
+    monkeypatch.setattr(account, "region", lambda: "eu-west-1")
+    monkeypatch.setattr(ejected, "eject", lambda: start("eject"))
+    for name in ("call", "run", "become"):
         monkeypatch.setattr(project_tools, name, start)
     return found
 

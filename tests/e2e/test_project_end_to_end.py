@@ -73,7 +73,7 @@ def _the_product_calls_it_by_the_name_of_the_stack(inside: Newcomer) -> None:
     script = """
 . .local/env.sh
 $1 -c 'from job_runners import Client; print(len(list(Client(stack="acme-lists").list())))'
-$1 -m job_runners.local.account
+$1 -m job_runners.cli deploy
 """
     done = subprocess.run(
         ["sh", "-c", script, "sh", inside.python],

@@ -15,9 +15,11 @@ from job_runners.cli.target import Target
 )
 def command(target: Target, config_env: str | None) -> None:  # noqa: ARG001
     """Build and deploy to the AWS account of your credentials."""
+    from job_runners.cli import account
+
     project_tools.require_project()
     words = ["--config-env", config_env] if config_env else []
-    region = project_tools.region()
+    region = account.region()
     if words:  # a build takes a minute
         project_tools.run("job_runners.building.deploy", "--region", region, *words, "--check")
     project_tools.run("job_runners.building.sam", "build")

@@ -2,6 +2,7 @@
 
 import click
 
+from job_runners import __version__
 from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
@@ -16,11 +17,13 @@ def command(target: Target) -> None:
     version into your copy.
     """
     project_tools.require_project()
-    written = project_tools.answer("job_runners.building.ejected")
+    from job_runners.building.ejected import eject
+
+    files = eject()
     if target.json:
-        print_json(written)
+        print_json({"files": list(map(str, files)), "version": __version__})
         return
     click.echo(
-        f"Wrote template.yaml, of Job Runners {written['version']}, and .template.base.yaml.\n"
+        f"Wrote template.yaml, of Job Runners {__version__}, and .template.base.yaml.\n"
         "Change template.yaml, and commit both files. Upgrades merge with .template.base.yaml."
     )

@@ -1,6 +1,7 @@
 """job-runners init: create a project."""
 
 import os
+from pathlib import Path
 
 import click
 
@@ -16,12 +17,13 @@ from job_runners.cli.target import Target
 def command(target: Target, folder: str, github: bool) -> None:
     """Create a project in FOLDER, with a first job and its test."""
     project_tools.require_extra("app")
-    words = ["--github"] if github else []
-    written = project_tools.answer("job_runners.building.new_project", *words, "--", folder)
+    from job_runners.building.new_project import new_project
+
+    files = new_project(Path(folder), github=github)
     if target.json:
-        print_json(written)
+        print_json({"files": list(map(str, files))})
         return
-    for file in written["files"]:
+    for file in files:
         click.echo(f"Wrote  {os.path.relpath(file)}")
     click.echo(
         f"""

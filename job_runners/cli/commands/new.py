@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,9 @@ from job_runners.cli import project_tools
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
+
+if TYPE_CHECKING:
+    from job_runners.building.new_job import Written
 
 
 @jobs_command()
@@ -26,34 +29,27 @@ def command(target: Target, name: str, package: str | None) -> None:
     job-runners new sync_list
     job-runners new sync_list --package acme_work
     """
-    written = _write(name, package)
+    project_tools.require_project()
+    from job_runners.building.new_job import new_job
+
+    written = new_job(name, package)
     if target.json:
-        print_json(written)
+        files = list(map(str, written.files))
+        print_json({"files": files, "table": str(written.table), "entry": written.entry})
     else:
         click.echo(_next_steps(name, written))
 
 
-def _write(name: str, package: str | None) -> dict[str, Any]:
-    """Write the job in another process, and return that process's JSON output.
-
-    The command itself doesn't import the code behind the API, and may be installed without it. Then
-    this raises Problem.
-    """
-    project_tools.require_project()
-    words = ["--package", package] if package else []
-    return project_tools.answer("job_runners.building.new_job", *words, "--", name)
-
-
-def _next_steps(name: str, written: dict[str, Any]) -> str:
-    lines = [f"Wrote  {_relative(path)}" for path in written["files"]]
-    if written["entry"]:
+def _next_steps(name: str, written: "Written") -> str:
+    lines = [f"Wrote  {_relative(path)}" for path in written.files]
+    if written.entry:
         lines += [
             "",
-            f"Add this line to JOBS in {_relative(written['table'])}. The command can't add it,",
+            f"Add this line to JOBS in {_relative(written.table)}. The command can't add it,",
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
-            f"    {written['entry']}",
+            f"    {written.entry}",
         ]
-    requirements = str(Path(written["table"]).parents[1] / "requirements.txt")
+    requirements = written.table.parents[1] / "requirements.txt"
     run = "job-runners run"
     return "\n".join(
         [
@@ -68,6 +64,6 @@ def _next_steps(name: str, written: dict[str, Any]) -> str:
     )
 
 
-def _relative(path: str) -> str:
+def _relative(path: Path) -> str:
     """Return a path below the current folder as a relative path, and any other path unchanged."""
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

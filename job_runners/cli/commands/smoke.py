@@ -5,6 +5,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -33,10 +34,11 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
 
     The stack has a new name and runs only work of this command. Your own stacks and code aren't
     touched. Exits with 1 if a check fails."""
+    from job_runners.cli import account
     from job_runners.cli.smoke import removal
 
     project_tools.require_project()
-    region = project_tools.region()
+    region = account.region()
     throwaway = Target(region=region, profile=target.profile)
     client = throwaway.session.create_client
     if remove:
@@ -63,14 +65,15 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
 def _deploy(stack: str, region: str) -> None:
     """Build and deploy the throwaway stack from a temporary project. Raises Problem."""
     click.echo(f"Building and deploying {stack} (some minutes)", err=True)
+    from job_runners.building import smoke_project
+
     with tempfile.TemporaryDirectory(prefix="jobs-smoke-") as folder:
-        steps: list[tuple[str | None, list[str]]] = [
-            (None, ["job_runners.building.smoke_project", folder, stack]),
-            (folder, ["job_runners.building.sam", "build"]),
-            (folder, ["job_runners.building.deploy", "--region", region]),
-        ]
-        for project, words in steps:
-            done = project_tools.call(*words, project=project, capture=True)
+        smoke_project.write(Path(folder), stack)
+        for words in ("sam build", f"deploy --region {region}"):
+            module, *more = words.split()
+            done = project_tools.call(
+                f"job_runners.building.{module}", *more, project=folder, capture=True
+            )
             if done.returncode != 0:
                 said = "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
                 raise Problem(
