@@ -119,7 +119,7 @@ deploy: dev aws ## Build the project and deploy it to the AWS account of your cr
 	@bin/job-runners deploy
 
 redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
-	@bin/job-runners redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
+	@bin/job-runners failures redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that requirements/*.in and the project's requirements.txt allow
 	@for name in runtime dev aws scan model docs; do \

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-def redrive(sqs: "SQSClient", queue_url: str) -> int:
+def resend(sqs: "SQSClient", queue_url: str) -> int:
     """Move the messages of a queue's dead-letter queue back to the queue. Return their number.
 
     Each message is sent before it is deleted, so an interruption loses no message.

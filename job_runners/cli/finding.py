@@ -44,7 +44,7 @@ def find_task(target: Target, start: str) -> str:
         "failed tasks",
         (each.id for each in target.api.failed_tasks()),
         f"No task that failed in the last week has an id that starts with {start}.",
-        "Pass the full id. List the failed tasks with job-runners tasks.",
+        "Pass the full id. List the failed tasks with job-runners failures tasks.",
     )
 
 

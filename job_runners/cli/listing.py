@@ -60,8 +60,3 @@ def dispatched(target: Target, job: models.Job) -> output.Job:
     """Return a dispatched job as JSON, with the fields that the API sends in headers."""
     headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
     return target.shown(job) | headers
-
-
-def no_failed_tasks(target: Target) -> str:
-    """Return the sentence for a stack without failed tasks."""
-    return f"No task has failed on {target.name} in the last week."

@@ -163,13 +163,14 @@ def require_one(names: str, first: object, second: object) -> None:
 def pausable(function: _F) -> _F:
     """Add an argument for a job type and an option for a queue to a command.
 
-    Exactly one of them must be given. The function gets it as `kind` and `name`.
+    At most one of them may be given. The function gets it as `kind` and `name`.
     """
 
     @wraps(function)
     def wrapper(target: Target, *, job_type: str | None, queue: str | None) -> Any:
-        require_one("a job type, or --queue NAME", job_type, queue)
-        kind = "queue" if job_type is None else "job_type"
+        if job_type and queue:
+            raise click.UsageError("Pass a job type, or --queue NAME, not both.")
+        kind = "job_type" if queue is None else "queue"
         return function(target, kind=kind, name=job_type or queue)
 
     argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))

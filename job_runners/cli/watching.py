@@ -176,7 +176,7 @@ def _state(job: Job) -> str:
             return (
                 f"waits for {words}"
                 if words
-                else "waits (run `job-runners paused` to see what is paused)"
+                else "waits (run `job-runners pause` to see what is paused)"
             )
         case "running" if job.get("cancel_requested"):
             return "asked to stop when it next saves a checkpoint"

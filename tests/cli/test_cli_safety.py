@@ -199,7 +199,7 @@ def test_no_text_of_a_job_steers_the_terminal(api: FakeApi) -> None:
         ["show", ID, "--json"],
         ["list"],
         ["list", "--json"],
-        ["paused"],
+        ["pause"],
         ["watch", ID],
         ["watch", ID, "--json"],
     ):
@@ -233,7 +233,7 @@ def test_nor_does_what_a_hostile_api_says_of_anything_else(api: FakeApi) -> None
     api.on("POST", run, 202, job(STEERING, id=STEERING, job_type=STEERING))
     for words in (
         ["show", ID],
-        ["limit", "mails", "--slots", "1"],
+        ["queues", "limit", "mails", "--slots", "1"],
         ["schedules", "run", "nightly"],
     ):
         done = jobs(*words)

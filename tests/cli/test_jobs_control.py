@@ -265,8 +265,8 @@ def test_a_retry_may_have_another_payload(api: FakeApi) -> None:
 
 def test_a_job_is_run_again_as_a_new_one(api: FakeApi) -> None:
     api.on("POST", f"/jobs/{ID}/rerun", 202, job("queued", id=OTHER))
-    assert jobs("rerun", ID).stdout.split() == [ID, OTHER]
-    assert json.loads(jobs("rerun", ID, "--json").stdout)["id"] == OTHER
+    assert jobs("retry", ID, "--copy").stdout.split() == [ID, OTHER]
+    assert json.loads(jobs("retry", ID, "--copy", "--json").stdout)["id"] == OTHER
 
 
 def test_a_finished_job_is_deleted(api: FakeApi) -> None:
@@ -292,10 +292,12 @@ def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
     assert (again.exit_code, again.stdout) == (0, "")
     assert "job type import_contacts wasn't paused" in again.stderr
     line = "queue\ta b\t2026-11-24T12:00:00.000Z"
-    assert jobs("paused").stdout.splitlines() == [f"{line}\t", f"{line}\tover 1000"]
+    assert jobs("pause").stdout.splitlines() == [f"{line}\t", f"{line}\tover 1000"]
 
 
-@pytest.mark.parametrize("words", [("pause",), ("resume", "a", "--queue", "b")])
+@pytest.mark.parametrize(
+    "words", [("resume",), ("pause", "a", "--queue", "b"), ("resume", "a", "--queue", "b")]
+)
 def test_what_to_pause_is_one_thing(api: FakeApi, words: tuple[str, ...]) -> None:
     done = jobs(*words)
     assert done.exit_code == 2

@@ -197,7 +197,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "there are dead letters": (
         "dead letters",
-        "job-runners redrive",
+        "job-runners failures redrive",
         lambda it: it.queues["delay-dead"].update(ApproximateNumberOfMessages="3"),
     ),
     "a queue keeps no dead letters": (

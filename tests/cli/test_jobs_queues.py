@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from job_runners.cli.commands.limit import DEFAULT_MAX_WAITING
+from job_runners.cli.limiting import DEFAULT_MAX_WAITING
 from job_runners.store.limits import Limits
 from jobs_command import ID, FakeApi, Terminal, job, jobs
 
@@ -78,7 +78,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
             WORDS,
         ],
         ["mails", "a\ufffdb", "0", "over 1000", SINCE, "", WORDS],
-        ["mails", "and more", "", "", "", "job-runners queues mails", ""],
+        ["mails", "and more", "", "", "", "job-runners queues show mails", ""],
         ["quiet", "", "", "", "", f"paused {SINCE}, 7 wait", "none"],
     ]
     assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed}
@@ -102,7 +102,9 @@ def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi
     api.on("GET", "/queues/imports?limit=100", 200, queue(keys=[KEY], keys_cursor="next"))
     other = {**KEY, "key": "z", "waiting": 0, "holders": [], "next_start_at": SINCE}
     api.on("GET", "/queues/imports?limit=100&cursor=next", 200, queue(keys=[other]))
-    lines = [" ".join(line.split()) for line in jobs("queues", "imports").stdout.splitlines()]
+    lines = [
+        " ".join(line.split()) for line in jobs("queues", "show", "imports").stdout.splitlines()
+    ]
     for line in (
         f"limits {WORDS}",
         "in code 1 slot",
@@ -114,12 +116,12 @@ def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi
         f"next start {SINCE}",
     ):
         assert line in lines
-    found = json.loads(jobs("queues", "imports", "--json").stdout)
+    found = json.loads(jobs("queues", "show", "imports", "--json").stdout)
     assert [each["key"] for each in found["keys"]] == ["*", "z"]
 
 
 def test_a_queue_that_is_not_there_is_refused(api: FakeApi) -> None:
-    done = jobs("queues", "nosuch")
+    done = jobs("queues", "show", "nosuch")
     assert done.exit_code == 1
     assert "nothing at GET /queues/nosuch" in done.stderr
 
@@ -139,7 +141,7 @@ def test_a_queue_of_which_nothing_is_known_is_refused_with_those_there_are(api: 
         api.on("GET", path, 200, queue("import", **NOTHING))
     api.on("GET", "/job-types", 200, QUEUES)
     for words in ([], ["--json"]):
-        done = jobs("queues", "import", *words)
+        done = jobs("queues", "show", "import", *words)
         assert (done.exit_code, done.stdout) == (1, "")
         assert "This stack has no queue import: " in done.stderr
         assert "Did you mean imports? The queues are default, imports, urgent." in done.stderr
@@ -161,12 +163,12 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
     for path in (f"/queues/{name}", f"/queues/{name}?limit=100"):
         api.on("GET", path, 200, queue(name, **NOTHING | known))
     api.on("GET", "/job-types", 200, QUEUES)
-    done = jobs("queues", name)
+    done = jobs("queues", "show", name)
     assert done.exit_code == 0, done.output
     assert name in done.stdout
 
 
-# --- job-runners limit -----------------------------------------------------------------------
+# --- job-runners queues limit --------------------------------------------------------------------
 
 TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": []}], "tasks": []}
 
@@ -186,12 +188,12 @@ def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]
     api.on("PUT", "/queues/a%20b", 200, limits("a b"))
     types = {"jobs": [{"name": "x", "queue_name": "a b", "queues": []}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
-    done = jobs("limit", "a b", *words)
+    done = jobs("queues", "limit", "a b", *words)
     assert (done.exit_code, done.stderr) == (0, "")
     (call,) = api.asked("PUT", "/queues/a%20b")
     assert call.body == body
     assert f"Limited: queue a b, limits: {WORDS}, on " in done.stdout
-    assert json.loads(jobs("limit", "a b", *words, "--json").stdout)["limits"] == LIMITS
+    assert json.loads(jobs("queues", "limit", "a b", *words, "--json").stdout)["limits"] == LIMITS
 
 
 def test_a_queue_that_no_job_type_is_in_is_said_and_limited_all_the_same(api: FakeApi) -> None:
@@ -199,7 +201,7 @@ def test_a_queue_that_no_job_type_is_in_is_said_and_limited_all_the_same(api: Fa
     api.on("PUT", "/queues/export", 200, limits("export"))
     types = {"jobs": [{"name": "x", "queue_name": "exports", "queues": []}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
-    done = jobs("limit", "export", "--slots", "3")
+    done = jobs("queues", "limit", "export", "--slots", "3")
     assert done.exit_code == 0
     assert "the limits apply only to jobs dispatched to it by name" in done.stderr
     assert "Did you mean exports?" in done.stderr
@@ -225,7 +227,7 @@ def test_an_earlier_change_of_a_limit_that_is_omitted_is_kept(
     api.on("GET", "/queues/imports", 200, found)
     api.on("PUT", "/queues/imports", 200, limits("imports"))
     api.on("GET", "/job-types", 200, TYPES)
-    done = jobs("limit", "imports", "--slots", "5")
+    done = jobs("queues", "limit", "imports", "--slots", "5")
     (call,) = api.asked("PUT", "/queues/imports")
     assert call.body == body
     said = f"Kept {' and '.join(kept)} from an earlier change. --reset drops all changes.\n"
@@ -239,7 +241,7 @@ def test_the_command_knows_the_default_of_a_queue_that_the_code_does_not_declare
 def test_a_queue_has_the_codes_limits_again(api: FakeApi) -> None:
     api.on("DELETE", "/queues/imports", 204)
     api.on("GET", "/queues/imports", 200, queue(limits=None))
-    done = jobs("limit", "imports", "--reset")
+    done = jobs("queues", "limit", "imports", "--reset")
     assert (done.exit_code, done.stdout[:38]) == (0, "Reset: queue imports, limits: none, on")
     assert len(api.asked("DELETE", "/queues/imports")) == 1
 
@@ -259,7 +261,7 @@ def test_a_queue_has_the_codes_limits_again(api: FakeApi) -> None:
 def test_limits_that_say_nothing_or_too_much_are_refused(
     api: FakeApi, words: list[str], why: str
 ) -> None:
-    done = jobs("limit", "imports", *words)
+    done = jobs("queues", "limit", "imports", *words)
     assert done.exit_code == 2
     assert why in done.stderr
     assert api.calls == []

@@ -26,16 +26,16 @@ def test_failed_tasks_are_listed_over_pages(api: FakeApi) -> None:
     api.on("GET", FIRST, 200, {"tasks": [failed(TASK)], "cursor": TASK})
     more = {"tasks": [failed("6" * 32)], "cursor": None}
     api.on("GET", f"{FIRST}&cursor={TASK}", 200, more)
-    done = jobs("tasks")
+    done = jobs("failures", "tasks")
     assert done.exit_code == 0, done.output
     first, second = (line.split("\t") for line in done.stdout.splitlines())
     assert (first[0], first[1], first[3]) == (TASK, "send_message", "Refused: no such number")
     assert second[0] == "6" * 32
-    (only,) = json.loads(jobs("tasks", "--limit", "1", "--json").stdout)["tasks"]
+    (only,) = json.loads(jobs("failures", "tasks", "--limit", "1", "--json").stdout)["tasks"]
     assert only == failed(TASK)
 
 
-@pytest.mark.parametrize("words", [("tasks",), ("redrive", "--tasks")])
+@pytest.mark.parametrize("words", [("failures", "tasks"), ("failures", "redrive", "--tasks")])
 def test_that_none_has_failed_is_said(words: tuple[str, ...], api: FakeApi) -> None:
     api.on("GET", FIRST, 200, {"tasks": [], "cursor": None})
     done = jobs(*words)
@@ -57,13 +57,13 @@ def test_tasks_are_sent_again_one_by_one(api: FakeApi) -> None:
     api.on("POST", redrive(TASK), 202, NEW)
     why = "what it was given was not kept (KeepTaskPayloads)"
     api.on("POST", redrive(SECOND), 409, problem(409, why))
-    done = jobs("redrive", SECOND, TASK)
+    done = jobs("failures", "redrive", SECOND, TASK)
     assert done.exit_code == 1
     refused, sent = done.stdout.splitlines()
     assert refused.startswith(SECOND)
     assert "KeepTaskPayloads" in refused
     assert sent == f"{TASK}  resent as {NEW['id']}"
-    only = json.loads(jobs("redrive", TASK, "--json").stdout)
+    only = json.loads(jobs("failures", "redrive", TASK, "--json").stdout)
     assert only == {"id": TASK, "status": "sent", "redriven_as": NEW["id"]}
 
 
@@ -72,20 +72,23 @@ def test_the_start_of_a_tasks_id_is_enough(api: FakeApi) -> None:
     more = {"tasks": [failed("6666" + "1" * 28)], "cursor": None}
     api.on("GET", f"{FIRST}&cursor={SECOND}", 200, more)
     api.on("POST", redrive(TASK), 202, NEW)
-    assert jobs("redrive", "7a5c").exit_code == 0
-    assert "week has an id that starts with abcd." in jobs("redrive", "abcd").stdout
-    assert "2 failed tasks have ids that start with 6666." in jobs("redrive", "6666").stdout
+    assert jobs("failures", "redrive", "7a5c").exit_code == 0
+    assert "week has an id that starts with abcd." in jobs("failures", "redrive", "abcd").stdout
+    assert (
+        "2 failed tasks have ids that start with 6666."
+        in jobs("failures", "redrive", "6666").stdout
+    )
 
 
 def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
     kept = failed(TASK) | {"payload": {"text": "dear"}}
     api.on("GET", FIRST, 200, {"tasks": [kept, failed(SECOND)], "cursor": None})
     api.on("POST", redrive(TASK), 202, NEW)
-    asked = jobs("redrive", "--tasks")
+    asked = jobs("failures", "redrive", "--tasks")
     assert asked.exit_code == 2
     assert "pass --yes to confirm" in asked.stderr
     assert api.asked("POST", redrive(TASK)) == []
-    done = jobs("redrive", "--tasks", "--yes")
+    done = jobs("failures", "redrive", "--tasks", "--yes")
     assert done.exit_code == 1  # not all of them
     assert done.stdout == f"{TASK}  resent as {NEW['id']}\n"
     assert "1 failed task can't be resent" in done.stderr
@@ -94,7 +97,7 @@ def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
 
 def test_a_call_that_names_nothing_or_two_things_to_resend_is_refused(api: FakeApi) -> None:
     for words in ([], ["--tasks", TASK], ["--tasks", "--dead-letters"], ["--dead-letters", TASK]):
-        done = jobs("redrive", *words)
+        done = jobs("failures", "redrive", *words)
         assert done.exit_code == 2
         assert "Pass task ids, --tasks or --dead-letters" in done.stderr
     assert api.calls == []
@@ -103,5 +106,5 @@ def test_a_call_that_names_nothing_or_two_things_to_resend_is_refused(api: FakeA
 def test_one_that_was_sent_again_and_has_not_begun_says_so(api: FakeApi) -> None:
     waiting = failed(TASK) | {"redriven_at": "2026-11-24T13:00:00.000Z", "redriven_as": NEW["id"]}
     api.on("GET", FIRST, 200, {"tasks": [waiting], "cursor": None})
-    line = jobs("tasks").stdout
+    line = jobs("failures", "tasks").stdout
     assert "(resent 2026-11-24T13:00:00.000Z, not started) Refused" in line

@@ -104,7 +104,7 @@ def test_a_job_that_is_tried_again_says_when_and_after_which_error(api: FakeApi)
         (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
         (("line", "imports"), "waits for its turn in queue imports"),  # as viewers are told
         (("job", OTHER), f"waits for the end of job {OTHER}"),
-        ((), "waits (run `job-runners paused` to see what is paused)"),  # an older API does not say
+        ((), "waits (run `job-runners pause` to see what is paused)"),  # an older API does not say
     ],
 )
 def test_a_job_that_waits_says_what_for(

@@ -21,7 +21,7 @@ import pytest
 
 from following import ORGANIZATION, contacts, follow
 from hostile_files import NOTE, Expected, count_written, write_contacts, write_wide_contacts
-from job_runners.cli.dead_letters import redrive
+from job_runners.cli.dead_letters import resend
 from job_runners.cli.polling import FINISHED
 from job_runners.local.credentials import session
 from local_stack import Local, worker_timeout
@@ -218,8 +218,8 @@ def test_dead_letters_are_sent_again_and_none_is_left(local: Local) -> None:
     dead = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     event = {"v": 1, "kind": "job", "id": "0" * 32, "job_type": "x", "send_id": "s"}
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"requestPayload": event}))
-    assert redrive(sqs, local.stack.failures_queue_url) == 1
-    assert redrive(sqs, local.stack.failures_queue_url) == 0
+    assert resend(sqs, local.stack.failures_queue_url) == 1
+    assert resend(sqs, local.stack.failures_queue_url) == 0
     for queue in (dead, local.stack.failures_queue_url):
         assert waits_empty(sqs, queue)
 

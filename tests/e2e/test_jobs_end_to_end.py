@@ -73,10 +73,10 @@ def test_a_schedule_is_put_shown_run_paused_and_deleted() -> None:
 
 
 def test_a_queue_that_there_is_not_is_refused() -> None:
-    done = jobs("queues", "exporst")
+    done = jobs("queues", "show", "exporst")
     assert done.exit_code == 1
     assert "This stack has no queue exporst" in done.stderr
-    assert jobs("queues", "default").exit_code == 0
+    assert jobs("queues", "show", "default").exit_code == 0
 
 
 def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) -> None:
@@ -92,7 +92,7 @@ def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) 
 
 def test_a_scheduled_job_of_a_paused_type_is_cancelled() -> None:
     assert printed("pause", "export_contacts")["name"] == "export_contacts"
-    assert "export_contacts" in jobs("paused").stdout
+    assert "export_contacts" in jobs("pause").stdout
     assert jobs("resume", "export_contacts").exit_code == 0
     job_id = jobs("dispatch", "export_contacts", "campaign=x", "--delay", "1h").stdout.strip()
     assert jobs("cancel", job_id).stdout == f"{job_id}  cancelled\n"
@@ -103,13 +103,13 @@ def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
     satellite = {"cell": "+881612345678", "text": "Polls close at 8."}  # is never texted
     task_id = printed("task", "send_message", "--payload", json.dumps(satellite))["id"]
     deadline = time.monotonic() + PATIENCE
-    while task_id not in {each["id"] for each in printed("tasks")["tasks"]}:
+    while task_id not in {each["id"] for each in printed("failures", "tasks")["tasks"]}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    (line,) = [each for each in jobs("tasks").stdout.splitlines() if task_id in each]
+    (line,) = [each for each in jobs("failures", "tasks").stdout.splitlines() if task_id in each]
     assert line.split("\t")[1] == "send_message"
     assert "TextRefused: the message was not sent: the number belongs to no country" in line
-    refused = jobs("redrive", task_id)
+    refused = jobs("failures", "redrive", task_id)
     assert refused.exit_code == 1
     assert "KeepTaskPayloads=true" in refused.stdout
 
@@ -144,5 +144,5 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     found = jobs("doctor")
     assert found.exit_code == 1
     assert "The failures queue has 1 dead letter." in found.stdout
-    assert printed("redrive", "--dead-letters") == {"failures": 1, "delayed": 0}
+    assert printed("failures", "redrive", "--dead-letters") == {"failures": 1, "delayed": 0}
     assert jobs("doctor").exit_code == 0

@@ -117,7 +117,9 @@ def command(
         made = _dispatch(target, given, idempotency_key)
     job, outcome = dispatched(target, made), listing.outcome(made)
     if queue is not None:
-        note_unknown_queue(target, queue, "the job is in it, limited only by job-runners limit")
+        note_unknown_queue(
+            target, queue, "the job is in it, and only job-runners queues limit limits it"
+        )
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 

@@ -12,6 +12,7 @@ from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit
+from job_runners.cli.redriving import redrive, tasks
 from job_runners.cli.target import Target
 
 _HEADINGS = ("ID", "TYPE", "ERROR", "IN", "FAILURES", "STATE", "LAST SEEN", "NOTE")
@@ -22,7 +23,8 @@ _NO_FAILURES = "No job of {} has failed."
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
-    approximate. To list the jobs of a failure, use `job-runners list --failure`."""
+    approximate. To list the jobs of a failure, use `job-runners list --failure`. Failed tasks and
+    dead letters are lists of their own."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_failures)
 
@@ -92,7 +94,7 @@ def note(target: Target, failure_id: str, text: str) -> None:
     _print(target, target.shown(changed))
 
 
-for _each in (list_failures, retry, resolve, reopen, note):
+for _each in (list_failures, retry, resolve, reopen, note, tasks, redrive):
     command.add_command(_each)
 
 

@@ -1,9 +1,13 @@
-"""job-runners pause: pause a job type or a queue."""
+"""job-runners pause: pause a job type or a queue, or list what is paused."""
+
+from typing import Any
 
 import click
 
 from job_runners.cli import output
+from job_runners.cli.commands.queues import waiting_in_words
 from job_runners.cli.known import note_unknown_queue
+from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import pausable
 from job_runners.cli.target import Target
@@ -11,11 +15,21 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @pausable
-def command(target: Target, kind: str, name: str) -> None:
+def command(target: Target, kind: str, name: str | None) -> None:
     """Pause a job type, or with --queue a queue. New jobs are accepted and wait.
 
     After 10 seconds no job starts. A running job stops when it next saves a checkpoint with a
-    cursor, and waits. A running job that saves no cursor runs to its end."""
+    cursor, and waits. A running job that saves no cursor runs to its end.
+
+    Without a name, list paused job types and queues, when each was paused, and how many jobs wait
+    for its end. Only services see the number of jobs, because it includes those of all
+    organizations.
+    """
+    if name is None:
+        if_empty = f"Nothing is paused on {target.name}."
+        headings = ("KIND", "NAME", "PAUSED", "WAITING")
+        print_list(target, "paused", target.api.paused(), headings, _row, if_empty=if_empty)
+        return
     entry = target.shown(target.api.pause(kind, name))
     if kind == "queue":
         note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")
@@ -23,3 +37,8 @@ def command(target: Target, kind: str, name: str) -> None:
         output.print_json(entry)
     else:
         click.echo(f"Paused: {kind.replace('_', ' ')} {name}, on {target.name}")
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    kind = entry["kind"].replace("_", " ")
+    return kind, entry["name"], output.when(entry["paused_at"]), waiting_in_words(entry)

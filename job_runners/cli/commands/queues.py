@@ -1,4 +1,4 @@
-"""job-runners queues: show the usage and the limits of queues."""
+"""job-runners queues: show and limit queues."""
 
 from itertools import islice
 from typing import Any
@@ -7,46 +7,57 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.known import check_queue
+from job_runners.cli.limiting import limit, limits_in_words
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
 
 _HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 
-@jobs_command()
-@click.argument("name", required=False)
+@jobs_group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Show and limit queues. Without a subcommand, list the queues.
+
+    A key is one value of the field by which the queue is divided (`per` in the code), such as an
+    organization. "*" is the key of a queue that isn't divided, and of jobs without such a value.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_queues)
+
+
+@jobs_command(name="list")
 @click.option(
     "--limit",
+    "most",
     type=click.IntRange(1, 10_000),
     default=100,
-    help="Number of queues to show, or of keys with NAME (default 100).",
+    help="Number of queues to show (default 100).",
 )
-def command(target: Target, name: str | None, limit: int) -> None:
+def list_queues(target: Target, most: int) -> None:
     """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
-    the number of waiting jobs and the longest wait.
-
-    With NAME, show all keys of one queue that are in use (up to --limit) and the jobs that have
-    slots. A key is one value of the field by which the queue is divided (`per` in the code), such
-    as an organization. "*" is the key of a queue that isn't divided, and of jobs without such a
-    value.
-
-    \b
-    job-runners queues
-    job-runners queues imports
-    """
-    if name is not None:
-        _show_one(target, name, limit)
-        return
-    found = list(map(target.shown, islice(target.api.queues(), limit)))
+    the number of waiting jobs and the longest wait."""
+    found = list(map(target.shown, islice(target.api.queues(), most)))
     if target.json:
         output.print_json({"queues": found})
     else:
         output.table(_HEADINGS, [row for queue in found for row in _rows(queue)])
 
 
-def _show_one(target: Target, name: str, limit: int) -> None:
+@jobs_command()
+@click.argument("name")
+@click.option(
+    "--limit",
+    "most",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    help="Number of keys to show (default 100).",
+)
+def show(target: Target, name: str, most: int) -> None:
+    """Show a queue's limits, its keys that are in use, and the jobs that have slots."""
     queue = target.shown(target.api.queue(name))
-    keys = list(map(target.shown, islice(target.api.queue_keys(name), limit)))
+    keys = list(map(target.shown, islice(target.api.queue_keys(name), most)))
     facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
     # The API accepts any name, because a job can be dispatched to a queue of any name.
     if not keys and not any(facts):
@@ -66,6 +77,10 @@ def _show_one(target: Target, name: str, limit: int) -> None:
             whose = output.plain(holder["organization_id"] or "")
             since = output.when(holder["since"])
             click.echo(f"  in use by    {output.short(holder['job_id'])}  {whose}  {since}")
+
+
+for _each in (list_queues, show, limit):
+    command.add_command(_each)
 
 
 def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
@@ -99,7 +114,7 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
     ] or [(queue["name"], "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
         rows.append(
-            (queue["name"], "and more", "", "", "", f"job-runners queues {queue['name']}", "")
+            (queue["name"], "and more", "", "", "", f"job-runners queues show {queue['name']}", "")
         )
     return rows
 
@@ -128,10 +143,3 @@ def waiting_in_words(found: dict[str, Any]) -> str:
     if found.get("waiting") is None:
         return ""
     return f"over {found['waiting']}" if found["more_waiting"] else str(found["waiting"])
-
-
-def limits_in_words(limits: dict[str, Any] | None) -> str:
-    """Return the limits of a queue in words."""
-    if limits is None:
-        return "none"
-    return str(limits["words"])

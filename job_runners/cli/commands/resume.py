@@ -10,8 +10,10 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @pausable
-def command(target: Target, kind: str, name: str) -> None:
+def command(target: Target, kind: str, name: str | None) -> None:
     """Resume a paused job type, or with --queue a paused queue. Waiting jobs start in order."""
+    if name is None:
+        raise click.UsageError("Pass a job type, or --queue NAME.")
     was_paused = any((each.kind, each.name) == (kind, name) for each in target.api.paused())
     target.api.resume(kind, name)
     what = f"{kind.replace('_', ' ')} {name}"

@@ -33,7 +33,7 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": f"job-runners tasks{_OF_ONE} lists its failed tasks with their errors.",
+    "TasksFailedAlarm": f"job-runners failures tasks{_OF_ONE} lists the failed tasks and errors.",
     "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
     "deploy again. " + _LOG % "WorkerLogGroup",
     _NEW_FAILURES: f"job-runners failures{_OF_ONE} lists what fails, newest first.",

@@ -23,7 +23,7 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
             yield Issue(
                 f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
                 "Find the cause in job-runners logs or the function's log, and fix it. Then resend "
-                "them: job-runners redrive --dead-letters",
+                "them: job-runners failures redrive --dead-letters",
             )
 
 

@@ -1,14 +1,31 @@
-"""job-runners redrive: resend dead letters and failed tasks."""
+"""List failed tasks, and resend dead letters and failed tasks."""
+
+from itertools import islice
+from typing import Any
 
 import click
 
 from job_runners.cli import output
 from job_runners.cli.finding import find_task
 from job_runners.cli.for_each_job import confirm, for_each
-from job_runners.cli.listing import no_failed_tasks
+from job_runners.cli.listing import print_list
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+
+
+@jobs_command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=25,
+    help="Number of tasks to show (default 25).",
+)
+def tasks(target: Target, limit: int) -> None:
+    """List the tasks that failed permanently in the last week, most recently dispatched first."""
+    found = islice(target.api.failed_tasks(), limit)
+    headings = ("ID", "TASK", "FAILED", "ERROR")
+    print_list(target, "tasks", found, headings, _row, if_empty=_if_none(target))
 
 
 @jobs_command()
@@ -16,19 +33,20 @@ from job_runners.cli.target import Target
 @click.option("--dead-letters", is_flag=True, help="Resend all dead letters of the stack.")
 @click.option("--tasks", is_flag=True, help="Resend every failed task whose payload was kept.")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation (with --tasks).")
-def command(
+def redrive(
     target: Target, task_ids: tuple[str, ...], dead_letters: bool, tasks: bool, yes: bool
 ) -> Exit:
     """Resend dead letters, or failed tasks by id or with --tasks. Fix the cause first, or they
     will fail again.
 
     Dead letters are failure records that couldn't be handled and delayed messages that couldn't
-    be sent. Tasks need KeepTaskPayloads=true in the stack. `job-runners tasks` lists failed tasks.
+    be sent. Tasks need KeepTaskPayloads=true in the stack. `job-runners failures tasks`
+    lists failed tasks.
 
     \b
-    job-runners redrive --dead-letters
-    job-runners redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
-    job-runners redrive --tasks
+    job-runners failures redrive --dead-letters
+    job-runners failures redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
+    job-runners failures redrive --tasks
     """
     if [bool(task_ids), dead_letters, tasks].count(True) != 1:
         raise click.UsageError("Pass task ids, --tasks or --dead-letters: one of the three.")
@@ -41,10 +59,10 @@ def command(
 
 
 def _redrive_dead_letters(target: Target) -> None:
-    from job_runners.cli.dead_letters import redrive
+    from job_runners.cli.dead_letters import resend
 
     queues = {"failures": target.stack.failures_queue_url, "delayed": target.stack.delay_queue_url}
-    moved = {name: redrive(target.client("sqs"), url) for name, url in queues.items()}
+    moved = {name: resend(target.client("sqs"), url) for name, url in queues.items()}
     if target.json:
         output.print_json(moved)
         return
@@ -58,7 +76,7 @@ def _send_all(target: Target, *, yes: bool) -> Exit:
     failed = list(map(target.shown, target.api.failed_tasks()))
     kept = [each["id"] for each in failed if each["payload"] is not None]
     if not failed:
-        click.echo(no_failed_tasks(target), err=True)
+        click.echo(_if_none(target), err=True)
     if others := len(failed) - len(kept):
         click.echo(
             f"{_count(others)} can't be resent, because the payload wasn't kept. To keep future "
@@ -83,3 +101,14 @@ def _send(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
 
 def _count(number: int) -> str:
     return "1 failed task" if number == 1 else f"{number} failed tasks"
+
+
+def _if_none(target: Target) -> str:
+    return f"No task has failed on {target.name} in the last week."
+
+
+def _row(task: dict[str, Any]) -> tuple[str, ...]:
+    at = task.get("redriven_at")
+    resent = f"(resent {output.when(at)}, not started) " if at else ""
+    error = f"{resent}{task['error']['kind']}: {task['error']['message']}"
+    return task["id"], task["task_name"], output.when(task["failed_at"]), error

@@ -1,4 +1,4 @@
-"""job-runners limit: set how many jobs of a queue run at once, and how fast they start."""
+"""job-runners queues limit: set how many jobs of a queue run at once, and how fast they start."""
 
 import re
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from job_runners.cli import output
-from job_runners.cli.commands.queues import limits_in_words
 from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
@@ -58,7 +57,7 @@ def _parse_rate(
     help="Number of waiting jobs, per key, at which dispatches are refused.",
 )
 @click.option("--reset", is_flag=True, help="Reset all limits to those in the code.")
-def command(
+def limit(
     target: Target,
     name: str,
     slots: int | None,
@@ -73,12 +72,12 @@ def command(
     divided (`per` in the code), such as an organization.
 
     A change takes effect within 10 seconds. Limits that you omit keep the values that an earlier
-    `job-runners limit` has set, or otherwise those in the code. Running jobs continue.
+    `job-runners queues limit` has set, or otherwise those in the code. Running jobs continue.
 
     \b
-    job-runners limit imports --slots 3
-    job-runners limit imports --rate 30/60s --max-waiting 500
-    job-runners limit imports --reset
+    job-runners queues limit imports --slots 3
+    job-runners queues limit imports --rate 30/60s --max-waiting 500
+    job-runners queues limit imports --reset
     """
     if burst is not None and rate is None:
         raise click.UsageError("--burst applies to a rate. Pass --rate too.")
@@ -106,6 +105,13 @@ def command(
     if kept_limits:
         options = " and ".join(_OPTIONS[each] for each in kept_limits)
         click.echo(f"Kept {options} from an earlier change. --reset drops all changes.", err=True)
+
+
+def limits_in_words(limits: dict[str, Any] | None) -> str:
+    """Return the limits of a queue in words."""
+    if limits is None:
+        return "none"
+    return str(limits["words"])
 
 
 def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
