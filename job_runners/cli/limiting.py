@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.known import note_unknown_queue
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 from job_runners.cli.times import seconds
 from job_runners.client.queue_models import Rate
@@ -33,7 +32,7 @@ def _parse_rate(
     return int(match[1]), seconds(ctx, param, period) or 0.0
 
 
-@jobs_command()
+@options.command()
 @click.argument("name")
 @click.option(
     "--slots",

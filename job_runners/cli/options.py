@@ -145,11 +145,19 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
-    """Return a decorator that makes a function a command with subcommands and shared options."""
+def group(*, lists: bool = False) -> Callable[[Callable[[], None]], CommandGroup]:
+    """Return a decorator that makes a function's docstring the help of a command with subcommands
+    and shared options. If it `lists`, it calls its subcommand `list` when none is named."""
 
-    def decorate(function: Callable[..., Any]) -> CommandGroup:
-        return shared_options(click.group(cls=CommandGroup, **settings)(function))
+    def decorate(function: Callable[[], None]) -> CommandGroup:
+        @click.group(cls=CommandGroup, invoke_without_command=lists)
+        @click.pass_context
+        @wraps(function)
+        def new_group(ctx: click.Context) -> None:
+            if ctx.invoked_subcommand is None:
+                ctx.invoke(cast(CommandGroup, ctx.command).commands["list"])
+
+        return shared_options(new_group)
 
     return decorate
 

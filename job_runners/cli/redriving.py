@@ -5,16 +5,15 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.finding import find_task
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.listing import print_list
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.option(
     "--limit",
     type=click.IntRange(1, 1000),
@@ -28,7 +27,7 @@ def tasks(target: Target, limit: int) -> None:
     print_list(target, "tasks", found, headings, _row, if_empty=_if_none(target))
 
 
-@jobs_command()
+@options.command()
 @click.argument("task_ids", nargs=-1)
 @click.option("--dead-letters", is_flag=True, help="Resend all dead letters of the stack.")
 @click.option("--tasks", is_flag=True, help="Resend every failed task whose payload was kept.")

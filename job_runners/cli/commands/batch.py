@@ -6,13 +6,11 @@ from typing import Any
 
 import click
 
-from job_runners.cli import listing, output, payload, times
+from job_runners.cli import listing, options, output, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.finding import find_job
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.many import read_lines, with_lines
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
@@ -21,12 +19,12 @@ _MOST_INLINE = 1_000  # members of one request
 _COUNTS = ("total", "open", "succeeded", "failed", "cancelled", "existing")
 
 
-@jobs_group()
+@options.group()
 def command() -> None:
     """Dispatch many jobs, and another one when all have ended."""
 
 
-@jobs_command(epilog=payload.HELP)
+@options.command(epilog=payload.HELP)
 @click.argument("file")
 @click.option(
     "--then",
@@ -100,7 +98,7 @@ def dispatch(
     return None
 
 
-@jobs_command()
+@options.command()
 @click.argument("batch_id")
 @click.option("--failed", is_flag=True, help="Also list the members that failed.")
 def show(target: Target, batch_id: str, failed: bool) -> None:
@@ -126,7 +124,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
         click.echo(f"  {output.short(each['id'])}  {_line(each['key'] or '')}  {why}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("batch_id")
 @click.option(
     "--timeout",
@@ -140,7 +138,7 @@ def watch(target: Target, batch_id: str, timeout: float | None) -> Exit:
     return _watch(target, find_job(target, batch_id, job_type="batch"), timeout)
 
 
-@jobs_command()
+@options.command()
 @click.argument("batch_id")
 @click.option("--members", is_flag=True, help="Also cancel the members that have not ended.")
 def cancel(target: Target, batch_id: str, members: bool) -> None:
@@ -156,7 +154,7 @@ def cancel(target: Target, batch_id: str, members: bool) -> None:
         click.echo(f"{batch['id']}  {what}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("batch_id")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def retry(target: Target, batch_id: str, yes: bool) -> Exit:

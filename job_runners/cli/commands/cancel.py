@@ -2,14 +2,13 @@
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.for_each_job import for_each_job
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.argument("job_ids", nargs=-1, required=True)
 @click.option("--members", is_flag=True, help="Also cancel the members of the jobs' groups.")
 def command(target: Target, job_ids: tuple[str, ...], members: bool) -> Exit:

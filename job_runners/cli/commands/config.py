@@ -4,15 +4,13 @@ import sys
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.app_config import WEBHOOK_SECRET, AppConfig, check_name
 from job_runners.cli.for_each_job import can_ask
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import LOCAL, Target
 
 
-@jobs_group()
+@options.group()
 def command() -> None:
     """Manage the settings and secrets that your code reads with app_setting("NAME"), and the
     secrets that sign webhooks.
@@ -21,7 +19,7 @@ def command() -> None:
     deploy."""
 
 
-@jobs_command(name="set")
+@options.command(name="set")
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--secret", is_flag=True, help="Store the value encrypted, and never display it.")
@@ -55,7 +53,7 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     )
 
 
-@jobs_command(name="list")
+@options.command(name="list")
 def list_settings(target: Target) -> None:
     """List names, types and times of change. Secret values aren't read."""
     found = _config(target).all()
@@ -74,7 +72,7 @@ def list_settings(target: Target) -> None:
     )
 
 
-@jobs_command(name="delete")
+@options.command(name="delete")
 @click.argument("name")
 def delete_setting(target: Target, name: str) -> None:
     """Delete NAME. Jobs that read it without a default will fail."""

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.cost_model import LONGEST_LEG, MONTH_SECONDS, Line, Prices, Workload, bill
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
@@ -16,7 +15,7 @@ _HEADINGS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
 _SHARE = click.FloatRange(0, 1)
 
 
-@jobs_command()
+@options.command()
 @click.option(
     "--jobs", type=click.FloatRange(1), required=True, help="Number of jobs, such as 1e6."
 )

@@ -5,13 +5,12 @@ from contextlib import nullcontext
 
 import click
 
-from job_runners.cli import output
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, output
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port to listen on (default: a free port)."
 )

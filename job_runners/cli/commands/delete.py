@@ -2,13 +2,13 @@
 
 import click
 
+from job_runners.cli import options
 from job_runners.cli.for_each_job import confirm, for_each_job
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.argument("job_ids", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def command(target: Target, job_ids: tuple[str, ...], yes: bool) -> Exit:

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from job_runners.cli import listing, output, payload, times
+from job_runners.cli import listing, options, output, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.listing import dispatched
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
@@ -21,7 +20,7 @@ from job_runners.client import models
 _TOLERANCE = timedelta(seconds=10)
 
 
-@jobs_command(epilog=payload.HELP)
+@options.command(epilog=payload.HELP)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)

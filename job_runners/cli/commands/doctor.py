@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from job_runners.cli import output
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, output
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 _COLORS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "bright_black"}
 
 
-@jobs_command()
+@options.command()
 def command(target: Target) -> Exit:
     """Check a stack's settings and state. Read-only. Exits with 1 if a check fails. Advice and
     unknown results don't count."""

@@ -3,13 +3,12 @@
 import click
 
 from job_runners import __version__
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 def command(target: Target) -> None:
     """Copy the template into the project, so that you can change it.
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from job_runners.cli import output, project_tools
+from job_runners.cli import options, output, project_tools
 from job_runners.cli.for_each_job import require_terminal
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from job_runners.erasing.organization import Organization
 
 
-@jobs_command()
+@options.command()
 @click.option("--yes", is_flag=True, help="Don't ask you to type the organization's name.")
 def command(target: Target, yes: bool) -> None:
     """Erase an organization permanently: schedules, jobs with payloads, results and steps, files in

@@ -5,12 +5,10 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.finding import find_failure
 from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.listing import print_list
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
 from job_runners.cli.problem import Exit
 from job_runners.cli.redriving import redrive, tasks
 from job_runners.cli.target import Target
@@ -19,17 +17,14 @@ _HEADINGS = ("ID", "TYPE", "ERROR", "IN", "FAILURES", "STATE", "LAST SEEN", "NOT
 _NO_FAILURES = "No job of {} has failed."
 
 
-@jobs_group(invoke_without_command=True)
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@options.group(lists=True)
+def command() -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
     approximate. To list the jobs of a failure, use `job-runners list --failure`. Failed tasks and
     dead letters are lists of their own."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_failures)
 
 
-@jobs_command(name="list")
+@options.command(name="list")
 def list_failures(target: Target) -> None:
     """List failures, most recently seen first."""
     if_empty = _NO_FAILURES.format(target.owner)
@@ -37,7 +32,7 @@ def list_failures(target: Target) -> None:
     print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)
 
 
-@jobs_command()
+@options.command()
 @click.argument("failure_id")
 @click.option(
     "--rate",
@@ -69,7 +64,7 @@ def retry(target: Target, failure_id: str, rate: float, yes: bool) -> Exit:
     return for_each(target, ids, retry_one)
 
 
-@jobs_command()
+@options.command()
 @click.argument("failure_id")
 def resolve(target: Target, failure_id: str) -> None:
     """Mark a failure as resolved. If it comes back, it is listed as regressed."""
@@ -77,7 +72,7 @@ def resolve(target: Target, failure_id: str) -> None:
     _print(target, target.shown(changed))
 
 
-@jobs_command()
+@options.command()
 @click.argument("failure_id")
 def reopen(target: Target, failure_id: str) -> None:
     """Mark a failure as not resolved."""
@@ -85,7 +80,7 @@ def reopen(target: Target, failure_id: str) -> None:
     _print(target, target.shown(changed))
 
 
-@jobs_command()
+@options.command()
 @click.argument("failure_id")
 @click.argument("text")
 def note(target: Target, failure_id: str, text: str) -> None:

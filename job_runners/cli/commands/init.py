@@ -5,13 +5,12 @@ from pathlib import Path
 
 import click
 
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.argument("folder")
 @click.option("--github", is_flag=True, help="Also write workflows: test, deploy, advisories.")
 def command(target: Target, folder: str, github: bool) -> None:

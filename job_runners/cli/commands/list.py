@@ -4,12 +4,11 @@ from itertools import islice
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
 from job_runners.cli.finding import find_failure
 from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
@@ -25,7 +24,7 @@ STATUSES = (
 )
 
 
-@jobs_command()
+@options.command()
 @click.option("--status", type=click.Choice(STATUSES), help="Show only jobs in this state.")
 @click.option(
     "--type",

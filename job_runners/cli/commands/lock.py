@@ -2,13 +2,12 @@
 
 import click
 
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.target import Target
 from job_runners.places import ROOT
 
 
-@jobs_command()
+@options.command()
 @click.option(
     "--tools", is_flag=True, help="Also pin Job Runners and its tools, in tools.lock, for CI."
 )

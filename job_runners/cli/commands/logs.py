@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from job_runners.cli import output, times
+from job_runners.cli import options, output, times
 from job_runners.cli.finding import find_job, find_task
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
 
@@ -29,7 +28,7 @@ _NOT_LISTED = frozenset(
 )
 
 
-@jobs_command()
+@options.command()
 @click.argument("work_id", metavar="ID")
 @click.option(
     "--follow", "-f", is_flag=True, help="Print new lines until the job or task has ended."

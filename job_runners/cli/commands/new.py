@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from job_runners.building.new_job import Written
 
 
-@jobs_command()
+@options.command()
 @click.argument("name")
 @click.option(
     "--package", metavar="NAME", help="Package to write to, if the folder has more than one."

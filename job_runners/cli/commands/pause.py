@@ -2,19 +2,15 @@
 
 from typing import Any
 
-import click
-
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.commands.queues import waiting_in_words
 from job_runners.cli.known import note_unknown_queue
-from job_runners.cli.listing import print_list
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import pausable
+from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.target import Target
 
 
-@jobs_command()
-@pausable
+@options.command()
+@options.pausable
 def command(target: Target, kind: str, name: str | None) -> None:
     """Pause a job type, or with --queue a queue. New jobs are accepted and wait.
 
@@ -33,10 +29,7 @@ def command(target: Target, kind: str, name: str | None) -> None:
     entry = target.shown(target.api.pause(kind, name))
     if kind == "queue":
         note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")
-    if target.json:
-        output.print_json(entry)
-    else:
-        click.echo(f"Paused: {kind.replace('_', ' ')} {name}, on {target.name}")
+    print_done(target, entry, f"Paused: {kind.replace('_', ' ')} {name}")
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -5,29 +5,24 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.known import check_queue
 from job_runners.cli.limiting import limit, limits_in_words
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
 
 _HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 
-@jobs_group(invoke_without_command=True)
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@options.group(lists=True)
+def command() -> None:
     """Show and limit queues. Without a subcommand, list the queues.
 
     A key is one value of the field by which the queue is divided (`per` in the code), such as an
     organization. "*" is the key of a queue that isn't divided, and of jobs without such a value.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_queues)
 
 
-@jobs_command(name="list")
+@options.command(name="list")
 @click.option(
     "--limit",
     "most",
@@ -45,7 +40,7 @@ def list_queues(target: Target, most: int) -> None:
         output.table(_HEADINGS, [row for queue in found for row in _rows(queue)])
 
 
-@jobs_command()
+@options.command()
 @click.argument("name")
 @click.option(
     "--limit",

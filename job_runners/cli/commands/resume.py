@@ -2,14 +2,13 @@
 
 import click
 
-from job_runners.cli import output
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import pausable
+from job_runners.cli import options
+from job_runners.cli.listing import print_done
 from job_runners.cli.target import Target
 
 
-@jobs_command()
-@pausable
+@options.command()
+@options.pausable
 def command(target: Target, kind: str, name: str | None) -> None:
     """Resume a paused job type, or with --queue a paused queue. Waiting jobs start in order."""
     if name is None:
@@ -17,9 +16,8 @@ def command(target: Target, kind: str, name: str | None) -> None:
     was_paused = any((each.kind, each.name) == (kind, name) for each in target.api.paused())
     target.api.resume(kind, name)
     what = f"{kind.replace('_', ' ')} {name}"
-    if target.json:
-        output.print_json({"kind": kind, "name": name, "paused": False, "was_paused": was_paused})
-    elif was_paused:
-        click.echo(f"Resumed: {what}, on {target.name}")
+    if target.json or was_paused:
+        result = {"kind": kind, "name": name, "paused": False, "was_paused": was_paused}
+        print_done(target, result, f"Resumed: {what}")
     else:
         click.echo(f"Nothing to resume: {what} wasn't paused on {target.name}.", err=True)

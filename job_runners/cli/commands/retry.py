@@ -2,19 +2,17 @@
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.listing import dispatched
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import require_one
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.argument("job_ids", nargs=-1)
 @click.option("--failed", is_flag=True, help="Retry all failed jobs of the organization.")
 @click.option(
@@ -89,7 +87,7 @@ def _check(
     job_ids: tuple[str, ...], *, failed: bool, job_type: str | None, whole: str | None, copy: bool
 ) -> None:
     """Check that the options fit together. Raises UsageError."""
-    require_one("job ids, or --failed", job_ids or None, failed or None)
+    options.require_one("job ids, or --failed", job_ids or None, failed or None)
     if copy and (failed or whole is not None):
         raise click.UsageError("--copy applies to job ids alone.")
     if job_type and not failed:

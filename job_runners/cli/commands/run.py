@@ -2,12 +2,11 @@
 
 import click
 
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.option("--keep", is_flag=True, help="Keep the data for the next run with --keep.")
 @click.option("--quiet", is_flag=True, help="Of what jobs do, show only their failures.")
 @click.option(

@@ -5,13 +5,10 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output, payload, times
+from job_runners.cli import options, output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.listing import dispatched, outcome, print_done, print_list
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
-from job_runners.cli.options import require_one
 from job_runners.cli.target import Target
 
 _HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
@@ -32,15 +29,12 @@ _OVERRIDES = (
 _LIMIT = 1000  # the maximum per organization
 
 
-@jobs_group(invoke_without_command=True)
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@options.group(lists=True)
+def command() -> None:
     """Dispatch jobs by cron or at an interval. Without a subcommand, list the schedules."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_schedules)
 
 
-@jobs_command(name="list")
+@options.command(name="list")
 def list_schedules(target: Target) -> None:
     """List schedules with their last and next occurrence."""
     schedules = islice(target.api.schedules(), _LIMIT)
@@ -48,7 +42,7 @@ def list_schedules(target: Target) -> None:
     print_list(target, "schedules", schedules, _HEADINGS, _row, if_empty=if_empty)
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload and next five occurrences."""
@@ -68,7 +62,7 @@ def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str
     return int(value)
 
 
-@jobs_command(epilog=payload.HELP)
+@options.command(epilog=payload.HELP)
 @click.argument("name", shell_complete=schedule_names())
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
@@ -114,7 +108,7 @@ def put(
     job-runners schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
     job-runners schedules put sync sync_list --every 15m items:='["ada"]'
     """
-    require_one("--cron or --every", rules["cron"], rules["every"])
+    options.require_one("--cron or --every", rules["cron"], rules["every"])
     with payload.explained(job_type, pairs):
         made = target.api.put_schedule(
             name,
@@ -126,7 +120,7 @@ def put(
     print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
@@ -134,7 +128,7 @@ def pause(target: Target, name: str) -> None:
     print_done(target, schedule, f"Paused: schedule {name}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
@@ -142,7 +136,7 @@ def resume(target: Target, name: str) -> None:
     print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=schedule_names())
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
@@ -152,7 +146,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
     print_done(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""

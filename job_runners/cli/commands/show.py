@@ -5,10 +5,8 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.finding import find_job
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import require_one
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
@@ -25,7 +23,7 @@ _TIMES = {
 }
 
 
-@jobs_command()
+@options.command()
 @click.argument("job_id", required=False)
 @click.option(
     "--idempotency-key", metavar="KEY", help="Find the job by its idempotency key, not its id."
@@ -36,7 +34,7 @@ def command(
 ) -> None:
     """Show a job with its payload, result and error. URLs of result files expire after a few
     minutes."""
-    require_one("a job id, or --idempotency-key", job_id, idempotency_key)
+    options.require_one("a job id, or --idempotency-key", job_id, idempotency_key)
     if idempotency_key is not None:
         job_id = _id_of_key(target, idempotency_key)
     job = target.shown(target.api.get(find_job(target, job_id or "")))

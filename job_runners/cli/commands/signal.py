@@ -4,14 +4,13 @@ import json
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.for_each_job import for_each_job
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
 
-@jobs_command()
+@options.command()
 @click.argument("job_id")
 @click.argument("name")
 @click.argument("value", default="null")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from job_runners.cli import output, project_tools
+from job_runners.cli import options, output, project_tools
 from job_runners.cli.commands.doctor import print_finding
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
 
 
-@jobs_command()
+@options.command()
 @click.option(
     "--name", metavar="STACK", help="Name of the throwaway stack (default: a random one)."
 )

@@ -2,13 +2,12 @@
 
 import click
 
-from job_runners.cli import output, payload
+from job_runners.cli import options, output, payload
 from job_runners.cli.completion import names_of
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
 
-@jobs_command(epilog=payload.HELP)
+@options.command(epilog=payload.HELP)
 @click.argument("task_name", shell_complete=names_of("tasks"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)

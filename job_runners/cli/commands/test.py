@@ -2,12 +2,11 @@
 
 import click
 
-from job_runners.cli import project_tools
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, project_tools
 from job_runners.cli.target import Target
 
 
-@jobs_command(context_settings={"ignore_unknown_options": True})
+@options.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa: ARG001
     """Check that functions can import the project's work, then run its tests with pytest.

@@ -7,16 +7,15 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
 def command(target: Target, name: str | None) -> None:
     """List the job types and tasks of this stack. With NAME, show the fields of its payload."""

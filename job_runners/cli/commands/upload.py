@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from job_runners.cli import output
-from job_runners.cli.options import command as jobs_command
+from job_runners.cli import options, output
 from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
 
 
-@jobs_command()
+@options.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="Name below the organization's folder (default: the file's own).")
 def command(target: Target, file: Path, name: str | None) -> None:

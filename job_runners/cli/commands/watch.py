@@ -5,9 +5,8 @@ from functools import partial
 
 import click
 
-from job_runners.cli import output, times
+from job_runners.cli import options, output, times
 from job_runners.cli.finding import find_job
-from job_runners.cli.options import command as jobs_command
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -23,7 +22,7 @@ Exit codes
 """
 
 
-@jobs_command(epilog=_EPILOG)
+@options.command(epilog=_EPILOG)
 @click.argument("job_ids", nargs=-1, required=True)
 @click.option(
     "--timeout",

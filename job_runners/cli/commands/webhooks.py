@@ -5,12 +5,10 @@ from typing import Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import options, output
 from job_runners.cli.completion import names_of, webhook_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.listing import print_done, print_list
-from job_runners.cli.options import command as jobs_command
-from job_runners.cli.options import group as jobs_group
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
@@ -19,16 +17,13 @@ _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks pu
 _STATUSES = ("succeeded", "failed", "cancelled")
 
 
-@jobs_group(invoke_without_command=True)
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@options.group(lists=True)
+def command() -> None:
     """Subscribe webhooks, which get an event when a job has ended. Without a subcommand, list
     them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_webhooks)
 
 
-@jobs_command(name="list")
+@options.command(name="list")
 def list_webhooks(target: Target) -> None:
     """List webhooks with the ends that they get."""
     found = target.api.webhooks()
@@ -36,7 +31,7 @@ def list_webhooks(target: Target) -> None:
     print_list(target, "webhooks", found, _HEADINGS, _row, if_empty=if_empty)
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=webhook_names())
 @click.argument("url")
 @click.option(
@@ -79,7 +74,7 @@ def put(
     print_done(target, target.shown(webhook), f"Put: webhook {name}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=webhook_names())
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
@@ -89,7 +84,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
     print_done(target, {"name": name, "deleted": True}, f"Deleted: webhook {name}")
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=webhook_names())
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
@@ -102,7 +97,7 @@ def test(target: Target, name: str) -> None:
     click.echo(output.plain(text), err=True)
 
 
-@jobs_command()
+@options.command()
 @click.argument("name", shell_complete=webhook_names())
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of deliveries to show (default 25)."
