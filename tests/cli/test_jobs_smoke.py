@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fake_stack import OUTPUTS
 from job_runners.building import smoke_project
-from job_runners.cli.log_lines import Logs
+from job_runners.cli.doctor.check import Finding, Verdict
+from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.log_lines import Line, Logs
 from job_runners.cli.problem import Problem
-from job_runners.cli.smoke import kinds, removal
+from job_runners.cli.smoke import kinds, removal, report
+from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
 from job_runners.client.models import Job
 
@@ -194,3 +199,30 @@ def test_each_kind_of_work_that_ends_otherwise_is_reported(
     }
     assert found["schedule"].fix == "Do something."
     assert found["job"].verdict == "ok"
+
+
+def test_a_report_has_the_account_the_latencies_and_what_aws_counted(
+    monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, Any]]
+) -> None:
+    lambda_report = {"metrics": {"billedDurationMs": 120}}
+    line = Line(0, "Worker", {"type": "platform.report", "record": lambda_report})
+    monkeypatch.setattr(Logs, "around", lambda *_: SimpleNamespace(about=lambda _: [line]))
+    answers = {
+        "get_caller_identity": {"Account": "123456789012"},
+        "get_metric_statistics": {"Datapoints": [{"Sum": 6.0}, {"Sum": 4.0}]},
+    }
+    target = Target()
+    monkeypatch.setattr(Target, "client", lambda *_: Service(calls, answers))
+    monkeypatch.setattr(Deployed, "of_type", lambda *_: {"One": "the-one"})
+    times = {"created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:02Z"}
+    target.__dict__["api"] = FakeApi(**times)
+    target.__dict__["stack"] = Stack.from_outputs("smoke", "eu-west-1", OUTPUTS)
+    work = kinds.Work(target, ids={"job": "a" * 32, "task": "b" * 32, "unique job": ""})
+    finding = Finding("job", Verdict.OK, "succeeded")
+    found = report.report(work, [finding], datetime.now(UTC))
+    assert (found["account"], found["region"]) == ("123456789012", "eu-west-1")
+    assert found["findings"] == [finding.as_json()]
+    (job,) = found["jobs"]
+    assert (job["check"], job["seconds_to_start"], job["billed_ms"]) == ("job", 2.0, 120)
+    assert found["counted"] == {"lambda_request": 10, "write_unit": 10, "read_unit": 10}
+    assert found["dollars"] == pytest.approx(10 * (0.2e-6 + 0.625e-6 + 0.125e-6))

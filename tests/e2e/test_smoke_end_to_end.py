@@ -1,5 +1,6 @@
 """job-runners smoke on the local AWS: what it finds, and that it leaves nothing behind."""
 
+import json
 import os
 import re
 import signal
@@ -71,14 +72,20 @@ def account(newcomer: Newcomer, tmp_path: Path) -> Iterator[Account]:
         yield Account(running, person)
 
 
-def test_every_kind_of_work_is_run_and_everything_is_removed(account: Account) -> None:
-    done = account.person.run("smoke", "--name", NAME, timeout=900)
+def test_every_kind_of_work_is_run_and_everything_is_removed(
+    account: Account, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    done = account.person.run("smoke", "--name", NAME, "--report", str(file), timeout=900)
     report = {line[9:29].strip(): line[:9].strip() for line in done.stdout.splitlines()}
     kinds = {"task", "job", "delayed job", "retry", "sleep", "unique job", "follow-up"}
     kinds |= {"failed task", "failure record", "schedule"}
     assert {each: report.get(each) for each in kinds} == dict.fromkeys(kinds, "ok"), done.stdout
     assert {report[each] for each in ("throttling", "async retries", "alarms")} == {"unknown"}
     assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads(file.read_text())
+    assert (written["account"], written["region"]) == ("000000000000", "us-east-1")
+    assert all(each["seconds_to_start"] is not None for each in written["jobs"])
     assert account.leftovers() == []
 
 

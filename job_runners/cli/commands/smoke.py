@@ -1,12 +1,14 @@
 """job-runners smoke: check an AWS account with a throwaway stack."""
 
+import json
 import secrets
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 import click
 
@@ -19,6 +21,7 @@ _LINES = 40  # of sam's output that are shown if a deploy fails
 
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
+    from job_runners.cli.smoke.kinds import Work
 
 
 @options.command()
@@ -26,15 +29,23 @@ if TYPE_CHECKING:
     "--name", metavar="STACK", help="Name of the throwaway stack (default: a random one)."
 )
 @click.option("--keep", is_flag=True, help="Keep the stack, so that you can look at it.")
+@click.option(
+    "--report",
+    "file",
+    type=click.File("w", lazy=False),
+    help="File for the account, region, latencies and counted costs, as JSON.",
+)
 @click.option("--remove", metavar="STACK", help="Only remove a stack that an earlier run has left.")
-def command(target: Target, name: str | None, keep: bool, remove: str | None) -> Exit:
+def command(
+    target: Target, name: str | None, keep: bool, file: IO[str] | None, remove: str | None
+) -> Exit:
     """Check an AWS account: deploy a throwaway stack, run one of each kind of work on it, report
     each result, and remove the stack. This takes about 15 minutes, and costs less than a cent.
 
     The stack has a new name and runs only work of this command. Your own stacks and code aren't
     touched. Exits with 1 if a check fails."""
     from job_runners.cli import account
-    from job_runners.cli.smoke import removal
+    from job_runners.cli.smoke import kinds, removal
 
     project_tools.require_project()
     region = account.region()
@@ -53,9 +64,15 @@ def command(target: Target, name: str | None, keep: bool, remove: str | None) ->
             hint="Pass another --name.",
         )
     throwaway.set_option("stack_name", stack, explicit=True)
+    began = datetime.now(UTC)
     with _removed_at_the_end(throwaway, stack, keep=keep):
         _deploy(stack, region)
-        findings = list(_shown(_checks(throwaway), as_json=target.json))
+        work = kinds.Work(throwaway)
+        findings = list(_shown(_checks(work), as_json=target.json))
+        if file is not None:
+            from job_runners.cli.smoke.report import report
+
+            json.dump(report(work, findings, began), file, indent=2)
     if target.json:
         output.print_json({"stack": stack, "findings": [each.as_json() for each in findings]})
     return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
@@ -82,12 +99,12 @@ def _deploy(stack: str, region: str) -> None:
                 )
 
 
-def _checks(target: Target) -> "Iterator[Finding]":
+def _checks(work: "Work") -> "Iterator[Finding]":
     from job_runners.cli.smoke import account, kinds
 
-    if target.stack.is_local:  # it ignores some settings, which must be set in another way
-        project_tools.call("job_runners.local.emulator_fixes", target.stack.name)
-    work = kinds.Work(target)
+    stack = work.target.stack
+    if stack.is_local:  # it ignores some settings, which must be set in another way
+        project_tools.call("job_runners.local.emulator_fixes", stack.name)
     kinds.dispatch_all(work)
     yield from kinds.check_all(work)
     yield from account.throttling(work)

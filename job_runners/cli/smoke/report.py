@@ -1,0 +1,99 @@
+"""Describe a run of smoke for others: where it ran, how long work took, and what AWS counted."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from job_runners import __version__
+from job_runners.cli.cost_model import Prices
+from job_runners.cli.doctor.check import Finding
+from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.log_lines import Logs
+from job_runners.cli.output import Job
+from job_runners.cli.smoke.kinds import Work
+
+# For each price, the CloudWatch metric that counts its units, and the resources that it is about.
+_COUNTED = {
+    "lambda_request": ("AWS/Lambda", "Invocations", "FunctionName", "AWS::Lambda::Function"),
+    "write_unit": (
+        "AWS/DynamoDB",
+        "ConsumedWriteCapacityUnits",
+        "TableName",
+        "AWS::DynamoDB::Table",
+    ),
+    "read_unit": (
+        "AWS/DynamoDB",
+        "ConsumedReadCapacityUnits",
+        "TableName",
+        "AWS::DynamoDB::Table",
+    ),
+}
+
+
+def report(work: Work, findings: Sequence[Finding], began: datetime) -> dict[str, Any]:
+    """Return what ran, and its times and costs, as JSON.
+
+    CloudWatch has counted most of the run by now. Its numbers for the last minutes may be missing.
+    """
+    target = work.target
+    caller = target.client("sts").get_caller_identity()
+    counted = _counted(Deployed(target), began)
+    prices = Prices.load()
+    return {
+        "version": __version__,
+        "account": caller["Account"],
+        "region": target.stack.region,
+        "stack": target.stack.name,
+        "began_at": began.isoformat(timespec="seconds"),
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "findings": [each.as_json() for each in findings],
+        "jobs": [_times(work, check, job_id) for check, job_id in _jobs(work)],
+        "counted": counted,
+        "dollars": sum(count * prices.by_name[name] for name, count in counted.items()),
+        "prices": f"{prices.region}, {prices.date}",
+    }
+
+
+def _jobs(work: Work) -> list[tuple[str, str]]:
+    return [(check, job_id) for check, job_id in work.ids.items() if job_id and check != "task"]
+
+
+def _times(work: Work, check: str, job_id: str) -> dict[str, Any]:
+    """Return how long a job waited and ran, and the milliseconds that Lambda billed for it."""
+    job = work.target.shown(work.target.api.get(job_id))
+    lines = Logs.around(work.target, job).about(job_id)
+    metrics = [each.fields["record"]["metrics"] for each in lines if each.is_report]
+    return {
+        "check": check,
+        "status": job["status"],
+        "attempt": job["attempt"],
+        "legs": job["legs"],
+        "seconds_to_start": _seconds(job, "created_at", "started_at"),
+        "seconds_to_finish": _seconds(job, "created_at", "finished_at"),
+        "billed_ms": sum(each.get("billedDurationMs", 0) for each in metrics),
+    }
+
+
+def _seconds(job: Job, first: str, last: str) -> float | None:
+    if not job.get(first) or not job.get(last):
+        return None
+    passed = datetime.fromisoformat(job[last]) - datetime.fromisoformat(job[first])
+    return round(passed.total_seconds(), 3)
+
+
+def _counted(deployed: Deployed, began: datetime) -> dict[str, float]:
+    cloudwatch = deployed.client("cloudwatch")
+    counted = dict.fromkeys(_COUNTED, 0.0)
+    for price, (namespace, metric, dimension, kind) in _COUNTED.items():
+        for resource in deployed.of_type(kind).values():
+            found = cloudwatch.get_metric_statistics(
+                Namespace=namespace,
+                MetricName=metric,
+                Dimensions=[{"Name": dimension, "Value": resource}],
+                StartTime=began,
+                EndTime=datetime.now(UTC),
+                Period=3600,
+                Statistics=["Sum"],
+            )
+            counted[price] += sum(each["Sum"] for each in found["Datapoints"])
+    return counted
