@@ -68,6 +68,7 @@ EXTRAS = {
         "caches",
         "dashboard",
         "engine",
+        "erasing",
         "handlers",
         "runners",
         "shipped",
