@@ -149,7 +149,7 @@ def test_init_refuses_a_package_that_python_cannot_import_as_the_projects(tmp_pa
     assert not (tmp_path / "json").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "test", "deploy", "lock", "eject", "upgrade"])
+@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "lock", "eject", "upgrade"])
 def test_outside_of_a_project_the_command_says_how_to_create_one(
     tmp_path: Path, command: str
 ) -> None:

@@ -29,7 +29,6 @@ def project(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-BUILD = ("deploy", "--build-only")
 NOT_INSTALLED = (
     f"pyproject.toml pins Job Runners 9.0.0, but {__version__} is installed. "
     "Run pip install -e . in {}."
@@ -95,7 +94,7 @@ def test_a_lock_without_a_network(project: Path) -> None:
 def test_the_tools_without_a_network(project: Path) -> None:
     given = {"UV_OFFLINE": "1", "XDG_CACHE_HOME": str(project / "cache")}
     given["UV_CACHE_DIR"] = str(project / "cache")
-    done = jobs(project, *BUILD, project=project, **given)
+    done = jobs(project, "build", project=project, **given)
     assert done.returncode == 1
     assert "sam and the local AWS can't be installed" in done.stderr
     assert "Without a network, connect once: later runs work offline." in done.stderr
@@ -152,7 +151,7 @@ def test_a_build_leaves_out_the_advice_of_sam(project: Path) -> None:
     advice = "Commands you can use next\n=====\n[*] Deploy: sam deploy --guided"
     said = f"Built Template : build/template.yaml\n\n{advice}\n"
     given = tools(project, f"cat <<'END'\n{said}END\nexit 3\n")
-    done = jobs(project, *BUILD, project=project, **given)
+    done = jobs(project, "build", project=project, **given)
     assert done.stdout == "Built Template : build/template.yaml\n\n"
     assert done.returncode == 3
 
@@ -178,7 +177,7 @@ def test_a_pulled_upgrade_that_is_not_installed(project: Path, command: str) -> 
     (project / "requirements.txt").write_text("iniconfig\n")
     if command == "test":  # it continues, up to the next mistake
         (project / "app.toml").write_text('services = ["no-such-service"]\n')
-    words: tuple[str, ...] = ("job_runners.cli", *(BUILD if command == "build" else (command,)))
+    words = ("job_runners.cli", command)
     if command == "sam build":  # the Makefile that sam calls
         words = ("job_runners.building.build", str(project / "built"))
     done = python(project, "-m", *words, project=project)
@@ -188,7 +187,7 @@ def test_a_pulled_upgrade_that_is_not_installed(project: Path, command: str) -> 
 
 
 def test_a_build_without_make(project: Path) -> None:
-    done = jobs(project, *BUILD, project=project, PATH=str(project))
+    done = jobs(project, "build", project=project, PATH=str(project))
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
     assert "sam builds the functions with make, which is not installed. Install it" in said

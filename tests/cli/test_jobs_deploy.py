@@ -1,7 +1,5 @@
 """job-runners deploy: which modules it starts, and in which order."""
 
-from typing import NoReturn
-
 import pytest
 
 from job_runners.cli import account, project_tools
@@ -23,16 +21,3 @@ def test_an_environment_is_checked_before_the_build_and_then_deployed(
         ("job_runners.building.sam", "build"),
         ("job_runners.building.deploy", *deploy),
     ]
-
-
-def test_a_build_asks_for_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[str, ...]] = []
-
-    def become(*words: str) -> NoReturn:
-        started.append(words)
-        project_tools.end(0)
-
-    monkeypatch.setattr(project_tools, "become", become)
-    monkeypatch.setattr(account, "region", lambda: pytest.fail("credentials were read"))
-    assert jobs("deploy", "--build-only").exit_code == 0
-    assert started == [("job_runners.building.sam", "build")]

@@ -12,15 +12,11 @@ from job_runners.cli.target import Target
     metavar="NAME",
     help="Use the parameters of this environment in samconfig.toml (default: default).",
 )
-@click.option("--build-only", is_flag=True, help="Build the functions for AWS, and deploy nothing.")
-def command(target: Target, config_env: str | None, build_only: bool) -> None:  # noqa: ARG001
-    """Build the functions as samconfig.toml says (sam build), and deploy them to the AWS account of
-    your credentials."""
+def command(target: Target, config_env: str | None) -> None:  # noqa: ARG001
+    """Build and deploy to the AWS account of your credentials."""
     from job_runners.cli import account
 
     project_tools.require_project()
-    if build_only:
-        project_tools.become("job_runners.building.sam", "build")
     words = ["--config-env", config_env] if config_env else []
     region = account.region()
     if words:  # a build takes a minute
