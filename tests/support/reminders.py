@@ -136,6 +136,16 @@ def note(payload: People) -> None:
         raise LookupError("nobody to note")
 
 
+def read_own_table(job: RunningJob, payload: People) -> str:
+    """Read what it has just written to a table of its own, consistently if the payload says so."""
+    table = boto3.client("dynamodb")
+    key = {"id": {"S": job.id}}
+    table.put_item(TableName="counts", Item=key)
+    consistent = payload.names == ["consistently"]
+    found = table.get_item(TableName="counts", Key=key, ConsistentRead=consistent)
+    return "found" if "Item" in found else "missed"
+
+
 def count_in_own_table(job: RunningJob, payload: People) -> int:
     """Count the names in a table, with a client of boto3. A repetition counts them again."""
     answer = boto3.client("dynamodb").update_item(
@@ -170,6 +180,7 @@ JOBS = {
     "remind_too_late": Job(remind_too_late, retry=AGAIN),
     "remind_nobody": Job(remind_nobody),
     "remind_when_it_can": Job(remind_when_it_can, retry=AGAIN),
+    "read_own_table": Job(read_own_table, retry=Retry(max_attempts=5)),
     "count_in_own_table": Job(count_in_own_table, retry=AGAIN),
     "remind_for_ever": Job(remind_for_ever),
 }

@@ -220,15 +220,30 @@ def test_an_answer_comes_in_time_even_if_the_worker_freezes(hostile: Hostile) ->
     report.assert_done_once()
 
 
-def test_calls_of_a_client_of_ones_own_are_seen_and_its_table_starts_empty(
-    hostile: Hostile,
-) -> None:
+@pytest.fixture
+def own_table(hostile: Hostile) -> None:
     boto3.client("dynamodb").create_table(
         TableName="counts",
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "results"), [("consistently", {"found"}), ("", {"found", "missed"})]
+)
+def test_a_read_of_ones_own_table_may_miss_what_was_just_written(
+    hostile: Hostile, own_table: None, how: str, results: set[str]
+) -> None:
+    report = hostile.run("read_own_table", {"names": [how]})
+    assert report.undisturbed.job.result == "found"
+    assert {play.job.result for play in report.plays} == results
+
+
+def test_calls_of_a_client_of_ones_own_are_seen_and_its_table_starts_empty(
+    hostile: Hostile, own_table: None
+) -> None:
     report = hostile.run("count_in_own_table", TWO)
     counted = {play.mishap: play.job.result for play in report.plays}
     assert report.undisturbed.job.result == 2

@@ -15,6 +15,7 @@ CHECKPOINT = "a checkpoint"
 AFTER_CHECKPOINT = "after a checkpoint"
 AFTER_EFFECT = "after an effect"
 SENT = "an event"
+HOW_STALE = "how stale a read is"
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ NONE = Mishap("nothing went wrong")
 IN_ONE_GO = Mishap("nothing went wrong, and no wait ended a leg")
 WAITED = Mishap("each wait ended its leg")
 _TWICE = {SENT: -2}
+MISSES_ALL = 5  # an answer to HOW_STALE: a read misses every recent write
 _OVERTAKEN = {"overtaken": -1, "thaw": -1}
 
 
 def mishaps(moments: list[Moment]) -> Iterator[Mishap]:
     """Yield every mishap of a job that reaches these moments, in their order."""
+    yield Mishap("reads without ConsistentRead missed recent writes")
     yield Mishap("every message was delivered twice", throughout=_TWICE)
     for moment in moments:
         at = f"{moment.number} ({moment.about})" if moment.about else f"{moment.number}"

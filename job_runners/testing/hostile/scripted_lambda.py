@@ -20,12 +20,17 @@ from job_runners.testing.hostile.mishaps import (
     AFTER_EFFECT,
     BEFORE_CALL,
     CHECKPOINT,
+    HOW_STALE,
     IN_ONE_GO,
+    MISSES_ALL,
+    NONE,
     SENT,
+    WAITED,
     Mishap,
     Moment,
 )
 from job_runners.testing.simulation.fault_injector import FaultInjector
+from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.playing import DELAY_QUEUE
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import waiting
@@ -44,7 +49,7 @@ class ScriptedLambda(SimulatedLambda):
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:
-        super().__init__(self._answer, worker_timeout=_INVOCATION)
+        super().__init__(self._answer, worker_timeout=_INVOCATION, faults={Fault.STALE_READS})
         self.moments: list[Moment] = []
         self.about = ""  # the call or effect that the question is about
         self.has_waited = False  # whether the job has waited in its function
@@ -127,6 +132,8 @@ class ScriptedLambda(SimulatedLambda):
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
+        if what == HOW_STALE:  # without a mishap, reads see all, so that other plays can be compared
+            return 0 if self._mishap in (NONE, IN_ONE_GO, WAITED) else MISSES_ALL
         default = self._mishap.throughout.get(what, 0) % n
         if not self._is_moment(what):
             return default
