@@ -33,6 +33,15 @@ CALLED = "called"
 _FORMER_NAMES = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
 
 
+class _Loader(Loader):
+    """Lists services without a look at all files of each service."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+        """Return the names of the folders with services, and of files next to them."""
+        folders = [Path(each) for each in self.search_paths]
+        return sorted({path.name for each in folders if each.is_dir() for path in each.iterdir()})
+
+
 class Session(botocore.session.Session):
     """A botocore session that registers a service's handlers with its first client.
 
@@ -50,7 +59,7 @@ class Session(botocore.session.Session):
         called = Path(botocore.session.__file__).with_name(CALLED)
         self.is_reduced = called.is_dir()
         if self.is_reduced:
-            self.register_component("data_loader", Loader(extra_search_paths=[str(called)]))
+            self.register_component("data_loader", _Loader(extra_search_paths=[str(called)]))
 
     def load_everything(self) -> None:
         """Make clients with all operations of their services from now on."""
