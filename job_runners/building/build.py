@@ -45,7 +45,7 @@ _RECIPE = tuple(
 
 
 class DependenciesNotInstalled(JobRunnersError):
-    """The packages of a lock file couldn't be installed. The message has pip's output."""
+    """The packages of a lock file couldn't be installed. The message has uv's output."""
 
 
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
@@ -180,15 +180,17 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
 
 
 def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
-    command += ["--requirement", str(LOCK), "--target", str(folder)]
+    # Copies, because `prune` changes files that links would share with uv's cache. The machine's
+    # certificates, because an index or a proxy may have one of the company's own.
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--link-mode", "copy"]
+    command += ["--native-tls", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--python", sys.executable, "--requirement", str(LOCK), "--target", str(folder)]
     if app_lock:
         command += ["--requirement", str(app_lock)]
     if not target.native:
-        command += [f"--platform={each}" for each in target.wheel_platforms]
-        command += ["--implementation", "cp", "--python-version", target.python]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        command += ["--python-platform", target.uv_platform, "--python-version", target.python]
+    cwd = app_lock.parent if app_lock else ROOT  # uv reads its settings from the project
+    done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise DependenciesNotInstalled(
             f"{app_lock or LOCK} can't be installed for {target.described}:\n"

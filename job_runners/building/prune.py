@@ -12,6 +12,7 @@ from job_runners.building.botocore_data import trim
 # zone compilers read.
 _NEVER_USED = (
     "bin",
+    *(".lock", "*.dist-info/uv_cache.json"),  # uv's own notes, with times
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
     "**/*.pyi",
     "pydantic/mypy.py",
