@@ -6,9 +6,8 @@ the new template.
 """
 
 import hashlib
-import json
 import shlex
-import sys
+from pathlib import Path
 
 from job_runners import __version__
 from job_runners.building.app_config import UnusableAppFolder
@@ -21,11 +20,12 @@ _INSTALLED = DATA / "template.yaml"
 _MARK = "# Copied from the template of Job Runners "
 
 
-def eject() -> None:
-    """Write template.yaml. Raises UnusableAppFolder if it exists."""
+def eject() -> list[Path]:
+    """Write template.yaml, and return the files. Raises UnusableAppFolder if it exists."""
     if OWN.exists():
         raise UnusableAppFolder(f"{OWN} exists already. This project has its own template")
     OWN.write_text(_copy(), encoding="utf-8")
+    return [OWN]
 
 
 def check() -> str | None:
@@ -54,18 +54,3 @@ def _copy() -> str:
     text = _INSTALLED.read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return f"{_MARK}{__version__} ({digest})\n{text}"
-
-
-def main() -> int:
-    """Eject, print JSON with the file, and return the exit code."""
-    try:
-        eject()
-    except UnusableAppFolder as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps({"files": [str(OWN)], "version": __version__}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -58,7 +58,7 @@ def test_a_project_that_is_no_folder_is_refused(
 
 
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*jobs new NAME"):
+    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*job-runners new NAME"):
         read_app_folder(tmp_path)
 
 

@@ -75,12 +75,12 @@ def test_a_build_and_an_upgrade_show_how_to_compare_another_template(project: Pa
     assert (project / "template.yaml").read_text() == mine
     (project / "template.yaml").write_text(mine.replace(f"{MARK} 0.0.9 (abc)", first))
     assert python(project, "-c", code, project=project).stderr == ""
-    assert "jobs run" not in upgraded.stdout
+    assert "job-runners run" not in upgraded.stdout
     (project / ".local").mkdir()
     words = ("-m", "job_runners.building.upgraded", "--from-version", "0.0.9")
     said = python(project, *words, project=project).stdout
     assert "template.yaml" not in said
-    assert "Stop jobs run, which still has the version before, and start it again." in said
+    assert "Stop job-runners run, which still has the version before, and start it again." in said
     assert "Without --keep, that removes its data." in said
 
 
@@ -130,7 +130,7 @@ def test_a_step_that_fails_is_listed_and_can_be_repeated(project: Path) -> None:
     assert "requirements.txt can't be resolved" in done.stdout
     assert "sets WorkerColor, which the template of this version doesn't have" in done.stdout
     assert "To see the differences, run: diff" in done.stdout
-    assert "Fix what is listed above, then run jobs upgrade again" in done.stdout
+    assert "Fix what is listed above, then run job-runners upgrade again" in done.stdout
     assert (project / "requirements.lock").read_text() == "# outdated\n"
     assert config.read_text() == changed
 

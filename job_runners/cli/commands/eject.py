@@ -23,6 +23,6 @@ def command(target: Target) -> None:
         print_json({"files": list(map(str, files)), "version": __version__})
         return
     click.echo(
-        f"Wrote template.yaml, of Job Runners {written['version']}. Change it, and commit it.\n"
+        f"Wrote template.yaml, of Job Runners {__version__}. Change it, and commit it.\n"
         "Keep its first line: after an upgrade, builds compare it with the new template."
     )
