@@ -14,14 +14,8 @@ import hypothesis
 import pytest
 
 from job_runners.aws import clients
-from job_runners.building.app_config import CONFIG, read_operations
-from job_runners.building.build import ROOT
 from job_runners.testing.aws import ENVIRONMENT, UNSET, forget, on_moto
-from job_runners.testing.shipped_operations import more_operations
 from stale_reads import miss_recent_writes
-
-# The runner through SQS is tested as an organisation's own.
-more_operations.update(read_operations(ROOT / "examples" / "sqs_runner" / CONFIG))
 
 pytest_plugins = [
     "pytester",

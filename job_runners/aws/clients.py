@@ -7,10 +7,12 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import UnknownServiceError
 
 from job_runners import clock
 from job_runners.aws import tls
 from job_runners.aws.session import Session
+from job_runners.errors import JobRunnersError
 from job_runners.settings import settings
 
 _session: botocore.session.Session | None = None
@@ -30,18 +32,34 @@ _POOL = 32
 _MAX_IDLE = clock.SECOND  # a connection that has been idle for longer isn't used again
 
 
+class UnknownService(JobRunnersError):
+    """The code of the functions has no description of this AWS service."""
+
+
 def client(service: str) -> Any:
     """Return the client for a service. All threads share it, which is safe with botocore."""
     with _lock:
         if service not in _clients:
-            built = session().create_client(service, config=_config(service))
-            built.meta.events.register("getattr", _refuse_unknown)
-            events: Any = built.meta.events  # the stubs don't allow handlers to return a value
-            service_id = built.meta.service_model.service_id.hyphenize()
-            events.register_first(f"needs-retry.{service_id}", _refuse_to_repeat)
-            tls.share_context(built)
-            _clients[service] = built
+            _clients[service] = _build(service)
+            used = session()
+            if isinstance(used, Session) and used.is_reduced:
+                _add_missing(_clients[service], used)
         return _clients[service]
+
+
+def _build(service: str) -> Any:
+    try:
+        built = session().create_client(service, config=_config(service))
+    except UnknownServiceError:
+        raise UnknownService(
+            f"The functions can't call the AWS service {service!r}, because the build left it out. "
+            f'Check the name, or add it to app.toml: services = ["{service}"]'
+        ) from None
+    events: Any = built.meta.events  # the stubs don't allow handlers to return a value
+    service_id = built.meta.service_model.service_id.hyphenize()
+    events.register_first(f"needs-retry.{service_id}", _refuse_to_repeat)
+    tls.share_context(built)
+    return built
 
 
 def fresh_client(service: str) -> Any:
@@ -123,7 +141,7 @@ def services() -> list[str]:
 
 
 def use_session(given: botocore.session.Session) -> None:
-    """Build all clients from this session from now on, for tests and `job-runners erase`."""
+    """Build all clients from this session from now on, for `job-runners erase`."""
     global _session
     with _lock:
         if _session is not given:
@@ -138,18 +156,30 @@ def forget() -> None:
         _fresh_used.clear()
 
 
-def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
-    """Raise an error for an operation that the client lacks. The error says where to add it.
+def _add_missing(reduced: Any, used: Session) -> None:
+    """Let a client with few operations pass the others to a client with all of them.
 
-    A build includes only the operations that are called: see job_runners/building/botocore_data.py.
+    That client then replaces the reduced one, so that only the first of such calls takes time.
     """
-    method = event_name.rpartition(".")[2]
-    service = client.meta.service_model.service_name
-    operation = "".join(word.capitalize() for word in method.split("_"))
-    raise AttributeError(
-        f"The client for {service} has no {method}, because a build includes only the operations "
-        f'that are listed. Add it to app.toml: services = ["{service}:{operation}"]'
-    )
+    service = reduced.meta.service_model.service_name
+
+    def whole() -> Any:
+        with _lock:
+            if _clients.get(service) is reduced:
+                used.load_everything()
+                _clients[service] = _build(service)
+            return client(service)
+
+    def find(event_name: str, **_: Any) -> Any:
+        method = event_name.rpartition(".")[2]
+        return None if method.startswith("_") else getattr(whole(), method, None)
+
+    def use(name: str) -> Any:
+        return lambda *given, **named: getattr(whole(), name)(*given, **named)
+
+    reduced.meta.events.register("getattr", find)
+    for name in ("can_paginate", "get_paginator", "get_waiter", "generate_presigned_url"):
+        setattr(reduced, name, use(name))
 
 
 def _refuse_to_repeat(**_: Any) -> bool | None:

@@ -11,12 +11,14 @@ start.
 
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore import handlers
 from botocore.credentials import CredentialProvider, CredentialResolver, EnvProvider
 from botocore.hooks import EventAliaser
+from botocore.loaders import Loader
 from botocore.utils import EVENT_ALIASES, SERVICE_NAME_ALIASES, hyphenize_service_id
 
 # Some handlers of an event must run before its others, and some after them.
@@ -24,8 +26,20 @@ _REGISTER = {
     handlers.REGISTER_FIRST: "register_first",
     handlers.REGISTER_LAST: "register_last",
 }
+# The folder in a built botocore with descriptions of services that are reduced to what our code
+# calls. See job_runners/building/botocore_data.py.
+CALLED = "called"
 # The services' former names, each up to the first dot.
 _FORMER_NAMES = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
+
+
+class _Loader(Loader):
+    """Lists services without a look at all files of each service."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+        """Return the names of the folders with services, and of files next to them."""
+        folders = [Path(each) for each in self.search_paths]
+        return sorted({path.name for each in folders if each.is_dir() for path in each.iterdir()})
 
 
 class Session(botocore.session.Session):
@@ -42,6 +56,15 @@ class Session(botocore.session.Session):
         self._register_handlers_of("")
         others = _OtherCredentials(self._create_credential_resolver)  # type: ignore[attr-defined] # its stubs lack it
         self.register_component("credential_provider", CredentialResolver([EnvProvider(), others]))
+        called = Path(botocore.session.__file__).with_name(CALLED)
+        self.is_reduced = called.is_dir()
+        if self.is_reduced:
+            self.register_component("data_loader", _Loader(extra_search_paths=[str(called)]))
+
+    def load_everything(self) -> None:
+        """Make clients with all operations of their services from now on."""
+        self.is_reduced = False
+        self.register_component("data_loader", Loader())
 
     def create_client(self, service_name: str, *given: Any, **named: Any) -> Any:
         """Return a new client for a service, as botocore does."""

@@ -9,27 +9,19 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
 from job_runners.building.function_files import source_of
-from job_runners.building.import_check import TASK_ROOT
 from job_runners.building.work_parameters import work_variables
 from job_runners.places import COMMAND
 
-IMPORT_CHECK = Path(__file__).with_name("import_check.py")
-_TIMEOUT = 60  # seconds
-# These errors come from the line itself. Other errors may come from a missing setting or service.
-_MISTAKES = frozenset(
-    {
-        *("SyntaxError", "IndentationError", "TabError", "NameError", "UnboundLocalError"),
-        *("AttributeError", "TypeError", "IndexError", "ZeroDivisionError", "RecursionError"),
-    }
-)
-_NO_SETTING = "AppSettingMissing"
+# The folder of a function's code on AWS, which is also the path in compiled code.
+TASK_ROOT = "/var/task"
+_IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 # Settings that every function has on AWS. The template's own settings are left out, because a
 # module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
@@ -71,123 +63,112 @@ def check_imports(tree: Path, app: AppFolder) -> None:
     `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
     advice if an import fails.
     """
-    sources = app.sources
-    request = json.dumps({"tree": str(tree), "modules": [*sources]})
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-B", str(IMPORT_CHECK)],
-            env={**_ENVIRONMENT, **work_variables()},
-            cwd=tree,
-            input=request + "\n",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UnusableAppFolder(f"Importing your code took more than {_TIMEOUT} s") from None
-    if not done.stdout:
-        raise UnusableAppFolder(f"Your code can't be imported: {done.stderr.strip()}")
-    problem: dict[str, Any] | None = json.loads(done.stdout)["problem"]
-    if problem is not None:
-        raise UnusableAppFolder(described(problem, Places(tree, sources, app.requirements)))
+    process = start_import(tree, app.packages, {**_ENVIRONMENT, **work_variables()})
+    if problem := import_problem(process, tree, app.sources, app.requirements):
+        raise UnusableAppFolder(problem)
 
 
-class Places:
-    """The sources of the packages and modules in a tree, for messages about them.
+def start_import(
+    tree: Path, modules: Collection[str], variables: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """Start a process that imports these modules of a tree, with these environment variables."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), *modules],
+        env=variables,
+        cwd=tree,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that Ctrl-C doesn't reach it
+    )
 
-    `sources` maps the name of each package to the folder that it was copied from. `requirements` is
-    the file to which a missing distribution has to be added.
+
+def import_problem(
+    process: subprocess.Popen[str],
+    tree: Path,
+    sources: Mapping[str, Path],
+    requirements: Path | None,
+) -> str | None:
+    """Wait for the process, and return the first problem as file, line, error and advice.
+
+    `sources` maps the name of each package in the tree to the folder that it was copied from.
     """
-
-    def __init__(self, tree: Path, sources: Mapping[str, Path], requirements: Path | None) -> None:
-        self._sources = sources
-        self.requirements = requirements
-        packages = "|".join(map(re.escape, self._sources)) or "(?!)"
-        # Error messages name a file by its path in the tree, or by that path below these folders.
-        roots = "|".join(
-            re.escape(f"{root}/") for root in (TASK_ROOT, str(tree), os.path.relpath(tree))
-        )
-        self._path = re.compile(rf"(?:{roots}|(?<![\w/.]))((?:{packages})/[\w/.-]+\.py)")
-
-    def is_own(self, place: str) -> bool:
-        """Return whether a file of the tree belongs to one of these packages."""
-        return source_of(place, self._sources) is not None
-
-    def source(self, place: str) -> str:
-        """Return the path of a file's source, relative if it is inside the current folder."""
-        path = source_of(place, self._sources) or Path(place)
-        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-    def rewritten(self, text: str) -> str:
-        """Replace the paths of files in the tree with the paths of their sources."""
-        return self._path.sub(lambda found: self.source(found[1]), text)
-
-    def entry_named_in(self, text: str) -> str | None:
-        """Return the file and line of the table entry that an error text names, or None."""
-        quoted = re.search(r"'([^']+)'", text)
-        for name, folder in self._sources.items():
-            table = rf"\b{re.escape(name)}\.(JOBS|TASKS|QUEUES|RECURRING|AROUND)\b"
-            named = re.search(rf"{table}|\b{name} defines", text)
-            if not named or not (folder / "__init__.py").exists():
-                continue
-            file = self.source(f"{name}/__init__.py")
-            lines = (folder / "__init__.py").read_text(encoding="utf-8").splitlines()
-            for number, line in enumerate(lines, start=1):
-                if quoted and re.search(rf"""["']{re.escape(quoted[1])}["']\s*:""", line):
-                    return f"{file}:{number}"
-            return f"{file}:1"
+    answer, _ = process.communicate()
+    if not answer:
+        return "Your code can't be imported: the process that imported it ended, or took over 60 s"
+    found: dict[str, Any] | None = json.loads(answer)
+    if found is None:
         return None
-
-
-def described(problem: Mapping[str, Any], places: Places) -> str:
-    """Format a problem from import_check.py as file, line, error and advice."""
-    kind, text = problem["kind"], places.rewritten(problem["text"])
-    own = [place for place in problem["places"] if places.is_own(place[0])]
-    where = None
-    if own:
-        file, line = own[-1]
-        where = f"{places.source(file)}:{line}"
-    elif problem["own"]:
-        where = places.entry_named_in(text)
-    if kind == _NO_SETTING:
-        text = f"{kind}: {text}"
-    error = text if problem["own"] else f"{kind}: {text}" if text else kind
-    message = f"{where}: {error}" if where else error
-    advice = _advice(problem, places)
+    text = found["text"]
+    for name, source in sources.items():  # the text has paths of compiled code, or in the tree
+        path = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.])){name}(?=(/[\w/.-]+)?\.py)"
+        text = re.sub(path, _shown(source), text)
+    where = _place(found, tree, sources) or (_entry_in(text, sources) if found["own"] else None)
+    advice = _advice(found, sources, requirements)
+    message = f"{where}: {text}" if where else text
     if not advice:
         return message
-    end = "" if message.endswith("?") else "."
-    return f"{message.rstrip('.')}{end} {advice}"
+    return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} {advice}"
 
 
-def _advice(problem: Mapping[str, Any], places: Places) -> str:
-    kind, missing = problem["kind"], problem["missing"]
-    if missing and places.is_own(missing.replace(".", "/")):
-        return "Your package has no such module: correct the import, or add the file"
+def _shown(path: Path) -> str:
+    """Return a path, relative if it is inside the current folder."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _place(found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
+    """Return the source file and line that are nearest to an error, or None."""
+    for file, line in reversed(found["places"]):
+        place = file.removeprefix(f"{TASK_ROOT}/").removeprefix(f"{tree}/")
+        source = source_of(place, sources)
+        # The definitions of Job Runners raise errors about the line that calls them.
+        if source and (not place.startswith("job_runners/") or not _is_of_definition(found)):
+            return f"{_shown(source)}:{line}"
+    return None
+
+
+def _is_of_definition(found: Mapping[str, Any]) -> bool:
+    return bool(found["own"]) or found["kind"] == "TypeError"
+
+
+def _entry_in(text: str, sources: Mapping[str, Path]) -> str | None:
+    """Return the file and line of the table entry that an error text names, or None."""
+    quoted = re.search(r"'([^']+)'", text)
+    for name, folder in sources.items():
+        file = folder / "__init__.py"
+        if file.exists() and re.search(rf"\b{name}(\.[A-Z]+\b| defines)", text):
+            key = quoted and re.compile(rf"""["']{re.escape(quoted[1])}["']\s*:""")
+            lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+            found = (number for number, line in lines if key and key.search(line))
+            return f"{_shown(file)}:{next(found, 1)}"
+    return None
+
+
+def _advice(
+    found: Mapping[str, Any], sources: Mapping[str, Path], requirements: Path | None
+) -> str:
+    missing = found["missing"]
     if missing == "job_runners.client":
         return (
             "The functions don't contain the client. In a job, call job.dispatch, which dispatches "
             "to the job's own stack"
         )
+    if missing and missing.partition(".")[0] in sources:
+        return "Your package has no such module: correct the import, or add the file"
     if missing:
-        requirements = places.requirements or "the requirements"
-        return f"Add the package that provides {missing} to {requirements}, then run {COMMAND} lock"
-    if kind == "NameTakenTwice":
+        file = requirements or "the requirements"
+        return f"Add the package that provides {missing} to {file}, then run {COMMAND} lock"
+    if found["kind"] == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
-    if kind == _NO_SETTING:
+    if found["kind"] == "AppSettingMissing":
         return (
             "The module reads it when it is imported. Read it in the function that needs it, so "
             "that tests and builds need no setting and a new value is used without a deploy"
         )
-    if problem["declared"] or kind in _MISTAKES:
-        return "Correct that line"
-    if problem["own"]:
-        return ""
-    if kind == "ImportError":
-        return f"Did you mean {problem['nearest']}?" if problem["nearest"] else "Correct the import"
-    return (
-        "The module does this when it is imported, without settings or AWS. Move it into the "
-        "function that needs it"
-    )
+    if found["may_be_setting"]:
+        return (
+            "The module does this when it is imported, without settings or AWS. Move it into the "
+            "function that needs it"
+        )
+    return ""

@@ -1,16 +1,11 @@
-"""Read the app's app.toml, which lists the AWS operations that the app's code calls.
-
-Each entry of `services` is a service or one operation. A service, by its name in botocore, stands
-for all of its operations. An operation is written as in IAM: `"dynamodb:Scan"`.
-"""
+"""Read the app's app.toml. Its list `services` names AWS services that the functions can call."""
 
 import tomllib
-from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.botocore_data import ALL, Operations, known_services, operations_of
+from job_runners.building.botocore_data import known_services
 from job_runners.errors import JobRunnersError
 
 CONFIG = "app.toml"
@@ -20,20 +15,23 @@ class UnusableAppFolder(JobRunnersError):
     """The app's folder has a mistake. The message says where it is and how to fix it."""
 
 
-def read_operations(config: Path) -> Operations:
-    """Return the operations in app.toml, by service. There are none if the file doesn't exist.
+def read_services(config: Path) -> frozenset[str]:
+    """Return the services in app.toml. There are none if the file doesn't exist.
 
-    Raises UnusableAppFolder if the file can't be read, or names a service or operation that AWS
-    doesn't have.
+    Raises UnusableAppFolder if the file can't be read, or names a service that AWS doesn't have.
     """
-    found: dict[str, frozenset[str]] = {}
-    for entry in _services(config):
-        service, colon, operation = entry.partition(":")
-        _check_name(config, "service", service, known_services())
+    services = _services(config)
+    for name in services:
+        service, colon, _ = name.partition(":")
         if colon:
-            _check_name(config, f"operation of {service}", operation, operations_of(service))
-        found[service] = found.get(service, frozenset()) | ({operation} if colon else ALL)
-    return {service: ALL if named >= ALL else named for service, named in found.items()}
+            raise UnusableAppFolder(
+                f'{config}: services lists whole services. Write "{service}" instead of "{name}"'
+            )
+        if name not in known_services():
+            near = get_close_matches(name, known_services(), n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else "Use the name that boto3.client takes"
+            raise UnusableAppFolder(f"{config}: AWS has no service {name!r}. {hint}")
+    return frozenset(services)
 
 
 def _services(config: Path) -> list[str]:
@@ -49,14 +47,5 @@ def _services(config: Path) -> list[str]:
             f'{config}: unknown setting {min(read)}. The only setting is services = ["…"]'
         )
     if not isinstance(services, list) or not all(isinstance(each, str) for each in services):
-        raise UnusableAppFolder(
-            f'{config}: services must be a list, as in services = ["ses", "dynamodb:Scan"]'
-        )
+        raise UnusableAppFolder(f'{config}: services must be a list, as in services = ["ses"]')
     return services
-
-
-def _check_name(config: Path, kind: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]}?" if near else "Use the name from the AWS documentation"
-        raise UnusableAppFolder(f"{config}: AWS has no {kind} {name!r}. {hint}")

@@ -8,8 +8,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from job_runners import settings
-from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_operations
-from job_runners.building.botocore_data import Operations
+from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_services
 from job_runners.places import COMMAND, PROJECT_VARIABLE, find_project
 
 __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
@@ -21,7 +20,7 @@ class AppFolder:
 
     path: Path
     packages: tuple[str, ...]
-    operations: Operations  # AWS operations in its app.toml, which its code calls
+    services: frozenset[str]  # AWS services in its app.toml
 
     @property
     def sources(self) -> dict[str, Path]:
@@ -91,7 +90,7 @@ def read_app_folder(path: Path) -> AppFolder:
         why = why_not_a_package(name)
         if why is not None:
             raise UnusableAppFolder(f"{path / name}: {why}")
-    return AppFolder(path, packages, read_operations(path / CONFIG))
+    return AppFolder(path, packages, read_services(path / CONFIG))
 
 
 def why_not_a_package(name: str) -> str | None:

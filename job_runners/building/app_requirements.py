@@ -125,7 +125,7 @@ def _compile(app: AppFolder, target: Target, options: list[str]) -> None:
 def _run_uv(
     arguments: list[str], problem: str, platform: str = "this machine", folder: Path = ROOT
 ) -> None:
-    command = [*_UV, arguments[0], "--quiet", *arguments[1:]]
+    command = [*_UV, arguments[0], "--quiet", "--native-tls", *arguments[1:]]
     done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise UnusableAppFolder(f"{problem}:\n{described(done.stderr, platform)}")

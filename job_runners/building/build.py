@@ -17,7 +17,7 @@ from job_runners.building import installed
 from job_runners.building.app_check import check_dependencies, check_imports
 from job_runners.building.app_folder import AppFolder, find_app_folder
 from job_runners.building.app_requirements import OUR_LOCK, locked
-from job_runners.building.botocore_data import OPERATIONS, keep_folder, with_ours
+from job_runners.building.botocore_data import SERVICES, keep_folder, services_in
 from job_runners.building.bytecode import (
     DoesNotCompile,
     check_python,
@@ -26,7 +26,6 @@ from job_runners.building.bytecode import (
 )
 from job_runners.building.function_files import HANDLERS, SHIPPED
 from job_runners.building.install_problems import described
-from job_runners.building.operation_check import check_operations
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
 from job_runners.building.work_parameters import work_variables
@@ -46,7 +45,7 @@ _RECIPE = tuple(
 
 
 class DependenciesNotInstalled(JobRunnersError):
-    """The packages of a lock file couldn't be installed. The message has pip's output."""
+    """The packages of a lock file couldn't be installed. The message has uv's output."""
 
 
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
@@ -103,13 +102,6 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
     (folder / BUILD_ID_FILE).write_text(
         f"{_build_id(folder, [*ours, *(app.sources if app else ())], app)}\n"
     )
-    check_operations(
-        ours.values(), OPERATIONS, "OPERATIONS in job_runners/building/botocore_data.py"
-    )
-    if app:
-        check_operations(
-            app.sources.values(), with_ours(app.operations), f"services in {app.config}"
-        )
 
 
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
@@ -165,19 +157,20 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     As in an installation with pip, a file that doesn't compile stays there as a source.
     """
     app_lock = locked(app)
-    operations = with_ours(app.operations if app else {})
+    services = SERVICES
+    if app:
+        services = SERVICES | app.services | services_in(app.sources.values())
     recipe = hashlib.sha256(LOCK.read_bytes())
     for part in (*_RECIPE, app_lock):
         recipe.update(part.read_bytes() if part else b"")
-    operation_names = sorted((service, sorted(names)) for service, names in operations.items())
-    recipe.update(f"{target} {sys.version} {operation_names} {app is None}".encode())
+    recipe.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
             _install(target, made, app_lock)
-            prune(made, operations, ours_alone=app is None)
+            prune(made, services, ours_alone=app is None)
             with suppress(DoesNotCompile):  # some packages have a file for another Python
                 compile_sources(target, made, made)
             keep_folder(made, kept)
@@ -187,15 +180,17 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
 
 
 def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
-    command += ["--requirement", str(LOCK), "--target", str(folder)]
+    # Copies, because `prune` changes files that links would share with uv's cache. The machine's
+    # certificates, because an index or a proxy may have one of the company's own.
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--link-mode", "copy"]
+    command += ["--native-tls", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--python", sys.executable, "--requirement", str(LOCK), "--target", str(folder)]
     if app_lock:
         command += ["--requirement", str(app_lock)]
     if not target.native:
-        command += [f"--platform={each}" for each in target.wheel_platforms]
-        command += ["--implementation", "cp", "--python-version", target.python]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        command += ["--python-platform", target.uv_platform, "--python-version", target.python]
+    cwd = app_lock.parent if app_lock else ROOT  # uv reads its settings from the project
+    done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise DependenciesNotInstalled(
             f"{app_lock or LOCK} can't be installed for {target.described}:\n"

@@ -1,19 +1,19 @@
-"""Add advice to the output of uv and pip when they can't install packages."""
+"""Add advice to the output of uv when it can't install packages."""
 
 import re
 
 _NO_NETWORK = re.compile(
-    r"dns error|client error \(Connect\)|network was disabled|NewConnectionError|"
-    r"ConnectTimeoutError|Network is unreachable|operation timed out|ReadTimeoutError",
+    r"dns error|client error \(Connect\)|network was disabled|Network is unreachable|"
+    r"operation timed out",
     re.IGNORECASE,
 )
-_IN_NO_INDEX = re.compile(r"was not found in the p|from versions: none")
+_IN_NO_INDEX = re.compile("was not found in the p")
 _NO_WHEEL = re.compile(r"no wheels with a matching|no usable wheels|has no wheels")
 
 
 def described(output: str, platform: str) -> str:
-    """Return the output of uv or pip with advice. `platform` describes the packages' target."""
-    text = "\n".join(each for each in output.splitlines() if "Retrying (" not in each).strip()
+    """Return the output of uv with advice. `platform` describes the packages' target."""
+    text = output.strip()
     advice = _advice(output, platform)
     return f"{text}\n{advice}" if advice else text
 
@@ -26,20 +26,19 @@ def _advice(output: str, platform: str) -> str:
         )
     if "Unnamed requirements" in output:
         return (
-            "The path of a wheel can't be locked. Name the package, and set UV_FIND_LINKS and "
-            "PIP_FIND_LINKS to the full path of the wheel's folder"
+            "The path of a wheel can't be locked. Name the package, and set UV_FIND_LINKS "
+            "to the full path of the wheel's folder"
         )
     if _IN_NO_INDEX.search(output):
         return (
             f"No package index has this package for {platform}. Check its name. For a private "
-            "index, set UV_INDEX, which uv reads, and PIP_EXTRA_INDEX_URL, which pip reads in a "
-            "build. Neither reads the other's settings"
+            "index, set UV_INDEX"
         )
-    if _NO_WHEEL.search(output) or "No matching distribution" in output:
+    if _NO_WHEEL.search(output):
         return (
             f"The package has no wheel for {platform}, and a build can't compile it. Choose "
             "another version or another package. If it is pure Python, you can also build a wheel "
-            "once: pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS and PIP_FIND_LINKS "
+            "once: pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS "
             'to the folder\'s full path. In the docs, see "A package without a wheel"'
         )
     return ""

@@ -2,15 +2,17 @@
 
 import csv
 import shutil
+from collections.abc import Set
 from pathlib import Path
 
-from job_runners.building.botocore_data import Operations, trim
+from job_runners.building.botocore_data import trim
 
 # Console scripts, the scripts and styles of Powertools' API page, type stubs, pydantic's mypy
 # plugin, the list of libraries compiled into pydantic, and time zone tables that only people and
 # zone compilers read.
 _NEVER_USED = (
     "bin",
+    *(".lock", "*.dist-info/uv_cache.json"),  # uv's own notes, with times
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
     "**/*.pyi",
     "pydantic/mypy.py",
@@ -32,7 +34,7 @@ _NOT_OURS = (
 )
 
 
-def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
+def prune(tree: Path, services: Set[str], *, ours_alone: bool) -> None:
     """Prune a folder of dependencies. With `ours_alone`, no app's code will use the folder."""
     for pattern in _NEVER_USED + (_NOT_OURS if ours_alone else ()):
         for found in list(tree.glob(pattern)):
@@ -40,7 +42,7 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
                 shutil.rmtree(found)
             elif found.suffix != ".py" or "*" not in pattern:
                 found.unlink()
-    trim(tree / "botocore" / "data", operations)
+    trim(tree / "botocore" / "data", services)
     for metadata in tree.glob("*.dist-info/METADATA"):
         _drop_description(metadata)
     for record in tree.glob("*.dist-info/RECORD"):

@@ -28,10 +28,7 @@ def template() -> Path:
 
 
 def write_sam_folder() -> Path:
-    """Write the folder, except in a checkout without a project. Return its path.
-
-    Raises UnusableAppFolder if the project's own template has an unresolved merge conflict.
-    """
+    """Write the folder, except in a checkout without a project. Return its path."""
     if PROJECT is None:
         return ROOT
     if warning := ejected.check():

@@ -13,9 +13,8 @@ __all__ = ["ROOT", "Target", "this_python"]
 
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # The minor version of glibc 2 on Lambda. Wheels for the same or a lower version run there.
-_AMAZON_LINUX_2 = 26  # Python 3.11
 _AMAZON_LINUX_2023 = 34  # Python 3.12 and later
-_MANYLINUX2014 = 17
+_MANYLINUX2014 = 17  # for Amazon Linux 2 (Python 3.11), which has 26: the nearest that uv knows
 
 
 class UnusableTarget(JobRunnersError):
@@ -79,20 +78,8 @@ class Target:
         return self.python_runtime.removeprefix("python")
 
     @property
-    def wheel_platforms(self) -> list[str]:
-        """The platforms of wheels that run on Lambda, in pip's notation, newest first.
-
-        pip accepts only the platforms that it is given. With manylinux2014 alone, it would find
-        only very old versions of some packages.
-        """
-        machine = _MACHINES[self.architecture]
-        newest = _AMAZON_LINUX_2 if self.python == "3.11" else _AMAZON_LINUX_2023
-        versions = range(newest, _MANYLINUX2014 - 1, -1)
-        return [f"manylinux_2_{each}_{machine}" for each in versions] + [f"manylinux2014_{machine}"]
-
-    @property
     def uv_platform(self) -> str:
-        """The newest of `wheel_platforms` that uv knows. uv adds the older ones by itself."""
+        """The newest platform of wheels that run on Lambda. uv adds the older ones by itself."""
         newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023
         return f"{_MACHINES[self.architecture]}-manylinux_2_{newest}"
 

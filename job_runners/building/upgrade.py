@@ -12,7 +12,6 @@ from pathlib import Path
 from tomllib import loads
 
 from job_runners import __version__
-from job_runners.building import ejected
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.install_problems import described
 from job_runners.building.installed import difference
@@ -29,7 +28,6 @@ def upgrade(wanted: str | None) -> int:
     """
     if IS_CHECKOUT:
         raise UnusableAppFolder("This is a checkout of Job Runners. Upgrade it with git")
-    ejected.check()  # an unresolved conflict must be known before anything is installed
     pinned = read_pinned(ROOT)
     requirement = requirement_of(wanted, pinned) if wanted else newest_requirement(pinned)
     if pinned.requirement != requirement or difference():

@@ -1,7 +1,7 @@
 """Adapt a project to the version that an upgrade has installed.
 
 Usage: python -m job_runners.building.upgraded --from-version 0.3.0 [--from-pin REQUIREMENT]. It
-merges the template, updates the lock, and prints what changed. You can repeat it.
+compares the template, updates the lock, and prints what changed. You can repeat it.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> int:
     print(f"Installed Job Runners {__version__} ({before})")
     print(f"  {'pyproject.toml':18} pins this version")
     steps = [
-        _step("template.yaml", _merge),
+        _step("template.yaml", _compare_template),
         _step("requirements.lock", _lock),
         _step("tools.lock", _lock_tools),
         _step("samconfig.toml", _check_parameters),
@@ -69,19 +69,8 @@ def _step(name: str, step: Callable[[], str]) -> bool:
     return succeeded
 
 
-def _merge() -> str:
-    merged = ejected.merge()
-    if merged is None:
-        return ""
-    if not merged.changed:
-        return "has no changes to merge"
-    if merged.lines:
-        first = "line " if len(merged.lines) == 1 else "lines "
-        raise UnusableAppFolder(
-            f"merged, with conflicts in {first}{', '.join(map(str, merged.lines))}. Both versions "
-            "of these places are in the file. Keep the lines that you need"
-        )
-    return "merged with the template of this version"
+def _compare_template() -> str:
+    return ejected.check() or ""
 
 
 def _lock() -> str:

@@ -7,30 +7,23 @@ compiled copy of each changed package.
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 import py_compile
-import select
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from py_compile import PycInvalidationMode
-from typing import Any
 
-from job_runners.building.app_check import IMPORT_CHECK, Places, described
+from job_runners.building.app_check import TASK_ROOT, import_problem, start_import
 from job_runners.building.app_folder import AppFolder
 from job_runners.building.build import link
 from job_runners.building.function_files import source_of
-from job_runners.building.import_check import TASK_ROOT
 from job_runners.cli.local_aws import REGION
 from job_runners.local.problem import LocalProblem
-
-_IMPORT_TIMEOUT = 60  # seconds
 
 
 class BrokenCode(LocalProblem):
@@ -166,8 +159,7 @@ def _with_place(packages: Packages, place: str | None, line: int | None, text: s
 
 
 class ImportChecker:
-    """Imports all modules of a tree in a separate process, which then waits for the next tree.
-    Close the checker after use."""
+    """Imports all modules of a tree in a separate process. Close the checker after use."""
 
     def __init__(
         self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
@@ -177,7 +169,7 @@ class ImportChecker:
 
         If a package is missing, the message says to add it to the file `requirements`.
         """
-        self._packages = packages
+        self.packages = packages
         self._variables = {"AWS_DEFAULT_REGION": REGION, **variables}
         self._variables.pop("APP_SETTINGS_PATH", None)
         self._requirements = requirements
@@ -190,61 +182,16 @@ class ImportChecker:
         with self._lock:
             if self._is_closed:
                 raise BrokenCode("The check was stopped.")
-            problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
+            process = start_import(tree, self.packages.modules(), self._variables)
+            self._process = process
+        problem = import_problem(process, tree, self.packages.sources, self._requirements)
         if problem is not None:
-            raise BrokenCode(
-                described(problem, Places(tree, self._packages.sources, self._requirements))
-            )
-
-    def restart(self, packages: Packages) -> None:
-        """Check other packages from now on, in a process that has imported nothing."""
-        with self._lock:
-            self._end()
-            self._packages = packages
+            raise BrokenCode(problem)
 
     def close(self) -> None:
-        """End the process, and a check that runs in another thread. Further checks fail."""
-        self._is_closed = True
-        self._kill()
+        """End a check that runs in another thread. Further checks fail."""
         with self._lock:
-            self._end()
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # with its children
-
-    def _end(self) -> None:
-        self._kill()
-        process, self._process = self._process, None
-        if process is not None:
-            process.communicate()
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        if self._process is None:
-            self._process = self._start()
-        questions, answers = self._process.stdin, self._process.stdout
-        if questions is None or answers is None:
-            raise AssertionError("both are pipes")
-        questions.write(json.dumps(question) + "\n")
-        questions.flush()
-        ready, _, _ = select.select([answers], [], [], _IMPORT_TIMEOUT)
-        line = answers.readline() if ready else ""
-        if not line:
-            self._end()
-            if ready:
-                raise BrokenCode("The process that imports the code ended without an answer.")
-            raise BrokenCode(f"The code did not finish importing within {_IMPORT_TIMEOUT} s.")
-        found: dict[str, Any] | None = json.loads(line)["problem"]
-        return found
-
-    def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(IMPORT_CHECK)],
-            env=self._variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # so that Ctrl-C doesn't reach the checker's process
-        )
+            self._is_closed = True
+            if self._process is not None and self._process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)

@@ -196,10 +196,10 @@ class Watcher:
                 )
                 self._update_outdated_file()
             trees = self._trees.rebuilt(sources.packages, sources.digests, app)
-            self._checker.restart(sources.packages)
+            self._checker.packages = sources.packages
             self._checker.check(trees.deployed)
         except (BrokenCode, JobRunnersError) as problem:
-            self._checker.restart(self._sources.packages)
+            self._checker.packages = self._sources.packages
             self._report(str(problem))
             return
         finally:

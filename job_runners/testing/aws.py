@@ -12,7 +12,6 @@ from job_runners.engine.registry.registry import registry
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.runners import get_job_runner
 from job_runners.testing import moto_direct
-from job_runners.testing.shipped_operations import use_shipped_operations
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -57,7 +56,6 @@ def own_settings() -> dict[str, str]:
 def on_moto() -> Iterator[None]:
     """Create the tables and the bucket on moto, under the current settings."""
     with boundary.mocked_aws():
-        use_shipped_operations()
         create_tables()
         create_bucket()
         yield

@@ -19,7 +19,7 @@ from job_runners.engine.wire.sending import Send
 from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import waits
 from job_runners.testing.movable_clock import MovableClock
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 
 if TYPE_CHECKING:
     from job_runners.runners.base import JobData

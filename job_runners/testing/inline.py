@@ -12,7 +12,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import mocked_aws, own_settings
 from job_runners.testing.held_runner import HeldMessages
 from job_runners.testing.movable_clock import MovableClock
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from job_runners import clock
 from job_runners.engine.registry.registry import registry
 from job_runners.store import blobs, queries
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,12 @@ def wheel_with_a_file_for_python_2(folder: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name), text)
 
 
-def test_what_is_built_runs_the_work_with_what_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
+    """The lock and the build find packages through the project's settings of uv."""
     wheel_with_a_file_for_python_2(tmp_path / "wheels")
-    for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-        monkeypatch.setenv(name, str(tmp_path / "wheels"))
     requirements = f"{REQUIREMENTS}acme-words\n"
     more = {"requirements.txt": requirements, "app.toml": 'services = ["ses"]\n'}
+    more["pyproject.toml"] = '[tool.uv]\nfind-links = ["../wheels"]\n'
     app = write_app(tmp_path / "app", {**more, "acme/data.txt": "kept", "tests/test_x.py": ""})
     lock(app, Target.this_machine())
     tree = tmp_path / "tree"

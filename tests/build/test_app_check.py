@@ -72,7 +72,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "x = 1\ny = (\n"},
-            "{app}/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line",
+            "{app}/acme/lists.py:2: SyntaxError: '(' was never closed",
         ),
         (
             {"acme/__init__.py": "import os\nKEY = os.environ['API_KEY']\n"},
@@ -91,10 +91,10 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
-            "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. Correct that line"
+            "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined"
             if sys.version_info < (3, 12)
             else "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. "
-            "Did you mean: 'LIMIT'? Correct that line",
+            "Did you mean: 'LIMIT'?",
         ),
         (
             {"acme/__init__.py": TABLE.replace("read_list", "post_webhook")},
@@ -135,8 +135,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/__init__.py": "from job_runners.work import Unique\nRULE = Unique()\n"},
-            "{app}/acme/__init__.py:2: TypeError: Unique: the argument 'by' is missing. "
-            "Correct that line",
+            "{app}/acme/__init__.py:2: TypeError: Unique: the argument 'by' is missing",
         ),
         (
             {
@@ -144,7 +143,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
                 "TAG = Retry(max_atempts=3)\n"
             },
             "{app}/acme/__init__.py:2: TypeError: Retry: the argument 'max_atempts' is unknown; "
-            "did you mean 'max_attempts'? Correct that line",
+            "did you mean 'max_attempts'?",
         ),
         (
             {
@@ -152,16 +151,15 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
                 "acme/lists.py": "\nfrom job_runners.work import RuningJob\n",
             },
             "{app}/acme/lists.py:2: ImportError: cannot import name 'RuningJob' from "
-            "'job_runners.work'. Did you mean RunningJob?",
+            "'job_runners.work'. Did you mean 'RunningJob'?",
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom json import zzz\n"},
-            "Correct the import",
+            "{app}/acme/lists.py:2: ImportError: cannot import name 'zzz' from 'json'",
         ),
         (
             {"acme/__init__.py": "from job_runners.work import Retry\nTAG = Retry(3)\n"},
-            "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments. "
-            "Correct that line",
+            "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments",
         ),
         (
             {"acme/__init__.py": "JOB = {}\n"},

@@ -10,7 +10,6 @@ from job_runners.building.app_folder import (
     find_app_folder,
     read_app_folder,
 )
-from job_runners.building.botocore_data import ALL
 
 
 def package(folder: Path, name: str = "acme") -> Path:
@@ -26,7 +25,7 @@ def test_project_names_a_folder_from_the_current_one(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("JOBS_PROJECT", "../elsewhere")
-    assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), {})
+    assert find_app_folder() == AppFolder(tmp_path / "elsewhere", ("acme",), frozenset())
 
 
 def test_in_a_checkout_an_empty_or_unset_project_means_none(
@@ -59,7 +58,7 @@ def test_a_project_that_is_no_folder_is_refused(
 
 
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*jobs new NAME"):
+    with pytest.raises(UnusableAppFolder, match=r"has no package of yours.*job-runners new NAME"):
         read_app_folder(tmp_path)
 
 
@@ -81,15 +80,10 @@ def test_a_package_whose_name_is_taken_is_refused(tmp_path: Path, name: str, why
         read_app_folder(tmp_path)
 
 
-def test_the_services_and_operations_that_it_calls_are_named_once(tmp_path: Path) -> None:
+def test_app_toml_lists_services(tmp_path: Path) -> None:
     package(tmp_path)
-    (tmp_path / "app.toml").write_text(
-        'services = ["sesv2", "dynamodb:Scan", "dynamodb:ListTables"]\n'
-    )
-    assert read_app_folder(tmp_path).operations == {
-        "sesv2": ALL,
-        "dynamodb": {"Scan", "ListTables"},
-    }
+    (tmp_path / "app.toml").write_text('services = ["sesv2", "dynamodb"]\n')
+    assert read_app_folder(tmp_path).services == {"sesv2", "dynamodb"}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +94,8 @@ def test_the_services_and_operations_that_it_calls_are_named_once(tmp_path: Path
         ("services = [1]", "must be a list"),
         ('service = ["ses"]', "unknown setting service"),
         ('services = ["sess"]', "AWS has no service 'sess'. Did you mean ses"),
-        ('services = ["ses:Sendemail"]', "no operation of ses 'Sendemail'. Did you mean SendEmail"),
-        ('services = ["ses:"]', "AWS has no operation of ses ''. Use the name"),
+        ('services = ["ses:SendEmail"]', 'Write "ses" instead of "ses:SendEmail"'),
+        ('services = ["zzzzzzzz"]', "Use the name that boto3.client takes"),
     ],
 )
 def test_an_app_toml_that_can_not_be_meant_is_refused(tmp_path: Path, text: str, why: str) -> None:

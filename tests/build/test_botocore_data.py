@@ -2,6 +2,8 @@
 
 import datetime
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
@@ -21,7 +23,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     EndpointProviderError,
-    UnknownServiceError,
 )
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, StructureShape
@@ -29,25 +30,32 @@ from botocore.regions import EndpointResolver
 from moto.core.serialize import get_serializer_class
 
 from app_folders import write_app
-from job_runners.aws import clients
+from job_runners.aws.session import CALLED as REDUCED
 from job_runners.aws.session import Session
-from job_runners.building.app_folder import read_app_folder
-from job_runners.building.botocore_data import (
-    ALL,
-    OPERATIONS,
-    operations_of,
-    trimmed_copy,
-    with_ours,
-)
-from job_runners.building.build import CACHE, Target, build
-from job_runners.building.operation_check import CallsLeftOut, check_operations
+from job_runners.building.botocore_data import OPERATIONS, SERVICES
+from job_runners.building.build import Target, _dependencies, build
 
 BUCKETS: tuple[dict[str, Any], ...] = (
     {"Bucket": "a-bucket"},
     {"Bucket": "a", "ForcePathStyle": True},
     {},
 )
-CALLED = [(service, name) for service in OPERATIONS for name in sorted(OPERATIONS[service])]
+# The operations that our code calls.
+OURS = {
+    **OPERATIONS,
+    "events": {"PutEvents"},
+    "logs": {"FilterLogEvents"},
+    "s3": {
+        *("DeleteObject", "DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2"),
+        *("AbortMultipartUpload", "CompleteMultipartUpload", "CreateMultipartUpload"),
+        *("PutObject", "UploadPart", "CreateSession", "HeadBucket"),
+    },
+    "sns": {"Publish"},
+    "sqs": {"SendMessage"},
+    "ssm": {"GetParameter", "GetParametersByPath"},
+    "sts": {"AssumeRole", "AssumeRoleWithWebIdentity"},
+}
+CALLED = [(service, name) for service in OURS for name in sorted(OURS[service])]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - botocore's own, which has no zone
 RANDOM = {"amz-sdk-invocation-id"}
 EXAMPLES: dict[str, Any] = {
@@ -66,8 +74,9 @@ def session(*, whole: bool) -> botocore.session.Session:
     """Return a session of what is installed, or the functions' own of what a build ships of it."""
     made = botocore.session.get_session() if whole else Session()
     if not whole:
-        folder = str(trimmed_copy(CACHE, OPERATIONS))
-        loader = Loader(extra_search_paths=[folder], include_default_search_paths=False)
+        built = _dependencies(Target.this_machine()) / "botocore"
+        folders = [str(built / REDUCED), str(built / "data")]
+        loader = Loader(extra_search_paths=folders, include_default_search_paths=False)
         made.register_component("data_loader", loader)
     return made
 
@@ -203,12 +212,12 @@ def shipped_model(service: str) -> Any:
     return client(service, whole=False).meta.service_model
 
 
-@pytest.mark.parametrize("service", OPERATIONS)
+@pytest.mark.parametrize("service", OURS)
 def test_a_client_has_the_exceptions_pages_and_waiters_of_what_is_called(service: str) -> None:
     whole, shipped = (client(service, whole=each) for each in (True, False))
     errors = [shape.name for shape in whole.meta.service_model.error_shapes]
     assert [shape.name for shape in shipped.meta.service_model.error_shapes] == errors
-    for name in OPERATIONS[service]:
+    for name in OURS[service]:
         method = xform_name(name)
         assert shipped.can_paginate(method) == whole.can_paginate(method)
         if whole.can_paginate(method):
@@ -227,7 +236,7 @@ def places(service: str) -> list[tuple[str | None, bool, bool]]:
     return [(*each,) for each in product(regions, (False, True), (False, True))]
 
 
-@pytest.mark.parametrize("service", OPERATIONS)
+@pytest.mark.parametrize("service", OURS)
 def test_the_endpoint_of_every_region_is_the_same(service: str) -> None:
     names, rules = zip(*(resolvers(service, whole=each) for each in (True, False)), strict=True)
     found = 0
@@ -259,59 +268,66 @@ def resolvers(service: str, *, whole: bool) -> tuple[EndpointResolver, EndpointP
     return EndpointResolver(loader.load_data("endpoints")), provider
 
 
-def test_no_other_operation_can_be_called_in_a_test(aws: None) -> None:
-    with pytest.raises(AttributeError, match=r'app\.toml: services = \["dynamodb:Scan"\]'):
-        clients.client("dynamodb").scan(TableName="jobs")
-    assert not hasattr(clients.client("s3"), "list_buckets")
-    with pytest.raises(UnknownServiceError, match="ses"):
-        clients.client("ses")
+CODE = """\
+from botocore.session import get_session
+
+from job_runners.aws.clients import client
+
+TASKS = {}
 
 
-def test_an_organisation_adds_services_and_operations(tmp_path: Path) -> None:
-    app = write_app(
-        tmp_path, {"app.toml": 'services = ["ses", "dynamodb:Scan", "ses:SendEmail", "sqs"]\n'}
-    )
-    assert app.operations == {"ses": ALL, "dynamodb": {"Scan"}, "sqs": ALL}
-    kept = with_ours(app.operations)
-    assert kept["dynamodb"] == OPERATIONS["dynamodb"] | {"Scan"}
-    assert kept["sqs"] == ALL
-    folder = trimmed_copy(tmp_path / "cache", kept)
-    loader = Loader(extra_search_paths=[str(folder)], include_default_search_paths=False)
-    for service in kept:
-        of_all = kept[service] == ALL
-        shipped = set(loader.load_service_model(service, "service-2")["operations"])
-        named = operations_of(service) if of_all else kept[service]
-        assert shipped - {"DescribeEndpoints"} == named - {"DescribeEndpoints"}
-    assert trimmed_copy(tmp_path / "cache", kept) == folder
+def send():
+    get_session().create_client("sesv2")
+    client(service_name = 'secretsmanager')
+    client("no-service")
+"""
+# What the functions can call, in a process that has nothing but the tree.
+_RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from job_runners.aws.clients import client
 
-
-LEFT_OUT = """\
-from job_runners.aws import clients
-
-
-def list_all(service="dynamodb"):
-    dynamodb = clients.client("dynamodb")
-    dynamodb.put_item()
-    dynamodb.scan()
-    return clients.client("s3").get_paginator("list_buckets"), clients.client("ses")
+reduced = client("dynamodb")
+assert set(reduced.meta.method_to_api_mapping) == {
+    "batch_get_item", "batch_write_item", "delete_item", "get_item", "put_item", "query",
+    "transact_write_items", "update_item", "describe_endpoints",
+}, reduced.meta.method_to_api_mapping
+assert reduced.can_paginate("scan") and reduced.get_waiter("table_exists")
+assert reduced.scan.__self__ is client("dynamodb") is not reduced
+assert reduced.generate_presigned_url("list_tables").startswith("https")
+for service, method in (
+    ("lambda", "list_functions"), ("s3", "list_buckets"), ("sqs", "purge_queue"),
+    ("sesv2", "send_email"), ("secretsmanager", "get_secret_value"), ("batch", "submit_job"),
+):
+    assert callable(getattr(client(service), method))
+assert not hasattr(client("dynamodb"), "no_operation")
+client("ses")
 """
 
 
-def test_a_build_finds_calls_of_what_is_not_named(tmp_path: Path) -> None:
-    app = write_app(tmp_path / "app", {"acme/other.py": LEFT_OUT})
-    with pytest.raises(CallsLeftOut) as refused:
-        build(Target.this_machine(), tmp_path / "tree", app)
-    file = tmp_path / "app/acme/other.py"
-    assert str(refused.value) == (
-        f"{file}:7: dynamodb:Scan is called, but the build leaves it out\n"
-        f"{file}:8: s3:ListBuckets is called, but the build leaves it out\n"
-        f"{file}:8: ses is called, but the build leaves it out\n"
-        f'Add to services in {app.config}: "dynamodb:Scan", "s3:ListBuckets", "ses"'
+def test_every_operation_of_the_services_that_the_code_calls_works(tmp_path: Path) -> None:
+    """And of those in app.toml. For another service, the error says what to do."""
+    app = write_app(
+        tmp_path / "app", {"acme/__init__.py": CODE, "app.toml": 'services = ["batch"]\n'}
     )
-    app.config.write_text('services = ["dynamodb:Scan", "s3:ListBuckets", "ses"]\n')
-    check_operations([file], with_ours(read_app_folder(app.path).operations), "app.toml")
+    build(Target.this_machine(), tmp_path / "tree", app)
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _RUN, str(tmp_path / "tree")],
+        env={
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.stderr.splitlines()[-1] == (
+        "job_runners.aws.clients.UnknownService: The functions can't call the AWS service 'ses', "
+        "because the build left it out. Check the name, or add it to app.toml: services = "
+        '["ses"]'
+    ), shown.stderr
 
 
-def test_every_operation_that_is_kept_is_one_that_there_is() -> None:
-    for service, names in OPERATIONS.items():
-        assert names <= operations_of(service)
+def test_every_service_that_is_kept_is_called() -> None:
+    assert set(OURS) == SERVICES

@@ -16,7 +16,7 @@ import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building import bytecode
 from job_runners.building.app_requirements import lock
-from job_runners.building.botocore_data import OPERATIONS
+from job_runners.building.botocore_data import SERVICES
 from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
 from job_runners.building.target import this_python
@@ -75,7 +75,7 @@ def test_every_module_imports_from_the_tree_alone(tree: Path) -> None:
             "-I",
             "-S",
             "-c",
-            _IMPORT.format(services=sorted(OPERATIONS)),
+            _IMPORT.format(services=sorted(SERVICES)),
             tree,
             *names,
         ],

@@ -1,7 +1,10 @@
 """`job-runners upgrade` and `job-runners eject`: a project changes its version of Job Runners."""
 
 import json
+import re
+import shlex
 import shutil
+import subprocess
 import tomllib
 import zipfile
 from pathlib import Path
@@ -18,7 +21,7 @@ from job_runners.building.upgrade import newest_requirement
 from job_runners.places import CODE, COMMAND
 from newcomers import NEXT, Newcomer
 
-BASE_LINE = "# Upgrades need this file: the unchanged template of Job Runners 0.0.9\n"
+MARK = "# Copied from the template of Job Runners"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     project = folder / "acme-lists"
     done = jobs(project, "eject", project=project)
     assert done.returncode == 0, done.stderr
-    assert (project / "template.yaml").read_bytes() == (CODE / "template.yaml").read_bytes()
+    first, _, text = (project / "template.yaml").read_text().partition("\n")
+    assert first.startswith(f"{MARK} {__version__} (")
+    assert text == (CODE / "template.yaml").read_text()
     files = (each for each in project.rglob("*") if each.is_file())
     return {str(each.relative_to(project)): each.read_text() for each in files}
 
@@ -43,68 +48,48 @@ def project(made: dict[str, str], tmp_path: Path) -> Path:
 
 
 def came_from(project: Path, old_line: str) -> None:
-    """Change the project so that it was made from a template with another line at line 2."""
-    lines = (CODE / "template.yaml").read_text().splitlines(keepends=True)
-    lines[1] = old_line
-    (project / ".template.base.yaml").write_text(BASE_LINE + "".join(lines))
-    (project / "template.yaml").write_text("".join(lines) + "# my own line\n")
+    """Change the project so that its template was copied from another one."""
+    text = (CODE / "template.yaml").read_text()
+    (project / "template.yaml").write_text(f"{MARK} 0.0.9 (abc)\n{old_line}{text}# my own line\n")
 
 
-def test_the_template_is_merged_once(project: Path) -> None:
+def test_a_build_and_an_upgrade_show_how_to_compare_another_template(project: Path) -> None:
+    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
+    assert python(project, "-c", code, project=project).stderr == ""
     came_from(project, "# an old line\n")
-    done = jobs(project, "upgrade", project=project)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "merged with the template of this version" in done.stdout
-    assert "need your attention" not in done.stdout  # it is the same version
-    assert "deploy as usual, unless this version is deployed already." in done.stdout
-    assert "job-runners run" not in done.stdout
+    mine = (project / "template.yaml").read_text()
+    said = python(project, "-c", code, project=project).stderr
+    assert "was copied from the template of Job Runners 0.0.9 (abc). The" in said
+    upgraded = jobs(project, "upgrade", project=project)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert "need your attention" not in upgraded.stdout  # it is the same version
+    assert "deploy as usual, unless this version is deployed already." in upgraded.stdout
+    found = re.search(r"run: (diff .*)\. Copy", upgraded.stdout)
+    assert found
+    assert found[0] in said
+    command = shlex.split(found[1])
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert "\n-# an old line\n" in shown
+    assert "\n-# my own line\n" in shown
+    first = next(line[1:] for line in shown.splitlines() if line.startswith(f"+{MARK}"))
+    assert (project / "template.yaml").read_text() == mine
+    (project / "template.yaml").write_text(mine.replace(f"{MARK} 0.0.9 (abc)", first))
+    assert python(project, "-c", code, project=project).stderr == ""
+    assert "job-runners run" not in upgraded.stdout
     (project / ".local").mkdir()
-    merged = (project / "template.yaml").read_text()
-    assert merged == (CODE / "template.yaml").read_text() + "# my own line\n"
-    said = jobs(project, "upgrade", project=project).stdout
-    assert "has no changes to merge" in said
-    assert "Stop job-runners run" not in said  # it has this version
     words = ("-m", "job_runners.building.upgraded", "--from-version", "0.0.9")
     said = python(project, *words, project=project).stdout
+    assert "template.yaml" not in said
     assert "Stop job-runners run, which still has the version before, and start it again." in said
     assert "Without --keep, that removes its data." in said
 
 
-def test_a_conflict_keeps_both_sides_and_stops_builds_until_it_is_resolved(project: Path) -> None:
-    came_from(project, "# an old line\n")
-    own = project / "template.yaml"
-    own.write_text(own.read_text().replace("# an old line", "# my changed line"))
+def test_a_template_of_the_project_s_own_is_left_alone(project: Path) -> None:
+    (project / "template.yaml").write_text("# mine\nResources: {}\n")
     done = jobs(project, "upgrade", project=project)
-    assert done.returncode == 1
-    assert "merged, with conflicts in line 2." in done.stdout
-    conflict = own.read_text()
-    assert "<<<<<<< yours\n# my changed line\n||||||| Job Runners 0.0.9\n# an old line" in conflict
-    for words in (("upgrade",), ("upgrade", "9.9.9")):
-        refused = jobs(project, *words, project=project)
-        assert refused.returncode == 1
-        assert "template.yaml:2: an upgrade left a conflict here" in refused.stderr
-    assert own.read_text() == conflict
-    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
-    assert "left a conflict here" in python(project, "-c", code, project=project).stderr
-    own.write_text((CODE / "template.yaml").read_text().replace("\n", "\n# both\n", 1))
-    assert jobs(project, "upgrade", project=project).returncode == 0
-
-
-def test_a_build_warns_about_a_template_of_another_version(project: Path) -> None:
-    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
-    assert python(project, "-c", code, project=project).stderr == ""
-    came_from(project, "# an old line\n")
-    said = python(project, "-c", code, project=project).stderr
-    assert "made from the template of Job Runners 0.0.9" in said
-    assert "run job-runners upgrade" in said
-
-
-def test_a_template_without_its_base_is_left_alone(project: Path) -> None:
-    (project / ".template.base.yaml").unlink()
-    done = jobs(project, "upgrade", project=project)
-    assert done.returncode == 1
-    assert ".template.base.yaml is missing" in done.stdout
-    assert (project / "template.yaml").read_text() == (CODE / "template.yaml").read_text()
+    assert done.returncode == 0, done.stdout
+    assert "template.yaml  " not in done.stdout
+    assert (project / "template.yaml").read_text() == "# mine\nResources: {}\n"
 
 
 def test_eject_overwrites_no_template(project: Path) -> None:
@@ -144,7 +129,7 @@ def test_a_step_that_fails_is_listed_and_can_be_repeated(project: Path) -> None:
     assert done.returncode == 1
     assert "requirements.txt can't be resolved" in done.stdout
     assert "sets WorkerColor, which the template of this version doesn't have" in done.stdout
-    assert "merged with the template of this version" in done.stdout
+    assert "To see the differences, run: diff" in done.stdout
     assert "Fix what is listed above, then run job-runners upgrade again" in done.stdout
     assert (project / "requirements.lock").read_text() == "# outdated\n"
     assert config.read_text() == changed
@@ -301,13 +286,13 @@ def test_a_project_goes_to_the_next_version_and_back(
     assert pin(project).startswith(f"job-runners[app] @ {{root:uri}}/{name}#sha256=")
     assert f"{NEXT}: Drink more water. It is healthy." in said
     assert "Not this one" not in said
-    new_line = "\n# A new line of the next version\n"
-    assert own.read_text() == ours.replace("\n", new_line, 1) + "# my own line\n"
+    assert "To see the differences, run: diff" in said
     assert f"To return to {__version__}, run job-runners upgrade {wheel}" in said
 
     said = project.jobs("upgrade", str(wheel))
     assert NEXT not in project.jobs("--version")
     assert pin(project) == first
+    assert "To see the differences" not in said
     assert own.read_text() == ours + "# my own line\n"
     assert "This version is older" in said
     assert f"To return to {NEXT}, run job-runners upgrade {name}\n" in said

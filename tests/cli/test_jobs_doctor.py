@@ -22,7 +22,7 @@ from job_runners.engine.schedules import declared_schedules, schedules
 from job_runners.errors import PayloadTooLarge
 from job_runners.store import schedule_marks
 from job_runners.store.pauses import Kind
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from job_runners.work import Recurring
 from jobs_command import jobs
 

@@ -11,7 +11,7 @@ from doctor_findings import findings
 from entry_files import TABLE, Outfit
 from fake_account import Account
 from job_runners import clock
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from telemetry_lines import logged
 
 MINUTE = 60

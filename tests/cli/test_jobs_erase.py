@@ -15,7 +15,7 @@ from bench import Bench
 from fake_stack import OUTPUTS, REGION
 from gathering_job import Gathering
 from job_runners import clock, store
-from job_runners.aws import bucket
+from job_runners.aws import bucket, clients
 from job_runners.cli import local_aws
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
@@ -42,7 +42,7 @@ from job_runners.store.uniqueness import KeyRecord
 from job_runners.store.used_keys import UsedKey
 from job_runners.store.webhooks import Webhook
 from job_runners.testing import moto_direct
-from job_runners.testing.shipped_operations import full_client, use_shipped_operations
+from job_runners.testing.plain_clients import full_client
 from job_runners.work import Recurring, WaitTimedOut
 from jobs_command import jobs
 from sample_work import script
@@ -59,8 +59,9 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setattr(organization, "_LAG", 0)  # the index of this AWS lags behind nothing
     monkeypatch.setattr(organization, "_THREADS", 1)  # moto lists no versions beside a delete
     monkeypatch.delenv("JOBS_API_URL", raising=False)
+    monkeypatch.setattr(clients, "_session", None)  # until the command sets its own
     yield stack
-    use_shipped_operations()  # instead of the command's session
+    clients.forget()
 
 
 def erase(*words: str, name: str = "acme") -> Result:

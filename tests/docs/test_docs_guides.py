@@ -31,8 +31,8 @@ from job_runners.testing.aws import forget
 from job_runners.testing.files import upload
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
+from job_runners.testing.plain_clients import full_client
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
-from job_runners.testing.shipped_operations import full_client
 from job_runners.work import DoNotRetry, Job, RunningJob
 from shown_code import blocks, module
 from stale_reads import catch_up

@@ -21,7 +21,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.store.line_items import LineItem
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from job_runners.work import context
 from job_runners.work.definitions import Job
 from job_runners.work.recurring import Recurring

@@ -23,7 +23,7 @@ from job_runners.store import failed_tasks, webhooks
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from sample_work import script
 from worker_log import make_worker_log
 

@@ -13,7 +13,7 @@ from job_runners import clock
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 from stale_reads import catch_up
 

@@ -9,7 +9,7 @@ from every_route import EVERY_ROUTE, Entry
 from job_runners.settings import forget
 from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Pause
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from sample_work import script
 
 pytestmark = pytest.mark.usefixtures("aws")

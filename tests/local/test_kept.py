@@ -22,7 +22,7 @@ from job_runners.local.kept import Kept, report_interrupted
 from job_runners.local.problem import LocalProblem
 from job_runners.store.job_request import Status
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 
 
 def client(running: Emulator, service: str) -> Any:

@@ -11,7 +11,7 @@ from job_runners.engine.tick import timer
 from job_runners.errors import RetryAfter, SendFailed
 from job_runners.store import queries
 from job_runners.store.job_request import Status
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from runner_bench import RunnerBench
 from sample_work import script
 

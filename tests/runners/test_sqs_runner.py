@@ -20,7 +20,7 @@ from job_runners.store.job_request import Status
 from job_runners.store.queries import read
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from job_runners.work import RunningJob
 from sample_work import Sample, script
 from sizes import by_size

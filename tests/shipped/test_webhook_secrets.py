@@ -14,7 +14,7 @@ from job_runners.settings import forget
 from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import signing_secrets as webhook_secrets
 from job_runners.shipped.webhooks.signature import signed_headers
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from webhook_sender import HOST, KEY, send
 
 

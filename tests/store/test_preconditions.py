@@ -28,7 +28,7 @@ from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Kind, Parked
 from job_runners.store.verbs import Checkpoint
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from sample_work import script
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}

@@ -19,7 +19,7 @@ from job_runners.engine.wire.messages import VERSION, decode
 from job_runners.store import queries
 from job_runners.store.job_request import ROW_VERSION, JobRequest
 from job_runners.testing.aws import ENVIRONMENT
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from released_code import RELEASED, VERSIONS, unpack
 from replayed import Release, name_of, replayed
 from stored_state import TABLES

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import botocore.session
 import pytest
 from botocore.exceptions import SSLError
 
@@ -41,7 +40,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Count the contexts of a new process, which trusts what botocore does."""
     for variable in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(variable, raising=False)
-    clients.use_session(botocore.session.get_session())
+    read_environment(monkeypatch)
     monkeypatch.setattr(Counted, "made", 0)
     monkeypatch.setattr(Counted, "read", 0)
     monkeypatch.setattr(tls, "create_urllib3_context", lambda: Counted(ssl.PROTOCOL_TLS_CLIENT))
@@ -52,6 +51,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         kept.cache_clear()
 
 
+def read_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next client read the environment again, as in a new process."""
+    monkeypatch.setattr(clients, "_session", None)
+    clients.forget()
+
+
 def serve(monkeypatch: pytest.MonkeyPatch, folder: Path, host: str) -> TlsServer:
     """Return an AWS over TLS, whose authority is the one that clients trust."""
     chain, authority = make_certificate(folder, host)
@@ -59,7 +64,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, folder: Path, host: str) -> TlsServer
     server.answer = OK
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://localhost:{server.port}")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
-    clients.use_session(botocore.session.get_session())  # which reads the bundle's place
+    read_environment(monkeypatch)
     forget()
     return server
 
@@ -85,7 +90,7 @@ def test_a_server_that_is_not_who_it_should_be_is_refused(
             (tmp_path / "other").mkdir()
             _, other = make_certificate(tmp_path / "other", "localhost")
             monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
-            clients.use_session(botocore.session.get_session())
+            read_environment(monkeypatch)
         with pytest.raises(SSLError):
             clients.client("dynamodb").get_item(**CALLS[0][2])
 
@@ -98,7 +103,7 @@ def test_an_endpoint_of_aws_takes_amazon_s_authorities_alone(
     region: str, certificates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
-    clients.use_session(botocore.session.get_session())
+    read_environment(monkeypatch)
     made = clients.client("dynamodb")
     context = made._endpoint.http_session._manager.connection_pool_kw["ssl_context"]
     assert context.get_ca_certs() == []  # until there is a request
@@ -119,11 +124,11 @@ def test_what_is_not_over_tls_or_goes_through_a_proxy_is_botocore_s_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    clients.use_session(botocore.session.get_session())
+    read_environment(monkeypatch)
     assert type(clients.client("dynamodb")._endpoint.http_session) is not tls._Session
     monkeypatch.delenv("HTTPS_PROXY")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    clients.use_session(botocore.session.get_session())
+    read_environment(monkeypatch)
     assert type(clients.client("dynamodb")._endpoint.http_session) is not tls._Session
     assert Counted.made == 0
 

@@ -4,7 +4,7 @@ import pytest
 
 from fake_lambda import FakeLambda
 from job_runners.testing.aws import WORKER, forget
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
 

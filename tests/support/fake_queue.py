@@ -4,7 +4,7 @@ from typing import Any
 
 import job_runners.handlers.worker
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 
 
 class FakeQueue:

@@ -38,7 +38,7 @@ from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
 from job_runners.store.verbs import group_waits  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
-from job_runners.testing.shipped_operations import full_client  # noqa: E402
+from job_runners.testing.plain_clients import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
 from record_limits import (  # noqa: E402
     record_authors,

@@ -16,7 +16,7 @@ from job_runners.engine.wire.messages import Message, decode
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import ENVIRONMENT
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from stored_state import read_tables, restore_objects, restore_tables
 
 

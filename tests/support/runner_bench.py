@@ -16,7 +16,7 @@ from job_runners.runners.base import JobData, JobRunner
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import WORKER, forget
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from job_runners.settings import forget
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 
 GROUP = "stack-WorkerLogGroup-1"
 _STREAM = "one"

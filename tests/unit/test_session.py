@@ -11,10 +11,10 @@ from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES
 
 from job_runners.aws.session import Session
-from job_runners.building.botocore_data import OPERATIONS
+from job_runners.building.botocore_data import SERVICES as OURS
 
 # What we call, and services whose handlers botocore names in several ways.
-SERVICES = (*OPERATIONS, "cognito-identity", "iot-data", "route53", "sagemaker-runtime")
+SERVICES = (*sorted(OURS), "cognito-identity", "iot-data", "route53", "sagemaker-runtime")
 EVERY_EVENT = (
     *("before-parameter-build", "before-call", "request-created", "choose-signer", "before-sign"),
     *("before-parse", "needs-retry", "after-call", "creating-client-class"),

@@ -12,8 +12,8 @@ from job_runners.cli.target import Target
 def command(target: Target) -> None:
     """Copy the template into the project, so that you can change it.
 
-    First see whether a parameter of the template is enough. Upgrades merge the changes of each
-    version into your copy.
+    First see whether a parameter of the template is enough. After an upgrade, builds show how
+    to compare your copy with the new template.
     """
     project_tools.require_project()
     from job_runners.building.ejected import eject
@@ -23,6 +23,6 @@ def command(target: Target) -> None:
         print_json({"files": list(map(str, files)), "version": __version__})
         return
     click.echo(
-        f"Wrote template.yaml, of Job Runners {__version__}, and .template.base.yaml.\n"
-        "Change template.yaml, and commit both files. Upgrades merge with .template.base.yaml."
+        f"Wrote template.yaml, of Job Runners {__version__}. Change it, and commit it.\n"
+        "Keep its first line: after an upgrade, builds compare it with the new template."
     )

@@ -14,7 +14,7 @@ from job_runners.errors import InvalidPayload, MissingObject, PreconditionFailed
 from job_runners.store import blobs, conditional_write, owner_verbs, queries, steps, verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import Checkpoint
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
 

@@ -33,7 +33,7 @@ from job_runners.errors import (
 from job_runners.store import failed_tasks
 from job_runners.store.failed_tasks import FailedTask
 from job_runners.testing.aws import forget
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from outage import Outage
 from sample_work import failing, script
 from telemetry_lines import logged

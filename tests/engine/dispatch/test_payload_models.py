@@ -13,7 +13,7 @@ from job_runners.engine.wire.messages import TaskMessage
 from job_runners.settings import forget
 from job_runners.store import verbs
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from job_runners.work.definitions import Job, Task
 from job_runners.work.running_job import RunningJob
 

@@ -19,7 +19,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import count_unfinished
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from outage import Outage
 from sample_work import script
 

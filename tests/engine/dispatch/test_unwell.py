@@ -17,7 +17,7 @@ from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.store import blobs, queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import every_row
+from job_runners.testing.plain_clients import every_row
 from outage import Outage
 from sample_work import script
 

@@ -12,7 +12,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.errors import DoNotRetry, InvalidDefinition
 from job_runners.testing.aws import forget
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from job_runners.work import app_setting, app_settings
 from job_runners.work.errors import AppSettingMissing, AppSettingsUnreadable
 

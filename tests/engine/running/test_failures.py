@@ -19,7 +19,7 @@ from job_runners.store import verbs
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import WORKER
 from job_runners.testing.lambda_context import Context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 from telemetry_lines import logged
 

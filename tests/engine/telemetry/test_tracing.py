@@ -13,7 +13,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.errors import UnknownTask
 from job_runners.testing import lambda_context
-from job_runners.testing.shipped_operations import full_client
+from job_runners.testing.plain_clients import full_client
 from sample_work import script
 from spans import Spans, id_of, links_of, parent_of, trace_of
 from telemetry_lines import logged
