@@ -132,7 +132,7 @@ class ScriptedLambda(SimulatedLambda):
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
-        if what == HOW_STALE:  # without a mishap, reads see all, so that other plays can be compared
+        if what == HOW_STALE:  # without a mishap, reads see all: other plays are compared with that
             return 0 if self._mishap in (NONE, IN_ONE_GO, WAITED) else MISSES_ALL
         default = self._mishap.throughout.get(what, 0) % n
         if not self._is_moment(what):
