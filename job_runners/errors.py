@@ -192,10 +192,10 @@ class GroupExpired(JobRunnersError):
 class ChildExpired(JobRunnersError):
     """A job may have dispatched a child before, whose row may have been deleted in the meantime."""
 
-    def __init__(self, key: str, days: int) -> None:
+    def __init__(self, days: int) -> None:
         super().__init__(
-            f"{days} days ago, a worker of this job stopped and may have dispatched the child "
-            f"{key!r} without recording it. The child's row may have been deleted since, so "
+            f"{days} days ago, a worker of this job stopped and may have dispatched a child "
+            "without recording it. The child's row may have been deleted since, so "
             "dispatching the child now might run it twice. Check which children have run, and "
             "dispatch the others in a new job."
         )

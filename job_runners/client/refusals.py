@@ -52,6 +52,7 @@ _DENIED = {
     (403, True): "This API may accept only signed calls, or the token's role may be too low.",
     (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
 }
+_LONGEST_WAIT = 86_400.0  # seconds
 _MAX_EXCERPT = 200  # characters of another server's body that a message shows
 
 
@@ -65,19 +66,21 @@ def problem_of(answer: Answer) -> dict[str, Any]:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return the wait in seconds that the header Retry-After (a number or a time) asks for."""
+    """Return the wait in seconds that the header Retry-After (a number or a time) asks for, at most
+    a day. `time.sleep` accepts no number of many digits."""
     value = answer.headers.get("Retry-After")
     if not value:
         return None
     if value.isascii() and value.isdecimal():
-        return float(value)
+        return min(float(value), _LONGEST_WAIT)
     import time
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        wait = parsedate_to_datetime(value).timestamp() - time.time()
     except (ValueError, OverflowError):  # the second for a year of many digits
         return None
+    return min(max(0.0, wait), _LONGEST_WAIT)
 
 
 def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:

@@ -92,11 +92,16 @@ class GatherChanged(DoNotRetry):
 
 
 class DuplicateMember(DoNotRetry):
-    """Two members of a group have the same key."""
+    """Two members of a group have the same key.
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"Two members of the group have the key {key!r}. Give each its own key.")
-        self.key = key
+    The message doesn't contain the key, because every role sees messages of errors.
+    """
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(
+            f"Members {first:,} and {second:,} of the group, counted from 0, have the same key. "
+            "Give each its own key."
+        )
 
 
 class TooManyMembers(DoNotRetry):
@@ -112,9 +117,9 @@ class TooManyMembers(DoNotRetry):
 class NameTooLong(DoNotRetry):
     """The name of a step or the key of a child is too long for the table."""
 
-    def __init__(self, what: str, name: str, size: int, limit: int) -> None:
+    def __init__(self, what: str, size: int, limit: int) -> None:
         super().__init__(
-            f"The {what} {name[:60]!r}… has {size:,} bytes. The limit is {limit:,}. "
+            f"The {what} has {size:,} bytes. The limit is {limit:,}. "
             "Use a shorter one, such as a hash."
         )
 
@@ -146,9 +151,9 @@ class FileRefused(DoNotRetry):
 class NameNotText(DoNotRetry):
     """The name of a step or the key of a child can't be encoded as UTF-8."""
 
-    def __init__(self, what: str, name: str) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            f"The {what} {name[:60]!r} has a lone surrogate, like a file name that isn't UTF-8. "
+            f"The {what} has a lone surrogate, like a file name that isn't UTF-8. "
             "Use another one, such as os.fsencode(name).hex()."
         )
 

@@ -12,7 +12,7 @@ class MemberKeys:
 
     def __init__(self) -> None:
         self._number = 0
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}  # the number of the member with each key
 
     def next(self, given: str | None) -> str:
         """Return the key of the next member: its own, or its number.
@@ -24,10 +24,10 @@ class MemberKeys:
             raise TooManyMembers(MAX_MEMBERS)
         key = f"{index:06d}" if given is None else given
         if without_surrogates(key) != key:
-            raise NameNotText("key of the member", key)
+            raise NameNotText(f"key of member {index:,}, counted from 0,")
         if not 0 < len(key.encode()) <= _LONGEST_KEY:
-            raise NameTooLong("key of the member", key, len(key.encode()), _LONGEST_KEY)
-        if key in self._seen:
-            raise DuplicateMember(key)
-        self._seen.add(key)
+            what = f"key of member {index:,}, counted from 0,"
+            raise NameTooLong(what, len(key.encode()), _LONGEST_KEY)
+        if (first := self._seen.setdefault(key, index)) != index:
+            raise DuplicateMember(first, index)
         return key

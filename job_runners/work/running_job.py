@@ -440,10 +440,10 @@ def _stored_name(kind: str, prefix: str, name: str) -> str:
 
     limit = steps.LONGEST_NAME - len(prefix)
     if without_surrogates(name) != name:
-        raise NameNotText(kind, name)
+        raise NameNotText(kind)
     size = len(name.encode())
     if size > limit:
-        raise NameTooLong(kind, name, size, limit)
+        raise NameTooLong(kind, size, limit)
     return f"{prefix}{name}"
 
 

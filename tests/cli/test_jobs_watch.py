@@ -54,6 +54,17 @@ def test_a_job_is_asked_for_as_often_as_the_api_suggests(api: FakeApi) -> None:
     assert len(api.calls) == 2
 
 
+def test_a_job_is_asked_for_after_a_day_at_the_latest(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    api.on(*view(), 200, job("running"), Retry_After="9" * 20)
+    api.on(*view(), 200, job("succeeded"))
+    assert jobs("watch", ID).exit_code == 0
+    assert max(slept) == pytest.approx(86_400, abs=60)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_job_that_waits_for_its_group_shows_how_many_members_have_ended(
     api: FakeApi, as_json: bool

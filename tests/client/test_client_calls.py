@@ -453,6 +453,18 @@ def test_waiting_asks_as_often_as_the_api_says_and_tells_the_progress(server: Ba
     assert time.monotonic() - began >= 1
 
 
+@pytest.mark.parametrize("asked", ["9" * 20, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_waiting_asks_after_a_day_at_the_latest(
+    server: BadServer, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    server.script = [answer(200, job("running"), Retry_After=asked)]
+    server.then = answer(200, job("succeeded"))
+    assert client(server).wait(ID).succeeded
+    assert slept == [86_400]
+
+
 def test_waiting_ends_with_the_timeout_and_says_that_the_job_goes_on(server: BadServer) -> None:
     server.then = answer(200, job("running"), Retry_After="60")
     began = time.monotonic()

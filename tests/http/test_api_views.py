@@ -10,6 +10,7 @@ from pydantic import BaseModel, model_validator
 import sample_work
 from api_events import call
 from api_rows import claimed, saved, succeeded
+from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.registry.registry import registry
@@ -17,7 +18,7 @@ from job_runners.settings import forget
 from job_runners.store import blobs, verbs
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
 from job_runners.testing.aws import ENVIRONMENT
-from job_runners.work import Job, RunningJob
+from job_runners.work import Job, Member, RunningJob
 from sample_work import script
 from stale_reads import catch_up
 
@@ -345,3 +346,33 @@ def test_one_who_sees_no_payload_is_told_nothing_of_it(monkeypatch: pytest.Monke
     claims = {"sub": "u", "roles": "viewer", "organization_id": row.organization_id}
     answer = call("GET", f"/jobs/{row.id}", claims=claims)
     assert answer.json["notes"] == ["Viewers don't see the payload and the result."]
+
+
+ADA = "ada@example.com"
+
+
+def gathers(*keys: str) -> Any:
+    return lambda job: job.gather("all", [Member("sample_once", key=each) for each in keys])
+
+
+@pytest.mark.parametrize(
+    ("work", "says"),
+    [
+        (gathers("bob", ADA, "eve", ADA), "Members 1 and 3 of the group, counted from 0, have"),
+        (gathers("bob", ADA * 10), "The key of member 1, counted from 0, has 150 bytes."),
+        (gathers("bob", ADA + "\udce9"), "The key of member 1, counted from 0, has a lone"),
+        (lambda job: job.dispatch("sample_once", key=ADA * 99), "The key of the child has 1,485"),
+    ],
+    ids=["two members", "long", "not text", "child"],
+)
+def test_no_error_tells_a_viewer_a_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, work: Any, says: str
+) -> None:
+    script.job = lambda job, payload: work(job)
+    row = bench.run(bench.dispatch("sample_once"))
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": "viewer", "organization_id": row.organization_id}
+    answer = call("GET", f"/jobs/{row.id}", claims=claims)
+    assert answer.json["error"]["message"].startswith(says)
+    assert ADA not in answer.text

@@ -65,6 +65,15 @@ def test_each_part_of_each_condition_is_left_out(tmp_path: Path) -> None:
     }
 
 
+def test_an_answer_is_lost_of_each_write_that_looks_whether_it_was_applied(tmp_path: Path) -> None:
+    source = "def end(row):\n    write(row, already_applied={})\n"
+    lost = "lambda row: False"
+    assert made_of(source.format("shows(row)"), tmp_path) == {
+        f"already_applied: {lost}": f"write(row, already_applied={lost})"
+    }
+    assert f"already_applied: {lost}" not in made_of(source.format(lost), tmp_path)
+
+
 def test_the_same_change_in_two_places_has_two_names(tmp_path: Path) -> None:
     twice = "def f(a):\n    if a:\n        pass\n    x = 1 if a else 2\n"
     names = [each.name for each in _generated(twice, tmp_path)]

@@ -16,7 +16,7 @@ from job_runners.errors import PreconditionFailed
 from job_runners.store import owner_verbs, pauses, queries, steps, verbs
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.verbs import Checkpoint, waits
 from lost_answers import lose_next_answer
 from outage import Outage
 
@@ -42,6 +42,11 @@ def failed() -> JobRequest:
     return verbs.fail(claimed(), ERROR)
 
 
+def sleep(row: JobRequest) -> JobRequest:
+    later = clock.now() + clock.HOUR
+    return waits.sleep(row, "nap", until=later, due_at=later, reached=Checkpoint("here", 40, None))
+
+
 # --- it was this very write -----------------------------------------------------------------------
 
 LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
@@ -52,6 +57,7 @@ LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
     "renew": (claimed, lambda row: verbs.renew(row, 5), Status.RUNNING),
     "stop": (lambda: asked_to_stop(claimed()), verbs.stop, Status.CANCELLED),
     "release": (claimed, verbs.release, Status.QUEUED),
+    "sleep": (claimed, sleep, Status.SCHEDULED),
 }
 
 

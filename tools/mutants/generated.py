@@ -1,7 +1,7 @@
 """Generate mutations from the code.
 
 Each leaves out a condition, a part of one, the consistency of a read, or a consequence of a job's
-end, or changes when something expires or has begun.
+end, or changes when something expires or has begun. One lets a write whose answer is lost fail.
 """
 
 import ast
@@ -20,6 +20,7 @@ _CONSEQUENCES = (
     *("admit_waiting", "admit_waiting_after", "admit_waiting_for_message", "count_failure"),
     *("member_ended", "send_after_end", "send_or_leave_due"),
 )
+_NEVER = "lambda row: False"
 _SOONER = "80 * 86_400"  # seconds: shorter than any lifetime
 _LATER = "86_400_000"  # milliseconds
 
@@ -89,9 +90,12 @@ class _Generator:
     def _mutations_of_argument(
         self, function: str, name: str, value: ast.expr
     ) -> Iterator[Mutation]:
-        """Yield the mutations of an argument: a stale read, or a time that is off by days."""
+        """Yield the mutations of an argument: a stale read, a write whose answer is lost, or a time
+        that is off by days."""
         if name in _CONSISTENT and isinstance(value, ast.Constant) and value.value is True:
             yield self._mutation(function, value, "False", f"{name}=False")
+        if name == "already_applied" and ast.unparse(value) != _NEVER:
+            yield self._mutation(function, value, _NEVER, f"{name}: {_NEVER}")
         if name == "expires_at":
             text = f"({_text(value)}) - {_SOONER}"
             yield self._mutation(function, value, text, f"expires sooner: `{ast.unparse(value)}`")

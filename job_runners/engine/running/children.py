@@ -44,7 +44,7 @@ class Children:
         from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
-        _refuse_if_row_may_be_gone(parent, key)
+        _refuse_if_row_may_be_gone(parent)
         owner = parent.organization_id
         data = checking.new_job_data(job_type, payload, owner, follow_ups)
         child_id = self._child_id(parent, key)
@@ -85,8 +85,8 @@ class Children:
         done = dict(zip(payloads, bulk.in_threads(find, payloads), strict=True))
         ids = {key: str(step.result) for key, step in done.items() if step is not None}
         new = [key for key in payloads if key not in ids]
-        for key in new:
-            _refuse_if_row_may_be_gone(parent, key)
+        if new:
+            _refuse_if_row_may_be_gone(parent)
         owner = parent.organization_id
         jobs = [
             checking.check_new_job(
@@ -156,7 +156,7 @@ class Children:
         return require_sender(self._send, name, "is dispatched by a job")
 
 
-def _refuse_if_row_may_be_gone(parent: JobRequest, key: str) -> None:
+def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
     """Refuse to dispatch a child that may have run before, if its row may be gone.
 
     The row's id is the only trace of a child that no step records. Raises ChildExpired.
@@ -166,7 +166,7 @@ def _refuse_if_row_may_be_gone(parent: JobRequest, key: str) -> None:
         return
     passed = clock.now() - since
     if passed >= settings().retention_days * clock.DAY - _MARGIN:
-        raise ChildExpired(key, passed // clock.DAY)
+        raise ChildExpired(passed // clock.DAY)
 
 
 def _announced_by(parent: JobRequest) -> str | None:

@@ -104,7 +104,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
     same = conditional_write.same
     return conditional_write.write(
-        "cancel_members" if job.has_open_group else "request_cancel",
+        "cancel_members",
         job,
         actions,
         (JobRequest.created_key == job.created_key)
@@ -112,7 +112,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
         & same(JobRequest.held_by, job.held_by)
         & same(JobRequest.gathers, job.gathers)
         & same(JobRequest.gathered, job.gathered),
-        already_applied=lambda row: bool(getattr(row, name)) and not row.status.finished,
+        already_applied=lambda row: False,  # if the row has changed since, the caller asks again
     )
 
 

@@ -22,6 +22,7 @@ from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import group_waits
 from job_runners.testing import moto_direct
 from job_runners.work import context
+from lost_answers import lose_next_answer
 from sample_work import Sample, script
 
 
@@ -316,6 +317,19 @@ def test_a_running_job_stays_due_at_the_end_of_its_lease(bench: Bench) -> None:
     asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
     assert asked.cancel_members
     assert (asked.due_at, asked.due_shard) == (claimed.due_at, claimed.due_shard)
+
+
+def test_a_request_to_cancel_is_recorded_if_its_answer_is_lost_and_the_job_has_changed_since(
+    bench: Bench,
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    bench.claim(gathering.member(0))
+    seen = gathering.read()
+    lost = lose_next_answer("UpdateItem", lambda: change(seen, JobRequest.held_by.set("another")))
+    asked = owner_actions.cancel_with_members(seen, bench.send)
+    assert lost == ["UpdateItem"]
+    assert (asked.held_by, asked.cancel_members) == ("another", True)
 
 
 def test_a_job_that_has_ended_in_between_is_not_reported_as_canceled(bench: Bench) -> None:

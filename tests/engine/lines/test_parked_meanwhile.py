@@ -15,7 +15,7 @@ from job_runners.store.limits import Limits
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from lost_answers import lose_next_answer
+from lost_answers import land_in_conflict, lose_next_answer
 
 PLACE = lines.partition_key_of("default", "*")
 
@@ -59,6 +59,7 @@ def set_aside() -> JobRequest:
     return row
 
 
+@pytest.mark.parametrize("conflicts", [0, 2])
 @pytest.mark.parametrize(
     ("row_of", "does", "status"),
     [
@@ -70,11 +71,17 @@ def set_aside() -> JobRequest:
 )
 def test_one_whose_answer_is_lost_has_been(
     still: Bench,
+    monkeypatch: pytest.MonkeyPatch,
     row_of: Callable[[], JobRequest],
     does: Callable[[JobRequest], JobRequest],
     status: Status,
+    conflicts: int,
 ) -> None:
     row = row_of()
+    if conflicts:
+        land_in_conflict(monkeypatch, conflicts)
+        assert does(row).status is status
+        return
     lost = lose_next_answer("TransactWriteItems")
     assert does(row).status is status
     assert lost == ["TransactWriteItems"]

@@ -117,7 +117,7 @@ def test_a_child_whose_row_has_expired_is_not_dispatched_again(
     row = bench.run(row)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "ChildExpired")
     assert "days ago" in row.error["message"]
-    assert "the child 'one'" in row.error["message"]
+    assert "'one'" not in row.error["message"]
     bench.deliver()
     assert parents.children == 1
     # A retry by hand doesn't help, but with another payload the job starts over.
