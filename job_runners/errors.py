@@ -77,13 +77,13 @@ class UnknownJobType(UnknownName):
 
 
 class InternalJobType(UnknownJobType):
-    """A job type is internal, so callers can't dispatch it."""
+    """A job type is internal, so this caller or job can't dispatch it."""
 
     def __init__(self, name: str) -> None:
         JobRunnersError.__init__(
             self,
-            f"The job type {name!r} is internal: only Job Runners dispatches it and sets its "
-            "payload. Dispatch a job of another type, or use POST /batches for a batch. To repeat "
+            f"The job type {name!r} is internal: only Job Runners or certain job types "
+            "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To repeat "
             "a failed job of this type, retry it without a payload.",
         )
         self.name = name
