@@ -13,18 +13,11 @@ job_runners/work/errors.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 
 class JobRunnersError(Exception):
-    """The base of every error of Job Runners.
-
-    A row records an error's class name as its kind. A class that had another name in an earlier
-    release is still recorded under that name, `recorded_as`. So a filter by kind finds old rows and
-    new ones.
-    """
-
-    recorded_as: ClassVar[str]
+    """The base of every error of Job Runners. A row records an error's class name as its kind."""
 
 
 # --- configuration: raised at start, never in the middle of a job ---------------------------------
@@ -77,14 +70,14 @@ class UnknownJobType(UnknownName):
 
 
 class InternalJobType(UnknownJobType):
-    """A job type is internal, so callers can't dispatch it."""
+    """A job type is internal, so this caller or job can't dispatch it."""
 
     def __init__(self, name: str) -> None:
         JobRunnersError.__init__(
             self,
-            f"The job type {name!r} is internal: only Job Runners dispatches it and sets its "
-            "payload. Dispatch a job of another type, or use POST /batches for a batch. To repeat "
-            "a failed job of this type, retry it without a payload.",
+            f"The job type {name!r} is internal: only Job Runners or certain job types "
+            "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
+            "repeat a failed job of this type, retry it without a payload.",
         )
         self.name = name
         self.nearest = None
@@ -168,8 +161,6 @@ class InvalidCursor(JobRunnersError):
 
 class RunnerCannotResend(JobRunnersError):
     """The configured runner lacks send(), which the job needs."""
-
-    recorded_as = "NotFullyCapable"
 
     def __init__(self, job_type: str, need: str) -> None:
         super().__init__(
@@ -439,8 +430,6 @@ class NeverStarted(JobRunnersError):
 class JobTypeRemoved(JobRunnersError):
     """Deploys no longer include the type of a job that had started."""
 
-    recorded_as = "TypeForgotten"
-
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
         self.job_type = job_type
@@ -574,8 +563,6 @@ class PauseExpired(JobRunnersError):
 
     It waited for a pause to end, for capacity in its queue, or for another job to end.
     """
-
-    recorded_as = "HeldTooLong"
 
     def __init__(self, days: float, *, in_line: bool = False, behind: bool = False) -> None:
         waited_for = "for capacity in its queue" if in_line else "for a pause to end"

@@ -12,7 +12,8 @@ _PROJECT_FILE = "samconfig.toml"
 
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
-# The package's files other than code: template.yaml, events/, and requirements/ with the locks.
+# The package's files other than code: template.yaml, two of events/, and requirements/ with the
+# locks.
 IS_INSTALLED = _INSTALLED_DATA.is_dir()
 IS_CHECKOUT = not IS_INSTALLED
 DATA = _INSTALLED_DATA if IS_INSTALLED else CODE

@@ -62,7 +62,9 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.QueueFull: Kind(429, "queue-full", "The queue is full"),
     errors.QuotaReached: Kind(429, "quota-reached", "Too many unfinished jobs"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "Invalid cursor"),
-    errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack's runner can't do this"),
+    errors.RunnerCannotResend: Kind(
+        409, "runner-cannot-resend", "This stack's runner can't do this"
+    ),
     errors.IdempotencyConflict: Kind(
         409, "idempotency-conflict", "The idempotency key is already used"
     ),

@@ -99,7 +99,7 @@ SCHEMAS: Schema = {
             },
             "internal": {
                 "type": "boolean",
-                "description": "Whether only Job Runners dispatches such jobs",
+                "description": "Whether only Job Runners or certain job types dispatch such jobs",
             },
             "unique": _UNIQUE,
         }

@@ -13,7 +13,7 @@ from job_runners.store.queries import PAGE_LIMIT
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 CHANGE_PROBLEMS = ("job-not-found", "wrong-state", "moved-meanwhile")
 # Problems of requests that start a job, and of those that dispatch a new one.
-RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
+RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "runner-cannot-resend")
 DISPATCH_PROBLEMS = (
     *RUN_PROBLEMS,
     "invalid-follow-up",

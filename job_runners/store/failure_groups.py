@@ -78,7 +78,7 @@ class Groups(NamedTuple):
 
 
 def fingerprint_of(job: JobRequest) -> Fingerprint:
-    """Return the fingerprint of a failed job. Earlier versions stored no frame."""
+    """Return the fingerprint of a failed job. Only errors of the work's own code have a frame."""
     error: Mapping[str, Any] = job.error or {}
     frame = error.get("frame")
     kind = str(error.get("kind", ""))[:_LONGEST]

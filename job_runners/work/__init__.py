@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from job_runners.work.app_settings import app_setting
     from job_runners.work.around import CurrentWork
     from job_runners.work.batch_ended import BatchEnded
-    from job_runners.work.definitions import Job, Task
+    from job_runners.work.definitions import InternalJob, Job, Task
     from job_runners.work.errors import WaitTimedOut
     from job_runners.work.gathering import GroupResults, Member, MemberResult
     from job_runners.work.job_ended import JobEnded
@@ -30,6 +30,7 @@ __all__ = [
     "DoNotRetry",
     "Each",
     "GroupResults",
+    "InternalJob",
     "Job",
     "JobEnded",
     "Member",
@@ -54,6 +55,7 @@ _HOMES = {
     "DoNotRetry": "job_runners.errors",
     "Each": "job_runners.work.recurring",
     "GroupResults": "job_runners.work.gathering",
+    "InternalJob": "job_runners.work.definitions",
     "Job": "job_runners.work.definitions",
     "JobEnded": "job_runners.work.job_ended",
     "Member": "job_runners.work.gathering",

@@ -191,10 +191,13 @@ class Job(Definition):
 
 
 class InternalJob(Job):
-    """A built-in job that no caller may dispatch, because its function trusts its payload.
+    """A job that only other jobs may dispatch, for a function that trusts its payload.
 
-    - `dispatched_by`: the job types that may dispatch it as their child, and `API` if an endpoint
-      dispatches it for its own purpose.
+    Every request for one is refused, and so is a rerun, a schedule or a follow-up of that type. A
+    failed one can be retried with its own payload.
+
+    - `dispatched_by`: the job types that may dispatch it as their child or as a member of a group.
+      A built-in job may also name `API`, if an endpoint dispatches it.
     """
 
     dispatched_by: tuple[str, ...] = ()

@@ -49,7 +49,12 @@ def test_it_has_the_files_that_a_build_and_a_deploy_need(wheel: Path) -> None:
     for name in ("template.yaml", "requirements/runtime.txt", "requirements/aws.txt"):
         shipped = archive.read(f"job_runners/data/{name}")
         assert shipped == (ROOT / name).read_bytes()
-    assert archive.read("job_runners/data/events/contacts.csv")
+
+
+def test_it_has_only_the_sample_events_that_its_code_reads(wheel: Path) -> None:
+    folder = "job_runners/data/events/"
+    shipped = {each for each in zipfile.ZipFile(wheel).namelist() if each.startswith(folder)}
+    assert shipped == {f"{folder}env.json", f"{folder}timer_minute.json"}
 
 
 def test_two_builds_of_the_same_sources_are_the_same_file(wheel: Path, tmp_path: Path) -> None:

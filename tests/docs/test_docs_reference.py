@@ -37,13 +37,13 @@ def _names(heading: str) -> set[str]:
 def test_every_kind_of_a_failed_job_has_its_cause_and_cure() -> None:
     own = [each for _, each in inspect.getmembers(work_errors, inspect.isclass)]
     defined = {each.__name__ for each in own if each.__module__ == work_errors.__name__}
-    recorded = {errors.PauseExpired.recorded_as, errors.JobTypeRemoved.recorded_as, *_ENDINGS}
+    recorded = {errors.PauseExpired.__name__, errors.JobTypeRemoved.__name__, *_ENDINGS}
     assert (defined - _OF_NO_JOB) | recorded <= _names("Kinds of a failed job")
 
 
 def test_every_kind_of_the_page_is_one_of_the_code() -> None:
     known = {
-        vars(each).get("recorded_as", name)
+        name
         for module in (errors, work_errors)
         for name, each in inspect.getmembers(module, inspect.isclass)
     }

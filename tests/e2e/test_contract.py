@@ -31,6 +31,7 @@ pytestmark = pytest.mark.e2e
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = "contract"
+APP_STACK = f"{STACK}-app"  # the one that `job-runners deploy` would make for the campaign
 PATIENCE = 60  # seconds
 BUILT = ".aws-sam/build"
 TOP_LEVEL = {"handlers", "runners", "template.yaml", "tests", "events", "Makefile"}
@@ -163,6 +164,25 @@ def clone(local: Local) -> Iterator[Clone]:
         clone.client("cloudformation").delete_stack(StackName=STACK)
 
 
+@pytest.fixture
+def contacts_table(clone: Clone) -> Iterator[None]:
+    """Deploy the campaign's own stack for the clone's.
+
+    `sam deploy` alone makes no contacts table. The campaign's jobs need one.
+    """
+    cloudformation = clone.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=APP_STACK,
+        TemplateBody=(clone.folder / "examples/campaign/own.template.yaml").read_text(),
+        Parameters=[{"ParameterKey": "JobsStackName", "ParameterValue": STACK}],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    waiter = cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=APP_STACK, WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
+    yield
+    cloudformation.delete_stack(StackName=APP_STACK)
+
+
 # --- functions without a container, as `sam local invoke` runs them ----------------------------
 
 
@@ -178,7 +198,10 @@ class Functions:
         self._running: dict[str, tuple[RuntimeEmulator, ExitStack]] = {}
 
     def _settings(self, clone: Clone) -> dict[str, str]:
-        """Return the variables of events/env.json, with the names that the stack has."""
+        """Return the variables of events/env.json, with the names that the stack has.
+
+        The jobs read the settings of this stack, not of the one that env.json names.
+        """
         given: dict[str, str] = json.loads((self._events / "env.json").read_text())["Parameters"]
         for name, value in given.items():
             assert re.search(rf"(?m)^ +{name}:", self._template)  # otherwise SAM ignores it
@@ -186,7 +209,7 @@ class Functions:
                 given[name] = clone.resource(value)
             elif value.startswith("http://host.docker.internal"):
                 given[name] = clone.aws["AWS_ENDPOINT_URL"]
-        return given | dict(clone.aws)
+        return given | {"APP_SETTINGS_PATH": f"/{STACK}/app"} | dict(clone.aws)
 
     def invoke(self, name: str, event: object) -> Any:
         """Return the response of a function, such as `api`, to an event."""
@@ -292,6 +315,7 @@ def test_sam_deploys_a_clone_that_runs_a_job_and_a_task_through_api_gateway(
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("contacts_table")
 def test_each_sample_event_gets_its_answer_as_sam_local_invoke_runs_it(
     clone: Clone, start: Start
 ) -> None:

@@ -418,7 +418,7 @@ def test_a_runner_that_cannot_send_again_asks_for_no_answer(bench: Bench) -> Non
     script.job = lambda job, payload: job.signal_url("a", text="?", timeout=HOUR)
     row = bench.dispatch("sample_once")
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
-    assert bench.read(row).error["kind"] == RunnerCannotResend.recorded_as
+    assert bench.read(row).error["kind"] == RunnerCannotResend.__name__
     assert links() == []
 
 

@@ -128,7 +128,7 @@ def test_a_job_that_the_runner_can_not_send_again_is_refused_before_it_is_saved(
     monkeypatch.setenv("JOB_RUNNER", "acme.runner")
     forget()
     answer = call("POST", "/jobs", body={"job_type": "sample_again"})
-    assert "retry" in problem(answer, 409, "not-fully-capable")["detail"]
+    assert "retry" in problem(answer, 409, "runner-cannot-resend")["detail"]
     assert rows() == 0
     assert call("POST", "/jobs", body={"job_type": "sample_once"}).status == 202
 

@@ -130,7 +130,7 @@ def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
         bench.dispatch(job_type, **fields)
     jobs = {"jobs": [{"job_type": "sample_once"}]}
     refused = call("POST", "/jobs/bulk", body=jobs, headers={"idempotency-key": "k"})
-    assert (refused.status, refused.json["type"]) == (409, "urn:job-runners:not-fully-capable")
+    assert (refused.status, refused.json["type"]) == (409, "urn:job-runners:runner-cannot-resend")
     assert queries.page("default", limit=1).jobs == []
     for each in ("sample_once", "unique_replace"):
         assert bench.outcome(each).status is Status.SUCCEEDED

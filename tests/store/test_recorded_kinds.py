@@ -1,13 +1,10 @@
-"""The kind that a row keeps of an error is the one that it had in the first release, whatever the
-class is called now: people filter by it."""
+"""The kind that a row keeps of an error is the name of its class."""
 
 from typing import Any
 
-import pytest
-
 from api_events import call
 from bench import Bench
-from job_runners.errors import JobRunnersError, JobTypeRemoved, PauseExpired, RunnerCannotResend
+from job_runners.errors import PauseExpired
 from sample_work import script
 
 
@@ -24,22 +21,9 @@ def recorded(bench: Bench, error: Exception) -> Any:
     return answer.json["error"]["kind"]
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (PauseExpired(30), "HeldTooLong"),
-        (JobTypeRemoved("mow", 30), "TypeForgotten"),
-        (RunnerCannotResend("mow", "is dispatched by a job"), "NotFullyCapable"),
-    ],
-    ids=lambda each: each if isinstance(each, str) else "",
-)
-def test_a_renamed_error_keeps_its_kind(bench: Bench, error: JobRunnersError, kind: str) -> None:
-    assert recorded(bench, error) == kind
-
-
 def test_an_error_of_ones_own_has_its_own_kind_whatever_it_derives_from(bench: Bench) -> None:
     class MowerStuck(PauseExpired):
-        """A class of an organisation's own."""
+        """A class of an organization's own."""
 
     assert recorded(bench, MowerStuck(30)) == "MowerStuck"
 

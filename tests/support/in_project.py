@@ -42,13 +42,15 @@ def installed_code() -> Path:
     unneeded = shutil.ignore_patterns("__pycache__")
     shutil.copytree(CODE / "job_runners", folder / "job_runners", ignore=unneeded)
     data = folder / "job_runners" / "data"
-    (data / "requirements").mkdir(parents=True)
+    for name in ("requirements", "events"):
+        (data / name).mkdir(parents=True)
     for name in (
         "template.yaml",
         "CHANGELOG.md",
         "requirements/runtime.txt",
         "requirements/aws.txt",
+        "events/env.json",
+        "events/timer_minute.json",
     ):
         shutil.copyfile(CODE / name, data / name)
-    shutil.copytree(CODE / "events", data / "events")
     return folder

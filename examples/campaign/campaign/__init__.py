@@ -1,6 +1,6 @@
 """A texting campaign: from a CSV file of contacts to their first texts, and back to a file."""
 
-from job_runners.work import Job, Queue, Rate, Retry, Task, Unique
+from job_runners.work import InternalJob, Job, Queue, Rate, Retry, Task, Unique
 
 JOBS = {
     # These jobs resume at their cursor and repeat the same writes, so another attempt does no harm.
@@ -17,10 +17,11 @@ JOBS = {
         "campaign.send_first_messages:send_first_messages", retry=Retry(max_attempts=5)
     ),
     # If another attempt comes to a contact again, it doesn't send a second message.
-    "send_first_messages_turn": Job(
+    "send_first_messages_turn": InternalJob(
         "campaign.send_first_messages:send_first_messages_turn",
         retry=Retry(max_attempts=8),
         queue_name="first_messages",
+        dispatched_by=("send_first_messages",),
     ),
     "export_contacts": Job("campaign.export_contacts:export_contacts", retry=Retry(max_attempts=5)),
 }

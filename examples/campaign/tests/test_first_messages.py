@@ -24,7 +24,7 @@ from campaign_world import (
     refusal,
     statuses,
 )
-from job_runners.errors import InvalidPayload
+from job_runners.errors import InternalJobType, InvalidPayload
 from job_runners.testing.hostile import Hostile, Report
 from job_runners.testing.job_runner import InlineRunner
 from job_runners.testing.movable_clock import MovableClock
@@ -120,16 +120,14 @@ def assert_never_twice(report: Report) -> None:
         assert texted_all or play.mishap.startswith("killed after call"), play.mishap
 
 
-def test_a_person_is_texted_once_whatever_dies_in_a_turn(hostile: Hostile, sns: Sns) -> None:
-    def set_up() -> None:
-        keep(range(2))
-        give(0, 1)
-
-    turn = {**TURN, "last": cell(1)}
-    assert_never_twice(hostile.run("send_first_messages_turn", turn, before_each=set_up, most=70))
+def test_no_caller_dispatches_a_turn(job_runner: InlineRunner, three: Sns) -> None:
+    with pytest.raises(InternalJobType, match="'send_first_messages_turn' is internal"):
+        job_runner.dispatch("send_first_messages_turn", TURN)
+    job_runner.drain()
+    assert three.texts == []
 
 
-def test_a_person_is_texted_once_whatever_dies_in_the_job(hostile: Hostile, sns: Sns) -> None:
+def test_a_person_is_texted_once_whatever_dies(hostile: Hostile, sns: Sns) -> None:
     payload = {**SPRING, "text": "Hi"}
     report = hostile.run("send_first_messages", payload, before_each=keep_three, most=40)
     assert_never_twice(report)
@@ -139,9 +137,9 @@ def test_a_turn_that_ends_in_the_middle_goes_on_in_another_leg(
     job_runner: InlineRunner, saved_jobs: SavedJobs, three: Sns, movable_clock: MovableClock
 ) -> None:
     three.before_answering = lambda: movable_clock.advance(25)
-    job = job_runner.dispatch("send_first_messages_turn", TURN)
+    job_runner.dispatch("send_first_messages", {**SPRING, "text": "Hi"})
     job_runner.drain(seconds=60)
-    assert saved_jobs.get(job.id).legs > 1
+    assert saved_jobs.only("send_first_messages_turn").legs > 1
     assert three.texts == HI
 
 
@@ -150,7 +148,7 @@ def test_a_contact_is_marked_while_its_text_is_on_its_way(
 ) -> None:
     marked: list[Any] = []
     three.before_answering = lambda: marked.append(statuses())
-    job_runner.run("send_first_messages_turn", TURN)
+    run(job_runner, "Hi")
     assert marked[1] == ["sent", "sending", "needs_message"]
     assert statuses() == ["sent"] * 3
 
@@ -223,7 +221,7 @@ def test_a_mark_whose_answer_was_lost_does_not_keep_its_contact_from_the_text(
     job_runner: InlineRunner, three: Sns, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     each_write(monkeypatch, fault)
-    assert_succeeded(job_runner.run("send_first_messages_turn", TURN))
+    run(job_runner, "Hi")
     assert three.texts == HI
     assert statuses() == ["sent"] * 3
 
@@ -236,7 +234,7 @@ def test_a_mark_that_could_not_be_removed_is_replaced_by_the_next_attempt(
     three.answer = lambda: (THROTTLED if len(three.requests) < 3 else accepted)()
     # The mark stays, and the second attempt doesn't hear that it has replaced it.
     each_write(monkeypatch, lambda write: write(), fault, landed_unheard)
-    assert_succeeded(job_runner.run("send_first_messages_turn", TURN))
+    run(job_runner, "Hi")
     assert three.texts[-3:] == HI
     assert statuses() == ["sent"] * 3
 
@@ -253,7 +251,7 @@ def test_a_mark_is_not_taken_from_the_job_that_has_set_it_since(
     accepted = three.answer
     three.answer = lambda: (THROTTLED if len(three.requests) == 1 else accepted)()
     each_write(monkeypatch, lambda write: write(), removed_and_set_by_another)
-    assert_succeeded(job_runner.run("send_first_messages_turn", TURN))
+    run(job_runner, "Hi")
     assert three.texts == [HI[0], HI[1], HI[2]]  # the other job texts the first one
     assert statuses() == ["sending", "sent", "sent"]
 
@@ -262,7 +260,7 @@ def test_a_text_whose_outcome_could_not_be_written_is_not_sent_again(
     job_runner: InlineRunner, three: Sns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each_write(monkeypatch, lambda write: write(), lambda _: unreachable())
-    assert_succeeded(job_runner.run("send_first_messages_turn", TURN))
+    run(job_runner, "Hi")
     assert three.texts == HI
     assert statuses() == ["sending", "sent", "sent"]
 

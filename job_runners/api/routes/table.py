@@ -108,7 +108,7 @@ _route(
         "payload-not-kept",
         "unknown-task",
         "invalid-payload",
-        "not-fully-capable",
+        "runner-cannot-resend",
         "not-redriven",
     ),
 )
@@ -134,7 +134,7 @@ _route(
     jobs.dispatch_jobs,
     Role.OPERATOR,
     ok("The result of each job, in the order of the request", "BulkResults", REPEATED),
-    ("invalid-jobs", "not-fully-capable", "queue-full", "quota-reached"),
+    ("invalid-jobs", "runner-cannot-resend", "queue-full", "quota-reached"),
     body="BulkData",
     parameters=(REQUIRED_KEY,),
 )
@@ -143,7 +143,13 @@ _route(
     batches.dispatch_batch,
     Role.OPERATOR,
     accepted("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED),
-    ("invalid-members", "not-fully-capable", "queue-full", "quota-reached", "idempotency-conflict"),
+    (
+        "invalid-members",
+        "runner-cannot-resend",
+        "queue-full",
+        "quota-reached",
+        "idempotency-conflict",
+    ),
     body="BatchData",
     parameters=(REQUIRED_KEY,),
 )
@@ -286,7 +292,7 @@ _route(
         "path-not-found",
         "invalid-request",
         "unknown-job-type",
-        "not-fully-capable",
+        "runner-cannot-resend",
         "too-many-paused",
         "moved-meanwhile",
     ),
@@ -296,7 +302,7 @@ _route(
     pauses.resume,
     Role.SERVICE,
     deleted("Not paused"),
-    ("path-not-found", "invalid-request", "not-fully-capable"),
+    ("path-not-found", "invalid-request", "runner-cannot-resend"),
 )
 _route(
     "GET /queues",
@@ -318,7 +324,7 @@ _route(
     queues.limit_queue,
     Role.SERVICE,
     ok("Its limits, active within 10 seconds", "QueueLimits"),
-    ("nothing-limited", "too-many-limited", "not-fully-capable"),
+    ("nothing-limited", "too-many-limited", "runner-cannot-resend"),
     body="LimitsData",
 )
 _route(
@@ -326,7 +332,7 @@ _route(
     queues.reset_queue,
     Role.SERVICE,
     deleted("Its limits are those declared in code"),
-    ("invalid-request", "not-fully-capable"),
+    ("invalid-request", "runner-cannot-resend"),
 )
 _route(
     "GET /schedules",
@@ -404,7 +410,7 @@ _route(
     webhooks.put_webhook,
     Role.OPERATOR,
     replaced_or_created("Webhook"),
-    ("unknown-job-type", "not-fully-capable", "webhooks-off", "too-many-webhooks"),
+    ("unknown-job-type", "runner-cannot-resend", "webhooks-off", "too-many-webhooks"),
     body="WebhookData",
     parameters=WHOSE,
 )

@@ -155,9 +155,7 @@ def error_record(error: BaseException) -> dict[str, Any]:
 
     If the work's own code raised it, the record also has the `frame` that raised it.
     """
-    # `recorded_as` keeps the old name of a renamed class. Subclasses must not inherit it, so this
-    # doesn't use getattr.
-    kind = vars(type(error)).get("recorded_as", type(error).__name__)
+    kind = type(error).__name__
     frame = tracebacks.work_frame(error)
     return {
         "kind": kind,

@@ -258,5 +258,5 @@ def test_what_waits_in_a_line_for_too_long_fails_and_says_why(
     bench.advance(31 * 86_400)
     bench.tick()
     row = bench.read(full_queue)
-    assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "PauseExpired")
     assert row.error["message"] == "The job waited 30 days for capacity in its queue."

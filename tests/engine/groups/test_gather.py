@@ -263,7 +263,7 @@ def test_a_runner_that_cannot_resend_cannot_gather(bench: Bench) -> None:
     gathering = Gathering(bench, 1)
     deadline = clock.now() + 900_000
     execution.run(JobMessage.about(gathering.row), deadline=deadline, send=CANNOT_SEND)
-    assert gathering.read().error["kind"] == RunnerCannotResend.recorded_as
+    assert gathering.read().error["kind"] == RunnerCannotResend.__name__
 
 
 def test_other_keys_in_the_next_leg_fail_the_job(

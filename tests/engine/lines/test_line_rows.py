@@ -124,7 +124,7 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
     for _ in range(31):
         one_slot.advance(24 * 3600)
         one_slot.tick()
-    assert one_slot.read(begun).error["kind"] == "TypeForgotten"
+    assert one_slot.read(begun).error["kind"] == "JobTypeRemoved"
 
 
 def test_a_job_that_was_let_on_is_sent_again_though_its_queue_has_no_limits_any_more(

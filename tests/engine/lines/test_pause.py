@@ -198,7 +198,7 @@ def test_what_is_held_back_for_more_than_30_days_fails_and_says_why(bench: Bench
     bench.advance(30 * 24 * 3600 + 3600)
     bench.tick()
     row = bench.read(row)
-    assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "PauseExpired")
 
 
 def test_a_job_parked_by_two_pauses_waits_for_both(bench: Bench) -> None:

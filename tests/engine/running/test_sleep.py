@@ -313,7 +313,7 @@ def test_a_runner_that_cannot_send_again_has_no_sleep(bench: Bench) -> None:
     script.job = sleeps(HOUR)
     row: JobRequest = bench.dispatch("sample_once")
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
-    assert bench.read(row).error["kind"] == "NotFullyCapable"
+    assert bench.read(row).error["kind"] == "RunnerCannotResend"
 
 
 def test_naive_times_are_refused(bench: Bench) -> None:

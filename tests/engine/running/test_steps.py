@@ -387,7 +387,7 @@ def test_a_job_whose_runner_can_not_send_dispatches_nothing(bench: Bench) -> Non
     script.job = lambda job, payload: job.dispatch("sample_once", key="one")
     row = bench.dispatch("sample_once")
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
-    assert bench.read(row).error["kind"] == RunnerCannotResend.recorded_as
+    assert bench.read(row).error["kind"] == RunnerCannotResend.__name__
     assert len(moto_direct.rows("jobs")) == 1
 
 

@@ -51,7 +51,7 @@ def test_it_waits_for_a_deploy_that_knows_it_again(bench: Bench, begun: JobReque
 def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
     days(bench, 31)
     row = bench.read(begun)
-    assert (row.status, row.error["kind"]) == (Status.FAILED, "TypeForgotten")
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "JobTypeRemoved")
     assert "'sample_again' for 30 days" in row.error["message"]
 
 

@@ -28,8 +28,8 @@ FINISHED = ("succeeded", "failed", "cancelled")
 # Errors that the engine itself gives to jobs that no worker could start, or that never end.
 _ENGINE_ERRORS = (
     "NeverStarted",
-    "HeldTooLong",
-    "TypeForgotten",
+    "PauseExpired",
+    "JobTypeRemoved",
     "LegsSpent",
     "GroupExpired",
     "ChildExpired",
