@@ -72,12 +72,7 @@ SAVED = f"""
 from job_runners.engine.dispatch.dispatch import accept_job
 print(accept_job(runners.JobData(job_type={FUNCTION!r}), send=runners.sender()).id)
 """
-TASK = """
-from job_runners.engine.dispatch.dispatch import capturing_task_id
-with capturing_task_id() as accepted:
-    runners.dispatch_task("chatty_note", {})
-print(accepted.id)
-"""
+TASK = 'print(runners.dispatch_task("chatty_note", {}))'
 
 
 def dispatch(local: Local, code: str) -> str:

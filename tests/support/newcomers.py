@@ -17,6 +17,7 @@ from job_runners.building.build import CACHE
 from job_runners.places import CODE as ROOT
 
 NEXT = "9.0.0"
+UV_CACHE = Path("~/.cache/uv").expanduser()  # so that builds download packages only once
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Newcomer:
     def environment(self) -> dict[str, str]:
         names = ("PATH", "HOME")
         given = {name: os.environ[name] for name in names if name in os.environ}
-        ours = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "UV_OFFLINE": "1"}
+        ours = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "UV_CACHE_DIR": str(UV_CACHE)}
         return given | ours | self.variables
 
     def run(self, *words: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:

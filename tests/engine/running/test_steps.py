@@ -113,9 +113,11 @@ def test_a_result_that_is_forgotten_while_another_is_kept_leaves_a_result(bench:
     """The job has ended elsewhere, and its owner deletes it: a worker runs it still."""
     row = bench.dispatch()
     steps.keep(row, "one", "first")
-    clients.client("dynamodb").meta.events.register(
-        "before-call.dynamodb.GetItem", lambda **_: steps.delete(row)
-    )
+
+    def forget(**_: object) -> None:
+        steps.delete(row)
+
+    clients.client("dynamodb").meta.events.register("before-call.dynamodb.GetItem", forget)
     assert steps.keep(row, "one", "second").result == "second"
 
 
