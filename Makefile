@@ -11,7 +11,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 AWS := .venv-aws/bin
 # PROJECT names another project. If it is empty, there is none.
-PROJECT ?= $(if $(filter undefined,$(origin JOBS_PROJECT)),examples/campaign,$(JOBS_PROJECT))
+PROJECT ?= $(if $(filter undefined,$(origin JOBS_PROJECT)),$(wildcard examples/campaign),$(JOBS_PROJECT))
 export JOBS_PROJECT := $(if $(PROJECT),$(abspath $(PROJECT)))
 # The environments use the interpreter in PYTHON, or the best one found.
 export PYTHON
