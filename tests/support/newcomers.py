@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from installed import build_wheel, pip
-from job_runners.building.build import CACHE
+from job_runners.building.app_folder import AppFolder
+from job_runners.building.build import CACHE, Target, _dependencies
 from job_runners.places import CODE as ROOT
 
 NEXT = "9.0.0"
-UV_CACHE = Path("~/.cache/uv").expanduser()  # so that builds download packages only once
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Newcomer:
     def environment(self) -> dict[str, str]:
         names = ("PATH", "HOME")
         given = {name: os.environ[name] for name in names if name in os.environ}
-        ours = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "UV_CACHE_DIR": str(UV_CACHE)}
+        ours = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "UV_OFFLINE": "1"}
         return given | ours | self.variables
 
     def run(self, *words: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
@@ -90,6 +90,8 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
     shutil.copyfile(ROOT / ".venv-aws" / "pyvenv.cfg", tools / "made")
     CACHE.mkdir(exist_ok=True)
     (found.cache / "job-runners" / "build").symlink_to(CACHE)
+    # What a build of a project without requirements of its own installs.
+    _dependencies(Target.this_machine(), AppFolder(tmp_path / "none", (), frozenset()))
     return found
 
 
