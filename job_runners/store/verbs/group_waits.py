@@ -104,7 +104,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
     same = conditional_write.same
     return conditional_write.write(
-        "cancel_members",
+        "cancel_members" if job.has_open_group else "request_cancel",
         job,
         actions,
         (JobRequest.created_key == job.created_key)
