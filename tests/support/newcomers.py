@@ -90,8 +90,10 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
     shutil.copyfile(ROOT / ".venv-aws" / "pyvenv.cfg", tools / "made")
     CACHE.mkdir(exist_ok=True)
     (found.cache / "job-runners" / "build").symlink_to(CACHE)
-    # What a build of a project without requirements of its own installs.
-    _dependencies(Target.this_machine(), AppFolder(tmp_path / "none", (), frozenset()))
+    # What builds of a project without requirements of its own install, here and on Lambda.
+    machine = Target.this_machine()
+    for target in (machine, Target(machine.architecture, machine.python_runtime)):
+        _dependencies(target, AppFolder(tmp_path / "none", (), frozenset()))
     return found
 
 
