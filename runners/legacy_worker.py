@@ -5,6 +5,7 @@ a job occupies the process while it runs. Each job runs in a child process that 
 deadline. So an expired lease means the same as on Lambda: the worker that claimed the job is gone.
 """
 
+import json
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ from multiprocessing.context import ForkServerContext
 from job_runners import clock
 from job_runners.engine.lines import wake_ups
 from job_runners.engine.registry.registry import registry
+from job_runners.engine.running import failure_records
 from job_runners.engine.running.execution import run
 from job_runners.engine.running.retrying import give_up_task
 from job_runners.engine.schedules import recurring
@@ -111,6 +113,31 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
         child.kill()
         child.join()
         telemetry.logger.error("killed at its deadline", extra={"after_s": seconds})
+        _settle(message, f"its process was killed after {seconds} s")
+    elif child.exitcode:
+        _settle(message, f"its process ended with {_named(child.exitcode)}")
+
+
+def _settle(message: Message, how: str) -> None:
+    """Settle the work of a child that has died, as the failures function does on AWS.
+
+    Without this, the job would stay running until its lease is over. If AWS doesn't answer, it
+    does.
+    """
+    record = {
+        "requestPayload": json.loads(encode(message)),
+        "responsePayload": {"errorMessage": how},
+    }
+    try:
+        failure_records.settle(record, sender(lambda _: None))
+    except Exception as error:  # noqa: BLE001 - the timer recovers the job after its lease
+        telemetry.left_for_later(error)
+
+
+def _named(exit_code: int) -> str:
+    if exit_code > 0:
+        return f"exit code {exit_code}"
+    return f"signal {signal.Signals(-exit_code).name}"
 
 
 def _child(text: bytes, deadline: int) -> None:

@@ -28,6 +28,7 @@ class Children:
     def __init__(self) -> None:
         self.hang = False
         self.killed = 0
+        self.exitcode = 0
         self._work: Callable[[], None] = lambda: None
 
     def Process(self, target: object, args: tuple[bytes, int]) -> "Children":  # noqa: N802
@@ -118,6 +119,36 @@ def test_a_child_that_hangs_is_killed_at_its_deadline(
     legacy_worker.work(Told())
     assert children.killed == 1
     assert "killed at its deadline" in [line["message"] for line in logged(lines)]
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "how"), [(-9, "signal SIGKILL"), (137, "exit code 137")], ids=["signal", "code"]
+)
+def test_a_child_that_dies_ends_its_attempt_at_once(
+    bench: Bench, children: Children, monkeypatch: pytest.MonkeyPatch, exitcode: int, how: str
+) -> None:
+    row, retried = bench.dispatch("sample_once"), bench.dispatch("sample_again")
+    monkeypatch.setattr(execution, "record", lambda *_: None)  # it dies before it records anything
+    children.exitcode = exitcode
+    legacy_worker.work(Told())
+    found = bench.read(row)
+    assert found.status is Status.FAILED
+    assert f"The attempt was interrupted: its process ended with {how}" in found.error["message"]
+    assert bench.read(retried).status is Status.RETRYABLE
+
+
+def test_a_dead_child_is_settled_later_if_dynamodb_does_not_answer(
+    bench: Bench, children: Children, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch("sample_once")
+    monkeypatch.setattr(execution, "record", lambda *_: outage.begin("refused"))
+    children.exitcode = -9
+    legacy_worker.work(Told(after=1))
+    outage.end()
+    assert bench.read(row).status is Status.RUNNING
+    bench.advance(2000)
+    legacy_worker.work(Told())
+    assert bench.read(row).status is Status.FAILED
 
 
 def test_what_has_to_wait_is_not_begun_before_it_is_due(bench: Bench) -> None:
