@@ -12,7 +12,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.store import blobs, group_chunks, groups, steps
+from job_runners.store import blobs, cursors, group_chunks, groups, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -20,7 +20,7 @@ from job_runners.work import Member, running_job
 from outage import Outage
 from sample_work import script
 
-TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
+TOO_LONG = cursors.encode("child ", "k" * (steps.LONGEST_NAME - len("child ") + 1))
 IN_GROUP = base64.urlsafe_b64encode(b"\0one#all").decode()  # without the index of a member
 
 
