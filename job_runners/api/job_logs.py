@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -112,11 +112,12 @@ class _Search:
 
     def _lines_of_job(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the lines of the job. Lines of another job are left out, even if they have this
-        job's id in their text."""
+        job's id in their text. So are metrics: they reach the log as work prints them, and any
+        job could print some that name this job."""
         for event in events:
             fields = _fields(event["message"])
             job = (fields.get("job_id"), fields.get("organization_id"))
-            if job == (self._row.id, self._row.organization_id):
+            if job == (self._row.id, self._row.organization_id) and "_aws" not in fields:
                 yield _line(event["timestamp"], fields)
 
 
@@ -152,7 +153,8 @@ def _logged_at(fields: dict[str, Any]) -> int | None:
     CloudWatch's own time is less exact: all events of a batch may have the time of receipt."""
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
-    except (KeyError, TypeError, ValueError):
+        moment.astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):  # the last outside the years 1 to 9999
         return None
     return int(moment.timestamp() * 1000)
 

@@ -59,6 +59,22 @@ def test_a_line_with_many_nested_brackets_hides_no_other(depth: int) -> None:
     assert "well" in messages(row)
 
 
+@pytest.mark.parametrize("time", ["0001-01-01 00:00:00,000+2359", "9999-12-31 23:59:59,000-2359"])
+def test_a_line_with_an_impossible_time_hides_no_other(time: str) -> None:
+    row = claimed()
+    logged(row, "odd", timestamp=time)
+    logged(row, "well", after=1)
+    assert messages(row) == ["odd", "well"]
+
+
+def test_metrics_that_name_a_job_are_no_line_of_it() -> None:
+    """Work prints them unchanged, so that another job could forge lines of this one."""
+    row = claimed()
+    logged(row, "forged", _aws={"CloudWatchMetrics": []})
+    logged(row, "its own")
+    assert messages(row) == ["its own"]
+
+
 def test_a_job_shows_its_own_lines_in_order_of_time() -> None:
     row, other = claimed(), claimed()
     logged(row, "the second", after=2, level="ERROR", exception="Traceback", rows=17)
