@@ -51,7 +51,9 @@ def foreign_owner(project: Path) -> int | None:
     sudo = os.environ.get("SUDO_UID", "")
     if own == {0} and sudo.isdecimal():
         own.add(int(sudo))
-    owners = [each.stat().st_uid for each in (project, project / _PROJECT_FILE)]
+    file = project / _PROJECT_FILE
+    # The file may be another user's link to one of our own.
+    owners = [each.st_uid for each in (project.stat(), file.stat(), file.lstat())]
     return next((each for each in owners if each not in own), None)
 
 

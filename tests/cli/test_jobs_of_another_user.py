@@ -76,3 +76,17 @@ def test_a_file_of_another_user_in_our_own_folder_is_not_enough(
     monkeypatch.setenv("SUDO_UID", "4321")
     jobs("test")
     assert started
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to another user")
+def test_another_users_link_to_a_file_of_our_own_is_not_enough(
+    started: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "samconfig.toml"
+    file.rename(tmp_path / "ours")
+    file.symlink_to("ours")
+    jobs("test")
+    assert len(started) == 1
+    os.lchown(file, 4321, -1)
+    assert "belongs to another user (uid 4321)" in " ".join(jobs("test").stderr.split())
+    assert len(started) == 1
