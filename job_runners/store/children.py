@@ -16,6 +16,7 @@ from job_runners.store.queries import read_many
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
 _IN_GROUP = "\0"  # the prefix of a position in a group
 _COUNTED = "\1"  # the prefix of a position that is a number of children
+_MOST = 1_000_000  # children of a job
 
 
 def step_name(key: str) -> str:
@@ -47,27 +48,26 @@ def page(
     """Return a page of a job's children. Raises InvalidCursor.
 
     Without groups, that takes one Query and at most one BatchGetItem. With `hides_keys`, neither
-    the cursor nor the order of the children on a page depends on their keys. A later page then
-    reads the children of the pages before it again.
+    the cursor nor the order of the children depends on their keys, with any limit. Each page then
+    reads the records of all children, and lists the children in the order of their ids.
     """
     if cursor and cursors.decode("", cursor).startswith(_IN_GROUP):
         return _with_members(parent, [], limit, *_in_group(cursor))
-    after, skipped = None, 0
-    if cursor and hides_keys:
-        skipped = _number(cursors.decode(_COUNTED, cursor))
-    elif cursor:
-        after = _step_name_of(cursors.decode(PREFIX, cursor))
-    found = steps.with_prefix(parent, PREFIX, after=after, limit=skipped + limit + 1)[skipped:]
+    start = 0
+    if hides_keys:
+        start = _number(cursors.decode(_COUNTED, cursor)) if cursor else 0
+        found = steps.with_prefix(parent, PREFIX, after=None, limit=_MOST)
+        found = sorted(found, key=lambda step: str(step.result))[start : start + limit + 1]
+    else:
+        after = _step_name_of(cursors.decode(PREFIX, cursor)) if cursor else None
+        found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
     # Consistent, because a child that was dispatched a moment ago isn't gone.
     rows = read_many(ids.values(), fresh=True)
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
-    following = cursors.encode(PREFIX, children[-1].key) if len(found) > limit else None
-    if hides_keys:
-        children.sort(key=lambda child: child.id)
-        following = following and cursors.encode(_COUNTED, str(skipped + limit))
-    if following is not None:
-        return Page(children, following)
+    if len(found) > limit:
+        position = (_COUNTED, str(start + limit)) if hides_keys else (PREFIX, children[-1].key)
+        return Page(children, cursors.encode(*position))
     return (
         Page(children, None) if parent.gathers is None else _with_members(parent, children, limit)
     )
