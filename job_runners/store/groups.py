@@ -113,7 +113,8 @@ class Group(Value):
 
 def new_group(owner: JobRequest, name: str, *, is_large: bool) -> Group:
     """Return the group of a job's gather. A job that restarts with another payload has others."""
-    return Group(derived_id("group", owner.work_id, name), _SHARDS if is_large else 1)
+    group_id = derived_id("group", owner.work_id, owner.salt or "", name)
+    return Group(group_id, _SHARDS if is_large else 1)
 
 
 def awaited_by(owner: JobRequest) -> Group:

@@ -197,6 +197,9 @@ class JobRequest(Table):
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
     legs = Integer(default=0)  # how many times it was claimed, not counting released claims
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
+    # Random, and never shown: a part of the ids of its children and members. These ids are hashes
+    # of keys, and callers who may not see the keys could otherwise guess them.
+    salt = nullable(UnicodeAttribute())
     send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
     lease_until = nullable(Integer())  # the claimer's invocation has ended by then
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes

@@ -121,6 +121,7 @@ def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Actio
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
+        JobRequest.salt.set(JobRequest.salt | token[:16]),
         JobRequest.send_id.set(send_id),
         JobRequest.lease_until.set(lease),
         JobRequest.legs.set(JobRequest.legs + 1),

@@ -110,6 +110,24 @@ def test_a_viewer_gets_all_children_without_a_trace_of_their_keys(
     assert (answer.status, answer.json["type"]) == (400, "urn:job-runners:invalid-cursor")
 
 
+def test_no_id_of_a_child_can_be_guessed_from_its_key(still: Bench) -> None:
+    """A viewer sees all but the key. So a parent that looks the same must have other ids."""
+    script.job = lambda job, payload: (
+        job.dispatch("sample_once", key="ada@example.com"),
+        job.gather("all", [Member("sample_once", {}, "ada@example.com")]),
+    )
+    seen = []
+    for _ in range(2):
+        parent = still.run(still.dispatch("sample_once", idempotency_key="one"))
+        ids = {row["id"] for row in moto_direct.rows("jobs")} - {parent.id}
+        seen.append((parent.created_key, ids))
+        moto_direct.clear("jobs")
+        moto_direct.clear("coordination")
+    (first, its), (second, others) = seen
+    assert first == second
+    assert len(its | others) == 4
+
+
 def test_members_of_groups_are_children_too_and_are_counted(bench: Bench) -> None:
     def work(job: Any, payload: Any) -> Any:
         if payload.text == "parent":
