@@ -119,6 +119,27 @@ def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
     assert items("open#") == []
 
 
+def test_a_cancel_before_the_group_begins_is_noticed_without_a_checkpoint(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job has just written one, and writes the next only seconds later."""
+    gathering = Gathering(still, 1)
+    begin = group_waits.begin_gather
+
+    def ask_first(*arguments: Any) -> JobRequest:
+        stop(gathering)
+        return begin(*arguments)
+
+    def work(job: Any, payload: Sample) -> Any:
+        job.checkpoint(durable=True)
+        job.gather("all", gathering.members)
+
+    script.job = work
+    monkeypatch.setattr(group_waits, "begin_gather", ask_first)
+    assert gathering.start().status is Status.CANCELLED
+    assert items("chunk#") == items("open#") == []
+
+
 def test_a_job_that_begins_a_group_in_between_is_asked_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
