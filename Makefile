@@ -121,14 +121,17 @@ deploy: dev aws ## Build the project and deploy it to the AWS account of your cr
 redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/job-runners failures redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
-lock: environment ## Pin the newest versions that requirements/*.in and the project's requirements.txt allow
+lock: environment ## Pin the newest versions that requirements/*.in and examples/campaign allow
 	@for name in runtime dev aws scan model docs; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
-	@bin/job-runners lock
+	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+		--custom-compile-command "make lock" --constraint requirements/runtime.txt \
+		examples/campaign/requirements.txt --output-file examples/campaign/requirements.lock
 
 lock-peers: environment ## Pin the newest versions of the peers in make bench
 	@for name in zappa celery dramatiq fastapi durable; do \
@@ -142,9 +145,9 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# Also installs the requirements of the project, if there are or were any.
+# Also installs the packages that the project's lock pins.
 dev: environment
-	@$(if $(if $(PROJECT),$(wildcard $(PROJECT)/requirements.txt))$(wildcard .venv/app-requirements),$(PY) -m job_runners.building.app_requirements install)
+	@$(if $(if $(PROJECT),$(wildcard $(addprefix $(PROJECT)/,uv.lock requirements.*))),$(PY) -m job_runners.building.app_requirements)
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt

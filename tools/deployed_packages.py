@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -32,16 +31,16 @@ class Package:
     version: str
     hashes: tuple[str, ...]  # SHA-256 of each of its files; one of them is installed
     license: str  # an SPDX expression if the package has one, or else its own text
-    needs: tuple[str, ...]  # names of packages in the same locks
+    needs: tuple[str, ...]  # names of pinned packages
     asked_for: bool  # True if our own requirements name it
 
 
-def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]:
-    """Return the packages that the locks pin, sorted by name.
+def packages(pins: str, environment: Sequence[str]) -> list[Package]:
+    """Return the packages that a text in the format of a lock pins, sorted by name.
 
     `environment` lists the folders in which they are installed, like sys.path. Raises NotInstalled.
     """
-    pinned = dict(pin for lock in locks for pin in _pins(lock))
+    pinned = dict(_pins(pins))
     installed = {
         canonicalize_name(each.name): each for each in distributions(path=list(environment))
     }
@@ -62,9 +61,9 @@ def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]
     return found
 
 
-def _pins(lock: Path) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
-    """Yield the name, the version and the lines of each package in a lock."""
-    for entry in re.split(r"\n(?=\w)", lock.read_text(encoding="utf-8")):
+def _pins(pins: str) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
+    """Yield the name, the version and the lines of each package."""
+    for entry in re.split(r"\n(?=\w)", pins):
         if found := _PINNED.match(entry):
             yield canonicalize_name(found[1]), (found[2], entry)
 

@@ -24,11 +24,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.app_requirements import locked
+from job_runners.building.app_requirements import locked, with_ours
 from job_runners.places import CODE
 from tools.deployed_packages import Package, packages
-
-_OURS = CODE / "requirements" / "runtime"  # .in and .txt
 
 
 def bill(shipped: list[Package]) -> str:
@@ -88,10 +86,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tools.sbom")
     arguments.add_argument("file", type=Path)
     file: Path = arguments.parse_args().file
-    app = find_app_folder()
-    locks = [_OURS.with_suffix(".txt"), locked(app) if app else None]
+    pins = with_ours(locked(find_app_folder()))
     installed = [str(each) for each in CODE.glob(".venv/lib/python3*/site-packages")]
-    text = bill(packages([each for each in locks if each], installed))
+    text = bill(packages(pins, installed))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text + "\n", encoding="utf-8")
 

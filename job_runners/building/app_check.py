@@ -16,8 +16,8 @@ from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
 from job_runners.building.function_files import source_of
+from job_runners.building.package_files import how_to_add
 from job_runners.building.work_parameters import work_variables
-from job_runners.places import COMMAND
 
 # The folder of a function's code on AWS, which is also the path in compiled code.
 TASK_ROOT = "/var/task"
@@ -157,8 +157,7 @@ def _advice(
     if missing and missing.partition(".")[0] in sources:
         return "Your package has no such module: correct the import, or add the file"
     if missing:
-        file = requirements or "the requirements"
-        return f"Add the package that provides {missing} to {file}, then run {COMMAND} lock"
+        return how_to_add(f"the package that provides {missing}", requirements)
     if found["kind"] == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if found["kind"] == "AppSettingMissing":

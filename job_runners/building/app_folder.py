@@ -9,6 +9,7 @@ from pathlib import Path
 
 from job_runners import settings
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_services
+from job_runners.building.package_files import lock_file, requirements_file
 from job_runners.places import COMMAND, PROJECT_VARIABLE, find_project
 
 __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
@@ -34,13 +35,13 @@ class AppFolder:
 
     @property
     def requirements(self) -> Path:
-        """Its requirements.txt without pins, which may not exist."""
-        return self.path / "requirements.txt"
+        """The file that names the packages that its work needs, which may not exist."""
+        return requirements_file(self.path)
 
     @property
     def lock(self) -> Path:
-        """The pinned requirements with hashes, which `job-runners lock` writes."""
-        return self.path / "requirements.lock"
+        """The file that pins these packages with hashes, which may not exist."""
+        return lock_file(self.path)
 
     @property
     def template(self) -> Path:

@@ -1,169 +1,168 @@
-"""Pin the requirements of the app's code, and install them for its tests.
+"""The packages that the project's lock pins for the functions.
 
-Usage: python -m job_runners.building.app_requirements lock|update|install
-
-`lock` resolves the app's requirements.txt together with our own requirements. It writes the
-versions and hashes of the additional packages to requirements.lock in the same folder. `update`
-does this only if the lock is outdated, and keeps its versions where possible. `install` installs
-these packages into this environment, or removes them if the app's folder is gone.
+python -m job_runners.building.app_requirements installs them into this environment, as a checkout
+of Job Runners does.
 """
 
-import argparse
-import hashlib
-import subprocess
+import re
 import sys
-import tempfile
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from job_runners.building import installed
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.install_problems import described
-from job_runners.building.target import Target, this_python
+from job_runners.building.package_files import PIP_LOCK, uses_uv
+from job_runners.building.uv import shown_uv, uv
 from job_runners.errors import JobRunnersError
-from job_runners.places import COMMAND, DATA, IS_CHECKOUT, ROOT
+from job_runners.places import DATA, ROOT
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
-_OUR_ENVIRONMENT = DATA / "requirements" / "dev.txt"  # only a checkout has it
-_UV = (sys.executable, "-m", "uv", "pip")
-# The first line of each lock, before its digest. Changing this text makes all locks outdated.
-_MADE_FROM = "# Made from requirements.txt and the lock of Job Runners, of contents "
+OURS = "job-runners"
+_EXPORT = ("export", "--locked", "--no-default-groups", "--no-emit-project", "--prune", OURS)
+_FORMAT = ("--format", "requirements.txt", "--no-header", "--no-annotate")
 
 
-def lock(app: AppFolder, target: Target, *, keep: bool = False) -> None:
-    """Write the app's lock. It can be installed for the target and on any other machine.
+def locked(app: AppFolder | None) -> str:
+    """Return the project's pins in pip's format with hashes, or "" if it needs no packages.
 
-    `keep` keeps the versions in the existing lock where possible. Raises UnusableAppFolder, which
-    describes the conflict, if the requirements can't be resolved.
+    Raises UnusableAppFolder if the lock is missing or outdated, or has no hashes.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        # First choose versions that have wheels for the target. Then resolve for any machine, with
-        # the same versions.
-        resolved, made = Path(scratch) / "resolved.txt", Path(scratch) / "made.txt"
-        if keep and app.lock.exists():
-            resolved.write_text(app.lock.read_text())  # uv prefers the versions in its output file
-        on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
-        _compile(app, target, [*on_target, "--output-file", str(resolved)])
-        options = ["--universal", "--python-version", _lowest(target.python, this_python())]
-        options += ["--constraint", str(resolved), "--generate-hashes"]
-        options += [word for name in _our_names() for word in ("--no-emit-package", name)]
-        _compile(app, target, [*options, "--output-file", str(made)])
-        text = f"{_MADE_FROM}{_digest(app)}\n{made.read_text()}"
-    app.lock.write_text(text)
+    if app is None or not _named(app.requirements):
+        return ""
+    return _exported(app) if uses_uv(app.path) else _of_pip(app)
 
 
-def lock_again(app: AppFolder) -> bool:
-    """Update the app's lock if it is outdated, and return whether it was. Keep its versions."""
+def with_ours(pins: str) -> str:
+    """Return the pins of the functions: the project's, and ours of the packages that it lacks."""
+    theirs = {name for name, _ in blocks(pins)}
+    ours = blocks(OUR_LOCK.read_text(encoding="utf-8"))
+    return "\n".join([pins.rstrip(), *(text for name, text in ours if name not in theirs), ""])
+
+
+def blocks(pins: str) -> Iterator[tuple[str, str]]:
+    """Yield the normalized name of each pinned package, and its lines."""
+    for text in _texts(pins):
+        if found := re.match(r"[A-Za-z0-9][\w.-]*", text):
+            yield canonicalize_name(found[0]), text
+
+
+def _texts(pins: str) -> list[str]:
+    return re.split(r"\n(?=\S)", pins.strip())
+
+
+def requirement_in(text: str) -> Requirement | None:
+    """Return the requirement in the lines of a package, or None if they name none."""
+    line = re.split(r"\\\n|\s--hash|\s#", text.strip())[0]
     try:
-        locked(app)
-    except UnusableAppFolder:
-        lock(app, Target.from_samconfig(), keep=True)
-        return True
-    return False
-
-
-def locked(app: AppFolder | None) -> Path | None:
-    """Return the path of the app's lock, or None if the app has no requirements.
-
-    Raises UnusableAppFolder if the lock is missing or was made from other requirements.
-    """
-    if app is None or not _has_requirements(app):
+        return Requirement(line)
+    except InvalidRequirement:  # an option, a path or an address
         return None
-    if not app.lock.exists():
-        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run {COMMAND} lock")
-    first, _, _ = app.lock.read_text().partition("\n")
-    if first != f"{_MADE_FROM}{_digest(app)}":
-        raise UnusableAppFolder(
-            f"{app.lock} is outdated: {app.requirements.name} or the requirements of Job Runners "
-            f"have changed since it was made. To update it, run {COMMAND} lock"
-        )
-    return app.lock
 
 
-def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None:
-    """Install the packages of the app's lock next to our own, and remove all others.
+def explicit_indexes(project: Path) -> list[str]:
+    """Return uv's options for the indexes that pyproject.toml uses for some packages only.
 
-    Raises UnusableAppFolder if the lock is missing or outdated, or can't be installed.
+    uv reads its other settings by itself. Which index is asked first doesn't matter, because each
+    file must match its hash.
     """
-    app_lock = locked(app)
-    stamp = environment / "app-requirements"  # a copy of the app's lock that is installed
-    text = app_lock.read_text() if app_lock else ""
-    if text == (stamp.read_text() if stamp.exists() else ""):
-        return
-    stamp.unlink(missing_ok=True)
-    python = ["--python", str(environment / "bin" / "python"), "--require-hashes"]
-    if IS_CHECKOUT:  # the environment of a project has more than our packages
-        problem = "The requirements of Job Runners can't be installed"
-        _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
-    if app_lock:
-        print(f"Installing the packages in {app_lock.name}", file=sys.stderr)
-        options = ["--no-deps", "--requirement", str(app_lock)]
-        _run_uv(["install", *python, *options], f"{app_lock} can't be installed on this machine")
-        stamp.write_text(text)
+    listed = _pyproject(project).get("tool", {}).get("uv", {}).get("index", [])
+    explicit = [each for each in listed if each.get("explicit")]
+    options = [word for each in explicit for word in ("--index", _named_index(each))]
+    return [*options, "--index-strategy", "unsafe-best-match"] if options else []
 
 
-def _has_requirements(app: AppFolder) -> bool:
-    """Return whether requirements.txt exists and has more than comments."""
-    if not app.requirements.exists():
-        return False
-    lines = app.requirements.read_text(encoding="utf-8").splitlines()
-    return any(line.strip() and not line.strip().startswith("#") for line in lines)
+def _named_index(index: dict[str, Any]) -> str:
+    return f"{index['name']}={index['url']}" if "name" in index else str(index["url"])
 
 
-def _compile(app: AppFolder, target: Target, options: list[str]) -> None:
-    # Run uv in the app's folder, so that references to other files are relative and the lock has no
-    # path of this machine.
-    arguments = ["compile", app.requirements.name, "--constraint", str(OUR_LOCK), *options]
-    arguments += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
-    arguments += ["--no-emit-index-url", "--no-emit-find-links"]
-    problem = (
-        f"{app.requirements} can't be resolved together with the requirements of Job Runners, "
-        f"which are in {OUR_LOCK}"
-    )
-    _run_uv(arguments, problem, target.described, folder=app.path)
+def _named(requirements: Path) -> list[Requirement | str]:
+    """Return the packages that a project names, without Job Runners itself."""
+    if not requirements.exists():
+        return []
+    if requirements.name == "pyproject.toml":
+        listed = _pyproject(requirements.parent).get("project", {}).get("dependencies", [])
+    else:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+        listed = [line.strip() for line in lines if line.strip() and line.lstrip()[0] not in "#-"]
+    named = [requirement_in(each) or each for each in listed]
+    return [each for each in named if isinstance(each, str) or _name(each) != OURS]
 
 
-def _run_uv(
-    arguments: list[str], problem: str, platform: str = "this machine", folder: Path = ROOT
-) -> None:
-    command = [*_UV, arguments[0], "--quiet", "--native-tls", *arguments[1:]]
-    done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+def _name(requirement: Requirement) -> str:
+    return canonicalize_name(requirement.name)
+
+
+def _pyproject(project: Path) -> dict[str, Any]:
+    file = project / "pyproject.toml"
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnusableAppFolder(f"{file} is not TOML: {error}") from None
+
+
+def _exported(app: AppFolder) -> str:
+    done = uv([*_EXPORT, *_FORMAT], app.path)
     if done.returncode != 0:
-        raise UnusableAppFolder(f"{problem}:\n{described(done.stderr, platform)}")
+        raise UnusableAppFolder(lock_problem(app.path, done.stderr))
+    return done.stdout
 
 
-def _our_names() -> list[str]:
-    lines = OUR_LOCK.read_text().splitlines()
-    return [line.partition("==")[0] for line in lines if "==" in line and line[0].isalnum()]
+def lock_problem(project: Path, output: str) -> str:
+    """Return what uv's errors say about the lock of a project, and the command that mends it."""
+    lock = project / "uv.lock"
+    if "Unable to find lockfile" in output:
+        return f"{lock} is missing. To create it, run {shown_uv('lock')}"
+    if "needs to be updated" in output:
+        return (
+            f"{lock} is outdated: pyproject.toml has changed since it was made. To update it, run "
+            f"{shown_uv('lock')}"
+        )
+    return f"{lock} can't be used:\n{described(output, 'this machine')}"
 
 
-def _digest(app: AppFolder) -> str:
-    digest = hashlib.sha256(app.requirements.read_bytes())
-    digest.update(OUR_LOCK.read_bytes())
-    return digest.hexdigest()[:16]
+def _of_pip(app: AppFolder) -> str:
+    if not app.lock.exists():
+        raise UnusableAppFolder(
+            f"{app.lock} is missing, and {app.requirements.name} has no hashes. To pin the "
+            f"packages with hashes, run {PIP_LOCK}"
+        )
+    pins = app.lock.read_text(encoding="utf-8")
+    for wanted in _named(app.requirements):
+        if app.lock != app.requirements and isinstance(wanted, Requirement):
+            _check_pinned(app, wanted, pins)
+    own = {text for name, text in blocks(pins) if name == OURS}
+    return "\n".join(text for text in _texts(pins) if text not in own)
 
 
-def _lowest(*versions: str) -> str:
-    return min(versions, key=lambda version: tuple(map(int, version.split("."))))
+def _check_pinned(app: AppFolder, wanted: Requirement, pins: str) -> None:
+    """Raise UnusableAppFolder if the lock doesn't pin a version that requirements.txt allows."""
+    pinned = [each for name, text in blocks(pins) if name == _name(wanted) for each in [text]]
+    found = [each for each in map(requirement_in, pinned) if each]
+    versions = [spec.version for each in found for spec in each.specifier]
+    if pinned and all(wanted.specifier.contains(each, prereleases=True) for each in versions):
+        return
+    raise UnusableAppFolder(
+        f"{app.lock} is outdated: {app.requirements.name} names {wanted}, and the lock has "
+        f"{', '.join(map(str, found)) or 'no such package'}. To update it, run {PIP_LOCK}"
+    )
 
 
 def main() -> int:
-    """Run the command line, and return the exit code."""
-    arguments = argparse.ArgumentParser(prog="python -m job_runners.building.app_requirements")
-    arguments.add_argument("what", choices=["lock", "update", "install"])
-    given = arguments.parse_args()
+    """Install the project's packages, and return the exit code."""
     try:
-        app = find_app_folder()
-        if given.what == "install":
-            install(app)
-        elif given.what == "update":
-            if app is not None:
-                lock_again(app)
-        elif app is not None and _has_requirements(app):
-            installed.check()  # each version has a lock of its own
-            lock(app, Target.from_samconfig())
-            print(f"Wrote {app.lock}")
-        elif app is not None:
-            print(f"{app.requirements} names no package, so there is nothing to pin")
+        if not (pins := locked(find_app_folder())):
+            return 0
+        words = ["pip", "install", "--python", sys.executable, "--no-deps", "--require-hashes"]
+        done = uv([*words, *explicit_indexes(ROOT), "--requirement", "-"], ROOT, text=pins)
+        if done.returncode != 0:
+            raise UnusableAppFolder(described(done.stderr, "this machine"))
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1

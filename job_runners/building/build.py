@@ -6,7 +6,6 @@
 import argparse
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,12 @@ from pathlib import Path
 from job_runners.building import installed
 from job_runners.building.app_check import check_dependencies, check_imports
 from job_runners.building.app_folder import AppFolder, find_app_folder
-from job_runners.building.app_requirements import OUR_LOCK, locked
+from job_runners.building.app_requirements import (
+    OUR_LOCK,
+    explicit_indexes,
+    locked,
+    with_ours,
+)
 from job_runners.building.botocore_data import SERVICES, keep_folder, services_in
 from job_runners.building.bytecode import (
     DoesNotCompile,
@@ -28,6 +32,7 @@ from job_runners.building.function_files import HANDLERS, SHIPPED
 from job_runners.building.install_problems import described
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
+from job_runners.building.uv import uv
 from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, CODE
@@ -156,20 +161,20 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
 
     As in an installation with pip, a file that doesn't compile stays there as a source.
     """
-    app_lock = locked(app)
+    pins = with_ours(locked(app))
     services = SERVICES
     if app:
         services = SERVICES | app.services | services_in(app.sources.values())
-    recipe = hashlib.sha256(LOCK.read_bytes())
-    for part in (*_RECIPE, app_lock):
-        recipe.update(part.read_bytes() if part else b"")
+    recipe = hashlib.sha256(pins.encode())
+    for part in _RECIPE:
+        recipe.update(part.read_bytes())
     recipe.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
-            _install(target, made, app_lock)
+            _install(target, made, pins, app)
             prune(made, services, ours_alone=app is None)
             with suppress(DoesNotCompile):  # some packages have a file for another Python
                 compile_sources(target, made, made)
@@ -179,22 +184,19 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     return kept
 
 
-def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
-    # Copies, because `prune` changes files that links would share with uv's cache. The machine's
-    # certificates, because an index or a proxy may have one of the company's own.
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--link-mode", "copy"]
-    command += ["--native-tls", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-    command += ["--python", sys.executable, "--requirement", str(LOCK), "--target", str(folder)]
-    if app_lock:
-        command += ["--requirement", str(app_lock)]
+def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> None:
+    """Install the pinned packages. uv refuses pins that don't fit each other."""
+    project = app.path if app else ROOT
+    # Copies, because `prune` changes files that links would share with uv's cache.
+    words = ["pip", "install", "--link-mode", "copy", "--require-hashes", "--only-binary", ":all:"]
+    words += ["--python", sys.executable, "--target", str(folder), *explicit_indexes(project)]
     if not target.native:
-        command += ["--python-platform", target.uv_platform, "--python-version", target.python]
-    cwd = app_lock.parent if app_lock else ROOT  # uv reads its settings from the project
-    done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True, check=False)
+        words += ["--python-platform", target.uv_platform, "--python-version", target.python]
+    done = uv([*words, "--requirement", "-"], project, text=pins)
     if done.returncode != 0:
         raise DependenciesNotInstalled(
-            f"{app_lock or LOCK} can't be installed for {target.described}:\n"
-            f"{described(done.stderr, target.described)}"
+            f"The packages in {app.lock if app else LOCK} can't be installed for "
+            f"{target.described}:\n{described(done.stderr, target.described)}"
         )
 
 
@@ -211,6 +213,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         if given.folder and given.target != "machine":
+            locked(find_app_folder())
             installed.check()
         elif not given.folder and (notice := installed.difference()):
             print(notice, file=sys.stderr)

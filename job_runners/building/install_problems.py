@@ -8,7 +8,9 @@ _NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 _IN_NO_INDEX = re.compile("was not found in the p")
-_NO_WHEEL = re.compile(r"no wheels with a matching|no usable wheels|has no wheels")
+_NO_WHEEL = re.compile(
+    r"no wheels with a matching|no usable wheels|has no wheels|wheel is compatible with"
+)
 
 
 def described(output: str, platform: str) -> str:
@@ -24,21 +26,21 @@ def _advice(output: str, platform: str) -> str:
             "The package index can't be reached. Connect to the network, and repeat the command. "
             "Packages that were installed before need no network"
         )
-    if "Unnamed requirements" in output:
+    if "must have a hash" in output:
         return (
-            "The path of a wheel can't be locked. Name the package, and set UV_FIND_LINKS "
-            "to the full path of the wheel's folder"
+            "uv.lock has no hash of a file that was found with find-links. Add the wheel itself "
+            "instead: uv add FOLDER/NAME.whl"
         )
     if _IN_NO_INDEX.search(output):
         return (
             f"No package index has this package for {platform}. Check its name. For a private "
-            "index, set UV_INDEX"
+            'index, see "A private package index" in the docs'
         )
     if _NO_WHEEL.search(output):
         return (
             f"The package has no wheel for {platform}, and a build can't compile it. Choose "
             "another version or another package. If it is pure Python, you can also build a wheel "
-            "once: pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS "
-            'to the folder\'s full path. In the docs, see "A package without a wheel"'
+            "once: pip wheel --no-deps NAME -w wheels. Then add it: uv add wheels/NAME.whl. In the "
+            'docs, see "A package without a wheel"'
         )
     return ""

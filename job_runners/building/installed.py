@@ -1,111 +1,122 @@
-"""The Job Runners that is installed, and whether it is the one that the project pins.
+"""Whether this environment has what the project's lock pins.
 
-They differ when a colleague has upgraded the project, until you install what you pulled.
+They differ when a colleague has changed the lock, until you install what you pulled.
 """
 
-import json
+import hashlib
+import os
 import re
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
-from urllib.parse import unquote, urldefrag
-
-from packaging.requirements import InvalidRequirement, Requirement
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
 
 from job_runners import __version__
 from job_runners.building.app_config import UnusableAppFolder
-from job_runners.building.pinned import read_pinned
-from job_runners.places import CODE, COMMAND, ROOT
+from job_runners.building.app_requirements import OURS, blocks, lock_problem, requirement_in
+from job_runners.building.package_files import lock_file, uses_uv
+from job_runners.building.uv import shown_uv, uv
+from job_runners.places import PROJECT
 
-_FILE = re.compile(r"/job_runners-(?P<version>[^-/]+)(?:-[^/]*\.whl|\.tar\.gz)$")
-_SHA256 = "sha256="
-
-
-class NotAsPinned(UnusableAppFolder):
-    """The project pins another Job Runners than the one that is installed."""
+_CHECK = ("sync", "--locked", "--check", "--inexact", "--no-install-project")
+_SHOWN = 4  # packages that a message names
 
 
-def pin() -> str:
-    """Return the requirement of the installed Job Runners, with the extra `app`.
-
-    If this version wasn't installed from a package index, the requirement names the file or address
-    that it was installed from (PEP 610).
-    """
-    origin = _installed_from()
-    if origin is None:
-        return f"job-runners[app]=={__version__}"
-    fragment = f"#{_SHA256}{origin.sha256}" if origin.sha256 else ""
-    return f"job-runners[app] @ {origin.url}{fragment}"
+class NotAsLocked(UnusableAppFolder):
+    """The environment lacks packages that the project's lock pins, or has other versions."""
 
 
 def check() -> None:
-    """Raise NotAsPinned if the project pins another Job Runners than the installed one."""
+    """Raise NotAsLocked if the environment differs from the project's lock."""
     if problem := difference():
-        raise NotAsPinned(problem)
+        raise NotAsLocked(problem)
 
 
 def difference() -> str | None:
-    """Return a line that says how the pin differs from what is installed, or None if it doesn't."""
+    """Return a line that says how the environment differs from the lock, or None if it doesn't."""
+    if PROJECT is None or not lock_file(PROJECT).exists():
+        return None  # a build says it if the project needs a lock
+    if not uses_uv(PROJECT):
+        return _difference_to_pip_lock(lock_file(PROJECT))
     try:
-        pinned = read_pinned(ROOT)
-        wanted = Requirement(pinned.on_this_machine(pinned.requirement))
-    except (UnusableAppFolder, InvalidRequirement):  # another tool may install it
+        ours = distribution(OURS)
+    except PackageNotFoundError:  # this is a checkout, whose environment isn't the project's
         return None
-    file = _FILE.search(unquote(urldefrag(wanted.url).url)) if wanted.url else None
-    versions = str(wanted.specifier) or (f"=={file['version']}" if file else "")
-    if not Requirement(f"job-runners{versions}").specifier.contains(__version__, prereleases=True):
-        return (
-            f"pyproject.toml pins Job Runners {versions.removeprefix('==')}, but {__version__} is "
-            f"installed. Run pip install -e . in {ROOT}."
-        )
-    installed = _installed_from()
-    if wanted.url is None or (origin := _origin(wanted.url)).is_same(installed, file is not None):
-        return None
-    source = installed.url if installed else "a package index"
-    source = "" if source == origin.url else f", from {source}"
-    # pip would not install it, because a file of the same version is installed.
+    done = uv(
+        [*_CHECK, "--no-install-package", OURS],
+        PROJECT,
+        {"UV_PROJECT_ENVIRONMENT": sys.prefix, "VIRTUAL_ENV": sys.prefix},
+        quiet=False,
+    )
+    if done.returncode == 0:
+        return _another_build(PROJECT, ours.read_text("RECORD") or "")
+    changes = re.findall(r"^ [-+~] (\S+)", done.stderr, re.MULTILINE)
+    if not changes:
+        return lock_problem(PROJECT, done.stderr)
+    return _differs("uv.lock", changes, _sync(PROJECT))
+
+
+def _differs(lock: str, changes: list[str], command: str) -> str:
+    more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    named = ", ".join(changes[:_SHOWN])
     return (
-        f"pyproject.toml pins Job Runners from {origin.url}, but another build of {__version__} is "
-        f"installed{source}. Run {COMMAND} upgrade."
+        f"The installed packages differ from {lock}: {named}{more}. To install them, run {command}"
     )
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """The file, folder or repository of a Job Runners."""
-
-    url: str
-    sha256: str | None
-
-    def is_same(self, installed: "_Origin | None", is_file: bool) -> bool:
-        """Return whether `installed`, which has the same version, came from here.
-
-        A file of a known version may be installed from any place, unless the hashes differ.
-        """
-        if is_file:
-            hashes = {self.sha256, installed.sha256 if installed else None} - {None}
-            return len(hashes) < 2
-        return installed is not None and installed.url == self.url
+def _sync(project: Path) -> str:
+    """Return the command that installs the lock into this environment."""
+    is_own = Path(sys.prefix) == project / ".venv"
+    is_active = os.environ.get("VIRTUAL_ENV") == sys.prefix
+    if is_own or is_active:
+        return shown_uv("sync" if is_own else "sync --active")
+    return f"UV_PROJECT_ENVIRONMENT={sys.prefix} {shown_uv('sync')}"
 
 
-def _installed_from() -> _Origin | None:
-    """Return where the installed Job Runners came from, or None for a package index."""
-    try:
-        text = distribution("job-runners").read_text("direct_url.json")
-    except PackageNotFoundError:  # this is a checkout
-        return _origin(CODE.as_uri())
-    if text is None:
+def _another_build(project: Path, record: str) -> str | None:
+    """Return how the pinned Job Runners differs from the installed one, or None if it doesn't.
+
+    All builds of a version have one file name. So compare what a wheel contains with the `record`
+    of what was installed.
+    """
+    packages = tomllib.loads((project / "uv.lock").read_text(encoding="utf-8"))["package"]
+    pinned: dict[str, Any] = next((each for each in packages if each["name"] == OURS), {})
+    if pinned.get("version", __version__) != __version__:
+        return (
+            f"uv.lock pins Job Runners {pinned['version']}, but {__version__} is installed. Run "
+            f"{_sync(project)}"
+        )
+    wheel = project / pinned.get("source", {}).get("path", "")
+    if wheel.suffix != ".whl" or not wheel.is_file():
         return None
-    found = json.loads(text)
-    url = found["url"]
-    if repository := found.get("vcs_info"):
-        revision = repository.get("requested_revision")
-        url = f"{repository['vcs']}+{url}" + (f"@{revision}" if revision else "")
-    return _origin(url, found.get("archive_info", {}).get("hashes", {}).get("sha256"))
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if any(each.get("hash") != f"sha256:{digest}" for each in pinned.get("wheels", [])):
+        return (
+            f"{wheel} is another build than the one that uv.lock pins. To pin it, run "
+            f"{shown_uv(f'lock --upgrade-package {OURS}')}, then {_sync(project)}"
+        )
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/RECORD")]
+        listed = archive.read(name).decode().splitlines()
+    if set(listed) <= set(record.splitlines()):
+        return None
+    return (
+        f"uv.lock pins {wheel.relative_to(project)}, but another build of Job Runners "
+        f"{__version__} is installed. Run {_sync(project)}"
+    )
 
 
-def _origin(address: str, sha256: str | None = None) -> _Origin:
-    url, fragment = urldefrag(address)  # uv writes the hash as a fragment, pip writes it apart
-    if fragment.startswith(_SHA256):
-        sha256 = fragment.removeprefix(_SHA256)
-    # What is installed doesn't name the password that an address may have.
-    return _Origin(re.sub(r"//[^/@]*@", "//", url).rstrip("/"), sha256)
+def _difference_to_pip_lock(lock: Path) -> str | None:
+    changes = []
+    for name, text in blocks(lock.read_text(encoding="utf-8")):
+        pinned = requirement_in(text)
+        if pinned is None or (pinned.marker and not pinned.marker.evaluate()):
+            continue
+        try:
+            if not pinned.specifier.contains(version(name), prereleases=True):
+                changes.append(f"{name}{pinned.specifier}")
+        except PackageNotFoundError:
+            changes.append(f"{name}{pinned.specifier}")
+    return _differs(lock.name, changes, shown_uv(f"pip install -r {lock}")) if changes else None

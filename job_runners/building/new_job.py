@@ -77,8 +77,6 @@ def test_{name}_survives_faults(hostile: Hostile) -> None:
     report.assert_went_well()
 '''
 
-_REQUIREMENTS = f"# Packages that your code needs, one per line. Then run {COMMAND} lock\n"
-
 
 @dataclass
 class Written:
@@ -121,8 +119,6 @@ def _write(folder: Path, package: str, name: str) -> Written:
         if path.exists() or name in entries(existing):
             where = path if path.exists() else table
             raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
-    if not (folder / "requirements.txt").exists():
-        files[folder / "requirements.txt"] = _REQUIREMENTS
     changed = with_entry(existing, entry) if existing.strip() else _TABLE.format(**facts)
     if changed is None:
         written.entry = entry

@@ -1,14 +1,17 @@
 """Create a project."""
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
 from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
-from job_runners.building.installed import pin
+from job_runners.building.install_problems import described
 from job_runners.building.new_job import new_job
+from job_runners.building.own_source import OwnSource, own_source
 from job_runners.building.target import this_python
+from job_runners.building.uv import shown_uv, uv
 
 _TEMPLATES = Path(__file__).with_name("project")
 _FILES = {
@@ -16,6 +19,7 @@ _FILES = {
     "samconfig.toml": "samconfig.toml.in",
     "README.md": "readme.in",
     ".gitignore": "gitignore.in",
+    ".python-version": "python-version.in",
 }
 _WORKFLOWS = {
     ".github/workflows/test.yml": "test.yml.in",
@@ -27,21 +31,43 @@ _HARMLESS = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})
 
 
 def new_project(folder: Path, *, github: bool) -> list[Path]:
-    """Write the project, and return its files. Raises UnusableAppFolder."""
+    """Write the project without uv.lock, and return its files. Raises UnusableAppFolder."""
     name = project_name(folder)
     package = name.replace("-", "_")
     if (why := why_not_a_package(package)) is not None:
         raise UnusableAppFolder(f"The project's package can't be {package}: {why}")
     _check_empty(folder)
-    facts = {
-        "name": name,
-        "package": package,
-        "python": this_python(),
-        "requirement": pin(),
-    }
+    own = own_source()
+    facts = {"name": name, "package": package, "python": this_python()}
+    facts |= {"requirement": own.requirement, "source": own.in_pyproject}
     files = {**_FILES, **(_WORKFLOWS if github else {})}
     written = [_write_file(folder / path, source, facts) for path, source in files.items()]
+    written += _copy_wheel(own, folder)
     return written + new_job("first_job", package, folder.resolve()).files
+
+
+def lock(folder: Path) -> str | None:
+    """Write uv.lock. Return what prevents it, or None.
+
+    A project whose jobs need no packages works without a lock.
+    """
+    done = uv(["lock"], folder)
+    if done.returncode == 0:
+        return None
+    return (
+        f"uv.lock was not written. To write it, run {shown_uv('lock')} in {folder}. Now it fails:\n"
+        f"{described(done.stderr, 'this machine')}"
+    )
+
+
+def _copy_wheel(own: OwnSource, folder: Path) -> list[Path]:
+    """Copy the wheel that Job Runners was installed from, so that each machine can install it."""
+    if own.wheel is None:
+        return []
+    copy = folder / "wheels" / own.wheel.name
+    copy.parent.mkdir()
+    shutil.copyfile(own.wheel, copy)
+    return [copy]
 
 
 def _check_empty(folder: Path) -> None:

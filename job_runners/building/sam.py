@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterable
 
 from job_runners.building import installed
+from job_runners.building.app_folder import find_app_folder
+from job_runners.building.app_requirements import locked
 from job_runners.building.environments import make_tools, tools_folder
-from job_runners.building.sam_folder import write_sam_folder
+from job_runners.building.sam_folder import check_parameters, write_sam_folder
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
@@ -15,7 +17,9 @@ from job_runners.places import ROOT
 def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
     try:
+        locked(find_app_folder())
         installed.check()
+        check_parameters()
         make_tools()
         write_sam_folder()
     except JobRunnersError as error:

@@ -7,11 +7,17 @@ sam without a command.
 
 import shutil
 import sys
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from job_runners.building import ejected
+from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.app_stack import overrides, parameters
 from job_runners.places import DATA, PROJECT, ROOT, variables
 
+_BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
 _MAKEFILE = """\
 # Written by job-runners, for sam build.
 {exported}JOBS_PYTHON ?= {python}
@@ -25,6 +31,25 @@ FORCE: ;
 def template() -> Path:
     """Return the template that is deployed."""
     return ejected.OWN if ejected.OWN.exists() else DATA / "template.yaml"
+
+
+def check_parameters() -> None:
+    """Raise UnusableAppFolder if samconfig.toml sets a parameter that the template doesn't have.
+
+    CloudFormation would refuse it after the build, for example after an upgrade.
+    """
+    file = ROOT / "samconfig.toml"
+    config = tomllib.loads(file.read_text(encoding="utf-8"))
+    named = {each.partition("=")[0] for table in config for each in _overrides(config, table)}
+    if unknown := sorted(named - parameters(template()) - _BUILD_PARAMETERS):
+        raise UnusableAppFolder(
+            f"{file} sets {', '.join(unknown)}, which the template doesn't have. Remove it: Job "
+            "Runners never changes this file"
+        )
+
+
+def _overrides(config: Mapping[str, Any], table: str) -> list[str]:
+    return overrides(config, table) if isinstance(config[table], dict) else []
 
 
 def write_sam_folder() -> Path:

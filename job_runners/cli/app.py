@@ -54,11 +54,9 @@ COMMANDS = {
         "new": "Create a job from a template",
         "test": "Check and test the project's jobs",
         "run": "Run the project on a local AWS",
-        "lock": "Pin the packages that the jobs need",
         "build": "Build the functions for AWS",
         "deploy": "Build and deploy to AWS",
         "smoke": "Check an AWS account with a throwaway stack",
-        "upgrade": "Change the version of Job Runners",
         "eject": "Copy the template into the project",
     },
 }

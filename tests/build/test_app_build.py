@@ -1,5 +1,6 @@
 """The tree that functions run, with an organisation's work in it."""
 
+import hashlib
 import subprocess
 import sys
 import zipfile
@@ -10,7 +11,6 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.app_requirements import lock
 from job_runners.building.build import DoesNotCompile, Target, build
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
@@ -30,7 +30,7 @@ print(iniconfig.__file__.startswith(sys.argv[1]))
 _WHEEL = "acme_words-1.0.dist-info"
 
 
-def wheel_with_a_file_for_python_2(folder: Path) -> None:
+def wheel_with_a_file_for_python_2(folder: Path) -> Path:
     """Write a wheel of acme-words. It is the same each time, so that its hash is."""
     files = {
         "acme_words/__init__.py": "ONE = 'one'\n",
@@ -41,19 +41,21 @@ def wheel_with_a_file_for_python_2(folder: Path) -> None:
         f"{_WHEEL}/RECORD": "",
     }
     folder.mkdir()
-    with zipfile.ZipFile(folder / "acme_words-1.0-py3-none-any.whl", "w") as archive:
+    wheel = folder / "acme_words-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name), text)
+    return wheel
 
 
 def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
-    """The lock and the build find packages through the project's settings of uv."""
-    wheel_with_a_file_for_python_2(tmp_path / "wheels")
-    requirements = f"{REQUIREMENTS}acme-words\n"
+    """The build finds packages through the project's settings of uv."""
+    wheel = wheel_with_a_file_for_python_2(tmp_path / "wheels")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    requirements = f"{REQUIREMENTS}acme-words==1.0 --hash=sha256:{digest}\n"
     more = {"requirements.txt": requirements, "app.toml": 'services = ["ses"]\n'}
     more["pyproject.toml"] = '[tool.uv]\nfind-links = ["../wheels"]\n'
     app = write_app(tmp_path / "app", {**more, "acme/data.txt": "kept", "tests/test_x.py": ""})
-    lock(app, Target.this_machine())
     tree = tmp_path / "tree"
     build(Target.this_machine(), tree, app)
     shown = subprocess.run(
@@ -84,7 +86,7 @@ def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Targ
 def test_a_build_with_a_dependency_named_like_ours_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def install(target: Target, made: Path, app_lock: Path | None) -> None:
+    def install(target: Target, made: Path, *_: object) -> None:
         data = made / "botocore" / "data"
         data.mkdir(parents=True)
         (data / "endpoints.json").write_text('{"partitions": []}')
@@ -108,7 +110,7 @@ def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -
 def test_the_command_says_it_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
+    write_app(tmp_path / "app", {"requirements.txt": "iniconfig\n"})
     monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "app"))
     options = ["--samconfig", str(job_runners.building.build.ROOT / "samconfig.toml")]
     shown = subprocess.run(
@@ -119,5 +121,7 @@ def test_the_command_says_it_without_a_traceback(
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"{tmp_path}/app/requirements.lock is missing. To create it, run job-runners lock\n"
+        f"{tmp_path}/app/requirements.lock is missing, and requirements.txt has no hashes. To pin "
+        "the packages with hashes, run uv pip compile --universal --generate-hashes "
+        "requirements.txt -o requirements.lock\n"
     )

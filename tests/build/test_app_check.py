@@ -56,8 +56,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nimport no_such_thing\n"},
             "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add the "
-            "package that provides no_such_thing to {app}/requirements.txt, then run job-runners "
-            "lock",
+            "package that provides no_such_thing to {app}/requirements.txt, then run uv pip ",
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "from job_runners import Client\n"},

@@ -1,83 +1,192 @@
-"""What an organisation's work needs: pinned together with ours, and refused while it is not."""
+"""The packages that an organization's work needs: a lock of uv or pip pins them for builds."""
 
+import hashlib
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app_folders import REQUIREMENTS, write_app
-from job_runners.building import app_requirements, build
-from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.app_requirements import install, lock, locked
+from app_folders import write_app
+from in_project import jobs
+from job_runners.building import build
+from job_runners.building.app_folder import AppFolder
+from job_runners.building.app_requirements import OUR_LOCK, blocks, locked, with_ours
 from job_runners.building.target import ROOT, Target
+from package_index import PASSWORD, USER, PackageIndex, package_index, write_wheel
 
 ARM = Target("arm64", "python3.13")
+PYPROJECT = """\
+[project]
+name = "acme"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = [{}]
+[dependency-groups]
+dev = ["acme-tool"]
+[tool.uv]
+package = false
+"""
+SOURCE = '{} = {{ path = "wheels/{}-1.0-{}.whl" }}\n'
 
 
-def test_a_folder_without_requirements_needs_no_lock(tmp_path: Path) -> None:
-    assert locked(None) is None
-    assert locked(write_app(tmp_path)) is None
-    assert locked(write_app(tmp_path, {"requirements.txt": "# nothing yet\n\n"})) is None
+def uv(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "uv", *words],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "UV_CACHE_DIR": str(folder / "cache"), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def test_a_lock_that_is_missing_or_older_is_refused(tmp_path: Path) -> None:
-    app = write_app(tmp_path, {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(
-        UnusableAppFolder, match=r"requirements\.lock is missing.*run job-runners lock"
-    ):
-        locked(app)
-    lock(app, ARM)
-    assert locked(app) == app.lock
-    app.requirements.write_text(REQUIREMENTS + "# and more\n")
-    with pytest.raises(
-        UnusableAppFolder, match=r"requirements\.lock is outdated: .*run job-runners lock"
-    ):
-        locked(app)
+def pyproject(*names: str, tag: str = "py3-none-any") -> str:
+    """Return a pyproject.toml that needs wheels of the project's folder."""
+    listed = PYPROJECT.format(", ".join(f'"{each}"' for each in names))
+    sources = {SOURCE.format(each, each.replace("-", "_"), tag) for each in names}
+    tool = SOURCE.format("acme-tool", "acme_tool", "py3-none-any")
+    return f"{listed}[tool.uv.sources]\n{''.join(sorted(sources | {tool}))}"
 
 
-def test_a_lock_is_outdated_when_ours_has_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppFolder:
+    """Return a project with a lock of uv, a package of its own, and a tool for development."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "CACHE", tmp_path / "built")
+    for name in ("acme-words", "acme-tool"):
+        write_wheel(tmp_path / "wheels", name)
+    app = write_app(tmp_path, {"pyproject.toml": pyproject("acme-words")})
+    done = uv(tmp_path, "lock")
+    assert done.returncode == 0, done.stderr
+    return app
+
+
+def refused(project: Path) -> str:
+    """Return what a build says before it begins."""
+    (project / "samconfig.toml").touch()
+    done = jobs(project, "build", project=project)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+# --- a lock of uv -------------------------------------------------------------------------------
+
+
+def test_a_project_without_packages_needs_no_lock(tmp_path: Path) -> None:
+    assert locked(None) == ""
+    assert locked(write_app(tmp_path)) == ""
+    assert locked(write_app(tmp_path, {"requirements.txt": "# nothing yet\n\n"})) == ""
+    (tmp_path / "requirements.txt").unlink()
+    files = {"pyproject.toml": PYPROJECT.format('"job-runners[app]==0.3.0"')}
+    assert locked(write_app(tmp_path, files)) == ""
+
+
+def test_functions_get_what_the_project_depends_on_and_no_tools(app: AppFolder) -> None:
+    assert re.findall(r"[a-z]+_[a-z]+", locked(app)) == ["acme_words"]
+    assert "--hash=sha256:" in locked(app)
+
+
+def test_a_lock_that_is_missing_or_outdated_is_refused(app: AppFolder) -> None:
+    app.requirements.write_text(pyproject("acme-words", "acme-tool"))
+    assert refused(app.path) == (
+        f"{app.path}/uv.lock is outdated: pyproject.toml has changed since it was made. To update "
+        f"it, run {sys.executable} -m uv lock"
+        if shutil.which("uv") is None
+        else f"{app.path}/uv.lock is outdated: pyproject.toml has changed since it was made. To "
+        "update it, run uv lock"
+    )
+    app.lock.unlink()
+    assert f"{app.path}/uv.lock is missing. To create it, run " in refused(app.path)
+    app.requirements.write_text("[project\n")
+    assert f"{app.requirements} is not TOML" in refused(app.path)
+
+
+# --- a lock of pip ------------------------------------------------------------------------------
+
+
+def of_pip(folder: Path, requirements: str, lock: str | None = None) -> AppFolder:
+    files = {"requirements.txt": requirements}
+    return write_app(folder, files if lock is None else {**files, "requirements.lock": lock})
+
+
+def test_a_lock_of_pip_may_be_in_either_file(tmp_path: Path) -> None:
+    pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
+    assert locked(of_pip(tmp_path / "a", f"{pins}\n")) == pins  # as `poetry export` writes it
+    assert locked(of_pip(tmp_path / "b", "acme-words>=1\n", f"# by uv\n{pins}\n")).endswith(pins)
+    ours = f"job-runners==0.3.0 \\\n    --hash=sha256:{'1' * 64}\n"
+    assert (
+        locked(of_pip(tmp_path / "c", f"--index-url x\n{ours}{pins}")) == f"--index-url x\n{pins}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("requirements", "lock", "said"),
+    [
+        ("iniconfig\n", None, "requirements.lock is missing, and requirements.txt has no hashes."),
+        ("iniconfig\n", "six==1.0", "names iniconfig, and the lock has no such package."),
+        ("six>=2 # new\n", "six==1.0 \\\n --hash=x", "names six>=2, and the lock has six==1.0."),
+    ],
+)
+def test_a_lock_of_pip_that_pins_something_else_is_refused(
+    tmp_path: Path, requirements: str, lock: str | None, said: str
 ) -> None:
-    app = write_app(tmp_path, {"requirements.txt": REQUIREMENTS})
-    lock(app, ARM)
-    newer = tmp_path / "runtime.txt"
-    newer.write_text(app_requirements.OUR_LOCK.read_text() + "# newer\n")
-    monkeypatch.setattr(app_requirements, "OUR_LOCK", newer)
-    with pytest.raises(UnusableAppFolder, match="requirements of Job Runners have changed"):
-        locked(app)
+    line = refused(of_pip(tmp_path, requirements, lock).path)
+    assert said in line
+    command = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"
+    assert line.endswith(f"run {command}")
 
 
-def test_the_lock_has_versions_and_hashes_of_what_ours_lacks(tmp_path: Path) -> None:
-    app = write_app(tmp_path, {"requirements.txt": f"{REQUIREMENTS}pydantic\n"})
-    lock(app, ARM)
-    text = app.lock.read_text()
-    assert [line for line in text.splitlines() if "==" in line] == [
-        next(line for line in text.splitlines() if line.startswith("iniconfig=="))
-    ]
-    assert "--hash=sha256:" in text
-    assert "pydantic" not in text  # our own lock pins it
-    assert not {"http", "/tmp", str(tmp_path)} & set(text.split())
+def test_the_command_that_is_named_makes_a_lock_that_is_accepted(tmp_path: Path) -> None:
+    write_wheel(tmp_path / "wheels", "acme-words")
+    app = of_pip(tmp_path, "acme-words\n")
+    command = refused(app.path).partition("run uv ")[2].split()
+    links = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(tmp_path / "wheels")}
+    assert uv(tmp_path, *command, **links).returncode == 0
+    assert "acme-words==1.0" in locked(app)
 
 
-def test_a_conflict_with_ours_is_said(tmp_path: Path) -> None:
-    app = write_app(tmp_path, {"requirements.txt": "pydantic<2\n"})
-    with pytest.raises(UnusableAppFolder, match=r"can't be resolved together(.|\n)*pydantic<2"):
-        lock(app, ARM)
-    assert not app.lock.exists()
+# --- what a build installs ------------------------------------------------------------------------
 
 
-def test_a_file_with_another_hash_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = tmp_path / "ours.txt"
-    ours.touch()
-    monkeypatch.setattr(build, "LOCK", ours)
-    wrong = tmp_path / "requirements.lock"
-    wrong.write_text(f"iniconfig==2.1.0 --hash=sha256:{'0' * 64}\n")
+def test_the_project_s_pins_come_before_ours() -> None:
+    ours = dict(blocks(OUR_LOCK.read_text()))
+    pins = dict(blocks(with_ours("Pydantic==2.99 \\\n    --hash=sha256:ab\n")))
+    assert pins["pydantic"] == "Pydantic==2.99 \\\n    --hash=sha256:ab"
+    assert {name: text for name, text in pins.items() if name != "pydantic"} == {
+        name: text.rstrip() for name, text in ours.items() if name != "pydantic"
+    }
+
+
+def test_pins_that_do_not_fit_ours_are_refused_in_words(tmp_path: Path) -> None:
+    app = of_pip(tmp_path, f"typing-extensions==3.7.4 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(build.DependenciesNotInstalled, match=r"you require typing-extensions==3.7"):
+        build._dependencies(ARM, app)
+
+
+def test_a_file_with_another_hash_is_not_installed(app: AppFolder) -> None:
+    write_wheel(app.path / "wheels", "acme-words", code="CHANGED = True\n")
     with pytest.raises(build.DependenciesNotInstalled, match="Hash mismatch"):
-        build._install(Target.this_machine(), tmp_path / "tree", wrong)
+        build._dependencies(ARM, app)
+
+
+def test_a_package_without_a_wheel_for_lambda_is_refused(tmp_path: Path, app: AppFolder) -> None:
+    write_wheel(tmp_path / "wheels", "onlymac", tag="cp313-cp313-macosx_11_0_arm64")
+    app.requirements.write_text(pyproject("onlymac", tag="cp313-cp313-macosx_11_0_arm64"))
+    assert uv(tmp_path, "lock").returncode == 0
+    with pytest.raises(build.DependenciesNotInstalled) as problem:
+        build._dependencies(ARM, app)
+    said = str(problem.value)
+    assert f"The packages in {app.lock} can't be installed for Lambda on arm64" in said
+    assert "onlymac" in said
+    assert "The package has no wheel for Lambda on arm64, Python 3." in said
+    assert "Choose another version or another package" in said
+    assert "pip wheel --no-deps NAME -w wheels" in said
 
 
 def test_wheels_are_taken_that_run_on_the_amazon_linux_of_the_python() -> None:
@@ -85,42 +194,95 @@ def test_wheels_are_taken_that_run_on_the_amazon_linux_of_the_python() -> None:
     assert Target("x86_64", "python3.11").uv_platform == "x86_64-manylinux_2_17"
 
 
-# --- in the environment that tests run in ---------------------------------------------------------
+# --- private indexes ------------------------------------------------------------------------------
 
 
-def pinned(name: str) -> str:
-    """Return how our own lock of the development environment pins a package."""
-    lines = (ROOT / "requirements" / "dev.txt").read_text().splitlines(keepends=True)
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"{name}=="))
-    end = next(number for number in range(start + 1, len(lines)) if lines[number][0] != " ")
-    return "".join(lines[start:end])
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PackageIndex]:
+    write_wheel(tmp_path / "served", "acme-secrets", code="SECRET = 7\n")
+    with package_index(tmp_path / "served") as found:
+        yield found
 
 
-def test_the_environment_of_tests_has_what_the_lock_says_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NAMED = """
+[[tool.uv.index]]
+name = "private"
+url = "{url}"
+explicit = {explicit}
+[tool.uv.sources]
+acme-secrets = {{ index = "private" }}
+"""
+
+
+@pytest.mark.parametrize("explicit", ["true", "false"])
+def test_a_build_installs_from_an_index_that_pyproject_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: PackageIndex, explicit: str
 ) -> None:
-    ours = tmp_path / "dev.txt"
-    ours.write_text(pinned("six"))
-    monkeypatch.setattr(app_requirements, "_OUR_ENVIRONMENT", ours)
-    environment = tmp_path / "environment"
+    named = NAMED.format(url=index.url, explicit=explicit)
+    text = PYPROJECT.replace("acme-tool", "acme-secrets").format('"acme-secrets"') + named
+    app = write_app(tmp_path, {"pyproject.toml": text})
+    without = uv(tmp_path, "lock").stderr
+    assert "401 Unauthorized" in without
+    password = {"UV_INDEX_PRIVATE_USERNAME": USER, "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
+    assert uv(tmp_path, "lock", **password).returncode == 0
+    assert PASSWORD not in app.lock.read_text()
+    for name, value in password.items():
+        monkeypatch.setenv(name, value)
+    assert_installs(app, monkeypatch)
+
+
+@pytest.mark.parametrize("variable", ["UV_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])
+def test_a_build_installs_from_the_index_in_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: PackageIndex, variable: str
+) -> None:
+    (wheel,) = index.wheels.iterdir()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    app = of_pip(tmp_path, f"acme-secrets==1.0 --hash=sha256:{digest}\n")
+    monkeypatch.setenv(variable, index.url_with_password)
+    assert_installs(app, monkeypatch)
+
+
+def test_a_refused_password_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: PackageIndex
+) -> None:
+    app = of_pip(tmp_path, f"acme-secrets==1.0 --hash=sha256:{'0' * 64}\n")
+    for wrong in ("wr0ng-word", PASSWORD):
+        monkeypatch.setenv("PIP_INDEX_URL", index.url_with_password.replace(PASSWORD, wrong))
+        with pytest.raises(build.DependenciesNotInstalled) as problem:
+            only_theirs(app, monkeypatch)
+        assert wrong not in str(problem.value)
+        assert "acme-secrets" in str(problem.value)
+
+
+def only_theirs(app: AppFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install the project's packages, without ours, which the private index doesn't have."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(app.path / "cache"))
+    tree = app.path / "tree"
+    build._install(Target.this_machine(), tree, locked(app), app)
+    return tree
+
+
+def assert_installs(app: AppFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (only_theirs(app, monkeypatch) / "acme_secrets.py").read_text() == "SECRET = 7\n"
+
+
+# --- a checkout -----------------------------------------------------------------------------------
+
+
+def test_a_checkout_installs_the_project_s_packages_into_its_environment(app: AppFolder) -> None:
+    environment = app.path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-
-    def installed() -> set[str]:
-        site = next((environment / "lib").glob("python*/site-packages"))
-        return {each.name for each in site.iterdir()} & {"six.py", "iniconfig"}
-
-    app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    with pytest.raises(UnusableAppFolder, match="run job-runners lock"):
-        install(app, environment)
-    lock(app, ARM)
-    install(app, environment)
-    assert installed() == {"six.py", "iniconfig"}
-    monkeypatch.setattr(app_requirements, "_UV", ("no-such-program",))  # nothing is left to do
-    install(app, environment)
-    monkeypatch.undo()
-    monkeypatch.setattr(app_requirements, "_OUR_ENVIRONMENT", ours)
-    install(None, environment)
-    assert installed() == {"six.py"}
+    python = environment / "bin" / "python"
+    [packages] = environment.glob("lib/python3*/site-packages")
+    [site] = {each for each in sys.path if each.endswith("site-packages")}
+    (packages / "others.pth").write_text(site)
+    subprocess.run(
+        [python, "-m", "job_runners.building.app_requirements"],
+        env={"PYTHONPATH": str(ROOT), "JOBS_PROJECT": str(app.path), "PATH": "/usr/bin:/bin"},
+        check=True,
+    )
+    assert (packages / "acme_words.py").exists()
+    assert not (packages / "acme_tool.py").exists()
 
 
 def commands(target: str, folder: Path, *words: str) -> str:
@@ -153,6 +315,6 @@ def test_make_installs_what_the_project_needs(
 ) -> None:
     if folder:
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "requirements.txt").touch()
+        (tmp_path / folder / "requirements.lock").touch()
     dev = commands("dev", tmp_path, *words)
-    assert ("job_runners.building.app_requirements install" in dev) == installs
+    assert ("job_runners.building.app_requirements" in dev) == installs

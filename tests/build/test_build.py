@@ -15,7 +15,6 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building import bytecode
-from job_runners.building.app_requirements import lock
 from job_runners.building.botocore_data import SERVICES
 from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
@@ -213,7 +212,6 @@ def test_the_build_follows_samconfig(tmp_path: Path) -> None:
 def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path) -> None:
     """With an organisation's work in it, if there is any."""
     app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
-    lock(app, Target.from_samconfig())
     shown = subprocess.run(
         [ROOT / ".venv-aws/bin/sam", "build", "--build-dir", tmp_path / "build"],
         cwd=ROOT,
@@ -243,13 +241,13 @@ def test_of_two_builds_at_the_same_time_the_second_takes_what_the_first_made(
     monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
     monkeypatch.setattr(job_runners.building.build, "prune", lambda *_, **__: None)
 
-    def install_while_another_does(target: Target, made: Path, app_lock: None) -> None:
+    def install_while_another_does(target: Target, made: Path, *_: object) -> None:
         made.mkdir()
         (made / "module.py").touch()
         monkeypatch.setattr(job_runners.building.build, "_install", install)
         job_runners.building.build._dependencies(target)
 
-    def install(target: Target, made: Path, app_lock: None) -> None:
+    def install(target: Target, made: Path, *_: object) -> None:
         made.mkdir()
         (made / "module.py").touch()
 

@@ -4,23 +4,20 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from app_folders import REQUIREMENTS
 from in_project import installed_code, jobs, python
 from job_runners.places import CODE as ROOT
 from newcomers import Newcomer
 
 FILES = {
-    *("pyproject.toml", "samconfig.toml", "README.md", ".gitignore", "requirements.txt"),
+    *("pyproject.toml", "samconfig.toml", "README.md", ".gitignore", ".python-version"),
     *("new_list/__init__.py", "new_list/first_job.py", "tests/test_first_job.py"),
 }
 WORKFLOWS = {f".github/workflows/{each}.yml" for each in ("test", "deploy", "advisories")}
@@ -43,15 +40,18 @@ def _relative(output: str, folder: Path) -> list[str]:
 def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     config = tomllib.loads((project / "pyproject.toml").read_text())
     assert config["project"]["name"] == "new-list"
-    assert config["project"]["dependencies"] == [f"job-runners[app] @ {installed_code().as_uri()}"]
+    assert config["project"]["dependencies"] == ["job-runners[app]"]
+    sources = {"job-runners": {"path": str(installed_code()), "editable": True}}
+    assert config["tool"]["uv"] == {"package": False, "sources": sources}
     text = (ROOT / "docs" / "guides" / "your_own_project.md").read_text()
-    shown = (
-        text.partition("```toml\n")[2]
-        .partition("```")[0]
-        .replace("==0.3.0", f" @ {installed_code().as_uri()}")
-    )
-    shown = shown.replace("acme-lists", "new-list").replace("acme_lists", "new_list")
-    assert shown == (project / "pyproject.toml").read_text()
+    shown = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
+    wheel = shown["tool"]["uv"]["sources"]["job-runners"]["path"]
+    assert re.fullmatch(r"wheels/job_runners-[\d.]+-py3-none-any\.whl", wheel)
+    shown["project"] |= {"name": "new-list", "dependencies": ["job-runners[app]"]}
+    shown["tool"]["uv"]["sources"] = sources
+    assert shown == config
+    version = "{}.{}\n".format(*sys.version_info)
+    assert (project / ".python-version").read_text() == version
     sam = tomllib.loads((project / "samconfig.toml").read_text())["default"]
     assert sam["global"]["parameters"]["stack_name"] == "new-list"
     assert sam["deploy"]["parameters"]["s3_prefix"] == "new-list"
@@ -121,12 +121,11 @@ def test_sam_finds_the_installed_template_and_how_to_build(project: Path) -> Non
     (project / "template.yaml").unlink()
 
 
-@pytest.mark.parametrize("command", ["test", "lock"])
-def test_a_check_that_fails_fails_the_command(project: Path, command: str) -> None:
+def test_a_check_that_fails_fails_the_command(project: Path) -> None:
     config = project / "app.toml"
     config.write_text('services = ["no-such-service"]\n')
     try:
-        done = jobs(project, command, project=project)
+        done = jobs(project, "test", project=project)
     finally:
         config.unlink()
     assert done.returncode == 1
@@ -149,7 +148,7 @@ def test_init_refuses_a_package_that_python_cannot_import_as_the_projects(tmp_pa
     assert not (tmp_path / "json").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "lock", "eject", "upgrade"])
+@pytest.mark.parametrize("command", ["run", "test", "build", "deploy", "eject"])
 def test_outside_of_a_project_the_command_says_how_to_create_one(
     tmp_path: Path, command: str
 ) -> None:
@@ -196,25 +195,3 @@ def test_an_editor_knows_the_types_without_settings_of_ours(newcomer: Newcomer) 
     job = project / "acme" / "first_job.py"
     job.write_text(job.read_text().replace("job.checkpoint(done,", "job.checkpoint(dune=1,"))
     assert 'error: Unexpected keyword argument "dune" for "checkpoint"' in check("acme")
-
-
-@pytest.mark.more
-def test_tests_in_a_fresh_clone_first_install_the_packages_of_the_lock(newcomer: Newcomer) -> None:
-    newcomer.jobs("init", "acme")
-    online = {name: value for name, value in os.environ.items() if name != "JOBS_PROJECT"}
-    project = replace(newcomer.inside("acme"), variables=online | {"UV_OFFLINE": "0"})
-    [packages] = newcomer.python.parents[1].glob("lib/python3*/site-packages")
-    [info] = packages.glob("iniconfig-*.dist-info")
-    shutil.rmtree(info)
-    (project.folder / "requirements.txt").write_text(REQUIREMENTS)
-    project.jobs("lock")
-    assert (packages / "iniconfig").is_dir()
-    # A colleague's environment has none of this.
-    for each in (packages / "iniconfig", info):
-        shutil.rmtree(each)
-    (newcomer.python.parents[1] / "app-requirements").unlink()
-    done = project.run("test")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Installing the packages in requirements.lock" in done.stderr
-    assert (packages / "iniconfig").is_dir()
-    assert "Installing" not in project.run("test").stderr

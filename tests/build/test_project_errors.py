@@ -2,14 +2,11 @@
 
 import fcntl
 import os
-import re
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from in_project import jobs, python
-from job_runners import __version__
 
 
 @pytest.fixture(scope="module")
@@ -27,68 +24,6 @@ def project(made: Path, tmp_path: Path) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     return tmp_path
-
-
-NOT_INSTALLED = (
-    f"pyproject.toml pins Job Runners 9.0.0, but {__version__} is installed. "
-    "Run pip install -e . in {}."
-)
-
-
-def pin_newer(project: Path) -> None:
-    """Pin another version than the installed one, as after a pulled upgrade."""
-    file = project / "pyproject.toml"
-    requirement = 'dependencies = ["job-runners[app]==9.0.0"]'
-    file.write_text(re.sub(r"dependencies = \[.*\]", requirement, file.read_text()))
-
-
-def wheel_for_a_mac(folder: Path) -> None:
-    """Write a wheel of the package onlymac."""
-    folder.mkdir()
-    name = "onlymac-1.0-cp313-cp313-macosx_11_0_arm64.whl"
-    with zipfile.ZipFile(folder / name, "w") as archive:
-        metadata = "Metadata-Version: 2.1\nName: onlymac\nVersion: 1.0\n"
-        archive.writestr("onlymac-1.0.dist-info/METADATA", metadata)
-        wheel = "Wheel-Version: 1.0\nGenerator: x\nTag: cp313-cp313-macosx_11_0_arm64\n"
-        archive.writestr("onlymac-1.0.dist-info/WHEEL", wheel)
-        archive.writestr("onlymac-1.0.dist-info/RECORD", "")
-
-
-def test_a_package_without_a_wheel_for_lambda(project: Path) -> None:
-    wheel_for_a_mac(project / "wheels")
-    text = "--no-index\n--find-links wheels\nonlymac\n"
-    (project / "requirements.txt").write_text(text)
-    done = jobs(project, "lock", project=project)
-    assert done.returncode == 1
-    assert f"{project}/requirements.txt can't be resolved" in done.stderr
-    assert "onlymac==1.0 has no wheels with a matching platform tag" in done.stderr
-    assert "The package has no wheel for Lambda on arm64, Python 3." in done.stderr
-    assert "Choose another version or another package" in done.stderr
-    assert "pip wheel --no-deps NAME -w FOLDER. Then set UV_FIND_LINKS to" in done.stderr
-    assert not (project / "requirements.lock").exists()
-
-
-@pytest.mark.parametrize(
-    ("required", "advice"),
-    [
-        ("acme-secrets", "For a private index, set UV_INDEX"),
-        ("./wheels/onlymac-1.0-cp313-cp313-macosx_11_0_arm64.whl", "set UV_FIND_LINKS to"),
-    ],
-)
-def test_a_package_that_is_in_no_index(project: Path, required: str, advice: str) -> None:
-    wheel_for_a_mac(project / "wheels")
-    text = f"--no-index\n--find-links wheels\n{required}\n"
-    (project / "requirements.txt").write_text(text)
-    done = jobs(project, "lock", project=project)
-    assert (done.returncode, advice in done.stderr) == (1, True), done.stderr
-
-
-def test_a_lock_without_a_network(project: Path) -> None:
-    (project / "requirements.txt").write_text("iniconfig\n")
-    given = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(project / "cache")}
-    done = jobs(project, "lock", project=project, **given)
-    assert done.returncode == 1
-    assert "Connect to the network, and repeat the command" in done.stderr
 
 
 def test_the_tools_without_a_network(project: Path) -> None:
@@ -125,8 +60,8 @@ def test_a_samconfig_without_what_a_build_needs(
 ) -> None:
     config = project / "samconfig.toml"
     config.write_text(config.read_text().replace(old, new))
-    (project / "requirements.txt").write_text("iniconfig\n")
-    done = jobs(project, "lock", project=project)
+    words = ("-m", "job_runners.building.build", str(project / "built"))
+    done = python(project, *words, project=project)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -158,7 +93,6 @@ def test_a_build_leaves_out_the_advice_of_sam(project: Path) -> None:
 
 def test_another_run_of_the_same_project(project: Path) -> None:
     given = tools(project)
-    pin_newer(project)
     folder = os.open(project, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
@@ -167,23 +101,7 @@ def test_another_run_of_the_same_project(project: Path) -> None:
         os.close(folder)
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
-    assert said.startswith(NOT_INSTALLED.format(project))  # it starts all the same
     assert f"The local AWS of {project} is starting, or stopping." in said
-
-
-@pytest.mark.parametrize("command", ["build", "sam build", "lock", "test"])
-def test_a_pulled_upgrade_that_is_not_installed(project: Path, command: str) -> None:
-    pin_newer(project)
-    (project / "requirements.txt").write_text("iniconfig\n")
-    if command == "test":  # it continues, up to the next mistake
-        (project / "app.toml").write_text('services = ["no-such-service"]\n')
-    words = ("job_runners.cli", command)
-    if command == "sam build":  # the Makefile that sam calls
-        words = ("job_runners.building.build", str(project / "built"))
-    done = python(project, "-m", *words, project=project)
-    notice, *others = done.stderr.splitlines()[command == "test" :]
-    assert notice == NOT_INSTALLED.format(project)
-    assert (done.returncode, bool(others)) == (1, command == "test")
 
 
 def test_a_build_without_make(project: Path) -> None:

@@ -45,7 +45,6 @@ def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> Non
         "app/__init__.py",
         "app/count_votes.py",
         "app/sync_list.py",
-        "requirements.txt",
         "tests/test_count_votes.py",
         "tests/test_sync_list.py",
     ]

@@ -13,7 +13,7 @@ from job_runners.cli import account, project_tools
 from job_runners.cli.problem import Exit
 from jobs_command import jobs
 
-COMMANDS = [("test",), ("run",), ("build",), ("lock",), ("deploy",), ("upgrade",), ("eject",)]
+COMMANDS = [("test",), ("run",), ("build",), ("deploy",), ("eject",)]
 
 
 @pytest.fixture

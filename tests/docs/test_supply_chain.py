@@ -4,11 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from job_runners.building.app_requirements import with_ours
 from job_runners.places import ROOT
 from tools.deployed_packages import NotInstalled, Package, packages
 
@@ -21,7 +21,7 @@ PERMISSIVE = {"MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC
 @pytest.fixture(scope="module")
 def shipped() -> list[Package]:
     """Return what our lock has."""
-    return packages([REQUIREMENTS / "runtime.txt"], sys.path)
+    return packages((REQUIREMENTS / "runtime.txt").read_text(), sys.path)
 
 
 # --- why --------------------------------------------------------------------------------------
@@ -124,21 +124,18 @@ def test_the_bill_tells_what_we_ask_for_and_what_that_needs(bill: dict[str, Any]
     assert needs[dateutil] == {"six"}
 
 
-def test_an_organisations_lock_is_listed_too(tmp_path: Path, shipped: list[Package]) -> None:
-    lock = tmp_path / "requirements.lock"
+def test_an_organisations_lock_is_listed_too(shipped: list[Package]) -> None:
     (click,) = re.findall(r"^click==\S+", (REQUIREMENTS / "dev.txt").read_text(), re.MULTILINE)
-    lock.write_text(f"{click} \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.txt\n")
-    both = packages([REQUIREMENTS / "runtime.txt", lock], sys.path)
+    theirs = f"{click} \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.txt\n"
+    both = packages(with_ours(theirs), sys.path)
     (more,) = [each for each in both if each not in shipped]
     assert f"{more.name}=={more.version}" == click
     assert (more.license, more.asked_for) == ("BSD-3-Clause", True)
 
 
-def test_a_package_that_is_not_installed_at_its_version_is_named(tmp_path: Path) -> None:
-    lock = tmp_path / "requirements.lock"
-    lock.write_text("click==0.1\n")
+def test_a_package_that_is_not_installed_at_its_version_is_named() -> None:
     with pytest.raises(NotInstalled, match=r"click 0\.1 is not installed.*make dev"):
-        packages([lock], sys.path)
+        packages("click==0.1\n", sys.path)
 
 
 # --- advisories -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app_folders import pinned
 from job_runners.places import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -329,10 +330,27 @@ def test_a_job_with_rights_in_a_project_installs_only_what_is_locked() -> None:
     project = yaml.load(Template(text).substitute(python="3.13"), yaml.BaseLoader)
     with_rights = [job for job in project["jobs"].values() if "id-token" in str(job)]
     assert with_rights
+    installs = []
     for command in [each for job in with_rights for each in commands(job)]:
         assert "uvx" not in command
-        if "install" in command:
-            assert {"--require-hashes", "--no-deps", "tools.lock"} <= set(command.split())
+        if "pip " in command:
+            assert {"--require-hashes", "--only-binary", '"$RUNNER_TEMP/uv.txt"'} <= set(
+                command.split()
+            )
+            installs.append("uv")
+        elif command.startswith("uv "):
+            assert command == "uv sync --locked --no-build"
+            installs.append("uv.lock")
+    assert installs == ["uv", "uv.lock"]
+
+
+def test_the_workflows_of_a_project_pin_the_uv_of_our_own_lock() -> None:
+    ours = pinned("uv")
+    for name in ("test", "deploy", "advisories"):
+        text = (ROOT / f"job_runners/building/project/{name}.yml.in").read_text()
+        (version, digest) = re.findall(r"echo '(uv==\S+) (--hash=sha256:\w+)'", text)[0]
+        assert f"{version} " in ours
+        assert digest in ours
 
 
 def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:

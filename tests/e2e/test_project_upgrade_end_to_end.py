@@ -114,7 +114,7 @@ def check_deploy(
     """Deploy while jobs run and wait: the running job ends on the version that it began on."""
     running, scheduled = in_flight(versions, go)
     table = versions.local.stack.table_name
-    project.jobs("upgrade", str(wanted))
+    project.add_wheel(wanted)
     deploy(project, versions)
     assert versions.local.stack.table_name == table  # it is the same stack
     go.touch()

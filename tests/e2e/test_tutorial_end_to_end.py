@@ -164,7 +164,8 @@ def _section(title: str) -> str:
 def stranger(newcomer: Newcomer, tmp_path: Path) -> Iterator[Stranger]:
     """Yield a person who has installed the wheel, as the first section says."""
     assert "\n    pip install 'PATH/job_runners-….whl[app]'\n" in _section("Install Job Runners")
-    made = Stranger(newcomer, tmp_path / "second terminal")
+    (tmp_path / "acme-words").mkdir()
+    made = Stranger(newcomer.inside("acme-words"), tmp_path / "second terminal")
     try:
         yield made
     finally:

@@ -9,9 +9,8 @@ from threading import Thread
 
 import pytest
 
+from app_folders import REQUIREMENTS
 from fake_stack import OUTPUTS
-from job_runners.building.app_folder import read_app_folder
-from job_runners.building.app_requirements import lock
 from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli import local_aws
@@ -290,12 +289,12 @@ def test_a_new_requirement_is_active_once_it_is_locked(checkout: Checkout, app: 
     (app / "acme").mkdir(parents=True)
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     checkout.save("app/requirements.txt", "iniconfig\n")
-    assert "requirements.lock is missing. To create it, run job-runners lock" in checkout.outdated
+    assert "requirements.lock is missing, and requirements.txt has no hashes" in checkout.outdated
     checkout.save("app/acme/__init__.py", "import iniconfig\nJOBS = {}")
     assert "Add the package that provides iniconfig" in checkout.outdated
     checkout.save("app/acme/__init__.py", "JOBS = {} # as long as it isn't installed")
     assert checkout.said[-1].startswith("Reloaded: acme (")
-    lock(read_app_folder(app), Target.this_machine())
+    (app / "requirements.lock").write_text(REQUIREMENTS)
     checkout.watcher.reload_changes()
     assert any("Installing the packages in app/requirements.lock" in each for each in checkout.said)
     assert checkout.said[-1].startswith("Reloaded: app/requirements.lock, app/requirements.txt (")
@@ -312,9 +311,7 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     before = checkout.running
     (app / "requirements.txt").write_text("iniconfig\n")
-    found = read_app_folder(app)
-    lock(found, Target.this_machine())
-    found.lock.write_text(found.lock.read_text().replace("sha256:", "sha256:00"))
+    (app / "requirements.lock").write_text(REQUIREMENTS.replace("sha256:", "sha256:00"))
     checkout.watcher.reload_changes()
     assert checkout.running == before
     assert "can't be installed for this machine" in checkout.outdated
@@ -322,8 +319,8 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
     said = len(checkout.said)
     checkout.watcher.reload_changes()
     assert len(checkout.said) == said
-    for undone in (found.lock, found.requirements):
-        undone.unlink()
+    for undone in ("requirements.lock", "requirements.txt"):
+        (app / undone).unlink()
     checkout.watcher.reload_changes()
     assert "is the active code again" in checkout.said[-1]
     assert checkout.outdated == ""
@@ -332,7 +329,7 @@ def test_requirements_that_can_t_be_installed_leave_the_code_active(
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
     checkout.save("job_runners/shipped/jobs/greet.py", "import nonesuch\n")
     assert (
-        "Add the package that provides nonesuch to app/requirements.txt, then run job-runners lock"
+        "Add the package that provides nonesuch to app/requirements.txt, then run uv pip compile"
         in (checkout.outdated)
     )
 

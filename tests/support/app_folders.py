@@ -1,8 +1,10 @@
 """An organisation's folder, written for a test."""
 
+import re
 from pathlib import Path
 
 from job_runners.building.app_folder import AppFolder, read_app_folder
+from job_runners.places import CODE
 
 TABLE = """\
 from job_runners.work import Job
@@ -26,7 +28,16 @@ def read_list(job: RunningJob, payload: ReadList) -> list[str]:
     """Read the names of a list's sections."""
     return [section.name for section in IniConfig("list", payload.text)]
 '''
-REQUIREMENTS = "iniconfig\n"  # of pure Python, and here already, for pytest
+
+
+def pinned(name: str) -> str:
+    """Return how our own lock pins a package, with its hashes."""
+    text = (CODE / "requirements" / "dev.txt").read_text()
+    (found,) = re.findall(rf"^{name}==.*\n(?: +--hash.*\n)+", text, re.MULTILINE)
+    return str(found)
+
+
+REQUIREMENTS = pinned("iniconfig")  # of pure Python, and here already, for pytest
 
 
 def write_app(folder: Path, files: dict[str, str] | None = None) -> AppFolder:

@@ -16,6 +16,7 @@ from installed import build_wheel, pip
 from job_runners.building.app_folder import AppFolder
 from job_runners.building.build import CACHE, Target, _dependencies
 from job_runners.places import CODE as ROOT
+from package_index import index_of_this_environment
 
 NEXT = "9.0.0"
 
@@ -27,6 +28,7 @@ class Newcomer:
     python: Path
     folder: Path
     cache: Path
+    index: str  # the address of a package index
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -34,6 +36,8 @@ class Newcomer:
         names = ("PATH", "HOME")
         given = {name: os.environ[name] for name in names if name in os.environ}
         ours = {"XDG_CACHE_HOME": str(self.cache), "COLUMNS": "200", "UV_OFFLINE": "1"}
+        ours |= {"UV_DEFAULT_INDEX": self.index}
+        ours |= {"UV_PROJECT_ENVIRONMENT": str(self.python.parents[1])}
         return given | ours | self.variables
 
     def run(self, *words: str, timeout: float = 200) -> subprocess.CompletedProcess[str]:
@@ -51,6 +55,26 @@ class Newcomer:
         done = self.run(*words, timeout=timeout)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def uv(self, *words: str) -> str:
+        done = subprocess.run(
+            [str(self.python), "-m", "uv", *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def add_wheel(self, wheel: Path) -> None:
+        """Change the project's version of Job Runners, as docs/upgrading.md says."""
+        copy = self.folder / "wheels" / wheel.name
+        if copy != wheel:
+            shutil.copyfile(wheel, copy)
+        words = ("--extra", "app", "--upgrade-package", "job-runners", f"wheels/{wheel.name}")
+        self.uv("add", *words)
 
     def inside(self, name: str) -> "Newcomer":
         return replace(self, folder=self.folder / name)
@@ -79,7 +103,8 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
         for name in ("METADATA", "RECORD", "INSTALLER"):
             if (each / name).exists():
                 shutil.copyfile(each / name, packages / each.name / name)
-    found = Newcomer(python, tmp_path, tmp_path / "cache")
+    index = index_of_this_environment(tmp_path / "index")
+    found = Newcomer(python, tmp_path, tmp_path / "cache", index)
     code = "from job_runners.building.environments import tools_folder; print(tools_folder())"
     words = [str(python), "-P", "-c", code]
     said = subprocess.check_output(words, env=found.environment, cwd=tmp_path, text=True)
@@ -93,14 +118,13 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
     # What builds of a project without requirements of its own install, here and on Lambda.
     machine = Target.this_machine()
     for target in (machine, Target(machine.architecture, machine.python_runtime)):
-        _dependencies(target, AppFolder(tmp_path / "none", (), frozenset()))
+        _dependencies(target, AppFolder(tmp_path, (), frozenset()))
     return found
 
 
 @pytest.fixture(scope="session")
 def next_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel of a next version: with a changed line in the template, and a change that
-    needs attention."""
+    """Return the wheel of a next version, with a changed line in the template."""
     folder = tmp_path_factory.mktemp("next")
     [source] = wheel.parent.glob("*.tar.gz")
     with tarfile.open(source) as archive:
@@ -109,8 +133,6 @@ def next_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tree / "PKG-INFO").unlink()  # it would decide the version
     _edit(tree / "job_runners" / "__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
     _edit(tree / "template.yaml", r"\A(.*\n)", r"\1# A new line of the next version\n")
-    changes = f"# Changes\n\n## {NEXT} (2027-01-01)\n\n- **Drink more water.** It is\n  healthy.\n"
-    _edit(tree / "CHANGELOG.md", r"\A# Changes\n", f"{changes}- Not this one.\n")
     return build_wheel(tree, folder)
 
 

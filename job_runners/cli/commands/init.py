@@ -14,22 +14,22 @@ from job_runners.cli.target import Target
 @click.argument("folder")
 @click.option("--github", is_flag=True, help="Also write workflows: test, deploy, advisories.")
 def command(target: Target, folder: str, github: bool) -> None:
-    """Create a project in FOLDER, with a first job and its test."""
+    """Create a project in FOLDER, with a first job and its test. Pin its packages in uv.lock."""
     project_tools.require_extra("app")
-    from job_runners.building.new_project import new_project
+    from job_runners.building.new_project import lock, new_project
 
     files = new_project(Path(folder), github=github)
+    problem = lock(Path(folder))
+    files += [] if problem else [Path(folder) / "uv.lock"]
     if target.json:
         print_json({"files": list(map(str, files))})
         return
     for file in files:
         click.echo(f"Wrote  {os.path.relpath(file)}")
-    click.echo(
-        f"""
-Next
-  cd {folder}
-  job-runners test      checks the job, and runs its test
-  job-runners run       starts a local AWS with the job, until Ctrl-C"""
-    )
-    if github:
-        click.echo("  job-runners lock --tools   pins what the workflow deploy.yml installs")
+    is_here = Path(folder).resolve() == Path.cwd()
+    lines = ["", "Next", *([] if is_here else [f"  cd {folder}"])]
+    lines += ["  job-runners test      checks the job, and runs its test"]
+    lines += ["  job-runners run       starts a local AWS with the job, until Ctrl-C"]
+    click.echo("\n".join(lines))
+    if problem:
+        click.echo(f"\n{problem}", err=True)

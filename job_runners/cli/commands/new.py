@@ -48,7 +48,10 @@ def _next_steps(name: str, written: "Written") -> str:
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {written.entry}",
         ]
-    requirements = written.table.parents[1] / "requirements.txt"
+    from job_runners.building.package_files import how_to_add, requirements_file
+
+    requirements = requirements_file(written.table.parents[1])
+    add = how_to_add("a package", Path(_relative(requirements)))
     run = "job-runners run"
     return "\n".join(
         [
@@ -58,7 +61,7 @@ def _next_steps(name: str, written: "Written") -> str:
             f"Run it            {run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
             f'                  job-runners dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Add a package     Write it to {_relative(requirements)}, then job-runners lock",
+            add,
         ]
     )
 

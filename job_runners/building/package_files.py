@@ -1,0 +1,41 @@
+"""Which files of a project name the packages that its work needs, and pin them.
+
+A project has pyproject.toml and uv.lock, which uv writes. Or it has requirements.txt and a lock in
+pip's format with hashes: requirements.lock, or requirements.txt itself.
+"""
+
+from pathlib import Path
+
+
+def uses_uv(project: Path) -> bool:
+    """Return whether a project's packages are in pyproject.toml and uv.lock."""
+    if (project / "uv.lock").exists():
+        return True
+    has_pip_files = any((project / f"requirements.{kind}").exists() for kind in ("txt", "lock"))
+    return (project / "pyproject.toml").exists() and not has_pip_files
+
+
+def requirements_file(project: Path) -> Path:
+    """Return the file that names the packages, which may not exist."""
+    return project / ("pyproject.toml" if uses_uv(project) else "requirements.txt")
+
+
+def lock_file(project: Path) -> Path:
+    """Return the file that pins the packages with hashes, which may not exist."""
+    if uses_uv(project):
+        return project / "uv.lock"
+    requirements = requirements_file(project)
+    if requirements.exists() and "--hash=" in requirements.read_text(encoding="utf-8"):
+        return requirements
+    return project / "requirements.lock"
+
+
+def how_to_add(what: str, requirements: Path | None) -> str:
+    """Return the sentence that says how to add a package. `requirements` is the project's file."""
+    if requirements is None or requirements.name == "pyproject.toml":
+        return f"To add {what}, run uv add NAME"
+    return f"Add {what} to {requirements}, then run {PIP_LOCK}"
+
+
+# Pins requirements.txt with hashes, for each platform.
+PIP_LOCK = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"
