@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -33,10 +33,6 @@ test: check tlc ## Run all checks and tests, including end to end
 
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "more or sized"
-
-# Without the tests that take a second or more. BASE is the commit to compare with.
-test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
-	@$(PY) -m tools.changed_tests $(BASE)
 
 check: dev aws scan ## Check lint, types, import directions, the template, and the imports of the project
 	@$(PY) -m job_runners.building.build
@@ -82,7 +78,7 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@MORE=1 $(PY) -m tools.mutants
 
-bench: dev aws ## Measure costs, compare them with peers, write docs/benchmarks.md; fail above a limit
+bench: dev ## Measure costs, compare them with boto3, write docs/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
 	@JOBS_PROJECT= $(PY) -m benchmarks
 
@@ -133,16 +129,8 @@ lock: environment ## Pin the newest versions that requirements/*.in and examples
 		--custom-compile-command "make lock" --constraint requirements/runtime.txt \
 		examples/campaign/requirements.txt --output-file examples/campaign/requirements.lock
 
-lock-peers: environment ## Pin the newest versions of the peers in make bench
-	@for name in zappa celery dramatiq fastapi durable; do \
-		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-			--generate-hashes --no-emit-index-url --no-emit-find-links \
-			--custom-compile-command "make lock-peers" \
-			benchmarks/peers/$$name.in --output-file benchmarks/peers/$$name.txt || exit 1; \
-	done
-
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # Also installs the packages that the project's lock pins.

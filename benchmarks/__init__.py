@@ -1,4 +1,1 @@
-"""Compare the cost of Job Runners with peers: other libraries, or boto3 alone.
-
-Each peer is measured in the same run.
-"""
+"""Compare the cost of Job Runners with that of boto3 alone, in the same run."""

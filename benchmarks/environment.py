@@ -20,8 +20,8 @@ ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "PYDANTIC_DISABLE_PLUGINS": "true",  # as in the template
 }
-# The programs that run in the interpreters of peers. They have their own folder, so that peers
-# can't import our packages.
+# The programs that are measured. They have their own folder, so that bare boto3 can't import our
+# packages.
 PROGRAMS = CODE / "benchmarks" / "programs"
 # The measured jobs. Job Runners loads them as it loads an organization's own packages.
 PROJECT = CODE / "benchmarks" / "app"

@@ -13,16 +13,6 @@ from multiprocessing.connection import Connection
 
 from benchmarks.recording import Exchange
 
-# Responses to the peers' requests that the recording doesn't have.
-_QUEUE = {"QueueUrl": "http://127.0.0.1:{port}/123456789012/celery"}
-_ANSWERS = {
-    "GetQueueUrl": _QUEUE,
-    "CreateQueue": _QUEUE,
-    "ListQueues": {"QueueUrls": [_QUEUE["QueueUrl"]]},
-    "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
-    "SendMessage": {"MessageId": "0" * 32},
-}
-
 
 class LoopbackAws:
     """A handle to the server process."""
@@ -70,11 +60,8 @@ class _Server(ThreadingHTTPServer):
         """Load the responses of a recording."""
         self.counted: Counter[str] = Counter()
         self.answers = {
-            name: json.dumps(answer).replace("{port}", str(self.server_port)).encode()
-            for name, answer in _ANSWERS.items()
+            _key(each.operation, each.request): each.response.encode() for each in recording
         }
-        for each in recording:
-            self.answers[_key(each.operation, each.request)] = each.response.encode()
 
     def count_for(self, pipe: Connection) -> None:
         """Serve requests. For each message on the pipe, send the counts and start again at 0."""
@@ -105,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the recorded response to an operation, and count the call."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        operation = target or ("Invoke" if "/functions/" in self.path else _operation_in_form(body))
+        operation = target or "Invoke"
         self.server.counted[operation] += 1
         answer = self.server.answers.get(_key(operation, body))
         if answer and operation == "UpdateItem":
@@ -132,8 +119,3 @@ def _with_claim_token(request: str, recorded: bytes) -> bytes:
         if update["ExpressionAttributeNames"][name] == "claim_token":
             answer["Attributes"]["claim_token"] = update["ExpressionAttributeValues"][value]
     return json.dumps(answer).encode()
-
-
-def _operation_in_form(body: str) -> str:
-    found = re.search(r"Action=(\w+)", body)
-    return found[1] if found else "unknown"

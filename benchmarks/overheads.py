@@ -1,8 +1,7 @@
 """Measure what Job Runners adds to its AWS calls: `python -m benchmarks.overheads`.
 
-It compares the CPU of a unit of work, such as one dispatch, with a peer that does the same without
-Job Runners. The peer is bare boto3 with exactly the same calls, or FastAPI with Mangum on a similar
-route. A server on the loopback stands in for AWS and answers at once, so that only the code is
+It compares the CPU of a unit of work, such as one dispatch, with bare boto3 that makes exactly the
+same calls. A server on the loopback stands in for AWS and answers at once, so that only the code is
 measured. Compare the ratios, because the times depend on this machine.
 """
 
@@ -19,7 +18,6 @@ from statistics import median
 
 from benchmarks.bounds import exceeds
 from benchmarks.loopback_aws import LoopbackAws, loopback_aws
-from benchmarks.peers import FASTAPI, NotInstalled
 from benchmarks.recording import read, recorded
 from benchmarks.units import Unit, UnitFailed, cpu_in_turns, ours
 
@@ -86,7 +84,6 @@ def overheads(recording: str) -> list[Overhead]:
     calls = "put_item and invoke with bare boto3"
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
-    routing = ours("route", JOB_RUNNER="peer_work.accepting_runner")
     return [
         Overhead("dispatching a job", job, calls, bare["job"], at_most=1.10),
         Overhead(
@@ -109,32 +106,16 @@ def overheads(recording: str) -> list[Overhead]:
             bare["two_updates"],
             at_most=1.15,
         ),
-        Overhead(
-            "a request through the API that calls no AWS",
-            routing,
-            FASTAPI.title,
-            FASTAPI.unit("fastapi_program.route"),
-            at_most=1.00,
-        ),
     ]
 
 
 _BARE = ("job", "job_of_few_attributes", "task", "two_updates")
 
 
-def measure(
-    rounds: int, size: int, *, peers: bool = True, instructions: bool = True
-) -> list[Measured]:
-    """Measure each overhead, and print a table. Without `peers`, compare with bare boto3 only.
-
-    Raises NotInstalled.
-    """
-    if peers:
-        FASTAPI.install()
+def measure(rounds: int, size: int, *, instructions: bool = True) -> list[Measured]:
+    """Measure each overhead, and print a table."""
     with recorded_aws() as (aws, recording):
         selected = overheads(recording)
-        if not peers:
-            selected = [each for each in selected if each.peer_title != FASTAPI.title]
         for overhead in selected:
             _check_calls(overhead, aws)
         units = {repr(unit): unit for each in selected for unit in (each.unit, each.peer)}
@@ -199,19 +180,9 @@ def main() -> int:
         "--units", type=int, default=100, help="units per measurement (a process makes four)"
     )
     parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
-    parser.add_argument("--no-peers", action="store_true", help="skip peers that need installing")
     parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
     given = parser.parse_args()
-    try:
-        found = measure(
-            given.rounds,
-            given.units,
-            peers=not given.no_peers,
-            instructions=not given.cpu_only,
-        )
-    except NotInstalled as problem:
-        print(f"{FASTAPI.title} can't be installed: {problem}", file=sys.stderr)
-        return 1
+    found = measure(given.rounds, given.units, instructions=not given.cpu_only)
     above = [each for each in found if each.is_above]
     for each in above:
         print(each.summary, file=sys.stderr)

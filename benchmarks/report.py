@@ -1,9 +1,9 @@
 """Write the page about a run of the benchmarks."""
 
+import os
 import platform
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,30 +11,17 @@ from string import Template
 
 from benchmarks import cold_start
 from benchmarks.cold_start import AT_MOST
-from benchmarks.fresh_process import BOTO3, Cost
-from benchmarks.kills import Aftermath
+from benchmarks.fresh_process import Cost
 from benchmarks.overheads import Measured
-from benchmarks.peer_costs import PUT_AND_INVOKE, processors
-from benchmarks.requests_made import Requests
-from benchmarks.start_latency import Latency
-from job_runners.places import CODE
 
 
 @dataclass
 class Report:
-    """The results of a run, and the parts that could not be measured."""
+    """The results of a run."""
 
-    versions: dict[str, str] = field(default_factory=dict)
-    functions: Mapping[str, Cost] = field(default_factory=dict)
-    on_other_pythons: dict[str, Mapping[str, Cost]] = field(default_factory=dict)  # by version
-    overheads: Sequence[Measured] = ()
-    dispatches: Mapping[str, float] = field(default_factory=dict)
-    cold_starts: Mapping[str, Cost] = field(default_factory=dict)
-    latencies: Sequence[Latency] = ()
-    requests: dict[str, Requests] = field(default_factory=dict)
-    aftermaths: list[Aftermath] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)  # our own parts that could not be measured
+    functions: Mapping[str, Cost]
+    on_other_pythons: Mapping[str, Mapping[str, Cost]]  # by version
+    overheads: Sequence[Measured]
 
     @property
     def above(self) -> list[str]:
@@ -52,29 +39,24 @@ def written(report: Report) -> str:
     return page.substitute(
         day=f"{datetime.now(UTC):%-d %B %Y}",
         python=platform.python_version(),
-        machine=processors(),
+        machine=_processors(),
         system=f"{platform.system()} {platform.release()}",
-        versions=_versions(report),
+        boto3=version("boto3"),
         bounds=_bounds(report),
         functions=_functions(report),
         on_other_pythons=_on_other_pythons(report),
         overheads=_overheads(report),
-        dispatches=_dispatches(report),
-        cold_starts=_cold_starts(report),
-        latencies=_latencies(report),
-        requests=_requests(report),
-        kills=_kills(report),
-        missing=_missing(report),
     )
 
 
-def _versions(report: Report) -> str:
-    locked = (CODE / "requirements" / "aws.txt").read_text()
-    emulator = re.findall(r"^ministack==(\S+)", locked, re.MULTILINE)
-    ours = f"boto3 {version('boto3')}, ministack {' '.join(emulator)}"
-    return _table(
-        ("peer", "versions"), [("bare boto3; the local AWS", ours), *report.versions.items()]
-    )
+def _processors() -> str:
+    """Describe this machine's processors: their number and model."""
+    model = ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        model = next(lines, "").partition(":")[2].strip()
+    return f"{os.cpu_count()} processors{f' ({model})' if model else ''}"
 
 
 def _bounds(report: Report) -> str:
@@ -135,66 +117,6 @@ def _overheads(report: Report) -> str:
         for each in report.overheads
     ]
     return _table(("ours", "compared with", "CPU", "instructions", "bound"), rows)
-
-
-def _dispatches(report: Report) -> str:
-    base = report.dispatches.get(PUT_AND_INVOKE, float("nan"))
-    rows = [
-        (name, f"{seconds / base:.2f}", f"{seconds * 1e6:.0f} µs")
-        for name, seconds in sorted(report.dispatches.items(), key=lambda each: each[1])
-    ]
-    return _table(("dispatch with", "CPU", "time"), rows)
-
-
-def _cold_starts(report: Report) -> str:
-    rows = [
-        (name, f"{cost.cpu_share:.2f}", f"{cost.cpu * 1000:.0f} ms")
-        for name, cost in sorted(report.cold_starts.items(), key=lambda each: each[1].cpu)
-        if name != BOTO3
-    ]
-    return _table(("process until its first dispatch or request is answered", "CPU", "time"), rows)
-
-
-def _latencies(report: Report) -> str:
-    rows = [
-        (
-            each.title,
-            str(len(each.seconds)),
-            f"{each.percentile(50) * 1000:.1f} ms",
-            f"{each.percentile(99) * 1000:.1f} ms",
-        )
-        for each in report.latencies
-    ]
-    return _table(("from the dispatch to the first line of", "runs", "p50", "p99"), rows)
-
-
-def _requests(report: Report) -> str:
-    rows = [
-        (
-            name,
-            f"{sum(requests.values()):.1f}",
-            _listed(requests),
-        )
-        for name, requests in report.requests.items()
-    ]
-    return _table(("unit of work with", "requests", "operations"), rows)
-
-
-def _listed(made: Requests) -> str:
-    return ", ".join(f"{name} {count:g}" for name, count in made.items())
-
-
-def _kills(report: Report) -> str:
-    rows = [
-        (each.title, str(each.starts), each.status, f"**{each.verdict}**")
-        for each in report.aftermaths
-    ]
-    return _table(("killed work of", "starts", "final status", "result"), rows)
-
-
-def _missing(report: Report) -> str:
-    lines = [f"- {what}: {why}." for what, why in report.missing.items()]
-    return "\n".join(lines or ["None: all parts ran."])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -51,15 +51,3 @@ def work(units: int, recording: str) -> None:
     (message,) = (json.loads(e["request"]) for e in exchanges if e["operation"] == "Invoke")
     context: Any = Context()
     measure(lambda: worker.handler(message, context), units)
-
-
-def route(units: int, _recording: str = "") -> None:
-    """Measure an API request that makes no AWS call. Its runner sends nothing."""
-    from job_runners.handlers import api
-
-    event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})
-    context: Any = None
-    answer = api.handler(event, context)
-    if answer["statusCode"] != 202:
-        raise SystemExit(f"the API answered {answer}")
-    measure(lambda: api.handler(event, context), units)

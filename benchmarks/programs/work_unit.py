@@ -1,29 +1,12 @@
-"""The unit of work that all peers run: its names, its payload, and the note of its start."""
+"""The unit of work that is measured: its names, its payload, and a request for it."""
 
 import json
-import os
-import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 JOB_TYPE, TASK_NAME = "peer_job", "peer_task"
 PAYLOAD = {"name": "uploads/default/contacts.csv"}
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
-
-
-def note(notes: str, seconds: float, name: str = "") -> None:
-    """Note the time and this process in a file, and then sleep for `seconds`."""
-    if notes:
-        with Path(notes).open("a") as file:
-            file.write(f"{time.time()} {os.getpid()} {name}\n")
-    if seconds:
-        time.sleep(seconds)
-
-
-def queue_url(queue: str) -> str:
-    """Return the URL of a queue at the endpoint in the environment."""
-    return f"{os.environ['AWS_ENDPOINT_URL']}/{os.environ.get('ACCOUNT', '123456789012')}/{queue}"
 
 
 def new_name() -> str:

@@ -1,4 +1,4 @@
-"""The benchmarks run, and compare with a peer. What they measure is for people to read."""
+"""The benchmarks run, and compare with boto3. What they measure is for people to read."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from job_runners.building.build import ROOT
     ("lines", "arguments"),
     [
         (6, ["cold_start", "--rounds", "1", "--cpu-only"]),
-        (10, ["overheads", "--rounds", "1", "--units", "1", "--no-peers", "--cpu-only"]),
+        (10, ["overheads", "--rounds", "1", "--units", "1", "--cpu-only"]),
         (3, ["client", "--rounds", "1"]),
         (2, ["bulk", "--rounds", "1", "--jobs", "40", "--loop", "5"]),
     ],
