@@ -4,9 +4,10 @@ import base64
 import contextlib
 import hashlib
 import re
+import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,8 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def index_of_this_environment(folder: Path) -> str:
+def index_of_this_environment(folder: Path, real: Iterable[Path] = ()) -> str:
     """Write a package index with a wheel without code for each installed package.
+
+    `real` are wheels to serve instead, of packages whose code is needed.
 
     uv makes locks from it that have the versions that the tests run with, on every machine and
     without a network. Return its address.
@@ -109,10 +112,14 @@ def index_of_this_environment(folder: Path) -> str:
         version = _version(need)
         facts = f"Metadata-Version: 2.1\nName: {need.name}\nVersion: {version}\n"
         metadata[_normalized(need.name), version] = facts
+    complete = {_normalized(each.name.partition("-")[0]): each for each in real}
     for (name, version), text in metadata.items():
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
-        _write(place, name, version, "py3-none-any", {}, text)
+        if name in complete:
+            shutil.copy(complete[name], place)
+        else:
+            _write(place, name, version, "py3-none-any", {}, text)
         (place / "index.html").write_text(
             "\n".join(_link(wheel, wheel.name) for wheel in place.glob("*.whl"))
         )

@@ -1,0 +1,191 @@
+"""Packages of a private index, one of them native, with a lock of uv and one of pip: to the end."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from deployed_versions import DeployedVersions
+from job_runners.building.target import Target
+from job_runners.cli.stack import Stack
+from job_runners.local.credentials import session
+from job_runners.local.emulator import emulator
+from job_runners.local.emulator_fixes import restore_settings
+from job_runners.places import CODE
+from local_stack import Local, roomy_home
+from newcomers import Newcomer, new_newcomer
+from package_index import (
+    PASSWORD,
+    USER,
+    PackageIndex,
+    index_of_this_environment,
+    package_index,
+    write_wheel,
+)
+
+# It starts a local AWS of its own: next to the one that most tests share, and not next to a third.
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.more,
+    pytest.mark.xdist_group("local AWS, enforcing"),
+    pytest.mark.timeout(900),
+]
+
+NAME = "lists"
+WORK = """
+from acme_secrets import SECRET
+from markupsafe import _speedups, escape
+from pydantic import BaseModel
+
+from job_runners.work import Job, RunningJob
+
+class Letter(BaseModel):
+    text: str
+
+def letter(job: RunningJob, payload: Letter) -> dict[str, str]:
+    return {"text": str(escape(payload.text)), "secret": SECRET, "native": _speedups.__file__[-3:]}
+
+JOBS = {"letter": Job(letter)}
+"""
+INDEX = """
+[[tool.uv.index]]
+name = "private"
+url = "{}"
+explicit = true
+"""
+
+
+def repacked(name: str, folder: Path) -> Path:
+    """Return a wheel of an installed package, with its compiled code."""
+    found = distribution(name)
+    tag = next(
+        line[5:] for line in (found.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "
+    )
+    wheel = folder / f"{name}-{found.version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in found.files or ():
+            if not {"..", "__pycache__"} & set(file.parts) and Path(str(file.locate())).exists():
+                archive.write(str(file.locate()), str(file))
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
+    folder = tmp_path_factory.mktemp("served")
+    write_wheel(folder, "acme-secrets", code="SECRET = 'seven'\n")
+    repacked("markupsafe", folder)
+    with package_index(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def versions() -> Iterator[DeployedVersions]:
+    """Yield a local AWS without a stack."""
+    with roomy_home() as home, emulator(home) as running:
+        yield DeployedVersions(running, home)
+
+
+@pytest.fixture(scope="module")
+def project(
+    wheel: Path, versions: DeployedVersions, tmp_path_factory: pytest.TempPathFactory
+) -> Newcomer:
+    """Return a project that isn't deployed, whose public index has our packages."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    newcomer = new_newcomer(wheel, folder)
+    lock = CODE / "requirements" / "runtime.txt"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command += [
+        "--only-binary",
+        ":all:",
+        "--requirement",
+        str(lock),
+        "--dest",
+        str(folder / "real"),
+    ]
+    subprocess.run(command, check=True)
+    real = index_of_this_environment(folder / "public", (folder / "real").iterdir())
+    aws = {
+        **versions.running.credentials.variables,
+        "AWS_ENDPOINT_URL": versions.running.endpoint_url,
+        "AWS_REGION": "us-east-1",
+        "SAM_CLI_POLL_DELAY": "0.3",
+        "__SAM_CLI_APP_DIR": str(folder / "sam"),
+        "UV_OFFLINE": "0",
+        "UV_CACHE_DIR": str(folder / "uv"),
+    }
+    newcomer = replace(newcomer, index=real, variables=aws)
+    (newcomer.cache / "job-runners" / "build").unlink()  # builds of this test are for it alone
+    newcomer.jobs("init", NAME)
+    person = newcomer.inside(NAME)
+    (person.folder / NAME / "__init__.py").write_text(WORK)
+    shutil.rmtree(person.folder / "tests")
+    config = person.folder / "samconfig.toml"
+    ours = f'"DeletionProtection=false", "AwsEndpointUrl={versions.running.endpoint_url}"'
+    architecture = f"Architecture={Target.this_machine().architecture}"
+    text = config.read_text().replace("Architecture=arm64", architecture)
+    config.write_text(text.replace("overrides = [", f"overrides = [{ours}, "))
+    return person
+
+
+def result_after_deploy(project: Newcomer, versions: DeployedVersions) -> dict[str, str]:
+    project.jobs("deploy", timeout=600)
+    running = versions.running
+    cloudformation = session(running.credentials).client(
+        "cloudformation", endpoint_url=running.endpoint_url
+    )
+    (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+    stack = replace(
+        Stack.from_outputs(NAME, "us-east-1", outputs, running.endpoint_url),
+        aws_access_key_id=running.credentials.access_key_id,
+        aws_secret_access_key=running.credentials.secret_access_key,
+    )
+    restore_settings(stack)
+    versions.local = Local(stack, project.folder)
+    ended = versions.ended(versions.dispatch("letter", {"text": "<b>"}))
+    found_result: dict[str, str] = ended["result"]
+    return found_result
+
+
+EXPECTED = {"text": "&lt;b&gt;", "secret": "seven", "native": ".so"}
+
+
+def test_a_lock_of_uv(project: Newcomer, versions: DeployedVersions, index: PackageIndex) -> None:
+    pyproject = project.folder / "pyproject.toml"
+    names = ("acme-secrets", "markupsafe")
+    sources = "".join(f'{each} = {{ index = "private" }}\n' for each in names)
+    text = pyproject.read_text().replace("[tool.uv.sources]\n", f"[tool.uv.sources]\n{sources}")
+    pyproject.write_text(text + INDEX.format(index.url))
+    words = {"UV_INDEX_PRIVATE_USERNAME": USER, "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
+    project = replace(project, variables=project.variables | words)
+    project.uv("add", *names)
+    assert PASSWORD not in (project.folder / "uv.lock").read_text()
+    assert result_after_deploy(project, versions) == EXPECTED
+    assert any("acme_secrets-1.0" in each for each in index.asked)
+
+
+def test_a_lock_of_pip(project: Newcomer, versions: DeployedVersions, index: PackageIndex) -> None:
+    for name in ("pyproject.toml", "uv.lock"):
+        (project.folder / name).unlink(missing_ok=True)
+    lines = []
+    for file in index.wheels.iterdir():
+        name, version, *_ = file.name.split("-")
+        lines.append(
+            f"{name}=={version} --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+        )
+    (project.folder / "requirements.txt").write_text("".join(lines))
+    cache = str(project.folder.parent / "another cache of uv")
+    words = {"PIP_EXTRA_INDEX_URL": index.url_with_password, "UV_CACHE_DIR": cache}
+    project = replace(project, variables=project.variables | words)
+    private = replace(project, variables=project.variables | {"UV_INDEX": index.url_with_password})
+    private.uv("pip", "install", "--python", str(project.python), "-r", "requirements.txt")
+    index.asked.clear()
+    assert result_after_deploy(project, versions) == EXPECTED
+    assert any("acme_secrets-1.0" in each for each in index.asked)
