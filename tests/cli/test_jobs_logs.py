@@ -172,6 +172,18 @@ def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> No
     assert jobs("logs", task, "--since", "3h").stdout
 
 
+@pytest.mark.parametrize("words", [["mail"], ["mail", "--follow"], ["abc"], ["A" * 32]])
+def test_a_text_that_is_no_id_shows_no_lines_of_others(
+    api: FakeApi, account: Account, words: list[str]
+) -> None:
+    account.logs["log-worker"] = [line(f"a mail of another organization, abc, {'A' * 32}")]
+    answer = {"type": "/problems/job-not-found", "title": "x", "status": 404, "detail": "no job"}
+    api.on("GET", f"/jobs/{words[0]}", 404, answer)
+    done = jobs("logs", *words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"There is no job {words[0]}, and no task" in done.stderr
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Follow without long waits."""

@@ -1,6 +1,7 @@
 """job-runners logs: show the lines that a job or task printed and logged."""
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,16 @@ def _find(target: Target, work_id: str) -> "Job | None":
 
 
 def _find_task(target: Target, start: str) -> str:
+    """Return a task's whole id. Raises Problem for a text that can't be one.
+
+    Otherwise, a search for the text would show lines of other jobs that contain it.
+    """
+    if not re.fullmatch(r"[0-9a-f]{4,32}", start):
+        raise Problem(
+            f"There is no job {start}, and no task: an id has 32 hex digits.",
+            hint="List jobs with job-runners list, and failed tasks with job-runners failures "
+            "tasks.",
+        )
     try:
         return find_task(target, start)
     except NoMatchingId:
