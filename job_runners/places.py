@@ -84,4 +84,5 @@ def variables() -> dict[str, str]:
     return {PROJECT_VARIABLE: str(find_project() or ""), **python_path}
 
 
-COMMAND = "job-runners"
+# How a person calls the command. job_runners/cli/app.py puts it into the texts of the command.
+COMMAND = "bin/job-runners" if IS_CHECKOUT else "job-runners"

@@ -5,6 +5,7 @@ This module imports nothing slow, so that `job-runners --help` and completion ar
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from job_runners import __version__
 from job_runners.cli.options import SharedOptions, shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
+from job_runners.places import COMMAND
 
 # The name and summary of each command, in the order of `job-runners --help`.
 COMMANDS = {
@@ -156,13 +158,19 @@ def _as_problem(error: Exception) -> Problem | None:
     return explain(error)
 
 
+def in_words(text: str) -> str:
+    """Return a text with commands that can be typed as they stand: in a checkout, `job-runners
+    list` becomes `bin/job-runners list`. A stack may have the name job-runners."""
+    return re.sub(rf"(?<![\w/-])job-runners(?= (?:{'|'.join(_SUMMARIES)})\b)", COMMAND, text)
+
+
 def _exit_with(problem: Problem, *, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps(problem.as_json()), err=True)
+        click.echo(in_words(json.dumps(problem.as_json())), err=True)
     else:
-        click.secho(plain(str(problem)), fg="red", err=True)
+        click.secho(plain(in_words(str(problem))), fg="red", err=True)
         if problem.hint:
-            click.echo(plain(problem.hint), err=True)
+            click.echo(plain(in_words(problem.hint)), err=True)
     sys.exit(problem.code)
 
 

@@ -162,7 +162,7 @@ def test_no_message_of_a_project_names_a_command_of_the_checkout() -> None:
     """Only docstrings and comments do."""
     found = []
     for file in sorted((ROOT / "job_runners").rglob("*.py")):
-        if {"testing", "project"} & set(file.relative_to(ROOT).parts):
+        if {"testing", "project", "places.py"} & set(file.relative_to(ROOT).parts):
             continue
         tree = ast.parse(file.read_text())
         known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -66,7 +66,7 @@ def test_what_was_stopped_goes_on_under_the_key_that_is_shown(api: FakeApi, rows
     done = jobs("dispatch", "resize", "--from", rows)
     assert done.exit_code == 1
     assert (
-        "line 4: payload.key: must be text\nTo see the fields: job-runners types resize"
+        "line 4: payload.key: must be text\nTo see the fields: bin/job-runners types resize"
         in done.stderr
     )
     key = api.calls[0].body["idempotency_key"]

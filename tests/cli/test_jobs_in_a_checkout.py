@@ -43,7 +43,7 @@ def test_the_project_is_the_one_that_project_names(project: Path) -> None:
     done = run(project.parent, LAUNCHER, "new", "sync_list", PROJECT=project.name)
     assert done.returncode == 0, done.stderr
     assert f"{project.name}/acme/sync_list.py" in done.stdout
-    assert "Test it           job-runners test\n" in done.stdout
+    assert "Test it           bin/job-runners test\n" in done.stdout
 
 
 def test_without_a_name_it_is_the_example(tmp_path: Path) -> None:
@@ -54,6 +54,7 @@ def test_without_a_name_it_is_the_example(tmp_path: Path) -> None:
 def test_a_folder_without_a_samconfig_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, LAUNCHER, "test", PROJECT=str(tmp_path))
     assert done.returncode == 1
+    assert "create a project with bin/job-runners init NAME." in done.stderr
     assert f"JOBS_PROJECT names {tmp_path}, which has no samconfig.toml." in done.stderr
 
 

@@ -81,7 +81,7 @@ def test_it_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     said = new(Path("app"), "sync_list")
     assert said.startswith("Wrote  app/app/sync_list.py\n")
     assert "job-runners test" in said
-    there = 'job-runners dispatch sync_list items:=\'["ada", "grace"]\' --watch'
+    there = 'bin/job-runners dispatch sync_list items:=\'["ada", "grace"]\' --watch'
     assert ["In another terminal:", there] in [
         [line.strip() for line in pair] for pair in pairwise(said.splitlines())
     ]

@@ -67,8 +67,8 @@ def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) 
 @pytest.mark.parametrize(
     ("path", "words", "hint"),
     [
-        ("/jobs", ("dispatch", "x", "key=a"), "To see the fields: job-runners types x\n"),
-        ("/tasks", ("task", "y"), "To see the fields: job-runners types y\n"),
+        ("/jobs", ("dispatch", "x", "key=a"), "To see the fields: bin/job-runners types x\n"),
+        ("/tasks", ("task", "y"), "To see the fields: bin/job-runners types y\n"),
     ],
 )
 def test_every_field_that_does_not_fit_is_named(
@@ -346,4 +346,4 @@ def test_a_local_aws_that_was_killed_is_said_to_be_gone(
     local_stack(tmp_path, "http://127.0.0.1:9")
     done = jobs("list")
     assert done.exit_code == 6
-    assert "Check that job-runners run is up." in done.stderr
+    assert "Check that bin/job-runners run is up." in done.stderr

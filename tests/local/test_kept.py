@@ -122,4 +122,4 @@ def test_that_secrets_are_kept_in_plain_text_is_said_and_nobody_else_reads_them(
     assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
     screen.show_kept(kept)
     said = " ".join(capsys.readouterr().out.split())
-    assert "plain text, including the secrets of `job-runners config set`" in said
+    assert "plain text, including the secrets of `bin/job-runners config set`" in said

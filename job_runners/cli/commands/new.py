@@ -9,6 +9,7 @@ import click
 from job_runners.cli import options, project_tools
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
+from job_runners.places import COMMAND
 
 if TYPE_CHECKING:
     from job_runners.building.new_job import Written
@@ -52,15 +53,15 @@ def _next_steps(name: str, written: "Written") -> str:
 
     requirements = requirements_file(written.table.parents[1])
     add = how_to_add("a package", Path(_relative(requirements)))
-    run = "job-runners run"
+    run = f"{COMMAND} run"
     return "\n".join(
         [
             *lines,
             "",
-            "Test it           job-runners test",
+            f"Test it           {COMMAND} test",
             f"Run it            {run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
-            f'                  job-runners dispatch {name} items:=\'["ada", "grace"]\' --watch',
+            f'                  {COMMAND} dispatch {name} items:=\'["ada", "grace"]\' --watch',
             add,
         ]
     )
