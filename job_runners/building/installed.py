@@ -20,7 +20,7 @@ from job_runners.building.package_files import lock_file, uses_uv
 from job_runners.building.uv import shown_uv, uv
 from job_runners.places import PROJECT
 
-_CHECK = ("sync", "--locked", "--check", "--inexact", "--no-install-project")
+_CHECK = ("sync", "--locked", "--check", "--inexact", "--no-install-project", "--no-default-groups")
 _SHOWN = 4  # packages that a message names
 
 

@@ -12,6 +12,8 @@ _OF_PIP = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PIP_EXTRA_INDEX_URL": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
 }
+# An index or a proxy may have a certificate of the company's own. New versions of uv read the 1st.
+_SYSTEM_CERTS = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
 
 
 def uv(
@@ -26,11 +28,10 @@ def uv(
 
     `text` is its standard input.
     """
-    # The machine's certificates, because an index or a proxy may have one of the company's own.
     return subprocess.run(
-        [sys.executable, "-m", "uv", *(["--quiet"] if quiet else []), "--system-certs", *words],
+        [sys.executable, "-m", "uv", *(["--quiet"] if quiet else []), *words],
         cwd=folder,
-        env={**os.environ, **_indexes_of_pip(os.environ), **(variables or {})},
+        env={**os.environ, **_SYSTEM_CERTS, **_indexes_of_pip(os.environ), **(variables or {})},
         input=text,
         capture_output=True,
         text=True,

@@ -3,21 +3,18 @@
 import json
 import subprocess
 import sys
-import tomllib
 import zipfile
 from dataclasses import replace
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from api_server import ApiServer
 from fake_stack import OUTPUTS
 from installed import run, run_in
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
+from needed_packages import needed
 
 DISPATCH = """\
 from job_runners import Client
@@ -97,31 +94,6 @@ def _modules(unpacked: Path) -> set[str]:
     return {each for each in names - ELSEWHERE if not each.endswith("__main__")}
 
 
-def _needed(extra: str) -> set[str]:
-    """Return the distributions that this extra brings with it, as pip would find them."""
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    queue = [Requirement(f"job-runners[{extra}]")] if extra else []
-    found: set[tuple[str, str]] = set()
-    while queue:
-        each = queue.pop()
-        name = canonicalize_name(each.name)
-        for wanted in each.extras or {""}:
-            if (name, wanted) in found:
-                continue
-            found.add((name, wanted))
-            if name == "job-runners":
-                queue += map(Requirement, config["optional-dependencies"][wanted])
-                continue
-            required = map(Requirement, distribution(name).requires or ())
-            queue += [need for need in required if _applies(need, wanted)]
-    return {name for name, _ in found}
-
-
-def _applies(need: Requirement, extra: str) -> bool:
-    marker = need.marker
-    return marker is None or any(marker.evaluate({"extra": each}) for each in ("", extra))
-
-
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_each_module_needs_only_the_packages_of_its_extra(
     wheel: Path, tmp_path: Path, extra: str
@@ -133,10 +105,10 @@ def test_each_module_needs_only_the_packages_of_its_extra(
         if each.partition(".")[2].partition(".")[0] in EXTRAS[extra]
     ]
     [site] = {each for each in sys.path if each.endswith("site-packages")}
-    needed = json.dumps(sorted(_needed(extra)))
+    allowed = json.dumps(sorted(needed(extra)))
     program = ROOT / "tests" / "support" / "alone.py"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", program, tmp_path, site, needed],
+        [sys.executable, "-I", "-S", "-B", program, tmp_path, site, allowed],
         input="\n".join(sorted(modules)),
         capture_output=True,
         text=True,

@@ -4,10 +4,8 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from package_index import (
     PackageIndex,
     index_of_this_environment,
     package_index,
+    repacked,
     write_wheel,
 )
 
@@ -60,20 +59,6 @@ name = "private"
 url = "{}"
 explicit = true
 """
-
-
-def repacked(name: str, folder: Path) -> Path:
-    """Return a wheel of an installed package, with its compiled code."""
-    found = distribution(name)
-    tag = next(
-        line[5:] for line in (found.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "
-    )
-    wheel = folder / f"{name}-{found.version}-{tag}.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for file in found.files or ():
-            if not {"..", "__pycache__"} & set(file.parts) and Path(str(file.locate())).exists():
-                archive.write(str(file.locate()), str(file))
-    return wheel
 
 
 @pytest.fixture(scope="module")

@@ -105,9 +105,15 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
                 shutil.copyfile(each / name, packages / each.name / name)
     index = index_of_this_environment(tmp_path / "index")
     found = Newcomer(python, tmp_path, tmp_path / "cache", index)
+    give_downloads(found)
+    return found
+
+
+def give_downloads(found: Newcomer) -> None:
+    """Give a person what the first build and run would download."""
     code = "from job_runners.building.environments import tools_folder; print(tools_folder())"
-    words = [str(python), "-P", "-c", code]
-    said = subprocess.check_output(words, env=found.environment, cwd=tmp_path, text=True)
+    words = [str(found.python), "-P", "-c", code]
+    said = subprocess.check_output(words, env=found.environment, cwd=found.folder, text=True)
     tools = Path(said.strip()).parent
     tools.mkdir(parents=True)
     for entry in (ROOT / ".venv-aws").iterdir():
@@ -118,8 +124,7 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
     # What builds of a project without requirements of its own install, here and on Lambda.
     machine = Target.this_machine()
     for target in (machine, Target(machine.architecture, machine.python_runtime)):
-        _dependencies(target, AppFolder(tmp_path, (), frozenset()))
-    return found
+        _dependencies(target, AppFolder(found.folder, (), frozenset()))
 
 
 @pytest.fixture(scope="session")

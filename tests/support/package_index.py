@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import distributions
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -175,3 +175,27 @@ def _write(
         for file, text in {**files, f"{info}/RECORD": record}.items():
             archive.writestr(zipfile.ZipInfo(file), text)
     return path
+
+
+def repacked(name: str, folder: Path) -> Path:
+    """Return a wheel of an installed package, with its compiled code and programs."""
+    found = distribution(name)
+    (tag, *_) = re.findall(r"^Tag: (?!py2)(.*)$", found.read_text("WHEEL") or "", re.MULTILINE)
+    stem = f"{_normalized(name).replace('-', '_')}-{found.version}"
+    scripts = {each.name for each in found.entry_points}
+    wheel = folder / f"{stem}-{tag}.whl"
+    written = []
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in found.files or ():
+            source, place = Path(str(file.locate())), str(file)
+            if ".." in file.parts:
+                place = f"{stem}.data/scripts/{file.name}"
+            skipped = "__pycache__" in file.parts or file.name in {"RECORD", "direct_url.json"}
+            if skipped or not source.is_file() or (".." in file.parts and file.name in scripts):
+                continue
+            archive.write(source, place)
+            written.append(place)
+        info = next(each.partition("/")[0] for each in written if ".dist-info/" in each)
+        listed = "".join(f"{each},,\n" for each in [*written, f"{info}/RECORD"])
+        archive.writestr(f"{info}/RECORD", listed)
+    return wheel
