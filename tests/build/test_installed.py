@@ -56,6 +56,7 @@ def test_packages_that_differ_from_the_lock_are_named(project: Newcomer) -> None
     assert line.endswith("uv sync")
 
 
+@pytest.mark.more
 def test_another_build_of_the_version_is_noticed(project: Newcomer, wheel: Path) -> None:
     other = project.folder / "wheels" / wheel.name
     with zipfile.ZipFile(other) as archive:
@@ -85,6 +86,7 @@ def test_another_build_of_the_version_is_noticed(project: Newcomer, wheel: Path)
     assert (noticed.returncode, said in noticed.stderr) == (0, True)
 
 
+@pytest.mark.more
 def test_a_project_goes_to_the_next_version_and_back(
     project: Newcomer, wheel: Path, next_wheel: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_project_goes_to_the_next_version_and_back(
     assert own.read_text() == ours
 
 
+@pytest.mark.more
 def test_a_pulled_upgrade_that_is_not_installed(project: Newcomer, next_wheel: Path) -> None:
     project.add_wheel(next_wheel)
     pyproject, lock = (project.folder / each for each in ("pyproject.toml", "uv.lock"))

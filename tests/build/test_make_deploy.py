@@ -48,7 +48,7 @@ def test_what_is_missing_is_said_before_anything_is_built(
     done = deploy(tmp_path, **variables)
     assert done.returncode != 0
     assert words in done.stderr
-    assert "AWS_PROFILE=name AWS_REGION=eu-west-1 job-runners deploy" in done.stderr
+    assert "AWS_PROFILE=name AWS_REGION=eu-west-1 bin/job-runners deploy" in done.stderr
     assert "Traceback" not in done.stderr
     assert "local AWS" not in done.stderr
     assert "--region" not in done.stderr  # an option of jobs, which make does not take
