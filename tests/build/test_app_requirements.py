@@ -175,6 +175,16 @@ def test_a_file_with_another_hash_is_not_installed(app: AppFolder) -> None:
         build._dependencies(ARM, app)
 
 
+@pytest.mark.parametrize("named", ["acme-words==1.0", "git+https://git.example/acme-words"])
+def test_a_pin_without_a_hash_is_not_installed(tmp_path: Path, named: str) -> None:
+    write_wheel(tmp_path / "wheels", "acme-words")
+    app = of_pip(tmp_path, "", f"{named}\n")
+    (tmp_path / "requirements.txt").write_text("acme-words\n" if "==" in named else f"{named}\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.uv]\nfind-links = ["wheels"]\n')
+    with pytest.raises(build.DependenciesNotInstalled, match="only files that match a hash"):
+        build._dependencies(ARM, app)
+
+
 def test_a_package_without_a_wheel_for_lambda_is_refused(tmp_path: Path, app: AppFolder) -> None:
     write_wheel(tmp_path / "wheels", "onlymac", tag="cp313-cp313-macosx_11_0_arm64")
     app.requirements.write_text(pyproject("onlymac", tag="cp313-cp313-macosx_11_0_arm64"))
