@@ -28,9 +28,9 @@ def _advice(output: str, platform: str) -> str:
         )
     if "must have a hash" in output:
         return (
-            "A build installs only files that match a hash. Pin requirements.txt with hashes. For a "
-            "file that was found with find-links, uv.lock has no hash: add the wheel itself, with "
-            "uv add FOLDER/NAME.whl"
+            "A build installs only files that match a hash. Pin requirements.txt with hashes. If a "
+            "file was found with find-links, uv.lock has no hash: add the wheel itself, with uv "
+            "add FOLDER/NAME.whl"
         )
     if _IN_NO_INDEX.search(output):
         return (

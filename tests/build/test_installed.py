@@ -1,6 +1,8 @@
 """A project made from the wheel: its lock, and an environment that differs from it."""
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +86,23 @@ def test_another_build_of_the_version_is_noticed(project: Newcomer, wheel: Path)
     assert (by_sam.returncode, by_sam.stderr) == (1, f"{refused(project)}\n")
     noticed = project.run("test")
     assert (noticed.returncode, said in noticed.stderr) == (0, True)
+
+
+@pytest.mark.more
+def test_run_says_it_too_and_goes_on(project: Newcomer) -> None:
+    packages = next(project.python.parents[1].glob("lib/python3*/site-packages"))
+    shutil.rmtree(next(packages.glob("iniconfig-*.dist-info")))
+    (packages / "extra.pth").unlink()
+    site = next(each for each in sys.path if each.endswith("site-packages"))
+    folder = os.open(project.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # as another run does, so that this one ends
+    try:
+        done = replace(project, variables={"PYTHONPATH": site}).run("run")
+    finally:
+        os.close(folder)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "The installed packages differ from uv.lock: iniconfig==" in said
+    assert f"The local AWS of {project.folder} is starting, or stopping." in said
 
 
 @pytest.mark.more
