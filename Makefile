@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -33,6 +33,10 @@ test: check tlc ## Run all checks and tests, including end to end
 
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "more or sized"
+
+# Without the tests that take a second or more. BASE is the commit to compare with.
+test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
+	@$(PY) -m tools.changed_tests $(BASE)
 
 check: dev aws scan ## Check lint, types, import directions, the template, and the imports of the project
 	@$(PY) -m job_runners.building.build
