@@ -125,7 +125,9 @@ def test_a_retry_replaces_any_marker_but_that_of_another_retry(bench: Bench) -> 
     dispatched = groups.put_marker(str(member.member_of), member.id)  # a second time
     mark = groups.put_marker_again(member)
     assert mark != dispatched
-    assert groups.find_marker(member).mark == mark
+    found = groups.find_marker(member)
+    assert found is not None
+    assert found.mark == mark
     assert groups.put_marker_again(member) == mark
 
 
