@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from job_runners import clock, handlers, runners
 from job_runners.aws import clients
 from job_runners.engine.running.execution import run
-from job_runners.engine.telemetry import log_setup, telemetry, tracing
+from job_runners.engine.telemetry import log, telemetry, tracing
 from job_runners.engine.wire.messages import decode
 from job_runners.errors import UnknownMessageVersion
 from job_runners.handlers import snapshot
@@ -18,7 +18,7 @@ from job_runners.runners import lambda_async
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-log_setup.set_up()
+log.set_up()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:

@@ -1,7 +1,7 @@
 """Read the settings from environment variables, once. An error names the wrong variable."""
 
 import os
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from job_runners.errors import InvalidSetting, MissingSetting
@@ -72,12 +72,12 @@ class Settings(Value, kw_only=True):
     has_local_aws: bool
     has_local_s3: bool
 
-    @property
+    @cached_property
     def announces_every_end(self) -> bool:
         """Return whether the end of every job is announced, whether or not a webhook gets it."""
         return self.event_bus is not None or self.outcome_topic is not None
 
-    @property
+    @cached_property
     def may_announce(self) -> bool:
         """Return whether the ends of some jobs may be announced."""
         return self.webhook_subscriptions or self.announces_every_end

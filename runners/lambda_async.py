@@ -46,9 +46,9 @@ def fully_configured() -> bool:
 def dispatch_job(job_data: "JobData") -> JobRequest:
     """Save the job, then send it. If it can't be sent now, it stays due and the timer sends it."""
     # Imported here because most workers dispatch nothing.
-    from job_runners.engine.dispatch import dispatch
+    from job_runners.engine.dispatch.dispatch import dispatch_job
 
-    return dispatch.dispatch_job(job_data, send)
+    return dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> str:
@@ -56,9 +56,9 @@ def dispatch_task(task_name: str, payload: Any) -> str:
 
     Raises SendFailed if the task was not sent, and SendInDoubt if it is unknown whether it was.
     """
-    from job_runners.engine.dispatch import dispatch
+    from job_runners.engine.dispatch.dispatch import dispatch_task
 
-    return dispatch.dispatch_task(task_name, payload, send)
+    return dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

@@ -14,7 +14,7 @@ from job_runners import clock
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.lines import wake_ups
 from job_runners.engine.running.execution import run
-from job_runners.engine.telemetry import log_setup, telemetry
+from job_runners.engine.telemetry import log, telemetry
 from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
 from job_runners.engine.wire.sending import LONGEST_DELAY, Send
 from job_runners.errors import JobRunnersError
@@ -126,7 +126,7 @@ def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
     # Outside Lambda, this process and its output belong to the caller's program.
     if settings().on_lambda:
-        log_setup.set_up()
+        log.set_up()
     try:
         with renewed(message, deadline):
             run(message, deadline=deadline, send=send)

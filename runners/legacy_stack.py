@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from job_runners import clock
 from job_runners.engine.running.execution import run
-from job_runners.engine.telemetry import log_setup, telemetry, tracing
+from job_runners.engine.telemetry import log, telemetry, tracing
 from job_runners.engine.wire.messages import Message, TaskMessage, decode, encode
 from job_runners.runners import lambda_async
 from job_runners.settings import required
@@ -79,7 +79,7 @@ def send(message: Message, delay: float = 0) -> None:
 
 
 def _run(message: Message, invocation: _Invocation) -> None:
-    log_setup.set_up()
+    log.set_up()
     tracing.invoked(invocation.id)
     try:
         run(

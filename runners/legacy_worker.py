@@ -22,7 +22,7 @@ from job_runners.engine.running import failure_records
 from job_runners.engine.running.execution import run
 from job_runners.engine.running.retrying import give_up_task
 from job_runners.engine.schedules import recurring
-from job_runners.engine.telemetry import log_setup, telemetry
+from job_runners.engine.telemetry import log, telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
 from job_runners.engine.wire.sending import Send
@@ -144,7 +144,7 @@ def _child(text: bytes, deadline: int) -> None:
     # These signals reach the whole process group, but the current job is finished anyway.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    log_setup.set_up()
+    log.set_up()
     # End this process at the deadline, even if the parent is gone.
     end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     end.daemon = True

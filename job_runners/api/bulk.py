@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
-from job_runners.api.accepted import is_repeated
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields, InvalidJobs
 from job_runners.api.json_schema import ID, NUMBER, TEXT, Fields, nullable, object_of, ref, values
@@ -96,7 +95,7 @@ DISPATCHED: Fields[_Dispatched] = {
     ),
     "replayed": ViewField(
         {"type": "boolean", "description": "Whether an earlier request saved the job"},
-        lambda one: one.row is not None and is_repeated(one.row),
+        lambda one: one.row is not None and views.is_repeated(one.row),
     ),
     "unique_outcome": ViewField(
         {

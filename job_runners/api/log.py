@@ -1,25 +1,7 @@
-"""Log requests, each with its caller. Bodies, query values and paths are not logged, because they
-are customers' data."""
+"""Log tasks that requests send, each with its caller, and errors. The router logs each request."""
 
-from job_runners.engine.telemetry.log_line import caller_fields, logger
+from job_runners.engine.telemetry.log import caller_fields, logger
 from job_runners.work import context
-
-
-def answered(method: str, route: str, status: int, milliseconds: float) -> None:
-    """Log a request. `route` is the path with parameter names instead of ids."""
-    logger.info(
-        "answered",
-        extra={
-            # The logger's own request_id may be gone: work that runs in this process replaces and
-            # removes it.
-            "request_id": context.request_id.get(),
-            "method": method,
-            "route": route,
-            "status": status,
-            "ms": round(milliseconds, 1),
-            **caller_fields(),
-        },
-    )
 
 
 def task_accepted(task_name: str, task_id: str | None) -> None:

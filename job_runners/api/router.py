@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
 
-from job_runners.api import access, log, problems
+from job_runners.api import access, problems
 from job_runners.api.access import Role
 from job_runners.api.errors import MethodNotAllowed, PathNotFound
 from job_runners.api.responses import Response
 from job_runners.api.specification import Operation
 from job_runners.engine.telemetry import tracing
-from job_runners.engine.telemetry.telemetry import logger
+from job_runners.engine.telemetry.log import caller_fields, logger
 from job_runners.work import context
 
 Endpoint = Callable[..., Response]
@@ -66,7 +66,7 @@ class Router:
         # Browsers must not guess another content type.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began) * 1000
-        log.answered(method, route, response.status_code, milliseconds)
+        _log_answer(method, route, response.status_code, milliseconds)
         tracing.answered(method, route, response.status_code)
         return response.for_lambda()
 
@@ -79,6 +79,26 @@ class Router:
             if values is not None:
                 return logged_as, endpoints, values
         raise PathNotFound
+
+
+def _log_answer(method: str, route: str, status: int, milliseconds: float) -> None:
+    """Log a request. `route` is the path with parameter names instead of ids.
+
+    Bodies, query values and paths are not logged, because they are customers' data.
+    """
+    logger.info(
+        "answered",
+        extra={
+            # The logger's own request_id may be gone: work that runs in this process replaces and
+            # removes it.
+            "request_id": context.request_id.get(),
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(milliseconds, 1),
+            **caller_fields(),
+        },
+    )
 
 
 def _path_values(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:

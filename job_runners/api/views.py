@@ -36,6 +36,7 @@ from job_runners.store.children import Child
 from job_runners.store.earlier_errors import MAX_KEPT
 from job_runners.store.failed_tasks import FailedTask
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.work import context
 
 _LONGEST_WAIT = 60  # seconds
 
@@ -72,6 +73,24 @@ def child(dispatched: Child) -> dict[str, Any]:
 def failed_task(record: FailedTask) -> dict[str, Any]:
     """Return the view of a task that failed permanently."""
     return values(FAILED_TASK, record)
+
+
+def accepted(row: JobRequest, jobs_path: str) -> responses.Response:
+    """Return the response to a dispatch: the new job, the job of an earlier identical request, or
+    an existing job that does the same work."""
+    headers = {"Location": f"{jobs_path}/{row.id}"}
+    if row.duplicate is not None:
+        headers["Unique-Outcome"] = str(row.duplicate.outcome)
+    if is_repeated(row):
+        headers["Idempotent-Replayed"] = "true"
+    return responses.respond(202, summary(row), headers | retry_after(row))
+
+
+def is_repeated(row: JobRequest) -> bool:
+    """Return whether an earlier identical request was answered with this job."""
+    if row.duplicate is not None:
+        return row.duplicate.before
+    return row.request_id != context.request_id.get()
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
@@ -165,6 +184,11 @@ def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
     ]
 
 
+def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
+    """Return the reason why a job waits, or None if it doesn't wait."""
+    return waits_for(row) if row.held_by or row.waits_for else None
+
+
 def _logs_url(row: JobRequest) -> str | None:
     """Return the link to the job's log, or None if the caller may not see it."""
     return logs_url(row) if access.current_caller.get().sees_tracebacks else None
@@ -196,7 +220,7 @@ SUMMARY: Fields[JobRequest] = {
     "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
     "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),
     "waiting_since": Field(nullable(TIME), lambda row: time_of(row.waiting_since)),
-    "waits_for": Field(WAITS_FOR, lambda row: waits_for(row)),
+    "waits_for": Field(WAITS_FOR, _reason_to_wait),
     "attempt_started_at": Field(nullable(TIME), lambda row: time_of(row.attempt_started_at)),
     "started_at": Field(nullable(TIME), lambda row: time_of(row.started_at)),
     "finished_at": Field(nullable(TIME), lambda row: time_of(row.finished_at)),

@@ -11,6 +11,7 @@ start.
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,11 @@ class _Events(EventAliaser):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._unaliased: set[str] = set()  # events without a former name
+        # There are only as many events as operations that are called.
+        self._alias_event_name = cache(self._present_name)
 
-    def _alias_event_name(self, event_name: str) -> str:
-        if event_name in self._unaliased:
-            return event_name
+    def _present_name(self, event_name: str) -> str:
         if _FORMER_NAMES.isdisjoint(event_name.split(".")):
-            self._unaliased.add(event_name)
             return event_name
         name: str = super()._alias_event_name(event_name)  # type: ignore[misc] # its stubs lack it
         return name

@@ -71,6 +71,7 @@ def get_job_runner() -> JobRunner:
     return runner
 
 
+@cache
 def sender() -> "Send":
     """Return the runner's function that only sends a message, or CANNOT_SEND if it has none."""
     from job_runners.engine.wire.sending import CANNOT_SEND

@@ -10,15 +10,10 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from job_runners import clock
-from job_runners.store.attributes import (
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    UnicodeAttribute,
-)
 from job_runners.store.table import Enumerated, Integer, Table, nullable
 
 # The highest row version that this code knows. Code can't claim a row of a higher version. Add a

@@ -7,9 +7,10 @@ a timer run only reads that partition, and finds nothing.
 import json
 from collections.abc import Iterable
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from job_runners import clock
 from job_runners.aws.errors import try_write
-from job_runners.store.attributes import JSONAttribute, UnicodeAttribute
 from job_runners.store.table import Integer, Table
 
 PARTITION = "schedules"  # the partition key of the marks

@@ -1,10 +1,17 @@
-"""The base class of all pynamodb models: table names from the settings, and one shared client."""
+"""The base class of all pynamodb models, and the types of their attributes.
+
+The names of tables come from the settings, and all models share one client.
+
+Expressions are built in half the usual time. The writes of a claim and an outcome use thirty
+attributes. At each use, pynamodb builds the attribute's path and parses it with a regular
+expression. Here, each path is built once. Attributes inside a map are not supported.
+"""
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from botocore.exceptions import ClientError
 from pynamodb.attributes import Attribute
@@ -14,30 +21,69 @@ from pynamodb.connection.table import TableConnection
 from pynamodb.constants import NULL, NUMBER, STRING
 from pynamodb.exceptions import AttributeNullError, DeleteError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action
-from pynamodb.models import Model
+from pynamodb.expressions.operand import Path, Value, _Operand
+from pynamodb.expressions.update import Action, RemoveAction, SetAction
+from pynamodb.models import MetaModel, Model
 
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.settings import required
-from job_runners.store.attributes import TopLevelAttribute
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
+_Names = dict[str, str]
+_Values = dict[str, Any]
 
 _BATCH = 25  # items that one call can delete
 _DELETE_TRIES = 8  # the most calls that are made until DynamoDB has deleted all items of a batch
 
 
-class Table(Model):
+class _Tables(MetaModel):
+    """Puts the paths of attributes in the attributes' place.
+
+    A record has its values in its `__dict__`, so reading an attribute calls no function. In the
+    class, `JobRequest.status` is the path, from which actions and conditions are built.
+    """
+
+    def __init__(self, name: str, bases: Any, namespace: Any, **named: Any) -> None:
+        super().__init__(name, bases, namespace, **named)
+        for attribute_name, attribute in self._attributes.items():
+            setattr(self, attribute_name, _TopLevelPath(attribute))
+
+
+class Table(Model, metaclass=_Tables):
     """A model whose table is named by the environment variable in `table_setting`.
 
     pynamodb would read the name at import. For each model class, it would also build a session and
     a client, which takes 75 to 200 ms. Here the name is read at first use, and all models share
-    one client.
+    one client. Defaults of attributes must be plain values, and subclasses are final.
     """
 
     table_setting: ClassVar[str]
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, hash_key: Any = None, range_key: Any = None, **values: Any) -> None:
+            unknown = values.keys() - self.get_attributes().keys()
+            if unknown:
+                raise ValueError(f"{type(self).__name__} has no attribute {min(unknown)!r}")
+            self.__dict__ = _defaults(type(self)) | values
+            if hash_key is not None:
+                setattr(self, self._hash_keyname, hash_key)
+            if range_key is not None:
+                setattr(self, self._range_keyname, range_key)
+
+        @property
+        def attribute_values(self) -> dict[str, Any]:
+            """Return the values of the attributes that have one."""
+            found = {name: self.__dict__[name] for name in self.get_attributes()}
+            return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
+        record = cls.__new__(cls)
+        record.deserialize(attribute_values)
+        return record
 
     @classmethod
     def connection(cls) -> Connection:
@@ -115,19 +161,15 @@ class Table(Model):
         busy: Any = {"Code": "ThrottlingException", "Message": "DynamoDB deleted only some items"}
         raise DeleteError(cause=ClientError({"Error": busy}, "BatchWriteItem"))
 
-    def _set_defaults(self, _user_instantiated: bool = True) -> None:
-        """Give a new model the defaults of its attributes, which must be plain values."""
-        self.attribute_values = _defaults(type(self)).copy()
-
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
         """Return this model as a DynamoDB item.
 
         The result is the same as pynamodb's, in a third of the time. Models must not have map or
         list attributes.
         """
-        item, values = {}, self.attribute_values
+        item, values = {}, self.__dict__
         for name, attribute in self.get_attributes().items():
-            value = values.get(name)
+            value = values[name]
             serialized = None if value is None else attribute.serialize(value)
             if serialized is not None:
                 item[attribute.attr_name] = {attribute.attr_type: serialized}
@@ -150,17 +192,13 @@ class Table(Model):
                 values[name] = attribute.deserialize(
                     attribute.get_value(stored) if value is None else value
                 )
-        self.attribute_values = values
+        self.__dict__ = values
 
 
 @cache
 def _defaults(model: type[Table]) -> dict[str, Any]:
-    """Return the default values of a model's attributes."""
-    return {
-        name: attribute.default
-        for name, attribute in model.get_attributes().items()
-        if attribute.default is not None
-    }
+    """Return the values of a record without any: the defaults of its attributes, or None."""
+    return {name: attribute.default for name, attribute in model.get_attributes().items()}
 
 
 class _DirectConnection(Connection):
@@ -178,7 +216,7 @@ class _DirectConnection(Connection):
         return self._make_api_call(operation_name, operation_kwargs)
 
 
-class Integer(TopLevelAttribute[int]):
+class Integer(Attribute[int]):
     """A whole number. pynamodb's own number attribute is typed as float."""
 
     attr_type = NUMBER
@@ -190,7 +228,7 @@ class Integer(TopLevelAttribute[int]):
         return int(value)
 
 
-class Enumerated(TopLevelAttribute[_S]):
+class Enumerated(Attribute[_S]):
     """A member of a StrEnum, stored as its value."""
 
     attr_type = STRING
@@ -206,13 +244,80 @@ class Enumerated(TopLevelAttribute[_S]):
         return self.enum(value)
 
 
+def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
+    """Make an attribute optional. Unlike pynamodb's `null=True`, also make its type optional."""
+    attribute.null = True
+    return cast(Attribute[_T | None], attribute)
+
+
 def set_or_remove(attribute: Any, value: object) -> Action:
     """Return the update action that sets an attribute, or removes it if the value is None."""
     action: Action = attribute.remove() if value is None else attribute.set(value)
     return action
 
 
-def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """Make an attribute optional. Unlike pynamodb's `null=True`, also make its type optional."""
-    attribute.null = True
-    return cast(Attribute[_T | None], attribute)
+class _TopLevelPath(Path):
+    """The path of a top-level attribute, stored under its name in the class."""
+
+    attribute: Attribute[Any]
+
+    def __init__(self, attribute: Attribute[Any]) -> None:
+        self.attribute = attribute
+        self.attr_type = attribute.attr_type
+        self.values = ([attribute.attr_name],)
+
+    def serialize(self, names: _Names, _values: _Values) -> str:
+        """Return the placeholder of the name."""
+        (name,) = self.path
+        return names.setdefault(name, f"#{len(names)}")
+
+    def set(self, value: Any) -> Any:
+        """Return the action that sets the attribute."""
+        return _Set(self, self._to_operand(value))
+
+    def remove(self) -> Any:
+        """Return the action that removes the attribute."""
+        return self._removal
+
+    @cached_property
+    def _removal(self) -> "_Remove":
+        return _Remove(self)
+
+    def _to_operand(self, value: Any) -> Any:
+        if value is None or isinstance(value, _Operand):
+            return super()._to_operand(value)
+        return _Stored(value, self.attribute)
+
+
+class _Stored(Value):
+    """A value in the form in which an attribute stores it.
+
+    pynamodb itself would take the JSON {"N": "1"} for a number that is already serialized.
+    """
+
+    def __init__(self, value: Any, attribute: Attribute[Any]) -> None:
+        self.attr_type = attribute.attr_type
+        self.values = ({self.attr_type: attribute.serialize(value)},)
+
+    def serialize(self, _names: _Names, values: _Values) -> str:
+        """Return a placeholder for the value."""
+        placeholder = f":{len(values)}"
+        values[placeholder] = self.value
+        return placeholder
+
+
+class _Set(SetAction):
+    def __init__(self, path: _TopLevelPath, value: Any) -> None:
+        self.values = (path, value)
+
+    def serialize(self, names: _Names, values: _Values) -> str:
+        """Return the assignment."""
+        path, value = self.values
+        return f"{path.serialize(names, values)} = {value.serialize(names, values)}"
+
+
+class _Remove(RemoveAction):
+    def serialize(self, names: _Names, values: _Values) -> str:
+        """Return the placeholder of the name."""
+        (path,) = self.values
+        return path.serialize(names, values)

@@ -53,7 +53,7 @@ def _key(record: Table) -> tuple[Any, Any]:
     found: dict[bool, Any] = {True: None, False: None}
     for name, attribute in record.get_attributes().items():
         if attribute.is_hash_key or attribute.is_range_key:
-            found[attribute.is_hash_key] = record.attribute_values[name]
+            found[attribute.is_hash_key] = getattr(record, name)
     return found[True], found[False]
 
 

@@ -8,9 +8,9 @@ from job_runners import caches, settings
 from job_runners.aws import clients
 from job_runners.building.app_folder import project_path
 from job_runners.building.work_parameters import work_variables
+from job_runners.engine.configured import get_job_runner, sender
 from job_runners.engine.registry.registry import registry
 from job_runners.fake_dynamodb import behind_moto, boundary
-from job_runners.runners import get_job_runner
 from job_runners.testing import moto_direct
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
@@ -87,6 +87,7 @@ def forget() -> None:
     clients.forget()
     caches.forget_all()
     get_job_runner.cache_clear()
+    sender.cache_clear()
     registry.cache_clear()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from job_runners.engine.telemetry import tracebacks
-from job_runners.engine.telemetry.log_setup import logger
+from job_runners.engine.telemetry.log import logger
 
 
 @contextmanager

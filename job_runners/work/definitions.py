@@ -85,18 +85,18 @@ class Definition(Value):
     def validate_new(self, name: str, payload: object) -> "BaseModel":
         """Return a new payload as an instance of its model. Raises InvalidPayload, also for fields
         that the model doesn't have."""
-        from job_runners.work import payloads
+        from job_runners.work.payloads import validate_new
 
-        return payloads.validate_new(name, self.payload_model, payload)
+        return validate_new(name, self.payload_model, payload)
 
     def validate(self, name: str, payload: object) -> "BaseModel":
         """Return a payload that was dispatched earlier as an instance of its model.
 
         Raises InvalidPayload.
         """
-        from job_runners.work import payloads
+        from job_runners.work.payloads import validate
 
-        return payloads.validate(name, self.payload_model, payload)
+        return validate(name, self.payload_model, payload)
 
     @cached_property
     def is_async(self) -> bool:

@@ -10,7 +10,9 @@ from job_runners.work.errors import ResultNotJson
 def as_json(result: Any) -> Any:
     """Return the result as a later read returns it: as JSON values. A pydantic model becomes its
     fields. Raises ResultNotJson."""
-    from pydantic import BaseModel  # costs nothing here: the job's module has already loaded it
+    from pydantic.main import (
+        BaseModel,  # costs nothing here: the job's module has already loaded it
+    )
 
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")

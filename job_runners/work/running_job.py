@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -98,7 +98,7 @@ class RunningJob(JobFiles, JobWaits):
         self,
         row: JobRequest,
         budget: TimeBudget,
-        dispatch: Dispatch,
+        children: Callable[[], Dispatch],
         *,
         can_start_leg: bool = True,
         may_be_paused: bool = True,  # whether a pause may end this leg
@@ -106,7 +106,7 @@ class RunningJob(JobFiles, JobWaits):
         self._row = row
         self._unrecorded = row.unrecorded = set[str]()
         self._budget = budget
-        self._dispatch = dispatch
+        self._children = children
         self._can_start_leg = can_start_leg
         self._may_be_paused = may_be_paused
         self._gap = _INITIAL_GAP
@@ -119,6 +119,10 @@ class RunningJob(JobFiles, JobWaits):
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
         self.message: str | None = row.result_message
+
+    @cached_property
+    def _dispatch(self) -> Dispatch:
+        return self._children()
 
     @property
     def id(self) -> str:

@@ -281,5 +281,6 @@ def test_a_message_that_comes_after_the_stack_went_back_is_sent_on_to_the_worker
     monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
     settings.forget()
     runners.get_job_runner.cache_clear()
+    runners.sender.cache_clear()
     take(json.loads(encode(JobMessage.about(row))))
     assert (stack.invoked, script.jobs_run) == ({WORKER}, [])

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from pynamodb import attributes
+from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.connection import Connection
 from pynamodb.exceptions import AttributeDeserializationError
 from pynamodb.models import Model
 
 from bench import Bench, bench
 from job_runners.store import blobs, limits, verbs
-from job_runners.store.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table
 from job_runners.store.verbs.ending import Checkpoint

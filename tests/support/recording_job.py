@@ -41,7 +41,7 @@ class RecordingJob(RunningJob):
             parent_id=parent_id,
         )
         deadline = clock.now() + int(seconds * clock.SECOND)
-        super().__init__(row, TimeBudget(deadline=deadline), Children(send))
+        super().__init__(row, TimeBudget(deadline=deadline), lambda: Children(send))
         self.stop_at = stop_at
         self.cursors: list[Any] = []
         self.messages: list[str | None] = []

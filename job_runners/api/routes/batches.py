@@ -6,7 +6,6 @@ from typing import Any
 
 from job_runners import runners
 from job_runners.api import views
-from job_runners.api.accepted import is_repeated
 from job_runners.api.access import Caller
 from job_runners.api.query import flag, members_query
 from job_runners.api.responses import Response, respond
@@ -31,7 +30,7 @@ def dispatch_batch(event: Event, caller: Caller) -> Response:
     row = batches.dispatch(event, caller)
     path = event["requestContext"]["http"]["path"]
     headers = {"Location": f"{path}/{row.id}", **views.retry_after(row)}
-    if is_repeated(row):
+    if views.is_repeated(row):
         headers["Idempotent-Replayed"] = "true"
     return respond(202, batch_views.batch(row), headers)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from job_runners import names, runners
 from job_runners.api import job_logs, queue_views, requests, views
-from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import ListQuery, acting_organization, flag, list_query, page_query
@@ -28,7 +27,7 @@ def dispatch_job(event: Event, caller: Caller) -> Response:
     """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
     same idempotency key returns the same job."""
     row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
-    return accepted(row, event["requestContext"]["http"]["path"])
+    return views.accepted(row, event["requestContext"]["http"]["path"])
 
 
 def dispatch_jobs(event: Event, caller: Caller) -> Response:
@@ -156,7 +155,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     payload = blobs.get(row.payload, row.payload_key)
     copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload))
     path = event["requestContext"]["http"]["path"]
-    return accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
+    return views.accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
 
 
 def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response:

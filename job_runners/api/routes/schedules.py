@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners import names, runners
-from job_runners.api import requests
-from job_runners.api.accepted import accepted
+from job_runners.api import requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import organization_page_query, organization_query
@@ -98,7 +97,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     send = require_sender(runners.sender(), _checked_name(name), "must be sent to a worker")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
-    return accepted(row, f"{path}/jobs")
+    return views.accepted(row, f"{path}/jobs")
 
 
 def _checked_name(name: str) -> str:

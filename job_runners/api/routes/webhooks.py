@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners import clock, names, runners
 from job_runners.api import requests, views
-from job_runners.api.accepted import accepted
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.json_schema import values
@@ -114,7 +113,7 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
     refuse_if_too_many([checked])
     row = dispatch_checked(checked)
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
-    return accepted(row, f"{path}/jobs")
+    return views.accepted(row, f"{path}/jobs")
 
 
 def list_deliveries(event: Event, caller: Caller, name: str) -> Response:

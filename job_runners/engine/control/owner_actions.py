@@ -4,13 +4,13 @@ from functools import partial
 from typing import Any
 
 from job_runners import clock
-from job_runners.engine.dispatch import quota
 from job_runners.engine.groups.after_end import after_end
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender, send_if_unclaimed
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
+from job_runners.settings import settings
 from job_runners.store import blobs, owner_verbs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
@@ -118,7 +118,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
                 max_attempts=max_attempts,
                 payload=payload,
                 by=by,
-                counted=quota.is_on(),
+                counted=settings().max_unfinished_jobs > 0,
                 unique_key=unique_key,
             )
             row = requeue() if row.member_of is None else retrying.requeue(row, requeue, send)

@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from job_runners import clock
-from job_runners.engine.dispatch import quota
 from job_runners.engine.lines.limits import LimitedLine, line_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import Send, can_send, next_due_at, require_sender
@@ -159,7 +158,7 @@ def _new_job(
         request_id=context.request_id.get(),
         parent_id=parent_id,
         created_by=context.recorded_author(),
-        counted=quota.is_on(),
+        counted=settings().max_unfinished_jobs > 0,
     )
 
 

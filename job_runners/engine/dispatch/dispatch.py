@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from job_runners.engine import configured
-from job_runners.engine.dispatch import quota
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.dispatch.full_queues import refuse_if_full
 from job_runners.engine.registry.registry import registry
@@ -161,13 +160,15 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 
 def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
     """Raise QueueFull or QuotaReached if this many new jobs would exceed a limit."""
-    lines = Counter((job.new_job.queue_name, job.line) for job in jobs)
-    for (queue_name, line), number in lines.items():
-        if line is not None:
-            refuse_if_full(queue_name, line.key, line.limits, number)
-    organizations = Counter(job.new_job.organization_id for job in jobs)
-    for organization_id, number in organizations.items():
-        quota.refuse_if_reached(organization_id, number)
+    lines = [(job.new_job.queue_name, job.line) for job in jobs if job.line is not None]
+    for (queue_name, line), number in Counter(lines).items() if lines else ():
+        refuse_if_full(queue_name, line.key, line.limits, number)
+    counted = [job.new_job.organization_id for job in jobs if job.new_job.counted]
+    if counted:
+        from job_runners.engine.dispatch import quota  # imported here because few stacks have one
+
+        for organization_id, number in Counter(counted).items():
+            quota.refuse_if_reached(organization_id, number)
 
 
 def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
@@ -217,9 +218,10 @@ def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) 
 
 def _note(row: JobRequest) -> None:
     """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
-    if row.is_new:
-        key = row.unfinished_organization or row.organization_id
-        quota.note_accepted(key, 1 + (row.batch_total or 0))
+    if row.is_new and row.unfinished_organization is not None:
+        from job_runners.engine.dispatch import quota
+
+        quota.note_accepted(row.unfinished_organization, 1 + (row.batch_total or 0))
     if row.duplicate is None:
         telemetry.accepted(row)
     else:

@@ -28,11 +28,6 @@ caches.register(_counts.clear)
 _lock = Lock()
 
 
-def is_on() -> bool:
-    """Return whether the stack has a quota."""
-    return settings().max_unfinished_jobs > 0
-
-
 def refuse_if_reached(organization_id: str, number: int = 1) -> None:
     """Raise QuotaReached if this number of further jobs would exceed the organization's quota."""
     quota = settings().max_unfinished_jobs

@@ -14,7 +14,6 @@ from job_runners.engine.control.redriving import may_begin
 from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
-from job_runners.engine.running.children import Children
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
     AttemptFailed,
@@ -59,6 +58,8 @@ from job_runners.work.time_budget import TimeBudget
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from job_runners.engine.running.children import Children
+
 _T = TypeVar("_T")
 
 # A job whose payload doesn't fit the model waits this many seconds for a deploy before it fails.
@@ -98,16 +99,9 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     payload = registry().task_payload(message.name, message.payload)
     if not may_begin(message):
         return
-    work = CurrentWork(
-        kind="task",
-        name=message.name,
-        id=message.id,
-        organization_id=None,
-        attempt=message.attempt,
-    )
     try:
         telemetry.payload_given(payload)
-        _run_in_context_managers(work, lambda: task.run(payload))
+        _run_in_context_managers(lambda: _current_task(message), lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
@@ -136,11 +130,17 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send) -> Leg:
     running = RunningJob(
         row,
         budget,
-        Children(send),
+        lambda: _children(send),
         can_start_leg=can_send(send),
         may_be_paused=can_send(send) and row.counted_legs < job.max_legs,
     )
     return Leg(job, row, invocation, budget, running, send)
+
+
+def _children(send: Send) -> "Children":
+    from job_runners.engine.running.children import Children  # most jobs dispatch nothing
+
+    return Children(send)
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -177,7 +177,7 @@ def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
     try:
         with alarm(leg.budget.left()):
             result = _run_in_context_managers(
-                _current_work(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
+                lambda: _current_job(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
             )
     except AroundFailed as failed:
         return _released_or_failed(leg, failed, leg.job.start_within)
@@ -230,7 +230,17 @@ def _waiting(leg: Leg, waits: Waits) -> Ending:
     return wait_endings.ending_of(leg, waits)
 
 
-def _current_work(row: JobRequest) -> CurrentWork:
+def _current_task(message: TaskMessage) -> CurrentWork:
+    return CurrentWork(
+        kind="task",
+        name=message.name,
+        id=message.id,
+        organization_id=None,
+        attempt=message.attempt,
+    )
+
+
+def _current_job(row: JobRequest) -> CurrentWork:
     return CurrentWork(
         kind="job",
         name=row.job_type,
@@ -241,6 +251,7 @@ def _current_work(row: JobRequest) -> CurrentWork:
     )
 
 
-def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
-    """Call `call` inside the app's context managers, see `job_runners.work.around`."""
-    return run_inside(registry().around, work, call, telemetry.around_failed)
+def _run_in_context_managers(work: Callable[[], CurrentWork], call: Callable[[], _T]) -> _T:
+    """Call `call` inside the app's context managers, if it has any: `job_runners.work.around`."""
+    arounds = registry().around
+    return run_inside(arounds, work(), call, telemetry.around_failed) if arounds else call()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from job_runners import caches, clock
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules.schedules import check, definition_of, put_over
-from job_runners.engine.telemetry import telemetry
+from job_runners.engine.telemetry import schedule_log, telemetry
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id
@@ -90,7 +90,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
         before = stored.get(key)
         if before is not None and not before.is_deleted:
             if before.origin != "code":
-                telemetry.schedule_not_declared(*key, "the API has created a schedule of that name")
+                schedule_log.not_declared(*key, "the API has created a schedule of that name")
                 continue
             if before.fingerprint == definition.fingerprint:
                 continue
@@ -100,13 +100,13 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
         except ScheduleMoved as moved:
             telemetry.race_lost(moved)  # the next check handles the schedule if necessary
         except Exception as error:  # noqa: BLE001 - one bad schedule must not block the others
-            telemetry.schedule_not_declared(*key, str(error))
+            schedule_log.not_declared(*key, str(error))
         else:
-            telemetry.schedule_declared(*key)
+            schedule_log.declared(*key)
 
 
 def _remove(keys: Iterable[_Key]) -> None:
     for schedule in schedule_store.read_many(keys):
         if schedule.is_declared:
             schedule_store.delete(schedule)
-            telemetry.schedule_removed(schedule)
+            schedule_log.removed(schedule)

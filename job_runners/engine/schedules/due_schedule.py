@@ -20,7 +20,7 @@ from job_runners.aws.errors import is_temporary
 from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
-from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import Send, send_if_unclaimed
 from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
@@ -143,7 +143,7 @@ class Starter:
     def _advance(self, schedule: Schedule, progress: Progress) -> Schedule:
         """Record progress that starts nothing."""
         moved = schedule_store.advance(schedule, progress)
-        telemetry.occurrences_skipped(schedule, progress)
+        schedule_log.occurrences_skipped(schedule, progress)
         self.note(Outcome.SKIPPED if progress.skips else Outcome.MOVED)
         return moved
 
@@ -170,10 +170,10 @@ class Starter:
         if row.duplicate is not None and row.duplicate.before:
             return self._advance(schedule, progress)  # this occurrence was answered before
         if row.duplicate is not None and row.duplicate.outcome is DuplicateAnswer.RETURNED:
-            telemetry.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
+            schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
-            telemetry.occurrence_started(row, schedule, progress, at)
+            schedule_log.occurrence_started(row, schedule, progress, at)
             self.note(Outcome.STARTED)
             unfinished.add(row.id)
             send_if_unclaimed(row, self._send)
@@ -228,7 +228,7 @@ class Starter:
             until = min(filter(None, (retry_at, progress.next_at)))
             before = _only_before(progress, at)
             schedule_store.note_failing(schedule, at, before, record, since=since, until=until)
-        telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
+        schedule_log.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
 
 

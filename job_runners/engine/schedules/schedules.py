@@ -10,7 +10,7 @@ from job_runners import clock
 from job_runners.engine import configured
 from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.telemetry import telemetry, tracing
+from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.sending import Send, send_if_unclaimed
 from job_runners.errors import ScheduleBusy, ScheduleDeclared, ScheduleNotFound, TooManySchedules
 from job_runners.store import schedule_marks
@@ -73,7 +73,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
         return put_over(before, organization_id, name, definition, "api"), is_new
 
     schedule, is_new = _retry_if_moved(name, change)
-    telemetry.schedule_changed(schedule, "schedule put")
+    schedule_log.changed(schedule, "schedule put")
     return schedule, is_new
 
 
@@ -112,7 +112,7 @@ def pause(organization_id: str, name: str) -> Schedule:
         return schedule_store.pause(before, context.recorded_author())
 
     schedule = _retry_if_moved(name, change)
-    telemetry.schedule_changed(schedule, "schedule paused")
+    schedule_log.changed(schedule, "schedule paused")
     return schedule
 
 
@@ -129,7 +129,7 @@ def resume(organization_id: str, name: str) -> Schedule:
         )
 
     schedule = _retry_if_moved(name, change)
-    telemetry.schedule_changed(schedule, "schedule resumed")
+    schedule_log.changed(schedule, "schedule resumed")
     return schedule
 
 
@@ -146,7 +146,7 @@ def delete(organization_id: str, name: str) -> None:
         schedule_store.delete(before)
         return before
 
-    telemetry.schedule_changed(_retry_if_moved(name, change), "schedule deleted")
+    schedule_log.changed(_retry_if_moved(name, change), "schedule deleted")
 
 
 def run_now(organization_id: str, name: str, send: Send, key: str | None = None) -> JobRequest:

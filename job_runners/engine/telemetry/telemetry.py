@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
-from job_runners.engine.telemetry import log_line, metrics, output, tracing
-from job_runners.engine.telemetry.log_setup import (
+from job_runners.engine.telemetry import log, metrics, output, tracing
+from job_runners.engine.telemetry.log import (
     logger as logger,  # other modules log through it too
 )
 from job_runners.errors import Interrupted
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from job_runners.engine.telemetry.tracing import TracedMessage
-    from job_runners.store.schedules import Progress, Schedule
 
 
 # --- the fields of every log line -----------------------------------------------------------------
@@ -42,7 +41,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
     try:
         with (
             tracing.working(message, operation),
-            log_line.fields(fields | tracing.log_fields()),
+            log.fields(fields | tracing.log_fields()),
             output.work_output(),
         ):
             yield
@@ -63,9 +62,9 @@ def claimed(row: JobRequest) -> Iterator[None]:
     }
     token = context.author.set(context.Author.of_record(row.created_by))
     try:
-        with log_line.fields(fields):
+        with log.fields(fields):
             wait = (row.started_at or 0) - row.could_run_at
-            log_line.write(logger.info, "claimed", queue_wait_ms=wait)
+            log.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
             tracing.claimed(row, wait)
             yield
@@ -79,7 +78,7 @@ def payload_given(payload: "BaseModel") -> None:
     A SecretStr is masked.
     """
     if settings().log_payloads:
-        log_line.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
+        log.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
 
 # --- a job before its attempt ends ----------------------------------------------------------------
@@ -87,35 +86,35 @@ def payload_given(payload: "BaseModel") -> None:
 
 def accepted(row: JobRequest) -> None:
     """Log that a job was saved. The log line has the id of the request that dispatched the job."""
-    log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.caller_fields())
+    log.write(logger.info, "accepted", **_job_fields(row) | log.caller_fields())
     tracing.accepted(row)
 
 
 def follow_up_saved(row: JobRequest) -> None:
     """Log that the end of a job has saved a follow-up."""
-    log_line.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
+    log.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
 
 
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
     """Log how a request was answered when another job already had its unique key."""
-    fields = _job_fields(row) | log_line.caller_fields()
-    log_line.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
+    fields = _job_fields(row) | log.caller_fields()
+    log.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
 
 
 def not_claimed(why: Exception) -> None:
     """Log a refused claim. Most likely another message about the job had claimed it."""
-    log_line.write(logger.info, "not claimed", why=str(why))
+    log.write(logger.info, "not claimed", why=str(why))
     tracing.ended("not claimed")
 
 
 def race_lost(why: Exception) -> None:
     """Log that another process has changed a row, slot or key since this process read it."""
-    log_line.write(logger.info, "race lost", why=str(why))
+    log.write(logger.info, "race lost", why=str(why))
 
 
 def not_sent(why: Exception) -> None:
     """Log that a message could not be sent. Its job is due and will be sent again."""
-    log_line.write(logger.warning, "not sent, stays due", why=str(why))
+    log.write(logger.warning, "not sent, stays due", why=str(why))
 
 
 def left_for_later(why: Exception) -> None:
@@ -123,14 +122,14 @@ def left_for_later(why: Exception) -> None:
 
     The job stays due, or the event is kept to be tried later.
     """
-    log_line.write(logger.warning, "left for later", why=str(why))
+    log.write(logger.warning, "left for later", why=str(why))
     metrics.emit_total(LeftForLater=1)
     tracing.ended("left for later", why)
 
 
 def not_loaded(name: str, why: Exception) -> None:
     """Log that the function of a job or task can't be imported, so the work isn't listed."""
-    log_line.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
+    log.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
 def released(row: JobRequest) -> None:
@@ -138,13 +137,13 @@ def released(row: JobRequest) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        log_line.write(logger.info, "released", status=str(row.status))
+        log.write(logger.info, "released", status=str(row.status))
         tracing.ended("released")
 
 
 def left_due(row: JobRequest, why: Exception) -> None:
     """Log that no message about this job was sent. The timer will send one."""
-    log_line.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
+    log.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
@@ -166,18 +165,18 @@ def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
     if row.status is Status.CANCELLED:  # its owner had asked it to stop
         cancelled(row)
     else:
-        log_line.write(logger.info, message, **_job_fields(row) | fields)
+        log.write(logger.info, message, **_job_fields(row) | fields)
         tracing.ended(message, job_id=row.id)
 
 
 def admitted(row: JobRequest) -> None:
     """Log that a job which waited in its line was admitted."""
-    log_line.write(logger.info, "admitted", **_job_fields(row) | _queue_fields(row), slot=row.slot)
+    log.write(logger.info, "admitted", **_job_fields(row) | _queue_fields(row), slot=row.slot)
 
 
 def slot_freed(slot: LineItem) -> None:
     """Log that a slot was freed because its holder's row doesn't name it."""
-    log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
+    log.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
 def entry_quarantined(entry: LineItem, why: Exception) -> None:
@@ -186,14 +185,14 @@ def entry_quarantined(entry: LineItem, why: Exception) -> None:
     The jobs behind it are still admitted. The timer puts the job back into its line once its row
     can be read.
     """
-    log_line.write(logger.error, "quarantined", why, line=entry.pk, job=entry.job_id)
+    log.write(logger.error, "quarantined", why, line=entry.pk, job=entry.job_id)
     metrics.emit_total(Quarantined=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:
     """Log that a job starts although its queue's limits don't allow it now."""
     why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
-    log_line.write(logger.warning, "started outside limits", **_queue_fields(row), why=why)
+    log.write(logger.warning, "started outside limits", **_queue_fields(row), why=why)
 
 
 def leg_over(row: JobRequest) -> None:
@@ -201,7 +200,7 @@ def leg_over(row: JobRequest) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        log_line.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
+        log.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
         tracing.ended("leg over")
 
 
@@ -210,14 +209,14 @@ def leg_over(row: JobRequest) -> None:
 
 def succeeded(row: JobRequest) -> None:
     """Log and count a job that succeeded."""
-    log_line.write(logger.info, "succeeded", run_ms=_run_time(row))
+    log.write(logger.info, "succeeded", run_ms=_run_time(row))
     tracing.ended("succeeded")
     _ended(row, Succeeded=1)
 
 
 def cancelled(row: JobRequest) -> None:
     """Log and count a claimed job that was canceled because its owner had asked it to stop."""
-    log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
+    log.write(logger.info, "cancelled", run_ms=_run_time(row))
     tracing.ended("cancelled", job_id=row.id)
     _ended(row, Cancelled=1)
 
@@ -227,7 +226,7 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
-        log_line.write(logger.error, "failed", error, run_ms=_run_time(row))
+        log.write(logger.error, "failed", error, run_ms=_run_time(row))
         tracing.ended("failed", error)
         _ended(row, Failed=1)
     else:
@@ -240,7 +239,7 @@ def failure_is_new(row: JobRequest, group_id: str) -> None:
 
     An alarm watches this metric.
     """
-    log_line.write(logger.error, "new failure", **_job_fields(row), failure_id=group_id)
+    log.write(logger.error, "new failure", **_job_fields(row), failure_id=group_id)
     metrics.emit_total(NewFailures=1)
 
 
@@ -249,20 +248,18 @@ def failure_regressed(row: JobRequest, group_id: str) -> None:
 
     The metric is that of new failures, so that the same alarm goes off.
     """
-    log_line.write(
-        logger.error, "resolved failure is back", **_job_fields(row), failure_id=group_id
-    )
+    log.write(logger.error, "resolved failure is back", **_job_fields(row), failure_id=group_id)
     metrics.emit_total(NewFailures=1)
 
 
 def failure_not_counted(why: BaseException) -> None:
     """Log that a failed job could not be counted in its failure group."""
-    log_line.write(logger.warning, "failure not counted", why=str(why))
+    log.write(logger.warning, "failure not counted", why=str(why))
 
 
 def claim_lost(why: BaseException) -> None:
     """Log that another process has changed the row, so this invocation's outcome is dropped."""
-    log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
+    log.write(logger.warning, "claim lost, outcome dropped", why=str(why))
     tracing.ended("claim lost")
 
 
@@ -272,7 +269,7 @@ def settled(row: JobRequest, why: Exception) -> None:
     Either its worker couldn't record how the attempt ended, or no worker started it in time.
     """
     write = logger.error if row.status is Status.FAILED else logger.warning
-    log_line.write(write, "settled", **_job_fields(row), why=str(why))
+    log.write(write, "settled", **_job_fields(row), why=str(why))
     tracing.settled(row, why)
     counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
@@ -281,13 +278,13 @@ def settled(row: JobRequest, why: Exception) -> None:
 
 def not_settled(state: str) -> None:
     """Log a failure record that is ignored, because its message has no claim on the job now."""
-    log_line.write(logger.info, "failure record ignored", job_is=state)
+    log.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
     """Log an error that the work's own code didn't raise. The row, if there is one, stays due."""
-    log_line.write(logger.error, "crashed", error)
+    log.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
 
@@ -306,33 +303,31 @@ def oldest_in_line(milliseconds: int) -> None:
 
 def cancelled_by_owner(row: JobRequest) -> None:
     """Log that a person or a service has canceled a job, or asked a running job to stop."""
-    log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.caller_fields())
+    log.write(logger.info, "cancel", **_job_fields(row) | log.caller_fields())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def signaled(row: JobRequest, name: str) -> None:
     """Log that a signal has come for a job."""
-    fields = _job_fields(row) | log_line.caller_fields()
-    log_line.write(logger.info, "signal", signal=name, **fields)
+    fields = _job_fields(row) | log.caller_fields()
+    log.write(logger.info, "signal", signal=name, **fields)
 
 
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job was queued again."""
-    log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.caller_fields())
+    log.write(logger.info, "queued again", **_job_fields(row) | log.caller_fields())
     tracing.accepted(row)
 
 
 def deleted(row: JobRequest) -> None:
     """Log that a finished job was deleted."""
-    log_line.write(logger.info, "deleted", **_job_fields(row) | log_line.caller_fields())
+    log.write(logger.info, "deleted", **_job_fields(row) | log.caller_fields())
 
 
 def pause_changed(pause: Pause) -> None:
     """Log that a job type or a queue was paused or resumed."""
-    log_line.write(
-        logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.caller_fields()
-    )
+    log.write(logger.info, str(pause.state), **{str(pause.kind): pause.name} | log.caller_fields())
 
 
 def limits_changed(
@@ -342,91 +337,26 @@ def limits_changed(
 
     None means that the limit declared in the code applies.
     """
-    log_line.write(
+    log.write(
         logger.info,
         "limits changed",
         queue_name=queue_name,
         slots=slots,
         rate=None if rate is None else f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}",
         max_waiting=max_waiting,
-        **log_line.caller_fields(),
+        **log.caller_fields(),
     )
 
 
 def limits_reset(queue_name: str) -> None:
     """Log that the limits of a queue were reset to those in the code."""
-    log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.caller_fields())
+    log.write(logger.info, "limits reset", queue_name=queue_name, **log.caller_fields())
 
 
 def webhook_changed(organization_id: str, name: str, what: str) -> None:
     """Log a person's change to a webhook of an organization. Its URL may be a secret."""
     fields = {"webhook": name, "organization_id": organization_id}
-    log_line.write(logger.info, what, **fields | log_line.caller_fields())
-
-
-def schedule_changed(schedule: "Schedule", what: str) -> None:
-    """Log a person's change to a schedule."""
-    log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.caller_fields())
-
-
-def schedule_declared(organization_id: str, name: str) -> None:
-    """Log that a schedule that the code declares was written to the table."""
-    log_line.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
-
-
-def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
-    """Log that a declared schedule could not be written. The timer retries in a few minutes."""
-    log_line.write(
-        logger.error,
-        "schedule not declared",
-        schedule=name,
-        organization_id=organization_id,
-        why=why,
-    )
-
-
-def schedule_removed(schedule: "Schedule") -> None:
-    """Log that a schedule was removed because no deploy declares it any more."""
-    log_line.write(logger.info, "schedule removed", **_schedule_fields(schedule))
-
-
-def occurrence_started(
-    row: JobRequest, schedule: "Schedule", progress: "Progress", at: int
-) -> None:
-    """Log and count an occurrence whose job was saved, and how late it was."""
-    late = clock.now() - at
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
-    log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
-    metrics.emit("job_type", row.job_type, OccurrenceLate=late)
-    occurrences_skipped(schedule, progress)
-
-
-def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
-    """Log and count the occurrences that were skipped, and count those that failed."""
-    if progress.skips is not None:
-        log_line.write(
-            logger.warning,
-            "occurrences left out",
-            **_schedule_fields(schedule),
-            number=progress.skips.number,
-            last=clock.iso(progress.skips.last_at),
-            why=progress.skips.why,
-        )
-        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=progress.skips.number)
-    if progress.failed:
-        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(progress.failed))
-
-
-def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
-    """Log an occurrence whose job was refused. Count it if it isn't tried again."""
-    write, what = (
-        (logger.error, "occurrence given up")
-        if gives_up
-        else (logger.warning, "occurrence refused, will retry")
-    )
-    log_line.write(write, what, error, **_schedule_fields(schedule), occurrence=clock.iso(at))
-    if gives_up:
-        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
+    log.write(logger.info, what, **fields | log.caller_fields())
 
 
 def around_failed(why: Exception) -> None:
@@ -434,7 +364,7 @@ def around_failed(why: Exception) -> None:
 
     For the context managers see `job_runners.work.around`.
     """
-    log_line.write(logger.error, "around failed", why)
+    log.write(logger.error, "around failed", why)
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -442,14 +372,14 @@ def around_failed(why: Exception) -> None:
 
 def task_done(message: "TracedMessage") -> None:
     """Log and count a task that returned."""
-    log_line.write(logger.info, "task done", task_name=message.destination)
+    log.write(logger.info, "task done", task_name=message.destination)
     tracing.ended("task done")
     metrics.emit("task_name", message.destination, Succeeded=1)
 
 
 def task_failed(message: "TracedMessage", error: BaseException) -> None:
     """Log and count that a task failed for good. This may happen several times for one task."""
-    log_line.write(logger.error, "task failed", error)
+    log.write(logger.error, "task failed", error)
     tracing.ended("task failed", error)
     metrics.emit("task_name", message.destination, Failed=1)
 
@@ -464,17 +394,17 @@ def task_given_up() -> None:
 
 def task_not_kept(error: BaseException) -> None:
     """Log that the record of a failed task could not be written."""
-    log_line.write(logger.error, "failed task not kept", error)
+    log.write(logger.error, "failed task not kept", error)
 
 
 def task_in_doubt(error: BaseException) -> None:
     """Log a task that may or may not have been sent. It isn't sent again."""
-    log_line.write(logger.error, "task may have been sent or not", error)
+    log.write(logger.error, "task may have been sent or not", error)
 
 
 def task_begun_elsewhere() -> None:
     """Log that a message doesn't run a failed task again, because another message has begun to."""
-    log_line.write(logger.info, "not begun: another message has")
+    log.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
 
@@ -486,7 +416,7 @@ def task_will_retry(message: "TracedMessage", error: BaseException, delay: float
 
 def _will_retry(error: BaseException, delay: float) -> None:
     delay_s = max(0.0, round(delay, 1))
-    log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=delay_s)
+    log.write(logger.warning, "attempt failed, will retry", error, delay_s=delay_s)
     tracing.ended("will retry", error)
 
 
@@ -507,10 +437,6 @@ def _job_fields(row: JobRequest) -> dict[str, Any]:
 
 def _queue_fields(row: JobRequest) -> dict[str, Any]:
     return {"queue_name": row.queue_name, "queue_key": row.queue_key}
-
-
-def _schedule_fields(schedule: "Schedule") -> dict[str, Any]:
-    return {"schedule": schedule.name, "organization_id": schedule.organization_id}
 
 
 def _ended(row: JobRequest, **counts: int) -> None:

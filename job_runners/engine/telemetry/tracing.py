@@ -68,6 +68,8 @@ _has_begun = False
 
 def current() -> str | None:
     """Return the `traceparent` of the current span, for the rows and messages of that span."""
+    if not settings().traces:  # this runs for every log line
+        return None
     api = spans.trace_api()
     return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
 
@@ -111,7 +113,7 @@ def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) ->
     Such a caller must control neither our trace id nor whether we record. An unverified request
     isn't traced: it can start no work, and strangers could fill a trace.
     """
-    if not verified:
+    if not verified or not settings().traces:
         yield
         return
     named = headers.get("traceparent")
@@ -145,6 +147,9 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
 
     The first leg of a job's child has its own trace, with a link to this span.
     """
+    if not settings().traces:
+        yield
+        return
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
     with spans.start(f"send {name}", "PRODUCER", attributes) as span:
         work = _Work(span, is_of_child=is_of_child) if span else None

@@ -170,7 +170,7 @@ def decode(event: object) -> Message:
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                traceparent=_traceparent(event),
                 queue_name=event.get("queue_name"),
                 queue_key=event.get("queue_key"),
             )
@@ -187,12 +187,17 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                traceparent=_traceparent(event),
                 **_redrive(event),
             )
     raise MalformedMessage(
         f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
     )
+
+
+def _traceparent(event: Mapping[str, Any]) -> str | None:
+    named = event.get("traceparent")
+    return None if named is None else spans.valid_traceparent(named)
 
 
 def _redrive(event: Mapping[str, Any]) -> dict[str, str]:

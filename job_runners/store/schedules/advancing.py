@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
+from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners.aws.errors import try_write
-from job_runners.store.attributes import UnicodeAttribute
 from job_runners.store.schedules import writing
 from job_runners.store.schedules.schedule import Schedule
 from job_runners.store.table import Integer, Table, nullable, set_or_remove

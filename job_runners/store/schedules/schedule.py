@@ -9,15 +9,10 @@ import zlib
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from job_runners.errors import PayloadTooLarge
-from job_runners.store.attributes import (
-    BinaryAttribute,
-    BooleanAttribute,
-    JSONAttribute,
-    UnicodeAttribute,
-)
 from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.job_request import derived_id
 from job_runners.store.schedule_marks import PARTITION

@@ -23,7 +23,7 @@ from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
 from bench import Bench
 from job_runners import clock
 from job_runners.engine.running import execution
-from job_runners.engine.telemetry import log_setup, output, threads
+from job_runners.engine.telemetry import log, output, threads
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.testing.aws import forget
 from job_runners.work.alarm import alarm
@@ -172,7 +172,7 @@ def test_the_level_is_a_setting_and_what_is_printed_always_arrives(
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "ERROR")
     forget()
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    log_setup.set_up()
+    log.set_up()
 
     def work() -> None:
         logging.getLogger("mine").warning("no")
@@ -186,7 +186,7 @@ def test_the_level_is_a_setting_and_what_is_printed_always_arrives(
 def test_powertools_lines_arrive_once_as_they_are(
     bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = log_setup.logger.service
+    service = log.logger.service
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
 
     def work() -> None:
@@ -448,7 +448,7 @@ def test_set_up_again_it_is_as_it_was(lines: io.StringIO) -> None:
     with printing_to(lines):
         stream, start = sys.stdout, threading.Thread.start
         submit = ThreadPoolExecutor.submit
-        log_setup.set_up()
+        log.set_up()
         assert sys.stdout is stream
         assert (threading.Thread.start, ThreadPoolExecutor.submit) == (start, submit)
 
@@ -459,7 +459,7 @@ def test_a_log_that_can_not_be_written_does_not_go_round_in_circles(
     def refuse(record: logging.LogRecord) -> str:
         raise ValueError("not to be formatted")
 
-    formatter = log_setup.logger.handlers[0].formatter
+    formatter = log.logger.handlers[0].formatter
     assert formatter is not None
     monkeypatch.setattr(formatter, "format", refuse)
     with printing_to(lines), output.work_output():
@@ -473,7 +473,7 @@ def test_lambdas_own_handler_gives_way(
     """Lambda has put it on the root logger before the handler's module is imported."""
     lambdas = LambdaLoggerHandler(StandardLogSink())
     monkeypatch.setattr(logging.getLogger(), "handlers", [lambdas])
-    log_setup.set_up()
+    log.set_up()
 
     def work() -> None:
         for each in ("1st", "2nd"):
@@ -486,7 +486,7 @@ def test_lambdas_own_handler_gives_way(
 def test_a_line_is_whole_though_time_is_over_meanwhile(
     lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    formatter = log_setup.logger.handlers[0].formatter
+    formatter = log.logger.handlers[0].formatter
     assert formatter is not None
     quick = formatter.format
 

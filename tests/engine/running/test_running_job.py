@@ -30,7 +30,7 @@ read = job_rows.stored
 
 def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
     budget = TimeBudget(deadline=clock.now() + seconds * 1000)
-    return RunningJob(row or job_rows.claimed(), budget, Children(send=CANNOT_SEND))
+    return RunningJob(row or job_rows.claimed(), budget, lambda: Children(send=CANNOT_SEND))
 
 
 def run(row: JobRequest) -> None:

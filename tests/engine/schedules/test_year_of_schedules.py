@@ -9,7 +9,7 @@ import pytest
 from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
 from job_runners import caches, clock
 from job_runners.engine.schedules import recurring, schedules
-from job_runners.engine.telemetry import telemetry
+from job_runners.engine.telemetry import schedule_log, telemetry
 from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.schedules import Schedule
@@ -36,7 +36,7 @@ class Year:
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
-        monkeypatch.setattr(telemetry, "occurrence_started", self._note)
+        monkeypatch.setattr(schedule_log, "occurrence_started", self._note)
 
     def _note(self, row: JobRequest, schedule: Schedule, _step: object, at: int) -> None:
         assert 0 <= self.now - at <= clock.MINUTE

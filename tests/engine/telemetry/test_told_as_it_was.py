@@ -10,7 +10,7 @@ from bench import Bench
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
-from job_runners.engine.telemetry import log_setup
+from job_runners.engine.telemetry import log
 from job_runners.errors import RetryAfter
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
@@ -180,7 +180,7 @@ def test_what_libraries_say_of_themselves_is_left_out_unless_it_is_asked_for(
 ) -> None:
     for name, level in (("httpx", logging.NOTSET), ("urllib3", logging.DEBUG)):
         monkeypatch.setattr(logging.getLogger(name), "level", level)
-    log_setup.set_up()
+    log.set_up()
     assert logging.getLogger("httpx").level == logging.WARNING
     assert logging.getLogger("urllib3").level == logging.DEBUG
 
@@ -189,7 +189,7 @@ def test_a_test_is_shown_what_is_logged_and_a_line_is_written_once(
     lines: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger().addHandler(caplog.handler)
-    log_setup.set_up()
+    log.set_up()
     logging.getLogger("acme").warning("hello")
     assert caplog.messages == ["hello"]
     assert [line["message"] for line in logged(lines)] == ["hello"]

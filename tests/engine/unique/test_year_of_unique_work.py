@@ -14,7 +14,7 @@ from job_runners import caches, clock
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running import execution
 from job_runners.engine.schedules import recurring, schedules
-from job_runners.engine.telemetry import telemetry
+from job_runners.engine.telemetry import schedule_log, telemetry
 from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import send_if_unclaimed
 from job_runners.runners import JobData
@@ -66,7 +66,7 @@ class Year:
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
-        monkeypatch.setattr(telemetry, "occurrence_started", self._note)
+        monkeypatch.setattr(schedule_log, "occurrence_started", self._note)
         monkeypatch.setattr(script, "job", self._run)
 
     def ask(self, lot: str, text: str, delay: int = 0) -> Outcome | None:
