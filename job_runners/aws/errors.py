@@ -29,6 +29,8 @@ _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "Transaction
 # Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
+_CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
 _T = TypeVar("_T")
 
 
@@ -67,6 +69,18 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
                 raise
         clock.sleep(pause)
         bound = min(2 * bound, _LONGEST_PAUSE)
+
+
+def retry_on_conflict(write: Callable[[], _T]) -> _T:
+    """Call `write`. Try again if it conflicts with another write of the same item."""
+    for _ in range(_CONFLICT_TRIES - 1):
+        try:
+            return write()
+        except PynamoDBException as error:
+            if not conflicts(error):
+                raise
+            clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
+    return write()
 
 
 def condition_failed(error: BaseException) -> bool:

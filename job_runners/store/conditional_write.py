@@ -1,4 +1,4 @@
-"""Change a JobRequest on a condition that is part of the write.
+"""Change a JobRequest on a condition that is part of the write, and return the `Change`.
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
 a write whose response is lost. If the first try has changed the row, the condition of the second
@@ -7,23 +7,77 @@ already contains this write, the verb has succeeded.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import condition_failed
+from job_runners.aws.errors import condition_failed, retry_on_conflict
 from job_runners.errors import PreconditionFailed
 from job_runners.settings import settings
-from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from job_runners.store.queries import read
-from job_runners.store.transactions import RecordWrite, retry_on_conflict, write_all
+from job_runners.store.transactions import RecordWrite, write_all
+from job_runners.values import Value
 
 # How long after a row is queued the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
+
+
+class Change(Value):
+    """A transition of a row: the row before and after it, and what follows from it.
+
+    `saved` are the jobs that the same transaction saved or admitted because the job ended: its
+    follow-ups, and the next job with its unique key. If the job `resumes`, a message has to start
+    it. `job_runners.engine.settling.settle` sees to everything that follows.
+    """
+
+    before: JobRequest
+    after: JobRequest
+    saved: Sequence[JobRequest] = ()
+    resumes: bool = False
+    is_known: bool = True
+
+    @classmethod
+    def unknown(cls, row: JobRequest) -> Self:
+        """Return the change of a row that may have been written, or not.
+
+        Its response was lost, or its process may have been killed before it settled the change.
+        """
+        return cls(row, row, is_known=False)
+
+
+class JobEnd(Value):
+    """How and when a job ends.
+
+    `error` is that of its last attempt, if it has one. `group` has the numbers of the members by
+    outcome, if the last leg has gathered a group.
+    """
+
+    status: Status
+    at: int  # in milliseconds since 1970
+    error: dict[str, Any] | None = None
+    group: dict[str, int] | None = None
+
+    @classmethod
+    def now(
+        cls,
+        status: Status,
+        error: dict[str, Any] | None = None,
+        group: dict[str, int] | None = None,
+    ) -> Self:
+        """Return an end at this moment."""
+        return cls(status, clock.now(), error, group)
+
+
+AlreadyApplied = Status | Callable[[JobRequest], bool] | None
+"""How to tell from a row whether it already contains a write that was refused.
+
+After most verbs, the row shows a status under the claim token that the job had before. The write
+of a verb whose condition still holds afterward isn't refused when it is repeated: that is None.
+"""
 
 
 def write(
@@ -32,18 +86,20 @@ def write(
     actions: list[Action],
     condition: Condition,
     *,
-    already_applied: Callable[[JobRequest], bool],
-) -> JobRequest:
-    """Change the row if the condition holds, and return the changed row.
+    already_applied: AlreadyApplied,
+    resumes: bool = False,
+) -> Change:
+    """Change the row if the condition holds. `job` is the row as it was read, and stays so.
 
-    If DynamoDB refuses the write, `already_applied` is called with the row as it is now. It returns
-    whether the row already contains this write. Raises PreconditionFailed.
+    If DynamoDB refuses the write, the row is read, and `already_applied` says whether it contains
+    this write. Raises PreconditionFailed.
     """
+    after = JobRequest(id=job.id)
     try:
-        retry_on_conflict(lambda: job.update(actions, condition))
+        retry_on_conflict(lambda: after.update(actions, condition))
     except UpdateError as error:
-        return _row_if_applied(verb, job, error, already_applied)
-    return job
+        after = _row_if_applied(verb, job, error, already_applied)
+    return Change(job, after, resumes=resumes)
 
 
 def write_with(
@@ -52,9 +108,10 @@ def write_with(
     actions: list[Action],
     condition: Condition,
     *,
-    already_applied: Callable[[JobRequest], bool],
+    already_applied: AlreadyApplied,
     more_writes: Sequence[RecordWrite],
-) -> JobRequest:
+    resumes: bool = False,
+) -> Change:
     """Change the row in one transaction with other records.
 
     Without other records, this is the same as `write`. A transaction also costs a read, because its
@@ -62,16 +119,19 @@ def write_with(
     RaceLost if only conditions of other records failed.
     """
     if not more_writes:
-        return write(verb, job, actions, condition, already_applied=already_applied)
+        return write(
+            verb, job, actions, condition, already_applied=already_applied, resumes=resumes
+        )
 
     try:
         write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
     except TransactWriteError as error:
-        return _row_if_applied(verb, job, error, already_applied)
+        after = _row_if_applied(verb, job, error, already_applied)
+        return Change(job, after, resumes=resumes)
     row = read(job.id)
     if row is None:
         raise refused(verb, job.id, None)
-    return row
+    return Change(job, row, resumes=resumes)
 
 
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
@@ -90,15 +150,20 @@ def _row_if_applied(
     verb: str,
     job: JobRequest,
     error: PynamoDBException,
-    already_applied: Callable[[JobRequest], bool],
+    already_applied: AlreadyApplied,
 ) -> JobRequest:
     """Return the row if it already contains the refused write. Otherwise raise an error."""
     if not condition_failed(error):
         raise error
     row = read(job.id)
-    if row is None or not already_applied(row):
-        raise refused(verb, job.id, row) from error
-    return row
+    if row is not None and already_applied is not None:
+        if callable(already_applied):
+            applied = already_applied(row)
+        else:
+            applied = row.status is already_applied and row.claim_token == job.claim_token
+        if applied:
+            return row
+    raise refused(verb, job.id, row) from error
 
 
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:

@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store import blobs, conditional_write
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import JobEnd
 from job_runners.store.job_request import (
     JobRequest,
     Lane,
@@ -162,7 +162,7 @@ def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
         "started_at": None if job.started_at is None else clock.iso(job.started_at),
         "finished_at": clock.iso(end.at),
         "organization_id": job.organization_id,
-        "group": job.gathered_counts,
+        "group": end.group,
     }
 
 

@@ -9,11 +9,10 @@ once the estimate has reached the limit, and each time that the timer looks at t
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from job_runners.aws.errors import try_write
+from job_runners.aws.errors import retry_on_conflict, try_write
 from job_runners.store import groups
 from job_runners.store.conditional_write import same
 from job_runners.store.groups import Group, GroupItem, expiry
-from job_runners.store.transactions import retry_on_conflict
 
 _NAME = "failures"
 _TRIES = 5  # how often the failures are counted if the estimate changes in the meantime

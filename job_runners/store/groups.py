@@ -20,11 +20,11 @@ from pynamodb.attributes import (
 )
 
 from job_runners import clock
-from job_runners.aws.errors import try_write
+from job_runners.aws.errors import retry_on_conflict, try_write
 from job_runners.store import steps
 from job_runners.store.job_request import GROUP_PREFIX, JobRequest, Status, derived_id
 from job_runners.store.table import Integer, Table, nullable
-from job_runners.store.transactions import RecordWrite, retry_on_conflict
+from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards

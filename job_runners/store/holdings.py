@@ -6,7 +6,7 @@ freed them, a process that died between the two would leak the slot or key. For 
 write that ends a job saves its follow-ups.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 from pynamodb.expressions.condition import Condition
@@ -14,7 +14,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from job_runners.store import conditional_write, lines, pauses
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import AlreadyApplied, Change, JobEnd
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -72,17 +72,12 @@ class Release(Value):
         return [*self.slot, *self.entry, *self.key, *self.follow_ups]
 
     @property
-    def admitted_follower(self) -> JobRequest | None:
-        """Return the follower that the job gives its key to, if there is one."""
+    def saved(self) -> list[JobRequest]:
+        """Return the follower that gets the job's key, if there is one, and the follow-ups."""
         # Among the writes of the key, only the one that admits the follower changes a job's row.
-        changed = (each.record for each in self.key if each.how == "change")
-        return next((one for one in changed if isinstance(one, JobRequest)), None)
-
-    @property
-    def saved_follow_ups(self) -> tuple[JobRequest, ...]:
-        """Return the follow-ups that are saved with the job's end."""
-        saved = (each.record for each in self.follow_ups)
-        return tuple(one for one in saved if isinstance(one, JobRequest))
+        changed = [each.record for each in self.key if each.how == "change"]
+        rows = [*changed, *(each.record for each in self.follow_ups)]
+        return [one for one in rows if isinstance(one, JobRequest)]
 
     def without(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
@@ -106,10 +101,11 @@ def write_freeing(
     actions: list[Action],
     condition: Condition,
     *,
-    already_applied: Callable[[JobRequest], bool],
+    already_applied: AlreadyApplied,
     release: Release,
     more_writes: Sequence[RecordWrite] = (),
-) -> JobRequest:
+    resumes: bool = False,
+) -> Change:
     """Change a row, and free the job's holdings in the same transaction.
 
     A write that ends the job also saves its follow-ups. If another job already has the slot or key,
@@ -123,22 +119,21 @@ def write_freeing(
         condition &= follow_ups.condition(job)
     for _ in range(_MAX_WRITES):
         try:
-            row = conditional_write.write_with(
+            change = conditional_write.write_with(
                 verb,
                 job,
                 actions,
                 condition,
                 already_applied=already_applied,
                 more_writes=[*more_writes, *release.writes],
+                resumes=resumes,
             )
         except RaceLost as lost:
             if any(_is_one_of(more_writes, each) for each in lost.refused):
                 raise
             release = release.without(lost.refused)
         else:
-            row.admitted_follower = release.admitted_follower
-            row.follow_ups = release.saved_follow_ups
-            return row
+            return change.__replace__(saved=release.saved) if release.saved else change
     raise AssertionError("the last write frees nothing that can be refused")
 
 

@@ -155,8 +155,6 @@ class JobRequest(Table):
     # not stored
     is_new: bool = False  # whether this request saved the row
     duplicate: DuplicateOutcome | None = None  # set if another job already had the unique key
-    admitted_follower: "JobRequest | None" = None  # the follower that this job's end admitted
-    follow_ups: "tuple[JobRequest, ...]" = ()  # the follow-ups that this job's end saved
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -202,9 +200,6 @@ class JobRequest(Table):
     # Set if a child may exist that no step records: the start of the first leg that may have
     # dispatched it. See `verbs.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())
-    # The keys of children that this leg has begun to dispatch and has not recorded. It is None if
-    # that is unknown, because the leg's worker is gone. Not stored.
-    unrecorded: set[str] | None = None
 
     # its waits, see job_runners.store.verbs.waits
     # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. Nothing
@@ -225,8 +220,6 @@ class JobRequest(Table):
     cancel_members = nullable(BooleanAttribute())
     # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
     member_counts = JSONAttribute(null=True)
-    # The numbers of its members by outcome, in the leg that has gathered them. Not stored.
-    gathered_counts: dict[str, int] | None = None
 
     # the parent's group that this job is in
     group_of = nullable(UnicodeAttribute())  # the group's name

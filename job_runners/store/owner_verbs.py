@@ -12,9 +12,9 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.aws import bucket
-from job_runners.aws.errors import condition_failed
+from job_runners.aws.errors import condition_failed, retry_on_conflict
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.job_request import (
     JobRequest,
     Lane,
@@ -23,10 +23,10 @@ from job_runners.store.job_request import (
 )
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
-from job_runners.store.transactions import RecordWrite, retry_on_conflict
+from job_runners.store.transactions import RecordWrite
 
 
-def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
+def cancel(job: JobRequest, *, by: str | None = None) -> Change:
     """Cancel a job that isn't running, and free its slot, its waiting entry and its unique key.
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
@@ -51,7 +51,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     )
 
 
-def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
+def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
     """Ask a running job to stop. It stops when it next writes a checkpoint.
 
     Raises PreconditionFailed if the job isn't running.
@@ -76,7 +76,7 @@ def requeue(
     unique_key: str | None = None,
     mark: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
-) -> JobRequest:
+) -> Change:
     """Queue a failed or canceled job again, with a full number of attempts and legs.
 
     Pass `counted` if a quota limits the organization's unfinished jobs. Pass `unique_key` if the
@@ -111,7 +111,7 @@ def requeue(
         actions += conditional_write.restart_actions(job)
         actions.append(JobRequest.queue_key.remove())  # the next claim determines the queue key
 
-    def write(key_writes: list[RecordWrite]) -> JobRequest:
+    def write(key_writes: list[RecordWrite]) -> Change:
         return conditional_write.write_with(
             "requeue",
             job,
@@ -125,6 +125,7 @@ def requeue(
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
             more_writes=[*more_writes, *key_writes],
+            resumes=True,
         )
 
     if unique_key is None:

@@ -1,25 +1,18 @@
 """Write several records in one transaction, each on its own condition: all of them, or none."""
 
-from collections.abc import Callable, Sequence
-from secrets import SystemRandom
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from job_runners import clock
-from job_runners.aws.errors import conflicts
+from job_runners.aws.errors import retry_on_conflict
 from job_runners.store.table import Table
 
 if TYPE_CHECKING:
     from job_runners.store.job_request import JobRequest
-
-_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
-_CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
-
-_T = TypeVar("_T")
 
 
 class RecordWrite(NamedTuple):
@@ -112,15 +105,3 @@ def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> lis
         if reason is not None and reason.code == "ConditionalCheckFailed"
     ]
     return [each for each in writes if any(each is one for one in failed)]
-
-
-def retry_on_conflict(write: Callable[[], _T]) -> _T:
-    """Call `write`. Try again if it conflicts with another write of the same item."""
-    for _ in range(_CONFLICT_TRIES - 1):
-        try:
-            return write()
-        except PynamoDBException as error:
-            if not conflicts(error):
-                raise
-            clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
-    return write()

@@ -15,7 +15,7 @@ it the key.
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import PynamoDBException
@@ -30,6 +30,8 @@ from job_runners.store.job_request import FOLLOWS_PREFIX, JobRequest, Lane, Stat
 from job_runners.store.queries import read
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite
+
+_T = TypeVar("_T")
 
 _LIFETIME = 300 * clock.DAY  # no row can live longer, so a record outlives its job's row
 _TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
@@ -197,14 +199,12 @@ def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
     return [RecordWrite(follower, "check", condition=does_not_wait)]
 
 
-def save_with_key(
-    key: str, job: JobRequest, save: Callable[[list[RecordWrite]], JobRequest]
-) -> JobRequest:
-    """Save a job's row in one transaction with the writes that give it a key. Return the row.
+def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]], _T]) -> _T:
+    """Save a job's row in one transaction with the writes that give it a key.
 
-    `save` is called with those writes. Raises KeyTaken if another job has the key, and RaceLost if
-    another write of the transaction was refused. Raises PreconditionFailed if other jobs keep
-    taking the key and giving it up.
+    `save` is called with those writes, and its result is returned. Raises KeyTaken if another job
+    has the key, and RaceLost if another write of the transaction was refused. Raises
+    PreconditionFailed if other jobs keep taking the key and giving it up.
     """
     old_record: KeyRecord | None = None
     for tries_left in reversed(range(_TRIES)):
@@ -240,7 +240,7 @@ def overtaken(verb: str, job_id: str) -> PreconditionFailed:
     return PreconditionFailed(verb, job_id, "overtaken by others")
 
 
-def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
+def admit_follower(key: str, follower: JobRequest, found: Free) -> conditional_write.Change:
     """Admit the follower of a job that ended without admitting it. The follower gets the key.
 
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
@@ -253,6 +253,7 @@ def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
         as_read,
         already_applied=lambda row: row.status is not Status.WAITING,
         more_writes=take_writes(key, follower, found.record),
+        resumes=True,
     )
 
 

@@ -13,6 +13,7 @@ from job_runners import clock
 from job_runners.errors import GroupExpired, PreconditionFailed
 from job_runners.names import check_name
 from job_runners.store import blobs, group_chunks, groups, queries, steps
+from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
@@ -229,7 +230,7 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
 def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
     group = Group(found["id"], found["shards"])
     # The job's follow-ups get these counts, if this leg ends the job.
-    job._row.gathered_counts = {"total": found["total"], **found["outcomes"]}
+    job._gathered = {"total": found["total"], **found["outcomes"]}
     return GroupResults(job, group, found["total"], found["outcomes"])
 
 
@@ -274,9 +275,9 @@ class _Adding:
         if self._job._row.gathers != self._group.id:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
-    def _write(self, verb: Callable[[], JobRequest]) -> None:
+    def _write(self, verb: Callable[[], Change]) -> None:
         try:
-            self._job._keep_trying(verb)
+            self._job._row = self._job._keep_trying(verb).after
         except PreconditionFailed as refused:
             row, claim = refused.row, self._job._row.claim_token
             if row is not None and row.claim_token == claim and row.cancel_requested:

@@ -104,13 +104,14 @@ class RunningJob(JobFiles, JobWaits):
         may_be_paused: bool = True,  # whether a pause may end this leg
     ) -> None:
         self._row = row
-        self._unrecorded = row.unrecorded = set[str]()
+        self._unrecorded = set[str]()
         self._budget = budget
         self._children = children
         self._can_start_leg = can_start_leg
         self._may_be_paused = may_be_paused
         self._gap = _INITIAL_GAP
         self._written_at = 0
+        self._gathered: dict[str, int] | None = None  # see `Checkpoint.group`
         self._steps: set[str] = set()  # names used in this leg
         self._cancels_members = bool(row.cancel_members)  # see `group_waits.cancel_members`
         # Called with an interrupt before it is raised, because the asyncio task that raises it may
@@ -163,7 +164,9 @@ class RunningJob(JobFiles, JobWaits):
     @property
     def last_checkpoint(self) -> verbs.Checkpoint:
         """Return the last checkpoint, written or not."""
-        return verbs.Checkpoint(self.cursor, self.progress, self.message)
+        return verbs.Checkpoint(
+            self.cursor, self.progress, self.message, self._unrecorded, self._gathered
+        )
 
     def time_left(self) -> float:
         """Return the seconds until the job is interrupted: by the timeout of its attempt, or
@@ -403,7 +406,7 @@ class RunningJob(JobFiles, JobWaits):
     def _write(self) -> None:
         try:
             with defer_alarm():
-                row = verbs.checkpoint(self._row, self.last_checkpoint)
+                row = self._row = verbs.checkpoint(self._row, self.last_checkpoint).after
                 pause = (
                     self._current_pause()
                     if self._may_be_paused and self.cursor is not None

@@ -18,9 +18,9 @@ from expanded_template import Template, allowed, deployed
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.aws import bucket, clients
-from job_runners.engine.groups import finishing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring
+from job_runners.engine.settling import group_ends
 from job_runners.errors import MissingObject
 from job_runners.settings import forget, settings
 from job_runners.shipped.jobs import post_webhook
@@ -475,7 +475,7 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
 
     unmarked = begun()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finishing, "member_ended", lambda row, send: None)
+        patch.setattr(group_ends, "member_ended", lambda row, send: None)
         stack.work()
     time.advance(2 * 60)
     stack.tick()

@@ -108,7 +108,7 @@ def test_the_page_about_access_names_each_log_line_with_a_caller() -> None:
     functions = [each for text in modules for each in text.split("\ndef ")]
     writers = [each for each in functions if "caller_fields()" in each and "logger." in each]
     message = re.compile(r'(?:logger.info, |logger.info\(\n +|^ +)"([a-z ]+)",', re.MULTILINE)
-    change = re.compile(r'(?:webhook|schedule)_changed\([^"]*"([a-z ]+)"\)')
+    change = re.compile(r'(?:webhook_changed|schedule_log\.changed)\([^"]*"([a-z ]+)"\)')
     lines = {name for each in writers for name in message.findall(each)}
     lines |= {name for text in modules for name in change.findall(text)} | set(pauses.State)
     page = (ROOT / "docs/access.md").read_text()

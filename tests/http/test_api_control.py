@@ -59,10 +59,10 @@ def waiting(status: Status) -> str:
     if status is Status.RETRYABLE:
         now = clock.now()
         row = running(job_type="sample_again")
-        return verbs.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).id
+        return verbs.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).after.id
     return verbs.park(
         row_of(dispatched()), pauses.pause(Kind.QUEUE, "default"), due_at=clock.now() + clock.HOUR
-    ).id
+    ).after.id
 
 
 def problem(answer: Answer, status: int, slug: str, detail: str = "") -> None:

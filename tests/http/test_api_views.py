@@ -82,7 +82,7 @@ def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
 
 def test_a_failed_job_shows_its_error_with_the_traceback() -> None:
     error = {"kind": "ValueError", "message": "half a pair: \ud800", "traceback": "line 1"}
-    job = view(verbs.fail(claimed(), error))
+    job = view(verbs.fail(claimed(), error).after)
     assert job["error"] == {**error, "message": "half a pair: ?"}
     assert job["result"] is None
 

@@ -11,7 +11,7 @@ from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk, members
-from job_runners.engine.groups import finishing
+from job_runners.engine.settling import group_ends
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -214,7 +214,7 @@ def test_progress_does_not_fall_if_a_member_is_retried_whose_failure_was_not_rec
     batch = post(8)
     deliver(worker)
     with monkeypatch.context() as killed:
-        killed.setattr(finishing, "member_ended", lambda *_: None)
+        killed.setattr(group_ends, "member_ended", lambda *_: None)
         failed = worker.events[0]["id"]
         deliver(worker)
     deliver(worker)

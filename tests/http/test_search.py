@@ -23,11 +23,12 @@ def found(search: str, **query: str) -> list[str]:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
-    done = verbs.succeed(claimed(), {}, message="1,600 rows, 3 of them bad")
+    reached = verbs.Checkpoint(None, 100, "1,600 rows, 3 of them bad")
+    done = verbs.succeed(claimed(), {}, reached=reached).after
     error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}
     return {
         "done": done,
-        "failed": verbs.fail(claimed(), error),
+        "failed": verbs.fail(claimed(), error).after,
         "silent": succeeded({}),
         "theirs": saved(organization_id="theirs"),
     }

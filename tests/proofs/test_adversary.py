@@ -23,6 +23,7 @@ from job_runners.engine.running import claiming, ending, execution, failure_reco
 from job_runners.engine.tick import due_decision, due_row, timer
 from job_runners.places import CODE
 from job_runners.store import conditional_write
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.simulation.faults import ALL, OFF, Fault
 from job_runners.work import running_job
@@ -184,9 +185,9 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, *, already_applied: Any) -> Any:
+    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
         anything = JobRequest.id.exists() if verb == "claim" else condition
-        return write(verb, job, actions, anything, already_applied=already_applied)
+        return write(verb, job, actions, anything, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert broken_promise(counted="doubled")
@@ -211,9 +212,9 @@ def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, *, already_applied: Any) -> Any:
-        more = [JobRequest.due_at.remove()] if verb == "claim" else []
-        return write(verb, job, [*actions, *more], condition, already_applied=already_applied)
+    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        removed = [JobRequest.due_at.remove()] if verb == "claim" else []
+        return write(verb, job, [*actions, *removed], condition, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert "stranded" in broken_promise(near=62, counted="lost")
@@ -230,7 +231,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for where in ("job_runners.store.verbs", "job_runners.store.verbs.claiming"):
-        monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
+        monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: Change(row, row))
     assert "times" in broken_promise(near=25)
 
 
@@ -240,7 +241,7 @@ def test_it_notices_when_the_timer_does_not_back_off(monkeypatch: pytest.MonkeyP
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def record_failed_attempt(*arguments: Any, **options: Any) -> JobRequest:
+    def record_failed_attempt(*arguments: Any, **options: Any) -> Change:
         with pytest.MonkeyPatch.context() as here:  # of jobs alone: tasks are decided as ever
             here.setattr(retrying, "seconds_before_retry", lambda *_: 1.0)
             return retrying.record_failed_attempt(*arguments, **options)

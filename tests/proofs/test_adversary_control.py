@@ -10,10 +10,9 @@ from pynamodb.expressions.condition import Condition
 from broken_promise import broken_promise
 from histories.history import simulated_aws
 from job_runners.engine.dispatch import checking
-from job_runners.engine.groups import finishing
-from job_runners.engine.lines import pausing
 from job_runners.engine.running import children
-from job_runners.store import conditional_write, owner_verbs, steps, verbs
+from job_runners.engine.settling import group_ends
+from job_runners.store import conditional_write, owner_verbs, pauses, steps, verbs
 from job_runners.store.job_request import JobRequest, Status, new_id
 from job_runners.testing.simulation.faults import Fault
 
@@ -39,7 +38,7 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pausing, "park_if_paused", lambda *_: False)
+    monkeypatch.setattr(pauses.Pauses, "may_park", lambda *_: False)
     assert "into a pause" in broken_promise(near=29)
 
 
@@ -109,7 +108,7 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
         return write(verb, job, actions, anything() if verb == "requeue" else condition, **more)
 
     def retry(row: JobRequest, send: Any, payload: Any = None) -> Any:
-        return owner_verbs.requeue(row, max_attempts=3)
+        return owner_verbs.requeue(row, max_attempts=3).after
 
     monkeypatch.setattr(conditional_write, "write", without)
     monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)
@@ -120,5 +119,5 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
 def test_it_notices_when_the_members_of_a_canceled_job_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finishing, "_cancel", lambda row, **_: None)
+    monkeypatch.setattr(group_ends, "_cancel", lambda row, **_: None)
     assert "but its member" in broken_promise(near=10, faults={Fault.GROUPS})

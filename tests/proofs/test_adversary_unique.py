@@ -8,6 +8,7 @@ import pytest
 from broken_promise import broken_promise
 from histories.history import simulated_aws
 from job_runners.store import blobs, conditional_write, holdings, uniqueness
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
 
@@ -35,7 +36,7 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
 
     def write(
         verb: str, job: JobRequest, *rest: Any, release: holdings.Release, **more: Any
-    ) -> JobRequest:
+    ) -> Change:
         row = write_freeing(verb, job, *rest, release=release.__replace__(key=()), **more)
         if release.key:
             record = uniqueness.KeyRecord(f"unique#{job.unique_key}", "holder")
@@ -49,7 +50,7 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
 def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     write_freeing = holdings.write_freeing
 
-    def write(verb: str, *rest: Any, release: holdings.Release, **more: Any) -> JobRequest:
+    def write(verb: str, *rest: Any, release: holdings.Release, **more: Any) -> Change:
         kept = release.__replace__(key=()) if verb == "cancel" else release
         return write_freeing(verb, *rest, release=kept, **more)
 
@@ -78,7 +79,7 @@ def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
         asked.append(inline)
         return inline, key
 
-    def write(verb: str, *rest: Any, already_applied: Any, **more: Any) -> JobRequest:
+    def write(verb: str, *rest: Any, already_applied: Any, **more: Any) -> Change:
         if verb == "replace":
             this = asked[-1]
 

@@ -12,7 +12,7 @@ import pytest
 from early_rescue import rescue_early
 from histories.history import simulated_aws
 from job_runners.store import conditional_write, holdings
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import JobEnd
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.simulation.faults import Fault
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded

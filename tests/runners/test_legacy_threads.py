@@ -124,7 +124,7 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
     message = JobMessage.about(job_rows.saved())
     row = verbs.claim(
         message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
-    )
+    ).after
     happened(row)
     before = queries.read(row.id)
     others = set(threading.enumerate())
@@ -149,7 +149,7 @@ def test_a_lease_is_renewed_though_aws_was_away_when_it_was_first_tried(
     message = JobMessage.about(job_rows.saved())
     row = verbs.claim(
         message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
-    )
+    ).after
     answers: list[Any] = [EndpointConnectionError(endpoint_url="https://dynamodb")]
 
     def read(job_id: str) -> JobRequest | None:

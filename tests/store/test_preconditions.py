@@ -284,7 +284,7 @@ def test_a_row_that_another_tick_has_postponed_is_not_postponed_again(still: Ben
 def test_a_row_that_runs_or_is_finished_is_not_expired(finished: bool, still: Bench) -> None:
     row = still.claim(still.dispatch())
     if finished:
-        row = verbs.succeed(row, "done")
+        row = verbs.succeed(row, "done").after
     with pytest.raises(PreconditionFailed):
         verbs.expire(still.read(row), ERROR)
 
@@ -300,7 +300,7 @@ def test_a_job_that_has_ended_under_its_claim_is_not_parked(still: Bench) -> Non
 
 def parked(bench: Bench, row: JobRequest) -> JobRequest:
     pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
-    return verbs.park(row, pause, due_at=clock.now() + clock.HOUR)
+    return verbs.park(row, pause, due_at=clock.now() + clock.HOUR).after
 
 
 def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None:
@@ -330,7 +330,7 @@ def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Be
     first = parked(still, still.dispatch())
     still.advance(30)
     pause = pausing.pause(Kind.QUEUE, first.queue_name)
-    second = verbs.park(still.read(first), pause, due_at=clock.now() + clock.HOUR)
+    second = verbs.park(still.read(first), pause, due_at=clock.now() + clock.HOUR).after
     assert second.waiting_since == first.waiting_since
 
 
@@ -339,9 +339,9 @@ def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Be
 
 def test_a_job_that_has_succeeded_since_it_was_read_is_not_queued_again(still: Bench) -> None:
     """Somebody else had it done again, all in one millisecond."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
-    again = owner_verbs.requeue(still.read(seen), max_attempts=1)
-    succeeded = verbs.succeed(still.claim(again), "done")
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
+    again = owner_verbs.requeue(still.read(seen), max_attempts=1).after
+    succeeded = verbs.succeed(still.claim(again), "done").after
     assert seen.finished_at == succeeded.finished_at
     with pytest.raises(PreconditionFailed, match="succeeded"):
         owner_verbs.requeue(seen, max_attempts=1)
@@ -349,8 +349,8 @@ def test_a_job_that_has_succeeded_since_it_was_read_is_not_queued_again(still: B
 
 def test_a_job_is_queued_again_only_from_the_end_it_was_read_with(still: Bench) -> None:
     """Who asks has not seen how it ended meanwhile."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
-    again = owner_verbs.requeue(still.read(seen), max_attempts=1)
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
+    again = owner_verbs.requeue(still.read(seen), max_attempts=1).after
     still.advance(1)
     verbs.fail(still.claim(again), ERROR)
     with pytest.raises(PreconditionFailed, match="failed"):
@@ -359,7 +359,7 @@ def test_a_job_is_queued_again_only_from_the_end_it_was_read_with(still: Bench) 
 
 def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Bench) -> None:
     """TTL may delete the row any day, in the midst of its work."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
     still.advance(40 * clock.DAY / clock.SECOND)
     with pytest.raises(PreconditionFailed, match="gone"):
         owner_verbs.requeue(seen, max_attempts=1)

@@ -35,28 +35,30 @@ def updates() -> list[str]:
 
 
 def asked_to_stop(row: JobRequest) -> JobRequest:
-    return owner_verbs.request_cancel(stored(row))
+    return owner_verbs.request_cancel(stored(row)).after
 
 
 def failed() -> JobRequest:
-    return verbs.fail(claimed(), ERROR)
+    return verbs.fail(claimed(), ERROR).after
 
 
 def sleep(row: JobRequest) -> JobRequest:
     later = clock.now() + clock.HOUR
-    return waits.sleep(row, "nap", until=later, due_at=later, reached=Checkpoint("here", 40, None))
+    return waits.sleep(
+        row, "nap", until=later, due_at=later, reached=Checkpoint("here", 40, None)
+    ).after
 
 
 # --- it was this very write -----------------------------------------------------------------------
 
 LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
-    "cancel": (saved, owner_verbs.cancel, Status.CANCELLED),
-    "request_cancel": (claimed, owner_verbs.request_cancel, Status.RUNNING),
-    "requeue": (failed, lambda row: owner_verbs.requeue(row, max_attempts=1), Status.QUEUED),
-    "expire": (saved, lambda row: verbs.expire(row, ERROR), Status.FAILED),
-    "renew": (claimed, lambda row: verbs.renew(row, 5), Status.RUNNING),
-    "stop": (lambda: asked_to_stop(claimed()), verbs.stop, Status.CANCELLED),
-    "release": (claimed, verbs.release, Status.QUEUED),
+    "cancel": (saved, lambda row: owner_verbs.cancel(row).after, Status.CANCELLED),
+    "request_cancel": (claimed, lambda row: owner_verbs.request_cancel(row).after, Status.RUNNING),
+    "requeue": (failed, lambda row: owner_verbs.requeue(row, max_attempts=1).after, Status.QUEUED),
+    "expire": (saved, lambda row: verbs.expire(row, ERROR).after, Status.FAILED),
+    "renew": (claimed, lambda row: verbs.renew(row, 5).after, Status.RUNNING),
+    "stop": (lambda: asked_to_stop(claimed()), lambda row: verbs.stop(row).after, Status.CANCELLED),
+    "release": (claimed, lambda row: verbs.release(row).after, Status.QUEUED),
     "sleep": (claimed, sleep, Status.SCHEDULED),
 }
 
@@ -72,8 +74,8 @@ def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
 
 def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
     row = stored(claimed())
-    lose_next_answer("UpdateItem", lambda: verbs.stop(stored(row)))
-    assert owner_verbs.request_cancel(row).status is Status.CANCELLED
+    lose_next_answer("UpdateItem", lambda: verbs.stop(stored(row)).after)
+    assert owner_verbs.request_cancel(row).after.status is Status.CANCELLED
 
 
 # --- it was somebody else's -----------------------------------------------------------------------
@@ -115,7 +117,7 @@ def test_a_job_that_runs_or_has_ended_is_not_cancelled_in_one_write(
 
 
 def cancelled_between_two_legs(row: JobRequest) -> None:
-    owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)))
+    owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)).after)
 
 
 def succeeded_in_spite_of_it(row: JobRequest) -> None:
@@ -190,7 +192,7 @@ def test_a_job_that_is_gone_when_it_has_just_been_parked_is_gone(bench: Bench) -
 
 
 def test_a_delete_that_aws_did_not_take_is_no_refusal(bench: Bench, outage: Outage) -> None:
-    row = verbs.succeed(bench.claim(bench.dispatch()), "done")
+    row = verbs.succeed(bench.claim(bench.dispatch()), "done").after
     outage.begin("throttled", only="DeleteItem")
     with pytest.raises(DeleteError):
         owner_verbs.delete(row)
@@ -271,16 +273,18 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
 
     clients.client("dynamodb").meta.events.register("before-call.dynamodb.*", look)
     pause = pausing.pause(Kind.JOB_TYPE, "sample_again")
-    row = verbs.park(stored(saved()), pause, due_at=5)
-    row = verbs.admit(stored(row))
-    row = verbs.postpone(row, 5, Lane.PROMPT)
-    row = verbs.checkpoint(bench.claim(row), Checkpoint(None, 40, None))
-    row = verbs.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None))
-    row = owner_verbs.requeue(stored(row), max_attempts=1)
-    row = verbs.fail(bench.claim(row), ERROR)
+    row = verbs.park(stored(saved()), pause, due_at=5).after
+    row = verbs.admit(stored(row)).after
+    row = verbs.postpone(row, 5, Lane.PROMPT).after
+    row = verbs.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after
+    row = verbs.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None)).after
+    row = owner_verbs.requeue(stored(row), max_attempts=1).after
+    row = verbs.fail(bench.claim(row), ERROR).after
     large = "".join(map(chr, range(0x4E00, 0x9FFF))) * 5
-    row = owner_verbs.requeue(stored(row), max_attempts=1, payload={"text": large})
+    row = owner_verbs.requeue(stored(row), max_attempts=1, payload={"text": large}).after
     assert row.payload_key is not None
-    row = owner_verbs.requeue(owner_verbs.cancel(row), max_attempts=1, payload={"number": 2})
+    row = owner_verbs.requeue(
+        owner_verbs.cancel(row).after, max_attempts=1, payload={"number": 2}
+    ).after
     verbs.succeed(bench.claim(row), "done")
     assert not nulls

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 
 OWN_WRITES = ENDINGS | {
-    "checkpoint": lambda job: verbs.checkpoint(job, Checkpoint({"at": 1}, 50, None))
+    "checkpoint": lambda job: verbs.checkpoint(job, Checkpoint({"at": 1}, 50, None)).after
 }
 
 
@@ -68,7 +68,7 @@ def test_every_claim_has_a_token_of_its_own() -> None:
 
 
 def test_a_success_is_final_and_leaves_the_due_index() -> None:
-    row = stored(verbs.succeed(claimed(), {"n": 1}, message="done"))
+    row = stored(verbs.succeed(claimed(), {"n": 1}, reached=Checkpoint(None, 5, "done")).after)
     assert row.status is Status.SUCCEEDED
     assert (row.progress, row.result_message) == (100, "done")
     assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
@@ -78,7 +78,7 @@ def test_a_success_is_final_and_leaves_the_due_index() -> None:
 
 @pytest.mark.views
 def test_a_failure_is_found_through_the_failed_index() -> None:
-    row = verbs.fail(claimed(), ERROR)
+    row = verbs.fail(claimed(), ERROR).after
     assert row.status is Status.FAILED
     assert row.error == ERROR
     assert [each.id for each in queries.page("org", limit=5, status=Status.FAILED).jobs] == [row.id]
@@ -88,7 +88,9 @@ def test_a_failure_is_found_through_the_failed_index() -> None:
 def test_a_retry_counts_the_attempt_and_keeps_the_cursor() -> None:
     job, due_at = claimed(), clock.now() + 5
     row = stored(
-        verbs.retry(job, ERROR, run_at=1, due_at=due_at, reached=Checkpoint({"at": 7}, 40, None))
+        verbs.retry(
+            job, ERROR, run_at=1, due_at=due_at, reached=Checkpoint({"at": 7}, 40, None)
+        ).after
     )
     assert row.status is Status.RETRYABLE
     assert (row.attempt, row.cursor, row.progress, row.lease_until) == (2, {"at": 7}, 40, None)
@@ -106,7 +108,7 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
             job_type="x", queue_name="q", organization_id="org", payload=large, max_attempts=1
         )
     )
-    row = stored(verbs.succeed(claimed(job), large))
+    row = stored(verbs.succeed(claimed(job), large).after)
     assert row.payload is None
     assert str(row.payload_key).startswith(f"payloads/{row.created_key}/")
     assert str(row.result_key).startswith(f"results/org/{row.created_key}/")
@@ -303,7 +305,7 @@ def test_a_postpone_whose_response_is_lost_is_a_success(
 ) -> None:
     row = stored(saved())
     lost = lose_next_response()
-    assert verbs.postpone(row, 5, Lane.PROMPT).due_at == 5
+    assert verbs.postpone(row, 5, Lane.PROMPT).after.due_at == 5
     assert lost == ["UpdateItem"]
 
 

@@ -28,4 +28,4 @@ def claimed(**fields: Any) -> JobRequest:
 
 
 def succeeded(result: Any, **fields: Any) -> JobRequest:
-    return verbs.succeed(claimed(**fields), result)
+    return verbs.succeed(claimed(**fields), result).after

@@ -20,6 +20,7 @@ from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
 from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from stored_records import jobs, on_request
 
@@ -90,9 +91,11 @@ class World:
 
     def retry(self) -> None:
         """Another organisation's job is to be tried again in 5 minutes, and its message is lost."""
-        row = verbs.claim(self._save().id, job_type="sample_again", send_id="s", deadline=self.now)
+        row = verbs.claim(
+            self._save().id, job_type="sample_again", send_id="s", deadline=self.now
+        ).after
         at = self.now + 5 * clock.MINUTE
-        row = verbs.retry(row, {"kind": "Busy"}, run_at=at, due_at=at + clock.MINUTE)
+        row = verbs.retry(row, {"kind": "Busy"}, run_at=at, due_at=at + clock.MINUTE).after
         self._starts[row.id] = at + clock.MINUTE
 
     def die(self) -> None:
@@ -204,7 +207,7 @@ class World:
         try:
             return verbs.claim(
                 job_id, job_type="sample_again", send_id="s", deadline=self.now + LEASE
-            )
+            ).after
         except PreconditionFailed:
             return None
 
@@ -216,7 +219,7 @@ class World:
         """Of each rescue, how late it was."""
         retry = verbs.retry
 
-        def noted(row: JobRequest, *given: Any, **named: Any) -> JobRequest:
+        def noted(row: JobRequest, *given: Any, **named: Any) -> Change:
             if named.get("rescue"):
                 self._was_late("rescue", row.lease_until or 0)
             return retry(row, *given, **named)

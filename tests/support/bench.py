@@ -45,7 +45,7 @@ class Bench:
     def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
         """Claim the job for an invocation of this length, and return the claimed row."""
         deadline = clock.now() + int(seconds * clock.SECOND)
-        return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
+        return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline).after
 
     def run_message(self, message: Message) -> None:
         """Run a message in an invocation of 15 minutes."""

@@ -3,6 +3,9 @@
 from typing import Any
 
 from bench import Bench
+from job_runners.engine.groups import finishing, looking
+from job_runners.engine.settling.settle import check_group, settle
+from job_runners.engine.wire.sending import Send
 from job_runners.store import steps
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
@@ -71,6 +74,20 @@ class Gathering:
     def member(self, number: int) -> JobRequest:
         """Return the row of a member without a key of its own."""
         return self.bench.read(self.group.member_id(f"{number:06d}"))
+
+
+def look(owner: JobRequest, send: Send) -> bool:
+    """Check the group of a waiting job as the timer does. Return whether the job continues."""
+    looking.sweep(owner)
+    return check_group(owner, send)
+
+
+def finish(owner: JobRequest, send: Send) -> bool:
+    """Continue a job if no member of its group is left. Return whether it continues."""
+    change = finishing.finish(owner.id)
+    if change is not None:
+        settle(change, send)
+    return change is not None
 
 
 def items(kind: str) -> list[str]:

@@ -36,7 +36,7 @@ def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRe
         job_type=job.job_type,
         send_id="send",
         deadline=deadline or clock.now() + 900 * clock.SECOND,
-    )
+    ).after
 
 
 def stored(job: JobRequest) -> JobRequest:
@@ -58,19 +58,19 @@ def make_unreadable(row: JobRequest, field: str = "status") -> None:
 
 def retry(job: JobRequest, after: int = 0) -> JobRequest:
     now, reached = clock.now(), Checkpoint(job.cursor, job.progress, None)
-    return verbs.retry(job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached)
+    return verbs.retry(job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached).after
 
 
 def abandon(job: JobRequest, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
     """Let the lease run out and the timer find it."""
     later = (job.lease_until or 0) + 1
     monkeypatch.setattr(clock, "now", lambda: later)
-    return verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
+    return verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True).after
 
 
 ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
-    "succeed": lambda job: verbs.succeed(job, {"n": 1}),
-    "fail": lambda job: verbs.fail(job, ERROR),
+    "succeed": lambda job: verbs.succeed(job, {"n": 1}).after,
+    "fail": lambda job: verbs.fail(job, ERROR).after,
     "retry": retry,
-    "end_leg": lambda job: verbs.end_leg(job, Checkpoint({"at": 1}, 50, None)),
+    "end_leg": lambda job: verbs.end_leg(job, Checkpoint({"at": 1}, 50, None)).after,
 }

@@ -97,7 +97,7 @@ class Recorder:
         deadline = self.now + int(seconds * 1000)
         return verbs.claim(
             row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline
-        )
+        ).after
 
     def read(self, row: JobRequest) -> JobRequest:
         """Return the row as it is now."""
@@ -198,7 +198,7 @@ def record_groups(this: Recorder) -> None:
     with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
         counted = this.run(this.dispatch("group_cancelled", "released_gatherer"))
         counts = progress.actions(counted)
-        counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts)
+        counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
         group_waits.cancel_members(counted, by=None)
 
 

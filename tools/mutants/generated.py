@@ -17,10 +17,10 @@ _JOINED = {ast.And: "and", ast.Or: "or", ast.BitAnd: "&", ast.BitOr: "|"}
 _CONSISTENT = ("consistent_read", "consistent", "fresh")
 # What must follow the end of a job, or its admission.
 _CONSEQUENCES = (
-    *("admit_waiting", "admit_waiting_after", "admit_waiting_for_message", "count_failure"),
-    *("member_ended", "send_after_end", "send_or_leave_due"),
+    *("settle", "settle_change", "settle_unknown", "admit_waiting", "send_or_leave_due"),
+    *("member_ended", "owner_waits", "note", "_send_saved", "_settle_line"),
 )
-_NEVER = "lambda row: False"
+_NEVER = "None"
 _SOONER = "80 * 86_400"  # seconds: shorter than any lifetime
 _LATER = "86_400_000"  # milliseconds
 

@@ -1,17 +1,18 @@
 """The actions of a job's owner: cancel it, retry it, delete it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from job_runners import clock
-from job_runners.engine.groups.after_end import after_end
-from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
+from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry, tracing
-from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender, send_if_unclaimed
+from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.settings import settings
 from job_runners.store import blobs, owner_verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.work import Job, context
@@ -34,21 +35,21 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
             return row
         if row.status.finished:
             raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
-        before, running = row, row.status is Status.RUNNING
         try:
-            stop = owner_verbs.request_cancel if running else owner_verbs.cancel
-            stopped = stop(row, by=context.recorded_author())
-            telemetry.cancelled_by_owner(stopped)
-            after_end(stopped, send)
-            return stopped
+            return transition(partial(_cancel, row), row, send)
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
             row, last = refused.row, refused
-        finally:
-            if not running:  # the job's slot may be free now, even if the response was lost
-                admission.admit_waiting_after(before, send)
     raise last
+
+
+def _cancel(row: JobRequest) -> Change:
+    is_running = row.status is Status.RUNNING
+    stop = owner_verbs.request_cancel if is_running else owner_verbs.cancel
+    change = stop(row, by=context.recorded_author())
+    telemetry.cancelled_by_owner(change.after)
+    return change
 
 
 def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
@@ -59,24 +60,22 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
 
     Raises the errors of `cancel`.
     """
-    from job_runners.engine.groups import finishing  # imported here because most jobs are in none
-    from job_runners.store.verbs import group_waits
+    from job_runners.store.verbs import group_waits  # imported here because most jobs are in none
 
     for _ in range(_TRIES):
         if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
             return cancel(row, send)
         try:
-            asked = group_waits.cancel_members(row, by=context.recorded_author())
+            change = group_waits.cancel_members(row, by=context.recorded_author())
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
             row, last = refused.row, refused
             continue
+        asked = change.after
         telemetry.cancelled_by_owner(asked)
-        if asked.awaits_group:
-            finishing.owner_parked(asked, send)
-            return read(row.id) or asked
-        return asked
+        settle(change, send)
+        return (read(row.id) or asked) if asked.awaits_group else asked
     raise last
 
 
@@ -88,9 +87,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     Raises RunnerCannotResend if the runner can't send the job, and PreconditionFailed if the job
     changed in the meantime. Raises UniqueConflict if another job has taken its unique key.
     """
-    # Imported here because most jobs have no key, and are in no group.
-    from job_runners.engine.groups import retrying
-    from job_runners.store.uniqueness import KeyTaken
+    from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
@@ -121,12 +118,24 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
                 counted=settings().max_unfinished_jobs > 0,
                 unique_key=unique_key,
             )
-            row = requeue() if row.member_of is None else retrying.requeue(row, requeue, send)
+            change = requeue() if row.member_of is None else _requeue_member(row, requeue, send)
         except KeyTaken as taken:
             raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
-        telemetry.queued_again(row)
-        send_if_unclaimed(row, send)
-    return row
+        telemetry.queued_again(change.after)
+        settle(change, send)
+    return change.after
+
+
+def _requeue_member(row: JobRequest, requeue: Callable[..., Change], send: Send) -> Change:
+    from job_runners.engine.groups import retrying  # imported here because most jobs are in none
+
+    try:
+        return retrying.requeue(row, requeue)
+    except Exception:
+        change = retrying.drop_marker(row)
+        if change is not None:
+            settle(change, send)
+        raise
 
 
 def _waits_may_be_forgotten(row: JobRequest) -> bool:

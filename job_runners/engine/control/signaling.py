@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from job_runners.engine.settling.settle import settle
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import (
@@ -56,13 +57,11 @@ def signal(
 
 
 def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
-    was_waiting = row.awaits_signal
     sent = signals.new(row, name, value, by=context.recorded_author())
-    changed = waits.signal(row, sent)
-    telemetry.signaled(changed, name)
-    if was_waiting and changed.status is Status.QUEUED:
-        send_or_leave_due(changed, send)
-    return changed
+    change = waits.signal(row, sent)
+    telemetry.signaled(change.after, name)
+    settle(change, send)
+    return change.after
 
 
 def _read_again(row: JobRequest) -> JobRequest:

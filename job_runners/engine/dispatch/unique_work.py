@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from job_runners import clock
-from job_runners.engine.lines import admission
 from job_runners.engine.lines.limits import current_key
+from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, next_due_at, send_or_leave_due
+from job_runners.engine.wire.sending import Send, next_due_at
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import answers, uniqueness, verbs
 from job_runners.store.answers import Answer
@@ -104,11 +104,10 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
     found = uniqueness.look(key)
     if isinstance(found, Free):
         try:
-            follower = uniqueness.admit_follower(key, row, found)
+            settle(uniqueness.admit_follower(key, row, found), send)
         except RaceLost as lost:
             telemetry.race_lost(lost)
         else:
-            send_or_leave_due(follower, send, follower.starts_in / clock.SECOND)
             return True
     verbs.postpone(row, next_check(row), Lane.PARKED)
     return False
@@ -194,10 +193,7 @@ def _replace_existing(
 ) -> JobRequest:
     wanted = _wanted(request, existing)
     writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
-    try:
-        row = replacing.replace(existing, wanted, writes)
-    finally:  # the job's slot may be free now, even if the response was lost
-        admission.admit_waiting_after(existing, request.send)
+    row = transition(lambda: replacing.replace(existing, wanted, writes), existing, request.send)
     row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_needs_no_message(existing, row))
     return row
 

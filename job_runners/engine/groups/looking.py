@@ -1,4 +1,4 @@
-"""The timer's check of a group: delete markers of ended members, then continue the owner."""
+"""The timer's check of a group: delete the markers of members that have ended."""
 
 from pynamodb.exceptions import PynamoDBException
 
@@ -6,7 +6,6 @@ from job_runners import clock
 from job_runners.aws.errors import conflicts
 from job_runners.engine.groups import finishing
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send
 from job_runners.store import groups
 from job_runners.store.groups import GroupItem
 from job_runners.store.job_request import JobRequest
@@ -24,12 +23,10 @@ _GAP_AFTER_A_DAY = clock.HOUR
 _LONGEST_DISPATCH = 35 * clock.MINUTE
 
 
-def look(owner: JobRequest, send: Send) -> bool:
-    """Delete leftover markers. If none is left, continue the owner. Return whether it continues."""
-    finishing.stop_members(owner, send)
+def sweep(owner: JobRequest) -> None:
+    """Delete the leftover markers of the group that a job waits for."""
     for partition in groups.awaited_by(owner).partitions:
         _sweep(partition)
-    return finishing.check(owner.id, send)
 
 
 def next_look(owner: JobRequest) -> int:

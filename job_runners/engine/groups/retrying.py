@@ -5,9 +5,9 @@ from typing import Protocol
 
 from job_runners.engine.groups import finishing, looking
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -18,28 +18,20 @@ _TRIES = 5  # how many times to try if the owner changes between the read and th
 class Requeue(Protocol):
     """Queues a job again, and makes `more_writes` in the same transaction."""
 
-    def __call__(self, *, mark: str, more_writes: Sequence[RecordWrite]) -> JobRequest:
-        """Return the row. `mark` identifies its new marker. Raises RaceLost."""
+    def __call__(self, *, mark: str, more_writes: Sequence[RecordWrite]) -> Change:
+        """`mark` identifies the job's new marker. Raises RaceLost."""
 
 
-def requeue(member: JobRequest, write: Requeue, send: Send) -> JobRequest:
+def requeue(member: JobRequest, write: Requeue) -> Change:
     """Queue a member again with a fresh marker, in a transaction that checks its owner.
 
     The marker comes first, in a write of its own, and the transaction checks that it is still
     there. If the owner isn't done with the group, the transaction also changes the owner's
     `gather_epoch`, so that a process that read the markers earlier can't continue the owner.
 
-    Raises PreconditionFailed if the owner changes during every try. If the member isn't queued, its
-    marker is deleted, because the owner would wait for it.
+    Raises PreconditionFailed if the owner changes during every try. If this raises, call
+    `drop_marker`.
     """
-    try:
-        return _requeue(member, write)
-    except Exception:
-        _drop_marker(member, send)
-        raise
-
-
-def _requeue(member: JobRequest, write: Requeue) -> JobRequest:
     for _ in range(_TRIES):
         owner = read(str(member.parent_id))
         mark = groups.put_marker_again(member)
@@ -51,16 +43,21 @@ def _requeue(member: JobRequest, write: Requeue) -> JobRequest:
     raise PreconditionFailed("requeue", member.id, "in a group that keeps changing", member)
 
 
-def _drop_marker(member: JobRequest, send: Send) -> None:
-    """Delete a member's marker if it isn't queued. Errors are only logged: the timer is next."""
+def drop_marker(member: JobRequest) -> Change | None:
+    """Delete a member's marker if it isn't queued, because its owner would wait for it.
+
+    Return the change of the owner, if this was the last marker. Errors are only logged: the timer
+    is next.
+    """
     try:
         marker = groups.find_marker(member)
         if marker is None or not looking.delete_if_ended(marker, read(member.id)):
-            return
+            return None
         if not groups.has_open_member(member):
-            finishing.check(str(member.parent_id), send)
+            return finishing.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
         telemetry.crashed(error)
+    return None
 
 
 def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:

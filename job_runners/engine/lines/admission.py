@@ -20,11 +20,11 @@ from job_runners.engine.lines import wake_ups
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.lines.wake_ups import NextStep, WakeUps
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.messages import JobMessage, QueueMessage
+from job_runners.engine.wire.messages import QueueMessage
 from job_runners.engine.wire.sending import Send, can_send, send_or_leave_due
 from job_runners.errors import PreconditionFailed
 from job_runners.store import line_entries, lines, pauses, used_keys, verbs
-from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane
+from job_runners.store.job_request import ROW_VERSION, Lane
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.pauses import Kind
@@ -65,29 +65,6 @@ def admit_waiting(
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
             wake_ups.send_wake_up_or_make_first_due(message, send, _RETRY_DELAY)
-
-
-def admit_waiting_after(row: JobRequest, send: Send) -> None:
-    """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
-
-    `row` is the job as it was before the verb. If an entry was removed, check too: this row's due
-    time may have been the only reason for the timer to check the line.
-    """
-    if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
-        admit_waiting(row.queue_name, row.queue_key, send)
-
-
-def admit_waiting_for_message(
-    message: JobMessage, row: JobRequest | None, send: Send, *, thorough: bool = False
-) -> None:
-    """Admit the waiting jobs in the line of a message's job.
-
-    The process that had the message may have freed a slot or parked the job. It may then have been
-    killed, or have lost the response to its write, before it admitted the next job.
-    """
-    source = message if row is None else row
-    if source.queue_name is not None and source.queue_key is not None:
-        admit_waiting(source.queue_name, source.queue_key, send, thorough=thorough)
 
 
 class LineAdmissions:
@@ -235,7 +212,7 @@ class _AdmissionPass:
             newer = ValueError(f"written by newer code: row version {row.row_version}")
             self._quarantine(entry, newer)
             return
-        admitted = verbs.admit(row, grant)
+        admitted = verbs.admit(row, grant).after
         telemetry.admitted(admitted)
         send_or_leave_due(admitted, self._send)
 

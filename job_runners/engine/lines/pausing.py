@@ -11,7 +11,6 @@ from pynamodb.exceptions import PynamoDBException
 from job_runners import clock
 from job_runners.aws.errors import conflicts
 from job_runners.engine.lines import sweeping
-from job_runners.engine.lines.admission import admit_waiting_after
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
@@ -19,7 +18,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
 from job_runners.store import limits, pauses, verbs
-from job_runners.store.conditional_write import refused
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.pauses import Kind, Parked, Pause
 from job_runners.store.queries import read
@@ -73,58 +72,20 @@ def resume(kind: Kind, name: str, send: Send) -> None:
             sweeping.begin(name, send, until=until)
 
 
-def park_if_paused(message: JobMessage, token: str, send: Send) -> bool:
-    """Park the message's job if it is paused, and return whether it was parked.
-
-    `token` is the token of the claim that follows. If the row has it, an earlier try has claimed
-    the job.
-
-    Raises PreconditionFailed if another process changes the job first. Also raises it if a pause
-    may apply to the job, but the job couldn't start now even without one.
-    """
-    if not pauses.current().may_park(message.job_type):
-        return False
-    row = read(message.id)
-    if row is None or (row.status is Status.RUNNING and row.claim_token == token):
-        return False
-    if not could_start(row):
-        # Don't leave this to the claim, which doesn't check for a pause: if another process made
-        # the job startable in between, the claim would start it despite the pause.
-        raise refused("claim", row.id, row)
-    active = pauses.pause_on(row)
-    if active is None:
-        return False
-    park(active, row, send=send)
-    return True
-
-
-def park(pause: Pause, row: JobRequest, *, send: Send) -> None:
-    """Park a job under a pause. Its slot goes to the next job of its line.
-
-    Call this for a job that a worker could claim now, or that another pause has parked. The job
-    isn't running.
-
-    Raises PreconditionFailed.
-    """
-    try:
-        write_parked(pause, row)
-    finally:  # the job may be parked, even if the response was lost
-        admit_waiting_after(row, send)
-
-
 def write_parked(
     pause: Pause, row: JobRequest, checkpoint: verbs.Checkpoint | None = None
-) -> JobRequest:
-    """Write and log that a job is parked under a pause, and return its row.
+) -> Change:
+    """Write and log that a job is parked under a pause.
 
-    `checkpoint` is the last one that a running job reached. If the job's owner has asked it to
-    stop, the job is canceled instead.
+    The job must be one that a worker could claim now, that another pause has parked, or that runs
+    under this invocation's claim. `checkpoint` is the last one that a running job reached. If the
+    job's owner has asked it to stop, the job is canceled instead.
 
     Raises PreconditionFailed.
     """
-    parked = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
-    telemetry.parked(parked, pause)
-    return parked
+    change = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
+    telemetry.parked(change.after, pause)
+    return change
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
@@ -136,12 +97,12 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """
     active = pauses.current().on(row)
     if active is None:
-        send(JobMessage.about(verbs.admit(row)))
+        send(JobMessage.about(verbs.admit(row).after))
         return True
     if active.sk == row.held_by:
         verbs.postpone(row, next_check(row), Lane.PARKED)
     else:
-        park(active, row, send=send)
+        write_parked(active, row)  # it had no capacity, so nothing follows from this
     return False
 
 

@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_until
-from job_runners.engine.groups.after_end import after_end
-from job_runners.engine.lines import admission
+from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running import gates
+from job_runners.engine.settling.settle import settle, settle_unknown
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import PreconditionFailed, UnknownJobType
-from job_runners.store import verbs
+from job_runners.store import pauses, verbs
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.queries import read
+from job_runners.store.transactions import RaceLost
 from job_runners.work.errors import EntryNotLoaded
 
 # Roughly how long a hanging AWS call takes until its last retry gives up, in milliseconds.
@@ -60,37 +60,81 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     """
     # Each try uses the same token. A later try then recognizes a claim whose response was lost.
     token = new_id()
-
-    def claim_once(entrance: verbs.Entrance | None) -> JobRequest:
-        return verbs.claim(
-            message.id,
-            job_type=message.job_type,
-            send_id=message.send_id,
-            deadline=invocation.deadline,
-            token=token,
-            entrance=entrance,
-        )
-
-    def try_once() -> JobRequest | None:
-        return gates.enter(message, claim_once, token, send)
-
     try:
         if not _load_function(message):
             return None
-        return retry_until(invocation.may_begin_until, try_once)
+        return retry_until(
+            invocation.may_begin_until, lambda: _try_once(message, invocation, token, send)
+        )
     except UnknownJobType as unknown:
         telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _send_again_if_early(refused.row, send)
-        # An earlier try may have parked the job, and then failed before it admitted the next.
-        admission.admit_waiting_for_message(message, refused.row, send)
+        # An earlier try may have parked the job, and then failed before it settled that.
+        settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             _release_if_claimed(message, token, invocation, send)
-            admission.admit_waiting_for_message(message, None, send)
+            settle_unknown(message, None, send)
     return None
+
+
+def _try_once(
+    message: JobMessage, invocation: Invocation, token: str, send: Send
+) -> JobRequest | None:
+    """Claim the job if it may start now. Otherwise park it. Raises PreconditionFailed."""
+    if not _may_have_gates(message):
+        return _enter(message, invocation, token)
+    # Imported here because most jobs have no gates.
+    from job_runners.engine.running import gates
+
+    wait_until = clock.now() + gates.LONGEST_WAIT
+    while True:
+        try:
+            match gates.decide(message, token, send, wait_until=wait_until):
+                case gates.Start(entrance):
+                    return _enter(message, invocation, token, entrance)
+                case gates.Started(row):
+                    return row
+                case waits:
+                    settle(waits.park(), send)
+                    return None
+        except RaceLost as lost:  # another job took the slot or the start: read the line again
+            telemetry.race_lost(lost)
+
+
+def _may_have_gates(message: JobMessage) -> bool:
+    """Return whether a pause or a limit may keep the message's job from starting, or whether it
+    gives up its unique key when it starts.
+
+    A message that names no queue is from an older deploy. Only the row then names the queue.
+    """
+    unique = registry().job(message.job_type).unique
+    return (
+        pauses.current().may_park(message.job_type)
+        or message.queue_name is None
+        or limits_of(message.queue_name) is not None
+        or (unique is not None and unique.until == "started")
+    )
+
+
+def _enter(
+    message: JobMessage,
+    invocation: Invocation,
+    token: str,
+    entrance: verbs.Entrance | None = None,
+) -> JobRequest:
+    """Claim the job, with the capacity that the entrance grants it. Raises PreconditionFailed."""
+    return verbs.claim(
+        message.id,
+        job_type=message.job_type,
+        send_id=message.send_id,
+        deadline=invocation.deadline,
+        token=token,
+        entrance=entrance,
+    ).after
 
 
 def _load_function(message: JobMessage) -> bool:
@@ -124,9 +168,9 @@ def _release_if_claimed(
     def release() -> None:
         row = read(message.id)
         if row is not None and row.claim_token == token:
-            released = verbs.release(row)
-            telemetry.released(released)
-            after_end(released, send)  # it is canceled if its owner had asked for that
+            change = verbs.release(row)
+            telemetry.released(change.after)
+            settle(change, send)
 
     try:
         retry_until(invocation.may_give_back_until, release)

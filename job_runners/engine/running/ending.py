@@ -4,19 +4,16 @@
 kind of ending is a subclass of `Ending`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from job_runners.aws.errors import AWS_ERRORS, retry_until
-from job_runners.engine.groups.after_end import after_end
-from job_runners.engine.lines import admission, pausing
-from job_runners.engine.lines.limits import LimitedLine
-from job_runners.engine.running import gates
 from job_runners.engine.running.claiming import Invocation
-from job_runners.engine.running.retrying import count_failure, record_failed_attempt
+from job_runners.engine.running.retrying import record_failed_attempt
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.engine.wire.sending import Send
 from job_runners.errors import LegsSpent, PreconditionFailed
 from job_runners.store import verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Pause
 from job_runners.values import Value
@@ -25,31 +22,31 @@ from job_runners.work.interrupts import ClaimLost
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
+if TYPE_CHECKING:
+    from job_runners.engine.lines.limits import LimitedLine
+
 
 class Leg(Value):
     """One leg of a claimed job, with everything that the leg needs."""
 
     job: Job
-    row: JobRequest
     invocation: Invocation
     budget: TimeBudget
     running: RunningJob
     send: Send
 
+    @property
+    def row(self) -> JobRequest:
+        """Return the job's row, as this leg has last written it."""
+        return self.running._row
+
 
 class Ending(Value):
     """How a leg ended."""
 
-    def write(self, leg: Leg) -> JobRequest | None:
-        """Write and log the ending, and send the job's message if it continues now.
-
-        Return the job's row, or None if nothing is to be written. Raises PreconditionFailed.
-        """
+    def write(self, leg: Leg) -> Change:
+        """Write and log the ending. Raises PreconditionFailed."""
         raise NotImplementedError
-
-    def admit_waiting(self, leg: Leg) -> None:
-        """Let waiting jobs have the capacity that the job has freed."""
-        admission.admit_waiting_after(leg.row, leg.send)
 
 
 class Succeeded(Ending):
@@ -57,10 +54,10 @@ class Succeeded(Ending):
 
     result: Any
 
-    def write(self, leg: Leg) -> JobRequest:
-        ended = verbs.succeed(leg.row, self.result, message=leg.running.message)
-        telemetry.succeeded(ended)
-        return ended
+    def write(self, leg: Leg) -> Change:
+        change = verbs.succeed(leg.row, self.result, reached=leg.running.last_checkpoint)
+        telemetry.succeeded(change.after)
+        return change
 
 
 class AttemptFailed(Ending):
@@ -68,46 +65,46 @@ class AttemptFailed(Ending):
 
     error: BaseException
 
-    def write(self, leg: Leg) -> JobRequest:
-        ended = record_failed_attempt(
+    def write(self, leg: Leg) -> Change:
+        change = record_failed_attempt(
             leg.row, self.error, leg.send, reached=leg.running.last_checkpoint
         )
-        telemetry.attempt_failed(ended, self.error)
-        return ended
+        telemetry.attempt_failed(change.after, self.error)
+        return change
 
 
 class Stopped(Ending):
     """The job stopped, because its owner had asked for that."""
 
-    def write(self, leg: Leg) -> JobRequest:
-        ended = verbs.stop(leg.row, reached=leg.running.last_checkpoint)
-        telemetry.cancelled(ended)
-        return ended
+    def write(self, leg: Leg) -> Change:
+        change = verbs.stop(leg.row, reached=leg.running.last_checkpoint)
+        telemetry.cancelled(change.after)
+        return change
 
 
 class LegEnded(Ending):
     """The invocation is nearly over. The job continues in another leg."""
 
-    def write(self, leg: Leg) -> JobRequest:
-        ended = verbs.end_leg(leg.row, leg.running.last_checkpoint)
-        telemetry.leg_over(ended)
-        _send_unless_finished(ended, leg.send)
-        return ended
+    def write(self, leg: Leg) -> Change:
+        change = verbs.end_leg(leg.row, leg.running.last_checkpoint)
+        telemetry.leg_over(change.after)
+        return change
 
 
 class SlotYielded(Ending):
-    """The job lets the other jobs of its line run first. It waits at the end of the line."""
+    """The job lets the other jobs of its line run first. It waits at the end of the line.
 
-    line: LimitedLine
+    The next job of the line is admitted, which may be this one.
+    """
 
-    def write(self, leg: Leg) -> JobRequest:
+    line: "LimitedLine"
+
+    def write(self, leg: Leg) -> Change:
+        from job_runners.engine.running import gates  # imported here because most jobs don't yield
+
         return gates.park_in_line(
             leg.row, self.line.key, self.line.limits, leg.running.last_checkpoint
         )
-
-    def admit_waiting(self, leg: Leg) -> None:
-        """Admit the next job of the line, which may be this one."""
-        admission.admit_waiting(leg.row.queue_name, self.line.key, leg.send)
 
 
 class Parked(Ending):
@@ -115,7 +112,9 @@ class Parked(Ending):
 
     pause: Pause
 
-    def write(self, leg: Leg) -> JobRequest | None:
+    def write(self, leg: Leg) -> Change:
+        from job_runners.engine.lines import pausing  # imported here because pauses are rare
+
         try:
             return pausing.write_parked(self.pause, leg.row, leg.running.last_checkpoint)
         except AWS_ERRORS as error:  # end the leg instead: the job then parks before its next leg
@@ -128,12 +127,12 @@ class Released(Ending):
 
     is_sent_now: bool = False
 
-    def write(self, leg: Leg) -> JobRequest:
-        released = verbs.release(leg.row)
-        telemetry.released(released)
-        if self.is_sent_now:
-            _send_unless_finished(released, leg.send)
-        return released
+    def write(self, leg: Leg) -> Change:
+        change = verbs.release(
+            leg.row, reached=leg.running.last_checkpoint, resumes=self.is_sent_now
+        )
+        telemetry.released(change.after)
+        return change
 
 
 class ClaimGone(Ending):
@@ -141,8 +140,9 @@ class ClaimGone(Ending):
 
     error: ClaimLost
 
-    def write(self, leg: Leg) -> None:  # noqa: ARG002 - every ending takes the leg
+    def write(self, leg: Leg) -> Change:
         telemetry.claim_lost(self.error)
+        return Change(leg.row, leg.row)
 
 
 def continued(leg: Leg, ending: Ending) -> Ending:
@@ -155,35 +155,14 @@ def continued(leg: Leg, ending: Ending) -> Ending:
     return ending
 
 
-def record(leg: Leg, ending: Ending) -> None:
+def record(leg: Leg, ending: Ending) -> Change:
     """Write how a leg ended, and retry for as long as the invocation lasts.
 
-    If the job no longer has its slot, admit the next job of its line. If another process has
-    changed the row, drop the outcome. A recorded Ctrl-C is raised again.
+    If another process has changed the row, drop the outcome.
     """
     try:
-        row = retry_until(leg.invocation.deadline, lambda: ending.write(leg))
+        return retry_until(leg.invocation.deadline, lambda: ending.write(leg))
     except PreconditionFailed as refused:
         # The write of an earlier try may have succeeded, and the row may have changed since.
         telemetry.claim_lost(refused)
-        ending.admit_waiting(leg)
-    else:
-        if row is not None:
-            after_end(row, leg.send)
-            if row.slot is None:
-                ending.admit_waiting(leg)
-            count_failure(row)
-    if isinstance(ending, AttemptFailed):
-        reraise_interrupt(ending.error)
-
-
-def reraise_interrupt(error: BaseException) -> None:
-    """Raise a recorded Ctrl-C again, because the user wants to stop the process too."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-
-
-def _send_unless_finished(row: JobRequest, send: Send) -> None:
-    """Send the job's message, unless the job was canceled because its owner had asked for that."""
-    if not row.status.finished:
-        send_or_leave_due(row, send)
+        return Change.unknown(leg.row)

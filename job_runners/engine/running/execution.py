@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_until
 from job_runners.engine.control.redriving import may_begin
-from job_runners.engine.lines import admission
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running import gates
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
     AttemptFailed,
@@ -28,9 +26,9 @@ from job_runners.engine.running.ending import (
     Succeeded,
     continued,
     record,
-    reraise_interrupt,
 )
 from job_runners.engine.running.retrying import record_failed_task
+from job_runners.engine.settling.settle import settle
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import JobMessage, Message, QueueMessage, TaskMessage
 from job_runners.engine.wire.sending import Send, can_send
@@ -84,6 +82,8 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
             case TaskMessage():
                 run_task(message, send=send)
             case QueueMessage():
+                from job_runners.engine.lines import admission  # most messages are about work
+
                 admission.wake_up(message, send, deadline=deadline)
 
 
@@ -105,23 +105,29 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
-        reraise_interrupt(error)
+        _reraise_interrupt(error)
     else:
         telemetry.task_done(message)
 
 
 def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
-    """Claim a job, read its payload, call its function and record how the leg ended."""
+    """Claim a job, call its function, record how the leg ended, and settle what follows."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
     if row is None:
         return
     with telemetry.claimed(row):
         leg = _begin(row, invocation, send)
-        payload = _read_payload(leg)
         # Don't keep the ending in a variable: it and this frame would form a reference cycle,
         # because the traceback of its error refers to this frame.
-        record(leg, payload if isinstance(payload, Ending) else _call_function(leg, payload))
+        _end(leg, _call(leg))
+
+
+def _end(leg: Leg, ending: Ending) -> None:
+    """Record how a leg ended, and settle that. A recorded Ctrl-C is raised again."""
+    settle(record(leg, ending), leg.send)
+    if isinstance(ending, AttemptFailed):
+        _reraise_interrupt(ending.error)
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send) -> Leg:
@@ -134,7 +140,7 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send) -> Leg:
         can_start_leg=can_send(send),
         may_be_paused=can_send(send) and row.counted_legs < job.max_legs,
     )
-    return Leg(job, row, invocation, budget, running, send)
+    return Leg(job, invocation, budget, running, send)
 
 
 def _children(send: Send) -> "Children":
@@ -147,6 +153,12 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     if job.timeout is None:
         return None
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
+
+
+def _call(leg: Leg) -> Ending:
+    """Read the payload of a claimed job, and call its function. Return how the leg ended."""
+    payload = _read_payload(leg)
+    return payload if isinstance(payload, Ending) else _call_function(leg, payload)
 
 
 def _read_payload(leg: Leg) -> "BaseModel | Ending":
@@ -219,6 +231,8 @@ def _yielded(leg: Leg) -> Ending:
 
     In a queue without limits no job waits, so the next leg starts at once.
     """
+    from job_runners.engine.running import gates  # imported here because most jobs don't yield
+
     line = retry_until(leg.invocation.deadline, lambda: gates.line_of(leg.row))
     return continued(leg, LegEnded() if line is None else SlotYielded(line))
 
@@ -228,6 +242,12 @@ def _waiting(leg: Leg, waits: Waits) -> Ending:
     from job_runners.engine.running import wait_endings
 
     return wait_endings.ending_of(leg, waits)
+
+
+def _reraise_interrupt(error: BaseException) -> None:
+    """Raise a recorded Ctrl-C again, because the user wants to stop the process too."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
 
 
 def _current_task(message: TaskMessage) -> CurrentWork:

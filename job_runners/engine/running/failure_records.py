@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners.engine.control.redriving import may_begin
-from job_runners.engine.groups.after_end import after_end
-from job_runners.engine.lines import admission
 from job_runners.engine.registry.errors import CannotBegin
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running.retrying import (
-    count_failure,
-    record_failed_attempt,
-    record_failed_task,
-)
+from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
+from job_runners.engine.settling.settle import settle as settle_change
+from job_runners.engine.settling.settle import settle_unknown
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
 from job_runners.engine.wire.sending import Send
@@ -28,7 +24,7 @@ from job_runners.errors import (
     UnknownMessageVersion,
     UnknownTask,
 )
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import Status
 from job_runners.store.queries import read
 from job_runners.work.errors import EntryNotLoaded
 
@@ -88,31 +84,23 @@ def settle(record: object, send: Send) -> None:
 
 
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
-    row, ended = read(message.id), None
+    """Record the outcome of a lost attempt, and settle what its worker may not have settled.
+
+    The worker may have recorded the job's end, freed its slot or parked it, and then been killed.
+    """
+    row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
         telemetry.not_settled("gone" if row is None else row.state)
-        # The worker may have recorded the job's end, and then been killed before this.
-        if row is not None and row.send_id == message.send_id:
-            after_end(row, send)
     else:
         try:
-            ended = record_failed_attempt(row, error, send)
-            telemetry.settled(ended, error)
-            after_end(ended, send)
+            change = record_failed_attempt(row, error, send)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
-    _admit_waiting(message, row, send)
-    if ended is not None:
-        count_failure(ended)
-
-
-def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:
-    """Admit the waiting jobs in the line of the message's job.
-
-    The worker may have freed the job's slot or parked the job, and then been killed before it
-    admitted the next one.
-    """
-    admission.admit_waiting_for_message(message, row, send, thorough=True)
+        else:
+            telemetry.settled(change.after, error)
+            settle_change(change, send, thorough=True)
+            return
+    settle_unknown(message, row, send, thorough=True)
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:

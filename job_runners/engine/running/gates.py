@@ -1,11 +1,12 @@
-"""Check the gates before a claim: a pause, and the limits of a queue.
+"""Decide whether a job may start now: a pause, and the limits of its queue.
 
 A job that may not start now is parked: under a pause, or in the line of its queue and key. Later
 `job_runners.engine.lines.pausing` admits it when the pause has ended, or
 `job_runners.engine.lines.admission` when its line has capacity.
+
+This module is imported only where it is needed, because most jobs have no gates.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from job_runners import clock
@@ -16,36 +17,63 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
-from job_runners.store import blobs, line_rates, lines, used_keys, verbs
-from job_runners.store.conditional_write import refused
+from job_runners.store import blobs, line_rates, lines, pauses, used_keys, verbs
+from job_runners.store.conditional_write import Change, refused
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
+from job_runners.store.pauses import Pause
 from job_runners.store.queries import read
-from job_runners.store.transactions import RaceLost
 from job_runners.values import Value
 from job_runners.work.errors import EntryNotLoaded
 
+LONGEST_WAIT = wake_ups.SHORT_WAIT  # for a start that the rate allows soon, in milliseconds
 # A worker that has time before its start admits the next jobs of its line. A step takes this long.
 _ONE_STEP = 100  # milliseconds
 # A start that is later than this counts again, because the next one may follow at once.
 _LATEST_START = 50  # milliseconds
 
-Claim = Callable[[verbs.Entrance | None], JobRequest]
-"""Claims the job, and takes the capacity that the `Entrance` grants it, if there is one."""
-
 
 class Start(Value):
-    """The job starts: it is claimed with this entrance."""
+    """The job may start: claim it with this entrance."""
 
     entrance: verbs.Entrance | None
+
+
+class Started(Value):
+    """An earlier try has claimed the job."""
+
+    row: JobRequest
 
 
 class Wait(Value):
     """The job waits in a line. For `due_at` and `position_time` see `park_in_line`."""
 
+    row: JobRequest
     line: LimitedLine
     due_at: int | None = None
     position_time: int | None = None
+
+    def park(self) -> Change:
+        """Park the job. Raises PreconditionFailed."""
+        line = self.line
+        return park_in_line(
+            self.row,
+            line.key,
+            line.limits,
+            due_at=self.due_at,
+            position_time=self.position_time,
+        )
+
+
+class WaitForResume(Value):
+    """The job's type or queue is paused."""
+
+    row: JobRequest
+    pause: Pause
+
+    def park(self) -> Change:
+        """Park the job. Raises PreconditionFailed."""
+        return pausing.write_parked(self.pause, self.row)
 
 
 class Arrival(Value):
@@ -80,40 +108,26 @@ class Arrival(Value):
         return Start(verbs.Entrance(self.row, key, grant, self.gives_up_unique_key))
 
 
-def enter(message: JobMessage, claim: Claim, token: str, send: Send) -> JobRequest | None:
-    """Claim the job of a message and return its row, or park the job and return None.
+def decide(
+    message: JobMessage, token: str, send: Send, *, wait_until: int
+) -> Start | Started | Wait | WaitForResume:
+    """Decide whether the job of a message may start now.
 
-    `token` is the token of the claim. If the row has it already, an earlier try has claimed the
-    job. Raises PreconditionFailed, and the exceptions of `claim`.
+    `token` is the token of the claim that follows. For `wait_until` see `Arrival`.
+
+    Raises PreconditionFailed if the job couldn't start now even without a gate. Don't leave this to
+    the claim, which doesn't check the gates: if another process made the job startable in between,
+    the claim would start it despite a pause.
     """
-    if pausing.park_if_paused(message, token, send):
-        return None
-    if not _may_have_limits(message) and not _is_unique_until_started(message.job_type):
-        return claim(None)
-    wait_until = clock.now() + wake_ups.SHORT_WAIT
-    while True:
-        row = read(message.id)
-        if row is not None and row.status is Status.RUNNING and row.claim_token == token:
-            return row
-        if row is None or not pausing.could_start(row):
-            raise refused("claim", message.id, row)
-        try:
-            match _decide(Arrival(row, token, send, wait_until)):
-                case Start(entrance):
-                    return claim(entrance)
-                case Wait() as wait:
-                    _park(row, wait, send)
-                    return None
-        except RaceLost as lost:  # another job took the slot or the start: read the line again
-            telemetry.race_lost(lost)
-
-
-def _may_have_limits(message: JobMessage) -> bool:
-    """Return whether the message's job may be in a queue with limits.
-
-    A message that names no queue is from an older deploy. Only the row then names the queue.
-    """
-    return message.queue_name is None or limits_of(message.queue_name) is not None
+    row = read(message.id)
+    if row is not None and row.status is Status.RUNNING and row.claim_token == token:
+        return Started(row)
+    if row is None or not pausing.could_start(row):
+        raise refused("claim", message.id, row)
+    pause = pauses.pause_on(row) if pauses.current().may_park(row.job_type) else None
+    if pause is not None:
+        return WaitForResume(row, pause)
+    return _decide(Arrival(row, token, send, wait_until))
 
 
 def _is_unique_until_started(job_type: str) -> bool:
@@ -150,7 +164,7 @@ def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
         opens_at = found.start_opens_at(job.token)
         if opens_at > job.wait_until:
             due_at = wake_ups.due_after(opens_at) if found.first is None else None
-            return Wait(line, due_at, position_time=row.admitted_at)
+            return Wait(row, line, due_at, position_time=row.admitted_at)
         now = clock.now()
         start_at = max(opens_at, now)
         if not line_rates.count_start(found, rate, job.token, start_at):
@@ -181,19 +195,7 @@ def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:
     if not can_send(job.send):  # limits were declared or set after the job was dispatched
         telemetry.started_outside_limits(row)
         return job.without_limits()
-    return Wait(line, due_at=wake_ups.due_if_first(found))
-
-
-def _park(row: JobRequest, wait: Wait, send: Send) -> None:
-    park_in_line(
-        row,
-        wait.line.key,
-        wait.line.limits,
-        due_at=wait.due_at,
-        position_time=wait.position_time,
-    )
-    # Capacity may have been freed just before the job was parked. No other process would admit it.
-    admission.admit_waiting(row.queue_name, wait.line.key, send)
+    return Wait(row, line, due_at=wake_ups.due_if_first(found))
 
 
 def line_of(row: JobRequest) -> LimitedLine | None:
@@ -209,8 +211,8 @@ def park_in_line(
     checkpoint: verbs.Checkpoint | None = None,
     due_at: int | None = None,
     position_time: int | None = None,
-) -> JobRequest:
-    """Park a job in the line of a key. Return its row.
+) -> Change:
+    """Park a job in the line of a key.
 
     Call this for a job that could start now, or that runs under this invocation's claim.
     `checkpoint` is the last one that a running job reached. The job goes to the end of the
@@ -220,7 +222,7 @@ def park_in_line(
 
     Raises PreconditionFailed.
     """
-    parked = verbs.park_in_line(
+    change = verbs.park_in_line(
         row,
         lines.partition_key_of(row.queue_name, key),
         key,
@@ -229,8 +231,8 @@ def park_in_line(
         reached=checkpoint,
         position_time=position_time,
     )
-    telemetry.parked_in_line(parked)
-    return parked
+    telemetry.parked_in_line(change.after)
+    return change
 
 
 def line_key(row: JobRequest) -> str:

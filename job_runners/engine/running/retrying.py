@@ -8,7 +8,7 @@ from job_runners.aws.errors import AWS_ERRORS, retry_until
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.engine.wire.sending import Send, can_send, next_due_at, send_or_leave_due
+from job_runners.engine.wire.sending import Send, can_send, next_due_at
 from job_runners.errors import (
     ChildExpired,
     DoNotRetry,
@@ -24,7 +24,8 @@ from job_runners.errors import (
 from job_runners.names import without_surrogates
 from job_runners.settings import settings
 from job_runners.store import verbs
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.conditional_write import Change
+from job_runners.store.job_request import JobRequest
 from job_runners.work.definitions import LONGEST_WAIT
 from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
@@ -53,19 +54,19 @@ def record_failed_attempt(
     *,
     rescue: bool = False,
     reached: verbs.Checkpoint | None = None,
-) -> JobRequest:
+) -> Change:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
     If the job's owner has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
-    is gone. `reached` is the last checkpoint of the attempt, if known. Return the row as written.
+    is gone. `reached` is the last checkpoint of the attempt, if known. `send` would send the job.
 
     Raises PreconditionFailed if another process has changed the row.
     """
     delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
     if delay is None or row.counted_legs >= _max_legs(row):
-        return verbs.fail(row, error_record(error), rescue=rescue)
+        return verbs.fail(row, error_record(error), reached=reached, rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
-    row = verbs.retry(
+    return verbs.retry(
         row,
         error_record(error),
         run_at=run_at,
@@ -73,20 +74,6 @@ def record_failed_attempt(
         reached=reached,
         rescue=rescue,
     )
-    if not row.status.finished:
-        send_or_leave_due(row, send, delay)
-    return row
-
-
-def count_failure(ended: JobRequest) -> None:
-    """Add a failed job to the count of its failure group. If it hasn't failed, do nothing.
-
-    Call this last, after the job's end is recorded.
-    """
-    if ended.status is Status.FAILED:
-        from job_runners.engine.running import failure_groups  # imported here: most jobs succeed
-
-        failure_groups.note(ended)
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -> None:

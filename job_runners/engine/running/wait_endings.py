@@ -3,11 +3,10 @@
 This module is imported only where it is needed, because most jobs don't wait.
 """
 
-from job_runners import clock
 from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import next_due_at, send_or_leave_due
-from job_runners.store.job_request import JobRequest
+from job_runners.engine.wire.sending import next_due_at
+from job_runners.store.conditional_write import Change
 from job_runners.store.transactions import RaceLost
 from job_runners.store.verbs import group_waits, waits
 from job_runners.work.errors import WaitsSpent
@@ -23,18 +22,16 @@ class Slept(Ending):
     name: str
     until: int
 
-    def write(self, leg: Leg) -> JobRequest:
-        row = waits.sleep(
+    def write(self, leg: Leg) -> Change:
+        change = waits.sleep(
             leg.row,
             self.name,
             until=self.until,
             due_at=next_due_at(self.until, leg.send),
             reached=leg.running.last_checkpoint,
         )
-        telemetry.waits(row)
-        if not row.status.finished:
-            send_or_leave_due(row, leg.send, max(0, self.until - clock.now()) / clock.SECOND)
-        return row
+        telemetry.waits(change.after)
+        return change
 
 
 class Waited(Ending):
@@ -44,17 +41,15 @@ class Waited(Ending):
     names: list[str]
     until: int
 
-    def write(self, leg: Leg) -> JobRequest:
+    def write(self, leg: Leg) -> Change:
         reached = leg.running.last_checkpoint
         try:
-            row = waits.wait(leg.row, self.name, self.names, until=self.until, reached=reached)
-            telemetry.waits(row)
+            change = waits.wait(leg.row, self.name, self.names, until=self.until, reached=reached)
+            telemetry.waits(change.after)
         except RaceLost:  # a signal has just come
-            row = waits.continue_at_once(leg.row, reached)
-            telemetry.leg_over(row)
-            if not row.status.finished:
-                send_or_leave_due(row, leg.send)
-        return row
+            change = waits.continue_at_once(leg.row, reached)
+            telemetry.leg_over(change.after)
+        return change
 
 
 class Gathered(Ending):
@@ -62,12 +57,9 @@ class Gathered(Ending):
 
     signal: AwaitsGroup
 
-    def write(self, leg: Leg) -> JobRequest:
-        # Imported here because jobs that only sleep need no group.
-        from job_runners.engine.groups import finishing
-
+    def write(self, leg: Leg) -> Change:
         gather = self.signal
-        row = group_waits.gather(
+        change = group_waits.gather(
             leg.row,
             gather.name,
             gather.group,
@@ -76,10 +68,8 @@ class Gathered(Ending):
             until=gather.until,
             reached=leg.running.last_checkpoint,
         )
-        telemetry.waits(row)
-        if not row.status.finished:
-            finishing.owner_parked(row, leg.send)
-        return row
+        telemetry.waits(change.after)
+        return change
 
 
 def ending_of(leg: Leg, signal: Waits) -> Ending:

@@ -4,13 +4,13 @@ Every decision moves the row's due time into the future, or removes it.
 """
 
 from job_runners import clock
-from job_runners.engine.groups.after_end import after_end
-from job_runners.engine.lines import admission, pausing
+from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
-from job_runners.engine.running.retrying import count_failure, error_record, record_failed_attempt
+from job_runners.engine.running.retrying import error_record, record_failed_attempt
+from job_runners.engine.settling import settle
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick.due_decision import (
     Action,
@@ -31,6 +31,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import Interrupted, JobRunnersError
 from job_runners.store import line_entries, pauses, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
 from job_runners.store.queries import read
@@ -101,10 +102,10 @@ def _apply(
         case Expire(error=error):
             return _expire(row, error, send)
         case Park(pause=pause):
-            pausing.park(pause, row, send=send)
+            settle.transition(lambda: pausing.write_parked(pause, row), row, send)
             return Disposition.PARKED
         case ParkInLine(limits=limits):
-            return _park_in_line(row, limits, admissions)
+            return _park_in_line(row, limits, send, admissions)
         case Action.ADMIT_LINE:
             return _admit_line(row, admissions)
         case Action():
@@ -122,7 +123,8 @@ def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
     if action is Action.LOOK_AT_GROUP:
         from job_runners.engine.groups import looking, progress
 
-        if looking.look(row, send):
+        looking.sweep(row)
+        if settle.check_group(row, send):
             return True
         counts = progress.actions(row)
         # Refused if it was admitted.
@@ -130,7 +132,7 @@ def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
         return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)
-    send(JobMessage.about(verbs.admit(row)))
+    send(JobMessage.about(verbs.admit(row).after))
     return True
 
 
@@ -147,35 +149,38 @@ def _send(
 
 def _rescue(row: JobRequest, send: Send) -> Disposition:
     error = Interrupted("its worker stopped without reporting an outcome")
-    try:
-        ended = record_failed_attempt(row, error, send, rescue=True)
-        telemetry.settled(ended, error)
-        after_end(ended, send)
-    finally:  # the write may have freed the slot, even if the response was lost
-        admission.admit_waiting_after(row, send)
-    count_failure(ended)
+
+    def record() -> Change:
+        change = record_failed_attempt(row, error, send, rescue=True)
+        telemetry.settled(change.after, error)
+        return change
+
+    settle.transition(record, row, send)
     return Disposition.RESCUED
 
 
 def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
-    try:
-        ended = verbs.expire(row, error_record(error))
-        telemetry.settled(ended, error)
-        after_end(ended, send)
-    finally:
-        # A waiting row has no slot to free, and the jobs behind it have due times of their own.
-        if row.status is not Status.WAITING:
-            admission.admit_waiting_after(row, send)
-    count_failure(ended)
+    def expire() -> Change:
+        change = verbs.expire(row, error_record(error))
+        telemetry.settled(change.after, error)
+        return change
+
+    settle.transition(expire, row, send)
     return Disposition.EXPIRED
 
 
-def _park_in_line(row: JobRequest, limits: Limits, admissions: LineAdmissions) -> Disposition:
+def _park_in_line(
+    row: JobRequest, limits: Limits, send: Send, admissions: LineAdmissions
+) -> Disposition:
     key = gates.line_key(row)
-    try:
-        gates.park_in_line(row, key, limits)
-    finally:  # the write may have freed the slot, even if the response was lost
-        admissions.admit_waiting(row.queue_name, key, again=row.slot is not None)
+    settle.transition(
+        lambda: gates.park_in_line(row, key, limits),
+        row,
+        send,
+        admit_waiting=lambda queue_name, queue_key, frees: admissions.admit_waiting(
+            queue_name, queue_key, again=frees
+        ),
+    )
     return Disposition.PARKED
 
 

@@ -68,19 +68,6 @@ def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
         telemetry.left_due(row, error)
 
 
-def send_after_end(ended: JobRequest, send: Send) -> None:
-    """Send the jobs that may start because a job ended.
-
-    These are its follow-ups, and the next job with its unique key, if the end admitted that job.
-    """
-    row = ended.admitted_follower
-    if row is not None:
-        send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
-    for follow_up in ended.follow_ups:
-        telemetry.follow_up_saved(follow_up)
-        send_or_leave_due(follow_up, send)
-
-
 def next_due_at(run_at: int, send: Send) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 

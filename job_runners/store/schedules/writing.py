@@ -4,12 +4,11 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from job_runners.aws.errors import condition_failed
+from job_runners.aws.errors import condition_failed, retry_on_conflict
 from job_runners.store.job_request import new_id
 from job_runners.store.schedules.queries import read
 from job_runners.store.schedules.schedule import Schedule, due_shard
 from job_runners.store.table import set_or_remove
-from job_runners.store.transactions import retry_on_conflict
 
 
 class ScheduleMoved(Exception):

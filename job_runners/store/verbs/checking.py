@@ -8,11 +8,11 @@ from pynamodb.expressions.update import Action
 from job_runners.aws import clients
 from job_runners.settings import required
 from job_runners.store import conditional_write, holdings
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 
 
-def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
+def expire(job: JobRequest, error: dict[str, Any]) -> Change:
     """Fail a job that wasn't started, continued or admitted in time to be useful.
 
     The same transaction removes its slot, its waiting entry and its unique key. Raises
@@ -34,7 +34,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     )
 
 
-def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> JobRequest:
+def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> Change:
     """Change the time at which a row is due, and its lane. `more` are further changes of the row.
 
     Raises PreconditionFailed if the row has changed since it was read.

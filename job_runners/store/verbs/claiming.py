@@ -11,6 +11,7 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.lines import Grant
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -48,8 +49,8 @@ def claim(
     deadline: int,
     token: str | None = None,
     entrance: Entrance | None = None,
-) -> JobRequest:
-    """Claim a job that any worker may take, and return its row.
+) -> Change:
+    """Claim a job that any worker may take.
 
     The response of the claim contains the row, so no read is needed. This invocation will have
     ended by `deadline`. If a call failed, call again with the same `token`: it shows whether the
@@ -84,19 +85,19 @@ def claim(
         # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.
         return row.status is Status.RUNNING and row.claim_token == token
 
-    def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> JobRequest:
+    def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:
         return conditional_write.write_with(
             "claim", job, actions, condition, already_applied=is_ours, more_writes=more_writes
         )
 
     if entrance is not None and entrance.gives_up_unique_key:
-        row = _without_unique_key(entrance.row, actions, more_writes, write)
+        change = _without_unique_key(entrance.row, actions, more_writes, write)
     else:
-        row = write(actions, more_writes)
+        change = write(actions, more_writes)
     # After a transaction the row is read, and another claim may have followed by then.
-    if not is_ours(row):
-        raise conditional_write.refused("claim", job_id, row)
-    return _due_by_lease_end(row)
+    if not is_ours(change.after):
+        raise conditional_write.refused("claim", job_id, change.after)
+    return _due_by_lease_end(change)
 
 
 def _claimable(job_type: str, now: int) -> Condition:
@@ -136,8 +137,8 @@ def _without_unique_key(
     row: JobRequest,
     actions: list[Action],
     more_writes: Sequence[RecordWrite],
-    write: Callable[[list[Action], Sequence[RecordWrite]], JobRequest],
-) -> JobRequest:
+    write: Callable[[list[Action], Sequence[RecordWrite]], Change],
+) -> Change:
     """Claim a row and give up its unique key.
 
     If another job follows this one, or has the key by now, the claim leaves the key in the row. The
@@ -152,15 +153,16 @@ def _without_unique_key(
         return write(actions, more_writes)  # refused again, unless the key was the cause
 
 
-def _due_by_lease_end(row: JobRequest) -> JobRequest:
+def _due_by_lease_end(change: Change) -> Change:
     """Make a claimed row due when its lease ends, if the timer might check it only after that."""
+    row = change.after
     lease = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease):
-        return row
+        return change
     try:
-        return postpone(row, lease, Lane.PROMPT)
+        return change.__replace__(after=postpone(row, lease, Lane.PROMPT).after)
     except (PreconditionFailed, *AWS_ERRORS):
-        return row  # the job is ours and can run; at worst the timer checks it late
+        return change  # the job is ours and can run; at worst the timer checks it late
 
 
 def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
@@ -172,22 +174,21 @@ def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
     return clock.now() - _OVERDUE <= (due_at or 0) <= lease
 
 
-def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
+def checkpoint(job: JobRequest, reached: Checkpoint) -> Change:
     """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
 
-    The returned row shows whether the job's owner has asked it to stop.
+    The row then shows whether the job's owner has asked it to stop.
     """
     return conditional_write.write(
         "checkpoint",
         job,
         [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        # A repetition isn't refused, so a refusal never means that the checkpoint was written.
-        already_applied=lambda row: False,
+        already_applied=None,
     )
 
 
-def renew(job: JobRequest, lease_until: int) -> JobRequest:
+def renew(job: JobRequest, lease_until: int) -> Change:
     """Extend a running job's lease, because its process is alive.
 
     `due_at` stays: the timer checks the row when the old lease would have ended, and postpones it.
@@ -198,5 +199,5 @@ def renew(job: JobRequest, lease_until: int) -> JobRequest:
         job,
         [JobRequest.lease_until.set(lease_until)],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
+        already_applied=None,
     )

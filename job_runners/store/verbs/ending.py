@@ -1,6 +1,6 @@
 """The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -9,23 +9,31 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings
-from job_runners.store.job_end import JobEnd
+from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.values import Value
 
 
 class Checkpoint(Value):
-    """A job's progress: the cursor to resume at, the percentage, and a message for people."""
+    """What a running job has reached: the cursor to resume at, the percentage, and a message.
+
+    `unrecorded` are the keys of children that this leg has begun to dispatch and has not recorded:
+    None if that is unknown. `group` has the numbers of the members by outcome, if this leg has
+    gathered a group.
+    """
 
     cursor: Any
     progress: int
     message: str | None
+    unrecorded: Collection[str] | None = None
+    group: dict[str, int] | None = None
 
 
-def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
+def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) -> Change:
     """End a running job whose function returned. A result too large for the row is stored first."""
     inline, key = blobs.put(job.result_folder, result)
-    end = JobEnd.now(Status.SUCCEEDED)
+    message, group = (reached.message, reached.group) if reached is not None else (None, None)
+    end = JobEnd.now(Status.SUCCEEDED, group=group)
     actions = [
         *conditional_write.finish_actions(end),
         JobRequest.progress.set(100),
@@ -36,20 +44,27 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     return _end_job("succeed", job, end, actions, conditional_write.owned_by_claim(job))
 
 
-def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
+def fail(
+    job: JobRequest,
+    error: dict[str, Any],
+    *,
+    reached: Checkpoint | None = None,
+    rescue: bool = False,
+) -> Change:
     """End a running job that won't be tried again.
 
-    If the job's owner has asked it to stop, it is stopped instead: the returned row is then
-    canceled. Pass `rescue` for a job whose claimer is gone. The write is then refused unless the
-    lease is over and unchanged since it was read.
+    If the job's owner has asked it to stop, it is stopped instead: the row is then canceled. Pass
+    `rescue` for a job whose claimer is gone. The write is then refused unless the lease is over and
+    unchanged since it was read.
     """
-    end = JobEnd.now(Status.FAILED, error)
-    actions = [*conditional_write.fail_actions(job, end), *unrecorded_actions(job)]
+    end = JobEnd.now(Status.FAILED, error, group=reached.group if reached else None)
+    actions = [*conditional_write.fail_actions(job, end), *unrecorded_actions(job, reached)]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
         lambda: _end_job("fail", job, end, actions, condition),
         error=error,
+        reached=reached,
         rescue=rescue,
     )
 
@@ -60,15 +75,15 @@ def stop(
     error: dict[str, Any] | None = None,
     reached: Checkpoint | None = None,
     rescue: bool = False,
-) -> JobRequest:
+) -> Change:
     """End a running job whose owner has asked it to stop.
 
     Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
     """
-    end = JobEnd.now(Status.CANCELLED, error or job.error)
+    end = JobEnd.now(Status.CANCELLED, error or job.error, group=reached.group if reached else None)
     actions = [
         *conditional_write.finish_actions(end),
-        *unrecorded_actions(job),
+        *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
@@ -84,12 +99,12 @@ def retry(
     due_at: int,
     reached: Checkpoint | None = None,
     rescue: bool = False,
-) -> JobRequest:
+) -> Change:
     """End a failed attempt of a running job. The next one may start at `run_at`.
 
     The next attempt resumes at `reached`, or else at the last written checkpoint. If no message
     starts the job, the timer checks it at `due_at`. If the job's owner has asked it to stop, it is
-    stopped instead: the returned row is then canceled. For `rescue` see `fail`.
+    stopped instead: the row is then canceled. For `rescue` see `fail`.
     """
     now = clock.now()
     actions = [
@@ -103,7 +118,7 @@ def retry(
         *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *unrecorded_actions(job),
+        *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
     ]
     condition = (
@@ -120,7 +135,7 @@ def retry(
     )
 
 
-def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> JobRequest:
+def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> Change:
     """Queue a running job whose invocation is nearly over, so that it continues in another leg.
 
     `more` are further changes of the row. The attempt stays the same, and the job keeps its
@@ -130,7 +145,7 @@ def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
         *checkpoint_actions(reached),
-        *unrecorded_actions(job),
+        *unrecorded_actions(job, reached),
         *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
         *more,
@@ -138,13 +153,15 @@ def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _queue_again("end_leg", job, actions, condition),
+        lambda: _queue_again("end_leg", job, actions, condition, resumes=True),
         reached=reached,
     )
 
 
-def release(job: JobRequest) -> JobRequest:
+def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool = False) -> Change:
     """Queue a claimed job again, because its function was not called.
+
+    It `resumes` at once, or when the timer sends it.
 
     The claim doesn't count as a leg. If the job's owner has asked it to stop, it is stopped
     instead: the returned row is then canceled.
@@ -162,12 +179,14 @@ def release(job: JobRequest) -> JobRequest:
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
-    return write_or_stop(job, lambda: _queue_again("release", job, actions, condition))
+    return write_or_stop(
+        job,
+        lambda: _queue_again("release", job, actions, condition, resumes=resumes),
+        reached=reached,
+    )
 
 
-def write_or_stop(
-    job: JobRequest, write: Callable[[], JobRequest], **stop_arguments: Any
-) -> JobRequest:
+def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments: Any) -> Change:
     """Call `write`. If it is refused because the owner has asked the job to stop, stop the job.
 
     The condition of `write` must include that the owner hasn't asked. `stop_arguments` are passed
@@ -193,14 +212,17 @@ def checkpoint_actions(reached: Checkpoint) -> list[Action]:
     return actions
 
 
-def unrecorded_actions(job: JobRequest, *, has_passed: bool = False) -> list[Action]:
+def unrecorded_actions(
+    job: JobRequest, reached: Checkpoint | None, *, has_passed: bool = False
+) -> list[Action]:
     """Return the action that notes since when a job may have a child that no step records.
 
     A leg leaves such a child if its worker is gone, or if it ends while it dispatches the child.
     Pass `has_passed` if the leg ends where the function asked for that. It then has repeated and
     recorded every dispatch that the attempts before it had begun.
     """
-    if job.unrecorded is None or job.unrecorded:
+    unrecorded = None if reached is None else reached.unrecorded
+    if unrecorded is None or unrecorded:
         return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | job.started_at)]
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
@@ -218,38 +240,32 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 
 def _end_job(
     verb: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
-) -> JobRequest:
+) -> Change:
     return holdings.write_freeing(
         verb,
         job,
         actions,
         condition,
-        already_applied=_shows(end.status, job.claim_token),
+        already_applied=end.status,
         release=holdings.Release.everything(job, end),
     )
 
 
-def _end_attempt(
-    verb: str, job: JobRequest, actions: list[Action], condition: Condition
-) -> JobRequest:
+def _end_attempt(verb: str, job: JobRequest, actions: list[Action], condition: Condition) -> Change:
     return holdings.write_freeing(
         verb,
         job,
         actions,
         condition,
-        already_applied=_shows(Status.RETRYABLE, job.claim_token),
+        already_applied=Status.RETRYABLE,
         release=holdings.Release.all_but_key(job),
+        resumes=True,
     )
 
 
 def _queue_again(
-    verb: str, job: JobRequest, actions: list[Action], condition: Condition
-) -> JobRequest:
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition, *, resumes: bool
+) -> Change:
     return conditional_write.write(
-        verb, job, actions, condition, already_applied=_shows(Status.QUEUED, job.claim_token)
+        verb, job, actions, condition, already_applied=Status.QUEUED, resumes=resumes
     )
-
-
-def _shows(status: Status, token: str | None) -> Callable[[JobRequest], bool]:
-    """Return a function that returns whether a row has this status and claim token."""
-    return lambda row: row.status == status and row.claim_token == token

@@ -7,15 +7,15 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, groups, holdings
+from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
-from job_runners.store.job_end import JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.verbs import waits
 from job_runners.store.verbs.ending import Checkpoint
 from job_runners.store.verbs.parking import admit_actions
 
 
-def begin_gather(job: JobRequest, group: Group) -> JobRequest:
+def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
     The write is refused if the job was asked to stop: a cancel of the job with its members, which
@@ -26,18 +26,18 @@ def begin_gather(job: JobRequest, group: Group) -> JobRequest:
         job,
         [JobRequest.gathers.set(group.id), *conditional_write.waited_actions(job)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
-        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
+        already_applied=None,
     )
 
 
-def count_members(job: JobRequest, counts: dict[str, Any]) -> JobRequest:
+def count_members(job: JobRequest, counts: dict[str, Any]) -> Change:
     """Store the numbers of a running job's members, which it is dispatching."""
     return conditional_write.write(
         "checkpoint",
         job,
         [JobRequest.member_counts.set(counts), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # the condition still holds if botocore repeats this
+        already_applied=None,
     )
 
 
@@ -50,7 +50,7 @@ def gather(
     until: int,
     stop_after: int | None,
     reached: Checkpoint,
-) -> JobRequest:
+) -> Change:
     """End the leg of a running job that has dispatched all members of a group, and waits for them.
 
     It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
@@ -67,7 +67,7 @@ def gather(
     return waits.end_leg_in_wait("gather", job, actions, Status.WAITING, reached)
 
 
-def finish_group(job: JobRequest) -> JobRequest:
+def finish_group(job: JobRequest) -> Change:
     """Admit a job whose group has no marker left.
 
     The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
@@ -85,10 +85,11 @@ def finish_group(job: JobRequest) -> JobRequest:
             and row.gathered == group_id
             and row.claim_token == job.claim_token
         ),
+        resumes=True,
     )
 
 
-def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
+def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     """Record that the members of an unfinished job's group are to be canceled, and then the job.
 
     If it waits for the group, the timer looks at the group in a minute. A running job without an
@@ -112,11 +113,11 @@ def cancel_members(job: JobRequest, *, by: str | None) -> JobRequest:
         & same(JobRequest.held_by, job.held_by)
         & same(JobRequest.gathers, job.gathers)
         & same(JobRequest.gathered, job.gathered),
-        already_applied=lambda row: False,  # if the row has changed since, the caller asks again
+        already_applied=None,  # if the row has changed since, the caller asks again
     )
 
 
-def cancel_owner(job: JobRequest) -> JobRequest:
+def cancel_owner(job: JobRequest) -> Change:
     """Cancel a job whose members were to be canceled, after all of them have ended.
 
     The write is refused as that of `finish_group`. Raises PreconditionFailed.
@@ -127,9 +128,7 @@ def cancel_owner(job: JobRequest) -> JobRequest:
         job,
         conditional_write.finish_actions(end),
         _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712
-        already_applied=lambda row: (
-            row.status is Status.CANCELLED and row.claim_token == job.claim_token
-        ),
+        already_applied=Status.CANCELLED,
         release=holdings.Release.everything(job, end),
     )
 

@@ -6,6 +6,7 @@ from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, holdings
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.line_entries import entry_from_row, new_entry
 from job_runners.store.line_items import LineItem
@@ -23,20 +24,19 @@ from job_runners.store.verbs.ending import (
 
 def park(
     job: JobRequest, pause: Pause, *, due_at: int, reached: Checkpoint | None = None
-) -> JobRequest:
+) -> Change:
     """Park a job under a pause.
 
     The job must be claimable, parked under another pause, or running under our claim. Pass the last
     checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry under the pause change in one transaction, which also frees the job's
-    slot. If the job's owner has asked it to stop, it is stopped instead: the returned row is then
-    canceled.
+    slot. If the job's owner has asked it to stop, it is stopped instead: the row is then canceled.
     """
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.park_actions(job, pause.sk, None, since, due_at),
-        *(unrecorded_actions(job) if reached else []),
+        *(unrecorded_actions(job, reached) if reached else []),
     ]
     return _park(
         job,
@@ -56,7 +56,7 @@ def park_in_line(
     due_at: int,
     reached: Checkpoint | None = None,
     position_time: int | None = None,
-) -> JobRequest:
+) -> Change:
     """Park a job in the line of its queue and `queue_key`, which is stored under `partition_key`.
 
     The job goes to the end of the line, or to the position of a job that was parked at
@@ -66,7 +66,7 @@ def park_in_line(
     job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry change in one transaction, which also frees the job's slot. If the job's
-    owner has asked it to stop, it is stopped instead: the returned row is then canceled. Raises
+    owner has asked it to stop, it is stopped instead: the row is then canceled. Raises
     PreconditionFailed.
     """
     since = clock.now()
@@ -74,7 +74,7 @@ def park_in_line(
     actions = [
         *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
         JobRequest.queue_key.set(queue_key),
-        *(unrecorded_actions(job, has_passed=True) if reached else []),
+        *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
     ]
     return _park(
         job,
@@ -92,7 +92,7 @@ def _park(
     entry: Table,
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
-) -> JobRequest:
+) -> Change:
     """Park a job if its row is unchanged since it was read, or stop it if its owner asked for that.
 
     `shows_this_write` returns whether a row waits because of this write.
@@ -113,7 +113,7 @@ def _park(
     )
 
 
-def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
+def restore_entry(job: JobRequest, *, due_at: int) -> Change:
     """Put the entry of a quarantined job back at its old position in the line.
 
     The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
@@ -132,7 +132,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
     )
 
 
-def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
+def admit(job: JobRequest, grant: Grant | None = None) -> Change:
     """Queue a parked job again. The time that it waited doesn't count against its time limits.
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if

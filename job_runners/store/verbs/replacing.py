@@ -1,6 +1,5 @@
 """The verb `replace`, which gives another payload and time to a job that has not begun."""
 
-from copy import copy
 from typing import Any
 
 from pynamodb.expressions.update import Action
@@ -8,6 +7,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write, holdings
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, new_id
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -34,7 +34,7 @@ class Wanted(Value):
     announcement: dict[str, Any] | None = None
 
 
-def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
+def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> Change:
     """Give another payload and time to a job that has not begun.
 
     The job must not have begun since it was saved or queued again by hand. If it starts at once and
@@ -63,9 +63,9 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     actions += _keep_position_actions(wanted) if stays else _move_actions(job, wanted)
     release = holdings.Release.nothing if stays else holdings.Release.all_but_key
     try:
-        row = holdings.write_freeing(
+        change = holdings.write_freeing(
             "replace",
-            copy(job),  # because the write changes it
+            job,
             actions,
             conditional_write.as_read(job)
             & (JobRequest.created_key == job.created_key)
@@ -84,9 +84,9 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         raise
     # If the response was lost, the job may have been queued again by hand since, with its old
     # payload. In that case keep the old object.
-    if row.payload_key != job.payload_key:
+    if change.after.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
-    return row
+    return change
 
 
 def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:

@@ -12,6 +12,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.store import conditional_write, holdings, signals
 from job_runners.store.answer_links import AnswerLink
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import SIGNAL_PREFIX, JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
@@ -69,14 +70,12 @@ def current(row: JobRequest) -> Wait | None:
     return wait if is_waiting else None
 
 
-def sleep(
-    job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint
-) -> JobRequest:
+def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint) -> Change:
     """End the leg of a running job that will wait until `until`, and then continue in a new leg.
 
     The job gives up its slot. Its waiting time doesn't count against its time limits. If no
     message starts it, the timer checks it at `due_at`. If its owner has asked it to stop, it is
-    stopped instead: the returned row is then canceled.
+    stopped instead: the row is then canceled.
     """
     now = clock.now()
     actions = [
@@ -92,7 +91,7 @@ def sleep(
 
 def wait(
     job: JobRequest, name: str, names: list[str], *, until: int, reached: Checkpoint
-) -> JobRequest:
+) -> Change:
     """End the leg of a running job that will wait for a signal, at most until `until`.
 
     The same transaction checks that no signal of these `names` has arrived. So a signal either
@@ -110,7 +109,7 @@ def wait(
     return end_leg_in_wait("wait", job, actions, Status.WAITING, reached, checks)
 
 
-def continue_at_once(job: JobRequest, reached: Checkpoint) -> JobRequest:
+def continue_at_once(job: JobRequest, reached: Checkpoint) -> Change:
     """End the leg of a running job whose signal arrived before the wait began. It continues now."""
     return end_leg(job, reached, _wait_count_actions(job))
 
@@ -122,14 +121,14 @@ def end_leg_in_wait(
     status: Status,
     reached: Checkpoint,
     checks: list[RecordWrite] | None = None,
-) -> JobRequest:
+) -> Change:
     """End the leg of a running job with `actions` that make its row wait, or stop the job if its
     owner has asked for that. `checks` are written in the same transaction."""
     actions = [
         *actions,
         *_wait_count_actions(job),
         *checkpoint_actions(reached),
-        *unrecorded_actions(job, has_passed=True),
+        *unrecorded_actions(job, reached, has_passed=True),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
@@ -139,9 +138,10 @@ def end_leg_in_wait(
             job,
             actions,
             condition,
-            already_applied=lambda row: row.status is status and row.claim_token == job.claim_token,
+            already_applied=status,
             release=holdings.Release.all_but_key(job),
             more_writes=checks or [],
+            resumes=status.timed,
         ),
         reached=reached,
     )
@@ -152,7 +152,7 @@ def _wait_count_actions(job: JobRequest) -> list[Action]:
     return [JobRequest.waits.set((job.waits or 0) + 1), *conditional_write.waited_actions(job)]
 
 
-def signal(job: JobRequest, sent: Signal) -> JobRequest:
+def signal(job: JobRequest, sent: Signal) -> Change:
     """Store a signal for a job that hasn't ended, and admit the job if it waits for that signal.
 
     Both are one transaction, on the condition that the row's state is as read. So no signal can
@@ -161,7 +161,8 @@ def signal(job: JobRequest, sent: Signal) -> JobRequest:
     """
     awaited = current(job)
     actions = [JobRequest.signals.add(1), *conditional_write.waited_actions(job)]
-    if awaited is not None and sent.sk in awaited.names:
+    resumes = awaited is not None and sent.sk in awaited.names
+    if resumes:
         actions += admit_actions(job)
     same = conditional_write.same
     condition = (
@@ -177,8 +178,9 @@ def signal(job: JobRequest, sent: Signal) -> JobRequest:
         job,
         actions,
         condition,
-        already_applied=lambda row: False,  # if the response was lost, the caller finds the signal
+        already_applied=None,  # if the response was lost, the caller finds the signal
         more_writes=[sent.put()],
+        resumes=resumes,
     )
 
 

@@ -16,7 +16,8 @@ import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners import caches
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import finishing, looking
+from job_runners.engine.groups import looking
+from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.store import (
     answer_links,
@@ -55,7 +56,7 @@ def quietly() -> Iterator[None]:
         patch.object(tracebacks, "formatted", repr),
         # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
-        patch.object(finishing, "_THREADS", 1),
+        patch.object(group_ends, "_THREADS", 1),
         patch.object(job_runners.handlers.timer, "_THREADS", 1),
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),

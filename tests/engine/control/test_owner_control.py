@@ -83,7 +83,7 @@ def test_a_cancelled_job_gets_no_other_attempt(bench: Bench) -> None:
 def test_a_cancelled_job_gets_no_other_leg(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     owner_actions.cancel(row)
-    ended = verbs.end_leg(row, Checkpoint("here", 40, None))
+    ended = verbs.end_leg(row, Checkpoint("here", 40, None)).after
     assert (ended.status, ended.cursor) == (Status.CANCELLED, "here")
 
 
@@ -104,7 +104,7 @@ def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
     clients.client("dynamodb").meta.events.register(
         "before-call.dynamodb.GetItem", lambda **_: reads.append("read")
     )
-    assert verbs.checkpoint(row, Checkpoint("one", 1, None)).cancel_requested
+    assert verbs.checkpoint(row, Checkpoint("one", 1, None)).after.cancel_requested
     assert not reads
 
 
@@ -289,9 +289,9 @@ def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(benc
     again = bench.claim(owner_actions.retry_again(bench.read(zombie), bench.send))
     assert again.legs == 1
     writes: list[Callable[[], JobRequest]] = [
-        lambda: verbs.checkpoint(zombie, Checkpoint("late", 99, None)),
-        lambda: verbs.succeed(zombie, "late"),
-        lambda: verbs.fail(zombie, {"kind": "late"}),
+        lambda: verbs.checkpoint(zombie, Checkpoint("late", 99, None)).after,
+        lambda: verbs.succeed(zombie, "late").after,
+        lambda: verbs.fail(zombie, {"kind": "late"}).after,
     ]
     for write in writes:
         with pytest.raises(PreconditionFailed):

@@ -67,7 +67,7 @@ def test_a_running_job_keeps_who_first_asked_it_to_stop(tokens: None, bench: Ben
     as_role("operator", "POST", f"/jobs/{row.id}/cancel")
     as_role("service", "POST", f"/jobs/{row.id}/cancel")
     assert bench.read(row).cancelled_by == "operator:operator-1"
-    assert verbs.stop(row).cancelled_by == "operator:operator-1"
+    assert verbs.stop(row).after.cancelled_by == "operator:operator-1"
 
 
 def test_of_a_signature_the_row_keeps_what_the_arn_says_beside_the_account(bench: Bench) -> None:

@@ -195,14 +195,14 @@ def expired(bench: Bench, row: JobRequest) -> None:
 
 
 def stopped(bench: Bench, row: JobRequest) -> None:
-    verbs.stop(owner_verbs.request_cancel(bench.claim(row)))
+    verbs.stop(owner_verbs.request_cancel(bench.claim(row)).after)
 
 
 ENDS: dict[str, Callable[[Bench, JobRequest], Any]] = {
     "succeeded": lambda bench, row: bench.run(row),
     "failed": failed,
     "expired": expired,
-    "cancelled": lambda bench, row: owner_verbs.cancel(row),
+    "cancelled": lambda bench, row: owner_verbs.cancel(row).after,
     "stopped": stopped,
 }
 

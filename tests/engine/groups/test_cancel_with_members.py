@@ -9,10 +9,11 @@ from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import finishing
 from job_runners.engine.running import execution
+from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.store import group_chunks
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import group_waits
 from job_runners.work import Member
@@ -62,7 +63,7 @@ def test_what_one_process_has_no_time_for_is_left_to_the_timer(
     gathering = Gathering(bench, 3)
     gathering.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finishing, "_CANCEL_TIME", 0)
+        patch.setattr(group_ends, "_CANCEL_TIME", 0)
         assert stop(gathering).status is Status.WAITING
     assert statuses(gathering, 3) == ["queued"] * 3
     bench.advance(60)
@@ -109,7 +110,7 @@ def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
     gathering = Gathering(bench, 1)
     begin, asked = group_waits.begin_gather, []
 
-    def ask_first(*arguments: Any) -> JobRequest:
+    def ask_first(*arguments: Any) -> Change:
         asked.append(stop(gathering))
         return begin(*arguments)
 
@@ -126,7 +127,7 @@ def test_a_cancel_before_the_group_begins_is_noticed_without_a_checkpoint(
     gathering = Gathering(still, 1)
     begin = group_waits.begin_gather
 
-    def ask_first(*arguments: Any) -> JobRequest:
+    def ask_first(*arguments: Any) -> Change:
         stop(gathering)
         return begin(*arguments)
 
@@ -147,7 +148,7 @@ def test_a_job_that_begins_a_group_in_between_is_asked_again(
     gathering = Gathering(bench, 1)
     begin = group_waits.begin_gather
 
-    def ask_after_a_stale_read(*arguments: Any) -> JobRequest:
+    def ask_after_a_stale_read(*arguments: Any) -> Change:
         seen = gathering.read()
         begun = begin(*arguments)
         asked = owner_actions.cancel_with_members(seen, bench.send)
@@ -166,7 +167,7 @@ def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
     gathering.start()
     finish = group_waits.finish_group
 
-    def ask_first(owner: JobRequest) -> JobRequest:
+    def ask_first(owner: JobRequest) -> Change:
         monkeypatch.setattr(group_waits, "finish_group", finish)
         group_waits.cancel_members(gathering.read(), by=None)  # then the request's process dies
         return finish(owner)
@@ -197,7 +198,7 @@ def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
     gathering.start()
     real = group_waits.cancel_owner
 
-    def retried_first(owner: JobRequest) -> JobRequest:
+    def retried_first(owner: JobRequest) -> Change:
         monkeypatch.setattr(group_waits, "cancel_owner", real)
         owner_actions.retry_again(gathering.member(0), bench.send)
         return real(owner)

@@ -271,7 +271,7 @@ def test_other_keys_in_the_next_leg_fail_the_job(
 ) -> None:
     gathering = Gathering(bench, 2, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, group_chunks, "put", 1)
         bench.run(gathering.row)
     gathering.members = [Member("sample_once", key="other"), Member("sample_once")]
@@ -300,7 +300,7 @@ def test_another_number_of_members_in_the_next_leg_fails_the_job(
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 6, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, *last)  # the first chunk is done
         bench.run(gathering.row)
     monkeypatch.setattr(group_chunks, "SIZE", size)
@@ -336,10 +336,12 @@ def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 3, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
-    rescued = verbs.retry(gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000)
+    rescued = verbs.retry(
+        gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000
+    ).after
     assert bench.run(rescued).status is Status.WAITING
     for number in range(3):
         gathering.run_member(number)
@@ -371,7 +373,7 @@ def half_dispatched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 4, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
     return gathering
@@ -436,7 +438,7 @@ def test_a_leg_that_is_killed_while_it_adds_is_continued_by_the_next_one(
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 5, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, module, name, calls)
         assert bench.run(gathering.row).status is Status.RUNNING
     while gathering.read().status is not Status.SUCCEEDED:

@@ -8,14 +8,16 @@ from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.update import Action
 
 from bench import Bench
-from gathering_job import Gathering, items
+from gathering_job import Gathering, finish, items, look
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.control import owner_actions
 from job_runners.engine.groups import finishing, looking
+from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.store import groups, owner_verbs, transactions, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.transactions import RaceLost
@@ -42,14 +44,14 @@ def ended(bench: Bench) -> Gathering:
     gathering.start()
     bench.sent.clear()
     with pytest.MonkeyPatch.context() as killed:
-        killed.setattr(finishing, "check", lambda *_: False)
+        killed.setattr(finishing, "finish", lambda *_: None)
         gathering.run_member(0)
     assert gathering.read().status is Status.WAITING
     return gathering
 
 
 def check(gathering: Gathering) -> bool:
-    return finishing.check(gathering.row.id, gathering.bench.send)
+    return finish(gathering.row, gathering.bench.send)
 
 
 # --- jobs that a check leaves alone ---------------------------------------------------------------
@@ -194,7 +196,7 @@ def test_members_are_not_dispatched_by_a_leg_that_has_lost_the_job(
     gathering = Gathering(bench, 1)
     begin = group_waits.begin_gather
 
-    def overtaken(row: JobRequest, group: Any) -> JobRequest:
+    def overtaken(row: JobRequest, group: Any) -> Change:
         change(row, JobRequest.claim_token.set("of a later run"))
         return begin(row, group)
 
@@ -262,9 +264,9 @@ def test_a_marker_that_changes_does_not_keep_a_look_from_the_others(
     leftover: Gathering, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     fail_first(monkeypatch, error)
-    assert not looking.look(leftover.read(), leftover.bench.send)
+    assert not look(leftover.read(), leftover.bench.send)
     assert len(items("open#")) == 1  # the others are gone
-    assert looking.look(leftover.read(), leftover.bench.send)
+    assert look(leftover.read(), leftover.bench.send)
 
 
 def test_a_look_ends_with_an_error_of_aws(
@@ -272,7 +274,7 @@ def test_a_look_ends_with_an_error_of_aws(
 ) -> None:
     fail_first(monkeypatch, transaction_error("InternalServerError"))
     with pytest.raises(AWS_ERRORS):
-        looking.look(leftover.read(), leftover.bench.send)
+        look(leftover.read(), leftover.bench.send)
 
 
 def test_a_look_reads_no_page_of_markers_twice(
@@ -286,9 +288,9 @@ def test_a_look_reads_no_page_of_markers_twice(
 
     monkeypatch.setattr(groups, "first_markers", first_markers)
     fail_first(monkeypatch, RaceLost([]))
-    looking.look(leftover.read(), leftover.bench.send)
+    look(leftover.read(), leftover.bench.send)
     assert [len(page) for page in pages] == [2, 2, 1]
-    looking.look(leftover.read(), leftover.bench.send)
+    look(leftover.read(), leftover.bench.send)
     assert [len(page) for page in pages[3:]] == [1]
 
 
@@ -407,7 +409,7 @@ def test_a_job_that_is_deleted_after_its_cancel_is_shown_as_it_was(
         canceled(gathering)
         owner_actions.delete(gathering.read())
 
-    monkeypatch.setattr(finishing, "owner_parked", delete)
+    monkeypatch.setattr(group_ends, "owner_waits", delete)
     assert owner_actions.cancel_with_members(gathering.read(), bench.send).cancel_members
 
 
@@ -417,7 +419,7 @@ def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
     gathering = Gathering(bench, 1)
     park = group_waits.gather
 
-    def asked_first(*arguments: Any, **more: Any) -> JobRequest:
+    def asked_first(*arguments: Any, **more: Any) -> Change:
         owner_actions.cancel(gathering.read(), bench.send)
         return park(*arguments, **more)
 

@@ -12,8 +12,9 @@ from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import finishing, retrying
+from job_runners.engine.groups import retrying
 from job_runners.engine.running import execution
+from job_runners.engine.settling import group_ends
 from job_runners.settings import forget
 from job_runners.store import groups, limits, queries, verbs
 from job_runners.store.job_request import JobRequest, Status
@@ -28,7 +29,7 @@ DAY = 24 * 3600
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancel members in order."""
     monkeypatch.setattr(bulk, "THREADS", 1)
-    monkeypatch.setattr(finishing, "_THREADS", 1)
+    monkeypatch.setattr(group_ends, "_THREADS", 1)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_nothing_of_a_group_expires_while_the_group_may_take(
     owner_actions.delete(gathering.run_member(1))
     bench.claim(gathering.member(2))
     with monkeypatch.context() as killed:
-        killed.setattr(finishing, "member_ended", lambda *_: None)
+        killed.setattr(group_ends, "member_ended", lambda *_: None)
         gathering.run_member(3)
     kinds = {sk.partition("#")[0] for sk in items("")}
     assert kinds == {"chunk", "done", "open", "failed", "deleted", "failures"}
@@ -230,7 +231,7 @@ def test_a_leg_that_was_killed_after_its_group_began_is_deleted_with_the_group(
 ) -> None:
     gathering = Gathering(bench, 1, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "record", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda leg, ending: None)
         bench.run(gathering.row)
     row = gathering.read()
     assert (row.status, row.has_waited) == (Status.RUNNING, True)

@@ -8,7 +8,7 @@ from gathering_job import Gathering
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import finishing
+from job_runners.engine.settling import group_ends
 from job_runners.store import group_chunks, limits, pauses
 from job_runners.store.job_request import Status
 
@@ -115,7 +115,7 @@ def test_a_retry_in_time_costs_eight_units_more(still: Bench) -> None:
 def test_a_cancel_with_members_costs_two_units_more_for_each_that_waits(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing, "_THREADS", 1)
+    monkeypatch.setattr(group_ends, "_THREADS", 1)
     alone = still.dispatch("sample_once", payload={"number": 9})
     units = counted(still)
     owner_actions.cancel(alone, still.send)

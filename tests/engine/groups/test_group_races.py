@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from gathering_job import Gathering, items
+from gathering_job import Gathering, finish, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import dispatch, members
 from job_runners.engine.groups import finishing, looking, retrying
+from job_runners.engine.settling import group_ends
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import groups, owner_verbs, verbs
 from job_runners.store.groups import Group, GroupItem
@@ -235,7 +236,7 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
         monkeypatch,
         looking,
         "write_all",
-        lambda: owner_verbs.requeue(member, max_attempts=1, mark=mark),
+        lambda: owner_verbs.requeue(member, max_attempts=1, mark=mark).after,
     )
     bench.advance(MINUTE)
     bench.tick()
@@ -360,7 +361,7 @@ def test_a_marker_that_cannot_be_deleted_is_left_to_the_timer(
 ) -> None:
     gathering = failing(unique, [Member("unique_return", {"lot": "a"})])
     with monkeypatch.context() as killed:
-        killed.setattr(finishing, "check", lambda *_: False)
+        killed.setattr(finishing, "finish", lambda *_: None)
         owner_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
     with monkeypatch.context() as killed:
@@ -399,7 +400,7 @@ def test_a_job_that_continues_during_a_retry_does_not_get_it(
         monkeypatch,
         groups,
         "put_marker_again",
-        lambda: finishing.check(gathering.row.id, bench.send),
+        lambda: finish(gathering.row, bench.send),
     )
     retried = retry(bench, gathering.member(0))
     assert retried.status is Status.QUEUED
@@ -558,7 +559,7 @@ def test_members_that_have_not_started_are_canceled_after_some_failures(bench: B
 
 
 def test_members_are_canceled_page_by_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing, "PAGE_LIMIT", 2)
+    monkeypatch.setattr(group_ends, "PAGE_LIMIT", 2)
     gathering = failing(bench, 8, 0, stop_after_failures=1)
     running = [bench.claim(gathering.member(number)) for number in (1, 2, 3)]
     gathering.run_member(0)

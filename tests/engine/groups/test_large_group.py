@@ -10,7 +10,7 @@ import pytest
 
 from bench import Bench
 from gathering_job import Gathering, items
-from job_runners.engine.groups import finishing
+from job_runners.engine.settling import group_ends
 from job_runners.store import group_chunks, queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -123,7 +123,7 @@ def _kill(
     monkeypatch: pytest.MonkeyPatch, large: Large, members: dict[str, int]
 ) -> list[JobRequest]:
     """Let processes die after they have ended a member. Return the rows of these members."""
-    ended, killed = finishing.member_ended, []
+    ended, killed = group_ends.member_ended, []
 
     def member_ended(row: JobRequest, *rest: Any) -> None:
         if large.dies_after(members[row.id]):
@@ -131,7 +131,7 @@ def _kill(
         else:
             ended(row, *rest)
 
-    monkeypatch.setattr(finishing, "member_ended", member_ended)
+    monkeypatch.setattr(group_ends, "member_ended", member_ended)
     return killed
 
 

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from gathering_job import Gathering, items
+from gathering_job import Gathering, items, look
 from job_runners import clock
-from job_runners.engine.groups import finishing, looking
+from job_runners.engine.groups import looking
 from job_runners.engine.running import failure_records
+from job_runners.engine.settling import group_ends
+from job_runners.engine.settling.settle import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.store import verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 
 MINUTE = 60
@@ -34,7 +37,7 @@ def in_order(gathering: Gathering, number: int = 30) -> list[JobRequest]:
 def run_killed(bench: Bench, member: JobRequest) -> JobRequest:
     """Run a member. Its worker is killed right after it has recorded the member's end."""
     with pytest.MonkeyPatch.context() as killed:
-        killed.setattr(finishing, "member_ended", lambda *_: None)
+        killed.setattr(group_ends, "member_ended", lambda *_: None)
         return bench.run(member)
 
 
@@ -61,7 +64,7 @@ def test_the_timer_deletes_leftover_markers_behind_those_of_unfinished_members(
     for each in others[3:]:
         bench.run(each)
     verbs.succeed(live, 1)
-    finishing.member_ended(bench.read(live), bench.send)
+    settle(Change.unknown(bench.read(live)), bench.send)
     assert waiting.read().status is Status.QUEUED  # without the timer
 
 
@@ -71,7 +74,7 @@ def test_a_look_reads_a_thousand_markers_of_a_shard_at_most(
     monkeypatch.setattr(looking, "_PAGE", 2)
     last = in_order(waiting)[-1]
     run_killed(waiting.bench, last)
-    looking.look(waiting.read(), waiting.bench.send)
+    look(waiting.read(), waiting.bench.send)
     assert len(items("open#")) == 30
     assert looking._MOST_PAGES * 100 == 1_000
 
@@ -111,7 +114,7 @@ def test_a_member_whose_worker_was_killed_as_it_ran_is_recorded_in_its_group_at_
         job_type="sample_once",
         send_id=message.send_id,
         deadline=clock.now() + 15 * MINUTE * clock.SECOND,
-    )
+    ).after
     failure_records.settle(record(claimed), bench.send)
     assert bench.read(claimed).status is Status.FAILED
     assert gathering.read().status is Status.QUEUED

@@ -11,7 +11,7 @@ from gathering_job import Gathering, items
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import finishing
+from job_runners.engine.settling import group_ends
 from job_runners.store import group_chunks, group_failures, groups, limits, pauses
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -23,7 +23,7 @@ MINUTE = 60
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count in one thread, and see calls in their order."""
     monkeypatch.setattr(bulk, "THREADS", 1)
-    monkeypatch.setattr(finishing, "_THREADS", 1)
+    monkeypatch.setattr(group_ends, "_THREADS", 1)
 
 
 def failing(bench: Bench, number: int, stop_after: int) -> Gathering:
@@ -212,7 +212,7 @@ def test_the_timer_does_what_a_process_that_dies_at_the_stop_did_not(
 ) -> None:
     gathering = failing(bench, 4, 1)
     with monkeypatch.context() as killed:
-        killed.setattr(finishing, "_cancel_in", lambda *_: 1 / 0)
+        killed.setattr(group_ends, "_cancel_in", lambda *_: 1 / 0)
         gathering.run_member(0)
     crashes.clear()
     assert statuses(gathering, 1, 2, 3) == {Status.QUEUED}

@@ -18,6 +18,7 @@ from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits, lines, pauses, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
 from limited_queue import QUEUE, dispatch, during, held, park_in_order, wake_ups
@@ -97,7 +98,7 @@ def happens_before_it_is_let_on(
     """Have something happen between the look at the line and the write."""
     admit = verbs.admit
 
-    def after_that(row: JobRequest, grant: Any) -> JobRequest:
+    def after_that(row: JobRequest, grant: Any) -> Change:
         monkeypatch.setattr(verbs, "admit", admit)
         happens(row)
         return admit(row, grant)

@@ -12,6 +12,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_decision
 from job_runners.errors import NeverStarted
 from job_runners.store import limits, line_entries, lines, pauses, used_keys, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
@@ -30,7 +31,7 @@ def take_slot(row: JobRequest) -> JobRequest:
         entrance=verbs.Entrance(
             row, "*", lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
         ),
-    )
+    ).after
 
 
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
@@ -95,7 +96,7 @@ def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
     take_slot(dispatch(bench))
     park = verbs.park_in_line
 
-    def unheard(*args: Any, **more: Any) -> JobRequest:
+    def unheard(*args: Any, **more: Any) -> Change:
         park(*args, **more)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("throttled", 860)

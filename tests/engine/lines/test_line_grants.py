@@ -50,7 +50,7 @@ def claim(row: JobRequest, line: lines.Line) -> JobRequest:
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
         entrance=verbs.Entrance(row, "*", line.grant("")),
-    )
+    ).after
 
 
 def read_line(**limited: Any) -> lines.Line:
@@ -161,7 +161,7 @@ def test_a_slot_that_nobody_has_is_freed_once(bench: Bench) -> None:
 def test_a_slot_that_its_holder_has_been_given_anew_is_not_freed(bench: Bench) -> None:
     row = claim(bench.dispatch(queue_name=QUEUE), read_line(slots=1))
     (held,) = read_line(slots=1).held
-    again = verbs.retry(row, {"kind": "E"}, run_at=clock.now(), due_at=clock.now())
+    again = verbs.retry(row, {"kind": "E"}, run_at=clock.now(), due_at=clock.now()).after
     claim(again, read_line(slots=1))
     assert lines.free_slot(held) is False
     assert [each.holder for each in read_line(slots=1).held] == [row.id]
@@ -190,7 +190,7 @@ def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_befor
 ) -> None:
     later = clock.now() + clock.HOUR
     row = bench.dispatch(queue_name=QUEUE)
-    waits = verbs.park_in_line(row, PLACE, "*", group="", due_at=later)
+    waits = verbs.park_in_line(row, PLACE, "*", group="", due_at=later).after
     entry = read_line().first
     assert entry is not None
     line_entries.drop_entry(entry)

@@ -216,7 +216,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
         key = row.queue_key or ""
         place, later = lines.partition_key_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
         note(BY_CAMPAIGN, key)
-        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
+        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later).after)
     return rows
 
 

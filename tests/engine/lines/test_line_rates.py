@@ -13,6 +13,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import limits, lines, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
 from job_runners.store.lines import Grant, Line
@@ -266,7 +267,7 @@ def give_back(row: JobRequest, grant: Grant | None) -> None:
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
         entrance=verbs.Entrance(row, "*", grant),
-    )
+    ).after
     verbs.release(claimed)
 
 
@@ -313,7 +314,7 @@ def test_a_start_that_was_counted_is_not_counted_again_if_its_claim_had_no_answe
     starts.clear()
     real, calls = verbs.claim, []
 
-    def claim(*args: Any, **kwargs: Any) -> JobRequest:
+    def claim(*args: Any, **kwargs: Any) -> Change:
         calls.append(args)
         if len(calls) == 1:
             raise EndpointConnectionError(endpoint_url="dynamodb")

@@ -112,7 +112,7 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
         entrance=verbs.Entrance(begun, "*", grant),
-    )
+    ).after
     verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
     assert one_slot.run(other).status is Status.WAITING
     monkeypatch.delitem(cast(dict[str, Job], registry().jobs), begun.job_type)

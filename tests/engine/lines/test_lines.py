@@ -8,7 +8,8 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import admission, pausing
-from job_runners.engine.running import execution, failure_records, gates
+from job_runners.engine.running import claiming, execution, failure_records, gates
+from job_runners.engine.settling.settle import settle
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
@@ -166,8 +167,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
     if how == "expire":
         assert one_slot.read(row).slot == 1
         row = one_slot.read(row)
-        verbs.expire(row, {"kind": "NeverStarted"})
-        admission.admit_waiting_after(row, one_slot.send)
+        settle(verbs.expire(row, {"kind": "NeverStarted"}), one_slot.send)
     assert held() == [waiting.id], one_slot.read(row).state
     assert one_slot.read(row).slot is None
     assert one_slot.read(waiting).status is Status.QUEUED
@@ -263,9 +263,7 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
 ) -> None:
     row, waiting = dispatch(one_slot), dispatch(one_slot)
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "job_runners.engine.lines.admission.admit_waiting_after", lambda row, send: None
-        )
+        patched.setattr("job_runners.engine.settling.settle._settle_line", lambda *_: None)
         during(one_slot, lambda: one_slot.run(waiting), row)
     assert one_slot.read(waiting).status is Status.WAITING
     event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"}
@@ -278,9 +276,7 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
 ) -> None:
     row, waiting = dispatch(one_slot), [dispatch(one_slot) for _ in range(3)]
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "job_runners.engine.lines.admission.admit_waiting_after", lambda row, send: None
-        )
+        patched.setattr("job_runners.engine.settling.settle._settle_line", lambda *_: None)
         during(one_slot, lambda: [one_slot.run(each) for each in waiting], row)
     one_slot.advance(3700)
     looked: list[str] = []
@@ -398,7 +394,7 @@ def test_organisations_take_turns_in_a_fair_queue(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fair = limits.Limits(slots=1, order="fair")
-    for module in (gates, admission):
+    for module in (claiming, gates, admission):
         monkeypatch.setattr(module, "limits_of", lambda name: fair if name == QUEUE else None)
     many = [dispatch(bench, organization_id="many") for _ in range(5)]
     few = [dispatch(bench, organization_id="few") for _ in range(2)]

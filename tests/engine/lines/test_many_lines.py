@@ -83,7 +83,7 @@ def park(bench: Bench, campaign: str) -> JobRequest:
     row = bench.dispatch(queue_name="sample_campaigns", payload={"text": campaign})
     key = row.queue_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
-    return verbs.park_in_line(row, place, key, group="", due_at=later)
+    return verbs.park_in_line(row, place, key, group="", due_at=later).after
 
 
 def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Bench) -> None:

@@ -21,19 +21,19 @@ PLACE = lines.partition_key_of("default", "*")
 
 
 def park(row: JobRequest) -> JobRequest:
-    return verbs.park(row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5)
+    return verbs.park(row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5).after
 
 
 def park_by_queue(row: JobRequest) -> JobRequest:
-    return verbs.park(row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5)
+    return verbs.park(row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5).after
 
 
 def park_in_line(row: JobRequest) -> JobRequest:
-    return verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5)
+    return verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5).after
 
 
 def restore_entry(row: JobRequest) -> JobRequest:
-    return verbs.restore_entry(row, due_at=clock.now() + clock.HOUR)
+    return verbs.restore_entry(row, due_at=clock.now() + clock.HOUR).after
 
 
 def saved() -> JobRequest:
@@ -46,7 +46,7 @@ def parked() -> JobRequest:
 
 def admitted(row: JobRequest, limits: Limits) -> JobRequest:
     line = lines.read_line("default", "*", limits)
-    return job_rows.stored(verbs.admit(row, line.grant("")))
+    return job_rows.stored(verbs.admit(row, line.grant("")).after)
 
 
 def drop_entry(row: JobRequest) -> None:
@@ -65,7 +65,7 @@ def set_aside() -> JobRequest:
     [
         (saved, park, Status.WAITING),
         (saved, park_in_line, Status.WAITING),
-        (parked, verbs.admit, Status.QUEUED),
+        (parked, lambda row: verbs.admit(row).after, Status.QUEUED),
         (set_aside, restore_entry, Status.WAITING),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this
     bench: Bench,
 ) -> None:
     seen = parked()
-    running = job_rows.claimed(verbs.admit(job_rows.stored(seen)))
+    running = job_rows.claimed(verbs.admit(job_rows.stored(seen)).after)
     verbs.end_leg(running, verbs.Checkpoint("here", 40, None))
     with pytest.raises(PreconditionFailed, match="queued"):
         verbs.admit(seen)
@@ -122,7 +122,7 @@ def listed_by_another_tick(row: JobRequest) -> None:
 
 
 def parked_anew(row: JobRequest) -> None:
-    again = park_in_line(verbs.admit(row))
+    again = park_in_line(verbs.admit(row).after)
     drop_entry(again)
     again.update([JobRequest.due_at.set(row.due_at)])
 

@@ -9,6 +9,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
+from job_runners.engine.running import gates
 from job_runners.engine.tick import timer
 from job_runners.errors import SendFailed, UnknownJobType
 from job_runners.store import pauses, queries, verbs
@@ -39,7 +40,7 @@ def test_a_job_asked_for_again_while_its_message_is_looked_at_is_not_started_in_
         owner_actions.retry_again(bench.read(row), bench.send)
         return seen
 
-    monkeypatch.setattr(pausing, "read", read_before_it_is_queued)
+    monkeypatch.setattr(gates, "read", read_before_it_is_queued)
     bench.run(row)
     assert bench.read(row).status is Status.QUEUED
 

@@ -13,11 +13,12 @@ from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
-from job_runners.engine.running import failure_records
+from job_runners.engine.running import failure_records, gates
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.errors import SendFailed, TooManyPaused
 from job_runners.store import pauses, queries, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind, Pause, State
 from outage import Outage
@@ -88,7 +89,7 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
     pauses.resume(Kind.QUEUE, "a")
     admit = verbs.admit
 
-    def admit_and_pause(row: JobRequest) -> JobRequest:
+    def admit_and_pause(row: JobRequest) -> Change:
         by_another_process("a", State.PAUSED)
         bench.advance(11)
         return admit(row)
@@ -109,7 +110,7 @@ def test_a_job_parked_while_its_pause_ends_is_admitted_soon(
     pausing.pause(Kind.QUEUE, "a")
     park = verbs.park
 
-    def park_late(row: JobRequest, pause: Pause, **more: Any) -> JobRequest:
+    def park_late(row: JobRequest, pause: Pause, **more: Any) -> Change:
         pausing.resume(Kind.QUEUE, "a", bench.send)
         return park(row, pause, **more)
 
@@ -388,7 +389,7 @@ def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_
     pauses.resume(Kind.QUEUE, "a")
     admit = verbs.admit
 
-    def refused(row: JobRequest) -> JobRequest:
+    def refused(row: JobRequest) -> Change:
         if row.id == first.id:
             cause = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
             raise TransactWriteError("not written", cause)
@@ -433,12 +434,12 @@ def test_a_job_whose_worker_dies_as_another_message_comes_does_not_start_in_a_pa
     read = queries.read
 
     def read_before_the_lease_ends(job_id: str) -> JobRequest | None:
-        monkeypatch.setattr(pausing, "read", read)
+        monkeypatch.setattr(gates, "read", read)
         running = read(job_id)
         bench.advance(120)
         bench.tick()
         bench.advance(3600)
         return running
 
-    monkeypatch.setattr(pausing, "read", read_before_the_lease_ends)
+    monkeypatch.setattr(gates, "read", read_before_the_lease_ends)
     assert bench.run(row, seconds=7200).status is Status.RETRYABLE

@@ -14,6 +14,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
 from job_runners.store import limits, line_rates, lines, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
 from job_runners.testing.aws import forget
@@ -129,7 +130,7 @@ def test_two_passes_that_admit_the_same_job_send_it_once(
     still.sent.clear()
     admit = verbs.admit
 
-    def overtaken(*arguments: Any) -> JobRequest:
+    def overtaken(*arguments: Any) -> Change:
         monkeypatch.setattr(verbs, "admit", admit)
         admission.admit_waiting(QUEUE, "*", still.send)
         still.advance(0.001)
@@ -157,7 +158,7 @@ def test_an_admission_counts_without_its_answer_if_it_is_this_one(
             verbs.admit(waiting, grant)
     else:
         lose_next_answer("TransactWriteItems")
-        assert verbs.admit(waiting, grant).status is Status.QUEUED
+        assert verbs.admit(waiting, grant).after.status is Status.QUEUED
 
 
 def opens_at(rate: Rate) -> int:

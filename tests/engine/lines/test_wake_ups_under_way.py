@@ -104,7 +104,7 @@ def test_of_two_that_pace_a_line_the_later_one_goes_on(
 def test_who_is_killed_as_soon_as_it_has_parked_the_first_keeps_nobody_waiting(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     limits.put(QUEUE, rate=Rate(1, seconds=100))

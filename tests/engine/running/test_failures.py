@@ -125,7 +125,7 @@ def test_a_record_that_comes_after_the_end_changes_nothing(ending: str) -> None:
 def test_a_record_that_settles_nothing_is_logged_with_how_its_job_is(
     is_gone: bool, lines: io.StringIO
 ) -> None:
-    row = verbs.succeed(job_rows.claimed(), None)
+    row = verbs.succeed(job_rows.claimed(), None).after
     if is_gone:
         row.delete()
     assert give(record(job_event(row.id))) == []

@@ -21,6 +21,7 @@ from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
 from job_runners.store import blobs, follow_ups, limits, owner_verbs, pauses, queries, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
@@ -438,7 +439,7 @@ def test_an_end_that_read_the_row_before_it_was_replaced_tells_the_right_one(
     row = bench.dispatch("followed_unique", payload={"lot": "a"})
     real, replaced = verbs.expire, list[JobRequest]()
 
-    def expire_late(stale: JobRequest, error: Any) -> JobRequest:
+    def expire_late(stale: JobRequest, error: Any) -> Change:
         if not replaced:
             replaced.append(ask())
         return real(stale, error)

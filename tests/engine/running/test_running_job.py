@@ -93,9 +93,9 @@ def test_a_cursor_that_is_not_json_is_the_jobs_own_error(sample_work: None) -> N
 
 
 def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
-    row = job_rows.claimed()
-    running(row).checkpoint({"row": 3}, progress=50)
-    again = running(job_rows.claimed(job_rows.retry(row)))
+    job = running(job_rows.claimed())
+    job.checkpoint({"row": 3}, progress=50)
+    again = running(job_rows.claimed(job_rows.retry(job._row)))
     assert (again.cursor, again.progress, again.attempt, again.leg) == ({"row": 3}, 50, 2, 2)
 
 

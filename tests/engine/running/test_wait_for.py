@@ -471,7 +471,7 @@ def test_a_wait_that_woke_for_nothing_waits_again(bench: Bench) -> None:
     until = row.due_at
     from job_runners.store import verbs
 
-    row = bench.run(verbs.admit(row))
+    row = bench.run(verbs.admit(row).after)
     assert (row.status, row.due_at, row.waits, got) == (Status.WAITING, until, 2, [])
 
 

@@ -33,7 +33,7 @@ def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO
     said = locations(lines)
     assert said["accepted"] == "_note"
     assert said["claimed"] == "run_job"  # through a context manager
-    assert said["cancel"] == "cancel"
+    assert said["cancel"] == "_cancel"
 
 
 def test_no_line_names_the_file_that_has_the_wording(

@@ -19,6 +19,7 @@ from job_runners.engine.tick.timer import Disposition
 from job_runners.engine.wire.messages import Message
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write, job_request, queries, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
 from job_runners.work.definitions import Job
@@ -253,7 +254,7 @@ def test_a_claim_holds_whatever_becomes_of_the_second_write(
     bench.advance(1000)
     write = conditional_write.write
 
-    def refusing(verb: str, *given: object, **named: object) -> JobRequest:
+    def refusing(verb: str, *given: object, **named: object) -> Change:
         if verb == "postpone":
             raise error or ConnectTimeoutError(endpoint_url="dynamodb")
         return write(verb, *given, **named)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
 @pytest.fixture
 def known(bench: Bench) -> JobRequest:
     """Return a job that has begun, and whose type is known."""
-    row = verbs.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None))
+    row = verbs.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None)).after
     bench.sent.clear()
     return row
 

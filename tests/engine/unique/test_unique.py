@@ -9,6 +9,7 @@ from bench import Bench
 from job_runners.engine.control import owner_actions
 from job_runners.errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
 from job_runners.store import job_request, uniqueness
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Outcome, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -283,7 +284,7 @@ def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
     holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
     admitted = uniqueness.admit_follower
 
-    def after_it_is_lost(*asked: Any) -> JobRequest:
+    def after_it_is_lost(*asked: Any) -> Change:
         uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder").delete()
         return admitted(*asked)
 

@@ -45,7 +45,7 @@ def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
         due_at=at,
         first_run_at=job.first_run_at or 0,
     )
-    return replacing.replace(job, wanted, list(more_writes))
+    return replacing.replace(job, wanted, list(more_writes)).after
 
 
 # --- how it may have changed ----------------------------------------------------------------------
@@ -150,9 +150,9 @@ def test_a_payload_that_it_was_given_back_by_hand_meanwhile_is_not_deleted(
         update(copy(row), *asked)
         script.job = fail
         bench.advance(60)
-        assert bench.run(row).status is Status.FAILED
+        assert bench.run(seen).status is Status.FAILED
         payload = {"lot": "a", "text": LARGE}
-        bench.claim(owner_actions.retry_again(bench.read(row), bench.send, payload))
+        bench.claim(owner_actions.retry_again(bench.read(seen), bench.send, payload))
         return update(row, *asked)
 
     monkeypatch.setattr(JobRequest, "update", lands_unheard)

@@ -12,6 +12,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.tick import due_row
 from job_runners.errors import PreconditionFailed
 from job_runners.store import lines, pauses, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Kind
@@ -214,7 +215,7 @@ def test_one_that_is_cancelled_as_it_meets_a_pause_has_the_next_sent(
 ) -> None:
     park = verbs.park
 
-    def cancelled_before(row: JobRequest, *asked: Any, **more: Any) -> JobRequest:
+    def cancelled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
         owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
         return park(row, *asked, **more)
 

@@ -7,9 +7,10 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
+from job_runners.aws import errors
 from job_runners.engine.control import owner_actions
 from job_runners.errors import PreconditionFailed
-from job_runners.store import transactions, uniqueness, verbs
+from job_runners.store import uniqueness, verbs
 from job_runners.store.job_request import (
     DuplicateOutcome,
     JobRequest,
@@ -110,7 +111,7 @@ def free(row: JobRequest) -> Free:
 def test_one_that_another_has_let_on_meanwhile_is_let_on(bench: Bench) -> None:
     first, second = ended_and_not_let_on(bench)
     found = [free(first) for _ in range(2)]
-    rows = [uniqueness.admit_follower(str(first.unique_key), second, each) for each in found]
+    rows = [uniqueness.admit_follower(str(first.unique_key), second, each).after for each in found]
     assert [row.status for row in rows] == [Status.QUEUED] * 2
 
 
@@ -123,7 +124,7 @@ def test_one_that_is_put_off_meanwhile_waits_for_its_new_time(bench: Bench) -> N
     with pytest.raises(PreconditionFailed):
         uniqueness.admit_follower(str(first.unique_key), second, free(first))
     assert put_off.id == second.id
-    admitted = uniqueness.admit_follower(str(first.unique_key), put_off, free(first))
+    admitted = uniqueness.admit_follower(str(first.unique_key), put_off, free(first)).after
     assert admitted.status is Status.SCHEDULED
 
 
@@ -207,7 +208,7 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
 def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
+    land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
     row = bench.dispatch("unique_refuse", payload={"text": LARGE})
     assert (row.is_new, row.duplicate, objects()) == (True, None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
@@ -218,6 +219,6 @@ def test_a_job_that_is_queued_again_is_not_refused_for_the_key_that_it_has_taken
 ) -> None:
     script.job = lambda job, payload: 1 / 0
     failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}))
-    land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
+    land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
     assert owner_actions.retry_again(failed, bench.send).status is Status.QUEUED
     assert objects() == [bench.read(failed).payload_key]

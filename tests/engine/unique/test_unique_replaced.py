@@ -15,6 +15,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.tick import timer
 from job_runners.errors import IdempotencyConflict, PreconditionFailed
 from job_runners.store import job_request, lines, pauses, uniqueness
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from job_runners.store.pauses import Kind
 from job_runners.store.verbs import replacing
@@ -401,7 +402,7 @@ def before_the_next_replace(monkeypatch: pytest.MonkeyPatch, happens: Callable[[
     """Have something happen between the look and the write of a request that replaces."""
     replace = replacing.replace
 
-    def after_that(*asked: Any) -> JobRequest:
+    def after_that(*asked: Any) -> Change:
         monkeypatch.setattr(replacing, "replace", replace)
         happens()
         return replace(*asked)

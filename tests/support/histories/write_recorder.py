@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from job_runners import clock
 from job_runners.store import conditional_write, verbs
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import GROUP_PREFIX, SIGNAL_PREFIX, JobRequest
 from job_runners.store.lines import is_line
 from job_runners.store.verbs import CLAIM_TOLERANCE
@@ -92,7 +93,7 @@ class WriteRecorder:
             stack.enter_context(patch.object(verbs, "claim", self._recording_entrance(verbs.claim)))
             yield
 
-    def _recording_entrance(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+    def _recording_entrance(self, claim: Callable[..., Change]) -> Callable[..., Change]:
         """Wrap `claim` to record its entrance. In a queue with limits, the entrance has the row
         that was read before the claim."""
 
@@ -107,10 +108,10 @@ class WriteRecorder:
 
         return recorded_claim
 
-    def _recording_call(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+    def _recording_call(self, write: Callable[..., Change]) -> Callable[..., Change]:
         """Wrap a function of conditional_write to record its calls."""
 
-        def recorded_write(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
+        def recorded_write(verb: str, job: JobRequest, *rest: Any, **more: Any) -> Change:
             entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
             read = job if entrance is None else entrance.row
             seen = {name: getattr(read, name) for name in _FIELDS}

@@ -9,8 +9,8 @@ import pytest
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
-from job_runners.engine.running import failure_groups as counting
 from job_runners.engine.running.failure_records import settle
+from job_runners.engine.settling import failure_groups as counting
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.settings import settings

@@ -1,0 +1,135 @@
+"""Continue a job once all members of its group have ended.
+
+When a member ends, first record its failure, if it failed, and then delete its marker. The process
+that finds no marker left admits the parent, the job that waits. An extra message does no harm,
+because the parent's next leg reads its row again.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+from job_runners import clock
+from job_runners.aws.errors import retry_until
+from job_runners.engine.groups import finishing
+from job_runners.engine.telemetry import telemetry
+from job_runners.errors import PreconditionFailed
+from job_runners.store import group_failures, groups, owner_verbs
+from job_runners.store.conditional_write import Change
+from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.queries import PAGE_LIMIT, read, read_many
+
+_PATIENCE = 3 * clock.SECOND  # how long to retry failing calls; then the work is left to the timer
+_THREADS = 16  # that cancel members
+_CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
+
+Settle = Callable[[Change], None]
+"""Sees to everything that follows from a transition."""
+
+
+def member_ended(row: JobRequest, settle: Settle) -> None:
+    """Record in its group that a member has ended. If it was the last one, continue the parent.
+
+    Errors are only logged, because the caller has recorded the end. The timer then does this later.
+    """
+    try:
+        retry_until(clock.now() + _PATIENCE, lambda: _member_ended(row, settle))
+    except Exception as error:  # noqa: BLE001 - the caller must continue
+        telemetry.crashed(error)
+
+
+def owner_waits(owner: JobRequest, settle: Settle) -> None:
+    """Check the group of a job that has just begun to wait for it. Errors are only logged."""
+    try:
+        check(owner, settle)
+    except Exception as error:  # noqa: BLE001 - the leg has ended, and the timer checks again
+        telemetry.crashed(error)
+
+
+def check(owner: JobRequest, settle: Settle) -> bool:
+    """Cancel the members of a waiting job's group, if they are to be canceled. Continue the job if
+    no member is left. Return whether it continues."""
+    _stop_members(owner, settle)
+    return _continue_owner(owner.id, settle)
+
+
+def _continue_owner(owner_id: str, settle: Settle) -> bool:
+    change = finishing.finish(owner_id)
+    if change is None:
+        return False
+    settle(change)
+    return True
+
+
+def _member_ended(row: JobRequest, settle: Settle) -> None:
+    finishing.note_failure(row)
+    groups.drop_marker(str(row.member_of), row.id, row.member_mark)
+    if not groups.has_open_member(row) and _continue_owner(str(row.parent_id), settle):
+        return
+    if row.status is Status.FAILED:
+        _member_failed(row, settle)
+
+
+def _member_failed(row: JobRequest, settle: Settle) -> None:
+    """Stop the members of a group after a failure, if that was the last one that is allowed."""
+    owner = read(str(row.parent_id))
+    if owner is None or not owner.awaits_group or owner.cancel_members:
+        return
+    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    if stop_after is None or group.id != groups.id_of(row):
+        return
+    if group_failures.note_another(group) >= stop_after:
+        _stop_members(owner, settle)
+
+
+def _stop_members(owner: JobRequest, settle: Settle) -> None:
+    """Cancel the open members of a waiting job that is to be canceled with them.
+
+    For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
+    Those that were retried by hand go on.
+    """
+    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    stops = stop_after is not None and group_failures.have_reached(group, stop_after)
+    if not (owner.cancel_members or stops):
+        return
+    until = clock.now() + _CANCEL_TIME
+    for partition in group.partitions:
+        _cancel_in(partition, until, owner, settle)
+
+
+def _stop_after(owner: JobRequest) -> int | None:
+    """Return the number of failures after which a waiting job's members are canceled."""
+    return (owner.waits_for or {}).get("stop_after")
+
+
+def _cancel_in(partition: str, until: int, owner: JobRequest, settle: Settle) -> None:
+    after = ""
+    while clock.now() < until:
+        markers = groups.first_markers(partition, PAGE_LIMIT, after)
+        rows = read_many((each.member_id for each in markers), fresh=True).values()
+        _in_threads(partial(_cancel, owner=owner, settle=settle), rows)
+        if len(markers) < PAGE_LIMIT:
+            return
+        after = markers[-1].member_id
+
+
+def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) -> None:
+    if _THREADS == 1:
+        for row in rows:
+            call(row)
+        return
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="cancel") as pool:
+        list(pool.map(call, rows))
+
+
+def _cancel(row: JobRequest, *, owner: JobRequest, settle: Settle) -> None:
+    if row.status.finished:
+        return
+    if not owner.cancel_members and (row.has_begun or groups.is_retried(row)):
+        return
+    stop = owner_verbs.request_cancel if row.status is Status.RUNNING else owner_verbs.cancel
+    with suppress(PreconditionFailed):  # it has started or ended
+        change = stop(row, by=owner.cancelled_by)
+        telemetry.cancelled_by_owner(change.after)
+        settle(change)
