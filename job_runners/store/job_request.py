@@ -286,7 +286,14 @@ class JobRequest(Table):
     @property
     def has_follow_ups(self) -> bool:
         """Return whether the row names follow-ups."""
-        return any(each is not None for each in (self.on_end, self.on_failure, self.announcement))
+        return not (self.on_end is None and self.on_failure is None and self.announcement is None)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Return whether its end frees nothing outside the row, and saves nothing, as for most
+        jobs."""
+        is_free = self.slot is None and self.held_by is None and self.unique_key is None
+        return is_free and not self.has_follow_ups
 
     @property
     def past_ttl(self) -> bool:

@@ -241,6 +241,8 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 def _end_job(
     verb: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
 ) -> Change:
+    if job.holds_nothing:
+        return conditional_write.write(verb, job, actions, condition, already_applied=end.status)
     return holdings.write_freeing(
         verb,
         job,
