@@ -22,7 +22,8 @@ from pynamodb.attributes import (
 from job_runners import clock
 from job_runners.aws.errors import retry_on_conflict, try_write
 from job_runners.store import steps
-from job_runners.store.job_request import GROUP_PREFIX, JobRequest, Status, derived_id
+from job_runners.store.job_fields import GROUP_PREFIX
+from job_runners.store.job_request import JobRequest, Status, derived_id
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value

@@ -26,7 +26,8 @@ from job_runners import clock
 from job_runners.aws.errors import conflicts
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write
-from job_runners.store.job_request import FOLLOWS_PREFIX, JobRequest, Lane, Status, job_id_of
+from job_runners.store.job_fields import FOLLOWS_PREFIX
+from job_runners.store.job_request import JobRequest, Lane, Status, job_id_of
 from job_runners.store.queries import read
 from job_runners.store.table import Integer, Table, nullable
 from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite

@@ -13,7 +13,8 @@ from job_runners import clock
 from job_runners.store import conditional_write, holdings, signals
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import SIGNAL_PREFIX, JobRequest, Lane, Status
+from job_runners.store.job_fields import SIGNAL_PREFIX
+from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 from job_runners.store.transactions import RecordWrite, write_all

@@ -8,7 +8,7 @@ from typing import Any
 from job_runners import clock
 from job_runners.store import groups
 from job_runners.store.groups import Group
-from job_runners.store.job_request import GROUP_PREFIX
+from job_runners.store.job_fields import GROUP_PREFIX
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda

@@ -13,7 +13,8 @@ from unittest.mock import patch
 from job_runners import clock
 from job_runners.store import conditional_write, verbs
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import GROUP_PREFIX, SIGNAL_PREFIX, JobRequest
+from job_runners.store.job_fields import GROUP_PREFIX, SIGNAL_PREFIX
+from job_runners.store.job_request import JobRequest
 from job_runners.store.lines import is_line
 from job_runners.store.verbs import CLAIM_TOLERANCE
 from job_runners.testing import moto_direct
