@@ -40,6 +40,11 @@ class Change(Value):
     resumes: bool = False
     is_known: bool = True
 
+    @property
+    def is_new(self) -> bool:
+        """Return whether a save has saved its row, even if the response to its write was lost."""
+        return self.after.created_key == self.before.created_key
+
     @classmethod
     def unknown(cls, row: JobRequest) -> Self:
         """Return the change of a row that may have been written, or not.

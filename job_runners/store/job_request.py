@@ -135,9 +135,8 @@ class JobRequest(
 
     table_setting = "JOBS_TABLE_NAME"
 
-    # not stored
-    is_new: bool = False  # whether this request saved the row
-    duplicate: DuplicateOutcome | None = None  # set if another job already had the unique key
+    # Not stored: set if another job already had the unique key.
+    duplicate: DuplicateOutcome | None = None
 
     by_organization = ByOrganization()
     due = Due()

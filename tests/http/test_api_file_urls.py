@@ -26,7 +26,7 @@ def claimed(organization_id: str = "acme") -> JobRequest:
             payload={"number": 1},
             max_attempts=1,
         )
-    )
+    ).after
     return job_rows.claimed(row, clock.now() + clock.MINUTE)
 
 

@@ -27,7 +27,7 @@ def save(
         max_attempts=1,
         **more,
     )
-    return verbs.save(new_job, more_writes=more_writes)
+    return verbs.save(new_job, more_writes=more_writes).after
 
 
 def save_again(**more: Any) -> JobRequest:

@@ -107,7 +107,7 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
         verbs.NewJob(
             job_type="x", queue_name="q", organization_id="org", payload=large, max_attempts=1
         )
-    )
+    ).after
     row = stored(verbs.succeed(claimed(job), large).after)
     assert row.payload is None
     assert str(row.payload_key).startswith(f"payloads/{row.created_key}/")

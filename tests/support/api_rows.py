@@ -20,7 +20,7 @@ def saved(
             max_attempts=1,
             run_at=run_at,
         )
-    )
+    ).after
 
 
 def claimed(**fields: Any) -> JobRequest:

@@ -156,7 +156,7 @@ class World:
                 max_attempts=3,
                 **times,
             )
-        )
+        ).after
 
     def _send(self, message: Message, delay: float = 0) -> None:
         assert isinstance(message, JobMessage)

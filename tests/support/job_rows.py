@@ -26,7 +26,7 @@ def saved(
         max_attempts=max_attempts,
         **changes,
     )
-    return verbs.save(new_job, more_writes=more_writes)
+    return verbs.save(new_job, more_writes=more_writes).after
 
 
 def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRequest:

@@ -197,7 +197,14 @@ def _save(
     new_job, rule = checked.new_job, checked.rule
     key = new_job.unique_key
     if rule is None or key is None:
-        return verbs.save(new_job, more_writes=more_writes)
+        change = verbs.save(new_job, more_writes=more_writes)
+        if new_job.counted and change.is_new:
+            from job_runners.engine.dispatch import (
+                quota,  # imported here because few stacks have one
+            )
+
+            quota.note_saved(change.after)
+        return change.after
     # Imported here because most jobs don't need it.
     from job_runners.engine.dispatch import unique_work
 
@@ -217,11 +224,7 @@ def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) 
 
 
 def _note(row: JobRequest) -> None:
-    """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
-    if row.is_new and row.unfinished_organization is not None:
-        from job_runners.engine.dispatch import quota
-
-        quota.note_accepted(row.unfinished_organization, 1 + (row.batch_total or 0))
+    """Log that a job was accepted, or how its request was answered."""
     if row.duplicate is None:
         telemetry.accepted(row)
     else:

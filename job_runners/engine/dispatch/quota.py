@@ -46,15 +46,13 @@ def refuse_batch_if_reached(organization_id: str, total: int) -> None:
         raise QuotaReached(organization_id, quota, total + 1)
 
 
-def note_accepted(key: str, number: int = 1) -> None:
-    """Add jobs that this process has accepted to the count of an organization, or of its batches.
-
-    `key` is that of the index `unfinished`.
-    """
+def note_saved(row: JobRequest) -> None:
+    """Add a job that this process has saved to the count of its organization, or of its batches."""
+    key = str(row.unfinished_organization)
     with _lock:  # a bulk dispatch uses threads
         if key in _counts:
             counted_at, before = _counts[key]
-            _counts[key] = (counted_at, before + number)
+            _counts[key] = (counted_at, before + 1 + (row.batch_total or 0))
 
 
 def _count(organization_id: str, quota: int) -> int:

@@ -147,7 +147,7 @@ def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequ
         if isinstance(found, Held):
             return _apply_rule(request, found, stale)
     try:
-        return verbs.save(request.new_job, more_writes=_writes_of_new(request, stale))
+        return _save(request.new_job, more_writes=_writes_of_new(request, stale))
     except KeyTaken as taken:
         return _apply_rule(request, taken.held, stale)
 
@@ -183,9 +183,20 @@ def _return_existing(
 
 def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
     follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
-    row = verbs.save(follower, follows=held, more_writes=_writes_of_new(request, stale))
+    row = _save(follower, follows=held, more_writes=_writes_of_new(request, stale))
     row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
     return row
+
+
+def _save(
+    new_job: NewJob, *, more_writes: list[RecordWrite], follows: Held | None = None
+) -> JobRequest:
+    change = verbs.save(new_job, follows=follows, more_writes=more_writes)
+    if new_job.counted and change.is_new:
+        from job_runners.engine.dispatch import quota  # imported here because few stacks have one
+
+        quota.note_saved(change.after)
+    return change.after
 
 
 def _replace_existing(

@@ -10,6 +10,7 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, condition_failed
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs, conditional_write
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import (
     JobRequest,
     Lane,
@@ -61,7 +62,7 @@ class NewJob(NamedTuple):
 
 def save(
     new_job: NewJob, *, follows: "Held | None" = None, more_writes: Sequence[RecordWrite] = ()
-) -> JobRequest:
+) -> Change:
     """Save a new job. From then on it has a due time, so it can't be lost.
 
     A payload that is too large for the row is stored first. `more_writes` are part of the same
@@ -69,14 +70,14 @@ def save(
     `follows`, the job instead waits for the end of the job that has the key, and gets the key then.
 
     If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
-    unchanged and is returned. With `more_writes`, RowExists is raised instead.
+    unchanged, and the change is not `is_new`. With `more_writes`, RowExists is raised instead.
 
     Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
     taking the key and giving it up.
     """
     row = _new_row(new_job, follows)
-    return _put_or_drop(row, new_job.job_id is not None, follows, more_writes)
+    return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
 
 
 def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
@@ -155,9 +156,7 @@ def _put_or_drop(
         if not uses_payload:
             drop_duplicate(key)
         raise
-    # True also if the response to this write was lost.
-    row.is_new = row.created_key == job.created_key
-    if not row.is_new:
+    if row.created_key != job.created_key:
         drop_duplicate(key)
     return row
 

@@ -97,7 +97,7 @@ def saved(job_type: str, payload: dict[str, Any]) -> JobRequest:
             payload=payload,
             max_attempts=1,
         )
-    )
+    ).after
 
 
 @pytest.mark.parametrize("name", ["plain", "forbidding"])

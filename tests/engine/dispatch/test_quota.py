@@ -154,7 +154,7 @@ def test_what_it_remembers_is_bounded(
     remembered = []
     for number in range(7):
         quota.refuse_if_reached(f"organisation-{number}")
-        quota.note_accepted("of another")
+        quota.note_saved(JobRequest(unfinished_organization="of another"))
         remembered.append(len(quota._counts))
     assert remembered == [1, 2, 3, 1, 2, 3, 1]
 

@@ -39,7 +39,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
                 max_attempts=3,
                 queue_key=str(number),
             )
-        )
+        ).after
         place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
         row.update(
             conditional_write.park_actions(row, place, "wait##", world.now, due_at),

@@ -144,7 +144,7 @@ def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
             run_at=at,
             due_at=at,
         )
-    )
+    ).after
     pausing.resume(Kind.QUEUE, "other", bench.send)
     bench.sent.clear()  # its message is lost
     bench.advance(91)

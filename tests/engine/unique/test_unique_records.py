@@ -210,7 +210,7 @@ def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
 ) -> None:
     land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
     row = bench.dispatch("unique_refuse", payload={"text": LARGE})
-    assert (row.is_new, row.duplicate, objects()) == (True, None, [row.payload_key])
+    assert (row.duplicate, objects()) == (None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
 
 
