@@ -46,12 +46,9 @@ def settle(
         from job_runners.engine.settling import group_ends
 
         group_ends.member_ended(row, partial(settle, send=send))
-    if row.status is Status.WAITING and _waits_for_group_now(change):
-        from job_runners.engine.settling import group_ends
-
-        group_ends.owner_waits(row, partial(settle, send=send))
-    if row.queue_key is not None or change.before.queue_key is not None:
-        _settle_line(change, send, thorough, admit_waiting)
+    if row.status is Status.WAITING:
+        _settle_wait(change, send)
+    _settle_line(change, send, thorough, admit_waiting)
     if row.status is Status.FAILED and change.is_known:
         from job_runners.engine.settling import failure_groups  # most jobs succeed
 
@@ -109,11 +106,13 @@ def check_group(owner: JobRequest, send: Send) -> bool:
     return group_ends.check(owner, partial(settle, send=send))
 
 
-def _waits_for_group_now(change: Change) -> bool:
-    """Return whether a job has begun to wait for its group, or cancels the group's members."""
+def _settle_wait(change: Change, send: Send) -> None:
+    """Check the group of a job that has begun to wait for it, or that cancels its members."""
     row = change.after
-    is_new = not change.before.awaits_group or bool(row.cancel_members)
-    return change.is_known and row.awaits_group and is_new
+    if row.awaits_group and (not change.before.awaits_group or row.cancel_members):
+        from job_runners.engine.settling import group_ends
+
+        group_ends.owner_waits(row, partial(settle, send=send))
 
 
 def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
@@ -133,11 +132,10 @@ def _settle_line(
     behind it have due times of their own.
     """
     before, row = change.before, change.after
-    joined = row.wait_key is not None and row.wait_key != before.wait_key
-    frees = before.slot is not None and row.slot is None
-    left = before.wait_key is not None and row.wait_key is None and row.status is not Status.FAILED
-    queue_key = row.queue_key if joined else before.queue_key
-    if queue_key is None or not (joined or frees or left or thorough or not change.is_known):
+    queue_key = row.queue_key if before.queue_key is None else before.queue_key
+    frees = row.slot != before.slot
+    has_moved = row.wait_key != before.wait_key and row.status is not Status.FAILED
+    if queue_key is None or not (frees or has_moved or thorough or not change.is_known):
         return
     if admit_waiting is not None:
         admit_waiting(row.queue_name, queue_key, frees)

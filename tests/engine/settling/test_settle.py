@@ -1,0 +1,69 @@
+"""What follows from a transition, whoever makes it."""
+
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from job_runners.engine.running import failure_records
+from job_runners.engine.settling import failure_groups
+from job_runners.engine.settling.settle import settle, transition
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.store import verbs
+from job_runners.store.conditional_write import Change
+from job_runners.store.job_request import JobRequest, Status
+from sample_work import script
+
+
+def event(row: JobRequest, send_id: str | None) -> dict[str, Any]:
+    """Return the failure record of a message that led to the row's claim."""
+    message = JobMessage.about(row)._replace(send_id=str(send_id))
+    return {"requestPayload": message._asdict() | {"v": 1, "kind": "job"}}
+
+
+def test_a_transition_leaves_the_row_that_it_was_given_as_it_was_read(bench: Bench) -> None:
+    row = bench.claim(bench.dispatch("sample_once"))
+    before = dict(row.attribute_values)
+    change = verbs.succeed(row, {"n": 1})
+    assert change.before is row
+    assert row.attribute_values == before
+    assert (row.status, change.after.status) == (Status.RUNNING, Status.SUCCEEDED)
+
+
+def test_a_failure_that_its_worker_has_counted_is_not_counted_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failures function can't know whether the worker was killed before it counted."""
+    script.job = lambda job, payload: 1 / 0
+    counted: list[str] = []
+    monkeypatch.setattr(failure_groups, "note", lambda row: counted.append(row.id))
+    row = bench.run(bench.dispatch("sample_once"))
+    failure_records.settle(event(row, row.send_id), bench.send)
+    assert (row.status, counted) == (Status.FAILED, [row.id])
+
+
+def test_a_transition_whose_answer_is_lost_is_settled_before_its_error_is_raised(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch("sample_once")
+    settled: list[Change] = []
+    monkeypatch.setattr(
+        "job_runners.engine.settling.settle.settle", lambda change, *_, **__: settled.append(change)
+    )
+
+    def unheard() -> Change:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        transition(unheard, row, bench.send)
+    assert [(each.after, each.is_known) for each in settled] == [(row, False)]
+
+
+def test_a_change_of_nothing_sends_nothing_and_reads_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch("sample_once")
+    bench.sent.clear()
+    monkeypatch.setattr(JobRequest, "_get_connection", lambda: 1 / 0)
+    settle(Change(row, row), bench.send)
+    assert bench.sent == []
