@@ -1,0 +1,21 @@
+"""How many files a reader opens to follow a plain job, from POST /jobs to its end."""
+
+import re
+import subprocess
+import sys
+
+from job_runners.places import ROOT
+
+
+def test_a_plain_job_crosses_few_files() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/support/flow.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"^both: (\d+) files, \d+ functions, (\d+) changes$", done.stdout, re.M)
+    assert found is not None, done.stdout
+    files, changes = map(int, found.groups())
+    assert files <= 55
+    assert changes <= 320
