@@ -24,7 +24,7 @@ def dispatch_job(job_data: "JobData") -> "JobRequest":
     If the job can't be sent now, it stays due and is sent later. Raises UnknownJobType,
     InvalidPayload, and the errors of `get_job_runner`.
     """
-    return get_job_runner().dispatch_job(job_data)
+    return get_job_runner().dispatch_job(job_data).row
 
 
 def dispatch_task(task_name: str, payload: Any) -> str | None:

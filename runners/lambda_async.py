@@ -11,10 +11,9 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.aws.errors import is_temporary
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
 from job_runners.errors import InvalidSetting, SendFailed, SendInDoubt
 from job_runners.settings import required
-from job_runners.store.job_request import JobRequest
 
 if TYPE_CHECKING:
     from job_runners.runners.base import JobData
@@ -43,7 +42,7 @@ def fully_configured() -> bool:
     return True
 
 
-def dispatch_job(job_data: "JobData") -> JobRequest:
+def dispatch_job(job_data: "JobData") -> Accepted:
     """Save the job, then send it. If it can't be sent now, it stays due and the timer sends it."""
     # Imported here because most workers dispatch nothing.
     from job_runners.engine.dispatch.dispatch import dispatch_job

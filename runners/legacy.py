@@ -16,13 +16,12 @@ from job_runners.engine.lines import wake_ups
 from job_runners.engine.running.execution import run
 from job_runners.engine.telemetry import log, telemetry
 from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
 from job_runners.errors import JobRunnersError
 from job_runners.runners import legacy_stack
 from job_runners.runners.base import JobData
 from job_runners.runners.lease import renewed
 from job_runners.settings import required, settings
-from job_runners.store.job_request import JobRequest
 
 _RUNNER = "JOB_RUNNER=legacy"
 _THREADS = 4
@@ -53,7 +52,7 @@ def fully_configured() -> bool:
     return True
 
 
-def dispatch_job(job_data: JobData) -> JobRequest:
+def dispatch_job(job_data: JobData) -> Accepted:
     """Save the job, then run it here if JOBS_SAME_PROCESS. Return the row as it was saved.
 
     With JOBS_SYNC, the job runs before this returns.

@@ -16,13 +16,13 @@ from job_runners.engine.dispatch import quota
 from job_runners.engine.dispatch.checking import check_job, check_new_job
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
 from job_runners.engine.job_data import JobData, Name
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.errors import IdempotencyConflict, InvalidPayload, MissingObject, UnknownJobType
 from job_runners.shipped.jobs.batch import LONGEST_LINE, lines
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
-from job_runners.store.job_request import JobRequest, id_under_key
+from job_runners.store.job_request import id_under_key
 from job_runners.work.batch_ended import SAMPLE
 from job_runners.work.definitions import InternalJob
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
@@ -101,8 +101,8 @@ class _Given(NamedTuple):
     problem: str | None = None
 
 
-def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
-    """Save a batch and send it. Return its row, or that of an identical earlier request.
+def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
+    """Save a batch and send it. Return it, or that of an identical earlier request.
 
     Nothing is saved if the request is refused. Raises InvalidMembers with every invalid member.
     """
@@ -112,7 +112,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> JobRequest:
     if earlier is not None:  # its members may be in a file that is gone by now
         if earlier.request_hash != request_hash:
             raise IdempotencyConflict(key, earlier.id)
-        return earlier
+        return Accepted(earlier)
     send = runners.sender()
     payload = _Checking(data, caller, send).payload()
     job = JobData(

@@ -14,7 +14,7 @@ from job_runners.api.json_schema import Field as ViewField
 from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
-from job_runners.engine.wire.sending import Send, require_sender
+from job_runners.engine.wire.sending import Accepted, Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 
@@ -49,12 +49,22 @@ class _Dispatched(NamedTuple):
     """The result of one job, and its index among all jobs under the idempotency key."""
 
     position: int
-    row: JobRequest | None
+    accepted: Accepted | None
     problem: dict[str, Any] | None
+
+    @property
+    def row(self) -> JobRequest | None:
+        return None if self.accepted is None else self.accepted.row
 
     @property
     def status(self) -> int:
         return 202 if self.problem is None else int(self.problem["status"])
+
+
+def _outcome(accepted: Accepted | None) -> str | None:
+    if accepted is None or accepted.duplicate is None:
+        return None
+    return str(accepted.duplicate.outcome)
 
 
 def _short(text: str | None) -> str | None:
@@ -95,14 +105,14 @@ DISPATCHED: Fields[_Dispatched] = {
     ),
     "replayed": ViewField(
         {"type": "boolean", "description": "Whether an earlier request saved the job"},
-        lambda one: one.row is not None and views.is_repeated(one.row),
+        lambda one: one.accepted is not None and views.is_repeated(one.accepted),
     ),
     "unique_outcome": ViewField(
         {
             "enum": [None, *map(str, Outcome)],
             "description": "As the header Unique-Outcome of POST /jobs",
         },
-        lambda one: one.row and one.row.duplicate and str(one.row.duplicate.outcome),
+        lambda one: _outcome(one.accepted),
     ),
     "problem": ViewField(
         {
@@ -134,8 +144,8 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     send = require_sender(runners.sender(), "POST /jobs/bulk", "sends many jobs at once")
     results = bulk.dispatch_jobs(_checked(data, key, caller, send), send, until=until)
     dispatched = [
-        _Dispatched(position, row, None if error is None else problems.shown(error))
-        for position, (row, error) in enumerate(results, data.first_index)
+        _Dispatched(position, accepted, None if error is None else problems.shown(error))
+        for position, (accepted, error) in enumerate(results, data.first_index)
     ]
     left = any(each.status == 503 for each in dispatched)
     shown = [values(DISPATCHED, each) for each in dispatched]

@@ -30,6 +30,7 @@ from job_runners.api.logs_url import logs_url
 from job_runners.api.queue_views import WAITS_FOR, waits_for
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.engine.registry.registry import registry
+from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
 from job_runners.store.children import Child
@@ -75,22 +76,23 @@ def failed_task(record: FailedTask) -> dict[str, Any]:
     return values(FAILED_TASK, record)
 
 
-def accepted(row: JobRequest, jobs_path: str) -> responses.Response:
+def accepted(answer: Accepted, jobs_path: str) -> responses.Response:
     """Return the response to a dispatch: the new job, the job of an earlier identical request, or
     an existing job that does the same work."""
+    row = answer.row
     headers = {"Location": f"{jobs_path}/{row.id}"}
-    if row.duplicate is not None:
-        headers["Unique-Outcome"] = str(row.duplicate.outcome)
-    if is_repeated(row):
+    if answer.duplicate is not None:
+        headers["Unique-Outcome"] = str(answer.duplicate.outcome)
+    if is_repeated(answer):
         headers["Idempotent-Replayed"] = "true"
     return responses.respond(202, summary(row), headers | retry_after(row))
 
 
-def is_repeated(row: JobRequest) -> bool:
+def is_repeated(answer: Accepted) -> bool:
     """Return whether an earlier identical request was answered with this job."""
-    if row.duplicate is not None:
-        return row.duplicate.before
-    return row.request_id != context.request_id.get()
+    if answer.duplicate is not None:
+        return answer.duplicate.before
+    return answer.row.request_id != context.request_id.get()
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:

@@ -10,8 +10,7 @@ from job_runners.settings import settings
 
 if TYPE_CHECKING:
     from job_runners.engine.job_data import JobData
-    from job_runners.engine.wire.sending import Send
-    from job_runners.store.job_request import JobRequest
+    from job_runners.engine.wire.sending import Accepted, Send
 
 _BUILT_IN = {
     "legacy": "job_runners.runners.legacy",
@@ -29,8 +28,8 @@ class JobRunner(Protocol):
         """Return whether this runner has everything it needs, or raise an error that names what is
         missing."""
 
-    def dispatch_job(self, job_data: "JobData") -> "JobRequest":
-        """Save the job, then send it. Return the saved row.
+    def dispatch_job(self, job_data: "JobData") -> "Accepted":
+        """Save the job, then send it. Return the saved row, with how it answers the request.
 
         If the job can't be sent now, it stays due and is sent later. Raises UnknownJobType and
         InvalidPayload.

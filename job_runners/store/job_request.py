@@ -135,9 +135,6 @@ class JobRequest(
 
     table_setting = "JOBS_TABLE_NAME"
 
-    # Not stored: set if another job already had the unique key.
-    duplicate: DuplicateOutcome | None = None
-
     by_organization = ByOrganization()
     due = Due()
     failed = Failed()

@@ -15,7 +15,7 @@ from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running.execution import run
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, decode, encode
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import waits
 from job_runners.testing.movable_clock import MovableClock
@@ -135,7 +135,7 @@ def fully_configured() -> bool:
     return _Current.messages is not None
 
 
-def dispatch_job(job_data: "JobData") -> JobRequest:
+def dispatch_job(job_data: "JobData") -> Accepted:
     """Save the job and hold its message."""
     return dispatch.dispatch_job(job_data, send)
 

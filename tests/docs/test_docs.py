@@ -121,7 +121,7 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
         [asked] = (each for each in drain() if each.job_type == "ask")
         assert (asked.attempt, asked.error["kind"]) == (2, "AccountGone")
     printed = capsys.readouterr().out
-    assert f"begins job tally_letters {row.id} default 1 1" in printed
+    assert f"begins job tally_letters {row.row.id} default 1 1" in printed
     assert "begins task note_letters" in printed
 
 
@@ -323,7 +323,7 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
     with inline(JOBS_PACKAGES="readme_jobs"):
         job = JobData(job_type=LETTERS, payload={"words": ["a"]})
         row = get_job_runner().dispatch_job(job)
-        assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
+        assert assert_dispatched(LETTERS, id=row.row.id).status is Status.SUCCEEDED
 
 
 # --- docs/jobs_command.md -------------------------------------------------------------------------

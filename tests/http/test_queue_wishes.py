@@ -80,7 +80,7 @@ def test_a_service_may_ask_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_code_may_ask_for_any() -> None:
     row = get_job_runner().dispatch_job(JobData(job_type="sample_once", queue_name="default"))
-    assert row.queue_name == "default"
+    assert row.row.queue_name == "default"
 
 
 def test_who_has_a_job_run_again_leaves_it_in_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_the_message_of_a_job_is_sent_again_and_the_job_is_due(
 ) -> None:
     break_down(UNANSWERED)
     data = JobData(job_type="sample_once", organization_id="acme")
-    row = queries.read(get_job_runner().dispatch_job(data).id)
+    row = queries.read(get_job_runner().dispatch_job(data).row.id)
     assert row is not None
     assert (row.status, heard) == (Status.QUEUED, {"Invoke": 2})
 

@@ -49,7 +49,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def dispatch(job_type: str) -> JobRequest:
-    return get_job_runner().dispatch_job(JobData(job_type=job_type, organization_id="acme"))
+    return get_job_runner().dispatch_job(JobData(job_type=job_type, organization_id="acme")).row
 
 
 def stored(row: JobRequest) -> JobRequest:

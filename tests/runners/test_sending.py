@@ -56,7 +56,7 @@ def test_nobody_else_says_it() -> None:
 def ask(bench: Bench, **fields: float) -> JobRequest:
     """Ask for a job, again if it was asked for before."""
     data = JobData(job_type="sample_once", organization_id="acme", idempotency_key="mow", **fields)
-    return dispatch.dispatch_job(data, bench.send)
+    return dispatch.dispatch_job(data, bench.send).row
 
 
 def nothing(bench: Bench, row: JobRequest) -> None:

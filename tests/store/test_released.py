@@ -133,7 +133,7 @@ def test_a_recorded_message_that_waited_is_sent_on(
 def test_the_same_request_is_the_recorded_job(release: Release) -> None:
     asked: dict[str, Any] = {"job_type": "released_count", "organization_id": "acme"}
     asked |= {"payload": {"to": 1}, "idempotency_key": "spring 2026"}
-    assert get_job_runner().dispatch_job(JobData(**asked)).id == release.row("idempotent").id
+    assert get_job_runner().dispatch_job(JobData(**asked)).row.id == release.row("idempotent").id
     body = {name: value for name, value in asked.items() if name != "idempotency_key"}
     headers = {"content-type": "application/json", "idempotency-key": "spring 2026"}
     answer = call("POST", "/jobs", body=body | {"payload": {"to": 2}}, headers=headers)
@@ -208,14 +208,14 @@ def test_a_recorded_failed_task_is_listed_and_begins_once_more(release: Release)
 
 def test_recorded_work_that_is_unique_stays_the_only_one(release: Release) -> None:
     asked = JobData(job_type="released_unique", organization_id="acme", payload={"to": 1})
-    assert get_job_runner().dispatch_job(asked).id == release.row("unique_queued").id
+    assert get_job_runner().dispatch_job(asked).row.id == release.row("unique_queued").id
     release.pass_time(1)
     assert release.row("unique_follows").status == "waiting"  # another has the key
     release.pass_time(30, every=5)
     assert result(release.row("unique_put_off")) == {"to": 2}
     for name in ("unique_running", "unique_follows", "unique_again", "unique_queued"):
         assert release.row(name).status == "succeeded"
-    assert get_job_runner().dispatch_job(asked).id != release.row("unique_queued").id
+    assert get_job_runner().dispatch_job(asked).row.id != release.row("unique_queued").id
 
 
 def test_a_recorded_schedule_goes_on_and_a_paused_one_does_not(release: Release) -> None:

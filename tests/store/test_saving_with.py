@@ -84,7 +84,7 @@ def accepted(job_type: str, more_writes: list[RecordWrite], job_id: str = "named
     data = JobData(job_type=job_type, organization_id="acme", payload={})
     return accept_job(
         data, send=lambda message, delay=0: None, job_id=job_id, more_writes=more_writes
-    )
+    ).row
 
 
 def test_a_record_that_refuses_keeps_a_job_that_is_unique_from_being_saved(

@@ -10,10 +10,11 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.running import execution
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage
+from job_runners.engine.wire.sending import Accepted
 from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobData
 from job_runners.store import job_request, queries, verbs
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import DuplicateOutcome, JobRequest
 from job_runners.testing.aws import forget
 from job_runners.testing.movable_clock import MovableClock
 from sample_work import script
@@ -25,12 +26,19 @@ class Bench:
     def __init__(self) -> None:
         self.clock = MovableClock()
         self.sent: list[tuple[Message, float]] = []
+        self._accepted: list[Accepted] = []
 
     def dispatch(self, job_type: str = "sample_again", **fields: Any) -> JobRequest:
         """Accept a job, without sending a message."""
         next_millisecond()
         data = {"organization_id": "acme", "payload": {"number": 1}} | fields
-        return get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
+        accepted = get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
+        self._accepted.append(accepted)
+        return accepted.row
+
+    def duplicate(self, row: JobRequest) -> DuplicateOutcome | None:
+        """Return how another job answered the request that returned this row, if one did."""
+        return next(each.duplicate for each in self._accepted if each.row is row)
 
     def send(self, message: Message, delay: float = 0) -> None:
         """Keep a message that the engine sends."""

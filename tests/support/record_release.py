@@ -72,8 +72,10 @@ class Recorder:
         """Accept a job; its request_id is the name."""
         token = context.request_id.set(name)
         try:
-            return get_job_runner().dispatch_job(
-                JobData(job_type=job_type, **({"organization_id": "acme"} | fields))
+            return (
+                get_job_runner()
+                .dispatch_job(JobData(job_type=job_type, **({"organization_id": "acme"} | fields)))
+                .row
             )
         finally:
             context.request_id.reset(token)

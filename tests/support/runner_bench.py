@@ -30,7 +30,7 @@ class RunnerBench:
 
     def dispatch(self, job_type: str = "sample_once", **fields: Any) -> JobRequest:
         job = JobData(job_type=job_type, organization_id="org", **fields)
-        return self.runner.dispatch_job(job)
+        return self.runner.dispatch_job(job).row
 
     def outcome(self, job_type: str = "sample_once", **fields: Any) -> JobRequest:
         """Dispatch, let it run, read the row."""

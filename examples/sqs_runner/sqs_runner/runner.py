@@ -20,11 +20,10 @@ from job_runners.engine.running.execution import run
 from job_runners.engine.running.retrying import record_failed_task
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, decode, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY
+from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted
 from job_runners.errors import Interrupted, SendFailed, SendInDoubt
 from job_runners.runners.base import JobData
 from job_runners.settings import required
-from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import read
 
 _RUNNER = "JOB_RUNNER=sqs_runner.runner"
@@ -38,7 +37,7 @@ def fully_configured() -> bool:
     return True
 
 
-def dispatch_job(job_data: JobData) -> JobRequest:
+def dispatch_job(job_data: JobData) -> Accepted:
     """Save the job, then send it. If that fails, the job's row is due, and the timer sends it."""
 
     def send_for(message: Message, delay: float = 0) -> None:

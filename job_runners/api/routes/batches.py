@@ -27,10 +27,11 @@ def dispatch_batch(event: Event, caller: Caller) -> Response:
     nothing is dispatched. The members come with the request, or in a file."""
     from job_runners.api import batch_views, batches
 
-    row = batches.dispatch(event, caller)
+    accepted = batches.dispatch(event, caller)
+    row = accepted.row
     path = event["requestContext"]["http"]["path"]
     headers = {"Location": f"{path}/{row.id}", **views.retry_after(row)}
-    if views.is_repeated(row):
+    if views.is_repeated(accepted):
         headers["Idempotent-Replayed"] = "true"
     return respond(202, batch_views.batch(row), headers)
 

@@ -26,8 +26,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 def dispatch_job(event: Event, caller: Caller) -> Response:
     """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
     same idempotency key returns the same job."""
-    row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
-    return views.accepted(row, event["requestContext"]["http"]["path"])
+    accepted = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
+    return views.accepted(accepted, event["requestContext"]["http"]["path"])
 
 
 def dispatch_jobs(event: Event, caller: Caller) -> Response:

@@ -95,9 +95,9 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     requests.no_fields(event)
     organization_id = organization_query(event, caller)
     send = require_sender(runners.sender(), _checked_name(name), "must be sent to a worker")
-    row = schedules.run_now(organization_id, name, send, requests.key_of(event))
+    accepted = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
-    return views.accepted(row, f"{path}/jobs")
+    return views.accepted(accepted, f"{path}/jobs")
 
 
 def _checked_name(name: str) -> str:

@@ -17,7 +17,7 @@ from job_runners.engine.dispatch.checking import CheckedJob
 from job_runners.engine.dispatch.dispatch import refuse_if_too_many, save_checked
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import Message
-from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
 from job_runners.errors import (
     IdempotencyConflict,
     NotReached,
@@ -36,10 +36,15 @@ _T = TypeVar("_T")
 
 
 class Result(NamedTuple):
-    """The outcome for one job: its row, or the error that explains why it has none."""
+    """The outcome for one job: the answer to its request, or the error why it has none."""
 
-    row: JobRequest | None = None
+    accepted: Accepted | None = None
     error: Exception | None = None
+
+    @property
+    def row(self) -> JobRequest | None:
+        """Return the row that answers the request, if there is one."""
+        return None if self.accepted is None else self.accepted.row
 
 
 def dispatch_jobs(
@@ -47,7 +52,7 @@ def dispatch_jobs(
     send: Send,
     *,
     until: int,
-    save: Callable[[CheckedJob], JobRequest] | None = None,
+    save: Callable[[CheckedJob], Accepted] | None = None,
 ) -> list[Result]:
     """Save and send jobs, and return the result of each in the same order.
 
@@ -73,7 +78,7 @@ class _Dispatching:
         jobs: Sequence[CheckedJob],
         send: Send,
         until: int,
-        save: Callable[[CheckedJob], JobRequest],
+        save: Callable[[CheckedJob], Accepted],
     ) -> None:
         self._save = save
         self._jobs = jobs
@@ -119,7 +124,7 @@ class _Dispatching:
     def _dispatch(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
-                row = retry_until(self._until, lambda: self._save(job))
+                accepted = retry_until(self._until, lambda: self._save(job))
             except (IdempotencyConflict, UniqueConflict) as refused:
                 return Result(error=refused)
             except PreconditionFailed:  # other requests for the same work were faster each time
@@ -127,10 +132,10 @@ class _Dispatching:
             except Exception as error:  # noqa: BLE001 - one job's error must not stop the others
                 telemetry.crashed(error)
                 return Result(error=NotReached() if is_temporary(error) else error)
-            self._results[index] = Result(row)  # it is saved, even if its message is lost
+            self._results[index] = Result(accepted)  # it is saved, even if its message is lost
             if clock.now() < self._until:
-                send_if_unclaimed(row, self._send_counted)
-        return Result(row)
+                send_if_unclaimed(accepted, self._send_counted)
+        return Result(accepted)
 
     def _send_counted(self, message: Message, delay: float = 0) -> None:
         """Send a message. After a few failures in a row, raise SendFailed without trying."""

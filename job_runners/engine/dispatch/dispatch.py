@@ -14,7 +14,7 @@ from job_runners.engine.dispatch.full_queues import refuse_if_full
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import TaskMessage
-from job_runners.engine.wire.sending import Send, require_sender, send_if_unclaimed
+from job_runners.engine.wire.sending import Accepted, Send, require_sender, send_if_unclaimed
 from job_runners.errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from job_runners.store import verbs
 from job_runners.store.blobs import compact_json
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
-def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
-    """Accept a job, send it, and return the row as it was saved.
+def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
+    """Accept a job, send it, and return the row as it was saved, with how it answers the request.
 
     If the job can't be sent now, the timer sends it later. The runner in JOB_RUNNER may delegate
     this call to another one, which passes its own `send`. So the runner in JOB_RUNNER decides
     whether the job can be sent again, not `send`.
     """
     with tracing.dispatching(job_data.job_type):
-        row = accept_job(job_data, send=configured.sender())
-        send_if_unclaimed(row, send)
-    return row
+        accepted = accept_job(job_data, send=configured.sender())
+        send_if_unclaimed(accepted, send)
+    return accepted
 
 
 def dispatch_task(task_name: str, payload: Any, send: Send) -> str:
@@ -66,8 +66,8 @@ def accept_job(
     dispatched_by: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
-) -> JobRequest:
-    """Save a job as queued, or as scheduled if it starts later, with a due time. Return its row.
+) -> Accepted:
+    """Save a job as queued, or as scheduled if it starts later, with a due time.
 
     If the idempotency key or the `job_id` was used before, return the same job, as it is now.
     `send` is the function that can send the job again, or None. `parent_id` is the job that
@@ -75,7 +75,7 @@ def accept_job(
     up. `more_writes` are made in one transaction with the row; if that is impossible, RaceLost or
     RowExists is raised.
 
-    A request for a unique job may be answered with an existing job. The row's `duplicate` then
+    A request for a unique job may be answered with an existing job. `duplicate` then
     shows how, and the writes from `writes_if_existing` are made instead of `more_writes`.
 
     Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached
@@ -97,27 +97,30 @@ def accept_job(
     return save_checked(checked, more_writes, writes_if_existing)
 
 
-def dispatch_checked(checked: CheckedJob) -> JobRequest:
-    """Save a checked job, send it, and return its row. If it can't be sent, the timer sends it."""
+def dispatch_checked(checked: CheckedJob) -> Accepted:
+    """Save a checked job, and send it. If it can't be sent, the timer sends it."""
     send = require_sender(checked.send, checked.new_job.job_type, "has to be sent")
     with tracing.dispatching(checked.new_job.job_type):
-        row = save_checked(checked)
-        send_if_unclaimed(row, send)
-    return row
+        accepted = save_checked(checked)
+        send_if_unclaimed(accepted, send)
+    return accepted
 
 
 def save_checked(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite] = (),
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
-) -> JobRequest:
-    """Save a checked job, and return its row. Raises errors as `accept_job` does."""
+) -> Accepted:
+    """Save a checked job. Raises errors as `accept_job` does."""
     # The job belongs to the current span, not to the one in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
-    row = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
-    _refuse_reused_key(checked.idempotency_key, checked.new_job, row)
-    _note(row)
-    return row
+    accepted = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
+    _refuse_reused_key(checked.idempotency_key, checked.new_job, accepted)
+    if accepted.duplicate is None:
+        telemetry.accepted(accepted.row)
+    else:
+        telemetry.duplicate_answered(accepted.row, accepted.duplicate.outcome)
+    return accepted
 
 
 def refuse_if_too_many(
@@ -192,8 +195,8 @@ def _save(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite],
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
-) -> JobRequest:
-    """Save the job and return its row. For unique work, return the row that answers the request."""
+) -> Accepted:
+    """Save the job. For unique work, another job may answer the request."""
     new_job, rule = checked.new_job, checked.rule
     key = new_job.unique_key
     if rule is None or key is None:
@@ -204,7 +207,7 @@ def _save(
             )
 
             quota.note_saved(change.after)
-        return change.after
+        return Accepted(change.after)
     # Imported here because most jobs don't need it.
     from job_runners.engine.dispatch import unique_work
 
@@ -215,17 +218,10 @@ def _save(
     )
 
 
-def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
+def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     # An existing job that has only now become this key's answer has the hash of its own request.
-    had_this_key = row.duplicate is None or row.duplicate.before
+    row, duplicate = accepted.row, accepted.duplicate
+    had_this_key = duplicate is None or duplicate.before
     if key is not None and had_this_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)
-
-
-def _note(row: JobRequest) -> None:
-    """Log that a job was accepted, or how its request was answered."""
-    if row.duplicate is None:
-        telemetry.accepted(row)
-    else:
-        telemetry.duplicate_answered(row, row.duplicate.outcome)

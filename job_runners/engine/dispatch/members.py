@@ -10,7 +10,7 @@ from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.dispatch.dispatch import save_checked
 from job_runners.engine.job_data import JobData
-from job_runners.engine.wire.sending import Send
+from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.errors import NotReached, UniqueConflict
 from job_runners.store import groups
 from job_runners.store.groups import Group
@@ -89,14 +89,14 @@ def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[s
     return {key for key, each in by_key if not isinstance(each.error, NotReached)}
 
 
-def _save(tried: set[str], job: CheckedJob) -> JobRequest:
-    """Put a fresh marker, and then the row. Return the row, or that of an existing job.
+def _save(tried: set[str], job: CheckedJob) -> Accepted:
+    """Put a fresh marker, and then the row. Return the new job, or an existing one.
 
     A row that exists had a marker before it, so it needs no other one. Raises UniqueConflict.
     """
     member_id, member_of = str(job.new_job.job_id), str(job.new_job.member_of)
     if member_id in tried and (row := read(member_id)) is not None:
-        return row
+        return Accepted(row)
     tried.add(member_id)
     mark = groups.put_marker(member_of, member_id)
     job = job._replace(new_job=job.new_job._replace(member_mark=mark))
@@ -105,7 +105,7 @@ def _save(tried: set[str], job: CheckedJob) -> JobRequest:
     return _save_unique(job, member_of, member_id, mark)
 
 
-def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> JobRequest:
+def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> Accepted:
     """Save a unique member, if its rule allows that, and delete its marker if it gets no row.
 
     The transaction that saves the row checks the marker. So no process saves the row after its
@@ -113,9 +113,9 @@ def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> 
     """
     check = groups.marker_check(member_of, member_id, mark)
     try:
-        row = save_checked(job, [check], lambda _row, _outcome: ())
+        accepted = save_checked(job, [check], lambda _row, _outcome: ())
     except RowExists as existing:
-        return existing.row
+        return Accepted(existing.row)
     except RaceLost as lost:
         raise overtaken("save", member_id) from lost
     except UniqueConflict as refused:
@@ -123,7 +123,7 @@ def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> 
         groups.note_failed(member_of, member_id, error)
         groups.drop_marker(member_of, member_id, mark)
         raise
-    if row.id != member_id:
-        groups.note_existing(member_of, member_id, row.id)
+    if accepted.row.id != member_id:
+        groups.note_existing(member_of, member_id, accepted.row.id)
         groups.drop_marker(member_of, member_id, mark)
-    return row
+    return accepted

@@ -13,7 +13,7 @@ from job_runners import clock
 from job_runners.engine.lines.limits import current_key
 from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, next_due_at
+from job_runners.engine.wire.sending import Accepted, Send, next_due_at
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import answers, uniqueness, verbs
 from job_runners.store.answers import Answer
@@ -57,8 +57,8 @@ class UniqueRequest(NamedTuple):
     send: Send
 
 
-def accept(request: UniqueRequest) -> JobRequest:
-    """Return the row that answers a request: a new one, or an existing one with a `duplicate`.
+def accept(request: UniqueRequest) -> Accepted:
+    """Return the answer to a request: a new job, or an existing one.
 
     If the same request was answered before, return the same job.
 
@@ -122,7 +122,7 @@ def next_check(row: JobRequest) -> int:
 # --- one try --------------------------------------------------------------------------------------
 
 
-def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+def _try_once(request: UniqueRequest, stale: Answer | None) -> Accepted:
     """Return the row that answers the request.
 
     `stale` is an earlier answer to this request, whose job is gone. Raises PreconditionFailed if
@@ -140,19 +140,19 @@ def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
         raise uniqueness.overtaken("accept", "(new job)") from lost
 
 
-def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> Accepted:
     # A request that replaces usually finds an existing job, so reading first is cheaper.
     if request.rule.on_conflict == "replace":
         found = uniqueness.look(request.key)
         if isinstance(found, Held):
             return _apply_rule(request, found, stale)
     try:
-        return _save(request.new_job, more_writes=_writes_of_new(request, stale))
+        return Accepted(_save(request.new_job, more_writes=_writes_of_new(request, stale)))
     except KeyTaken as taken:
         return _apply_rule(request, taken.held, stale)
 
 
-def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Accepted:
     """Apply the rule to a key that another job has.
 
     Raises RowExists if that job, or its follower, has the id of the request's own job.
@@ -172,20 +172,16 @@ def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Job
     return _return_existing(request, holder, stale)
 
 
-def _return_existing(
-    request: UniqueRequest, holder: JobRequest, stale: Answer | None
-) -> JobRequest:
+def _return_existing(request: UniqueRequest, holder: JobRequest, stale: Answer | None) -> Accepted:
     if writes := _writes_of_answer(request, holder, Outcome.RETURNED, stale):
         write_all(writes)
-    holder.duplicate = DuplicateOutcome(Outcome.RETURNED)
-    return holder
+    return Accepted(holder, DuplicateOutcome(Outcome.RETURNED))
 
 
-def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> Accepted:
     follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
     row = _save(follower, follows=held, more_writes=_writes_of_new(request, stale))
-    row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
-    return row
+    return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS))
 
 
 def _save(
@@ -201,12 +197,12 @@ def _save(
 
 def _replace_existing(
     request: UniqueRequest, existing: JobRequest, stale: Answer | None
-) -> JobRequest:
+) -> Accepted:
     wanted = _wanted(request, existing)
     writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
     row = transition(lambda: replacing.replace(existing, wanted, writes), existing, request.send)
-    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_needs_no_message(existing, row))
-    return row
+    is_sent = _needs_no_message(existing, row)
+    return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
 
 
 def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
@@ -267,18 +263,16 @@ def _writes_of_answer(
 # --- earlier answers ------------------------------------------------------------------------------
 
 
-def _answered_before(row: JobRequest, answer: Answer) -> JobRequest:
+def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
     """Return the existing job that the same request was answered with before."""
-    row.duplicate = DuplicateOutcome(answer.outcome, before=True)
     row.request_hash = answer.request_hash
-    return row
+    return Accepted(row, DuplicateOutcome(answer.outcome, before=True))
 
 
-def _saved_before(row: JobRequest) -> JobRequest:
+def _saved_before(row: JobRequest) -> Accepted:
     """Return the job that the same request has created before."""
-    if row.followed:
-        row.duplicate = DuplicateOutcome(Outcome.FOLLOWS, before=True)
-    return row
+    follows = DuplicateOutcome(Outcome.FOLLOWS, before=True)
+    return Accepted(row, follows if row.followed else None)
 
 
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:

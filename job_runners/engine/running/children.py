@@ -58,7 +58,7 @@ class Children:
                 dispatched_by=parent.job_type,
             )
             send_if_unclaimed(child, send)
-        return child.id
+        return child.row.id
 
     def jobs(
         self,

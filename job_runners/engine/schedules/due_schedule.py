@@ -22,7 +22,7 @@ from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
 from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.messages import Message
-from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
 from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
@@ -152,12 +152,14 @@ class Starter:
     ) -> Schedule | None:
         revision = new_id()
         try:
-            row = self._accept(schedule, at, progress, revision)
+            accepted = self._accept(schedule, at, progress, revision)
         except RowExists as exists:
             stored = schedule_store.read(schedule.organization_id, schedule.name)
             if stored is None or stored.revision != revision:
                 return self._advance(schedule, progress)  # an earlier call started this occurrence
-            row = exists.row  # this call started the occurrence, but its response was lost
+            accepted = Accepted(
+                exists.row
+            )  # this call started the occurrence, but its response was lost
         except (RaceLost, PreconditionFailed):
             raise  # another process was faster: the schedule is checked again
         except UniqueConflict:
@@ -167,21 +169,22 @@ class Starter:
                 raise
             self._retry_or_give_up(schedule, at, progress, error)
             return None
-        if row.duplicate is not None and row.duplicate.before:
+        row, duplicate = accepted.row, accepted.duplicate
+        if duplicate is not None and duplicate.before:
             return self._advance(schedule, progress)  # this occurrence was answered before
-        if row.duplicate is not None and row.duplicate.outcome is DuplicateAnswer.RETURNED:
+        if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:
             schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
             schedule_log.occurrence_started(row, schedule, progress, at)
             self.note(Outcome.STARTED)
             unfinished.add(row.id)
-            send_if_unclaimed(row, self._send)
+            send_if_unclaimed(accepted, self._send)
         if progress.next_at is None or progress.next_at > clock.now():
             return None
         return schedule_store.read(schedule.organization_id, schedule.name)
 
-    def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> JobRequest:
+    def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> Accepted:
         """Save the occurrence's job and move the schedule on. Do both or neither.
 
         If another job has the unique key, return that job instead of saving one.

@@ -11,11 +11,11 @@ from job_runners.engine import configured
 from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import schedule_log, telemetry, tracing
-from job_runners.engine.wire.sending import Send, send_if_unclaimed
+from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
 from job_runners.errors import ScheduleBusy, ScheduleDeclared, ScheduleNotFound, TooManySchedules
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
-from job_runners.store.job_request import JobRequest, derived_id
+from job_runners.store.job_request import derived_id
 from job_runners.store.schedules import Definition, Origin, Schedule, ScheduleMoved
 from job_runners.work import context
 from job_runners.work.occurrences import When, next_after
@@ -149,8 +149,8 @@ def delete(organization_id: str, name: str) -> None:
     schedule_log.changed(_retry_if_moved(name, change), "schedule deleted")
 
 
-def run_now(organization_id: str, name: str, send: Send, key: str | None = None) -> JobRequest:
-    """Start the job of a schedule now, even if the schedule is paused, and return the job's row.
+def run_now(organization_id: str, name: str, send: Send, key: str | None = None) -> Accepted:
+    """Start the job of a schedule now, even if the schedule is paused.
 
     The schedule's occurrences don't change. A second request with the same `key` returns the same
     job. Raises ScheduleNotFound, and the errors of dispatching the job.
@@ -158,13 +158,13 @@ def run_now(organization_id: str, name: str, send: Send, key: str | None = None)
     schedule = get(organization_id, name)
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
     with tracing.dispatching(schedule.job_type):
-        row = dispatch.accept_job(
+        accepted = dispatch.accept_job(
             checking.new_job_data(schedule.job_type, schedule.payload, organization_id),
             send=send,
             job_id=job_id,
         )
-        send_if_unclaimed(row, send)
-    return row
+        send_if_unclaimed(accepted, send)
+    return accepted
 
 
 def is_declared(organization_id: str, name: str) -> bool:

@@ -10,7 +10,8 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import RunnerCannotResend, SendFailed
 from job_runners.store import conditional_write
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import DuplicateOutcome, JobRequest
+from job_runners.values import Value
 
 # The longest delay of a message, in seconds: SQS's limit. The timer starts the jobs that must wait
 # longer.
@@ -49,9 +50,20 @@ def require_sender(send: Send, name: str, need: str) -> Send:
     return send
 
 
-def send_if_unclaimed(row: JobRequest, send: Send) -> None:
+class Accepted(Value):
+    """The answer to a request for a job: the row of the new job, or of an existing one.
+
+    `duplicate` says how the existing job answers it, if another job already had the unique key.
+    """
+
+    row: JobRequest
+    duplicate: DuplicateOutcome | None = None
+
+
+def send_if_unclaimed(accepted: Accepted, send: Send) -> None:
     """Send an accepted job if no worker has claimed it and no message about it is on its way."""
-    if row.duplicate is not None and row.duplicate.is_sent:
+    row = accepted.row
+    if accepted.duplicate is not None and accepted.duplicate.is_sent:
         return
     if row.legs == 0 and not row.status.finished:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)

@@ -648,7 +648,7 @@ def test_a_unique_member_that_another_leg_has_just_saved_is_that_member(
 
     def saved_twice(job: Any, *more: Any) -> JobRequest:
         save(job, *more)
-        return save(job, *more)
+        return save(job, *more).row
 
     monkeypatch.setattr(members, "save_checked", saved_twice)
     assert gathering.start().status is Status.WAITING

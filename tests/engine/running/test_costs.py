@@ -65,7 +65,7 @@ def dispatch(job_type: str = "sample_once") -> str:
     arn = "arn:aws:sts::123456789012:assumed-role/campaign-service-production/i-0f3a9c27e1b4d5a68"
     token = context.author.set(context.Author("service", arn))
     try:
-        return get_job_runner().dispatch_job(job).id
+        return get_job_runner().dispatch_job(job).row.id
     finally:
         context.author.reset(token)
 

@@ -121,7 +121,7 @@ def test_two_timers_that_read_it_together_start_it_once(
         bench.deliver()
         counted.clear()
         bench.read(get().job_id(NOON)).delete()  # the other's job has ended, and was deleted
-        return accept(*arguments, **options)
+        return accept(*arguments, **options).row
 
     monkeypatch.setattr(dispatch, "accept_job", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}
@@ -146,7 +146,7 @@ def test_nothing_starts_after_a_delete_or_a_pause_that_came_between(
 
     def overtaken(*arguments: Any, **options: Any) -> JobRequest:
         deed()
-        return accept(*arguments, **options)
+        return accept(*arguments, **options).row
 
     monkeypatch.setattr(dispatch, "accept_job", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}
@@ -163,7 +163,7 @@ def test_an_edit_in_the_minute_it_is_due_starts_it_once_as_it_is_now(
     def overtaken(*arguments: Any, **options: Any) -> JobRequest:
         monkeypatch.setattr(dispatch, "accept_job", accept)
         put(payload={"number": 4})
-        return accept(*arguments, **options)
+        return accept(*arguments, **options).row
 
     monkeypatch.setattr(dispatch, "accept_job", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}

@@ -228,11 +228,11 @@ def test_an_organisation_has_so_many_schedules_and_no_more(
 
 def test_run_now_starts_a_job_of_its_own_once_for_each_key(bench: Bench) -> None:
     put(payload={"number": 3})
-    first = schedules.run_now("acme", "hourly", bench.send, "k")
-    assert schedules.run_now("acme", "hourly", bench.send, "k").id == first.id
-    other = schedules.run_now("acme", "hourly", bench.send)
+    first = schedules.run_now("acme", "hourly", bench.send, "k").row
+    assert schedules.run_now("acme", "hourly", bench.send, "k").row.id == first.id
+    other = schedules.run_now("acme", "hourly", bench.send).row
     assert other.id != first.id
-    assert schedules.run_now("acme", "hourly", bench.send).id != other.id
+    assert schedules.run_now("acme", "hourly", bench.send).row.id != other.id
     assert (first.job_type, first.created_by) == ("sample_once", "operator:alice")
     assert bench.read(first).payload == bench.read(other).payload
     schedules.pause("acme", "hourly")

@@ -33,7 +33,7 @@ def ask_and_send(bench: Bench, text: str, **more: Any) -> JobRequest:
     )
     row = accept_job(data, send=bench.send)
     send_if_unclaimed(row, bench.send)
-    return row
+    return row.row
 
 
 def test_however_often_it_is_put_off_one_message_goes_round(bench: Bench) -> None:

@@ -62,7 +62,7 @@ def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Be
     other = ask(bench, lot="b", idempotency_key="k")
     assert (other.id, other.created_key == first.created_key) == (first.id, False)
     third = ask(bench)
-    assert (third.duplicate, third.id == other.id) == (None, False)
+    assert (bench.duplicate(third), third.id == other.id) == (None, False)
     assert {record["holder"] for record in records()} == {other.created_key, third.created_key}
 
 
@@ -71,7 +71,10 @@ def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench)
     second = ask(bench, "second")
     end_and_leave_the_record(second)
     third = ask(bench, "third")
-    assert (third.duplicate, third.id == second.id) == (DuplicateOutcome(Outcome.FOLLOWS), False)
+    assert (bench.duplicate(third), third.id == second.id) == (
+        DuplicateOutcome(Outcome.FOLLOWS),
+        False,
+    )
     assert record_of(third).follower == third.created_key
 
 
@@ -199,7 +202,9 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
     assert bench.run(first).status is Status.SUCCEEDED
     assert 1 < len(looks) < 20
     monkeypatch.setattr(uniqueness, "hand_key_to_follower_writes", handed_on)
-    assert ask(bench, "second").duplicate is None  # the key is free, whatever its record says
+    assert (
+        bench.duplicate(ask(bench, "second")) is None
+    )  # the key is free, whatever its record says
 
 
 # --- an answer that was lost, and a repetition that conflicts -------------------------------------
@@ -210,7 +215,7 @@ def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
 ) -> None:
     land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
     row = bench.dispatch("unique_refuse", payload={"text": LARGE})
-    assert (row.duplicate, objects()) == (None, [row.payload_key])
+    assert (bench.duplicate(row), objects()) == (None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
 
 

@@ -47,7 +47,7 @@ def keys() -> list[dict[str, Any]]:
 
 def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
     first, second = ask(bench, "old"), ask(bench, "new")
-    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+    assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
         Outcome.REPLACED,
     )
@@ -103,7 +103,7 @@ def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, by_hand: bool)
 def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
     ask(bench, "old", delay=600)
     row = ask(bench, "new")
-    assert (row.status, row.run_at, row.duplicate) == (
+    assert (row.status, row.run_at, bench.duplicate(row)) == (
         Status.QUEUED,
         None,
         DuplicateOutcome(Outcome.REPLACED, is_sent=False),
@@ -165,7 +165,7 @@ def test_one_that_is_paused_stays_so(bench: Bench) -> None:
 def test_one_that_has_begun_is_returned(bench: Bench) -> None:
     first = ask(bench, "old")
     bench.claim(first)
-    assert ask(bench, "new").duplicate == DuplicateOutcome(Outcome.RETURNED)
+    assert bench.duplicate(ask(bench, "new")) == DuplicateOutcome(Outcome.RETURNED)
 
 
 def test_one_that_is_retried_by_hand_begins_anew_with_another_payload(bench: Bench) -> None:
@@ -194,7 +194,7 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     ask(bench, "2", idempotency_key="k")
     ask(bench, "3")
     again = ask(bench, "2", idempotency_key="k")
-    assert (again.id, again.duplicate) == (
+    assert (again.id, bench.duplicate(again)) == (
         first.id,
         DuplicateOutcome(Outcome.REPLACED, before=True),
     )
@@ -209,7 +209,7 @@ def test_the_same_request_again_is_the_job_that_it_made(bench: Bench) -> None:
         ask(bench, "2", idempotency_key="k")
     ask(bench, "3")
     again = ask(bench, "1", idempotency_key="k")
-    assert (again.id, again.duplicate) == (first.id, None)
+    assert (again.id, bench.duplicate(again)) == (first.id, None)
     bench.run(first)
     assert script.texts_run == ["3"]
 
@@ -219,7 +219,7 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     bench.claim(first)
     second = ask(bench, "2", "unique_follow", idempotency_key="k")
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
-    assert (again.id, again.duplicate) == (
+    assert (again.id, bench.duplicate(again)) == (
         second.id,
         DuplicateOutcome(Outcome.FOLLOWS, before=True),
     )
@@ -235,7 +235,7 @@ def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> No
     script.job = lambda job, payload: None
     for _ in range(2):  # let on, then done
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
-        assert (again.id, again.duplicate) == (
+        assert (again.id, bench.duplicate(again)) == (
             asked[0].id,
             DuplicateOutcome(Outcome.FOLLOWS, before=True),
         )
@@ -287,7 +287,7 @@ def follow(bench: Bench, *texts: str) -> tuple[JobRequest, list[JobRequest]]:
 
 def test_one_follows_the_one_that_runs_and_takes_the_latest_payload(bench: Bench) -> None:
     first, (second, third) = follow(bench, "second", "third")
-    assert second.duplicate == DuplicateOutcome(Outcome.FOLLOWS)
+    assert bench.duplicate(second) == DuplicateOutcome(Outcome.FOLLOWS)
     assert second.id == third.id != first.id
     assert bench.sent_jobs == [second.id]  # by the end of the first
     (record,) = keys()
@@ -435,7 +435,7 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
 
     before_the_next_replace(monkeypatch, begin)
     second = ask(bench, "same", job_type, idempotency_key=key)
-    assert second.duplicate == (outcome and DuplicateOutcome(outcome))
+    assert bench.duplicate(second) == (outcome and DuplicateOutcome(outcome))
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
 
 
@@ -492,7 +492,7 @@ def test_of_two_that_come_to_follow_at_once_one_does(
 
     monkeypatch.setattr(uniqueness, "follow_writes", after_another)
     third = ask(bench, "third", "unique_follow")
-    assert (third.id, third.duplicate) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
+    assert (third.id, bench.duplicate(third)) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
     (record,) = keys()
     assert record["follower"] == third.created_key
 
@@ -526,7 +526,7 @@ def test_a_replacement_that_landed_unheard_keeps_its_payload_for_the_next_attemp
     script.job = fail
     lands_unheard(monkeypatch, lambda: bench.run(first))
     second = ask(bench, LARGE, "unique_retried")
-    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+    assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
         Outcome.REPLACED,
     )
@@ -543,7 +543,7 @@ def test_a_replacement_that_landed_unheard_was_done_if_the_job_has_ended(
     first = ask(bench, "old")
     lands_unheard(monkeypatch, lambda: bench.run(first))
     second = ask(bench, LARGE)
-    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+    assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
         Outcome.REPLACED,
     )

@@ -74,10 +74,10 @@ class Year:
         job_type = {"night": "unique_follow", "any": "unique_return"}.get(lot, "unique_replace")
         payload = {"lot": lot, "text": text}
         data = JobData(job_type=job_type, organization_id="a", payload=payload, delay=delay)
-        row = dispatch.accept_job(data, send=self._send)
-        send_if_unclaimed(row, self._send)
+        accepted = dispatch.accept_job(data, send=self._send)
+        send_if_unclaimed(accepted, self._send)
         self._check()
-        return row.duplicate and row.duplicate.outcome
+        return accepted.duplicate and accepted.duplicate.outcome
 
     def until(self, time: int) -> None:
         """Let time pass: timers tick when an occurrence has come, and messages arrive."""

@@ -23,6 +23,7 @@ from job_runners.engine.schedules import recurring
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import TaskMessage
+from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import (
     DoNotRetry,
     JobRunnersError,
@@ -38,7 +39,7 @@ from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks.errors import WebhookFailed
 from job_runners.shipped.webhooks.pinned_https import Answer
 from job_runners.store import blobs, job_request, steps
-from job_runners.store.job_request import JobRequest, Outcome, derived_id
+from job_runners.store.job_request import Outcome, derived_id
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import mocked_aws
 from job_runners.testing.moto_direct import Row
@@ -346,14 +347,14 @@ class History:
         key = data.idempotency_key
         self._note_accepted(row, data, f"request {key}" if key else None)
 
-    def _note_accepted(self, row: JobRequest, data: JobData, request: str | None) -> None:
-        job_id = row.id
+    def _note_accepted(self, answer: Accepted, data: JobData, request: str | None) -> None:
+        job_id, duplicate = answer.row.id, answer.duplicate
         if job_id not in self.checker.deleted:
             self.checker.accepted.add(job_id)
-        if self.checker.unique and row.duplicate is not None:
-            self.world.figures[f"unique jobs {row.duplicate.outcome}"] += 1
+        if self.checker.unique and duplicate is not None:
+            self.world.figures[f"unique jobs {duplicate.outcome}"] += 1
             is_gone = job_id in self.checker.deleted  # while its request was on its way
-            is_new = row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before
+            is_new = duplicate.outcome is not Outcome.RETURNED and not duplicate.before
             if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, data.payload["request"])
         if request is not None:
