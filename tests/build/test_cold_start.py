@@ -38,6 +38,7 @@ MAY_NOT_PULL_IN = {
         "asyncio",
         "job_runners.api.openapi",
         "job_runners.engine.running.execution",
+        "job_runners.engine.dispatch.quota",  # unless there is one
     }
     | (TIMES - {"zoneinfo"}),  # pydantic imports it
     "worker": NOWHERE
@@ -60,6 +61,13 @@ MAY_NOT_PULL_IN = {
         "job_runners.store.failed_tasks",
         "job_runners.aws.bucket",
     }  # until a task fails, or a payload is large
+    | {
+        "job_runners.engine.running.gates",
+        "job_runners.engine.running.children",
+        "job_runners.engine.lines.admission",
+        "job_runners.engine.lines.pausing",
+        "job_runners.engine.settling.group_ends",
+    }  # until a job has limits, dispatches others or is in a group
     | TIMES,
     "timer": NOWHERE
     | {"pydantic", "asyncio", "api", "job_runners.engine.running.execution"}
@@ -71,6 +79,7 @@ MAY_NOT_PULL_IN = {
         "api",
         "job_runners.engine.running.execution",
         "job_runners.engine.schedules.recurring",
+        "job_runners.engine.lines.admission",
     }
     | TIMES,
 }
