@@ -8,10 +8,12 @@ from bench import Bench
 from job_runners.engine.running import failure_records
 from job_runners.engine.settling import failure_groups
 from job_runners.engine.settling.settle import settle, transition
+from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.store import verbs
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 from sample_work import script
 
 
@@ -67,3 +69,30 @@ def test_a_change_of_nothing_sends_nothing_and_reads_nothing(
     monkeypatch.setattr(JobRequest, "_get_connection", lambda: 1 / 0)
     settle(Change(row, row), bench.send)
     assert bench.sent == []
+
+
+def test_a_follower_that_an_end_admits_is_sent_and_not_logged_as_a_follow_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work,unique_sample")
+    forget()
+    logged: list[str] = []
+    monkeypatch.setattr(telemetry, "follow_up_saved", lambda row: logged.append(row.id))
+    first = bench.claim(bench.dispatch("unique_follow", payload={"lot": "a", "text": "old"}))
+    follower = bench.dispatch("unique_follow", payload={"lot": "a", "text": "new"})
+    bench.sent.clear()
+    settle(verbs.succeed(first, None), bench.send)
+    assert bench.read(follower).status is Status.QUEUED
+    assert (bench.sent_jobs, logged) == ([follower.id], [])
+
+
+def test_a_follow_up_that_an_end_saves_is_sent_and_logged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work,follow_up_sample")
+    forget()
+    logged: list[str] = []
+    monkeypatch.setattr(telemetry, "follow_up_saved", lambda row: logged.append(row.id))
+    bench.run(bench.dispatch("sample_once", on_end="note_end"))
+    (sent,) = bench.sent_jobs
+    assert logged == [sent]
