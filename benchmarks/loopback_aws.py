@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,11 +28,11 @@ class LoopbackAws:
 
 
 @contextmanager
-def loopback_aws(recording: Sequence[Exchange], seconds: float = 0) -> Iterator[LoopbackAws]:
-    """Run the server for the duration of the with statement. Each response takes `seconds`."""
+def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
+    """Run the server for the duration of the with statement."""
     our_end, server_end = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=[server_end, recording, seconds], daemon=True
+        target=_serve, args=[server_end, recording], daemon=True
     )
     process.start()
     try:
@@ -43,9 +42,8 @@ def loopback_aws(recording: Sequence[Exchange], seconds: float = 0) -> Iterator[
         process.join()
 
 
-def _serve(pipe: Connection, recording: Sequence[Exchange], seconds: float) -> None:
+def _serve(pipe: Connection, recording: Sequence[Exchange]) -> None:
     with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.seconds = seconds
         server.learn(recording)
         pipe.send(server.server_port)
         server.count_for(pipe)
@@ -53,8 +51,6 @@ def _serve(pipe: Connection, recording: Sequence[Exchange], seconds: float) -> N
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 64  # a bulk dispatch opens its connections at once
-    seconds: float = 0
 
     def learn(self, recording: Sequence[Exchange]) -> None:
         """Load the responses of a recording."""
@@ -97,7 +93,6 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.answers.get(_key(operation, body))
         if answer and operation == "UpdateItem":
             answer = _with_claim_token(body, answer)
-        time.sleep(self.server.seconds)
         status = 501 if answer is None else 202 if operation == "Invoke" else 200
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 
-from measuring import measure, measure_time
+from measuring import measure
 from work_unit import WORKER, new_name
 
 
@@ -16,18 +16,6 @@ def job(units: int, recording: str) -> None:
     """Measure saving an item and sending an event."""
     put, message = _recorded_requests(recording, "PutItem")[0], _message(recording)
     measure(_put_and_invoke(put, message), units)
-
-
-def loop(jobs: int, times: int, recording: str) -> None:
-    """Measure the time of a loop that saves an item and then sends an event, for each job."""
-    put, message = _recorded_requests(recording, "PutItem")[0], _message(recording)
-    one = _put_and_invoke(put, message)
-
-    def unit() -> None:
-        for _ in range(jobs):
-            one()
-
-    measure_time(unit, times)
 
 
 def job_of_few_attributes(units: int, recording: str) -> None:

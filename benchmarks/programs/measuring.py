@@ -1,26 +1,12 @@
 """Measure a unit of work in this process. The last line printed is the result."""
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 
 _WARM_UP = 10  # units that fill caches, open connections and finish lazy imports
 _MEASUREMENTS = 4
-
-
-def measure_time(unit: Callable[[], object], times: int) -> None:
-    """Print the seconds of a call, the lowest of several, and the most memory used in KiB."""
-    unit()  # fills caches, and opens connections
-    lowest = float("inf")
-    for _ in range(times):
-        began = time.perf_counter()
-        unit()
-        lowest = min(lowest, time.perf_counter() - began)
-    print(f"\n{lowest!r} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}")
-    sys.stdout.flush()
-    os._exit(0)
 
 
 def measure(unit: Callable[[], object], units: int) -> None:

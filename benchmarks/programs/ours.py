@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from measuring import measure, measure_time
-from work_unit import JOB_TYPE, PAYLOAD, TASK_NAME, http_event, new_name
+from measuring import measure
+from work_unit import JOB_TYPE, PAYLOAD, TASK_NAME
 
 
 def job(units: int, _recording: str = "") -> None:
@@ -15,23 +15,6 @@ def job(units: int, _recording: str = "") -> None:
 
     runner = get_job_runner()
     measure(lambda: runner.dispatch_job(JobData(job_type=JOB_TYPE, payload=PAYLOAD)), units)
-
-
-def bulk(jobs: int, times: int, _recording: str = "") -> None:
-    """Measure the time of a request to the API for many jobs."""
-    from job_runners.handlers import api
-
-    context: Any = None
-
-    def unit() -> None:
-        listed = [{"job_type": JOB_TYPE, "payload": PAYLOAD}] * jobs
-        event = http_event("POST", "/jobs/bulk", {"jobs": listed, "idempotency_key": new_name()})
-        answer = api.handler(event, context)
-        statuses = {each["status"] for each in json.loads(answer["body"]).get("jobs", [])}
-        if statuses != {202}:
-            raise SystemExit(f"the API answered {answer['statusCode']}, {statuses}")
-
-    measure_time(unit, times)
 
 
 def task(units: int, _recording: str = "") -> None:

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.install_problems import described
 from job_runners.building.package_files import PIP_LOCK, uses_uv
+from job_runners.building.target import Target
 from job_runners.building.uv import shown_uv, uv
 from job_runners.errors import JobRunnersError
 from job_runners.places import DATA, ROOT
@@ -37,9 +38,16 @@ def locked(app: AppFolder | None) -> str:
     return _exported(app) if uses_uv(app.path) else _of_pip(app)
 
 
-def with_ours(pins: str) -> str:
+def with_ours(pins: str, target: Target) -> str:
     """Return the pins of the functions: the project's, and ours of the packages that it lacks."""
-    theirs = {name for name, _ in blocks(pins)}
+    theirs = {
+        name
+        for name, text in blocks(pins)
+        if not (found := requirement_in(text))
+        or found.marker is None
+        # A lock is for all platforms. Another one's pin isn't installed, so ours is needed.
+        or found.marker.evaluate(target.markers)
+    }
     ours = blocks(OUR_LOCK.read_text(encoding="utf-8"))
     return "\n".join([pins.rstrip(), *(text for name, text in ours if name not in theirs), ""])
 

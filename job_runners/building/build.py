@@ -161,7 +161,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
 
     As in an installation with pip, a file that doesn't compile stays there as a source.
     """
-    pins = with_ours(locked(app))
+    pins = with_ours(locked(app), target)
     services = SERVICES
     if app:
         services = SERVICES | app.services | services_in(app.sources.values())
@@ -211,11 +211,12 @@ def main() -> int:
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     arguments.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
     given = arguments.parse_args()
+    notice = ""
     try:
         if given.folder and given.target != "machine":
             locked(find_app_folder())
             installed.check()
-        elif not given.folder and (notice := installed.difference()):
+        elif not given.folder and (notice := installed.difference() or ""):
             print(notice, file=sys.stderr)
         app = find_app_folder()
         if given.folder:
@@ -225,7 +226,8 @@ def main() -> int:
         elif app:
             check(app)
     except JobRunnersError as error:
-        print(error, file=sys.stderr)
+        if str(error) != notice:
+            print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from typing import Any
 from job_runners.building import ejected
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.app_stack import overrides, parameters
+from job_runners.building.target import Target
 from job_runners.places import DATA, PROJECT, ROOT, variables
 
 _BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
@@ -34,11 +35,13 @@ def template() -> Path:
 
 
 def check_parameters() -> None:
-    """Raise UnusableAppFolder if samconfig.toml sets a parameter that the template doesn't have.
+    """Raise UnusableAppFolder if samconfig.toml sets a parameter that the template doesn't have,
+    and UnusableTarget if it names no target.
 
-    CloudFormation would refuse it after the build, for example after an upgrade.
+    CloudFormation would refuse the parameter after the build, for example after an upgrade.
     """
     file = ROOT / "samconfig.toml"
+    Target.from_samconfig(file)
     config = tomllib.loads(file.read_text(encoding="utf-8"))
     named = {each.partition("=")[0] for table in config for each in _overrides(config, table)}
     if unknown := sorted(named - parameters(template()) - _BUILD_PARAMETERS):

@@ -78,6 +78,19 @@ class Target:
         return self.python_runtime.removeprefix("python")
 
     @property
+    def markers(self) -> dict[str, str]:
+        """What the target differs in from this machine, for the markers of requirements."""
+        if self.native:
+            return {}
+        return {
+            "python_version": self.python,
+            "python_full_version": f"{self.python}.0",
+            "sys_platform": "linux",
+            "platform_system": "Linux",
+            "platform_machine": _MACHINES[self.architecture],
+        }
+
+    @property
     def uv_platform(self) -> str:
         """The newest platform of wheels that run on Lambda. uv adds the older ones by itself."""
         newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023

@@ -156,11 +156,27 @@ def test_the_command_that_is_named_makes_a_lock_that_is_accepted(tmp_path: Path)
 
 def test_the_project_s_pins_come_before_ours() -> None:
     ours = dict(blocks(OUR_LOCK.read_text()))
-    pins = dict(blocks(with_ours("Pydantic==2.99 \\\n    --hash=sha256:ab\n")))
+    pins = dict(blocks(with_ours("Pydantic==2.99 \\\n    --hash=sha256:ab\n", ARM)))
     assert pins["pydantic"] == "Pydantic==2.99 \\\n    --hash=sha256:ab"
     assert {name: text for name, text in pins.items() if name != "pydantic"} == {
         name: text.rstrip() for name, text in ours.items() if name != "pydantic"
     }
+
+
+@pytest.mark.parametrize(
+    ("marker", "target", "taken"),
+    [
+        ("python_full_version < '3.12'", ARM, False),
+        ("python_full_version < '3.12'", Target("arm64", "python3.11"), True),
+        ("sys_platform == 'win32'", ARM, False),
+        ("sys_platform == 'win32'", Target.this_machine(), False),
+        ("platform_machine == 'aarch64'", ARM, True),
+    ],
+)
+def test_a_pin_for_another_platform_leaves_ours(marker: str, target: Target, taken: bool) -> None:
+    theirs = f"six==9.9 ; {marker} \\\n    --hash=sha256:ab\n"
+    ours = dict(blocks(OUR_LOCK.read_text()))["six"].splitlines()[0]
+    assert (ours in with_ours(theirs, target)) != taken
 
 
 def test_pins_that_do_not_fit_ours_are_refused_in_words(tmp_path: Path) -> None:

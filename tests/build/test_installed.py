@@ -124,6 +124,11 @@ def test_a_project_goes_to_the_next_version_and_back(
             assert "To see the differences, run: diff" in said
             pulled.write_text(before)
             assert "uv.lock is outdated" in refused(project)
+            config = project.folder / "pyproject.toml"
+            text = config.read_text()
+            config.write_text(text.replace("dependencies = [", 'dependencies = ["six", '))
+            assert project.run("test").stderr.count("uv.lock is outdated") == 1
+            config.write_text(text)
             pulled.write_text(after)
     assert own.read_text() == ours
 

@@ -16,7 +16,6 @@ from job_runners.building.build import ROOT
         (6, ["cold_start", "--rounds", "1", "--cpu-only"]),
         (10, ["overheads", "--rounds", "1", "--units", "1", "--cpu-only"]),
         (3, ["client", "--rounds", "1"]),
-        (2, ["bulk", "--rounds", "1", "--jobs", "40", "--loop", "5"]),
     ],
 )
 def test_a_benchmark_prints_ratios_to_a_peer(lines: int, arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from job_runners.building.app_requirements import with_ours
+from job_runners.building.target import Target
 from job_runners.places import ROOT
 from tools.deployed_packages import NotInstalled, Package, packages
 
@@ -127,7 +128,7 @@ def test_the_bill_tells_what_we_ask_for_and_what_that_needs(bill: dict[str, Any]
 def test_an_organisations_lock_is_listed_too(shipped: list[Package]) -> None:
     (click,) = re.findall(r"^click==\S+", (REQUIREMENTS / "dev.txt").read_text(), re.MULTILINE)
     theirs = f"{click} \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.txt\n"
-    both = packages(with_ours(theirs), sys.path)
+    both = packages(with_ours(theirs, Target.this_machine()), sys.path)
     (more,) = [each for each in both if each not in shipped]
     assert f"{more.name}=={more.version}" == click
     assert (more.license, more.asked_for) == ("BSD-3-Clause", True)
