@@ -32,7 +32,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import LimitChange
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Parked, Pause
-from job_runners.store.schedule_marks import Mark
+from job_runners.store.schedule_marks import PARTITION, Mark
 from job_runners.store.schedules.advancing import _StableFields
 from job_runners.store.schedules.schedule import Schedule
 from job_runners.store.signals import Signal
@@ -270,7 +270,7 @@ def test_each_kind_of_record_in_the_store_is_erased(bench: Bench) -> None:
     done = erase("--yes")
     assert done.exit_code == 0, done.output
     assert moto_direct.rows("jobs") == []
-    assert [row["pk"] for row in moto_direct.rows("coordination")] == [Mark.pk.default]
+    assert [row["pk"] for row in moto_direct.rows("coordination")] == [PARTITION]
     listed = full_client("s3").list_object_versions(Bucket="bucket")
     assert not {"Versions", "DeleteMarkers"} & set(listed)
 

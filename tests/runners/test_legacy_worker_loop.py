@@ -128,7 +128,7 @@ def test_a_child_that_dies_ends_its_attempt_at_once(
     bench: Bench, children: Children, monkeypatch: pytest.MonkeyPatch, exitcode: int, how: str
 ) -> None:
     row, retried = bench.dispatch("sample_once"), bench.dispatch("sample_again")
-    monkeypatch.setattr(execution, "record", lambda *_: None)  # it dies before it records anything
+    monkeypatch.setattr(execution, "_end", lambda *_: None)  # it dies before it records anything
     children.exitcode = exitcode
     legacy_worker.work(Told())
     found = bench.read(row)
@@ -141,7 +141,7 @@ def test_a_dead_child_is_settled_later_if_dynamodb_does_not_answer(
     bench: Bench, children: Children, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = bench.dispatch("sample_once")
-    monkeypatch.setattr(execution, "record", lambda *_: outage.begin("refused"))
+    monkeypatch.setattr(execution, "_end", lambda *_: outage.begin("refused"))
     children.exitcode = -9
     legacy_worker.work(Told(after=1))
     outage.end()

@@ -31,7 +31,7 @@ def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO
     row = bench.run(bench.dispatch())
     owner_actions.cancel(row)
     said = locations(lines)
-    assert said["accepted"] == "_note"
+    assert said["accepted"] == "save_checked"
     assert said["claimed"] == "run_job"  # through a context manager
     assert said["cancel"] == "_cancel"
 
