@@ -10,6 +10,7 @@ from job_runners.engine.settling import failure_groups
 from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
+from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import verbs
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
@@ -24,12 +25,12 @@ def event(row: JobRequest, send_id: str | None) -> dict[str, Any]:
 
 
 def test_a_transition_leaves_the_row_that_it_was_given_as_it_was_read(bench: Bench) -> None:
-    row = bench.claim(bench.dispatch("sample_once"))
-    before = dict(row.attribute_values)
-    change = verbs.succeed(row, {"n": 1})
-    assert change.before is row
-    assert row.attribute_values == before
-    assert (row.status, change.after.status) == (Status.RUNNING, Status.SUCCEEDED)
+    claimed = bench.claim(bench.dispatch("sample_once"))
+    before = dict(claimed.attribute_values)
+    change = verbs.succeed(claimed, {"n": 1})
+    assert change.before is claimed
+    assert claimed.attribute_values == before
+    assert (claimed.status, change.after.status) == (Status.RUNNING, Status.SUCCEEDED)
 
 
 def test_a_failure_that_its_worker_has_counted_is_not_counted_again(
@@ -96,3 +97,31 @@ def test_a_follow_up_that_an_end_saves_is_sent_and_logged(
     bench.run(bench.dispatch("sample_once", on_end="note_end"))
     (sent,) = bench.sent_jobs
     assert logged == [sent]
+
+
+def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
+    """Return a row as a process might have read it."""
+    return JobRequest(id="i", status=status, queue_name="q", **fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "checked"),
+    [
+        (row(queue_key="a", slot=1), row(queue_key="a"), ("q", "a", True)),
+        # another payload moves it: the line that it leaves has a free slot
+        (row(queue_key="a", slot=1), row(queue_key="b"), ("q", "a", True)),
+        # its queue had no limits when it was dispatched
+        (row(), row(Status.WAITING, queue_key="b", wait_key="w"), ("q", "b", False)),
+        (row(queue_key="a", wait_key="w"), row(Status.CANCELLED, queue_key="a"), ("q", "a", False)),
+        (row(queue_key="a", wait_key="w"), row(Status.FAILED, queue_key="a"), None),
+        (row(queue_key="a", slot=1), row(queue_key="a", slot=1), None),
+        (row(slot=1), row(), None),
+    ],
+)
+def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
+    monkeypatch: pytest.MonkeyPatch, before: JobRequest, after: JobRequest, checked: Any
+) -> None:
+    monkeypatch.setattr(failure_groups, "note", lambda _: None)
+    lines: list[tuple[str, str, bool]] = []
+    settle(Change(before, after), CANNOT_SEND, admit_waiting=lambda *line: lines.append(line))
+    assert lines == ([] if checked is None else [checked])
