@@ -143,7 +143,7 @@ class Demo:
 
     def _texts(self) -> Counter[str]:
         """Count the texts that the local AWS was asked to send, by phone number."""
-        url = f"{self._stack['endpoint_url']}/_ministack/sns/sms-messages"
+        url = f"{self._stack['endpoint_url']}/_local/sms-messages"
         request = AWSRequest("GET", url)
         credentials: Any = boto3.Session().get_credentials()
         SigV4Auth(credentials, "execute-api", self._stack["region"]).add_auth(request)
