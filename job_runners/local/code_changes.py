@@ -16,7 +16,7 @@ from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
 from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT
 
-_CHECK_SECONDS = 0.2
+_CHECK_SECONDS = 0.1
 _SHOWN_NAMES = 3
 
 Stat = dict[Path, tuple[int, int]]
@@ -126,7 +126,7 @@ class CodeChanges:
         changed = _different(self._code, now)
         if not changed or self._is_upgraded:
             return
-        await asyncio.sleep(_CHECK_SECONDS / 4)
+        await asyncio.sleep(_CHECK_SECONDS / 2)
         if code_now() != now:
             return  # it is still being saved
         self._code = now

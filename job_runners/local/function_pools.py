@@ -14,7 +14,7 @@ import subprocess
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from job_runners.local.function_process import FUNCTIONS
@@ -42,8 +42,9 @@ class BrokenCode(Exception):
 class _Died(Exception):
     """The process of an invocation has ended."""
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: str, last_line: str = "") -> None:
         super().__init__(text)
+        self.last_line = last_line
         self.reply = {"errorType": kind, "errorMessage": text}
 
 
@@ -59,7 +60,7 @@ class Template:
         `creates` others ("fork", "spawn" or "auto"); and `import_seconds`, the longest import.
         """
         self._control, theirs = socket.socketpair()
-        self._output, output = os.pipe()
+        self._pipe, output = os.pipe()
         self._seconds = start["import_seconds"]
         self._process = subprocess.Popen(
             [
@@ -87,7 +88,7 @@ class Template:
 
     async def load(self, show: Show) -> None:
         """Wait until the code is imported. Raises BrokenCode."""
-        self._follower = asyncio.create_task(_follow("import", self._output, show))
+        self._output = _Output("import", self._pipe, show)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         duplicate = self._control.dup()
         duplicate.setblocking(False)
@@ -121,6 +122,9 @@ class Template:
                         break
         for each in self._created:
             each.set_exception(_Died("Runtime.ExitError", "The template process has ended"))
+        for pid in self._exits:  # nothing tells their ends any more
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self.end()
         if not self.ended.done():
             self.ended.set_result(None)
@@ -136,10 +140,10 @@ class Template:
         socket.send_fds(self._control, [bytes([FUNCTIONS.index(name)])], [theirs.fileno(), write])
         theirs.close()
         os.close(write)
-        follower = asyncio.create_task(_follow(name, read, show))
+        shown = _Output(name, read, show)
         reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_REPLY)
         pid, exited = await created
-        return _Process(self, pid, exited, reader, writer, follower)
+        return _Process(self, pid, exited, reader, writer, shown)
 
     @property
     def has_ended(self) -> bool:
@@ -168,22 +172,33 @@ class Template:
 _NOTHING_MORE = {"missing": None, "own": False, "may_be_setting": False}
 
 
-async def _follow(name: str, pipe: int, show: Show) -> None:
-    """Show the lines of a process, as they come."""
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
-    rest = b""
-    while data := await reader.read(2**16):
-        *lines, rest = (rest + data).split(b"\n")
-        if len(rest) > _MAX_LINE:
-            lines, rest = [*lines, rest], b""
+class _Output:
+    """Shows the lines of a process, as they come, in the task `end`."""
+
+    def __init__(self, name: str, pipe: int, show: Show) -> None:
+        self._name, self._show = name, show
+        self.last_line = ""
+        self.end = asyncio.create_task(self._follow(pipe))
+
+    async def _follow(self, pipe: int) -> None:
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
+        rest = b""
+        while data := await reader.read(2**16):
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > _MAX_LINE:
+                lines, rest = [*lines, rest], b""
+            self._pass_on(lines)
+        self._pass_on([rest] if rest else [])
+        transport.close()
+
+    def _pass_on(self, lines: list[bytes]) -> None:
         if lines:
-            show(name, [line.decode(errors="replace") for line in lines])
-    if rest:
-        show(name, [rest.decode(errors="replace")])
-    transport.close()
+            texts = [line.decode(errors="replace") for line in lines]
+            self.last_line = texts[-1]
+            self._show(self._name, texts)
 
 
 class _Process:
@@ -196,10 +211,10 @@ class _Process:
         exited: "asyncio.Future[int]",
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        follower: "asyncio.Task[None]",
+        output: _Output,
     ) -> None:
         self.template, self.pid, self._exited = template, pid, exited
-        self._reader, self._writer, self._follower = reader, writer, follower
+        self._reader, self._writer, self._output = reader, writer, output
 
     async def call(self, event: Any, arn: str, seconds: float) -> Reply:
         """Run an invocation. Raises _Died if it ends the process or takes too long."""
@@ -217,7 +232,8 @@ class _Process:
         await self._kill()
         if timed_out:
             raise _Died("Sandbox.Timedout", f"Error: Task timed out after {seconds:.2f} seconds")
-        raise _Died("Runtime.ExitError", f"Error: Runtime exited with error: {self._end()}")
+        text = f"Error: Runtime exited with error: {self._end()}"
+        raise _Died("Runtime.ExitError", text, self._output.last_line)
 
     async def _kill(self) -> None:
         """End the process, and wait until its last lines are shown."""
@@ -228,7 +244,7 @@ class _Process:
         if not self._exited.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        sources: list[asyncio.Future[Any]] = [self._exited, self._follower]
+        sources: list[asyncio.Future[Any]] = [self._exited, self._output.end]
         await asyncio.wait(sources, timeout=0.5)
         self._writer.close()
 
@@ -266,10 +282,12 @@ class Functions:
         settings: FunctionSettings,
         workers: int,
         show: Show,
-        crashed: Callable[[str, Any, str], None],
+        crashed: Callable[[str, Any, str, str], None],
         record_failure: Callable[[str], None],
     ) -> None:
-        """`crashed` gets the function, the event, and what has happened to its process.
+        """Prepare the pools.
+
+        `crashed` gets the function, the event, what has happened to the process, and its last line.
         `record_failure` gets the text of each failure record."""
         self._settings, self._show = settings, show
         self._crashed, self._record_failure = crashed, record_failure
@@ -277,14 +295,14 @@ class Functions:
         if settings.is_legacy:
             limits["api"] += workers
         self._pools = {name: _Pool(limit) for name, limit in limits.items()}
-        self._template: Template | None = None  # that of the active code
+        self.template: Template | None = None  # that of the active code
         self._templates: list[Template] = []  # also those whose processes are still busy
         self._tasks: set[asyncio.Task[None]] = set()
-        self.unfinished: dict[int, Any] = {}  # asynchronous events, oldest first
+        self._unfinished: dict[int, tuple[str, Any]] = {}  # events and their functions
 
     async def use(self, template: Template) -> None:
         """Let all further invocations run this code."""
-        old, self._template = self._template, template
+        old, self.template = self.template, template
         self._templates = [*(each for each in self._templates if not each.has_ended), template]
         for name, pool in self._pools.items():
             for process in pool.idle:
@@ -314,18 +332,26 @@ class Functions:
 
     async def _run_event(self, function: str, event: Any) -> None:
         number = id(event)
-        self.unfinished[number] = event
+        self._unfinished[number] = function, event
         try:
             reply = await self.invoke(function, event)
             if "errorType" in reply and function == self._settings.runs_work:
                 self._record_failure(failure_record(event, reply))
         finally:
-            del self.unfinished[number]
+            del self._unfinished[number]
+
+    def unfinished(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield the events of functions that run work: "waiting" or "running", and the function."""
+        function = self._settings.runs_work
+        waiting = {id(event) for event, _ in self._pools[function].waiting}
+        for number, (its_function, event) in self._unfinished.items():
+            if its_function == function:
+                yield "waiting" if number in waiting else "running", function, event
 
     def _pump(self, function: str) -> None:
         pool = self._pools[function]
         pool.idle = [each for each in pool.idle if not each.has_ended]
-        while self._template and pool.waiting and (pool.idle or pool.busy < pool.limit):
+        while self.template and pool.waiting and (pool.idle or pool.busy < pool.limit):
             process = pool.idle.pop() if pool.idle else None
             pool.busy += 1
             task = asyncio.create_task(self._run(function, process, *pool.waiting.popleft()))
@@ -335,7 +361,7 @@ class Functions:
     async def _run(
         self, function: str, process: _Process | None, event: Any, answer: "asyncio.Future[Reply]"
     ) -> None:
-        pool, template = self._pools[function], self._template
+        pool, template = self._pools[function], self.template
         assert template is not None  # noqa: S101 - _pump has checked it
         arn, seconds = self._settings.arn(function), self._settings.timeout(function)
         try:
@@ -343,10 +369,10 @@ class Functions:
             reply = await process.call(event, arn, seconds)
         except _Died as died:
             process, reply = None, died.reply
-            self._crashed(function, event, str(died))
+            self._crashed(function, event, str(died), died.last_line)
         finally:
             pool.busy -= 1
-        if process and process.template is self._template:
+        if process and process.template is self.template:
             pool.idle.append(process)
         elif process:  # the code has changed
             process.close()

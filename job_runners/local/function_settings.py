@@ -32,7 +32,7 @@ OPEN_ROUTES = (
 IAM_ROUTE, JWT_ROUTE = "ANY /{proxy+}", "$default"
 
 # The template's parameters that matter here, with their defaults.
-_PARAMETERS = {
+PARAMETERS = {
     "JobRunner": "lambda-async",
     "WorkerTimeout": "900",
     "WorkerMemory": "1024",
@@ -69,7 +69,7 @@ class FunctionSettings:
 
     def parameter(self, name: str) -> str:
         """Return the value of a parameter of the template."""
-        return self.given.get(name) or _PARAMETERS[name]
+        return self.given.get(name) or PARAMETERS[name]
 
     @property
     def is_legacy(self) -> bool:

@@ -1,6 +1,6 @@
-"""Run the project on a local AWS, and show what its jobs do until Ctrl-C.
+"""Run the project on a local AWS until Ctrl-C: python -m job_runners.local.run OPTIONS
 
-Usage: python -m job_runners.local.run [--keep] [--quiet] [--listen ADDRESS] ...
+OPTIONS is JSON: see options.py.
 """
 
 import signal
@@ -9,14 +9,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import argparse
     import socket
 
+    from job_runners.local.options import Options
     from job_runners.local.screen import Steps
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_WORKERS = 4
-_IMPORT_SECONDS = 60.0
 
 
 class Stopped(BaseException):
@@ -44,15 +42,15 @@ def _main() -> int:
     # Imported here so that a signal in the imports, which take a second, ends this process quietly.
     from job_runners.building import installed
     from job_runners.building.app_folder import UnusableAppFolder
+    from job_runners.local.options import Options
     from job_runners.local.problem import LocalProblem
     from job_runners.local.screen import Steps, console
 
-    given = _arguments()
     steps = Steps()
     if notice := installed.difference():
         console.print(notice, style="yellow", markup=False)
     try:
-        _run(given, steps)
+        _run(Options.read(sys.argv[1]), steps)
     except (LocalProblem, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
@@ -62,102 +60,64 @@ def _main() -> int:
     return 0
 
 
-def _arguments() -> "argparse.Namespace":
-    import argparse
-
-    arguments = argparse.ArgumentParser(prog="python -m job_runners.local.run", description=__doc__)
-    arguments.add_argument(
-        "--keep", action="store_true", help="keep the data for the next run with --keep"
-    )
-    arguments.add_argument(
-        "--quiet", action="store_true", help="of what jobs do, show only their failures"
-    )
-    arguments.add_argument(
-        "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
-    )
-    arguments.add_argument(
-        "--workers", type=int, default=_WORKERS, help="jobs and tasks that run at once (default 4)"
-    )
-    arguments.add_argument(
-        "--processes",
-        choices=("auto", "fork", "spawn"),
-        default="auto",
-        help="how processes of functions begin: as copies of a process that has imported your "
-        "code, or with an import of their own (default: copies where that is safe)",
-    )
-    arguments.add_argument(
-        "--import-seconds",
-        type=float,
-        default=_IMPORT_SECONDS,
-        help="seconds that importing your code may take (default 60)",
-    )
-    arguments.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="parameter of the template, such as JwtIssuer, instead of the one in samconfig.toml",
-    )
-    return arguments.parse_args()
-
-
-def _run(given: "argparse.Namespace", steps: "Steps") -> None:
+def _run(options: "Options", steps: "Steps") -> None:
     from job_runners.building.app_folder import find_app_folder
     from job_runners.building.work_parameters import work_parameters
     from job_runners.cli.target import configured_name
     from job_runners.local.containers import bridge_addresses
     from job_runners.local.credentials import Credentials
     from job_runners.local.function_settings import FunctionSettings
-    from job_runners.local.run_folder import only_run
+    from job_runners.local.run_folder import kept_port, only_run
     from job_runners.places import ROOT
 
-    parameters = work_parameters() | dict(each.split("=", 1) for each in given.parameter)
-    addresses = [given.listen] if given.listen else bridge_addresses()
+    addresses = [options.listen] if options.listen else bridge_addresses()
     app = find_app_folder()
     with only_run() as home:
         steps.begin("Importing your code")
-        sockets = _bound(addresses)
+        sockets = _bound(addresses, kept_port() if options.keep else 0)
         port = sockets[0].getsockname()[1]
+        parameters = work_parameters() | options.parameters
         settings = FunctionSettings(configured_name() or "job-runners", port, parameters)
+        own = None
+        if app and app.template.exists():
+            from job_runners.local.own_template import OwnTemplate
+
+            own = OwnTemplate(app.template, settings)
+            settings = own.hand_over()
         credentials = Credentials.random()
         # The template process imports the code while this process imports moto.
-        from job_runners.local.options import Options
         from job_runners.local.start import Start
 
-        options = Options(
-            keep=given.keep,
-            workers=given.workers,
-            creates=given.processes,
-            import_seconds=given.import_seconds,
-            addresses=tuple(addresses),
-        )
         start = Start(settings, credentials, options, app.path if app else ROOT, home)
         first = start.template()
         import asyncio
 
-        from job_runners.local.job_stream import JobStream
-        from job_runners.local.screen import console
-        from job_runners.local.supervisor import supervise
+        from job_runners.local.supervisor import Supervisor, supervise
 
-        stream = JobStream(console, quiet=given.quiet)
-        asyncio.run(
-            supervise(settings, credentials, options, start, first, sockets, home, stream, steps)
-        )
+        supervisor = Supervisor(settings, credentials, options, addresses, own)
+        asyncio.run(supervise(supervisor, start, first, sockets, home, steps))
 
 
-def _bound(addresses: list[str]) -> "list[socket.socket]":
-    """Return sockets on one port of loopback and of these addresses. Raises LocalProblem."""
+def _bound(addresses: list[str], port: int) -> "list[socket.socket]":
+    """Return sockets on one port of loopback and of these addresses. Raises LocalProblem.
+
+    The port is this one, unless it is 0 or another program uses it.
+    """
     import socket
 
     from job_runners.local.problem import LocalProblem
 
     sockets: list[socket.socket] = []
-    port = 0
     for address in ("127.0.0.1", *addresses):
         each = socket.socket()
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            each.bind((address, port))
+            try:
+                each.bind((address, port))
+            except OSError:
+                if sockets or not port:
+                    raise
+                each.bind((address, 0))  # only old links need the port of the kept data
         except OSError as error:
             raise LocalProblem(
                 f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "

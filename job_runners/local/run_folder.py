@@ -19,6 +19,16 @@ from job_runners.local import env_file
 from job_runners.local.problem import LocalProblem
 
 KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that --keep keeps
+KEPT_STATE = "state.jsonl"  # its file. The first line has the port
+
+
+def kept_port() -> int:
+    """Return the port of the run that kept data, because links in the data have it, or 0."""
+    try:
+        with (KEPT / KEPT_STATE).open(encoding="utf-8") as file:
+            return int(json.loads(file.readline())["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 @contextlib.contextmanager

@@ -40,13 +40,15 @@ class Start:
         temporary = home / "tmp"
         temporary.mkdir()
         own_files = {"TMPDIR": str(temporary)}
+        if options.loopback_webhooks:
+            own_files["LOOPBACK_WEBHOOKS"] = "true"
         self._environment = inherited | variables() | own_files | credentials.variables | every
 
     def template(self) -> Template:
         """Start importing the code as it is now."""
         start = {
             "environments": self._environments,
-            "creates": self._options.creates,
+            "creates": self._options.processes,
             "import_seconds": self._options.import_seconds,
         }
         return Template(start, self._environment, str(self._folder))

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Guard, Head
 from job_runners.local.http_server import HttpServer
 from job_runners.local.job_stream import JobStream
+from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
 from job_runners.local.options import Options
+from job_runners.local.own_template import OwnTemplate
 from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import announced
-from job_runners.local.screen import Steps, suggest
+from job_runners.local.run_folder import KEPT, announced
+from job_runners.local.screen import Steps, console, suggest
 from job_runners.local.services import Answer, Services
 from job_runners.local.stack_answers import StackAnswers
 from job_runners.local.stack_api import signer
@@ -41,10 +44,21 @@ class Supervisor:
         settings: FunctionSettings,
         credentials: Credentials,
         options: Options,
-        stream: JobStream,
+        addresses: Sequence[str],
+        own_template: OwnTemplate | None,
     ) -> None:
-        self._settings, self._stream = settings, stream
+        """Create the stack's resources. Those of the project's own template exist already."""
+        self.settings, self.options, self.addresses = settings, options, addresses
+        self.stream = JobStream(console, quiet=options.quiet)
+        self.own_template = own_template
+        self.stack = settings.stack(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            own_template.outputs() if own_template else {},
+        )
         self.services = Services(settings)
+        self.kept: KeptState | None = None
+        self.reload: Callable[[str], None] | None = None  # while saved changes are watched
         self.functions = Functions(
             settings,
             options.workers,
@@ -55,29 +69,72 @@ class Supervisor:
         self._gateway = Gateway(settings, self.functions)
         self._answers = StackAnswers(settings, self.functions, self._gateway)
         secrets = {credentials.access_key_id: credentials.secret_access_key}
-        guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, options.addresses)
+        guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
 
     def _show(self, function: str, lines: list[str]) -> None:
         if function != "import":
-            self.services.logs.write(self._settings.log_group(function), lines)
-        self._stream.show([(function, line) for line in lines])
+            self.services.logs.write(self.settings.log_group(function), lines)
+        try:
+            self.stream.show([(function, line) for line in lines])
+        except BrokenPipeError:  # whatever showed the output has ended
+            signal.raise_signal(signal.SIGTERM)
+        except Exception as error:  # noqa: BLE001 - the lines after it must be shown
+            self.stream.note(f"A line of {function} can't be shown: {type(error).__name__}")
 
-    def _report_crash(self, function: str, event: Any, what: str) -> None:
+    def _report_crash(self, function: str, event: Any, what: str, last_line: str) -> None:
         """Show whose process has ended, because it could not log its own end."""
-        work = _name_of(event) or f"the {function} function"
-        self._stream.note(f"{work} lost its process. {what}")
+        work = _name_of(event) or f"The {function} function"
+        last = f"\n  Its last line: {_message(last_line)}" if last_line else ""
+        self.stream.note(f"{work} lost its process. {what}{last}")
+
+    def load_kept_data(self) -> None:
+        """Add the data of the last run, if --keep asks for it, and show what is missing."""
+        if self.options.keep:
+            self.stream.note(ABOUT_KEPT_DATA)
+            self.kept = KeptState(KEPT, self.stream.note)
+            self.kept.load(self.services, self.functions, self.settings.runs_work)
+            self.services.on_change = self.kept.note_change
+        if self.own_template and self.own_template.missing:
+            names = ", ".join(self.own_template.missing)
+            self.stream.note(
+                f"The local AWS doesn't have these resources of own.template.yaml: {names}"
+            )
+
+    def begin(self) -> list["asyncio.Task[Any]"]:
+        """Start the timer, the readers of queues, and what keeps data. Return their tasks."""
+        tasks = pollers(self.settings, self.functions)
+        tasks.append(asyncio.create_task(tick(self.functions)))
+        if self.kept:
+            port = self.settings.port
+            saving = self.kept.save_regularly(self.services, self.functions, port)
+            tasks.append(asyncio.create_task(saving))
+        return tasks
+
+    def end(self) -> None:
+        """Keep the data, if --keep asks for it, and end all processes."""
+        self.reload = None
+        self.server.close()
+        if self.kept:
+            self.kept.save(self.services, self.functions, self.settings.port)
+        self.functions.end()
 
     async def load(self, template: Template) -> None:
         """Make a template's code the active code. Raises BrokenCode."""
         await template.load(self._show)
         await self.functions.use(template)
+        template.ended.add_done_callback(lambda _: self._restart(template))
         if template.ready["threads"]:
             names = ", ".join(template.ready["threads"])
-            self._stream.note(
+            self.stream.note(
                 f"Your code starts threads when it is imported ({names}). So each process imports "
                 "it again, and a start takes longer."
             )
+
+    def _restart(self, ended: Template) -> None:
+        """Load the code again if the active template process was killed."""
+        if ended is self.functions.template and self.reload:
+            self.reload("the process that had imported your code was killed")
 
     async def _respond(self, head: Head, headers: dict[str, str], body: bytes) -> Answer:
         service = _service(head, headers)
@@ -93,7 +150,7 @@ class Supervisor:
             target = f"{head.path}?{head.query}" if head.query else head.path
             return await self.services.answer(service, head.method, target, headers, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
-            self._stream.note(f"The local AWS can't answer a call of {service}: {error!r}")
+            self.stream.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
 
 
@@ -115,43 +172,46 @@ def _name_of(event: Any) -> str:
     return f"{name} {str(event.get('id', ''))[:_NAME_CHARACTERS]}".strip()
 
 
+def _message(line: str) -> str:
+    """Return the text of a log line of ours, or any other line as it is."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
+
+
 async def supervise(
-    settings: FunctionSettings,
-    credentials: Credentials,
-    options: Options,
+    supervisor: Supervisor,
     start: Start,
     first: Template,
     sockets: list[socket.socket],
     home: Path,
-    stream: JobStream,
     steps: Steps,
 ) -> None:
     """Run the stack until a signal comes. Raises LocalProblem if the code can't be imported."""
-    stop = _stop_event()
-    supervisor = Supervisor(settings, credentials, options, stream)
-    changes = CodeChanges(home, lambda: supervisor.load(start.template()), stream.note)
+    stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
+    changes = CodeChanges(home, lambda: supervisor.load(start.template()), supervisor.stream.note)
     tasks: list[asyncio.Task[Any]] = []
     try:
         await supervisor.server.start(sockets)
         if not await _unless(stop, supervisor.load(first)):
             return
-        stack = settings.stack(credentials.access_key_id, credentials.secret_access_key, {})
-        tasks += pollers(settings, supervisor.functions)
-        tasks.append(asyncio.create_task(tick(supervisor.functions)))
+        steps.end()
+        supervisor.load_kept_data()
+        tasks += supervisor.begin()
         tasks.append(asyncio.create_task(changes.watch()))
+        supervisor.reload = changes.reload
         tasks.append(asyncio.create_task(_end_with_make(stop)))
         with signing_proxy(stack.api_url, signer(stack)) as dashboard, announced(stack, home):
-            steps.end()
-            suggest(stack, dashboard, options.addresses, first.ready, keeps=options.keep)
+            suggest(stack, dashboard, supervisor.addresses, first.ready, keeps=options.keep)
             await stop.wait()
     except BrokenCode as broken:
         raise LocalProblem(describe(broken)) from None
     finally:
         for task in tasks:
             task.cancel()
-        supervisor.server.close()
+        supervisor.end()
         first.end()
-        supervisor.functions.end()
 
 
 async def _unless(stop: asyncio.Event, work: Any) -> bool:

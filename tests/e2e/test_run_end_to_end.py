@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("supervised")]
 
 def test_the_first_screen_says_where_to_look_and_what_to_do_next(supervised: Run) -> None:
     assert "Dashboard    http://127.0.0.1:" in supervised.shown
-    assert "jobs greet, nap, steps, approve, fan and 5 more; tasks ping, fails" in supervised.shown
+    assert "jobs greet, nap, steps, approve, fan and 6 more; tasks ping, fails" in supervised.shown
     assert "job-runners types greet    shows its fields" in supervised.shown
     assert "IAM and the template: `job-runners build` checks the template" in supervised.shown
 
@@ -101,7 +101,7 @@ def test_the_death_of_a_worker_is_noticed_at_once_and_said(supervised: Run) -> N
     assert time.monotonic() - began < 5  # instead of 960 s, the job's lease
     assert "signal: SIGKILL" in str(error)
     assert f"killed {job_id[:4]} lost its process" in supervised.shown
-    assert "| before the end" in supervised.shown
+    assert "Its last line: before the end" in supervised.shown
     assert supervised.result("greet")
 
 
@@ -109,7 +109,7 @@ def test_a_job_that_fails_shows_its_line(supervised: Run) -> None:
     job_id = supervised.dispatch("wrong")
     assert "no such number" in str(supervised.reach(job_id, *ENDED)["error"])
     until(lambda: "ValueError: no such number" in supervised.shown)
-    assert "my_work/__init__.py" in supervised.shown
+    assert '|   File "my_work/__init__.py", line ' in supervised.shown
 
 
 def test_files_are_uploaded_read_written_and_downloaded(supervised: Run, tmp_path: Any) -> None:

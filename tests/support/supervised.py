@@ -81,11 +81,11 @@ class Run:
         return session(self.stack).client(service, endpoint_url=self.stack.endpoint_url)
 
     def wait_until_ready(self) -> None:
-        """Wait until other programs find the stack."""
+        """Wait until the first screen is shown."""
 
         def is_ready() -> bool:
             assert self.process.poll() is None, self.shown
-            return (self.project / ".local" / "env.sh").exists()
+            return "Ctrl-C stops it" in self.shown  # the end of the first screen
 
         until(is_ready)
 

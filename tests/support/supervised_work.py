@@ -88,6 +88,12 @@ def killed(job: RunningJob, payload: Nothing) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stuck(job: RunningJob, payload: Nothing) -> None:
+    """Go on as if no time limit existed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    time.sleep(1000)
+
+
 def wrong(job: RunningJob, payload: Nothing) -> None:
     """Fail."""
     raise ValueError("no such number")
@@ -113,6 +119,7 @@ JOBS = {
     "followed": Job(followed, on_end="told"),
     "told": Job(told),
     "killed": Job(killed),
+    "stuck": Job(stuck),
     "wrong": Job(wrong),
 }
 TASKS = {"ping": Task(ping), "fails": Task(fails)}
