@@ -65,8 +65,8 @@ class OwnTemplate:
         """Create the resources. Raises LocalProblem if the template can't be read."""
         try:
             self._template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506
-            self._resources: dict[str, Any] = self._template["Resources"]
-        except (yaml.YAMLError, TypeError, KeyError) as error:
+            self._resources: dict[str, Any] = dict(self._template["Resources"])
+        except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
             raise LocalProblem(f"{path} can't be read as a template: {error}") from None
         config = path.with_name("own.samconfig.toml")
         given = override_values(tomllib.loads(config.read_text())) if config.exists() else {}

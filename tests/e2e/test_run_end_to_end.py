@@ -76,9 +76,10 @@ def test_a_delayed_job_starts_when_it_is_due(supervised: Run) -> None:
 
 
 def test_a_schedule_that_the_code_declares_starts_jobs(supervised: Run) -> None:
-    until(lambda: "| hello from a schedule" in supervised.shown, 90)
-    (found,) = supervised.api.get("/schedules?organization_id=default").json["schedules"]
+    path = "/schedules?organization_id=default"
+    (found,) = until(lambda: supervised.api.get(path).json["schedules"], 30)
     assert found["name"] == "minutely"
+    until(lambda: "| hello from a schedule" in supervised.shown, 90)
 
 
 def test_a_task_runs_and_a_failed_one_is_recorded_and_sent_again(supervised: Run) -> None:

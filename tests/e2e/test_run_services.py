@@ -1,6 +1,7 @@
 """What surrounds a run of `job-runners run`: webhooks, tokens, browsers, containers, strangers."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -166,6 +167,27 @@ def test_a_token_needs_an_audience(tmp_path: Path) -> None:
     run = start(write_project(tmp_path / "project"), "--parameter", "JwtIssuer=http://127.0.0.1:9")
     assert run.process.wait(60) == 1
     assert "JwtIssuer needs JwtAudience" in run.shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "status_line"),
+    [
+        (b"nonsense\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400 Bad Request"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"411 Length Required"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000, b"431 Request Header Fields Too Large"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"403 Forbidden"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"403 Forbidden"),
+    ],
+    ids=["nonsense", "negative", "two lengths", "chunked", "long", "two hosts", "no host"],
+)
+def test_a_request_that_can_t_be_read_is_refused(run: Run, sent: bytes, status_line: bytes) -> None:
+    port = int(run.stack.endpoint_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        assert status_line in connection.recv(4096).partition(b"\r\n")[0]
+    assert status(f"{run.stack.api_url}/health") == 200
 
 
 # --- the dashboard ----------------------------------------------------------------------------
