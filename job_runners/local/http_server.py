@@ -13,8 +13,11 @@ _LARGEST = 5 * 2**30  # bytes of a body, as in S3
 _LONGEST_HEAD = 2**16
 _OURS = frozenset({"content-length", "transfer-encoding", "connection", "server", "date"})
 
-Respond = Callable[[Head, dict[str, str], bytes], Awaitable[Answer]]
-"""Takes an admitted request, and returns the answer."""
+Respond = Callable[[Head, dict[str, str], bytes, str], Awaitable[Answer]]
+"""Takes an admitted request, and the service for which it is signed. Returns the answer.
+
+The service of a request that isn't signed is "".
+"""
 
 
 class _BadRequest(Exception):
@@ -80,7 +83,8 @@ class HttpServer:
             )
             await writer.drain()
             return False  # the rest of the body isn't read
-        _write(writer, head.method, await self._respond(head, headers, body))
+        service = check.service if check is not None else ""
+        _write(writer, head.method, await self._respond(head, headers, body, service))
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 

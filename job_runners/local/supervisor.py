@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,9 @@ class Supervisor:
         if ended is self.functions.template and self.reload:
             self.reload("the process that had imported your code was killed")
 
-    async def _respond(self, head: Head, headers: dict[str, str], body: bytes) -> Answer:
-        service = _service(head, headers)
+    async def _respond(
+        self, head: Head, headers: dict[str, str], body: bytes, service: str
+    ) -> Answer:
         try:
             if head.path.startswith(f"{STAGE}/"):
                 is_signed = service == "execute-api"
@@ -152,17 +153,6 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - a call must not end the server
             self.stream.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
-
-
-def _service(head: Head, headers: Mapping[str, str]) -> str:
-    """Return the service that a signature is for: KEY/DATE/REGION/SERVICE/aws4_request."""
-    header = headers.get("authorization", "")
-    place = header.partition("Credential=")[2].partition(",")[0]
-    if not place:
-        named = head.query.partition("X-Amz-Credential=")[2].partition("&")[0]
-        place = named.replace("%2F", "/").replace("%2f", "/")
-    parts = place.split("/")
-    return parts[3] if len(parts) > 3 else ""
 
 
 def _name_of(event: Any) -> str:
