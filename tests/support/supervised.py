@@ -180,13 +180,27 @@ def start(project: Path, *options: str, **variables: str) -> Run:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Run(project, process, output)
+    run = Run(project, process, output)
+    _started.append(run)
+    return run
+
+
+_started: list[Run] = []  # by `start` alone
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left() -> Iterator[None]:
+    """Kill the runs that a failed test has left."""
+    yield
+    while _started:
+        _started.pop().stop(signal.SIGKILL)
 
 
 @contextmanager
 def running(project: Path, *options: str, **variables: str) -> Iterator[Run]:
     """Yield a run that is ready, and stop it at the end. It must leave no process."""
     run = start(project, *options, **variables)
+    _started.remove(run)
     try:
         run.wait_until_ready()
         yield run
