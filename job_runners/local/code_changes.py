@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sysconfig
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from job_runners.building.app_check import problem_text
@@ -19,7 +19,7 @@ from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT
 _CHECK_SECONDS = 0.1
 _SHOWN_NAMES = 3
 
-Stat = dict[Path, tuple[int, int]]
+Stat = dict[str, tuple[int, int]]
 """The time and the size of each file."""
 
 
@@ -41,40 +41,52 @@ def describe(broken: BrokenCode) -> str:
 def code_now() -> Stat:
     """Return the files whose changes reload the code."""
     app = find_app_folder()
-    folders = [*app.sources.values(), app.config, app.lock] if app else []
+    paths = [*app.sources.values(), app.config, app.lock] if app else []
     if not IS_INSTALLED:
-        folders += [CODE / name for name in SHIPPED]
-    folders.append(Path(sysconfig.get_path("purelib")))  # its time shows that a package is new
-    return _stat(each for folder in folders for each in _files(folder))
+        paths += [CODE / name for name in SHIPPED]
+    found: Stat = {}
+    for path in paths:
+        _add(found, str(path))
+    packages = sysconfig.get_path("purelib")
+    with contextlib.suppress(OSError):
+        found[packages] = (Path(packages).stat().st_mtime_ns, 0)  # shows that a package is new
+    return found
 
 
 def start_inputs_now() -> Stat:
     """Return the files whose changes need a new start."""
     app = find_app_folder()
-    own = [app.template] if app else []
-    return _stat([ROOT / "samconfig.toml", *own, CODE / "job_runners" / "__init__.py"])
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir() or folder.name == "site-packages":
-        yield folder
-        return
-    for current, below, files in os.walk(folder):
-        below[:] = [each for each in below if each != "__pycache__"]
-        yield from (Path(current, file) for file in files)
-
-
-def _stat(paths: Iterator[Path] | list[Path]) -> Stat:
-    found = {}
-    for path in paths:
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            found[path] = (status.st_mtime_ns, status.st_size)
+    found: Stat = {}
+    for path in (ROOT / "samconfig.toml", CODE / "job_runners" / "__init__.py"):
+        _add(found, str(path))
+    if app:
+        _add(found, str(app.template))
     return found
 
 
+def _add(found: Stat, path: str) -> None:
+    """Add a file, or all files in a folder. This runs several times a second."""
+    try:
+        for entry in os.scandir(path):
+            if entry.is_dir():
+                if entry.name != "__pycache__":
+                    _add(found, entry.path)
+            else:
+                status = entry.stat()
+                found[entry.path] = (status.st_mtime_ns, status.st_size)
+    except NotADirectoryError:
+        with contextlib.suppress(OSError):
+            status = Path(path).stat()
+            found[path] = (status.st_mtime_ns, status.st_size)
+    except OSError:  # removed in this moment
+        return
+
+
 def _different(before: Stat, now: Stat) -> list[Path]:
-    return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    if before == now:
+        return []
+    paths = before.keys() | now.keys()
+    return sorted(Path(path) for path in paths if before.get(path) != now.get(path))
 
 
 class CodeChanges:
