@@ -311,10 +311,14 @@ class Functions:
             self._pump(name)
         if old:
             old.retire()
-        for name, pool in self._pools.items():
-            if name in ("api", self._settings.runs_work):
-                while len(pool.idle) + pool.busy < (1 if name == "api" else pool.limit):
-                    pool.idle.append(await template.create(name, self._show))
+        # Forks take milliseconds. A process that imports the code itself takes much longer, so
+        # only one of each function is created before it is needed.
+        forks = template.ready["creates"] == "fork"
+        for name in dict.fromkeys(("api", self._settings.runs_work)):
+            pool = self._pools[name]
+            wanted = pool.limit if forks and name != "api" else 1
+            while len(pool.idle) + pool.busy < wanted:
+                pool.idle.append(await template.create(name, self._show))
 
     async def invoke(self, function: str, event: Any) -> Reply:
         """Run a function and return its reply."""

@@ -33,6 +33,7 @@ from job_runners.local.stack_api import signer
 from job_runners.local.start import Start
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_SECONDS = 0.03
 _NAME_CHARACTERS = 4  # of a job's id that are shown
 
 
@@ -49,7 +50,8 @@ class Supervisor:
     ) -> None:
         """Create the stack's resources. Those of the project's own template exist already."""
         self.settings, self.options, self.addresses = settings, options, addresses
-        self.stream = JobStream(console, quiet=options.quiet)
+        self._stream = JobStream(console, quiet=options.quiet)
+        self._unseen: list[tuple[str, str]] = []  # lines that aren't shown yet
         self.own_template = own_template
         self.stack = settings.stack(
             credentials.access_key_id,
@@ -73,33 +75,43 @@ class Supervisor:
         self.server = HttpServer(guard, self._respond)
 
     def _show(self, function: str, lines: list[str]) -> None:
+        """Log lines at once. Show them a moment later, because the terminal is slow."""
         if function != "import":
             self.services.logs.write(self.settings.log_group(function), lines)
+        if not self._unseen:
+            asyncio.get_running_loop().call_later(_SHOW_SECONDS, self._flush)
+        self._unseen += [(function, line) for line in lines]
+
+    def _flush(self) -> None:
+        lines, self._unseen = self._unseen, []
         try:
-            self.stream.show([(function, line) for line in lines])
+            self._stream.show(lines)
         except BrokenPipeError:  # whatever showed the output has ended
             signal.raise_signal(signal.SIGTERM)
-        except Exception as error:  # noqa: BLE001 - the lines after it must be shown
-            self.stream.note(f"A line of {function} can't be shown: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - the lines after these must be shown
+            self._stream.note(f"Some lines can't be shown: {type(error).__name__}")
+
+    def note(self, text: str) -> None:
+        """Show a note about the run, after the lines before it."""
+        self._flush()
+        self._stream.note(text)
 
     def _report_crash(self, function: str, event: Any, what: str, last_line: str) -> None:
         """Show whose process has ended, because it could not log its own end."""
         work = _name_of(event) or f"The {function} function"
         last = f"\n  Its last line: {_message(last_line)}" if last_line else ""
-        self.stream.note(f"{work} lost its process. {what}{last}")
+        self.note(f"{work} lost its process. {what}{last}")
 
     def load_kept_data(self) -> None:
         """Add the data of the last run, if --keep asks for it, and show what is missing."""
         if self.options.keep:
-            self.stream.note(ABOUT_KEPT_DATA)
-            self.kept = KeptState(KEPT, self.stream.note)
+            self.note(ABOUT_KEPT_DATA)
+            self.kept = KeptState(KEPT, self.note)
             self.kept.load(self.services, self.functions, self.settings.runs_work)
             self.services.on_change = self.kept.note_change
         if self.own_template and self.own_template.missing:
             names = ", ".join(self.own_template.missing)
-            self.stream.note(
-                f"The local AWS doesn't have these resources of own.template.yaml: {names}"
-            )
+            self.note(f"The local AWS doesn't have these resources of own.template.yaml: {names}")
 
     def begin(self) -> list["asyncio.Task[Any]"]:
         """Start the timer, the readers of queues, and what keeps data. Return their tasks."""
@@ -118,6 +130,7 @@ class Supervisor:
         if self.kept:
             self.kept.save(self.services, self.functions, self.settings.port)
         self.functions.end()
+        self._flush()
 
     async def load(self, template: Template) -> None:
         """Make a template's code the active code. Raises BrokenCode."""
@@ -126,7 +139,7 @@ class Supervisor:
         template.ended.add_done_callback(lambda _: self._restart(template))
         if template.ready["threads"]:
             names = ", ".join(template.ready["threads"])
-            self.stream.note(
+            self.note(
                 f"Your code starts threads when it is imported ({names}). So each process imports "
                 "it again, and a start takes longer."
             )
@@ -151,7 +164,7 @@ class Supervisor:
             target = f"{head.path}?{head.query}" if head.query else head.path
             return await self.services.answer(service, head.method, target, headers, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
-            self.stream.note(f"The local AWS can't answer a call of {service}: {error!r}")
+            self.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
 
 
@@ -180,7 +193,7 @@ async def supervise(
 ) -> None:
     """Run the stack until a signal comes. Raises LocalProblem if the code can't be imported."""
     stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
-    changes = CodeChanges(home, lambda: supervisor.load(start.template()), supervisor.stream.note)
+    changes = CodeChanges(home, lambda: supervisor.load(start.template()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
     try:
         await supervisor.server.start(sockets)
