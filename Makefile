@@ -20,11 +20,11 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: dev aws ## Start a local AWS with the project, and stay up
-	@$(PY) -m job_runners.local.run $(if $(filter 1,$(KEEP)),--keep) $(if $(filter 1,$(QUIET)),--quiet) \
+run: dev ## Run the project on a local AWS, and stay up
+	@exec bin/job-runners run $(if $(filter 1,$(KEEP)),--keep) $(if $(filter 1,$(QUIET)),--quiet) \
 		$(if $(LISTEN),--listen $(LISTEN))
 
-demo: dev aws ## Run examples/campaign over a file of 10,000 contacts; fail unless every count is right
+demo: dev ## Run examples/campaign over a file of 10,000 contacts; fail unless every count is right
 	@PYTHONPATH=. $(PY) examples/campaign/demo.py
 
 test: check tlc ## Run all checks and tests, including end to end

@@ -9,7 +9,6 @@ import random
 from job_runners import caches
 from job_runners.aws import clients, tls
 from job_runners.engine.registry.registry import registry
-from job_runners.runners import get_job_runner
 from job_runners.settings import settings
 
 
@@ -27,7 +26,6 @@ def register(*services: str) -> None:
 def before_snapshot(*services: str) -> None:
     """Build clients and models, and import all jobs and tasks. Without a snapshot, a process does
     this at its first events. Close connections, because none of them survives a restore."""
-    get_job_runner()
     registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it
 

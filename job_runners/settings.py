@@ -63,6 +63,7 @@ class Settings(Value, kw_only=True):
     event_bus: str | None  # the name of an EventBridge bus
     outcome_topic: str | None  # the ARN of an SNS topic
     webhook_subscriptions: bool  # whether organizations may subscribe webhooks to ends
+    loopback_webhooks: bool  # whether webhooks may go to this machine, only on the local AWS
     # the path of the app settings in Parameter Store
     app_settings_path: str | None
     # the log group that has the log lines of jobs
@@ -114,6 +115,8 @@ class Settings(Value, kw_only=True):
             event_bus=_text("EVENT_BUS_NAME", "") or None,
             outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
             webhook_subscriptions=_flag("WEBHOOK_SUBSCRIPTIONS", False),
+            loopback_webhooks=bool(_text("AWS_ENDPOINT_URL", ""))
+            and _flag("LOOPBACK_WEBHOOKS", False),
             app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,

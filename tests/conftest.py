@@ -40,6 +40,7 @@ pytest_plugins = [
     "newcomers",
     "telemetry_lines",
     "local_stack",
+    "supervised",
     "deployed_versions",
     "iam_api",
     "browser",

@@ -37,7 +37,7 @@ TEXT = "Hi {first_name}, polls close at 8."
 
 _LOCAL = Path(".local")
 _STACK = _LOCAL / "stack.json"  # exists while the local AWS is up
-_START_SECONDS = 600  # a first start installs tools
+_START_SECONDS = 120
 _JOB_SECONDS = 900
 
 
@@ -143,7 +143,7 @@ class Demo:
 
     def _texts(self) -> Counter[str]:
         """Count the texts that the local AWS was asked to send, by phone number."""
-        url = f"{self._stack['endpoint_url']}/_ministack/sns/sms-messages"
+        url = f"{self._stack['endpoint_url']}/_local/sms-messages"
         request = AWSRequest("GET", url)
         credentials: Any = boto3.Session().get_credentials()
         SigV4Auth(credentials, "execute-api", self._stack["region"]).add_auth(request)
@@ -171,7 +171,7 @@ def _local_aws() -> Iterator[None]:
         yield
         return
     print("Starting a local AWS", flush=True)
-    run = subprocess.Popen([sys.executable, "-m", "job_runners.local.run", "--quiet"])
+    run = subprocess.Popen([sys.executable, "-m", "job_runners.cli", "run", "--quiet"])
     try:
         until = monotonic() + _START_SECONDS
         while not _STACK.exists() or not (_LOCAL / "env.sh").exists():

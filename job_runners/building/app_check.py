@@ -98,8 +98,16 @@ def import_problem(
     if not answer:
         return "Your code can't be imported: the process that imported it ended, or took over 60 s"
     found: dict[str, Any] | None = json.loads(answer)
-    if found is None:
-        return None
+    return None if found is None else problem_text(found, tree, sources, requirements)
+
+
+def problem_text(
+    found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path], requirements: Path | None
+) -> str:
+    """Return a problem that import_check.describe has described, with its place and advice.
+
+    The other arguments are those of `import_problem`.
+    """
     text = found["text"]
     for name, source in sources.items():  # the text has paths of compiled code, or in the tree
         path = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.])){name}(?=(/[\w/.-]+)?\.py)"

@@ -1,4 +1,4 @@
-"""The virtual environment of sam and ministack, whose package versions differ from a project's.
+"""The virtual environment of sam, whose package versions differ from a project's.
 
 In a checkout of Job Runners it is .venv-aws, which make creates. If Job Runners is installed
 instead, all of a user's projects share one in the user's cache. Its name has a hash of the pinned
@@ -24,7 +24,7 @@ _PATIENCE = 20  # seconds between two lines that say that packages still downloa
 
 
 class ToolsNotInstalled(JobRunnersError):
-    """sam and ministack could not be installed, or make is missing."""
+    """sam could not be installed, or make is missing."""
 
 
 def tools_folder() -> Path:
@@ -59,7 +59,7 @@ def make_tools() -> None:
 
 
 def _make(folder: Path) -> None:
-    print("Installing sam and the local AWS (a minute, once)", file=sys.stderr, flush=True)
+    print("Installing sam (a minute, once)", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=False, symlinks=True)
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps"]
@@ -67,8 +67,8 @@ def _make(folder: Path) -> None:
     command += ["--requirement", str(_REQUIREMENTS)]
     if _run_visibly(command) != 0:
         raise ToolsNotInstalled(
-            "sam and the local AWS can't be installed. The output above says why. Without a "
-            "network, connect once: later runs work offline."
+            "sam can't be installed. The output above says why. Without a network, connect once: "
+            "later builds work offline."
         )
     (folder / _MADE).touch()
 

@@ -32,13 +32,13 @@ def main() -> None:
             importlib.import_module(name)
         importlib.import_module("job_runners.engine.registry.registry").registry().resolve_all()
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
-        problem = _describe(error)
+        problem = describe(error)
     json.dump(problem, output)
     output.flush()
     os._exit(0)
 
 
-def _describe(error: BaseException) -> dict[str, Any]:
+def describe(error: BaseException) -> dict[str, Any]:
     """Describe an error, with the places that lead to it, the nearest last.
 
     `own` means that Job Runners raised the error, whose text then names what is wrong.

@@ -19,7 +19,6 @@ from typing import IO
 from job_runners.building.environments import tools_folder
 from job_runners.cli.local_aws import REGION
 from job_runners.local.credentials import Credentials
-from job_runners.local.kept import Kept
 from job_runners.local.problem import LocalProblem
 from job_runners.places import COMMAND
 
@@ -31,8 +30,7 @@ _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 # has ended in any way. The Python process holds the other end of the script's standard input.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
-_STOP_SECONDS = 2  # seconds before ministack is killed; without --keep it has nothing to save
-_SAVE_SECONDS = 120  # seconds to save the data that --keep keeps
+_STOP_SECONDS = 2  # seconds before ministack is killed
 _ATTEMPTS = 3  # tries to start ministack, because another program may take the port first
 
 
@@ -85,31 +83,23 @@ def emulator(
     *,
     enforcing: bool = False,
     addresses: Sequence[str] = (),
-    kept: Kept | None = None,
 ) -> Iterator[Emulator]:
     """Run ministack with its files under `home`, and stop it and all its workers at the end.
 
     With `enforcing`, ministack refuses calls that a role's policies don't allow. It listens on
-    loopback and on `addresses` of this machine. If `kept` is given, it starts with the data there,
-    and saves its data there at the end.
+    loopback and on `addresses` of this machine.
     """
-    running = _start(home, enforcing, addresses, kept)
-    if kept:
-        kept.begin()
+    running = _start(home, enforcing, addresses)
     try:
         yield running
     finally:
-        seconds = _SAVE_SECONDS if kept else _STOP_SECONDS
-        stop_group(running.process.pid, running.process, seconds)
-        if kept:
-            kept.end()
+        stop_group(running.process.pid, running.process)
 
 
-def _start(home: Path, enforcing: bool, addresses: Sequence[str], kept: Kept | None) -> Emulator:
-    settings = {"AUTH": "true" if enforcing else "false"} | (kept.settings if kept else {})
+def _start(home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
+    settings = {"AUTH": "true" if enforcing else "false"}
     for _ in range(_ATTEMPTS):
-        port = kept.port(_free_port) if kept else _free_port()
-        started = _start_on(port, home, settings, addresses)
+        started = _start_on(_free_port(), home, settings, addresses)
         try:
             if _wait_until_healthy(started):
                 return started

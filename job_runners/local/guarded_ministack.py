@@ -32,7 +32,7 @@ from ministack.services import lambda_svc  # noqa: E402
 
 from job_runners.local.function_lines import LINES_FILE, LineWriter  # noqa: E402
 from job_runners.local.function_processes import share_code  # noqa: E402
-from job_runners.local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
+from job_runners.local.guarded_app import GuardedApp, Message, Receive, Scope, Send  # noqa: E402
 from job_runners.local.live_log import write_no_line_twice  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
@@ -166,7 +166,7 @@ async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -
         application = lifespan if scope["type"] == "lifespan" else ministack.app
         await application(scope, receive, send)
 
-    guard = Guard(app, port, secret_of, authorization_of, addresses)
+    guard = GuardedApp(app, port, secret_of, authorization_of, addresses)
     await serve(guard, config, shutdown_trigger=never.wait)
 
 

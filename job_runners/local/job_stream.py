@@ -12,10 +12,8 @@ that it can't look like a line of this program:
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.cells import chop_cells
@@ -23,10 +21,8 @@ from rich.console import Console
 from rich.text import Text
 
 from job_runners.cli.output import plain
-from job_runners.local.function_lines import LineReader
 from job_runners.local.job_events import Event, event_of
 
-_CHECK_SECONDS = 0.1
 _MOST = 200  # printed lines that are shown of one read, so that a flood stays readable
 _LONGEST = 1_000  # characters of a printed line that are shown
 # Characters of an id that are shown, which are usually enough for `job-runners show` and
@@ -123,25 +119,6 @@ class JobStream:
             return [words]
         chunks = chop_cells(words.plain, max(self._console.width - indent, 1))
         return [Text(chunk, words.style) for chunk in chunks]
-
-
-@contextmanager
-def following(lines: Path, stream: JobStream) -> Iterator[None]:
-    """Show the lines that are written to the file during the with statement."""
-    stop, reader = threading.Event(), LineReader(lines)
-
-    def follow() -> None:
-        while not stop.wait(_CHECK_SECONDS):
-            while (found := reader.read()) and not stop.is_set():
-                stream.show(found)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=1)
 
 
 def _fields(text: str) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from job_runners.cli.stack import Stack
 from job_runners.local.deploy import build, deploy
 from job_runners.local.emulator import emulator
 from job_runners.local.emulator_fixes import settle
-from job_runners.local.kept import Kept, report_interrupted
 
 
 def _say_nothing(step: str) -> None:
@@ -24,19 +23,17 @@ def local_stack(
     enforcing: bool = False,
     addresses: Sequence[str] = (),
     app_template: Path | None = None,
-    kept: Kept | None = None,
 ) -> Iterator[Stack]:
     """Start, build and deploy a local AWS, and stop it at the end. Every file is under `home`.
 
     `parameters` override the template's. `say` gets each step as it begins. With `enforcing`,
     functions are limited to the policies of their roles. The local AWS listens on loopback and on
-    `addresses` of this machine. `app_template` is the app's template, which is deployed first. If
-    `kept` is given, the local AWS starts with the data there, and saves its data there at the end.
+    `addresses` of this machine. `app_template` is the app's template, which is deployed first.
 
     Raises LocalProblem.
     """
     say("Starting the local AWS")
-    with emulator(home, enforcing=enforcing, addresses=addresses, kept=kept) as running:
+    with emulator(home, enforcing=enforcing, addresses=addresses) as running:
         try:
             say("Building the functions for this machine")
             built = build(running, home)
@@ -44,8 +41,6 @@ def local_stack(
             stack = deploy(running, home, built, parameters or {}, app_template)
             say("Checking that a failing invocation is tried once and recorded once")
             settle(stack)
-            if kept:
-                report_interrupted(stack)
             yield stack
         finally:
             say("Stopping the local AWS")

@@ -1,36 +1,18 @@
-"""Start a local AWS, deploy the project to it, and show what its jobs do until Ctrl-C.
+"""Run the project on a local AWS until Ctrl-C: python -m job_runners.local.run OPTIONS
 
-Usage: python -m job_runners.local.run [--keep] [--quiet] [--listen ADDRESS]
+OPTIONS is JSON: see options.py.
 """
 
-import argparse
-import os
 import signal
 import sys
-import time
-from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from job_runners.building import installed
-from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.deploy import app_template
-from job_runners.building.environments import ToolsNotInstalled, make_tools
-from job_runners.building.work_parameters import work_parameters
-from job_runners.cli.signing_proxy import signing_proxy
-from job_runners.cli.stack import Stack
-from job_runners.local.containers import bridge_addresses
-from job_runners.local.deploy import BUILT
-from job_runners.local.function_lines import LINES_FILE
-from job_runners.local.job_stream import JobStream, following
-from job_runners.local.kept import Kept
-from job_runners.local.local_stack import local_stack
-from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import KEPT, announced, only_run
-from job_runners.local.screen import Steps, console, show_kept, show_size, suggest
-from job_runners.local.stack_api import signer
-from job_runners.local.timer import tick
-from job_runners.local.watcher import sources_now, watching
+if TYPE_CHECKING:
+    import socket
+
+    from job_runners.local.options import Options
+    from job_runners.local.screen import Steps
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -41,91 +23,12 @@ class Stopped(BaseException):
 
 def main() -> int:
     """Run until stopped. Return the exit code."""
-    arguments = argparse.ArgumentParser(prog="python -m job_runners.local.run", description=__doc__)
-    arguments.add_argument(
-        "--keep", action="store_true", help="keep the data for the next run with --keep"
-    )
-    arguments.add_argument(
-        "--quiet", action="store_true", help="of what jobs do, show only their failures"
-    )
-    arguments.add_argument(
-        "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
-    )
-    given = arguments.parse_args()
-    steps = Steps()
-    if notice := installed.difference():
-        console.print(notice, style="yellow", markup=False)
+    for each in _END_SIGNALS:
+        signal.signal(each, _stop)
     try:
-        make_tools()
-        for each in _END_SIGNALS:
-            signal.signal(each, _stop)
-        addresses = [given.listen] if given.listen else bridge_addresses()
-        kept = Kept(KEPT) if given.keep else None
-        stream = JobStream(console, quiet=given.quiet)
-        _run(steps, stream, addresses, kept, work_parameters())
-    except (LocalProblem, ToolsNotInstalled, UnusableAppFolder) as problem:
-        steps.end()
-        console.print(str(problem), style="red", markup=False)
-        return 1
+        return _main()
     except Stopped:
         return 0
-    finally:
-        steps.end()
-
-
-def _run(
-    steps: Steps,
-    stream: JobStream,
-    addresses: list[str],
-    kept: Kept | None,
-    parameters: dict[str, str],
-) -> NoReturn:
-    sources = sources_now()  # read before the build, so that a save during the build is noticed
-    if kept:
-        show_kept(kept)
-    with only_run() as home:
-        (home / LINES_FILE).touch()  # so that ministack writes the lines of functions to it
-        with (
-            local_stack(
-                home,
-                parameters,
-                say=steps.begin,
-                addresses=addresses,
-                app_template=app_template(),
-                kept=kept,
-            ) as stack,
-            announced(stack, home),
-        ):
-            steps.end()
-            tick(stack)
-            show_size(home / BUILT)
-            with watching(stack, home, sources, stream.note):
-                _stay_up(stack, home, stream, addresses, keeps=kept is not None)
-
-
-def _stay_up(
-    stack: Stack,
-    home: Path,
-    stream: JobStream,
-    addresses: list[str],
-    *,
-    keeps: bool,
-) -> NoReturn:
-    with (
-        signing_proxy(stack.api_url, signer(stack)) as dashboard,
-        following(home / LINES_FILE, stream),
-    ):
-        suggest(stack, dashboard, addresses, keeps=keeps)
-        _wait_until_stopped()
-
-
-def _wait_until_stopped() -> NoReturn:
-    parent = os.getppid()
-    # If the parent of a child of `make` changes, `make` was killed, and no Ctrl-C can reach this
-    # process. Another parent is a shell, which may end before this process.
-    while "MAKELEVEL" not in os.environ or os.getppid() == parent:
-        time.sleep(0.5)
-    raise Stopped
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -133,6 +36,96 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     for each in _END_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped
+
+
+def _main() -> int:
+    # Imported here so that a signal in the imports, which take a second, ends this process quietly.
+    from job_runners.building import installed
+    from job_runners.building.app_folder import UnusableAppFolder
+    from job_runners.local.options import Options
+    from job_runners.local.problem import LocalProblem
+    from job_runners.local.screen import Steps, console
+
+    steps = Steps()
+    if notice := installed.difference():
+        console.print(notice, style="yellow", markup=False)
+    try:
+        _run(Options.read(sys.argv[1]), steps)
+    except (LocalProblem, UnusableAppFolder) as problem:
+        steps.end()
+        console.print(str(problem), style="red", markup=False)
+        return 1
+    finally:
+        steps.end()
+    return 0
+
+
+def _run(options: "Options", steps: "Steps") -> None:
+    from job_runners.building.app_folder import find_app_folder
+    from job_runners.building.work_parameters import work_parameters
+    from job_runners.cli.target import configured_name
+    from job_runners.local.containers import bridge_addresses
+    from job_runners.local.credentials import Credentials
+    from job_runners.local.function_settings import FunctionSettings
+    from job_runners.local.run_folder import kept_port, only_run
+    from job_runners.places import ROOT
+
+    addresses = [options.listen] if options.listen else bridge_addresses()
+    app = find_app_folder()
+    with only_run() as home:
+        steps.begin("Importing your code")
+        sockets = _bound(addresses, kept_port() if options.keep else 0)
+        port = sockets[0].getsockname()[1]
+        parameters = work_parameters() | options.parameters
+        settings = FunctionSettings(configured_name() or "job-runners", port, parameters)
+        own = None
+        if app and app.template.exists():
+            from job_runners.local.own_template import OwnTemplate
+
+            own = OwnTemplate(app.template, settings)
+            settings = own.hand_over()
+        credentials = Credentials.random()
+        # The template process imports the code while this process imports moto.
+        from job_runners.local.start import Start
+
+        start = Start(settings, credentials, options, app.path if app else ROOT, home)
+        first = start.template()
+        import asyncio
+
+        from job_runners.local.supervisor import Supervisor, supervise
+
+        supervisor = Supervisor(settings, credentials, options, addresses, own)
+        asyncio.run(supervise(supervisor, start, first, sockets, home, steps))
+
+
+def _bound(addresses: list[str], port: int) -> "list[socket.socket]":
+    """Return sockets on one port of loopback and of these addresses. Raises LocalProblem.
+
+    The port is this one, unless it is 0 or another program uses it.
+    """
+    import socket
+
+    from job_runners.local.problem import LocalProblem
+
+    sockets: list[socket.socket] = []
+    for address in ("127.0.0.1", *addresses):
+        each = socket.socket()
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            try:
+                each.bind((address, port))
+            except OSError:
+                if sockets or not port:
+                    raise
+                each.bind((address, 0))  # only old links need the port of the kept data
+        except OSError as error:
+            raise LocalProblem(
+                f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "
+                "this machine to --listen, or leave it out."
+            ) from None
+        port = each.getsockname()[1]
+        sockets.append(each)
+    return sockets
 
 
 if __name__ == "__main__":

@@ -13,21 +13,29 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from job_runners.building.environments import tools_folder
 from job_runners.cli.local_aws import HOME, STACK_FILE
 from job_runners.cli.stack import Stack
 from job_runners.local import env_file
-from job_runners.local.emulator import PROCESS_FILE, stop_group
 from job_runners.local.problem import LocalProblem
 
 KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that --keep keeps
+KEPT_STATE = "state.jsonl"  # its file. The first line has the port
+
+
+def kept_port() -> int:
+    """Return the port of the run that kept data, because links in the data have it, or 0."""
+    try:
+        with (KEPT / KEPT_STATE).open(encoding="utf-8") as file:
+            return int(json.loads(file.readline())["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 @contextlib.contextmanager
 def only_run(home: Path = HOME) -> Iterator[Path]:
     """Yield `home` as an empty folder that only this run uses, and remove it at the end.
 
-    If an earlier run was killed, end its processes and remove its files first. Raises LocalProblem
+    If an earlier run was killed, remove its files first. Raises LocalProblem
     if another run is up.
     """
     # Lock the parent folder, which always exists. The system drops the lock however this process
@@ -73,10 +81,6 @@ def _already_up(home: Path) -> str:
 
 
 def _remove_leftovers(home: Path) -> None:
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        leader = int((home / PROCESS_FILE).read_text())
-        if _is_ours(leader):
-            stop_group(leader)
     if home.exists():
         _rename_away(home)
     _delete_in_background(home)
@@ -100,12 +104,3 @@ def _delete_in_background(home: Path) -> None:
             check=True,
             start_new_session=True,  # Ctrl-C and a closed terminal don't reach it
         )
-
-
-def _is_ours(process: int) -> bool:
-    """Return whether a process is our ministack, and not a later one with the same
-    process id."""
-    listing = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, check=False
-    )
-    return str(tools_folder().parent) in listing.stdout

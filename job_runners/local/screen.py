@@ -1,20 +1,16 @@
 """Show a local run in the terminal: its steps, and what to try next."""
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from job_runners.building.app_folder import find_app_folder
-from job_runners.building.code_size import CodeTooLarge, check_size
-from job_runners.building.table_entry import entries
 from job_runners.cli.stack import Stack
-from job_runners.local.kept import ABOUT_KEPT_DATA, Kept
 from job_runners.places import COMMAND
 
 _REMOVES = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
+_MOST_NAMES = 5  # of jobs, and of tasks
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -43,38 +39,18 @@ class Steps:
         self._step = ""
 
 
-def show_size(tree: Path) -> None:
-    """Warn if the code is so large that AWS may refuse it."""
-    try:
-        warning = check_size(tree)
-    except CodeTooLarge as error:  # AWS would refuse the code, but the local AWS accepts it
-        warning = str(error)
-    if warning:
-        console.print(f"  {warning}", style="yellow", markup=False)
-
-
-def show_kept(kept: Kept) -> None:
-    """Show what is kept, and what a killed run has lost."""
-    console.print(f"  {ABOUT_KEPT_DATA}", markup=False)
-    if kept.lost_since:
-        console.print(
-            f"  The last run was killed. Its changes since {kept.lost_since} are lost, except "
-            "for files in the bucket.",
-            style="yellow",
-            markup=False,
-        )
-
-
 def suggest(
     stack: Stack,
     dashboard: str,
     addresses: Sequence[str],
+    found: Mapping[str, Sequence[str]],
     *,
     keeps: bool,
 ) -> None:
-    """Suggest what to try while the stack is up.
+    """Show where the stack is, and suggest what to try.
 
-    `keeps` says whether the data is kept.
+    `found` has the names of the project's `jobs` and `tasks`. `keeps` says whether the data is
+    kept.
     """
     port = urlsplit(stack.endpoint_url).port
     containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
@@ -84,10 +60,11 @@ def suggest(
   AWS          {stack.endpoint_url}{containers}; takes only signed requests
   Credentials  .local/env.sh, new in each run; after `. .local/env.sh` AWS clients use this AWS
   All details  .local/stack.json
-  Your code    reloads when you save; mistakes are shown here
+  Your code    {_names(found)}; reloads when you save; mistakes are shown here
+  Not here     IAM and the template: `{COMMAND} build` checks the template, a deploy uses both
 
 Try, in another terminal
-{_first_steps()}
+{_first_steps(found)}
   {COMMAND} doctor
 
 After `. .local/env.sh` in that terminal, also try
@@ -98,21 +75,26 @@ Ctrl-C stops it and {"keeps its data." if keeps else _REMOVES}"""
     console.print(lines, markup=False)
 
 
-def _first_steps() -> str:
-    """Return commands for the app's first job, or for creating one."""
-    app = find_app_folder()
-    names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
-    if not names:
+def _names(found: Mapping[str, Sequence[str]]) -> str:
+    """Return the first names of the jobs and tasks, and the number of the others."""
+    parts = []
+    for kind in ("jobs", "tasks"):
+        names = found[kind]
+        if names:
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            parts.append(f"{kind} {', '.join(names[:_MOST_NAMES])}{more}")
+    return "; ".join(parts) or "has no jobs yet"
+
+
+def _first_steps(found: Mapping[str, Sequence[str]]) -> str:
+    """Return commands for the first job, or for creating one."""
+    if not found["jobs"]:
         return f"""\
   {COMMAND} new NAME    writes a job of your own, which is loaded at once
   {COMMAND} types"""
     return f"""\
-  {COMMAND} types {names[0]}    shows its fields, and how to dispatch it
+  {COMMAND} types {found["jobs"][0]}    shows its fields, and how to dispatch it
   {COMMAND} logs ID"""
-
-
-def _jobs_of(package: Path) -> list[str]:
-    return sorted(entries((package / "__init__.py").read_text(encoding="utf-8")))
 
 
 def _curl(service: str) -> str:

@@ -76,6 +76,7 @@ class BodyCheck(NamedTuple):
     doesn't cover the body. Otherwise the signature can be checked only together with the body.
     """
 
+    service: str  # for which the request is signed, such as s3
     is_signature_checked: bool
     check: Callable[[bytes], None]
     """Raise Refused unless this is the body that was signed."""
@@ -101,11 +102,11 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
             problem = "The signature was not made with this key's secret."
             raise Refused("SignatureDoesNotMatch", problem)
 
-    named = _named_hash(request, given, scope)
+    named, service = _named_hash(request, given, scope), scope.split("/")[2]
     if named is None:
-        return BodyCheck(False, lambda body: check_signature(hashlib.sha256(body).hexdigest()))
+        return BodyCheck(service, False, lambda body: check_signature(_hash(body)))
     check_signature(named)
-    return BodyCheck(True, partial(_check_body, request))
+    return BodyCheck(service, True, partial(_check_body, request))
 
 
 def _check_headers(request: Request, given: _Signature, scope: str) -> None:
@@ -161,8 +162,12 @@ def _check_time(given: _Signature) -> None:
 def _check_body(request: Request, body: bytes) -> None:
     """Check the hash of the body, if the request gives one. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
-    if len(given) == _HASH_DIGITS and given != hashlib.sha256(body).hexdigest():
+    if len(given) == _HASH_DIGITS and given != _hash(body):
         raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _key(secret: str, scope: str) -> bytes:

@@ -10,7 +10,7 @@ from job_runners.building.app_folder import project_path
 from job_runners.building.work_parameters import work_variables
 from job_runners.engine.configured import get_job_runner, sender
 from job_runners.engine.registry.registry import registry
-from job_runners.fake_dynamodb import behind_moto, boundary
+from job_runners.fake_dynamodb import boundary, stack_tables
 from job_runners.testing import moto_direct
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
@@ -92,50 +92,10 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """Create the two tables, with the keys that tests/build/test_template.py requires of the
-    template."""
-    _create_table(
-        ENVIRONMENT["JOBS_TABLE_NAME"],
-        {"id": "S"},
-        by_organization={"organization_id": "S", "created_key": "S"},
-        due={"due_shard": "S", "due_at": "N"},
-        failed={"failed_organization": "S", "failed_key": "S"},
-        unfinished={"unfinished_organization": "S", "created_key": "S"},
-    )
-    _create_table(
-        ENVIRONMENT["COORDINATION_TABLE_NAME"],
-        {"pk": "S", "sk": "S"},
-        due={"due_shard": "S", "due_at": "N"},
-    )
+    """Create the two tables of the template."""
+    stack_tables.create(ENVIRONMENT["JOBS_TABLE_NAME"], ENVIRONMENT["COORDINATION_TABLE_NAME"])
 
 
 def create_bucket() -> None:
     """Create the bucket."""
     moto_direct.create_bucket(ENVIRONMENT["BUCKET_NAME"])
-
-
-def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
-    """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
-    types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
-    behind_moto.create_table(
-        name,
-        attributes=[
-            {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
-        ],
-        keys=_key_schema(keys),
-        indexes=[
-            {
-                "IndexName": index,
-                "KeySchema": _key_schema(its_keys),
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
-            for index, its_keys in indexes.items()
-        ],
-    )
-
-
-def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": field, "KeyType": kind}
-        for field, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-    ]

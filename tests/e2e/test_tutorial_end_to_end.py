@@ -145,7 +145,7 @@ class Stranger:
         began = time.monotonic()
         file.write_text(text.replace(old, new), encoding="utf-8")
         if self.second:
-            self.until_second_terminal_says("Reloaded: acme_words (", before + 1)
+            self.until_second_terminal_says("Reloaded: acme_words/", before + 1)
             self.reloaded_after = time.monotonic() - began
 
     def _write(self, code: str) -> None:
@@ -233,8 +233,9 @@ def _a_mistake_is_shown_and_not_used(stranger: Stranger) -> None:
     (listed,) = _all_succeed(stranger.type("job-runners list"))
     assert f"The saved code is not active: {place}" in listed.output
     assert listed.output.count("count_letters\t") == 2  # and the jobs are kept
+    reloads = stranger.second_terminal.count("Reloaded:")
     job.write_text(whole, encoding="utf-8")
-    stranger.until_second_terminal_says("is the active code again")
+    stranger.until_second_terminal_says("Reloaded:", reloads + 1)
 
 
 def _all_succeed(done: list[Done]) -> list[Done]:

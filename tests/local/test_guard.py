@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 from browser import ARGUMENTS, Complaints, executable
 from job_runners.local.credentials import Credentials, session
 from job_runners.local.emulator import Emulator, emulator
-from job_runners.local.guard import HEALTH
+from job_runners.local.guarded_app import HEALTH
 from local_stack import BRIDGE, Enforcing, Local, roomy_home
 
 pytestmark = pytest.mark.e2e

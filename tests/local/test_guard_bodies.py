@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 
-from job_runners.local import guard
-from job_runners.local.guard import Guard, Message, Receive, Scope, Send
+from job_runners.local import guarded_app
+from job_runners.local.guarded_app import GuardedApp, Message, Receive, Scope, Send
 from job_runners.local.signatures import Request
 from signed_requests import HOST, KEY, SECRET, signed
 
@@ -33,7 +33,7 @@ class Asked:
             "query_string": request.query.encode(),
             "headers": list(names.items()),
         }
-        serve = Guard(self._app, PORT, {KEY: SECRET}.get, lambda *_: None)
+        serve = GuardedApp(self._app, PORT, {KEY: SECRET}.get, lambda *_: None)
         with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
             pool.submit(asyncio.run, serve(scope, self._receive, self._send)).result()
 
@@ -72,7 +72,7 @@ def test_a_body_whose_hash_only_it_tells_is_read_up_to_a_bound(
 ) -> None:
     asked = Asked(signed(body=b"text"), WHOLE)
     assert (asked.status, asked.passed) == (200, b"text")
-    monkeypatch.setattr(guard, "_MAX_UNCHECKED", 3)
+    monkeypatch.setattr(guarded_app, "MAX_UNCHECKED", 3)
     asked = Asked(signed(body=b"text"), WHOLE)
     assert (asked.status, asked.read, asked.passed) == (403, 2, None)
     named = signed("/bucket/key", body=b"text", by=S3SigV4Auth, service="s3")

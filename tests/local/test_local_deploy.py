@@ -1,6 +1,5 @@
 """make run deploys the organisation's template too: first, and ours is given what it outputs."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
-from app_folders import write_app
 from fake_stack import OUTPUTS
 from job_runners.building import work_parameters as parameters
 from job_runners.building.build import ROOT
-from job_runners.cli.stack import Stack
 from job_runners.local import deploy as local_deploy
-from job_runners.local import screen
 from job_runners.local.credentials import Credentials
 from job_runners.local.deploy import STACK_NAME
-from job_runners.local.timer import tick
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)
@@ -113,21 +107,6 @@ def test_what_samconfig_says_of_the_work_holds_on_the_local_aws_too(
     assert parameters.work_parameters() == followed
 
 
-def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://local:1")
-    screen.suggest(stack, "http://page", [], keeps=False)
-    assert "job-runners new NAME" in capsys.readouterr().out
-    write_app(tmp_path)
-    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path))
-    screen.suggest(stack, "http://page", [], keeps=False)
-    shown = capsys.readouterr().out
-    assert "job-runners types read_list" in shown
-    assert "job-runners dispatch read_list" not in shown  # it would lack the fields
-    assert "job-runners new NAME" not in shown
-
-
 def test_a_build_that_fails_is_told_in_its_own_words() -> None:
     said = (
         "Building codeuri\n\nError: CustomMakeBuilder:MakeBuild - Make Failed: app/a.py:3: wrong\n"
@@ -135,15 +114,3 @@ def test_a_build_that_fails_is_told_in_its_own_words() -> None:
     told = local_deploy._why_not_built(f"{said}make[1]: *** [Makefile:116: build] Error 1")
     assert told == "The functions can't be built.\napp/a.py:3: wrong"
     assert local_deploy._why_not_built("Building codeuri\nError: no disk space") is None
-
-
-def test_the_timer_runs_at_the_start_so_that_declared_schedules_are_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    called: list[tuple[str, Any]] = []
-    monkeypatch.setattr(BaseClient, "_make_api_call", lambda _, *call: called.append(call))
-    tick(Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://127.0.0.1:9"))
-    [(operation, given)] = called
-    assert (operation, given["FunctionName"]) == ("Invoke", OUTPUTS["TimerFunctionName"])
-    assert given["InvocationType"] == "Event"  # the start does not wait for it
-    assert json.loads(given["Payload"])["source"] == "aws.events"

@@ -19,7 +19,7 @@ from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.emulator import PROCESS_FILE, emulator, start_group, stop_group
+from job_runners.local.emulator import emulator, start_group, stop_group
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import announced, only_run
 
@@ -198,19 +198,6 @@ def test_nothing_says_that_a_run_is_up_once_it_is_stopping(tmp_path: Path) -> No
 
 
 @pytest.mark.e2e
-def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
-    home = tmp_path / ".local"
-    home.mkdir()
-    with emulator(home) as left:
-        assert (home / PROCESS_FILE).exists()
-        # Its parent would be init, which waits for whatever ends.
-        threading.Thread(target=left.process.wait).start()
-        with only_run(home) as folder:
-            assert left.process.wait(timeout=60) is not None
-            assert list(folder.iterdir()) == []
-
-
-@pytest.mark.e2e
 def test_a_queue_that_somebody_polls_holds_nobody_who_pressed_ctrl_c(tmp_path: Path) -> None:
     with emulator(tmp_path) as running:
         sqs = session(running.credentials).client("sqs", endpoint_url=running.endpoint_url)
@@ -278,19 +265,6 @@ def test_tests_that_press_ctrl_c_hold_where_it_is_ignored() -> None:
     done = _sh("-c", 'trap "" INT; exec "$@"', "sh", *command, env=os.environ)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
-
-
-def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path) -> None:
-    home = tmp_path / ".local"
-    home.mkdir()
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with other:
-        (home / PROCESS_FILE).write_text(str(other.pid))
-        with only_run(home):
-            assert other.poll() is None
-        assert other.stdin is not None
-        other.stdin.write(b"\n")
-    assert other.returncode == 0
 
 
 def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:

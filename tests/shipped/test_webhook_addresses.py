@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from job_runners import settings
 from job_runners.errors import DoNotRetry
 from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import posting
 from job_runners.shipped.webhooks.errors import WebhookFailed
 from job_runners.shipped.webhooks.public_address import resolve
+from job_runners.shipped.webhooks.url import parse
 from webhook_sender import KEY, resolve_to, send
 
 
@@ -166,3 +168,22 @@ def test_a_url_that_no_webhook_may_have_is_refused_when_dispatched(url: str) -> 
     with pytest.raises(ValidationError) as error:
         PostWebhook(url=url, event_id="evt_1", body={}, secret="acme/main")
     assert [each["loc"] for each in error.value.errors()] == [("url",)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_allowed_only_on_a_local_aws_that_is_told_so(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://{host}:8000/hook"
+    for told, aws in (("", ""), ("true", ""), ("", "http://127.0.0.1:4566")):
+        monkeypatch.setenv("LOOPBACK_WEBHOOKS", told)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
+        settings.forget()
+        with pytest.raises(ValueError, match="must begin with https"):
+            parse(url)
+    monkeypatch.setenv("LOOPBACK_WEBHOOKS", "true")
+    settings.forget()
+    assert parse(url).is_loopback
+    for other in ("http://10.0.0.1/hook", "http://example.com/hook", "https://127.0.0.1/hook"):
+        with pytest.raises(ValueError, match="must "):
+            parse(other)

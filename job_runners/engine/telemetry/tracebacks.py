@@ -70,9 +70,12 @@ def _top(module: str) -> str:
 def formatted(error: BaseException) -> str:
     """Return an error's traceback as text, or "" if the error has none.
 
-    File names are relative to their checkout, even if the files were copied elsewhere.
+    File names are relative to the checkout or to the project, even if the files were copied
+    elsewhere.
     """
     if error.__traceback__ is None:
         return ""
     text = "".join(traceback.format_exception(error))
+    if settings().app_folder is not None:
+        text = text.replace(f'File "{settings().app_folder}/', 'File "')
     return text.replace(f'File "{_ROOT}', 'File "')

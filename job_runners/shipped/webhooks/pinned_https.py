@@ -19,6 +19,7 @@ class Target(NamedTuple):
     host: str
     address: str
     port: int
+    has_tls: bool = True
 
 
 class Answer(NamedTuple):
@@ -55,16 +56,22 @@ def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
     began = time.monotonic()
     with (
         socket.create_connection((target.address, target.port), timeout=seconds) as plain,
-        # TLS sends and checks the host's name as usual, but DNS doesn't resolve it a second time.
-        _tls().wrap_socket(
-            plain, server_hostname=target.host, do_handshake_on_connect=False
-        ) as secure,
-        _time_limit(secure, seconds - (time.monotonic() - began)),
+        _secured(plain, target) as connected,
+        _time_limit(connected, seconds - (time.monotonic() - began)),
     ):
-        secure.do_handshake()
+        if isinstance(connected, ssl.SSLSocket):
+            connected.do_handshake()
         connection = HTTPConnection(target.host, target.port)
-        connection.sock = secure
+        connection.sock = connected
         yield connection
+
+
+def _secured(plain: socket.socket, target: Target) -> socket.socket:
+    """Return the connection with TLS, before its handshake, if the target has TLS."""
+    if not target.has_tls:
+        return plain
+    # TLS sends and checks the host's name as usual, but DNS doesn't resolve it a second time.
+    return _tls().wrap_socket(plain, server_hostname=target.host, do_handshake_on_connect=False)
 
 
 @contextmanager

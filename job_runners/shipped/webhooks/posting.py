@@ -66,7 +66,8 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
         "User-Agent": "job-runners",
         **signed_headers(event_id, clock.now() // clock.SECOND, body, keys),
     }
-    target = Target(url.host, resolve(url.host, url.port), url.port)
+    address = "127.0.0.1" if url.is_loopback else resolve(url.host, url.port)
+    target = Target(url.host, address, url.port, has_tls=not url.is_loopback)
     return post(target, url.path, body, headers, TIME_LIMIT)
 
 

@@ -5,11 +5,13 @@ import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from job_runners.settings import settings
 from job_runners.shipped.webhooks.public_address import is_public
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 # Top-level domains that the internet doesn't have.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 _PRIVATE_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
 
 
@@ -19,6 +21,7 @@ class WebhookUrl(NamedTuple):
     host: str
     port: int
     path: str  # with the query
+    is_loopback: bool = False  # on this machine, without TLS
 
 
 def parse(url: str) -> WebhookUrl:
@@ -31,6 +34,10 @@ def parse(url: str) -> WebhookUrl:
             "may contain only visible ASCII; write an international host in its xn-- form"
         )
     parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    path = (parts.path or "/") + query
+    if parts.scheme == "http" and parts.hostname in _LOOPBACK and settings().loopback_webhooks:
+        return WebhookUrl(parts.hostname, parts.port or 80, path, is_loopback=True)
     if parts.scheme != "https":
         raise ValueError("must begin with https://")
     if "@" in parts.netloc:
@@ -44,8 +51,7 @@ def parse(url: str) -> WebhookUrl:
     port = 443 if parts.port is None else parts.port
     if port == 0:
         raise ValueError("must not have port 0")
-    query = f"?{parts.query}" if parts.query else ""
-    return WebhookUrl(host, port, (parts.path or "/") + query)
+    return WebhookUrl(host, port, path)
 
 
 def _may_be_public(host: str) -> bool:

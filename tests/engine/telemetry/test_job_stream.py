@@ -5,7 +5,6 @@ import io
 import json
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.local.function_lines import LINES_FILE, LineReader, LineWriter
 from job_runners.local.job_events import _EVENTS
-from job_runners.local.job_stream import JobStream, following
+from job_runners.local.job_stream import JobStream
 from job_runners.store import limits
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.pauses import Kind
@@ -276,16 +275,3 @@ def test_a_line_is_shown_as_soon_as_it_is_complete(tmp_path: Path) -> None:
     assert reader.read() == []
     LineWriter(tmp_path / "absent").write("f", "x")
     assert not (tmp_path / "absent").exists()
-
-
-def test_the_file_is_followed_until_the_end(tmp_path: Path) -> None:
-    path, shown = tmp_path / LINES_FILE, Shown()
-    path.touch()
-    with following(path, shown.stream):
-        LineWriter(path).write("f", "from a program")
-        for _ in range(200):
-            if shown.out.getvalue():
-                break
-
-            time.sleep(0.02)
-    assert shown.out.getvalue().endswith("f  | from a program\n")

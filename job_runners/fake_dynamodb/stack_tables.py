@@ -1,0 +1,47 @@
+"""The two tables of template.yaml, with the keys that tests/build/test_template.py requires."""
+
+from job_runners.fake_dynamodb import behind_moto
+
+
+def create(jobs: str, coordination: str) -> None:
+    """Create the tables with these names, empty."""
+    _create_table(
+        jobs,
+        {"id": "S"},
+        by_organization={"organization_id": "S", "created_key": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+        failed={"failed_organization": "S", "failed_key": "S"},
+        unfinished={"unfinished_organization": "S", "created_key": "S"},
+    )
+    _create_table(
+        coordination,
+        {"pk": "S", "sk": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+    )
+
+
+def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
+    """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
+    types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
+    behind_moto.create_table(
+        name,
+        attributes=[
+            {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
+        ],
+        keys=_key_schema(keys),
+        indexes=[
+            {
+                "IndexName": index,
+                "KeySchema": _key_schema(its_keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index, its_keys in indexes.items()
+        ],
+    )
+
+
+def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": field, "KeyType": kind}
+        for field, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+    ]

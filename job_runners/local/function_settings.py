@@ -1,0 +1,240 @@
+"""What template.yaml sets for each function: environment, timeout, memory and routes.
+
+The supervisor can't read the template, because only CloudFormation resolves it. So this module says
+the same for the local AWS. tests/build/test_local_settings.py compares it with the expanded
+template.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from job_runners.cli.local_aws import REGION
+from job_runners.cli.stack import Stack
+from job_runners.fake_dynamodb.behind_moto import ACCOUNT
+
+FUNCTIONS = ("api", "worker", "timer", "failures")
+API_ID = "local"
+STAGE = f"/_aws/execute-api/{API_ID}/$default"
+TABLE, COORDINATION_TABLE, BUCKET = "jobs", "coordination", "bucket"
+DELAY, FAILURES = "delay", "failures"
+DEAD_LETTERS = {DELAY: "delay-dead-letters", FAILURES: "failures-dead-letters"}
+VISIBILITY_SECONDS = 360  # of both queues
+
+# The open routes: everybody may call them.
+OPEN_ROUTES = (
+    "GET /",
+    "GET /health",
+    "GET /assets/{proxy+}",
+    "GET /answers/{token}",
+    "POST /answers/{token}",
+)
+IAM_ROUTE, JWT_ROUTE = "ANY /{proxy+}", "$default"
+
+# The template's parameters that matter here, with their defaults.
+PARAMETERS = {
+    "JobRunner": "lambda-async",
+    "WorkerTimeout": "900",
+    "WorkerMemory": "1024",
+    "WorkQueueName": "",
+    "JwtIssuer": "",
+    "JwtAudience": "",
+    "JwtOrganizationClaim": "organization_id",
+    "JwtRolesClaim": "roles",
+    "EventBusName": "",
+    "OutcomeTopicArn": "",
+    "PublicUrl": "",
+    "WebhookSubscriptions": "false",
+    "RetentionDays": "30",
+    "MaxUnfinishedJobs": "0",
+    "LogPayloads": "false",
+    "KeepTaskPayloads": "false",
+    "LogLevel": "INFO",
+    "Traces": "false",
+}
+
+
+@dataclass(frozen=True)
+class FunctionSettings:
+    """The settings of the functions of one local stack, whose port is on loopback."""
+
+    name: str  # of the stack
+    port: int
+    given: Mapping[str, str] = field(default_factory=dict)  # parameters of the template
+
+    @property
+    def endpoint_url(self) -> str:
+        """The URL for every AWS client."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def parameter(self, name: str) -> str:
+        """Return the value of a parameter of the template."""
+        return self.given.get(name) or PARAMETERS[name]
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the API function runs all work."""
+        return self.parameter("JobRunner") == "legacy"
+
+    @property
+    def runs_work(self) -> str:
+        """The function that runs jobs and tasks."""
+        return "api" if self.is_legacy else "worker"
+
+    def arn(self, function: str) -> str:
+        """Return the ARN of a function. That of a function with an alias names the alias."""
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.physical_name(function)}"
+        return f"{arn}:live" if function in ("api", "worker") else arn
+
+    def physical_name(self, function: str) -> str:
+        """Return the name that a function has in Lambda."""
+        return f"{self.name}-{function}"
+
+    def log_group(self, function: str) -> str:
+        """Return the name of a function's log group."""
+        return f"/{self.name}/{function}"
+
+    def queue_url(self, name: str) -> str:
+        """Return the URL of a queue."""
+        return f"{self.endpoint_url}/{ACCOUNT}/{name}"
+
+    def timeout(self, function: str) -> int:
+        """Return the seconds that an invocation may take."""
+        if function == "worker":
+            return int(self.parameter("WorkerTimeout"))
+        return 29 if function == "api" else 60
+
+    def memory(self, function: str) -> int:
+        """Return the megabytes of a function's memory."""
+        runs_work = function == "worker" or (function == "api" and self.is_legacy)
+        return int(self.parameter("WorkerMemory")) if runs_work else 1024
+
+    def route(self) -> tuple[str, str]:
+        """Return the key and the authorization type of the route that is not open."""
+        return (JWT_ROUTE, "JWT") if self.parameter("JwtIssuer") else (IAM_ROUTE, "AWS_IAM")
+
+    def environment(self, function: str) -> dict[str, str]:
+        """Return the environment variables that the template gives a function."""
+        legacy = "true" if self.is_legacy else ""
+        queue = self.parameter("WorkQueueName")
+        own = {} if function == "worker" else self._worker_function(function)
+        if function == "api":
+            own |= {
+                "ACCESS_MODE": "jwt" if self.parameter("JwtIssuer") else "iam",
+                "JWT_ORGANIZATION_CLAIM": self.parameter("JwtOrganizationClaim"),
+                "JWT_ROLES_CLAIM": self.parameter("JwtRolesClaim"),
+                "WORKER_LOG_GROUP_NAME": self.log_group(self.runs_work),
+            }
+        traces = self.parameter("Traces") != "false"
+        return own | {
+            "JOB_RUNNER": self.parameter("JobRunner"),
+            "JOBS_TABLE_NAME": TABLE,
+            "COORDINATION_TABLE_NAME": COORDINATION_TABLE,
+            "BUCKET_NAME": BUCKET,
+            "DELAY_QUEUE_URL": self.queue_url(DELAY),
+            "EVENT_BUS_NAME": self.parameter("EventBusName"),
+            "OUTCOME_TOPIC_ARN": self.parameter("OutcomeTopicArn"),
+            "WEBHOOK_SUBSCRIPTIONS": self.parameter("WebhookSubscriptions"),
+            "PUBLIC_URL": self.parameter("PublicUrl") or self.endpoint_url + STAGE,
+            "WORK_QUEUE_URL": self.queue_url(queue) if queue else "",
+            "RETENTION_DAYS": self.parameter("RetentionDays"),
+            "MAX_UNFINISHED_JOBS": self.parameter("MaxUnfinishedJobs"),
+            "LOG_PAYLOADS": self.parameter("LogPayloads"),
+            "KEEP_TASK_PAYLOADS": self.parameter("KeepTaskPayloads"),
+            "WEBHOOK_SECRETS_PATH": f"/{self.name}/webhook-secrets",
+            "APP_SETTINGS_PATH": f"/{self.name}/app",
+            "POWERTOOLS_SERVICE_NAME": self.name,
+            "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
+            "POWERTOOLS_LOG_LEVEL": self.parameter("LogLevel"),
+            "TRACES": "true" if traces else "false",
+            **({"OTEL_SERVICE_NAME": self.name} if traces else {}),
+            "PYDANTIC_DISABLE_PLUGINS": "true",
+            "API_RUNS_WORK": legacy,
+            "JOBS_SYNC": legacy,
+            "TASKS_SYNC": legacy,
+            "JOBS_SAME_PROCESS": "",
+            "JOB_TIMEOUT_SECONDS": "",
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ENDPOINT_URL_LAMBDA": "",
+        }
+
+    def _worker_function(self, function: str) -> dict[str, str]:
+        if function == "api" and self.is_legacy:
+            return {}
+        return {"WORKER_LAMBDA_FUNCTION_NAME": self.arn(self.runs_work)}
+
+    def lambda_environment(self, function: str) -> dict[str, str]:
+        """Return the variables that Lambda itself sets."""
+        return {
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_LAMBDA_FUNCTION_NAME": self.physical_name(function),
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory(function)),
+            "AWS_LAMBDA_LOG_GROUP_NAME": self.log_group(function),
+        }
+
+    def stack(self, access_key: str, secret: str, own_outputs: Mapping[str, str]) -> Stack:
+        """Return the stack's addresses and names."""
+        return Stack(
+            name=self.name,
+            region=REGION,
+            endpoint_url=self.endpoint_url,
+            api_url=self.endpoint_url + STAGE,
+            table_name=TABLE,
+            coordination_table_name=COORDINATION_TABLE,
+            bucket_name=BUCKET,
+            worker_function_arn=self.arn(self.runs_work),
+            timer_function_name=self.physical_name("timer"),
+            failures_function_name=self.physical_name("failures"),
+            failures_queue_url=self.queue_url(FAILURES),
+            delay_queue_url=self.queue_url(DELAY),
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret,
+            own_outputs=own_outputs,
+        )
+
+    def outputs(self) -> dict[str, str]:
+        """Return the template's outputs."""
+        return {
+            "ApiId": API_ID,
+            "ApiUrl": self.endpoint_url + STAGE,
+            "JobsTableName": TABLE,
+            "CoordinationTableName": COORDINATION_TABLE,
+            "BucketName": BUCKET,
+            "WorkerFunctionArn": self.arn(self.runs_work),
+            "TimerFunctionName": self.physical_name("timer"),
+            "FailuresFunctionName": self.physical_name("failures"),
+            "FailuresQueueUrl": self.queue_url(FAILURES),
+            "FailuresDeadLetterQueueUrl": self.queue_url(DEAD_LETTERS[FAILURES]),
+            "DelayQueueUrl": self.queue_url(DELAY),
+            **{f"{each.title()}LogGroupName": self.log_group(each) for each in FUNCTIONS},
+            "AccessLogGroupName": self.log_group("access"),
+        }
+
+    def resources(self) -> dict[str, tuple[str, str]]:
+        """Return the type and the physical id of resources, by their names in the template."""
+        groups = {
+            f"{each.title()}LogGroup": ("AWS::Logs::LogGroup", self.log_group(each))
+            for each in FUNCTIONS
+        }
+        functions = {
+            f"{each.title()}Function": ("AWS::Lambda::Function", self.physical_name(each))
+            for each in FUNCTIONS
+        }
+        return {
+            **groups,
+            **functions,
+            "HttpApi": ("AWS::ApiGatewayV2::Api", API_ID),
+            "JobsTable": ("AWS::DynamoDB::Table", TABLE),
+            "CoordinationTable": ("AWS::DynamoDB::Table", COORDINATION_TABLE),
+            "Bucket": ("AWS::S3::Bucket", BUCKET),
+            "DelayQueue": ("AWS::SQS::Queue", self.queue_url(DELAY)),
+            "FailuresQueue": ("AWS::SQS::Queue", self.queue_url(FAILURES)),
+            "DelayQueueSource": ("AWS::Lambda::EventSourceMapping", _uuid(DELAY)),
+            "FailuresQueueSource": ("AWS::Lambda::EventSourceMapping", _uuid(FAILURES)),
+        }
+
+
+def _uuid(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))

@@ -1,0 +1,152 @@
+"""Answer the calls of the command about the local stack and its functions."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
+
+from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
+from job_runners.local.function_pools import Functions
+from job_runners.local.function_settings import FUNCTIONS, FunctionSettings
+from job_runners.local.gateway import Gateway
+from job_runners.local.guard import Head
+from job_runners.local.services import Answer
+
+_RUNTIME = {"CodeSha256": "local", "Runtime": "python3", "Architectures": ["local"], "Version": "1"}
+_JSON = {"Content-Type": "application/json"}
+
+
+class StackAnswers:
+    """Answers the calls that are about the local stack and its functions."""
+
+    def __init__(self, settings: FunctionSettings, functions: Functions, gateway: Gateway) -> None:
+        self._settings, self._functions, self._gateway = settings, functions, gateway
+        self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._by_name = {settings.physical_name(each): each for each in FUNCTIONS}
+
+    async def answer(
+        self, service: str, head: Head, headers: Mapping[str, str], body: bytes
+    ) -> Answer | None:
+        """Answer a call, or return None if another service must."""
+        parts = [unquote(each) for each in head.path.split("/")]
+        if service == "cloudformation":
+            return self._cloudformation(dict(parse_qsl(body.decode())))
+        if service == "apigateway":
+            return 200, _JSON, json.dumps({"items": self._routes()}).encode()
+        if service != "lambda":
+            return None
+        match parts:
+            case ["", _, "functions", name, "invocations"]:
+                return await self._invoke(name, headers, body)
+            case ["", _, "functions", name, "configuration"] if found := self._function(name):
+                return 200, _JSON, json.dumps(self._configuration(found)).encode()
+            case ["", _, "functions", name, "aliases", alias] if self._function(name):
+                answer = {"Name": alias, "FunctionVersion": "1", "RoutingConfig": {}}
+                return 200, _JSON, json.dumps(answer).encode()
+            case ["", _, "event-source-mappings", name]:
+                kinds = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
+                answer = {"UUID": name, "State": "Enabled", **kinds}
+                return 200, _JSON, json.dumps(answer).encode()
+        return _not_found(head.path)
+
+    def _function(self, name: str) -> str | None:
+        """Return the function that a name, or an ARN with or without an alias, means."""
+        parts = name.split(":")
+        return self._by_name.get(parts[6] if len(parts) > 6 else parts[0])
+
+    async def _invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        function = self._function(name)
+        if function is None:
+            return _not_found(name)
+        event = json.loads(body or b"{}")
+        if headers.get("x-amz-invocation-type") == "Event":
+            self._functions.send(function, event)
+            return 202, {}, b""
+        reply = await asyncio.ensure_future(self._functions.invoke(function, event))
+        if "errorType" in reply:
+            return 200, {**_JSON, "X-Amz-Function-Error": "Unhandled"}, json.dumps(reply).encode()
+        return 200, _JSON, json.dumps(reply["result"]).encode()
+
+    def _configuration(self, function: str) -> dict[str, Any]:
+        settings = self._settings
+        group = {"LogFormat": "JSON", "LogGroup": settings.log_group(function)}
+        return {
+            **_RUNTIME,
+            "FunctionName": settings.physical_name(function),
+            "FunctionArn": settings.arn(function),
+            "Handler": f"handlers.{function}.handler",
+            "Timeout": settings.timeout(function),
+            "MemorySize": settings.memory(function),
+            "Environment": {"Variables": settings.environment(function)},
+            "LoggingConfig": group,
+            "State": "Active",
+        }
+
+    def _routes(self) -> list[dict[str, str]]:
+        lower = (
+            {name[0].lower() + name[1:]: value for name, value in route.items()}
+            for route in self._gateway.routes()
+        )
+        return list(lower)
+
+    def _cloudformation(self, call: Mapping[str, str]) -> Answer:
+        operation, name = call.get("Action", ""), call.get("StackName", "")
+        if name not in (self._settings.name, ""):
+            problem = f"Stack with id {name} does not exist"
+            return _xml(
+                400,
+                f"<Error><Code>ValidationError</Code><Message>{escape(problem)}</Message></Error>",
+                "ErrorResponse",
+            )
+        if operation == "DescribeStacks":
+            outputs = "".join(
+                f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(value)}</OutputValue>"
+                "</member>"
+                for key, value in self._settings.outputs().items()
+            )
+            stack = {"StackName": self._settings.name, "StackStatus": "CREATE_COMPLETE"}
+            stack |= {"CreationTime": self._created, "StackId": self._stack_id}
+            text = f"<Stacks><member>{_fields(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
+        elif operation == "ListStackResources":
+            members = (
+                {
+                    "LogicalResourceId": logical,
+                    "PhysicalResourceId": physical,
+                    "ResourceType": kind,
+                    "ResourceStatus": "CREATE_COMPLETE",
+                    "LastUpdatedTimestamp": self._created,
+                }
+                for logical, (kind, physical) in self._settings.resources().items()
+            )
+            listed = "".join(f"<member>{_fields(each)}</member>" for each in members)
+            text = f"<StackResourceSummaries>{listed}</StackResourceSummaries>"
+        else:
+            return _xml(
+                400,
+                "<Error><Code>InvalidAction</Code><Message>The local AWS answers only "
+                "DescribeStacks and ListStackResources.</Message></Error>",
+                "ErrorResponse",
+            )
+        return _xml(200, f"<{operation}Result>{text}</{operation}Result>", f"{operation}Response")
+
+    @property
+    def _stack_id(self) -> str:
+        return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{self._settings.name}/local"
+
+
+def _fields(values: Mapping[str, str]) -> str:
+    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+
+
+def _xml(status: int, text: str, root: str) -> Answer:
+    space = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"'
+    return status, {"Content-Type": "text/xml"}, f"<{root} {space}>{text}</{root}>".encode()
+
+
+def _not_found(name: str) -> Answer:
+    problem = {"Message": f"The local AWS has no {name}.", "Type": "User"}
+    kind = {"X-Amzn-Errortype": "ResourceNotFoundException"}
+    return 404, {**_JSON, **kind}, json.dumps(problem).encode()

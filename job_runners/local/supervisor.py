@@ -1,0 +1,252 @@
+"""Run a local stack: the services, the functions, and what is shown in the terminal."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.local import services
+from job_runners.local.code_changes import CodeChanges, describe
+from job_runners.local.credentials import Credentials
+from job_runners.local.event_sources import pollers, tick
+from job_runners.local.function_pools import BrokenCode, Functions, Template
+from job_runners.local.function_settings import FAILURES, STAGE, FunctionSettings
+from job_runners.local.gateway import Gateway
+from job_runners.local.guard import Guard, Head
+from job_runners.local.http_server import HttpServer
+from job_runners.local.job_stream import JobStream
+from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
+from job_runners.local.options import Options
+from job_runners.local.own_template import OwnTemplate
+from job_runners.local.problem import LocalProblem
+from job_runners.local.run_folder import KEPT, announced
+from job_runners.local.screen import Steps, console, suggest
+from job_runners.local.services import Answer, Services
+from job_runners.local.stack_answers import StackAnswers
+from job_runners.local.stack_api import signer
+from job_runners.local.start import Start
+
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_SECONDS = 0.03
+_NAME_CHARACTERS = 4  # of a job's id that are shown
+
+
+class Supervisor:
+    """The parts of a running local stack."""
+
+    def __init__(
+        self,
+        settings: FunctionSettings,
+        credentials: Credentials,
+        options: Options,
+        addresses: Sequence[str],
+        own_template: OwnTemplate | None,
+    ) -> None:
+        """Create the stack's resources. Those of the project's own template exist already."""
+        self.settings, self.options, self.addresses = settings, options, addresses
+        self._stream = JobStream(console, quiet=options.quiet)
+        self._unseen: list[tuple[str, str]] = []  # lines that aren't shown yet
+        self.own_template = own_template
+        self.stack = settings.stack(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            own_template.outputs() if own_template else {},
+        )
+        self.services = Services(settings)
+        self.kept: KeptState | None = None
+        self.reload: Callable[[str], None] | None = None  # while saved changes are watched
+        self.functions = Functions(
+            settings,
+            options.workers,
+            self._show,
+            self._report_crash,
+            lambda record: services.put(FAILURES, record),
+        )
+        self._gateway = Gateway(settings, self.functions)
+        self._answers = StackAnswers(settings, self.functions, self._gateway)
+        secrets = {credentials.access_key_id: credentials.secret_access_key}
+        guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
+        self.server = HttpServer(guard, self._respond)
+
+    def _show(self, function: str, lines: list[str]) -> None:
+        """Log lines at once. Show them a moment later, because the terminal is slow."""
+        if function != "import":
+            self.services.logs.write(self.settings.log_group(function), lines)
+        if not self._unseen:
+            asyncio.get_running_loop().call_later(_SHOW_SECONDS, self._flush)
+        self._unseen += [(function, line) for line in lines]
+
+    def _flush(self) -> None:
+        lines, self._unseen = self._unseen, []
+        try:
+            self._stream.show(lines)
+        except BrokenPipeError:  # whatever showed the output has ended
+            signal.raise_signal(signal.SIGTERM)
+        except Exception as error:  # noqa: BLE001 - the lines after these must be shown
+            self._stream.note(f"Some lines can't be shown: {type(error).__name__}")
+
+    def note(self, text: str) -> None:
+        """Show a note about the run, after the lines before it."""
+        self._flush()
+        self._stream.note(text)
+
+    def _report_crash(self, function: str, event: Any, what: str, last_line: str) -> None:
+        """Show whose process has ended, because it could not log its own end."""
+        work = _name_of(event) or f"The {function} function"
+        last = f"\n  Its last line: {_message(last_line)}" if last_line else ""
+        self.note(f"{work} lost its process. {what}{last}")
+
+    def load_kept_data(self) -> None:
+        """Add the data of the last run, if --keep asks for it, and show what is missing."""
+        if self.options.keep:
+            self.note(ABOUT_KEPT_DATA)
+            self.kept = KeptState(KEPT, self.note)
+            self.kept.load(self.services, self.functions, self.settings.runs_work)
+            self.services.on_change = self.kept.note_change
+        if self.own_template and self.own_template.missing:
+            names = ", ".join(self.own_template.missing)
+            self.note(f"The local AWS doesn't have these resources of own.template.yaml: {names}")
+
+    def begin(self) -> list["asyncio.Task[Any]"]:
+        """Start the timer, the readers of queues, and what keeps data. Return their tasks."""
+        tasks = pollers(self.settings, self.functions)
+        tasks.append(asyncio.create_task(tick(self.functions)))
+        if self.kept:
+            port = self.settings.port
+            saving = self.kept.save_regularly(self.services, self.functions, port)
+            tasks.append(asyncio.create_task(saving))
+        return tasks
+
+    def end(self) -> None:
+        """Keep the data, if --keep asks for it, and end all processes."""
+        self.reload = None
+        self.server.close()
+        if self.kept:
+            self.kept.save(self.services, self.functions, self.settings.port)
+        self.functions.end()
+        self._flush()
+
+    async def load(self, template: Template) -> None:
+        """Make a template's code the active code. Raises BrokenCode."""
+        await template.load(self._show)
+        await self.functions.use(template)
+        template.ended.add_done_callback(lambda _: self._restart(template))
+        if template.ready["threads"]:
+            names = ", ".join(template.ready["threads"])
+            self.note(
+                f"Your code starts threads when it is imported ({names}). So each process imports "
+                "it again, and a start takes longer."
+            )
+
+    def _restart(self, ended: Template) -> None:
+        """Load the code again if the active template process was killed."""
+        if ended is self.functions.template and self.reload:
+            self.reload("the process that had imported your code was killed")
+
+    async def _respond(
+        self, head: Head, headers: dict[str, str], body: bytes, service: str
+    ) -> Answer:
+        try:
+            if head.path.startswith(f"{STAGE}/"):
+                is_signed = service == "execute-api"
+                return await self._gateway.answer(head, headers, body, is_signed=is_signed)
+            if head.path == "/_local/sms-messages":
+                return services.sent_texts()
+            found = await self._answers.answer(service, head, headers, body)
+            if found is not None:
+                return found
+            target = f"{head.path}?{head.query}" if head.query else head.path
+            return await self.services.answer(service, head.method, target, headers, body)
+        except Exception as error:  # noqa: BLE001 - a call must not end the server
+            self.note(f"The local AWS can't answer a call of {service}: {error!r}")
+            return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
+
+
+def _name_of(event: Any) -> str:
+    if not isinstance(event, dict):
+        return ""
+    name = event.get("job_type") or event.get("task_name") or event.get("name") or ""
+    return f"{name} {str(event.get('id', ''))[:_NAME_CHARACTERS]}".strip()
+
+
+def _message(line: str) -> str:
+    """Return the text of a log line of ours, or any other line as it is."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return line
+
+
+async def supervise(
+    supervisor: Supervisor,
+    start: Start,
+    first: Template,
+    sockets: list[socket.socket],
+    home: Path,
+    steps: Steps,
+) -> None:
+    """Run the stack until a signal comes. Raises LocalProblem if the code can't be imported."""
+    stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
+    changes = CodeChanges(home, lambda: supervisor.load(start.template()), supervisor.note)
+    tasks: list[asyncio.Task[Any]] = []
+    try:
+        await supervisor.server.start(sockets)
+        if not await _unless(stop, supervisor.load(first)):
+            return
+        steps.end()
+        supervisor.load_kept_data()
+        tasks += supervisor.begin()
+        tasks.append(asyncio.create_task(changes.watch()))
+        supervisor.reload = changes.reload
+        tasks.append(asyncio.create_task(_end_with_make(stop)))
+        with signing_proxy(stack.api_url, signer(stack)) as dashboard, announced(stack, home):
+            suggest(stack, dashboard, supervisor.addresses, first.ready, keeps=options.keep)
+            await stop.wait()
+    except BrokenCode as broken:
+        raise LocalProblem(describe(broken)) from None
+    finally:
+        for task in tasks:
+            task.cancel()
+        supervisor.end()
+        first.end()
+
+
+async def _unless(stop: asyncio.Event, work: Any) -> bool:
+    """Do the work. If the event comes first, cancel the work and return False."""
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if doing.done():
+        await doing
+        return True
+    doing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await doing
+    return False
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that a signal sets. Further signals don't interrupt the end."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+
+    for each in END_SIGNALS:
+        loop.add_signal_handler(each, on_signal)
+    return stop
+
+
+async def _end_with_make(stop: asyncio.Event) -> None:
+    """Stop if `make` was killed, because then no Ctrl-C can reach this process."""
+    parent = os.getppid()
+    while "MAKELEVEL" in os.environ and os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    if "MAKELEVEL" in os.environ:
+        stop.set()
