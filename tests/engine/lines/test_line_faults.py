@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 from pynamodb.exceptions import TransactWriteError
 
 from bench import Bench
@@ -197,3 +198,22 @@ class Heard(list[str]):
         """Note the call."""
         super().append(call)
         self._outage.end()
+
+
+def test_a_job_is_let_on_whose_park_landed_unheard_at_an_earlier_try(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot came free just before the park, so nobody else looks at the line."""
+    limits.put(QUEUE, slots=1)
+    take_slot(dispatch(bench))
+    row = dispatch(bench)
+    park = verbs.park_in_line
+
+    def unheard(*args: Any, **more: Any) -> Change:
+        monkeypatch.setattr(verbs, "park_in_line", park)
+        park(*args, **more)
+        LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
+        raise ConnectTimeoutError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(verbs, "park_in_line", unheard)
+    assert bench.run(row).slot == 1

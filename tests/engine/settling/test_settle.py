@@ -125,3 +125,15 @@ def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
     lines: list[tuple[str, str, bool]] = []
     settle(Change(before, after), CANNOT_SEND, admit_waiting=lambda *line: lines.append(line))
     assert lines == ([] if checked is None else [checked])
+
+
+def test_a_process_that_stands_in_for_a_killed_one_checks_the_line_in_any_case() -> None:
+    lines: list[tuple[str, str, bool]] = []
+    same = row(queue_key="a", slot=1)
+    settle(
+        Change(same, same),
+        CANNOT_SEND,
+        thorough=True,
+        admit_waiting=lambda *line: lines.append(line),
+    )
+    assert lines == [("q", "a", False)]
