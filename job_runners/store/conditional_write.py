@@ -161,10 +161,10 @@ def _row_if_applied(
     if not condition_failed(error):
         raise error
     row = read(job.id)
-    if row is not None and already_applied is not None:
+    if row is not None:
         if callable(already_applied):
             applied = already_applied(row)
-        else:
+        else:  # no row has the status None
             applied = row.status is already_applied and row.claim_token == job.claim_token
         if applied:
             return row
