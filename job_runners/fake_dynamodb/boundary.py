@@ -183,6 +183,8 @@ def _parsed(status: int, body: Call) -> tuple[AWSResponse, Call]:
     if status >= 300:
         code = answer.pop("__type").rpartition("#")[2]
         message = answer.get("message", answer.get("Message", ""))
+        if code == "ValidationException":  # the only one whose fields botocore doesn't know
+            answer = {}
         answer = {"Error": {"Message": message, "Code": code}, **answer}
     answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": 0}
     return AWSResponse("", status, _NO_HEADERS, None), answer

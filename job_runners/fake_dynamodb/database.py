@@ -32,6 +32,7 @@ from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
 from job_runners.fake_dynamodb.units import size as size_of
 
 _LARGEST_PAGE = 1_000_000  # bytes of the items that one query examines
+_DUPLICATES = "Provided list of item keys contains duplicates"
 _MOST_IN_BATCH = {"BatchGetItem": 100, "BatchWriteItem": 25, "TransactWriteItems": 100}
 
 
@@ -152,11 +153,10 @@ class Database:
                 raise Unsupported
             table = self.find_table(name)
             keys = [exact_key(table, each) for each in asked["Keys"]]
-            if len(set(keys)) < len(keys):
-                raise Unsupported
             wanted.append((table, keys, asked.get("ConsistentRead", False)))
-        if sum(len(keys) for _, keys, _ in wanted) > _MOST_IN_BATCH["BatchGetItem"]:
-            raise Unsupported
+        _check_number("BatchGetItem", {table.name: len(keys) for table, keys, _ in wanted})
+        if any(len(set(keys)) < len(keys) for _, keys, _ in wanted):
+            raise _invalid(_DUPLICATES)
         responses: Call = {}
         for table, keys, consistent in wanted:
             found = [self._seen(table, key, consistent) for key in keys]
@@ -271,8 +271,10 @@ class Database:
                     case _:
                         raise Unsupported
         writes = [*puts, *deletes]
-        if len(writes) > _MOST_IN_BATCH["BatchWriteItem"] or _hits_twice(writes):
-            raise Unsupported
+        if len(writes) > _MOST_IN_BATCH["BatchWriteItem"]:  # moto has no limit
+            raise _invalid("Too many items requested for the BatchWriteItem call")
+        if _hits_twice(writes):
+            raise _invalid(_DUPLICATES)
         self._apply(writes)
         return {"UnprocessedItems": {}}
 
@@ -280,7 +282,7 @@ class Database:
         items, token = call["TransactItems"], call.get("ClientRequestToken")
         if token is not None and self._tokens.get(token) == items:
             return {}  # DynamoDB has carried out this very request, and does nothing
-        if token in self._tokens or len(items) > _MOST_IN_BATCH["TransactWriteItems"]:
+        if token in self._tokens:
             raise Unsupported
         plans: list[tuple[Write, bool]] = []
         reasons: list[Call] = []
@@ -290,8 +292,13 @@ class Database:
             write, holds = self._plan(how, write_call, in_transaction=True)
             plans.append((write, holds))
             reasons.append(_reason(write_call, write, holds))
+        if len(items) > _MOST_IN_BATCH["TransactWriteItems"]:
+            raise _invalid(
+                "1 validation error detected at 'transactItems' failed to satisfy constraint: "
+                "Member must have length less than or equal to 100."
+            )
         if _hits_twice(write for write, _ in plans):
-            raise Unsupported
+            raise _invalid("Transaction request cannot include multiple operations on one item")
         if not all(holds for _, holds in plans):
             for write, _ in plans:
                 self._note_write(write._replace(after=write.before))
@@ -343,6 +350,22 @@ def _canceled(reasons: list[Call]) -> Refused:
         f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
         CancellationReasons=reasons,
     )
+
+
+def _invalid(message: str) -> Refused:
+    return Refused("ValidationException", message)
+
+
+def _check_number(operation: str, keys: dict[str, int]) -> None:
+    """Refuse a batch of reads with too many keys, whose number `keys` has by table."""
+    for name, number in keys.items():
+        if number > _MOST_IN_BATCH[operation]:
+            raise _invalid(
+                f"1 validation error detected: Value at 'requestItems.{name}.member.keys' failed "
+                "to satisfy constraint: Member must have length less than or equal to 100"
+            )
+    if sum(keys.values()) > _MOST_IN_BATCH[operation]:
+        raise _invalid(f"Too many items requested for the {operation} call")
 
 
 def _hits_twice(writes: Iterable[Write]) -> bool:

@@ -23,6 +23,7 @@ from job_runners.testing import moto_direct
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.work import gathering
+from job_runners.work.running_job import RunningJob
 from sample_work import Sample, script
 from stale_reads import catch_up
 
@@ -322,6 +323,25 @@ def test_a_batch_that_is_canceled_in_its_last_invocation_dispatches_no_last_job(
     assert [(each.status, each.json["state"]) for each in answers] == [(202, "running")]
     assert show(batch)["state"] == "cancelled"
     assert (counts(batch), batch_sample.ENDED) == ((2, 0, 2, 0, 0, 0), [])
+
+
+def test_a_cancel_after_the_last_check_of_a_batch_comes_too_late(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = post(numbered(1), then=THEN)
+    dispatch = RunningJob.dispatch
+    canceled: list[int] = []
+
+    def dispatch_late(job: RunningJob, *arguments: Any, **options: Any) -> str:
+        answer = call("DELETE", f"/batches/{batch.json['id']}", query="members=true")
+        canceled.append(answer.status)
+        return dispatch(job, *arguments, **options)
+
+    monkeypatch.setattr(RunningJob, "dispatch", dispatch_late)
+    worker.deliver()
+    assert (canceled, show(batch)["state"]) == ([202], "succeeded")
+    assert [each.batch.id for each in batch_sample.ENDED] == [batch.json["id"]]
+    assert show(batch)["then_id"] is not None
 
 
 def test_members_that_have_not_started_are_canceled_after_some_failures(

@@ -1,4 +1,8 @@
-"""Random requests to DynamoDB: ordinary ones, rare ones and wrong ones."""
+"""Random requests to DynamoDB: ordinary ones, rare ones and wrong ones.
+
+The DynamoDB in memory answers the ordinary ones itself. Only these compare it with moto, so at most
+one request in 20 is rare.
+"""
 
 import random
 from collections.abc import Callable
@@ -22,6 +26,13 @@ _INDEXES: dict[str, dict[str, tuple[Item, str, list[Item]]]] = {
         "by_organization": (
             {"organization_id": {"S": "o"}}, "created_key", [{"S": each} for each in ("k1", "k2")],
         ),
+        "failed": (
+            {"failed_organization": {"S": "o"}}, "failed_key", [{"S": each} for each in ("f", "g")],
+        ),
+        "unfinished": (
+            {"unfinished_organization": {"S": "o"}}, "created_key",
+            [{"S": each} for each in ("k1", "k2")],
+        ),
     },
 }  # fmt: skip
 _RANGES = [
@@ -34,7 +45,12 @@ _VALUES: list[Item] = [
     {"NULL": True},
 ]  # fmt: skip
 _OFTEN = [9, 9, 2, 2, 2, 2, 1, 1, 1, 1]
-_NAMES = ["n", "t", "other", "listed", "missing"]
+_SCALARS = _VALUES[:6]
+_NUMBERS = [{"N": "3"}, {"N": "-4"}, {"N": "12"}]
+# The attributes `n` and `m` are numbers, and `t` is a text. Those of `_ANY` may be anything.
+_ANY = ["other", "listed", "missing"]
+_NAMES = ["n", "t", *_ANY]
+_RARE = 60  # one in so many parts of a request is rare
 
 
 class RandomRequests:
@@ -44,12 +60,16 @@ class RandomRequests:
         self._source = source
         self._last_key: tuple[Item, Item] | None = None  # a query, and where its page ended
         self._query: Item = {}
+        self._transaction_again: Item | None = None  # the next request, if it isn't None
 
     def request(self) -> tuple[str, Item]:
         """Return the operation and the parameters of a request."""
+        if self._transaction_again is not None:
+            again, self._transaction_again = self._transaction_again, None
+            return "TransactWriteItems", again
         make = self._source.choices(
             [self._single, self._transaction, self._queried, self._get, self._batch, self._wrong],
-            [9, 4, 6, 3, 2, 1],
+            [36, 16, 24, 12, 8, 1],
         )[0]
         return make()
 
@@ -64,79 +84,109 @@ class RandomRequests:
     def _table(self) -> str:
         return self._source.choice([*KEYS])
 
-    def _value(self) -> Item:
-        return self._source.choices(_VALUES, _OFTEN)[0]
+    def _value(self, name: str = "other") -> Item:
+        """Return a value that the attribute with this name may have."""
+        if name in ("n", "m"):
+            return self._source.choice(_NUMBERS)
+        return {"S": "text"} if name == "t" else self._source.choices(_VALUES, _OFTEN)[0]
+
+    def _is_rare(self) -> bool:
+        return self._chance(_RARE)
 
     # --- conditions and updates -------------------------------------------------------------------
 
     def _condition(self, names: Item, values: Item, depth: int = 0) -> str:
         """Return a condition, and add what it needs to the names and values."""
         if depth < 2 and self._chance(3):
-            parts = [self._condition(names, values, depth + 1) for _ in range(2)]
-            return self._source.choice(["({} AND {})", "({} OR {})", "NOT {}"]).format(*parts)
-        name = f"#c{len(names)}"
-        names[name] = self._source.choice([*_NAMES[:2], *_NAMES])
+            form: str = self._source.choice(["({} AND {})", "({} OR {})", "NOT {}"])
+            parts = [self._condition(names, values, depth + 1) for _ in range(form.count("{}"))]
+            if form == "NOT {}" and parts[0].startswith("NOT"):
+                return parts[0]  # moto doesn't read two of them
+            return form.format(*parts)
+        if self._is_rare():
+            return self._rare_condition(names, values)
+        name = self._source.choice(_NAMES)
 
-        def value(*kinds: str) -> str:
-            possible = [each for each in _VALUES if next(iter(each)) in kinds]
-            placeholder = f":c{len(values)}"
-            values[placeholder] = self._source.choice(possible) if kinds else self._value()
-            return placeholder
+        def placeholder(name: str) -> str:
+            names[f"#c{len(names)}"] = name
+            return f"#c{len(names) - 1}"
 
+        def value(*possible: Item) -> str:
+            values[f":c{len(values)}"] = self._source.choice(possible)
+            return f":c{len(values) - 1}"
+
+        same = {"n": _NUMBERS, "t": _SCALARS[:1]}.get(name, [])
         texts = [
-            lambda: f"attribute_exists ({name})",
-            lambda: f"attribute_not_exists ({name})",
-            lambda: f"{name} = {value()}",
-            lambda: f"{name} <> {value('S', 'N')}",
-            lambda: f"{name} {self._source.choice(['<', '<=', '>', '>='])} {value('N')}",
-            lambda: f"begins_with ({name}, {value('S')})",
-            lambda: f"{name} IN ({value()}, {value()})",
-            lambda: f"{name} BETWEEN {value('N')} AND {value('N')}",
-            lambda: f"contains ({name}, {value()})",
+            lambda: f"attribute_exists ({placeholder(name)})",
+            lambda: f"attribute_not_exists ({placeholder(name)})",
+            lambda: f"{placeholder('n')} <> {value(*_SCALARS[:5])}",
+            lambda: (
+                f"{placeholder('n')} {self._source.choice([*'<>', '<=', '>='])} {value(*_NUMBERS)}"
+            ),
+            lambda: f"begins_with ({placeholder('t')}, {value({'S': 'te'}, {'S': 'x'})})",
+            lambda: f"{placeholder('n')} BETWEEN {value(*_NUMBERS)} AND {value(*_NUMBERS)}",
+            lambda: f"{placeholder('n')} IN ({value(*_NUMBERS)}, {value(*_SCALARS[:5])})",
+            lambda: f"{placeholder('t')} = {value(*_SCALARS[:5])}",
+            lambda: f"{placeholder(name)} = {value(*same)}",
         ]
-        return self._source.choices(texts, [5, 5, 5, 3, 3, 2, 2, 1, 1])[0]()
+        return self._source.choices(texts, [5, 5, 3, 4, 3, 2, 2, 3, 4 if same else 0])[0]()
+
+    def _rare_condition(self, names: Item, values: Item) -> str:
+        """Return a condition that compares values of any two kinds, or that only moto reads."""
+        name, value = f"#c{len(names)}", f":c{len(values)}"
+        names[name], values[value] = self._source.choice(_NAMES), self._value()
+        forms = ["{} = {}", "{} < {}", "contains ({}, {})", "begins_with ({}, {})", "{} <> {}"]
+        form: str = self._source.choice(forms)
+        return form.format(name, value)
 
     def _update(self, names: Item, values: Item) -> str:
         """Return an update of some clauses, and add what it needs to the names and values."""
+        update = _Update(names, values, self._source.sample(["n", "t", "m", *_ANY], 6))
+        parts = self._assignments(update)
+        clauses = [f"SET {', '.join(parts)}"] if parts else []
+        if not clauses or self._chance(3):
+            removed = self._source.choice(["created_key", "failed_key", *update.left])
+            update.left = [each for each in update.left if each != removed]
+            clauses.append(f"REMOVE {update.read(removed)}")
+        if self._chance(4) and {"n", "m"} & {*update.left}:
+            clauses.append(f"ADD {update.number()} {update.value(self._small())}")
+        elif self._is_rare():
+            # Only sets are added to tags: moto lets a copied attribute share its set.
+            clauses.append(f"ADD {update.read('tags')} {update.value({'SS': ['two', 'three']})}")
+        return " ".join(clauses)
 
-        def name() -> str:
-            names[f"#u{len(names)}"] = self._source.choice([*_NAMES[:2], *_NAMES])
-            return f"#u{len(names) - 1}"
+    def _assignments(self, to: "_Update") -> list[str]:
+        name, number, read, value = to.name, to.number, to.read, to.value
 
-        def value(given: Item | None = None) -> str:
-            values[f":u{len(values)}"] = given or self._value()
-            return f":u{len(values) - 1}"
+        def put() -> str:
+            placeholder = name()
+            return f"{placeholder} = {value(self._value(to.names[placeholder]))}"
 
-        number = {"N": str(self._source.randrange(5))}
-        sets: list[Callable[[], str]] = [
-            lambda: f"{name()} = {value()}",
-            lambda: f"{name()} = {name()} + {value(number)}",
-            lambda: f"{name()} = {name()} - {value(number)}",
-            lambda: f"{name()} = if_not_exists ({name()}, {value(number)})",
-            lambda: f"{name()} = if_not_exists ({name()}, {value(number)}) + {value(number)}",
-            lambda: f"{name()}[0] = {value()}",
-            lambda: f"{name()} = {name()}",
-            lambda: f"{name()} = list_append ({name()}, {value({'L': [{'S': 'b'}]})})",
+        small = self._small()
+        usual: list[Callable[[], str]] = [
+            put,
+            lambda: f"{number()} = if_not_exists ({read('n')}, {value(small)})",
+            lambda: f"{number()} = if_not_exists ({read('n')}, {value(small)}) + {value(small)}",
+            lambda: f"{number()} = if_not_exists ({read('m')}, {value(small)}) - {value(small)}",
+        ]
+        rare: list[Callable[[], str]] = [
+            lambda: f"{number()} = {read('n')} + {value(small)}",  # refused if there is none
+            lambda: f"{name()}[0] = {value(self._value())}",
+            lambda: f"{name()} = {read('missing')}",
+            lambda: f"{name()} = list_append ({read('listed')}, {value({'L': [{'S': 'b'}]})})",
         ]
         count = self._source.choice([0, 1, 1, 1, 2])
-        chosen = self._source.choices(sets, [30, 3, 2, 2, 1, 1, 1, 1], k=count)
-        parts = [f"SET {', '.join(make() for make in chosen)}"] if chosen else []
-        if not parts or self._chance(3):
-            names["#r"] = self._source.choice([*_NAMES, "created_key"])
-            parts.append("REMOVE #r")
+        parts = [make() for make in self._source.choices(usual, [12, 2, 2, 1], k=count)]
+        if self._is_rare():
+            parts.append(self._source.choice(rare)())
         if self._chance(8):
-            names |= {"#d": "due_at", "#s": "due_shard"}
-            values |= {":d": {"N": str(self._source.randrange(1, 40))}, ":s": {"S": "0"}}
-            parts[:0] = ["SET #d = :d, #s = :s"] if not chosen else []
-            if chosen:
-                parts[0] += ", #d = :d, #s = :s"
-        if self._chance(4):
-            # Only sets are added to tags: moto lets a copied attribute share its set.
-            added: Item = self._source.choice([number, number, {"SS": ["two", "three"]}])
-            names["#a"] = "tags" if "SS" in added else self._source.choice(_NAMES)
-            values[":a"] = added
-            parts.append("ADD #a :a")
-        return " ".join(parts)
+            due = {"N": str(self._source.randrange(1, 40))}
+            parts.append(f"{read('due_at')} = {value(due)}")
+            parts.append(f"{read('due_shard')} = {value({'S': '0'})}")
+        return parts
+
+    def _small(self) -> Item:
+        return {"N": str(self._source.randrange(5))}
 
     def _write(self, *, in_transaction: bool) -> tuple[str, Item]:
         table = self._table()
@@ -155,25 +205,26 @@ class RandomRequests:
             call["ConditionExpression"] = self._condition(names, values)
             if self._chance(3):
                 call["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        if self._chance(20):
+        if self._chance(2 * _RARE):
             names["#unused"] = "n"
         if names:
             call["ExpressionAttributeNames"] = names
         if values:
             call["ExpressionAttributeValues"] = values
         if not in_transaction and self._chance(2):
-            possible = ["ALL_NEW", "ALL_NEW", "UPDATED_NEW", "ALL_OLD"]
-            call["ReturnValues"] = self._source.choice(possible) if how == "Update" else "ALL_OLD"
+            new = "UPDATED_NEW" if self._is_rare() else self._source.choice(["ALL_NEW", "ALL_OLD"])
+            call["ReturnValues"] = new if how == "Update" else "ALL_OLD"
         return how, call
 
     def _attributes(self, table: str) -> Item:
         found = {
-            name: self._value() for name in self._source.sample(_NAMES, self._source.randrange(4))
+            name: self._value(name)
+            for name in self._source.sample(_NAMES, self._source.randrange(4))
         }
         for partition, name, ranges in _INDEXES[table].values():
             if name not in ("sk", "id") and not self._chance(3):
                 found |= partition | {name: self._source.choice(ranges)}
-        if self._chance(30):
+        if self._chance(_RARE):
             found["large"] = {"S": "large" * self._source.choice([20_000, 90_000])}
         return found
 
@@ -185,17 +236,34 @@ class RandomRequests:
 
     def _transaction(self) -> tuple[str, Item]:
         writes = [self._write(in_transaction=True) for _ in range(self._source.randrange(1, 4))]
+        used = [self._key(each) for _, each in writes]
         if self._chance(3):
             table = self._table()
             names: Item = {}
             values: Item = {}
-            check = {"TableName": table, "Key": self._source.choice(KEYS[table])}
+            free = [key for key in KEYS[table] if key not in used] or KEYS[table]
+            check = {"TableName": table, "Key": self._source.choice(free)}
             check["ConditionExpression"] = self._condition(names, values)
             check["ExpressionAttributeNames"] = names
             if values:
                 check["ExpressionAttributeValues"] = values
             writes.append(("ConditionCheck", check))
-        return "TransactWriteItems", {"TransactItems": [{how: each} for how, each in writes]}
+        # One in ten has two writes of an item, which DynamoDB refuses.
+        if not self._chance(10):
+            last = {repr(self._key(each)): (how, each) for how, each in writes}
+            writes = [*last.values()]
+        call: Item = {"TransactItems": [{how: each} for how, each in writes]}
+        if self._chance(3):
+            call["ClientRequestToken"] = str(self._source.random())
+            # Moto carries a repetition out again. That changes nothing if it only puts items.
+            if all(how == "Put" and "ConditionExpression" not in each for how, each in writes):
+                self._transaction_again = call
+        return "TransactWriteItems", call
+
+    def _key(self, write: Item) -> Item:
+        table = write["TableName"]
+        named = write.get("Key") or write["Item"]
+        return {name: named[name] for name in KEYS[table][0]}
 
     def _get(self) -> tuple[str, Item]:
         table = self._table()
@@ -208,18 +276,37 @@ class RandomRequests:
     def _batch(self) -> tuple[str, Item]:
         table = self._table()
         keys = self._source.sample(KEYS[table], self._source.randrange(1, 4))
-        if self._chance(3):
+        if self._chance(20):
+            return self._too_many(table)
+        is_twice = self._chance(10)
+        if is_twice:
+            keys.append(keys[0])
+        if self._chance(_RARE):
             transacted = [{"Get": {"TableName": table, "Key": key}} for key in keys]
             return "TransactGetItems", {"TransactItems": transacted}
         if self._chance(2):
             return "BatchGetItem", {"RequestItems": {table: {"Keys": keys}}}
         requests: list[Item] = [
             {"DeleteRequest": {"Key": key}}
-            if self._chance(2)
+            if is_twice or self._chance(2)  # moto takes a put and a delete of one item
             else {"PutRequest": {"Item": key | self._attributes(table)}}
             for key in keys
         ]
         return "BatchWriteItem", {"RequestItems": {table: requests}}
+
+    def _too_many(self, table: str) -> tuple[str, Item]:
+        """Return a batch or a transaction of more items than DynamoDB takes."""
+        keys = [{name: {"S": f"{number}"} for name in KEYS[table][0]} for number in range(101)]
+        if self._chance(3):
+            deletes = [{"Delete": {"TableName": table, "Key": key}} for key in keys]
+            return "TransactWriteItems", {"TransactItems": deletes}
+        if self._chance(2):
+            return "BatchGetItem", {"RequestItems": {table: {"Keys": keys}}}
+        parts = {table: {"Keys": keys[:60]}}
+        other = next(each for each in KEYS if each != table)
+        names = KEYS[other][0]
+        parts[other] = {"Keys": [{name: {"S": str(each)} for name in names} for each in range(60)]}
+        return "BatchGetItem", {"RequestItems": parts}
 
     def _queried(self) -> tuple[str, Item]:
         if self._last_key and self._chance(2):
@@ -246,6 +333,9 @@ class RandomRequests:
             call["FilterExpression"] = self._condition(names, values)
         more: list[Item] = [{}, {"Limit": 1}, {"Limit": 2}, {"Select": "COUNT"}]
         call |= self._source.choice(more)
+        if "Select" not in call and self._chance(3):
+            names |= {"#p0": range_name, "#p1": "n"}
+            call["ProjectionExpression"] = "#p0, #p1"
         call |= self._source.choice([{}, {"ScanIndexForward": False}])
         call |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
         self._query = call
@@ -289,3 +379,32 @@ class RandomRequests:
             ("DescribeTable", {"TableName": "nothing"}),
         ]  # fmt: skip
         return self._source.choice(wrong)
+
+
+class _Update:
+    """The placeholders of an update, and the attributes that it may still change, in this order."""
+
+    def __init__(self, names: Item, values: Item, left: list[str]) -> None:
+        self.names = names
+        self.values = values
+        self.left = left
+
+    def name(self) -> str:
+        """Return the placeholder of the next attribute."""
+        return self.read(self.left.pop(0) if self.left else "n")
+
+    def number(self) -> str:
+        """Return the placeholder of the next number."""
+        chosen = next((each for each in self.left if each in ("n", "m")), "n")
+        self.left = [each for each in self.left if each != chosen]
+        return self.read(chosen)
+
+    def read(self, name: str) -> str:
+        """Return a placeholder of this attribute."""
+        self.names[f"#u{len(self.names)}"] = name
+        return f"#u{len(self.names) - 1}"
+
+    def value(self, value: Item) -> str:
+        """Return a placeholder of this value."""
+        self.values[f":u{len(self.values)}"] = value
+        return f":u{len(self.values) - 1}"

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
@@ -22,6 +23,7 @@ from sizes import by_size
 
 _COORDINATION: Item = {"TableName": "coordination"}
 # Capacity is moto's invention, and the metadata has times and ids.
+_LEAST_OWN = 90  # of 100 requests, which the fake answers itself
 _NOT_COMPARED = ("ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics")
 
 
@@ -32,6 +34,20 @@ def _client(door: str) -> Iterator[Any]:
         create_tables()
         config = Config(parameter_validation=door != "call")
         yield boto3.client("dynamodb", config=config)
+
+
+@contextmanager
+def _counted(own: list[str]) -> Iterator[None]:
+    """Add to `own` each operation that the fake answers itself, without moto's help."""
+    answer_to = boundary.answer_to
+
+    def noted(operation: str, call: Item) -> tuple[int, Item]:
+        answer = answer_to(operation, call)
+        own.append(operation)
+        return answer
+
+    with patch.object(boundary, "answer_to", noted):
+        yield
 
 
 def _played(seed: int, door: str, count: int) -> tuple[list[Any], list[Any]]:
@@ -74,7 +90,11 @@ def _comparable(part: Any) -> Any:
 def test_each_answer_and_what_is_left_are_as_with_moto(seed: int, environment: None) -> None:
     expected, expected_left = _played(seed, "moto", 100)
     for door in ("call", "request"):
-        answers, left = _played(seed, door, 100)
+        own: list[str] = []
+        with _counted(own):
+            answers, left = _played(seed, door, 100)
+        # The items that are left are read, too.
+        assert len(own) - len(left) >= _LEAST_OWN, "moto was compared with itself"
         for number, (answer, theirs) in enumerate(zip(answers, expected, strict=True)):
             assert answer == theirs, f"request {number} through {door}"
         assert left == expected_left
@@ -109,6 +129,19 @@ def test_a_transaction_that_is_sent_again_with_its_token_does_nothing(aws: None)
             TransactItems=[{"Update": add}], ClientRequestToken="the same"
         )
     assert [row["n"] for row in moto_direct.rows("coordination")] == [1]
+
+
+def test_a_batch_of_too_many_writes_is_refused_as_dynamodb_does(aws: None) -> None:
+    """Moto has no such limit."""
+    puts: Any = [
+        {"PutRequest": {"Item": {"pk": {"S": "a"}, "sk": {"S": f"{number:02}"}}}}
+        for number in range(26)
+    ]
+    client = boto3.client("dynamodb")
+    client.batch_write_item(RequestItems={"coordination": puts[:25]})
+    with pytest.raises(ClientError, match="Too many items requested for the BatchWriteItem call"):
+        client.batch_write_item(RequestItems={"coordination": puts})
+    assert len(moto_direct.rows("coordination")) == 25
 
 
 def test_a_read_that_is_not_consistent_may_miss_the_latest_writes(aws: None) -> None:

@@ -132,8 +132,12 @@ class FaultInjector:
             refusal = self._refusal_before(service, operation, call)
             if refusal is not None:
                 return refusal
+            if service == "dynamodb":
+                self._world.before_landing(operation, call)
             with self._torn.settling(operation, call):
                 answer = carry_out()
+            if service == "dynamodb":
+                self._world.after_landing(operation, call)
             self._lose_connection(service)
             caller.is_answered = True
             return answer

@@ -46,6 +46,7 @@ class Invocation:
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token of its claim
     ended: str | None = None  # how it ended, once it has
+    is_reported: bool = True  # if it fails, whether its failure record may arrive
     is_answered: bool = True  # whether its last call was answered, and not refused by a fault
     refused_at: int = 0  # the last time at which a call was refused by a fault or not answered
     could_not_return_job: bool = False  # because AWS was unavailable until it ended

@@ -28,7 +28,7 @@ from job_runners.store import (
 from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
-from job_runners.work import retry
+from job_runners.work import gathering, retry
 
 DELAY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/delay"
 SETTINGS = {
@@ -61,8 +61,10 @@ def quietly() -> Iterator[None]:
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),
         patch.object(groups, "_SHARDS", 2),
-        # A sweep of a group reads several pages.
-        patch.object(looking, "_PAGE", 2),
+        # Members are dispatched, canceled and swept one by one.
+        patch.object(gathering, "_PART", 1),
+        patch.object(group_ends, "PAGE_LIMIT", 1),
+        patch.object(looking, "_PAGE", 1),
     ):
         after.callback(telemetry.logger.setLevel, "INFO")
         yield

@@ -86,6 +86,9 @@ class SimulatedLambda:
         self._deploys = Deploys(self.fault, self.pick, self.figures)
         self.queues = DeclaredQueues(lambda: self.time, self.pick)
         self.on_query: Callable[[Row], None] = lambda call: None
+        # Called around each call to DynamoDB that AWS carries out. They may raise Killed.
+        self.before_landing: Callable[[str, Row], None] = lambda operation, call: None
+        self.after_landing: Callable[[str, Row], None] = lambda operation, call: None
         self.writes_landed = 0  # the number of writes that AWS has carried out
         # caches of pauses and limits, by machine
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache, webhooks.Cache]] = {}
@@ -125,7 +128,7 @@ class SimulatedLambda:
             self.figures["storms"] += 1
             self.storms.begin(self.pick)
         if not self.stack and self.fault(Fault.EXPIRY, "days go by", 40):
-            self._let_days_pass()
+            self.let_days_pass()
         if self.figures["long gaps"]:  # otherwise nothing can have expired yet
             self.expire_items()
         ready = [event for event in self.events if event.at <= self.time]
@@ -219,6 +222,9 @@ class SimulatedLambda:
         )
         if failure is None:
             return
+        if not self._last_invocation.is_reported:
+            self._lose_record(event)
+            return
         kind = failure.partition(":")[0]
         if failure == "killed" and Fault.NOT_LOADED in self.faults:
             kind = KILLED[self.pick("killed by", len(KILLED))]
@@ -237,8 +243,7 @@ class SimulatedLambda:
     ) -> None:
         """Create an event's failure record, which may get lost."""
         if self.pick("failure record", 6) == 5:
-            self.figures["records lost"] += 1
-            self.on_loss(event.message)
+            self._lose_record(event)
             return
         record = {
             "requestContext": {"condition": condition, "approximateInvokeCount": count},
@@ -248,7 +253,11 @@ class SimulatedLambda:
             record["responsePayload"] = {"errorType": kind, "errorMessage": text or kind}
         self._add("failures", record, self._delay_of("record"), cause=cause)
 
-    def _let_days_pass(self) -> None:
+    def _lose_record(self, event: Event) -> None:
+        self.figures["records lost"] += 1
+        self.on_loss(event.message)
+
+    def let_days_pass(self) -> None:
         """Let 8, 32 or 45 days pass, and drop pending events except for failure records.
 
         After 8 days, jobs may still wait. After 32 or 45, rows expire.

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,10 +17,15 @@ from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
 _FINISHED = ("succeeded", "failed", "cancelled")
-# After the end of its last member, an owner continues at the latest with the timer's next look (see
-# job_runners.engine.groups.looking), with a minute for the timer itself.
-_GAP = 11 * clock.MINUTE
-_GAP_AFTER_A_DAY = clock.HOUR + clock.MINUTE
+# How long after the end of its last member an owner continues, in milliseconds. If no process died
+# in between, the process that records the end continues the owner. Otherwise the timer does so at
+# its next look: see docs/guides/batches.md.
+_AT_ONCE = 10 * clock.SECOND
+_GAP = 10 * clock.MINUTE
+_GAP_AFTER_A_DAY = clock.HOUR
+_TIMER = 30 * clock.SECOND  # until the timer runs, once a row is due
+# The timer keeps a marker without a row for so long, because a leg may be about to save the row.
+_KEPT_WITHOUT_ROW = 35 * clock.MINUTE
 _Item = tuple[str, str]  # the partition and the sort key of an item
 
 
@@ -31,31 +37,94 @@ class GroupChecker:
         self._report = report
         self._continued: dict[str, str] = {}  # by the created_key of an owner: its last group
         self._canceled: dict[str, int] = {}  # by the created_key of an owner: its `finished_at`
-        self._members: dict[str, str] = {}  # by id: the last status of each member
+        # By id: the last status of each member, and its mark.
+        self._members: dict[str, tuple[str, str]] = {}
+        self._last_end: dict[str, int] = {}  # by group: when a member ended last
+        self._canceled_at: dict[str, int] = {}  # by owner: when it was canceled with its members
+        # By group: how often its owner may have to wait for the timer's next look.
+        self._late: Counter[str] = Counter()
+        self._without_row: set[str] = set()  # groups that had a marker of a member without a row
+        # Owners that were asked to stop, with members, before they had any.
+        self._stopped: set[str] = set()
+        self.asked_to_stop: set[str] = set()  # jobs that people have canceled
         self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first leg got
         self._peace_since: int | None = None  # when the faults stopped
         self._waits_since: dict[str, int] = {}  # by owner: when its latest wait began
+        self._due: dict[str, int] = {}  # by group: when the timer looks next
 
     def note_landed(self, operation: str, call: Row) -> None:
         """Check what is stored after a write that belongs to a group."""
-        if self._world.is_harmless and self._peace_since is None:
-            self._peace_since = self._world.time
         if not any(map(_belongs_to_group, _writes(operation, call))):
             return
         rows = moto_direct.rows("jobs")
         items = {(row["pk"], row["sk"]): row for row in moto_direct.rows("coordination")}
+        self._stopped -= {row["id"] for row in rows if row["status"] in _FINISHED}
         members = [row for row in rows if row.get("member_of")]
         owners = {row["gathers"]: row for row in rows if row.get("gathers")}
         for row in members:
             owner = owners.get(row["member_of"].rpartition("#")[0])
             if owner is not None:
                 self._check_member(row, owner, items)
-            self._members[row["id"]] = row["status"]
+            if row["status"] in _FINISHED:
+                group_id, before = _group_of(row), self._last_end.get(_group_of(row), 0)
+                self._last_end[group_id] = max(before, row["finished_at"])
+            self._members[row["id"]] = (row["status"], row.get("member_mark", ""))
         for group_id, owner in owners.items():
             if awaits_group(owner):
-                self._waits_since[owner["id"]] = owner["waiting_since"]
+                self._note_wait(owner, group_id, members, items)
             self._check_owner(owner, group_id, members, items)
             self._check_canceled(owner, group_id, members)
+
+    def begin_peace(self, *, all_late: bool = False) -> None:
+        """Note that all faults have stopped, and which owners will have to wait for the timer.
+
+        With `all_late`, these are all owners, because days have passed.
+        """
+        self._peace_since = self._world.time
+        rows = {row["id"]: row for row in moto_direct.rows("jobs")}
+        marked = set()
+        for item in moto_direct.rows("coordination"):
+            group_id = group_of_item(item["pk"])
+            if group_id is None or not item["sk"].startswith("open#"):
+                continue
+            marked.add(group_id)
+            member = rows.get(item["sk"].partition("#")[2])
+            if member is None or member["status"] in _FINISHED:
+                self._late[group_id] += 1
+        for row in rows.values():
+            if row.get("gathers") and (all_late or row["gathers"] not in marked):
+                self._late[row["gathers"]] += 1
+
+    def may_be_late(self, group_id: str) -> None:
+        """Note that a process died which may have been about to continue the group's owner."""
+        self._late[group_id] += 1
+
+    def was_retried(self, member_id: str) -> None:
+        """Check that a request to retry a member, which met no fault, has queued it again."""
+        rows = {row["id"]: row for row in moto_direct.rows("jobs")}
+        member = rows.get(member_id)
+        if member is None or member["job_type"] == "hostile_unique" or self._world.stack:
+            return
+        is_old = self._world.time - member["created_at"] > clock.DAY
+        owner = rows.get(member["parent_id"])
+        is_given_up = member["status"] in ("failed", "cancelled")
+        if is_given_up and owner and not is_old and _group_of(member) not in self._late:
+            self._report(f"member {member_id} could not be retried")
+
+    def cancel_accepted(self, owner_id: str) -> None:
+        """Check that a job stops whose cancel with members was accepted, if no fault happens."""
+        if not self._world.is_harmless:
+            return
+        rows = [row for row in moto_direct.rows("jobs") if row["id"] == owner_id]
+        for row in rows:
+            if row["status"] in _FINISHED:
+                return
+            has_open_group = row.get("gathers") != row.get("gathered")
+            stops = "cancel_members" if has_open_group else "cancel_requested"
+            if not row.get(stops):
+                self._report(f"job {owner_id} goes on although its cancel was accepted")
+            if not has_open_group:
+                self._stopped.add(owner_id)
 
     def got(self, job: RunningJob, name: str, keys: list[str], results: GroupResults) -> None:
         """Check the results of a group, which are the same in each leg."""
@@ -89,6 +158,13 @@ class GroupChecker:
         if is_live and not is_continued and marker not in items:
             self._report(f"{member} is {row['status']} without a marker")
         is_new = row["id"] not in self._members
+        status, mark = self._members.get(row["id"], ("", ""))
+        is_canceled = row["status"] == "cancelled" and status not in ("", *_FINISHED)
+        by_owner = owner.get("cancel_members") or row["id"] in self.asked_to_stop
+        if is_canceled and mark.startswith("retried-") and not by_owner:
+            self._report(f"{member} was canceled after a person had retried it")
+        if is_new and owner["id"] in self._stopped:
+            self._report(f"{member} was saved after its owner was canceled")
         if is_new and is_continued and self._has_claim(owner):
             self._report(f"{member} was saved after its owner continued")
 
@@ -100,6 +176,8 @@ class GroupChecker:
             return
         self._canceled[key] = owner["finished_at"]
         self._world.figures["owners canceled with their members"] += 1
+        if not owner.get("cancel_requested"):
+            self._check_in_time(owner, group_id)
         for row in members:
             is_own = row["member_of"].rpartition("#")[0] == group_id
             if is_own and row["status"] not in _FINISHED and not owner.get("cancel_requested"):
@@ -116,7 +194,7 @@ class GroupChecker:
         self._continued[owner["created_key"]] = group_id
         self._world.figures["groups complete"] += 1
         own = [row for row in members if row["member_of"].rpartition("#")[0] == group_id]
-        self._check_in_time(owner, own)
+        self._check_in_time(owner, group_id)
         for row in own:
             flag = (f"group#{row['member_of']}", f"failed#{row['id']}")
             if row["status"] not in _FINISHED:
@@ -133,21 +211,47 @@ class GroupChecker:
             if member_id not in self._members and not answers:
                 self._report(f"job {owner['id']} continued without its member {member_id}")
 
-    def _check_in_time(self, owner: Row, members: list[Row]) -> None:
-        """Check that an owner continues soon after its last member has ended, without faults.
-
-        An owner that died may begin to wait only later.
-        """
-        ends = [row["finished_at"] for row in members if "finished_at" in row]
-        if self._peace_since is None or not ends:
+    def _note_wait(
+        self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
+    ) -> None:
+        """Note since when an owner waits. If the timer has just looked at its group, check that it
+        has deleted the markers of all members that had ended before."""
+        self._waits_since[owner["id"]] = owner["waiting_since"]
+        if owner.get("cancel_members"):
+            self._canceled_at.setdefault(owner["id"], self._world.time)
+        saved = {row["id"] for row in members}
+        for pk, sk in items:
+            if group_of_item(pk) == group_id and sk.startswith("open#") and sk[5:] not in saved:
+                self._without_row.add(group_id)
+        before, self._due[group_id] = self._due.get(group_id), owner["due_at"]
+        timer = self._world.stack[-1] if self._world.stack else None
+        if timer is None or timer.name != "timer" or self._peace_since is None:
             return
-        since = self._waits_since.get(owner["id"], 0)
-        waited = self._world.time - since
-        gap = _GAP_AFTER_A_DAY if since and waited >= clock.DAY else _GAP
-        late = self._world.time - max(self._peace_since, since, *ends)
-        if late > gap:
-            self._report(f"job {owner['id']} continued {late} ms after its last member's end")
+        if before is None or before == owner["due_at"] or len(self._world.stack) > 1:
+            return
+        for row in members:
+            marker = (f"group#{row['member_of']}", f"open#{row['id']}")
+            ended = row["status"] in _FINISHED and row["finished_at"] < timer.started
+            if _group_of(row) == group_id and ended and marker in items:
+                self._report(f"the timer left the marker of member {row['id']}")
+
+    def _check_in_time(self, owner: Row, group_id: str) -> None:
+        """Check that an owner stops waiting in time after its last member has ended, without
+        faults."""
+        since, end = self._waits_since.get(owner["id"], 0), self._last_end.get(group_id, 0)
+        if self._peace_since is None or not end:
+            return
+        end = max(end, since, self._peace_since, self._canceled_at.pop(owner["id"], 0))
+        longest = _AT_ONCE
+        for _ in range(self._late[group_id]):
+            longest += _TIMER + _gap(end + longest - since)
+        if group_id in self._without_row:
+            longest += _KEPT_WITHOUT_ROW + _TIMER
+        if self._world.time - end > longest:
+            late = f"{self._world.time - end} ms after its last member's end"
+            self._report(f"job {owner['id']} continued {late}, not within {longest} ms")
         self._world.figures["continued in time"] += 1
+        self._world.figures["continued at once"] += group_id not in self._late
 
     def _has_claim(self, owner: Row) -> bool:
         stack = self._world.stack
@@ -157,6 +261,21 @@ class GroupChecker:
 def awaits_group(row: Row) -> bool:
     """Return whether a job waits for its group."""
     return row["status"] == "waiting" and str(row.get("held_by")).startswith(GROUP_PREFIX)
+
+
+def _gap(waited: int) -> int:
+    """Return the longest gap between two looks of the timer, after an owner has waited so long."""
+    return _GAP_AFTER_A_DAY if waited >= clock.DAY else min(max(waited, clock.MINUTE), _GAP)
+
+
+def group_of_item(partition: str) -> str | None:
+    """Return the id of the group whose items are in this partition, or None."""
+    kind, _, name = partition.partition("#")
+    return name.partition("#")[0] if kind == "group" else None
+
+
+def _group_of(member: Row) -> str:
+    return str(member["member_of"].rpartition("#")[0])
 
 
 def _ids_of_chunks(group_id: str, items: dict[_Item, Row]) -> Iterator[str]:

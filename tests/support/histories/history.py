@@ -9,6 +9,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from histories.follow_up_checker import subscribed
+from histories.group_trouble import GroupTrouble
 from histories.invariant_checker import FINISHED, InvariantChecker, Violation
 from histories.operators import Operators
 from histories.schedule_people import OCCURRENCES
@@ -114,7 +115,7 @@ def play_seed(
                 history.dispatch_many()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
-            for _ in range(history.choose("steps", 20) + 20 * (history.recurs + history.gathers)):
+            for _ in range(history.choose("steps", 20) + 20 * history.recurs):
                 history.world.step()
             return history.end()
     except Violation as broken:
@@ -165,6 +166,11 @@ class History:
             schedule_payloads,
             self.signals,
         )
+        self._trouble = None
+        if self.checker.groups:
+            self._trouble = GroupTrouble(
+                self.world, self.checker.groups, self.operators, self._dispatch_owner
+            )
         # The steps taken, by the job, the number of its restarts, and its payload.
         self.done: dict[tuple[str, int, str], list[int]] = {}
         # By request: the ids of its jobs. Each request must create only one job.
@@ -208,6 +214,15 @@ class History:
             self.repeatable_requests.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
+
+    def _dispatch_owner(self) -> None:
+        """Dispatch a job that gathers."""
+        request, number = str(len(self.payloads)), (3, 5)[self.choose("members", 2)]
+        payload = Steps(steps=3, seconds=1, gathers=number, request=request)
+        self.payloads[request] = [payload]
+        job_type = ("hostile_once", "hostile_again")[self.choose("is retried", 2)]
+        data = JobData(job_type=job_type, payload=payload.model_dump(), **self._queue_fields())
+        self.world.invoke("api", lambda: self._accept(data))
 
     def dispatch_many(self) -> None:
         """Dispatch several jobs with one request, and repeat it, perhaps after a while."""
@@ -413,11 +428,14 @@ class History:
         """Send signals and cancel groups after the faults have stopped."""
         if self._waits:
             self.operators.perhaps_answer()
-        if self.checker.groups:
+        if self.checker.groups and self._trouble:
             self.operators.cancel_groups(self.checker.groups.owner_canceled)
+            self._trouble.act()
 
     def _end_pauses_and_schedules(self) -> None:
         """End all pauses, check that no due occurrence is left, and then delete all schedules."""
+        if self._trouble:
+            self._trouble.begin()
         self.operators.resume_all()
         if self.checker.schedules is None:
             return
@@ -490,7 +508,8 @@ class History:
 
     def _fail_or_gather(self, job: RunningJob, payload: Steps) -> None:
         """Do what a member of a group, or its owner, does first."""
-        if payload.fails and not self.world.is_harmless and self.choose("a member fails", 3):
+        may_fail = not self.world.is_harmless or self._trouble
+        if payload.fails and may_fail and self.choose("a member fails", 3):
             self.checker.excuse(job.id)
             raise DoNotRetry("asked to fail")
         if payload.gathers:
@@ -503,6 +522,8 @@ class History:
 
         def members() -> Iterator[Member]:
             for index, key in enumerate(keys):
+                if self._trouble:
+                    self._trouble.perhaps_cancel_owner(job.id)
                 job_type = types[index % 3] or "hostile_once"
                 yield Member(job_type, MEMBERS[index], key=key, queue_name=queue_name)
 
@@ -511,8 +532,9 @@ class History:
         try:
             with self._perhaps_ends_leg(job):
                 results = job.gather("g", members(), stop_after_failures=stop_after)
-            if self.checker.groups:
+            if self.checker.groups and self._trouble:
                 self.checker.groups.got(job, "g", keys, results)
+                self._trouble.perhaps_cancel_owner(job.id)
         except (*AWS_ERRORS, JobRunnersError, TimeOver):
             self.checker.excuse(job.id)
             raise

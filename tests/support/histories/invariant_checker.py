@@ -382,7 +382,11 @@ class InvariantChecker:
             self.report(f"{label}: claimed while it was running")
         if after["status"] == "cancelled" and not before.get("cancel_requested"):
             self.report(f"{label}: canceled without a request")
-        if invocation.name == "worker" and invocation.claim != token:
+        # A worker whose job is canceled with its members asks these to stop.
+        asks = (
+            "member_of" in after and after["status"] == "running" and _asks_to_stop(before, after)
+        )
+        if invocation.name == "worker" and invocation.claim != token and not asks:
             self.report(f"{label}: written by a worker without its claim")
         if invocation.name != "worker" and after["status"] != "running":
             self._check_settled(label, invocation, self._world.claims[token])
@@ -411,3 +415,7 @@ class InvariantChecker:
         distinguish the two.
         """
         return invocation.cause is not None and invocation.cause.dead
+
+
+def _asks_to_stop(before: Row, after: Row) -> bool:
+    return not before.get("cancel_requested") and bool(after.get("cancel_requested"))

@@ -32,6 +32,7 @@ _PAUSABLE = [
 ]
 _UNFINISHED = tuple(status for status in Status if not status.finished)
 _WITH_MEMBERS = "groups canceled by hand"
+TROUBLE = "trouble in groups"
 _GIVEN_UP = (Status.FAILED, Status.CANCELLED)
 
 
@@ -54,6 +55,9 @@ class Operators:
         self._ask_again = ask_again
         self._another_payload = another_payload
         self._ask_for_the_same = ask_for_the_same
+        # The jobs that a person has asked to stop, with members or without.
+        self.asked_to_stop: set[str] = set()
+        self.on_cancel_with_members: Callable[[str], None] = lambda job_id: None
         world.let_operators_act = self.act
 
     def act(self) -> None:
@@ -74,8 +78,8 @@ class Operators:
         if Fault.WAITS in self._world.faults:
             actions += [self._signal, *[self.perhaps_answer] * 3]
         if Fault.GROUPS in self._world.faults:
-            actions += [self._retry_a_member] * 4
-            actions += [*[self._cancel_a_group] * 2, *[self._delete_a_member] * 3]
+            actions += [self.retry_a_member] * 4
+            actions += [*[self.cancel_a_group] * 2, *[self.delete_a_member] * 3]
             actions.append(lambda: self._act_on_a_job(_WITH_MEMBERS, cancel, _UNFINISHED))
         if Fault.UNIQUE in self._world.faults:
             actions += [self._ask_for_the_same] * 3
@@ -83,24 +87,31 @@ class Operators:
             actions += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
         actions[self._world.pick("what people do", len(actions))]()
 
-    def _retry_a_member(self) -> None:
-        """Cancel a member of a group that hasn't started, or retry one that has failed."""
+    # Also called after the faults have stopped, so they don't use the world's `pick`.
+
+    def retry_a_member(self) -> str | None:
+        """Cancel a member of a group that hasn't started, or retry one that has failed.
+
+        Return the id of a member that was to be retried.
+        """
         members = [row for row in moto_direct.rows("jobs") if "member_of" in row]
         given_up = sorted(row["id"] for row in members if row["status"] in _GIVEN_UP)
         waiting = sorted(row["id"] for row in members if row["status"] == Status.QUEUED)
-        if given_up and self._world.pick("a member is retried", 4) < 3:
-            job_id = given_up[self._world.pick("which member", len(given_up))]
+        if given_up and self._world.choose("a member is retried", 4) < 3:
+            job_id: str = given_up[self._world.choose("which member", len(given_up))]
             self._request(lambda: self._act_on(job_id, "members retried", self._retry))
-        elif waiting:
-            job_id = waiting[self._world.pick("which member", len(waiting))]
-            self._request(lambda: self._act_on(job_id, "members canceled by hand", self._cancel))
+            return job_id
+        if waiting:
+            other = waiting[self._world.choose("which member", len(waiting))]
+            self._request(lambda: self._act_on(other, "members canceled by hand", self._cancel))
+        return None
 
-    def _delete_a_member(self) -> None:
+    def delete_a_member(self) -> None:
         """Delete the row of a member of a group that has ended, while its owner may wait."""
         members = [row for row in moto_direct.rows("jobs") if "member_of" in row]
         ended = sorted(row["id"] for row in members if Status(row["status"]).finished)
         if ended:
-            job_id = ended[self._world.pick("which member", len(ended))]
+            job_id = ended[self._world.choose("which member", len(ended))]
             self._request(lambda: self._act_on(job_id, "members deleted", owner_actions.delete))
 
     def _cancel_and_delete(self) -> None:
@@ -115,17 +126,21 @@ class Operators:
             what = "deleted after a cancel"
             self._request(lambda: self._act_on(job_id, what, owner_actions.delete))
 
-    def _cancel_a_group(self) -> None:
+    def cancel_a_group(self) -> None:
         """Cancel a job that gathers, with its members."""
         owners = [row for row in moto_direct.rows("jobs") if "gathers" in row]
         ids = sorted(row["id"] for row in owners if row["status"] in _UNFINISHED)
         if ids:
-            job_id = ids[self._world.pick("which owner", len(ids))]
-            cancel = self._cancel_with_members
-            self._request(lambda: self._act_on(job_id, _WITH_MEMBERS, cancel))
+            self.cancel_owner(ids[self._world.choose("which owner", len(ids))])
+
+    def cancel_owner(self, job_id: str) -> None:
+        """Cancel this job with its members."""
+        self._request(lambda: self._act_on(job_id, _WITH_MEMBERS, self._cancel_with_members))
 
     def _cancel_with_members(self, row: JobRequest) -> None:
+        self.asked_to_stop.add(row.id)
         owner_actions.cancel_with_members(row, self._send())
+        self.on_cancel_with_members(row.id)
 
     def cancel_groups(self, canceled: Callable[[str], None]) -> None:
         """Cancel about a quarter of the jobs that wait for their groups, with their members.
@@ -137,8 +152,10 @@ class Operators:
         for row in sorted(owners, key=lambda row: str(row["id"])):
             if int(row["id"][-1], 16) % 4 == 0 and not row.get("cancel_members"):
                 what, cancel = "groups canceled in peace", self._cancel_with_members
+                before = self._world.figures[TROUBLE]
                 self._request(partial(self._act_on, row["id"], what, cancel))
-                canceled(row["id"])
+                if before == self._world.figures[TROUBLE]:  # it met none
+                    canceled(row["id"])
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
@@ -202,6 +219,7 @@ class Operators:
         return Fault.LIMITS in self._world.faults
 
     def _cancel(self, row: JobRequest) -> None:
+        self.asked_to_stop.add(row.id)
         owner_actions.cancel(row, self._send())
 
     def _signal(self) -> None:
@@ -227,6 +245,7 @@ class Operators:
         payload = None
         if row.follow_up_of is None and self._world.fault(Fault.PAYLOADS, "another payload", 2):
             payload = self._another_payload(row)
+        self.asked_to_stop.discard(row.id)
         owner_actions.retry_again(row, self._send(), payload)
 
     def _request(self, call: Callable[[], object]) -> None:

@@ -1,0 +1,75 @@
+"""Groups under a hostile Lambda: without any one safeguard, a promise is broken."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from broken_promise import broken_promise
+from histories.history import simulated_aws
+from job_runners import clock
+from job_runners.engine.groups import finishing, looking, retrying
+from job_runners.engine.settling import group_ends
+from job_runners.store import groups
+from job_runners.testing.simulation.faults import Fault, of_seed
+from job_runners.work import gathering
+
+ONLY_GROUPS = frozenset({Fault.GROUPS})
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with simulated_aws():
+        yield
+
+
+def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looking, "_MOST_PAGES", 1)
+    assert "the timer left the marker" in broken_promise(near=19, faults=ONLY_GROUPS)
+
+
+def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "_LONGEST_GAP", 25 * clock.MINUTE)
+    assert "after its last member's end" in broken_promise(near=346, faults=of_seed(346))
+
+
+def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(groups, "has_open_member", lambda *_: True)
+    assert "not within 10000 ms" in broken_promise(near=5, faults=ONLY_GROUPS)
+
+
+def test_it_notices_when_no_failure_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finishing, "note_failure", lambda *_: None)
+    assert "continued without the failure" in broken_promise(near=10, faults=ONLY_GROUPS)
+
+
+def test_it_notices_when_members_are_not_canceled_with_their_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_ends, "_stop_members", lambda *_: None)
+    assert "is being canceled, but its member" in broken_promise(near=1, faults=ONLY_GROUPS)
+
+
+def test_it_notices_when_members_of_a_waiting_owner_can_not_be_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrying, "_is_done", lambda *_: True)
+    assert "could not be retried" in broken_promise(near=12, faults=ONLY_GROUPS)
+
+
+def test_it_notices_when_a_retried_member_is_not_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "is_retried", lambda *_: False)
+    assert "after a person had retried it" in broken_promise(near=226, faults=of_seed(226))
+
+
+def test_it_notices_when_a_deleted_member_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "note_deleted", lambda *_: None)
+    assert "started again, without retries" in broken_promise(near=4, faults=of_seed(4))
+
+
+def test_it_notices_when_members_are_dispatched_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering._Adding, "_without_dispatched", lambda _adding, jobs: jobs)
+    assert "started again, without retries" in broken_promise(near=4, faults=of_seed(4))
