@@ -216,4 +216,4 @@ class IndexFields:
     failed_key = nullable(UnicodeAttribute())
     # of the index `unfinished`, set while the job is unfinished, if there is a quota
     unfinished_organization = nullable(UnicodeAttribute())
-    batch_total = nullable(Integer())  # how many members a batch has, if there is a quota
+    batch_total = nullable(Integer())  # how many members a batch has

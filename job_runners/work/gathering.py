@@ -19,7 +19,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.verbs import group_waits
 from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, LegOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 from job_runners.work.waiting import AwaitsGroup, require_next_leg, take_name
 
@@ -279,10 +279,8 @@ class _Adding:
         try:
             self._job._row = self._job._keep_trying(verb).after
         except PreconditionFailed as refused:
-            row, claim = refused.row, self._job._row.claim_token
-            if row is not None and row.claim_token == claim and row.cancel_requested:
-                raise self._job._interrupt(CancelAsked()) from refused
-            raise self._job._interrupt(ClaimLost(str(refused))) from refused
+            # If the job has lost its claim instead, the write that stops it is refused too.
+            raise self._job._interrupt(CancelAsked()) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
         job, group_id, keys = self._job, self._group.id, list(members)
@@ -328,8 +326,7 @@ class _Adding:
             jobs = {key: each for key, each in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)
-            if jobs:  # some of them may be saved, although no answer came
-                jobs = self._without_dispatched(jobs)
+            jobs = self._without_dispatched(jobs)  # some may be saved, although no answer came
 
     def _without_dispatched(self, jobs: dict[str, Any]) -> dict[str, Any]:
         dispatched = self._job._keep_trying(lambda: self._job._dispatch.already_dispatched(jobs))

@@ -15,7 +15,7 @@ from job_runners.engine.settling import group_ends
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
-from job_runners.store import group_chunks, queries
+from job_runners.store import group_chunks, queries, verbs
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
 from sample_work import Sample, script
@@ -164,8 +164,15 @@ def test_members_of_a_canceled_batch_beyond_those_whose_rows_are_read_count_as_c
     assert counts(batch) == {"failed": 1, "cancelled": 5}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "second"), [((70, 100, 300), True), ((70, 30, 300), False), ((40, 40, 300), True)]
+)
 def test_a_large_batch_shows_numbers_while_it_dispatches_and_before_the_first_look(
-    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, time: MovableClock
+    worker: FakeLambda,
+    monkeypatch: pytest.MonkeyPatch,
+    time: MovableClock,
+    seconds: tuple[int, int, int],
+    second: bool,
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", 4)
     batch = post(12)
@@ -174,18 +181,40 @@ def test_a_large_batch_shows_numbers_while_it_dispatches_and_before_the_first_lo
     def slowly(calls: int) -> None:
         for _ in range(3):
             deliver(worker)
-        time.advance((70, 100, 300)[calls - 1])
+        time.advance(seconds[calls - 1])
         seen.append((counts(batch), show(batch)["progress"]))
 
     after_each_part(monkeypatch, slowly)
     deliver(worker)
-    # Each chunk is counted after its last part, so that the next one shows it.
-    assert seen == [
+    # Each chunk is counted after its last part, so that the next one shows it. There are counts
+    # after a minute, and then after as long as the first one took.
+    none, first, then = (
         ({"open": 12}, 0),
         ({"open": 9, "succeeded": 3}, 25),
         ({"open": 6, "succeeded": 6}, 50),
-    ]
+    )
+    assert seen == [none, first if seconds[0] >= 60 else none, then if second else first]
     assert counts(batch) == {"open": 3, "succeeded": 9}
+
+
+def test_a_large_batch_that_stops_dispatching_is_counted_at_a_request_until_the_timer_has_looked(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_chunks, "SIZE", 4)
+    monkeypatch.setattr("job_runners.work.running_job._INITIAL_GAP", -1)
+    batch = post(12)
+
+    def cancel_second(calls: int) -> None:
+        if calls == 2:
+            member = worker.events[0]["id"]  # it runs, so the batch waits for it
+            deadline = clock.now() + clock.MINUTE
+            verbs.claim(member, job_type="sample_once", send_id="s", deadline=deadline)
+            cancel(batch, members=True)
+
+    after_each_part(monkeypatch, cancel_second)
+    deliver(worker)
+    assert show(batch)["state"] == "waiting"
+    assert counts(batch) == {"open": 5, "cancelled": 7}
 
 
 def test_a_large_batch_is_counted_at_a_request_until_the_timer_has_looked(

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from job_runners import caches, clock
 from job_runners.api import batches
 from job_runners.aws import bucket, clients
 from job_runners.engine.dispatch import bulk, quota
+from job_runners.engine.running import execution
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
@@ -684,6 +686,89 @@ def test_batches_together_keep_to_a_quota(
     assert statuses(1, seconds=11) == [429]
     worker.deliver()
     assert statuses(98, seconds=11) == [202]
+
+
+@pytest.fixture
+def half_dispatched(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Answer]:
+    """Return a function that makes a batch of 6, whose worker dies after it has dispatched 4.
+
+    The clock moves on by the time that counts for a quota may be old.
+    """
+    monkeypatch.setattr(group_chunks, "SIZE", 4)
+    time, put = MovableClock(), group_chunks.put
+    monkeypatch.setattr(clock, "now", time.now)
+
+    def put_first(group_id: str, chunk: int, keys: list[str]) -> bool:
+        return put(group_id, chunk, keys) if chunk == 0 else bool(1 / 0)
+
+    def make(key: str) -> Answer:
+        batch = post(numbered(6), key=key)
+        assert batch.status == 202, batch.text
+        with monkeypatch.context() as killed:
+            killed.setattr(execution, "_end", lambda leg, ending: None)
+            killed.setattr(group_chunks, "put", put_first)
+            deliver_one(worker, batch.json["id"])
+        time.advance(11)
+        caches.forget_all()
+        return batch
+
+    return make
+
+
+def queries_while(act: Callable[[], object]) -> int:
+    """Return how many queries of DynamoDB something takes."""
+    made: list[str] = []
+    events = clients.client("dynamodb").meta.events
+    events.register("before-call.dynamodb.Query", lambda **_: made.append("Query"))
+    act()
+    return len(made)
+
+
+def test_a_quota_counts_members_that_a_batch_has_dispatched_once(
+    monkeypatch: pytest.MonkeyPatch, half_dispatched: Callable[[str], Answer]
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "12")
+    forget()
+    half_dispatched("may")
+    assert len(rows()) == 1 + 4
+    assert post(numbered(5), key="june").status == 429
+    assert post(numbered(4), key="june").status == 202
+
+
+def test_a_quota_does_not_count_a_batch_that_ends_while_it_counts(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "12")
+    forget()
+    batch = post(numbered(9))
+    caches.forget_all()
+    catch_up()
+    events = clients.client("dynamodb").meta.events
+
+    def cancel(**_: Any) -> None:
+        events.unregister("before-call.dynamodb.BatchGetItem", cancel)
+        assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
+        catch_up()
+
+    events.register("before-call.dynamodb.BatchGetItem", cancel)
+    assert post(numbered(9), key="june").status == 202
+
+
+def test_a_quota_reads_only_what_a_batch_has_dispatched_until_the_quota_is_reached(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, half_dispatched: Callable[[str], Answer]
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    for key in ("may", "june"):
+        half_dispatched(key)
+    count = partial(quota._count_batches, "default#batches")
+    assert queries_while(lambda: count(100)) == 1 + 2
+    assert queries_while(lambda: count(3)) == 1 + 1
+    waiting, new = (post(numbered(2), key=key) for key in ("july", "august"))
+    deliver_one(worker, waiting.json["id"])
+    catch_up()
+    assert queries_while(lambda: count(100)) == 1 + 2
+    assert new.status == 202
 
 
 def test_a_retried_batch_counts_its_members_again(

@@ -73,12 +73,15 @@ def children(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Children:
     return children
 
 
-def test_it_waits_only_when_there_is_nothing_to_do(bench: Bench, children: Children) -> None:
+def test_it_waits_only_when_there_is_nothing_to_do(
+    bench: Bench, children: Children, lines: io.StringIO
+) -> None:
     rows = [bench.dispatch("sample_once") for _ in range(2)]
     told = Told()
     legacy_worker.work(told)
     assert [bench.read(row).status for row in rows] == [Status.SUCCEEDED] * 2
     assert (told.idle, children.killed) == (1, 0)
+    assert "crashed" not in [line["message"] for line in logged(lines)]
 
 
 def test_it_begins_nothing_once_it_is_told_to_stop(
@@ -138,13 +141,18 @@ def test_a_child_that_dies_ends_its_attempt_at_once(
 
 
 def test_a_dead_child_is_settled_later_if_dynamodb_does_not_answer(
-    bench: Bench, children: Children, outage: Outage, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    children: Children,
+    outage: Outage,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: io.StringIO,
 ) -> None:
     row = bench.dispatch("sample_once")
     monkeypatch.setattr(execution, "_end", lambda *_: outage.begin("refused"))
     children.exitcode = -9
     legacy_worker.work(Told(after=1))
     outage.end()
+    assert "left for later" in [line["message"] for line in logged(lines)]
     assert bench.read(row).status is Status.RUNNING
     bench.advance(2000)
     legacy_worker.work(Told())

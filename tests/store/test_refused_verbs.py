@@ -217,6 +217,26 @@ def test_a_step_that_aws_did_not_take_is_not_kept(bench: Bench, outage: Outage) 
     assert steps.find(row, "once") is None
 
 
+def test_items_that_dynamodb_had_no_time_to_delete_are_deleted_at_the_next_try(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.claim(bench.dispatch())
+    steps.keep(row, "once", "result")
+    client = clients.client("dynamodb")
+    real, busy = client._make_api_call, list[str]()
+
+    def busy_once(operation: str, arguments: Any) -> Any:
+        if operation == "BatchWriteItem" and not busy:
+            busy.append(operation)
+            return {"UnprocessedItems": arguments["RequestItems"]}
+        return real(operation, arguments)
+
+    monkeypatch.setattr(client, "_make_api_call", busy_once)
+    steps.delete(row)
+    assert busy == ["BatchWriteItem"]
+    assert steps.find(row, "once") is None
+
+
 def test_a_step_that_is_gone_when_it_is_looked_up_has_the_result_of_now(bench: Bench) -> None:
     """Its job was deleted in between."""
     row = bench.claim(bench.dispatch())

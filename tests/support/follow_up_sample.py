@@ -28,6 +28,11 @@ def note_failure(job: RunningJob, payload: JobEnded) -> None:
     told.append(("note_failure", payload))
 
 
+def dispatch_next(job: RunningJob, payload: JobEnded) -> None:
+    """Dispatch a job that has follow-ups."""
+    job.dispatch("followed_once", {}, key="next")
+
+
 class Failed(BaseModel):
     """An end of a job that has failed."""
 
@@ -47,6 +52,7 @@ JOBS = {
     "note_end": Job(note_end, queue_name="notes", retry=Retry(max_attempts=5), on_end="note_end"),
     "note_failure": Job(note_failure),
     "note_wish": Job(note_wish),
+    "dispatch_next": Job(dispatch_next),
     "note_failed": Job(note_failed),
     "note_once": Job(note_end, unique=Unique(by=())),
     "followed_once": Job(once, **_BOTH),

@@ -155,6 +155,18 @@ def test_a_queue_does_not_go_by_a_secret(per: Per, refused: bool) -> None:
     assert (wrong is not None and "is a secret of the payload" in wrong) is refused
 
 
+@pytest.mark.parametrize(
+    ("per", "refused"), [("organization_id", True), ("domain", False), (None, False)]
+)
+def test_a_payload_hides_no_field_of_the_job_that_a_queue_goes_by(per: Per, refused: bool) -> None:
+    class WithOrganization(BaseModel):
+        organization_id: str = ""
+        domain: str = ""
+
+    wrong = Queue(slots=1, per=per).wrong_for(WithOrganization)
+    assert (wrong is not None and "would be ignored" in wrong) is refused
+
+
 def test_a_payload_without_the_field_is_in_the_line_of_all_others() -> None:
     class Another(BaseModel):
         """The payload of another job type of the queue."""

@@ -169,8 +169,7 @@ def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
         start_at = max(opens_at, now)
         if not line_rates.count_start(found, rate, job.token, start_at):
             continue
-        if start_at > now:
-            _wait_for_start(job, found, line.key, start_at)
+        _wait_for_start(job, found, line.key, start_at)
         if clock.now() <= start_at + _LATEST_START or start_at == now:
             return job.as_admitted(line.key)
 

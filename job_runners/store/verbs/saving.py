@@ -44,7 +44,7 @@ class NewJob(NamedTuple):
     queue_key: str | None = None  # the key of its line, if its queue has limits
     unique_key: str | None = None  # its key, if the work is unique
     counted: bool = False  # whether its organization's quota counts the job
-    batch_total: int | None = None  # how many members the quota counts, if it is a batch
+    batch_total: int | None = None  # how many members a quota counts, if it is a batch
     # Its follow-ups, in the form of `follow_ups.stored_form`.
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
@@ -97,7 +97,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         waiting_since=None if follows is None else now,
         held_by=None if follows is None else follows.held_by_of_follower,
         unfinished_organization=_unfinished_key(new_job),
-        batch_total=new_job.batch_total if new_job.counted else None,
+        batch_total=new_job.batch_total,
         organization_id=new_job.organization_id,
         payload=inline,
         payload_key=payload_key,

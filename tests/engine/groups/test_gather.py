@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from pydantic import BaseModel
 
 from bench import Bench
+from counted_units import Units
 from gathering_job import Gathering, items
 from job_runners import clock
 from job_runners.engine.control import owner_actions, positions
@@ -346,6 +347,39 @@ def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
     for number in range(3):
         gathering.run_member(number)
     assert gathering.read().status is Status.QUEUED
+
+
+def test_a_leg_reads_rows_only_of_members_that_an_earlier_leg_may_have_saved(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 3, job_type="sample_again")
+    units = Units()
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(group_chunks, "record_dispatched", lambda *_: 1 / 0)
+        bench.run(gathering.row)
+    rescued = verbs.retry(
+        gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000
+    ).after
+    assert "BatchGetItem" not in units.costs()[0]
+    assert bench.run(rescued).status is Status.WAITING
+    assert units.costs()[0]["BatchGetItem"] == 1  # of rows, and none of why a row is missing
+
+
+def test_the_members_of_a_small_group_that_are_dispatched_slowly_are_not_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatch_members = members.dispatch
+
+    def slowly(*arguments: Any, **more: Any) -> set[str]:
+        dispatched = dispatch_members(*arguments, **more)
+        bench.advance(120)
+        return dispatched
+
+    monkeypatch.setattr(members, "dispatch", slowly)
+    gathering = Gathering(bench, 2)
+    assert gathering.start().status is Status.WAITING
+    assert gathering.read().member_counts is None
 
 
 def test_a_member_that_was_saved_without_an_answer_keeps_its_marker(

@@ -12,7 +12,7 @@ from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.store import limits, lines, verbs
+from job_runners.store import limits, line_rates, lines, verbs
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
@@ -325,3 +325,51 @@ def test_a_start_that_was_counted_is_not_counted_again_if_its_claim_had_no_answe
     assert (len(calls), len(starts)) == (2, 1)
     (rate,) = items("rate")
     assert rate["started_tat"] == (clock.now() + 60_000) * 1000
+
+
+# --- a worker that has its job's start to wait for ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "paced", "admits"), [(0.9, False, True), (0.9, True, False), (0.15, False, False)]
+)
+def test_a_worker_admits_the_next_jobs_only_if_it_has_time_and_no_pass_does_that(
+    still: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, paced: bool, admits: bool
+) -> None:
+    limits.put(QUEUE, rate=Rate(1))
+    first, second = admitted(still, 3, 1)  # and their messages come late
+    still.run(first)
+    still.advance(1 - seconds)
+    mark = LineItem.wake_at.set(clock.now() + clock.MINUTE)
+    LineItem(PLACE, RATE).update([mark if paced else LineItem.wake_at.remove()])
+    starts_at = clock.now() + seconds * 1000
+    admit, passes = admission.admit_waiting, list[int]()
+
+    def noted(*line: Any, until: int | None = None, **more: Any) -> None:
+        if until is not None:  # not after the end of a job
+            passes.append(until)
+        admit(*line, until=until, **more)
+
+    monkeypatch.setattr(admission, "admit_waiting", noted)
+    assert still.run(second).status is Status.SUCCEEDED
+    assert clock.now() == starts_at
+    assert [until < starts_at for until in passes] == [True] * admits
+
+
+def test_a_start_that_is_counted_slowly_is_counted_once(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, the job might never start while DynamoDB is slow."""
+    limits.put(QUEUE, rate=Rate(1, seconds=60))
+    (late,) = admitted(still, 2, 60)
+    count, counted = line_rates.count_start, list[int]()
+
+    def slowly(line: Line, rate: Rate, token: str, at: int) -> bool:
+        counted.append(at)
+        assert len(counted) < 5
+        still.advance(0.2)
+        return count(line, rate, token, at)
+
+    monkeypatch.setattr(line_rates, "count_start", slowly)
+    assert still.run(late).status is Status.SUCCEEDED
+    assert len(counted) == 1

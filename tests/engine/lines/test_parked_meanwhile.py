@@ -1,6 +1,7 @@
 """Who parks a job, or lets it on, does that to the row as it was read, and once."""
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -85,6 +86,18 @@ def test_one_whose_answer_is_lost_has_been(
     lost = lose_next_answer("TransactWriteItems")
     assert does(row).status is status
     assert lost == ["TransactWriteItems"]
+
+
+def test_one_that_is_admitted_to_a_slot_without_an_answer_has_been(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, no message would be sent for it. The time of the admission identifies it."""
+    row = job_rows.stored(park_in_line(saved()))
+    grant = lines.read_line("default", "*", Limits(slots=1)).grant("")
+    moments = count(clock.now())
+    monkeypatch.setattr(clock, "now", lambda: next(moments))
+    land_in_conflict(monkeypatch, 2)
+    assert verbs.admit(row, grant).after.slot == 1
 
 
 @pytest.mark.parametrize("does", [park_by_queue, park_in_line])

@@ -267,6 +267,16 @@ def test_a_dispatch_names_its_own(bench: Bench) -> None:
     assert [each.job_type for each in rows_of(other)] == ["note_failure"]
 
 
+def test_a_job_that_a_follow_up_dispatches_has_its_own_follow_ups(bench: Bench) -> None:
+    ended = bench.run(bench.dispatch("sample_once", on_end="dispatch_next"))
+    (follow_up,) = rows_of(ended)
+    bench.run(follow_up)
+    found = [row["id"] for row in moto_direct.rows("jobs") if row.get("parent_id") == follow_up.id]
+    (child,) = map(_read, found)
+    assert child.follow_up_of is None
+    assert [row.job_type for row in rows_of(bench.run(child))] == ["note_end"]
+
+
 def test_a_child_has_those_of_its_type(bench: Bench) -> None:
     script.job = lambda job, payload: job.dispatch("followed_failure", {}, key="child")
     parent = bench.run(bench.dispatch("sample_once"))

@@ -1,6 +1,7 @@
 """A child that was saved before its parent died, and that no step records, still runs only once."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from job_runners.settings import forget
 from job_runners.store import limits, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
+from job_runners.store.rate import Rate
 from limited_queue import QUEUE
 from sample_work import script
 
@@ -153,6 +155,26 @@ def test_it_is_not_dispatched_again_after_a_pause_of_the_next_leg(
     assert bench.run(row).error["kind"] == "ChildExpired"
 
 
+def test_it_is_not_dispatched_again_after_a_pause_of_the_leg_that_did_not_record_it(
+    bench: Bench, parents: Parents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(job: Any) -> None:
+        if job.cursor is None:
+            with monkeypatch.context() as refused, suppress(ZeroDivisionError):
+                refused.setattr(steps, "keep", lambda *_: 1 / 0)
+                dispatches(job)
+            pausing.pause(Kind.QUEUE, "default")
+            bench.advance(60)  # all processes have read it
+            job.checkpoint(1)
+        dispatches(job)
+
+    row = bench.run(parents.start(work))
+    assert row.status is Status.WAITING
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    bench.advance(31 * DAY)
+    assert bench.run(row).error["kind"] == "ChildExpired"
+
+
 def test_a_child_whose_row_exists_is_recorded(bench: Bench, parents: Parents) -> None:
     row = rescued(bench, parents.die_before_the_record(parents.start(dispatches)))
     bench.advance(28 * DAY)
@@ -173,6 +195,39 @@ def test_the_first_days_count_if_the_parent_dies_several_times(
 
 
 # --- jobs that may dispatch, whatever they waited for ---------------------------------------------
+
+
+@pytest.mark.parametrize("work", [dispatches, dispatches_many])
+def test_a_job_that_was_cut_off_after_it_recorded_its_children_goes_on_late(
+    bench: Bench, parents: Parents, monkeypatch: pytest.MonkeyPatch, work: Any
+) -> None:
+    row = parents.start(work)
+    with monkeypatch.context() as killed:
+        killed.setattr(execution, "_end", lambda *_: None)
+        bench.run(row)
+    row = rescued(bench, row)
+    assert row.unrecorded_since is not None
+    bench.advance(31 * DAY)
+    assert bench.run(row).status is Status.SUCCEEDED
+
+
+def test_a_job_that_failed_elsewhere_and_waited_in_line_dispatches_its_first_child(
+    bench: Bench, parents: Parents
+) -> None:
+    def work(job: Any) -> None:
+        if job.attempt == 1:
+            raise ValueError("no luck")
+        dispatches(job)
+
+    parents.script(work)
+    limits.put(QUEUE, rate=Rate(1, seconds=3600))
+    row = bench.dispatch(payload={"text": "parent"}, queue_name=QUEUE)
+    assert bench.run(row).status is Status.RETRYABLE
+    bench.advance(60)
+    assert bench.run(row).status is Status.WAITING
+    bench.advance(31 * DAY)
+    bench.deliver()  # the wake-up of its line
+    assert bench.read(row).status is Status.SUCCEEDED
 
 
 def test_a_job_that_was_cut_off_before_it_slept_dispatches_its_first_child(

@@ -10,12 +10,14 @@ from opentelemetry import trace
 
 from fake_lambda import FakeLambda
 from job_runners import clock, settings
+from job_runners.engine.registry.registry import Registry, registry
+from job_runners.engine.running import execution
 from job_runners.engine.telemetry.spans import context_of
 from job_runners.engine.tick import timer
 from job_runners.store import verbs
 from job_runners.store.job_request import Status
 from spans import Spans, id_of, links_of, parent_of
-from traced import CALLER, ORDER, Sent, post, read
+from traced import CALLER, ORDER, Sent, arrived, post, read
 
 REQUEST, SENDING, LEG = ORDER
 
@@ -103,6 +105,22 @@ def test_with_an_opentelemetry_that_keeps_every_link_none_leads_nowhere(
     post()
     worker.deliver()
     assert [links_of(spans.one(name)) for name in ORDER] == [[], [], []]
+
+
+def test_the_app_which_may_set_opentelemetry_up_is_loaded_before_the_first_span(
+    sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_span: list[bool] = []
+
+    def load() -> Registry:
+        in_span.append(trace.get_current_span().is_recording())
+        return registry()
+
+    monkeypatch.setattr(execution, "registry", load)
+    post()
+    sent.run(arrived(worker))
+    assert in_span[0] is False
+    assert in_span[-1] is True
 
 
 @pytest.mark.usefixtures("on_lambda")
