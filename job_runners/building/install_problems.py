@@ -41,7 +41,8 @@ def _advice(output: str, platform: str) -> str:
     if _NO_WHEEL.search(output):
         return (
             f"The package has no wheel for {platform}, and a build can't compile it. Choose "
-            "another version or another package. If it is pure Python, you can also build a wheel "
+            "another version or another package, or, if it has a wheel for the other architecture, "
+            "set Architecture in samconfig.toml. If it is pure Python, you can also build a wheel "
             "once: pip wheel --no-deps NAME -w wheels. Then add it: uv add wheels/NAME.whl. In the "
             'docs, see "A package without a wheel"'
         )

@@ -224,6 +224,7 @@ def test_a_package_without_a_wheel_for_lambda_is_refused(tmp_path: Path, app: Ap
     assert "onlymac" in said
     assert "The package has no wheel for Lambda on arm64, Python 3." in said
     assert "Choose another version or another package" in said
+    assert "set Architecture in samconfig.toml" in said
     assert "pip wheel --no-deps NAME -w wheels" in said
 
 
