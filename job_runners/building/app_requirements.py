@@ -25,6 +25,8 @@ from job_runners.places import DATA, ROOT
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 OURS = "job-runners"
 _EXPORT = ("export", "--locked", "--no-default-groups", "--no-emit-project", "--prune", OURS)
+# The markers of requirements that say for which machine they are.
+_LAMBDA = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 _FORMAT = ("--format", "requirements.txt", "--no-header", "--no-annotate")
 
 
@@ -33,9 +35,13 @@ def locked(app: AppFolder | None) -> str:
 
     Raises UnusableAppFolder if the lock is missing or outdated, or has no hashes.
     """
-    if app is None or not _named(app.requirements):
+    if app is None:
         return ""
-    return _exported(app) if uses_uv(app.path) else _of_pip(app)
+    is_needed = bool(_named(app.requirements))
+    if uses_uv(app.path):
+        return _exported(app) if is_needed else ""
+    # requirements.txt may name the packages in another file: -r base.txt
+    return _of_pip(app) if is_needed or app.lock.exists() else ""
 
 
 def with_ours(pins: str, target: Target) -> str:
@@ -116,7 +122,7 @@ def _pyproject(project: Path) -> dict[str, Any]:
 
 
 def _exported(app: AppFolder) -> str:
-    done = uv([*_EXPORT, *_FORMAT], app.path)
+    done = uv([*_EXPORT, *_FORMAT], app.path, installs=False)
     if done.returncode != 0:
         raise UnusableAppFolder(lock_problem(app.path, done.stderr))
     return done.stdout
@@ -129,8 +135,8 @@ def lock_problem(project: Path, output: str) -> str:
         return f"{lock} is missing. To create it, run {shown_uv('lock')}"
     if "needs to be updated" in output:
         return (
-            f"{lock} is outdated: pyproject.toml has changed since it was made. To update it, run "
-            f"{shown_uv('lock')}"
+            f"{lock} is outdated: pyproject.toml has changed since it was made, or another package "
+            f"index is set in a variable. To update it, run {shown_uv('lock')}"
         )
     return f"{lock} can't be used:\n{described(output, 'this machine')}"
 
@@ -156,8 +162,11 @@ def _check_pinned(app: AppFolder, wanted: Requirement, pins: str) -> None:
     versions = [spec.version for each in found for spec in each.specifier]
     if pinned and all(wanted.specifier.contains(each, prereleases=True) for each in versions):
         return
+    if not pinned and wanted.marker and not wanted.marker.evaluate(_LAMBDA):
+        return  # pip-compile leaves out what its machine doesn't need
+    shown = wanted.name if wanted.url else wanted  # an address may have a password
     raise UnusableAppFolder(
-        f"{app.lock} is outdated: {app.requirements.name} names {wanted}, and the lock has "
+        f"{app.lock} is outdated: {app.requirements.name} names {shown}, and the lock has "
         f"{', '.join(map(str, found)) or 'no such package'}. To update it, run {PIP_LOCK}"
     )
 

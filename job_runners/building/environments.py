@@ -15,6 +15,7 @@ import time
 import venv
 from pathlib import Path
 
+from job_runners.building.uv import environment
 from job_runners.errors import JobRunnersError
 from job_runners.places import CACHE, DATA, TOOLS
 
@@ -76,7 +77,7 @@ def _make(folder: Path) -> None:
 def _run_visibly(command: list[str]) -> int:
     """Run a command that prints nothing, and show that it still runs. Return its exit code."""
     began = time.monotonic()
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env=environment()) as process:
         while True:
             try:
                 return process.wait(_PATIENCE)

@@ -29,18 +29,20 @@ def _advice(output: str, platform: str) -> str:
     if "must have a hash" in output:
         return (
             "A build installs only files that match a hash. Pin requirements.txt with hashes. If a "
-            "file was found with find-links, uv.lock has no hash: add the wheel itself, with uv "
-            "add FOLDER/NAME.whl"
+            "file was found with find-links, or in an index that gives no hashes, uv.lock has no "
+            "hash: add the wheel itself, with uv add FOLDER/NAME.whl"
         )
     if _IN_NO_INDEX.search(output):
         return (
-            f"No package index has this package for {platform}. Check its name. For a private "
-            'index, see "A private package index" in the docs'
+            f"No package index has this package for {platform}, or its index has refused your "
+            "password. Check the package's name. For a private index, check the user name and the "
+            'password too: see "A private package index" in the docs'
         )
     if _NO_WHEEL.search(output):
         return (
             f"The package has no wheel for {platform}, and a build can't compile it. Choose "
-            "another version or another package. If it is pure Python, you can also build a wheel "
+            "another version or another package, or, if it has a wheel for the other architecture, "
+            "set Architecture in samconfig.toml. If it is pure Python, you can also build a wheel "
             "once: pip wheel --no-deps NAME -w wheels. Then add it: uv add wheels/NAME.whl. In the "
             'docs, see "A package without a wheel"'
         )

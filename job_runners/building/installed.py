@@ -49,6 +49,7 @@ def difference() -> str | None:
         PROJECT,
         {"UV_PROJECT_ENVIRONMENT": sys.prefix, "VIRTUAL_ENV": sys.prefix},
         quiet=False,
+        installs=False,
     )
     if done.returncode == 0:
         return _another_build(PROJECT, ours.read_text("RECORD") or "")

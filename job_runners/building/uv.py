@@ -23,20 +23,27 @@ def uv(
     *,
     text: str | None = None,
     quiet: bool = True,
+    installs: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv in a folder, whose pyproject.toml has its settings, and return what it printed.
 
-    `text` is its standard input.
+    `text` is its standard input. Pass installs=False to compare a lock only: the indexes in pip's
+    variables then don't count, because uv finds a lock outdated if it was made with other indexes.
     """
     return subprocess.run(
         [sys.executable, "-m", "uv", *(["--quiet"] if quiet else []), *words],
         cwd=folder,
-        env={**os.environ, **_SYSTEM_CERTS, **_indexes_of_pip(os.environ), **(variables or {})},
+        env={**environment(installs=installs), **(variables or {})},
         input=text,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def environment(*, installs: bool = True) -> dict[str, str]:
+    """Return the variables for uv. If it installs packages, it finds them as pip does."""
+    return {**os.environ, **_SYSTEM_CERTS, **(_indexes_of_pip(os.environ) if installs else {})}
 
 
 def shown_uv(words: str) -> str:

@@ -20,6 +20,7 @@ from job_runners.store.schedules.schedule import Schedule
 from job_runners.store.table import Table
 from job_runners.store.used_keys import UsedKey
 from job_runners.store.webhooks import Webhook
+from job_runners.work.files import folders_of
 
 MAX_LISTED = 10  # unfinished jobs that a message lists
 _THREADS = 10
@@ -63,7 +64,7 @@ class Organization:
         self._erase_jobs(progress)
         if self.unfinished:
             return self._removed
-        for folder in (f"uploads/{self.name}", f"results/{self.name}"):
+        for folder in folders_of(self.name):
             self._removed["file versions"] += files.delete_versions(folder)
             self._removed["unfinished uploads"] += files.abort_uploads(folder)
         for kind in _PARTITIONS:  # schedules again: a timer run may have written one in between

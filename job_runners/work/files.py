@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
 
+FOLDERS = ("uploads", "results")  # of each organization; `job-runners erase` deletes them
 _LONGEST_NAME = 255  # bytes; with any folder before it, a key stays below S3's limit of 1,024
 _READ_AHEAD = 1024 * 1024  # bytes
 
@@ -106,12 +107,16 @@ class JobFiles:
 
     @property
     def _readable(self) -> list[str]:
-        organization = self._row.organization_id
-        return [f"uploads/{organization}", f"results/{organization}", self.work_folder]
+        return [*folders_of(self._row.organization_id), self.work_folder]
 
     def _check(self, key: str, *folders: str) -> None:
         if not any(is_in(folder, key) for folder in folders):
             raise FileRefused(key, folders)
+
+
+def folders_of(organization_id: str) -> list[str]:
+    """Return the folders in the bucket whose files each job of an organization may read."""
+    return [f"{folder}/{organization_id}" for folder in FOLDERS]
 
 
 class StoredFile(io.BufferedReader):

@@ -94,12 +94,10 @@ def test_functions_get_what_the_project_depends_on_and_no_tools(app: AppFolder) 
 
 def test_a_lock_that_is_missing_or_outdated_is_refused(app: AppFolder) -> None:
     app.requirements.write_text(pyproject("acme-words", "acme-tool"))
+    program = "uv" if shutil.which("uv") else f"{sys.executable} -m uv"
     assert refused(app.path) == (
-        f"{app.path}/uv.lock is outdated: pyproject.toml has changed since it was made. To update "
-        f"it, run {sys.executable} -m uv lock"
-        if shutil.which("uv") is None
-        else f"{app.path}/uv.lock is outdated: pyproject.toml has changed since it was made. To "
-        "update it, run uv lock"
+        f"{app.path}/uv.lock is outdated: pyproject.toml has changed since it was made, or another "
+        f"package index is set in a variable. To update it, run {program} lock"
     )
     app.lock.unlink()
     assert f"{app.path}/uv.lock is missing. To create it, run " in refused(app.path)
@@ -125,9 +123,23 @@ def test_a_lock_of_pip_may_be_in_either_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_lock_of_pip_is_read_if_requirements_txt_names_another_file(tmp_path: Path) -> None:
+    pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
+    assert locked(of_pip(tmp_path, "-r base.txt\n", pins)) == pins
+
+
+def test_a_lock_of_pip_may_lack_what_another_system_needs(tmp_path: Path) -> None:
+    pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
+    named = 'acme-words\ncolorama; sys_platform == "win32"\n'
+    assert locked(of_pip(tmp_path / "a", named, pins)) == pins  # as pip-compile writes it
+    named = 'acme-words\nuvloop; sys_platform == "linux"\n'
+    assert "no such package" in refused(of_pip(tmp_path / "b", named, pins).path)
+
+
 @pytest.mark.parametrize(
     ("requirements", "lock", "said"),
     [
+        ("six @ https://a:pw@b.test/six.whl\n", "x==1", "names six, and the lock has no such"),
         ("iniconfig\n", None, "requirements.lock is missing, and requirements.txt has no hashes."),
         ("iniconfig\n", "six==1.0", "names iniconfig, and the lock has no such package."),
         ("six>=2 # new\n", "six==1.0 \\\n --hash=x", "names six>=2, and the lock has six==1.0."),
@@ -212,6 +224,7 @@ def test_a_package_without_a_wheel_for_lambda_is_refused(tmp_path: Path, app: Ap
     assert "onlymac" in said
     assert "The package has no wheel for Lambda on arm64, Python 3." in said
     assert "Choose another version or another package" in said
+    assert "set Architecture in samconfig.toml" in said
     assert "pip wheel --no-deps NAME -w wheels" in said
 
 
@@ -254,6 +267,33 @@ def test_a_build_installs_from_an_index_that_pyproject_names(
     assert PASSWORD not in app.lock.read_text()
     for name, value in password.items():
         monkeypatch.setenv(name, value)
+    assert_installs(app, monkeypatch)
+
+
+def test_an_index_that_refuses_the_password_is_not_called_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: PackageIndex
+) -> None:
+    named = NAMED.format(url=index.url, explicit="true")
+    text = PYPROJECT.replace("acme-tool", "acme-secrets").format('"acme-secrets"') + named
+    app = write_app(tmp_path, {"pyproject.toml": text})
+    password = {"UV_INDEX_PRIVATE_USERNAME": USER, "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
+    assert uv(tmp_path, "lock", **password).returncode == 0
+    for given in ({}, password | {"UV_INDEX_PRIVATE_PASSWORD": "expired"}):
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(build.DependenciesNotInstalled, match="has refused your password"):
+            only_theirs(app, monkeypatch)
+
+
+def test_a_lock_that_uv_made_is_not_outdated_by_a_variable_of_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: PackageIndex
+) -> None:
+    text = PYPROJECT.replace("acme-tool", "acme-secrets").format('"acme-secrets"')
+    app = write_app(tmp_path, {"pyproject.toml": text})
+    # the same index by two names
+    monkeypatch.setenv("PIP_INDEX_URL", index.url_with_password.replace("127.0.0.1", "localhost"))
+    assert uv(tmp_path, "lock", UV_DEFAULT_INDEX=index.url_with_password).returncode == 0
+    assert "acme-secrets==1.0" in locked(app)
     assert_installs(app, monkeypatch)
 
 

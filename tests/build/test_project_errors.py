@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from in_project import jobs, python
+from package_index import package_index, write_wheel
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,16 @@ def test_the_tools_without_a_network(project: Path) -> None:
     assert done.returncode == 1
     assert "sam can't be installed" in done.stderr
     assert "Without a network, connect once: later builds work offline." in done.stderr
+
+
+def test_the_tools_come_from_the_index_in_a_variable_of_pip(project: Path, tmp_path: Path) -> None:
+    write_wheel(tmp_path / "served", "acme-words")
+    with package_index(tmp_path / "served") as index:
+        given = {"PIP_INDEX_URL": index.url_with_password, "UV_FIND_LINKS": ""}
+        given |= {"XDG_CACHE_HOME": str(project / "cache"), "UV_CACHE_DIR": str(project / "cache")}
+        done = jobs(project, "build", project=project, **given, UV_OFFLINE="0")
+        assert "sam can't be installed" in done.stderr
+        assert "/simple/aws-sam-cli/" in index.asked
 
 
 def test_a_python_that_this_machine_lacks(project: Path) -> None:

@@ -44,6 +44,7 @@ from job_runners.store.webhooks import Webhook
 from job_runners.testing import moto_direct
 from job_runners.testing.plain_clients import full_client
 from job_runners.work import Recurring, WaitTimedOut
+from job_runners.work import files as job_files
 from jobs_command import jobs
 from sample_work import script
 
@@ -251,10 +252,27 @@ NOT_ERASED: dict[type[Table], str] = {
 }
 
 
+def subclasses(kind: type[Table]) -> set[type[Table]]:
+    found = set(kind.__subclasses__())
+    return found.union(*map(subclasses, found))
+
+
+def test_each_folder_from_which_jobs_read_is_erased(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_files, "FOLDERS", (*job_files.FOLDERS, "reports"))
+    for name in ("acme", "other"):
+        bucket.put_bytes(f"reports/{name}/a.txt", b"x")
+    done = erase("--yes")
+    assert done.exit_code == 0, done.output
+    listed = full_client("s3").list_object_versions(Bucket="bucket")
+    assert [each["Key"] for each in listed["Versions"]] == ["reports/other/a.txt"]
+
+
 def test_each_kind_of_record_in_the_store_is_erased(bench: Bench) -> None:
     for module in pkgutil.walk_packages(store.__path__, "job_runners.store."):
         importlib.import_module(module.name)
-    kinds = {each for each in Table.__subclasses__() if each.__module__.startswith(store.__name__)}
+    kinds = {each for each in subclasses(Table) if each.__module__.startswith(store.__name__)}
     kinds.remove(_StableFields)  # Schedule's, read in another way
     assert kinds == {*ERASED, *NOT_ERASED}
     gathering = Gathering(bench, 2)
