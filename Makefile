@@ -122,10 +122,11 @@ redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/job-runners failures redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that requirements/*.in and examples/campaign allow
-	@for name in runtime dev aws scan model docs; do \
+	@for name in runtime dev emulator aws scan model docs; do \
+		same=; [ $$name != aws ] || same="--constraint requirements/emulator.txt"; \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
-			--custom-compile-command "make lock" \
+			--custom-compile-command "make lock" $$same \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
 	@$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -144,11 +145,11 @@ dev: environment
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
 
-# Uses dev's interpreter, because the local AWS runs the functions on the interpreter of its
-# environment.
+# sam, and the emulator that tests deploy to. Uses dev's interpreter, because the emulator runs the
+# functions on the interpreter of its environment.
 aws: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
-		sh tools/make_environment.sh .venv-aws requirements/aws.txt
+		sh tools/make_environment.sh .venv-aws requirements/emulator.txt
 
 scan: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \

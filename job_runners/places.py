@@ -66,7 +66,7 @@ PROJECT = find_project()
 # ROOT is the project. Without one, it is the checkout, or the current folder.
 # LOCAL_AWS_PARENT contains .local/ while a local AWS is up.
 # CACHE is for files that can be made again. In a checkout, `make clean` removes it.
-# TOOLS is the environment of sam and ministack that make creates in a checkout.
+# TOOLS is the environment of sam that make creates in a checkout.
 TOOLS: Path | None = None
 if IS_CHECKOUT:
     ROOT = PROJECT or CODE

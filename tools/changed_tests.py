@@ -34,6 +34,7 @@ FOLDERS = {
     r"job_runners/cli/": ("tests/cli",),
     r"job_runners/dashboard/": ("tests/dashboard",),
     r"job_runners/local/": ("tests/local",),
+    r"tests/support/emulated_aws/": ("tests/local",),
     r"(job_runners/testing/simulation|tests/support/histories)/": (
         "tests/proofs/test_adversary.py",
     ),

@@ -1,6 +1,7 @@
 """The wheel that `make wheel` builds: what is in it, and that it is enough."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -48,6 +49,21 @@ def test_it_has_the_files_that_a_build_and_a_deploy_need(wheel: Path) -> None:
         assert shipped == (ROOT / name).read_bytes()
 
 
+def test_it_brings_no_emulator_and_a_first_build_installs_none(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    for name in archive.namelist():
+        assert b"ministack" not in archive.read(name).lower(), name
+    users = archive.read("job_runners/data/requirements/aws.txt").decode()
+    assert _pins(users) < _pins((ROOT / "requirements" / "emulator.txt").read_text())
+    assert "aws-sam-cli" in users
+    assert "cfn-lint" in users
+
+
+def _pins(lock: str) -> set[str]:
+    """Return what a lock pins. Tests of builds and deploys use the versions that users get."""
+    return set(re.findall(r"^[\w-]+==\S+", lock, re.MULTILINE))
+
+
 def test_it_has_only_the_sample_events_that_its_code_reads(wheel: Path) -> None:
     folder = "job_runners/data/events/"
     shipped = {each for each in zipfile.ZipFile(wheel).namelist() if each.startswith(folder)}
@@ -79,19 +95,13 @@ EXTRAS = {
     ),
     "app": ("building", "fake_dynamodb", "local", "testing"),
 }
-# These run in the environment of ministack, with no other package of Job Runners.
-ELSEWHERE = {
-    "job_runners.local.guarded_ministack",
-    "job_runners.local.function_processes",
-    "job_runners.local.live_log",
-}
 
 
 def _modules(unpacked: Path) -> set[str]:
     files = [each.relative_to(unpacked) for each in (unpacked / "job_runners").rglob("*.py")]
     parts = [each.with_suffix("").parts for each in files]
     names = {".".join(part for part in each if part != "__init__") for each in parts}
-    return {each for each in names - ELSEWHERE if not each.endswith("__main__")}
+    return {each for each in names if not each.endswith("__main__")}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from emulated_aws.emulator import tool
 from following import follow
 from job_runners.building.build import Target as Machine
 from job_runners.building.deploy import Deploy
@@ -16,7 +17,6 @@ from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
 from job_runners.local.credentials import credentials, session
-from job_runners.local.emulator import tool
 from job_runners.local.stack_api import stack_api
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names

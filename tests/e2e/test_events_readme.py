@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.emulator import stop_group
 from fake_docker import FakeDocker, fake_docker
 from following import upload_few
 from job_runners.building.build import ROOT, Target
 from job_runners.local import containers, env_file
 from job_runners.local.credentials import credentials
-from job_runners.local.emulator import stop_group
 from local_stack import BRIDGE, Local
 from runtime_emulator import runtime_emulator
 

@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.emulator import CODE_FOLDER, emulator
+from emulated_aws.function_code import activate
 from job_runners.building.build import Target
 from job_runners.local.credentials import session
-from job_runners.local.emulator import CODE_FOLDER, emulator
-from job_runners.local.function_code import activate
-from job_runners.local.function_lines import LINES_FILE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]
 
@@ -76,11 +75,6 @@ class Functions:
     logs: Any
     code: Path
 
-    @property
-    def lines(self) -> Path:
-        """The file of all lines."""
-        return self.code.with_name(LINES_FILE)
-
     def create(self, name: str, source: str) -> str:
         """Create a function of one file, and return the hash of its code."""
         packed = _zip_of(source)
@@ -127,7 +121,6 @@ def _zip_of(source: str) -> bytes:
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     """Yield an emulator without our stack."""
     home = tmp_path_factory.mktemp("emulator")
-    (home / LINES_FILE).touch()
     with emulator(home) as running:
         client, logs = (
             session(running.credentials).client(name, endpoint_url=running.endpoint_url)
@@ -171,7 +164,6 @@ def test_a_line_is_in_the_log_once_and_before_the_call_ends(
             assert time.monotonic() < give_up
             time.sleep(0.02)
     assert said() == 1
-    assert ["telling", "said"] in map(json.loads, functions.lines.read_text().splitlines())
 
 
 def test_processes_share_their_code_and_nothing_that_they_write(functions: Functions) -> None:

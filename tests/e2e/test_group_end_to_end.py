@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.emulator import CODE_FOLDER
+from emulated_aws.function_code import activate
 from following import ORGANIZATION
 from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
 from job_runners.local.credentials import session
-from job_runners.local.emulator import CODE_FOLDER
-from job_runners.local.function_code import activate
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, worker_timeout
 from worker_killer import killer

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.emulator_fixes import restore_settings
 from following import follow
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.emulator_fixes import restore_settings
 from local_stack import Enforcing
 
 pytestmark = pytest.mark.e2e

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from deployed_versions import DeployedVersions
+from emulated_aws.emulator import emulator
+from emulated_aws.emulator_fixes import restore_settings
 from job_runners.building.target import Target
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.emulator import emulator
-from job_runners.local.emulator_fixes import restore_settings
 from job_runners.places import CODE
 from local_stack import Local, roomy_home
 from newcomers import Newcomer, new_newcomer

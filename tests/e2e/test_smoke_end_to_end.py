@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.emulator import Emulator, emulator
 from job_runners.building.build import Target
 from job_runners.local.credentials import session
-from job_runners.local.emulator import Emulator, emulator
+from job_runners.places import CODE
 from newcomers import Newcomer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
@@ -69,7 +71,26 @@ def account(newcomer: Newcomer, tmp_path: Path) -> Iterator[Account]:
             **running.credentials.variables,
         }
         person = replace(newcomer, folder=tmp_path / "acme", variables=variables)
+        fix_after_each_deploy(person)
         yield Account(running, person)
+
+
+def fix_after_each_deploy(person: Newcomer) -> None:
+    """Let the person's sam restore the settings that the emulator drops from a template."""
+    [programs] = (person.cache / "job-runners").glob("aws-*/bin")
+    sams = programs.resolve()
+    programs.unlink()
+    programs.mkdir()
+    for each in sams.iterdir():
+        (programs / each.name).symlink_to(each)
+    sam = programs / "sam"
+    sam.unlink()
+    sam.write_text(
+        f'#!/bin/sh\n\'{sams}/sam\' "$@" || exit\n[ "$1" = deploy ] || exit 0\n'
+        f"PYTHONPATH='{CODE}:{CODE / 'tests' / 'support'}' "
+        f"exec '{sys.executable}' -m emulated_aws.emulator_fixes {NAME}\n"
+    )
+    sam.chmod(0o755)
 
 
 def test_every_kind_of_work_is_run_and_everything_is_removed(

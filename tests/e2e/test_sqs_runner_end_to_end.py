@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from emulated_aws.deploy import build, deploy
+from emulated_aws.emulator import emulator
 from following import follow
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.deploy import build, deploy
-from job_runners.local.emulator import emulator
 from job_runners.local.stack_api import stack_api
 from local_stack import roomy_home
 

@@ -6,7 +6,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from job_runners.local.function_code import unpack
+from emulated_aws.function_code import unpack
 
 
 def test_a_program_stays_executable_and_other_files_do_not_become_so(tmp_path: Path) -> None:

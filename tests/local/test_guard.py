@@ -21,9 +21,9 @@ from mypy_boto3_lambda import LambdaClient
 from playwright.sync_api import Browser, Page, expect
 
 from browser import ARGUMENTS, Complaints, executable
+from emulated_aws.emulator import Emulator, emulator
+from emulated_aws.guarded_app import HEALTH
 from job_runners.local.credentials import Credentials, session
-from job_runners.local.emulator import Emulator, emulator
-from job_runners.local.guarded_app import HEALTH
 from local_stack import BRIDGE, Enforcing, Local, roomy_home
 
 pytestmark = pytest.mark.e2e

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 
-from job_runners.local import guarded_app
-from job_runners.local.guarded_app import GuardedApp, Message, Receive, Scope, Send
+from emulated_aws import guarded_app
+from emulated_aws.guarded_app import GuardedApp, Message, Receive, Scope, Send
 from job_runners.local.signatures import Request
 from signed_requests import HOST, KEY, SECRET, signed
 

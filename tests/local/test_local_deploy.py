@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from emulated_aws import deploy as emulated_deploy
+from emulated_aws.deploy import STACK_NAME
 from fake_stack import OUTPUTS
 from job_runners.building import work_parameters as parameters
 from job_runners.building.build import ROOT
-from job_runners.local import deploy as local_deploy
 from job_runners.local.credentials import Credentials
-from job_runners.local.deploy import STACK_NAME
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)
@@ -39,14 +39,14 @@ def deployed(
     def sam(arguments: Sequence[str], *_: Any, **__: Any) -> None:
         calls.append(list(arguments))
 
-    patch.setattr(local_deploy, "_sam", sam)
-    patch.setattr(local_deploy, "_cloudformation", lambda _: Stacks())
-    patch.setattr(local_deploy, "session", lambda _: NO_CLIENT)
+    patch.setattr(emulated_deploy, "_sam", sam)
+    patch.setattr(emulated_deploy, "_cloudformation", lambda _: Stacks())
+    patch.setattr(emulated_deploy, "session", lambda _: NO_CLIENT)
     emulator: Any = SimpleNamespace(credentials=Credentials("a", "b"), endpoint_url="http://local")
     built = folder / "build"
     built.mkdir()
     (built / "template.yaml").write_text((ROOT / "template.yaml").read_text())
-    local_deploy.deploy(emulator, folder, built, parameters, template)
+    emulated_deploy.deploy(emulator, folder, built, parameters, template)
     return calls
 
 
@@ -111,6 +111,6 @@ def test_a_build_that_fails_is_told_in_its_own_words() -> None:
     said = (
         "Building codeuri\n\nError: CustomMakeBuilder:MakeBuild - Make Failed: app/a.py:3: wrong\n"
     )
-    told = local_deploy._why_not_built(f"{said}make[1]: *** [Makefile:116: build] Error 1")
+    told = emulated_deploy._why_not_built(f"{said}make[1]: *** [Makefile:116: build] Error 1")
     assert told == "The functions can't be built.\napp/a.py:3: wrong"
-    assert local_deploy._why_not_built("Building codeuri\nError: no disk space") is None
+    assert emulated_deploy._why_not_built("Building codeuri\nError: no disk space") is None

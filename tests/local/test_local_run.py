@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from emulated_aws.emulator import emulator, start_group, stop_group
 from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.credentials import session
-from job_runners.local.emulator import emulator, start_group, stop_group
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import announced, only_run
 
@@ -228,11 +228,15 @@ def test_a_process_that_does_not_end_when_asked_is_made_to(tmp_path: Path) -> No
 def test_a_run_that_is_killed_outright_leaves_no_process(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from job_runners.local.emulator import emulator\n"
+        "from emulated_aws.emulator import emulator\n"
         "with emulator(Path(sys.argv[1])) as running:\n"
         "    print(running.process.pid, flush=True); time.sleep(600)"
     )
-    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}"},
+        stdout=subprocess.PIPE,
+    )
     with run:
         assert run.stdout is not None
         leader = int(run.stdout.readline())

@@ -18,11 +18,11 @@ from unittest.mock import patch
 
 import pytest
 
+from emulated_aws.local_stack import local_stack
 from job_runners.cli.stack import Stack
 from job_runners.client.http_api import HttpApi
 from job_runners.client.signing import Bearer
 from job_runners.local.credentials import session
-from job_runners.local.local_stack import local_stack
 from job_runners.local.stack_api import stack_api
 from job_runners.places import CODE
 from role_probes import role_names

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from emulated_aws.emulator import start_group, stop_group
 from job_runners.building.build import ROOT
-from job_runners.local.emulator import start_group, stop_group
 
 _START_SECONDS = 60
 

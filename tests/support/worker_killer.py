@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job_runners.local.emulator import PROCESS_FILE
+from emulated_aws.emulator import PROCESS_FILE
 from local_stack import Local
 
 

@@ -102,9 +102,6 @@ def _deploy(stack: str, region: str) -> None:
 def _checks(work: "Work") -> "Iterator[Finding]":
     from job_runners.cli.smoke import account, kinds
 
-    stack = work.target.stack
-    if stack.is_local:  # it ignores some settings, which must be set in another way
-        project_tools.call("job_runners.local.emulator_fixes", stack.name)
     kinds.dispatch_all(work)
     yield from kinds.check_all(work)
     yield from account.throttling(work)

@@ -18,7 +18,6 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.local.function_lines import LINES_FILE, LineReader, LineWriter
 from job_runners.local.job_events import _EVENTS
 from job_runners.local.job_stream import JobStream
 from job_runners.store import limits
@@ -259,19 +258,3 @@ def test_each_line_of_the_engine_is_described() -> None:
     assert {"succeeded", "claimed"} <= found
     schedules = {each for each in found if each.startswith("schedule")}
     assert found - _EVENTS.keys() - AS_PRINTED - schedules == set()
-
-
-def test_a_line_is_shown_as_soon_as_it_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / LINES_FILE
-    path.write_text('["f", "before"]\n')
-    reader, writer = LineReader(path), LineWriter(path)
-    writer.write("f", "é\n")
-    with path.open("a") as file:
-        file.write('["f", "ha')
-        file.flush()
-        assert reader.read() == [("f", "é\n")]
-        file.write('lf"]\n')
-    assert reader.read() == [("f", "half")]
-    assert reader.read() == []
-    LineWriter(tmp_path / "absent").write("f", "x")
-    assert not (tmp_path / "absent").exists()

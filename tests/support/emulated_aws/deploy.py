@@ -1,4 +1,4 @@
-"""Build the real template, and deploy it to the local AWS with sam, as you would to AWS."""
+"""Build the real template, and deploy it to the emulator with sam, as you would to AWS."""
 
 import hashlib
 import io
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emulated_aws.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from job_runners.building.app_stack import AppStack, handed_over
 from job_runners.building.build import ROOT, Target
 from job_runners.building.sam_folder import write_sam_folder
@@ -20,7 +21,6 @@ from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import configured_name
 from job_runners.local.credentials import Credentials, session
-from job_runners.local.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from job_runners.local.problem import LocalProblem
 
 # The same name as on AWS, so that a product calls both stacks with the same code.
@@ -98,7 +98,7 @@ def deploy(
     arguments = ["deploy", "--template", str(packaged), "--stack-name", STACK_NAME]
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
     arguments += ["--no-confirm-changeset", "--no-progressbar"]
-    # A stack that --keep has kept may have no changes.
+    # A test may deploy the same template twice.
     arguments += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}

@@ -16,9 +16,8 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 
-from job_runners.local import function_code, worker_start
-from job_runners.local.function_lines import LineWriter
-from job_runners.local.live_log import LiveLog, mark_written
+from emulated_aws import function_code, worker_start
+from emulated_aws.live_log import LiveLog, mark_written
 
 _CHECK_SECONDS = 0.1  # seconds between two checks for new code
 _log = logging.getLogger("lambda_runtime")
@@ -27,14 +26,10 @@ _CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
 
-def share_code(folder: Path, lines: LineWriter) -> None:
-    """Make each process of a Python function run a shared tree in `folder`.
-
-    Each line that such a process logs is also written to `lines`.
-    """
+def share_code(folder: Path) -> None:
+    """Make each process of a Python function run a shared tree in `folder`."""
     lambda_runtime._PYTHON_WORKER_SCRIPT = start_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     SharingWorker.folder = folder
-    SharingWorker.lines = lines
     lambda_runtime.Worker = SharingWorker
     lambda_runtime.kill_workers = _end_after_their_calls
     threading.Thread(target=_keep_renewing, daemon=True).start()
@@ -92,7 +87,6 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
     """A function's process. It is replaced by a new one when the active code changes."""
 
     folder: Path  # the folder of all code
-    lines: LineWriter
 
     def __init__(self, name: str, config: dict[str, Any], code_zip: bytes) -> None:
         super().__init__(name, config, code_zip)
@@ -142,7 +136,7 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
         if not self._python:
             super()._read_stderr()
             return
-        log, queue = LiveLog(self.config, self.lines), self._stderr_queue
+        log, queue = LiveLog(self.config), self._stderr_queue
         with contextlib.suppress(Exception):  # as ministack does: the pipe may be closed
             for line in self._proc.stderr:
                 # Keep reading after an error, or the process blocks on a full pipe.

@@ -1,4 +1,4 @@
-"""Run ministack behind the guard: python job_runners/local/guarded_ministack.py CODE ADDRESS...
+"""Run ministack behind the guard: python guarded_ministack.py CODE ADDRESS...
 
 Run it with the interpreter of .venv-aws, which has ministack but none of our other packages. CODE
 is a folder for the code of functions. The port is GATEWAY_PORT. AWS_ACCESS_KEY_ID and
@@ -17,23 +17,23 @@ from threading import BoundedSemaphore
 from types import ModuleType
 from typing import Any
 
-# Our package may be installed next to other versions of the packages that ministack needs. So make
-# only our package importable, and not what is next to it. The functions that this process starts
-# don't find our package either.
+# Make only these two packages importable, and not the modules next to them. The functions that this
+# process starts don't find the packages either.
 del sys.path[0]
-_package = ModuleType("job_runners")
-_package.__path__ = [str(Path(__file__).resolve().parents[1])]
-sys.modules["job_runners"] = _package
+_HERE = Path(__file__).resolve().parent
+for _name, _folder in (("emulated_aws", _HERE), ("job_runners", _HERE.parents[2] / "job_runners")):
+    _package = ModuleType(_name)
+    _package.__path__ = [str(_folder)]
+    sys.modules[_name] = _package
 from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack import app as ministack  # noqa: E402
 from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
 from ministack.services import lambda_svc  # noqa: E402
 
-from job_runners.local.function_lines import LINES_FILE, LineWriter  # noqa: E402
-from job_runners.local.function_processes import share_code  # noqa: E402
-from job_runners.local.guarded_app import GuardedApp, Message, Receive, Scope, Send  # noqa: E402
-from job_runners.local.live_log import write_no_line_twice  # noqa: E402
+from emulated_aws.function_processes import share_code  # noqa: E402
+from emulated_aws.guarded_app import GuardedApp, Message, Receive, Scope, Send  # noqa: E402
+from emulated_aws.live_log import write_no_line_twice  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
 _EVENTS_AT_ONCE = 4 * (os.cpu_count() or 2)  # asynchronous calls of functions
@@ -128,7 +128,7 @@ def main() -> None:
     take_concurrency_as_a_number()
     queue_events()
     write_no_line_twice()
-    share_code(Path(code), LineWriter(Path(code).with_name(LINES_FILE)))
+    share_code(Path(code))
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
     config.keep_alive_timeout = 75  # the same as ministack's

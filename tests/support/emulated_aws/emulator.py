@@ -1,6 +1,7 @@
-"""Start and stop ministack, which stands in for AWS.
+"""Start and stop ministack, which stands in for AWS in tests of the real template.
 
-ministack runs in a process of its own, behind a guard that checks each request (guard.py).
+ministack runs in a process of its own, behind the guard of the local AWS, which checks each
+request (job_runners/local/guard.py).
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from job_runners.building.environments import tools_folder
 from job_runners.cli.local_aws import REGION
 from job_runners.local.credentials import Credentials
 from job_runners.local.problem import LocalProblem
-from job_runners.places import COMMAND
 
 PROCESS_FILE = "ministack.pid"
 CODE_FOLDER = "code"  # the code that functions run
@@ -53,9 +53,7 @@ def tool(name: str) -> Path:
     """Return the path of a program in the virtual environment that has sam and ministack."""
     path = tools_folder() / name
     if not path.exists():
-        raise LocalProblem(
-            f"{path} doesn't exist. Run this through {COMMAND} run, which installs it."
-        )
+        raise LocalProblem(f"{path} doesn't exist. To install it, run: make aws")
     return path
 
 
@@ -142,7 +140,7 @@ def _wait_until_healthy(started: Emulator) -> bool:
     while time.monotonic() < deadline and started.process.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             health = f"{started.endpoint_url}/_ministack/health"
-            with urllib.request.urlopen(health, timeout=2) as response:  # noqa: S310  (loopback)
+            with urllib.request.urlopen(health, timeout=2) as response:
                 if response.status == 200:
                     return True
         time.sleep(0.05)

@@ -80,7 +80,7 @@ def _apply_alias_retries(functions: "LambdaClient", worker: str) -> None:
 def _check_one_attempt(stack: Stack, functions: "LambdaClient") -> None:
     """Check that an event that the worker can't decode is tried once and leaves one record.
 
-    The queue may also have records of work that --keep has kept.
+    The queue may also have records of other work.
     """
     worker = functions.get_function_configuration(FunctionName=stack.worker_function_arn)
     for _ in range(_CHECKS):

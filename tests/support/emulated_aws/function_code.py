@@ -5,7 +5,7 @@ it is unpacked once, into a folder named by its hash, and each process has links
 `activate` replaces the tree with a newer one. A process finishes its call with the code that it
 started with. The next call gets a process with the new tree.
 
-Both ministack's process and `make run`, which creates new trees, use this module.
+Both ministack's process and tests, which create new trees, use this module.
 """
 
 import tempfile

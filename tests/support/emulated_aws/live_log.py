@@ -1,4 +1,4 @@
-"""Write each line that a function logs at once, to its log group and to the file of the run.
+"""Write each line that a function logs to its log group at once.
 
 Only ministack's process uses this module. ministack itself would write the lines of an invocation
 to the log group when the invocation ends.
@@ -10,8 +10,6 @@ import uuid
 from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
-
-from job_runners.local.function_lines import LineWriter
 
 
 class _Invocation(threading.local):
@@ -46,17 +44,14 @@ class LiveLog:
     Use it in a thread of its own, which has ministack's default account and region.
     """
 
-    def __init__(self, config: dict[str, Any], file: LineWriter) -> None:
-        self._function = config["FunctionName"]
+    def __init__(self, config: dict[str, Any]) -> None:
         group = (config.get("LoggingConfig") or {}).get("LogGroup")
-        self._group = group or f"/aws/lambda/{self._function}"
+        self._group = group or f"/aws/lambda/{config['FunctionName']}"
         version = config.get("Version", "$LATEST")
         self._stream = f"{time.strftime('%Y/%m/%d')}/[{version}]{uuid.uuid4().hex}"
-        self._file = file
 
     def write(self, text: str) -> None:
         """Write a line that the process printed."""
-        self._file.write(self._function, text)
         now = int(time.time() * 1000)
         event = {"timestamp": now, "message": text, "ingestionTime": now}
         cloudwatch_logs._append_log_events(self._found_stream(), [event])
