@@ -95,6 +95,7 @@ class ClaimFields:
 
     attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
+    attempt_limit = nullable(Integer())  # the most attempts that its dispatch asked for
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
     legs = Integer(default=0)  # how many times it was claimed, not counting released claims
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
