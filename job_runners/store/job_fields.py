@@ -70,7 +70,7 @@ class OutcomeFields:
     result_message = nullable(UnicodeAttribute())  # the progress, and later the result, in words
     result = nullable(BinaryAttribute(legacy_encoding=False))
     result_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
-    error = JSONAttribute(null=True)  # the last failed attempt's kind, message and traceback
+    error = JSONAttribute(null=True)  # see `retrying.error_record`
     earlier_errors = JSONAttribute(null=True)  # see job_runners.store.earlier_errors
 
 
