@@ -21,7 +21,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _obey(order: str, runner: InlineRunner, clock: MovableClock) -> str:
-    match order.partition(" "):
+    match order.partition("/"):
         case "drain", _, _:
             runner.drain()
         case "due", _, _:

@@ -1,15 +1,17 @@
 """The tasks of the bakery."""
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django.tasks import TaskContext, task
 from django.utils import timezone, translation
+from django.utils.module_loading import import_string
 
 from bakery.models import Mark, Order
-from job_runners.django import max_attempts
+from job_runners.django import job_options, max_attempts
 from job_runners.work import DoNotRetry, NotDeployed, RetryAfter
 
 
@@ -135,3 +137,51 @@ def plain() -> None:
 
 
 another_name = task(plain)
+
+
+@task
+def import_and_call(path: str) -> None:
+    """Call what a caller names, as a task of Wagtail does."""
+    import_string(path)()
+
+
+@task
+def take_long() -> None:
+    """Take a while. The tests move the clock of `time.sleep`, so this doesn't call it."""
+    end = time.perf_counter() + 30
+    while time.perf_counter() < end:
+        pass
+
+
+@task
+def enqueue_for() -> list[str]:
+    """Enqueue a task for the own organization, and one for another."""
+    own = mark.enqueue("own").id
+    with job_options(organization_id="horse"):
+        return [own, mark.enqueue("other").id]
+
+
+# What the fixture `hostile` records. A test sets it.
+effects: Any = None
+
+
+@task(takes_context=True)
+@max_attempts(5)
+def child(context: TaskContext, name: str) -> None:
+    """Have an effect under the id of the job."""
+    effects.record(name, idempotency_key=context.task_result.id)
+
+
+@task
+@max_attempts(5)
+def parent() -> None:
+    """Enqueue three tasks, two of which make the same call."""
+    for name in ("a", "a", "b"):
+        child.enqueue(name)
+
+
+@task
+@max_attempts(5)
+def hasty() -> None:
+    """Have an effect without a key."""
+    effects.record("x")

@@ -2,7 +2,8 @@
 
 import os
 
-SECRET_KEY = os.environ.get("BAKERY_SECRET_KEY", "shared by the site and the worker")
+SECRET_KEY = "shared by the site and the worker"
+SECRET_KEY_FALLBACKS = ["the key before this one"]
 INSTALLED_APPS = ["bakery", "job_runners.django"]
 DATABASES = {
     "default": {
