@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.tasks import TaskContext, task
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
@@ -185,3 +185,20 @@ def parent() -> None:
 def hasty() -> None:
     """Have an effect without a key."""
     effects.record("x")
+
+
+@task
+def count_in_postgres(ends: str) -> int:
+    """Use a connection to Postgres, and return the process that served it."""
+    warehouse = connections["warehouse"]
+    with warehouse.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    if ends == "raises":
+        raise Boom("with an open connection")
+    if ends != "returns":
+        warehouse.set_autocommit(False)
+        with warehouse.cursor() as cursor:
+            cursor.execute("CREATE TABLE t ()")
+            raise Boom("in a transaction")
+    return int(pid)
