@@ -1,6 +1,7 @@
 """The app `job_runners.django`. It is optional: it adds a check of the stack to check --deploy."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
@@ -14,7 +15,12 @@ class JobRunnersConfig(AppConfig):
     label = "job_runners"
 
     def ready(self) -> None:
-        """Register the check for --deploy only, because it calls the API."""
+        """Register the check for --deploy only, because it calls the API.
+
+        Also import Django's tasks, which registers Django's own check of TASKS. Without this, the
+        check is left out until some module has imported them.
+        """
+        import_module("django.tasks")
         checks.register(check_stacks, deploy=True)
 
 
