@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from job_runners import caches
 from job_runners.django.current import current_job
 from job_runners.django.results import Failure, TaskJob
 from job_runners.errors import IdempotencyConflict
@@ -94,6 +95,7 @@ class InProcess:
 
 # Django makes a backend for each thread. They share one client, and so its connections.
 _clients: dict[str, OverHttp] = {}
+caches.register(_clients.clear)
 
 
 def transport_for(client_options: Mapping[str, Any]) -> Transport:

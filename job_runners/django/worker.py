@@ -36,6 +36,8 @@ def _set_up() -> None:
         raise DjangoMissing(str(error)) from error
     import django
     from django.apps import apps
+    from django.conf import settings
 
     if not apps.ready:
+        settings.LOGGING_CONFIG = None  # the worker's own log has each line, and each only once
         django.setup()

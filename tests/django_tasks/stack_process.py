@@ -1,6 +1,7 @@
 """A stack in a process: its API on the loopback, and a worker that works when it is told to."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -31,6 +32,8 @@ def _obey(order: str, runner: InlineRunner, clock: MovableClock) -> str:
                 row.delete()
         case "advance", _, seconds:
             clock.advance(float(seconds))
+        case "logs", _, _:
+            return " ".join(type(each).__name__ for each in logging.getLogger().handlers)
         case "connections", _, _:
             from django.db import connections
 

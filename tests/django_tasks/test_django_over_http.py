@@ -85,6 +85,11 @@ def test_the_connection_is_closed_and_the_language_and_the_zone_are_reset(
         assert stack("connections") == "[false]"
 
 
+def test_the_worker_keeps_its_own_log(stack: Any, tasks: Any) -> None:
+    done(stack, tasks.mark.enqueue("x"))
+    assert "NullHandler" not in stack("logs")  # which the settings of the site ask for
+
+
 def test_a_task_has_the_attempts_that_it_asks_for(stack: Any, tasks: Any) -> None:
     result = done(stack, tasks.flaky.enqueue(3))
     assert (result.status, result.attempts) == ("SUCCESSFUL", 3)

@@ -15,7 +15,11 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 LANGUAGE_CODE = "en"
-LOGGING_CONFIG = None
+LOGGING = {  # a worker keeps its own log
+    "version": 1,
+    "handlers": {"own": {"class": "logging.NullHandler"}},
+    "root": {"handlers": ["own"]},
+}
 
 _BACKEND = "job_runners.django.JobRunnersBackend"
 _CLIENT = {"timeout": 60}
