@@ -63,9 +63,7 @@ def check_stack(backend: Any) -> Iterator[CheckMessage]:
 def _queues(backend: Any) -> set[str]:
     """Return the names of the backend's queues in the stack, without that of the job type."""
     renamed = backend.settings["QUEUE_NAMES"]
-    queues = {
-        renamed.get(each, each) for each in backend.queues if each in renamed or each != "default"
-    }
+    queues = {renamed.get(each, each) for each in backend.queues - {"default"}}
     return queues | {*renamed.values(), *(backend.settings["PRIORITY_QUEUES"] or {}).values()}
 
 

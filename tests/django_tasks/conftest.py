@@ -13,6 +13,8 @@ from pathlib import Path
 import django
 import pytest
 
+from job_runners import caches
+
 HERE = Path(__file__).parent
 collect_ignore_glob = ["*"] if django.VERSION < (6,) else []
 
@@ -35,7 +37,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_tables(site: None) -> None:
-    """Begin with one order and no marks."""
+    """Begin with one order, no marks, and no client of an earlier test."""
+    caches.forget_all()
     from bakery.models import Mark, Order
 
     Mark.objects.all().delete()

@@ -12,6 +12,7 @@ import pytest
 from django.db import transaction
 from django.tasks import TaskResult, default_task_backend, signals
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist, TaskResultMismatch
+from django.test import override_settings
 from django.utils import timezone
 
 from job_runners import Client, IdempotencyConflict, Job
@@ -150,6 +151,23 @@ def test_the_settings_choose_queue_job_type_and_attempts(stack: Any, tasks: Any)
     assert done(stack, tasks.slow.enqueue()).attempts == 2
 
 
+def test_the_highest_step_that_a_priority_reaches_chooses_the_queue(stack: Any, tasks: Any) -> None:
+    steps = {10: "urgent", 50: "now", -10: "late", -50: "last"}
+    backend = {
+        "BACKEND": "job_runners.django.JobRunnersBackend",
+        "OPTIONS": {"PRIORITY_QUEUES": steps},
+    }
+    with override_settings(TASKS={"default": backend}):
+        chosen = {
+            priority: job_of(tasks.mark.using(priority=priority).enqueue("x")).queue_name
+            for priority in (-100, -50, -49, -9, 9, 49, 50, 100)
+        }
+    assert [*chosen.values()] == [
+        *("last", "last", "late", "default"),
+        *("default", "urgent", "now", "now"),
+    ]
+
+
 def test_a_task_waits_for_its_time_for_up_to_30_days(stack: Any, tasks: Any) -> None:
     at = timezone.now() + timedelta(days=29)
     result = tasks.bill.using(run_after=at).enqueue(1)
@@ -219,6 +237,20 @@ def test_with_on_commit_nothing_is_enqueued_before_the_commit_or_after_a_rollbac
         result.refresh()
     assert len(enqueued) == 1
     assert done(stack, task.enqueue(1)).return_value == {"billed": 2}  # outside a transaction
+
+
+def test_a_dispatch_that_fails_after_the_commit_is_logged_and_the_commit_stands(
+    stack: Any, tasks: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from bakery.models import Mark
+
+    options = {"ON_COMMIT": "default", "CLIENT": {"url": "http://127.0.0.1:9"}}
+    backend = {"BACKEND": "job_runners.django.JobRunnersBackend", "OPTIONS": options}
+    with override_settings(TASKS={"default": backend}), transaction.atomic():
+        Mark.objects.create(text="committed")
+        tasks.mark.enqueue("lost")
+    assert Mark.objects.filter(text="committed").exists()
+    assert "127.0.0.1:9" in caplog.text
 
 
 def test_an_idempotency_key_names_one_task(stack: Any, tasks: Any) -> None:

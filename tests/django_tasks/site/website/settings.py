@@ -17,6 +17,7 @@ USE_TZ = True
 LANGUAGE_CODE = "en"
 LOGGING = {  # a worker keeps its own log
     "version": 1,
+    "disable_existing_loggers": False,
     "handlers": {"own": {"class": "logging.NullHandler"}},
     "root": {"handlers": ["own"]},
 }
