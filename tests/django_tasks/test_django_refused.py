@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from django.tasks import default_task_backend, task_backends
+from django.tasks import default_task_backend, task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.test import override_settings
 
@@ -201,10 +201,10 @@ def test_a_task_outside_the_allowed_modules_is_refused(site: None) -> None:
     from bakery import services
 
     with pytest.raises(InvalidTask, match=r"Put the task into the module `tasks`.*'MODULES'"):
-        task_backends["default"].task_class(func=services.drop_everything)
+        task(services.drop_everything)
     options = {"MODULES": ["bakery.services"]}
     with override_settings(TASKS={"default": {"BACKEND": BACKEND, "OPTIONS": options}}):
-        task_backends["default"].task_class(func=services.drop_everything)
+        task(services.drop_everything)
 
 
 def test_priority_and_unknown_queues_are_refused(tasks: Any) -> None:

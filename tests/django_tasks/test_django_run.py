@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import supervised
+from in_project import installed_code
 from job_runners.places import ROOT
 
 GUIDE = (ROOT / "docs/guides/django_tasks.md").read_text()
@@ -57,7 +58,7 @@ def test_the_first_task_of_a_new_project_returns_its_result(tmp_path: Path) -> N
     with supervised.running(project) as run:
         environment = sourced(project / ".local/env.sh")
         environment.pop("DJANGO_SETTINGS_MODULE", None)
-        environment["PYTHONPATH"] = str(supervised.installed_code())
+        environment["PYTHONPATH"] = str(installed_code())
         manage = [sys.executable, "manage.py"]
         site = {"cwd": project, "env": environment, "capture_output": True, "text": True}
         checked = subprocess.run([*manage, "check", "--deploy"], **site, check=False)  # type: ignore[call-overload]
