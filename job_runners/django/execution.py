@@ -73,7 +73,8 @@ def _backend(call: TaskCall) -> JobRunnersBackend:
     if not isinstance(backend, JobRunnersBackend):
         kind = type(backend).__name__
         raise TaskRefused(
-            f"In the worker, TASKS[{call.backend!r}] is a {kind}. Give the worker the site's TASKS."
+            f"In the worker, the backend of TASKS[{call.backend!r}] is {kind}. Give the worker the "
+            "site's TASKS."
         )
     return backend
 

@@ -143,7 +143,7 @@ def test_a_signed_call_of_an_unknown_task_waits_an_hour_for_the_deploy(
 
 
 def test_a_backend_that_the_worker_lacks_is_refused(stack: Any, client: Client) -> None:
-    for alias, words in (("unknown", "'unknown'"), ("immediate", "is a ImmediateBackend")):
+    for alias, words in (("unknown", "'unknown'"), ("immediate", "is ImmediateBackend")):
         job = run(stack, client, signed("bakery.tasks.mark", "x", backend=alias))
         assert job.error is not None
         assert job.error.kind == "TaskRefused"
