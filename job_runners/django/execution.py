@@ -19,6 +19,7 @@ from django.utils.json import normalize_json
 from job_runners.django.backend import JobRunnersBackend, TaskNotFound
 from job_runners.django.calls import LIMIT, check_signature, size_of
 from job_runners.django.current import CurrentJob, current_job
+from job_runners.django.errors import TaskRefused
 from job_runners.django.job_type import TaskCall
 from job_runners.django.results import worker_ids
 from job_runners.errors import DoNotRetry, NotDeployed, PayloadTooLarge
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 # The packages between the engine and the task's own code.
 _CALLERS = ("job_runners.", "django.tasks.", "asgiref.")
-
-
-class TaskRefused(DoNotRetry):
-    """The worker may not make this call: its signature or its backend is wrong."""
 
 
 def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:

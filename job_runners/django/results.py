@@ -11,6 +11,7 @@ from django.tasks.base import TaskError
 from django.utils import timezone
 
 from job_runners import errors
+from job_runners.django import errors as own_errors
 from job_runners.work import errors as work_errors
 
 _CANCELED = "cancelled"
@@ -89,15 +90,18 @@ def _errors(job: TaskJob) -> list[TaskError]:
         failures.append(job.error)
     return [
         TaskError(
-            exception_class_path=f"{each.module or _module_of(each.kind)}.{each.kind}",
+            exception_class_path=_path_of(each),
             traceback=each.traceback or f"{each.kind}: {each.message}\n",
         )
         for each in failures
     ]
 
 
-def _module_of(kind: str) -> str:
-    """Return the module of a class that is recorded without one: a class of Python or of ours."""
-    modules = (builtins, errors, work_errors)
-    found = next((each for each in modules if hasattr(each, kind)), builtins)
-    return found.__name__
+def _path_of(failure: Failure) -> str:
+    """Return the path of the error's class. A class of Python or of ours is recorded without its
+    module; of our own internal classes, which have no path, only the traceback has the name."""
+    if failure.module is not None:
+        return f"{failure.module}.{failure.kind}"
+    modules = (builtins, errors, work_errors, own_errors)
+    found = next((each for each in modules if hasattr(each, failure.kind)), None)
+    return f"{found.__name__}.{failure.kind}" if found else "builtins.Exception"

@@ -3,13 +3,9 @@
 from typing import Any, cast
 
 from job_runners.django import check_django
+from job_runners.django.errors import DjangoMissing
 from job_runners.django.job_type import NoArguments, TaskCall
-from job_runners.errors import DoNotRetry
 from job_runners.work.running_job import RunningJob
-
-
-class DjangoMissing(DoNotRetry):
-    """The worker's build has no Django with tasks."""
 
 
 def run_task(job: RunningJob, payload: TaskCall) -> Any:

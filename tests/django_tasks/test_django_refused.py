@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from job_runners import Client, ConfigurationError, Job, JobRunnersError, NoAnswer
 from job_runners.django.calls import call_of
+from job_runners.django.errors import TaskRefused
 from job_runners.errors import PayloadTooLarge
 
 BACKEND = "job_runners.django.JobRunnersBackend"
@@ -76,6 +77,9 @@ def test_an_unsigned_or_changed_call_is_refused(
     assert (job.status, job.attempt) == ("failed", 1)
     assert job.error is not None
     assert job.error.kind == "TaskRefused"
+    if change.keys() <= {"signature", "args", "keywords"}:
+        [error] = default_task_backend.get_result(job.id).errors
+        assert error.exception_class is TaskRefused
     assert "Use the same SECRET_KEY in the site and in the worker" in str(job.error.message)
     assert marks() == []
 
