@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -30,9 +30,16 @@ demo: dev ## Run examples/campaign over a file of 10,000 contacts; fail unless e
 test: check tlc ## Run all checks and tests, including end to end
 	@$(PY) -m job_runners.building.app_tests
 	@$(PYTEST) -m "not more"
+	@sh tools/test_django.sh newest -m "not more"
 
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
 	@MORE=1 $(PYTEST) -m "more or sized"
+	@sh tools/test_django.sh newest -m more
+	@sh tools/test_django.sh 6.0
+
+test-django: dev ## Run the tests of job_runners/django, with both versions of Django (needs Python 3.12)
+	@sh tools/test_django.sh newest
+	@sh tools/test_django.sh 6.0
 
 # Without the tests that take a second or more. BASE is the commit to compare with.
 test-changed: dev ## Run the tests that your uncommitted changes, or those since BASE, can affect
@@ -122,9 +129,10 @@ redrive: dev ## Resend dead letters of the local AWS, or of STACK=name
 	@bin/job-runners failures redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that requirements/*.in and examples/campaign allow
-	@for name in runtime dev emulator aws scan model docs; do \
+	@for name in runtime dev emulator aws scan model docs django django_6_0; do \
 		same=; [ $$name != aws ] || same="--constraint requirements/emulator.txt"; \
-		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		case $$name in django*) oldest=3.12 ;; *) oldest=3.11 ;; esac; \
+		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version $$oldest \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" $$same \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
@@ -135,7 +143,7 @@ lock: environment ## Pin the newest versions that requirements/*.in and examples
 		examples/campaign/requirements.txt --output-file examples/campaign/requirements.lock
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs dist .build .aws-sam .local .local.kept* .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # Also installs the packages that the project's lock pins.

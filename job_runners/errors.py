@@ -6,7 +6,7 @@ what happened and what to do.
         UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
         SendFailed, MalformedMessage, PreconditionFailed,
         Interrupted, TimedOut, LegsSpent, NeverStarted, ...  messages, the store, a job's end
-        DoNotRetry, RetryAfter                               for job and task code to raise
+        DoNotRetry, NotDeployed, RetryAfter                  for job and task code to raise
 
 An error that only one package raises and handles is in that package's own `errors.py`, for example
 job_runners/work/errors.py.
@@ -575,6 +575,14 @@ class PauseExpired(JobRunnersError):
 
 class DoNotRetry(JobRunnersError):
     """A job or task raises this to fail without a retry, even if it has a retry policy."""
+
+
+class NotDeployed(DoNotRetry):
+    """A job raises this, before it has any effect, if it needs code that the next deploy may have.
+
+    The job is released and starts again later, which uses no attempt. After an hour, it fails. A
+    task that raises this fails at once.
+    """
 
 
 class RetryAfter(JobRunnersError):

@@ -131,6 +131,11 @@ def settings() -> Settings:
     return Settings.from_environment()
 
 
+def has_engine() -> bool:
+    """Return whether JOB_RUNNER is set, as in every process that has the engine's permissions."""
+    return bool(os.environ.get("JOB_RUNNER"))
+
+
 @cache
 def build_id() -> str | None:
     """Return a hash of the deployed code, or None in a checkout."""

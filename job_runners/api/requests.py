@@ -294,10 +294,12 @@ def _check_queue(data: JobData) -> None:
 
 
 def copy_of(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
-    """Return a new job with the fields, queue and follow-ups of an earlier one. Raises
-    InvalidFields if a field is no longer valid."""
+    """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
+    one. Raises InvalidFields if a field is no longer valid."""
     fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}
     fields |= _follow_ups_to_copy(row)
+    if row.attempt_limit is not None:
+        fields["max_attempts"] = row.attempt_limit
     return checked(JobData, add_key(event, {**fields, "payload": payload}))
 
 

@@ -193,14 +193,19 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
 
 def _logs_url(row: JobRequest) -> str | None:
     """Return the link to the job's log, or None if the caller may not see it."""
-    return logs_url(row) if access.current_caller.get().sees_tracebacks else None
+    return _if_tracebacks_are_seen(logs_url(row))
+
+
+def _if_tracebacks_are_seen(value: str | None) -> str | None:
+    return value if access.current_caller.get().sees_tracebacks else None
 
 
 ERROR: Schema = {
     "type": ["object", "null"],
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
     "required": ["kind", "message"],
-    "description": "The error of the last attempt. GET /jobs/{job_id} also has its traceback",
+    "description": "The error of the last attempt. GET /jobs/{job_id} also has its traceback, and "
+    "the `module` of its class unless that is a class of Python or of Job Runners",
 }
 
 SUMMARY: Fields[JobRequest] = {
@@ -276,6 +281,14 @@ _EARLIER: Fields[dict[str, Any]] = {
     "at": Field(TIME, lambda error: time_of(error.get("at"))),
     "kind": Field(TEXT, lambda error: error.get("kind")),
     "message": Field(TEXT, lambda error: error.get("message")),
+    "module": Field(
+        {
+            **nullable(TEXT),
+            "description": "The module of its class. Null for classes of Python and of Job "
+            "Runners, and for callers who don't see tracebacks",
+        },
+        lambda error: _if_tracebacks_are_seen(error.get("module")),
+    ),
 }
 
 # The fields of a whole job that its summary leaves out.

@@ -11,6 +11,7 @@ SHIPPED = (
     "job_runners/caches.py",
     "job_runners/clock.py",
     "job_runners/dashboard",
+    "job_runners/django",
     "job_runners/engine",
     "job_runners/errors.py",
     "job_runners/handlers",

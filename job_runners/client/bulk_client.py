@@ -19,7 +19,7 @@ _NOT_REACHED = 503
 _FIELDS = frozenset(
     {
         *("job_type", "payload", "organization_id", "queue_name", "run_at", "delay"),
-        *("on_end", "on_failure"),
+        *("on_end", "on_failure", "max_attempts"),
     }
 )
 
@@ -143,6 +143,7 @@ def job_body(
     delay: float | timedelta | None = None,
     on_end: str | Mapping[str, str] | None = None,
     on_failure: str | Mapping[str, str] | None = None,
+    max_attempts: int | None = None,
 ) -> dict[str, Any]:
     """Return a job as the API accepts it. Raises ValueError for a time without a zone."""
     body = {
@@ -154,6 +155,7 @@ def job_body(
         "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
         "on_end": on_end,
         "on_failure": on_failure,
+        "max_attempts": max_attempts,
     }
     return {name: value for name, value in body.items() if value is not None}
 

@@ -59,6 +59,7 @@ class Client(
         delay: float | timedelta | None = None,
         on_end: str | Mapping[str, str] | None = None,
         on_failure: str | Mapping[str, str] | None = None,
+        max_attempts: int | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> Job:
@@ -72,6 +73,9 @@ class Client(
         `on_end` and `on_failure` each name a job type to dispatch, or a webhook to call, when the
         job has ended or failed. A webhook is `{"webhook": url, "secret": name}`.
 
+        `max_attempts` limits the attempts of this job. The job's type sets the largest number: if
+        it has no retry policy, the job has one attempt.
+
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's `unique` setting
         refuses the request, this raises UniqueConflict with the existing job's `job_id`. With
@@ -80,7 +84,7 @@ class Client(
         organization = organization_id or self._organization
         given = job_body(
             *(job_type, payload, organization, queue_name, run_at, delay),
-            *(on_end, on_failure),
+            *(on_end, on_failure, max_attempts),
         )
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 

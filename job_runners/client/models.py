@@ -16,8 +16,9 @@ FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 class JobError(Value):
     """The error of an attempt.
 
-    `kind` is the name of the error's class. `traceback` is set only in a job that `get` or `wait`
-    returned, for callers who may see it. Only errors of earlier attempts have `attempt` and `at`.
+    `kind` is the name of the error's class. `module` is the name of its module, or None for a class
+    of Python or of Job Runners. `module` and `traceback` are set only in a job that `get` or `wait`
+    returned, for callers who may see them. Only errors of earlier attempts have `attempt` and `at`.
     """
 
     kind: str | None
@@ -25,6 +26,7 @@ class JobError(Value):
     traceback: str | None = None
     attempt: int | None = None
     at: datetime | None = None
+    module: str | None = None
 
 
 class WaitsFor(Value):
@@ -346,6 +348,7 @@ def error_of(value: Mapping[str, Any] | None) -> JobError | None:
         value.get("traceback"),
         value.get("attempt"),
         time_of(value.get("at")),
+        value.get("module"),
     )
 
 

@@ -133,6 +133,13 @@ class JobData(BaseModel):
         allow_inf_nan=False,
         description="Seconds from now to the earliest start",
     )
+    max_attempts: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        le=1000,
+        description="The most attempts of this job, if its type allows that many",
+    )
     idempotency_key: str | None = Field(
         default=None,
         min_length=1,

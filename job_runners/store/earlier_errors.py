@@ -11,6 +11,7 @@ from job_runners.store.job_request import JobRequest, Status
 MAX_KEPT = 5
 _MESSAGE_LIMIT = 150  # characters
 _KIND_LIMIT = 80
+_MODULE_LIMIT = 120
 
 
 Errors = list[dict[str, Any]]
@@ -46,4 +47,6 @@ def _in_short(error: dict[str, Any]) -> dict[str, str]:
     message = str(error.get("message"))
     if len(message) > _MESSAGE_LIMIT:
         message = f"{message[: _MESSAGE_LIMIT - 1]}…"
-    return {"kind": str(error.get("kind"))[:_KIND_LIMIT], "message": message}
+    short = {"kind": str(error.get("kind"))[:_KIND_LIMIT], "message": message}
+    module = str(error.get("module", ""))
+    return short if not 0 < len(module) <= _MODULE_LIMIT else {**short, "module": module}

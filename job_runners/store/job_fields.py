@@ -70,7 +70,7 @@ class OutcomeFields:
     result_message = nullable(UnicodeAttribute())  # the progress, and later the result, in words
     result = nullable(BinaryAttribute(legacy_encoding=False))
     result_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
-    error = JSONAttribute(null=True)  # the last failed attempt's kind, message and traceback
+    error = JSONAttribute(null=True)  # see `retrying.error_record`
     earlier_errors = JSONAttribute(null=True)  # see job_runners.store.earlier_errors
 
 
@@ -95,6 +95,7 @@ class ClaimFields:
 
     attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
+    attempt_limit = nullable(Integer())  # the most attempts that its dispatch asked for
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
     legs = Integer(default=0)  # how many times it was claimed, not counting released claims
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own

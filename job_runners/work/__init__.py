@@ -9,7 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from job_runners.errors import DoNotRetry, MissingObject, ObjectChanged, RetryAfter
+    from job_runners.errors import (
+        DoNotRetry,
+        MissingObject,
+        NotDeployed,
+        ObjectChanged,
+        RetryAfter,
+    )
     from job_runners.store.rate import Rate
     from job_runners.work.app_settings import app_setting
     from job_runners.work.around import CurrentWork
@@ -36,6 +42,7 @@ __all__ = [
     "Member",
     "MemberResult",
     "MissingObject",
+    "NotDeployed",
     "ObjectChanged",
     "Queue",
     "Rate",
@@ -61,6 +68,7 @@ _HOMES = {
     "Member": "job_runners.work.gathering",
     "MemberResult": "job_runners.work.gathering",
     "MissingObject": "job_runners.errors",
+    "NotDeployed": "job_runners.errors",
     "ObjectChanged": "job_runners.errors",
     "Queue": "job_runners.work.queues",
     "Rate": "job_runners.store.rate",

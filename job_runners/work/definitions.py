@@ -82,6 +82,11 @@ class Definition(Value):
                 raise EntryNotLoaded(self.function, self.declared_in, str(error)) from error
             raise
 
+    def attempts(self, limit: int | None = None) -> int:
+        """Return the most attempts of one piece of this work, of which a caller allows `limit`."""
+        own = self.retry.max_attempts if self.retry else 1
+        return own if limit is None else min(own, limit)
+
     def validate_new(self, name: str, payload: object) -> "BaseModel":
         """Return a new payload as an instance of its model. Raises InvalidPayload, also for fields
         that the model doesn't have."""

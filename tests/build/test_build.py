@@ -66,8 +66,14 @@ def modules(folder: Path) -> Iterator[str]:
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NEEDS_DJANGO = {
+    f"job_runners.django.{name}"
+    for name in ("apps", "backend", "calls", "checks", "execution", "results", "transports")
+}
+
+
 def test_every_module_imports_from_the_tree_alone(tree: Path) -> None:
-    names = list(modules(tree))
+    names = [each for each in modules(tree) if each not in NEEDS_DJANGO]
     shown = subprocess.run(
         [
             sys.executable,

@@ -97,6 +97,14 @@ def test_when_it_is_to_start_is_said_with_a_zone(client: Client) -> None:
         client.dispatch("sample_again", run_at=datetime(2026, 5, 1))  # noqa: DTZ001
 
 
+def test_a_job_may_have_fewer_attempts_than_its_type_allows(client: Client) -> None:
+    assert client.dispatch("sample_again").max_attempts == 3
+    assert client.dispatch("sample_again", max_attempts=2).max_attempts == 2
+    [sent] = client.dispatch_many([{"job_type": "sample_again", "max_attempts": 1}])
+    assert sent.job is not None
+    assert sent.job.max_attempts == 1
+
+
 def test_what_can_be_done_with_a_job(client: Client) -> None:
     later = client.dispatch("sample_again", delay=3600)
     assert client.cancel(later.id).status == "cancelled"

@@ -94,7 +94,7 @@ def test_each_value_has_an_empty_answer_of_its_own() -> None:
         ((), {}, "'kind' is missing"),
         (("Boom", "no"), {"kind": "Boom"}, "'kind' is given twice"),
         (("Boom", "no"), {"colour": "red"}, "'colour' is unknown"),
-        (("Boom", "no", None, None, None, None), {}, "JobError takes 5 positional arguments"),
+        (("Boom", "no", None, None, None, None, None), {}, "JobError takes 6 positional arguments"),
     ],
 )
 def test_a_value_refuses_wrong_arguments(args: Any, named: Any, why: str) -> None:

@@ -367,3 +367,30 @@ def test_commit_hooks_are_local_and_call_the_makefile() -> None:
         assert_ours(hook["entry"])
     at_commit = [hook["entry"] for hook in hooks if hook["stages"] == ["pre-commit"]]
     assert at_commit == ["make format", "make check"]
+
+
+OLD_PYTHON = "#!/bin/sh\nexit 1\n"  # what an older Python answers to the question for its version
+
+
+@pytest.mark.parametrize(("environment", "code"), [({}, 0), ({"DJANGO_TESTS": "required"}, 1)])
+def test_tests_of_django_tasks_are_skipped_with_a_message_and_never_in_ci(
+    tmp_path: Path, environment: dict[str, str], code: int
+) -> None:
+    assert "export DJANGO_TESTS=required\n" in (ROOT / ".ci/run").read_text()
+    for name in ("python", "python3.12", "python3.13", "python3.14"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(OLD_PYTHON)
+        program.chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/made-from").write_text(f"cksum\n{tmp_path / 'bin/python'}\n")
+    done = subprocess.run(
+        ["sh", ROOT / "tools/test_django.sh", "newest"],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "they need Python 3.12 or later" in done.stderr

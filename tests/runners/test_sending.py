@@ -3,6 +3,7 @@ one again, in one place."""
 
 import ast
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_nobody_else_says_it() -> None:
 # --- a message about a job ------------------------------------------------------------------------
 
 
-def ask(bench: Bench, **fields: float) -> JobRequest:
+def ask(bench: Bench, **fields: Any) -> JobRequest:
     """Ask for a job, again if it was asked for before."""
     data = JobData(job_type="sample_once", organization_id="acme", idempotency_key="mow", **fields)
     return dispatch.dispatch_job(data, bench.send).row

@@ -137,7 +137,7 @@ def record_engine(this: Recorder) -> None:
     this.dispatch("queued_once", "released_once")
     this.dispatch("idempotent", payload={"to": 1}, idempotency_key="spring 2026")
     this.dispatch("scheduled", "released_once", delay=3600)
-    this.dispatch("scheduled_soon", delay=600, payload={"to": 1})
+    this.dispatch("scheduled_soon", delay=600, max_attempts=2, payload={"to": 1})
     this.run_leg(this.dispatch("between_legs", payload={"to": 3, "ballast": NOISE}))
     this.dispatch("other_organization", organization_id="zenith")
 

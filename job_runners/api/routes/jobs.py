@@ -148,7 +148,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
 
 def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
-    queue and follow-ups. The finished job doesn't change."""
+    queue, follow-ups and limit of attempts. The finished job doesn't change."""
     row = job_of(caller, job_id)
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")

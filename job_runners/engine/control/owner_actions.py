@@ -104,7 +104,6 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
             "retried with the same payload",
             f"whose work began less than {_RESUMABLE_DAYS} days ago",
         )
-    max_attempts = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
     unique_key = _unique_key(job, row, payload)
     with tracing.dispatching(row.job_type):
@@ -112,7 +111,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
             requeue = partial(
                 owner_verbs.requeue,
                 row,
-                max_attempts=max_attempts,
+                max_attempts=job.attempts(row.attempt_limit),
                 payload=payload,
                 by=by,
                 counted=settings().max_unfinished_jobs > 0,

@@ -37,5 +37,4 @@ def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
 
 def _form(job_type: str, **more: Any) -> dict[str, Any]:
     job = registry().job(job_type)
-    attempts = job.retry.max_attempts if job.retry else 1
-    return follow_ups.stored_form(str(job_type), job.queue_name, attempts, **more)
+    return follow_ups.stored_form(str(job_type), job.queue_name, job.attempts(), **more)

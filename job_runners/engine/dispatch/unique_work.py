@@ -225,6 +225,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
             request.payload,
         ),
         max_attempts=new_job.max_attempts,
+        attempt_limit=new_job.attempt_limit,
         run_at=run_at if is_delayed else None,
         due_at=next_due_at(run_at, request.send) if is_delayed else None,
         first_run_at=first,

@@ -281,18 +281,19 @@ def registry() -> Registry:
         _built_in("job_runners.shipped.tasks.table", "TASKS"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
-    for name, module in added.items():
-        found = [
-            (name, attribute, getattr(module, attribute))
-            for attribute in ATTRIBUTES
-            if hasattr(module, attribute)
-        ]
-        if not found:
-            raise InvalidDefinition(
-                f"the package {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
-                f"and {ATTRIBUTES[-1]}"
-            )
-        tables += found
+    found = [
+        (name, attribute, getattr(module, attribute))
+        for name, module in added.items()
+        for attribute in ATTRIBUTES
+        if hasattr(module, attribute)
+    ]
+    if added and not found:  # other packages may have only code, such as the apps of a Django site
+        packages = " and ".join(added)
+        subject = f"the package {packages} defines" if len(added) == 1 else f"{packages} define"
+        raise InvalidDefinition(
+            f"{subject} none of {', '.join(ATTRIBUTES[:-1])} and {ATTRIBUTES[-1]}"
+        )
+    tables += found
     return Registry(
         _merge("job", "JOBS", Job, tables),
         _merge("task", "TASKS", Task, tables),

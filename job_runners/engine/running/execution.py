@@ -32,7 +32,7 @@ from job_runners.engine.settling.settle import settle
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import JobMessage, Message, QueueMessage, TaskMessage
 from job_runners.engine.wire.sending import Send, can_send
-from job_runners.errors import InvalidPayload, TimedOut
+from job_runners.errors import InvalidPayload, NotDeployed, TimedOut
 from job_runners.settings import settings
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# A job whose payload doesn't fit the model waits this many seconds for a deploy before it fails.
+# The seconds that a job waits for a deploy before it fails, if its payload doesn't fit the model or
+# its function raises NotDeployed.
 _DEPLOY_TIME = 60 * 60.0
 
 
@@ -191,8 +192,8 @@ def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
             result = _run_in_context_managers(
                 lambda: _current_job(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
             )
-    except AroundFailed as failed:
-        return _released_or_failed(leg, failed, leg.job.start_within)
+    except (AroundFailed, NotDeployed) as error:
+        return _before_the_work(leg, error)
     except ClaimLost as lost:
         return ClaimGone(lost)
     except CancelAsked:
@@ -214,8 +215,16 @@ def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
     return Succeeded(result)
 
 
+def _before_the_work(leg: Leg, error: AroundFailed | NotDeployed) -> Ending:
+    """Return the ending of a leg that ended before the function began its work."""
+    if isinstance(error, AroundFailed):
+        return _released_or_failed(leg, error, leg.job.start_within)
+    tracebacks.begin_at_work(error)
+    return _released_or_failed(leg, error, _DEPLOY_TIME)
+
+
 def _released_or_failed(leg: Leg, error: Exception, limit: float) -> Ending:
-    """Return the ending of a leg whose function could not be called.
+    """Return the ending of a leg whose function could not be called, or could not begin its work.
 
     The job is released, so that the timer sends it again. If more than `limit` seconds have passed
     since the row's `could_run_at`, the attempt fails.

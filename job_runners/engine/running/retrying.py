@@ -44,6 +44,7 @@ _NON_RETRYABLE = (
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200
+_MODULE_LIMIT = 200
 _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
 
 
@@ -140,7 +141,8 @@ def seconds_before_retry(
 def error_record(error: BaseException) -> dict[str, Any]:
     """Return the error's record for the row: its kind, its message and the end of its traceback.
 
-    If the work's own code raised it, the record also has the `frame` that raised it.
+    If the work's own code raised it, the record also has the `frame` that raised it. If its class
+    is neither Python's nor ours, the record also has the `module` of the class.
     """
     kind = type(error).__name__
     frame = tracebacks.work_frame(error)
@@ -148,7 +150,20 @@ def error_record(error: BaseException) -> dict[str, Any]:
         "kind": kind,
         "message": without_surrogates(_text_of(error)[:_MESSAGE_LIMIT]) or kind,
         "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
-    } | ({} if frame is None else {"frame": without_surrogates(frame[:_FRAME_LIMIT])})
+        **({} if frame is None else {"frame": without_surrogates(frame[:_FRAME_LIMIT])}),
+        **_module_of(error),
+    }
+
+
+def _module_of(error: BaseException) -> dict[str, str]:
+    """Return the field `module`, or nothing for a class of Python or of ours.
+
+    Leaving it out keeps rows small: each later write of the row is billed by its size.
+    """
+    module = str(type(error).__module__)
+    if module == "builtins" or module.startswith("job_runners."):
+        return {}
+    return {"module": without_surrogates(module[:_MODULE_LIMIT])}
 
 
 def _text_of(error: BaseException) -> str:

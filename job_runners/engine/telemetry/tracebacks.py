@@ -11,7 +11,8 @@ from job_runners.settings import settings
 
 # The packages that call work. Their frames are dropped only at the beginning of a traceback.
 _CALLERS = tuple(
-    f"job_runners.{package}." for package in ("engine", "handlers", "runners", "testing", "work")
+    f"job_runners.{package}."
+    for package in ("django", "engine", "handlers", "runners", "testing", "work")
 )
 _SHIPPED = "job_runners.shipped"
 _ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")

@@ -20,7 +20,8 @@ class Wanted(Value):
 
     `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at
     `due_at` if no message starts it. `queue_key` is its key in the queue, if the queue has limits.
-    `first_run_at` is the start time that its first request asked for.
+    `first_run_at` is the start time that its first request asked for. `attempt_limit` is the most
+    attempts that the request asked for.
     """
 
     payload: Any
@@ -29,6 +30,7 @@ class Wanted(Value):
     run_at: int | None
     due_at: int | None
     first_run_at: int
+    attempt_limit: int | None = None
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
     announcement: dict[str, Any] | None = None
@@ -55,6 +57,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
         JobRequest.max_attempts.set(wanted.max_attempts),
+        set_or_remove(JobRequest.attempt_limit, wanted.attempt_limit),
         JobRequest.first_run_at.set(wanted.first_run_at),
         *_follow_up_actions(job, wanted),
         *_restart_actions(job),

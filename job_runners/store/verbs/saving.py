@@ -35,6 +35,7 @@ class NewJob(NamedTuple):
     organization_id: str
     payload: Any
     max_attempts: int
+    attempt_limit: int | None = None  # the most attempts that its dispatch asked for
     # None for a random id. Otherwise the id is derived from the request, and a row with this id may
     # already exist.
     job_id: str | None = None
@@ -115,6 +116,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         traceparent=new_job.traceparent,
         status=status,
         max_attempts=new_job.max_attempts,
+        attempt_limit=new_job.attempt_limit,
         run_at=run_at,
         due_at=now + conditional_write.GRACE if new_job.due_at is None else new_job.due_at,
         due_shard=due_shard(job_id, lane),

@@ -7,6 +7,7 @@ import pytest
 from api_events import SIGNED_BY, Answer, Logged, call
 from bench import Bench
 from job_runners import clock
+from job_runners.engine.control import owner_actions
 from job_runners.settings import forget
 from job_runners.store import blobs, verbs
 from job_runners.store.job_request import Status
@@ -175,15 +176,24 @@ def test_the_lines_of_the_worker_are_about_the_job_and_not_about_a_caller(
 # --- what is held back ----------------------------------------------------------------------------
 
 
+class Refused(Exception):
+    """An error of the work's own code."""
+
+
 @pytest.fixture
 def failed(tokens: None, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the id of a job of ours that failed, in a stack whose worker has a log."""
+    """Return the id of a job of ours that failed twice, in a stack whose worker has a log."""
     monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "worker")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     forget()
-    script.job = lambda job, payload: 1 / 0
+
+    def refuses(job: object, payload: object) -> None:
+        raise Refused("no luck")
+
+    script.job = refuses
     job_id = dispatched("service", job_type="sample_once", payload={"text": "s3cret"})
-    assert bench.run(bench.read(job_id)).status is Status.FAILED
+    row = bench.run(bench.read(job_id))
+    assert bench.run(owner_actions.retry_again(row, bench.send)).status is Status.FAILED
     return job_id
 
 
@@ -192,9 +202,10 @@ def test_a_tenants_reader_sees_no_traceback_no_log_link_and_no_name_of_ours(
     failed: str, role: str
 ) -> None:
     answer = as_role(role, "GET", f"/jobs/{failed}")
-    assert answer.json["error"] == {"kind": "ZeroDivisionError", "message": "division by zero"}
+    assert answer.json["error"] == {"kind": "Refused", "message": "no luck"}
     assert answer.json["logs_url"] is None
     assert "Traceback" not in answer.text
+    assert [each["module"] for each in answer.json["earlier_errors"]] == [None]
     assert answer.json["created_by"] == "service"
     clock.sleep(2)  # the list may lag behind
     listed = as_role(role, "GET", "/jobs")
@@ -205,6 +216,8 @@ def test_a_tenants_reader_sees_no_traceback_no_log_link_and_no_name_of_ours(
 def test_who_fixes_it_sees_both(failed: str, role: str) -> None:
     job = as_role(role, "GET", f"/jobs/{failed}").json
     assert "Traceback" in job["error"]["traceback"]
+    modules = [each["module"] for each in (*job["earlier_errors"], job["error"])]
+    assert modules == [__name__, __name__]
     assert job["logs_url"].startswith("https://eu-west-1.console.aws.amazon.com/")
     assert job["created_by"] == ("service:service-1" if role == "service" else "service")
 

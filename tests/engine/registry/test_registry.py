@@ -226,6 +226,16 @@ def test_recurring_work_that_could_not_be_dispatched_is_refused(
     assert why in str(refused.value)
 
 
+def test_a_package_may_have_only_code_if_another_one_has_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "code_only", ModuleType("code_only"))
+    found = extended(monkeypatch, "code_only", JOBS={"acme_job": Job(work)})
+    assert found.job("acme_job").function is work
+    with pytest.raises(InvalidDefinition, match=r"code_only and acme\.background define none of"):
+        extended(monkeypatch, "code_only")
+
+
 def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         NameTakenTwice,

@@ -45,7 +45,13 @@ def test_the_errors_of_earlier_attempts_are_kept_with_their_times(bench: Bench) 
     row = run(bench, row, fails("the second"), fails("the last"))
     assert (row.status, row.error["message"]) == (Status.FAILED, "the last")
     first, second = shown(row)["earlier_errors"]
-    assert first == {"attempt": 1, "at": failed_at, "kind": "ValueError", "message": "the first"}
+    assert first == {
+        "attempt": 1,
+        "at": failed_at,
+        "kind": "ValueError",
+        "message": "the first",
+        "module": None,
+    }
     assert (second["attempt"], second["message"]) == (2, "the second")
     assert second["at"] > first["at"]
 
@@ -67,6 +73,19 @@ def test_an_attempt_whose_worker_died_is_among_them(bench: Bench) -> None:
     assert (error["attempt"], error["kind"]) == (1, "Interrupted")
 
 
+class Refused(Exception):
+    """An error of this module."""
+
+
+def test_each_error_names_the_module_of_its_class(bench: Bench) -> None:
+    def refuses(job: Any, payload: object) -> None:
+        raise Refused
+
+    job = shown(run(bench, bench.dispatch(), refuses, refuses, refuses))
+    errors = [*job["earlier_errors"], job["error"]]
+    assert [(each["module"], each["kind"]) for each in errors] == [(__name__, "Refused")] * 3
+
+
 def test_only_the_last_five_are_kept_and_little_of_each(bench: Bench) -> None:
     row = bench.dispatch()
     for number in range(1, 8):
@@ -86,9 +105,9 @@ def test_a_retry_by_hand_keeps_why_the_job_had_failed(bench: Bench) -> None:
     finished_at = shown(row)["finished_at"]
     row = owner_actions.retry_again(row, bench.send)
     assert row.error is None
-    assert shown(row)["earlier_errors"] == [
-        {"attempt": 1, "at": finished_at, "kind": "ValueError", "message": "no such column"}
-    ]
+    [error] = shown(row)["earlier_errors"]
+    assert (error["attempt"], error["at"]) == (1, finished_at)
+    assert (error["kind"], error["message"]) == ("ValueError", "no such column")
 
 
 @pytest.mark.parametrize("listed", ["no luck", "x" * 149 + "…"])

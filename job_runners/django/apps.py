@@ -1,0 +1,37 @@
+"""The app `job_runners.django`. It is optional: it adds a check of the stack to check --deploy."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.core import checks
+
+
+class JobRunnersConfig(AppConfig):
+    """Registers the check."""
+
+    name = "job_runners.django"
+    label = "job_runners"
+
+    def ready(self) -> None:
+        """Register the check for --deploy only, because it calls the API.
+
+        Also import Django's tasks, which registers Django's own check of TASKS. Without this, the
+        check is left out until some module has imported them.
+        """
+        import_module("django.tasks")
+        checks.register(check_stacks, deploy=True)
+
+
+def check_stacks(**_: Any) -> Iterator[checks.CheckMessage]:
+    """Yield what the stacks of the backends lack."""
+    # Imported here because the apps are loaded before the backends may be.
+    from django.tasks import task_backends
+
+    from job_runners.django.backend import JobRunnersBackend
+    from job_runners.django.checks import check_stack
+
+    for backend in task_backends.all():
+        if isinstance(backend, JobRunnersBackend):
+            yield from check_stack(backend)

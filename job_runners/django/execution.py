@@ -1,0 +1,151 @@
+"""Call a task's function as Django calls a view: with its own connections, language and zone."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.cache import close_caches
+from django.db import connections, reset_queries
+from django.tasks import TaskContext, TaskResult, TaskResultStatus, task_backends
+from django.tasks.base import TaskError
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
+from django.tasks.signals import task_finished, task_started
+from django.utils import timezone, translation
+from django.utils.json import normalize_json
+
+from job_runners.django.backend import JobRunnersBackend, TaskNotFound
+from job_runners.django.calls import LIMIT, check_signature, size_of
+from job_runners.django.current import CurrentJob, current_job
+from job_runners.django.errors import TaskRefused
+from job_runners.django.job_type import TaskCall
+from job_runners.django.results import worker_ids
+from job_runners.errors import DoNotRetry, NotDeployed, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from job_runners.work.running_job import RunningJob
+
+# The packages between the engine and the task's own code.
+_CALLERS = ("job_runners.", "django.tasks.", "asgiref.")
+
+
+def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
+    """Call the task's function, send Django's signals, and return the result as JSON values.
+
+    A call from a payload must have a signature, unless the backend's option SIGN is off. Raises
+    TaskRefused, and NotDeployed for a task that the next deploy may have.
+    """
+    backend = _backend(call)
+    task = _task(backend, call, is_from_payload)
+    now = timezone.now()
+    result = TaskResult(
+        task=task.using(queue_name=call.queue, backend=call.backend),
+        id=job.id,
+        status=TaskResultStatus.RUNNING,
+        enqueued_at=None,
+        started_at=now,
+        last_attempted_at=now,
+        finished_at=None,
+        args=call.args,
+        kwargs=call.keywords,
+        backend=call.backend,
+        errors=[],
+        worker_ids=worker_ids(job.id, job.attempt),
+    )
+    token = current_job.set(CurrentJob(job))
+    try:
+        with _as_a_view():
+            return _call(backend, result, is_last=job.last_attempt)
+    finally:
+        current_job.reset(token)
+
+
+def _backend(call: TaskCall) -> JobRunnersBackend:
+    try:
+        backend = task_backends[call.backend]
+    except InvalidTaskBackend as error:
+        raise TaskRefused(f"{error} Deploy the worker with the site's TASKS.") from error
+    if not isinstance(backend, JobRunnersBackend):
+        kind = type(backend).__name__
+        raise TaskRefused(
+            f"In the worker, the backend of TASKS[{call.backend!r}] is {kind}. Give the worker the "
+            "site's TASKS."
+        )
+    return backend
+
+
+def _task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool) -> Any:
+    """Return the call's task. The site checks a task before it signs the call, so a task that is
+    unknown here can only be newer than this worker."""
+    is_signed = backend.settings["SIGN"]
+    try:
+        if is_from_payload and is_signed:
+            check_signature(call.model_dump())
+        return backend.task_at(call.task)
+    except TaskNotFound as error:
+        raise (NotDeployed if is_signed else TaskRefused)(str(error)) from error
+    except InvalidTask as error:
+        raise TaskRefused(str(error)) from error
+
+
+def _call(backend: JobRunnersBackend, result: TaskResult, *, is_last: bool) -> Any:
+    task = result.task
+    task_started.send(type(backend), task_result=result)
+    context = [TaskContext(task_result=result)] if task.takes_context else []
+    try:
+        value = normalize_json(task.call(*context, *result.args, **result.kwargs))
+        size = size_of(value, f"The values that {task.module_path} returned")
+        if size > LIMIT:
+            advice = "Save it, and return its id."
+            raise PayloadTooLarge(f"What {task.module_path} returned", size, LIMIT, advice)
+    except (Exception, SystemExit) as error:  # not the engine's own interrupts
+        _begin_at_task(error)
+        if (is_last or isinstance(error, DoNotRetry)) and not isinstance(error, NotDeployed):
+            path = f"{type(error).__module__}.{type(error).__qualname__}"
+            text = "".join(format_exception(error))
+            result.errors.append(TaskError(exception_class_path=path, traceback=text))
+            _finish(backend, result, TaskResultStatus.FAILED)
+        raise
+    object.__setattr__(result, "_return_value", value)
+    _finish(backend, result, TaskResultStatus.SUCCESSFUL)
+    return value
+
+
+def _finish(backend: JobRunnersBackend, result: TaskResult, status: TaskResultStatus) -> None:
+    object.__setattr__(result, "status", status)
+    object.__setattr__(result, "finished_at", timezone.now())
+    # Robust, because the error of a receiver must not fail a task that has succeeded.
+    task_finished.send_robust(type(backend), task_result=result)
+
+
+def _begin_at_task(error: BaseException) -> None:
+    """Drop our frames and Django's before the task's own, so that failures group by its code."""
+    trace = error.__traceback__
+    while trace is not None:
+        module = f"{trace.tb_frame.f_globals.get('__name__')}."
+        is_standard = module.partition(".")[0] in sys.stdlib_module_names
+        if not is_standard and not module.startswith(_CALLERS):
+            error.__traceback__ = trace
+            return
+        trace = trace.tb_next
+
+
+@contextmanager
+def _as_a_view() -> Iterator[None]:
+    """Use the settings' language and time zone, and close all connections at the end, because
+    Lambda freezes the process.
+
+    A connection that is in a transaction already belongs to a test, and stays open.
+    """
+    kept = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
+    reset_queries()
+    try:
+        with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+            yield
+    finally:
+        for each in connections.all(initialized_only=True):
+            if each not in kept:
+                each.close()
+        close_caches()

@@ -1,0 +1,73 @@
+"""The job types that run Django's tasks. The API checks payloads with them, without Django."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from job_runners.errors import InvalidDefinition
+from job_runners.work import entries
+from job_runners.work.definitions import Job
+from job_runners.work.retry import Retry
+
+if TYPE_CHECKING:
+    from job_runners.work.running_job import RunningJob
+
+_PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
+# How often a task may ask to be attempted, if `django_task` gets no `retry`.
+_MAX_ATTEMPTS = 20
+
+
+class NoArguments(BaseModel):
+    """The payload of a type that always makes the same call."""
+
+
+class TaskCall(NoArguments):
+    """A call of a task. A worker makes it only if the backend's settings allow it."""
+
+    task: Annotated[str, Field(max_length=500, pattern=_PATH)]
+    args: list[Any] = []
+    keywords: dict[str, Any] = {}  # pydantic's plugin for mypy allows no field named kwargs
+    backend: str = "default"
+    queue: str = "default"
+    deferred: bool = False
+    signature: str = ""
+
+
+class FixedTask(Job):
+    """A job type that always makes the same call, for schedules. Its payload is empty."""
+
+    task_call: TaskCall | None = None
+
+    def run(self, running: "RunningJob", _payload: BaseModel) -> Any:
+        """Call the task and return what it returns."""
+        return self.call(running, self.task_call)
+
+
+def django_task(
+    task: str | None = None,
+    *,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    backend: str = "default",
+    **options: Any,
+) -> Job:
+    """Return the definition of a job type that runs Django's tasks.
+
+    `options` are those of `Job`. `retry` sets how long to wait between attempts, and how many
+    attempts a task may ask for with `max_attempts`. A task that doesn't ask has one.
+
+    With `task`, the path of a task such as "shop.tasks.clean_up", the type calls only this task,
+    with these arguments, for example in `RECURRING`. `retry` then sets its attempts.
+    """
+    if task is None:
+        if args or kwargs:
+            raise InvalidDefinition("django_task: arguments need the path of a task")
+        options.setdefault("retry", Retry(max_attempts=_MAX_ATTEMPTS))
+        job = Job("job_runners.django.worker:run_task", **options)
+    else:
+        names = {"task": task, "args": list(args), "keywords": dict(kwargs or {})}
+        call = TaskCall.model_validate({**names, "backend": backend})
+        job = FixedTask("job_runners.django.worker:run_fixed_task", task_call=call, **options)
+    vars(job)["_declared_in"] = entries.caller_outside(__file__)  # for errors: not this file
+    return job

@@ -1,0 +1,107 @@
+"""Show jobs as results of Django's tasks."""
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.tasks import Task, TaskResult, TaskResultStatus
+from django.tasks.base import TaskError
+from django.utils import timezone
+
+from job_runners import errors
+from job_runners.django import errors as own_errors
+from job_runners.work import errors as work_errors
+
+_CANCELED = "cancelled"
+_STATUS = {
+    "running": TaskResultStatus.RUNNING,
+    "succeeded": TaskResultStatus.SUCCESSFUL,
+    "failed": TaskResultStatus.FAILED,
+    _CANCELED: TaskResultStatus.FAILED,
+}
+
+
+class Failure(NamedTuple):
+    """The error of an attempt, as `job_runners.JobError` has it."""
+
+    kind: str
+    message: str
+    module: str | None = None
+    traceback: str | None = None
+
+
+class TaskJob(NamedTuple):
+    """The facts about a job that a result shows. They come from the API or from the job's row."""
+
+    id: str
+    job_type: str
+    organization_id: str | None
+    status: str
+    attempt: int
+    created_at: datetime | None
+    started_at: datetime | None = None
+    attempt_started_at: datetime | None = None
+    finished_at: datetime | None = None
+    run_at: datetime | None = None
+    payload: Any = None
+    result: Any = None
+    error: Failure | None = None
+    earlier_errors: Sequence[Failure] = ()
+
+
+def result_of(job: TaskJob, task: Task, call: dict[str, Any], alias: str) -> TaskResult:
+    """Return a job as the result of a task. `call` is the payload of the job."""
+    begun = job.attempt if job.attempt_started_at else job.attempt - 1
+    result = TaskResult(
+        task=task,
+        id=job.id,
+        status=_STATUS.get(job.status, TaskResultStatus.READY),
+        enqueued_at=local(job.created_at),
+        started_at=local(job.started_at),
+        last_attempted_at=local(job.attempt_started_at or job.started_at),
+        finished_at=local(job.finished_at),
+        args=call["args"],
+        kwargs=call["keywords"],
+        backend=alias,
+        errors=_errors(job),
+        worker_ids=worker_ids(job.id, max(0, begun)),
+    )
+    object.__setattr__(result, "_return_value", job.result)
+    return result
+
+
+def worker_ids(job_id: str, attempts: int) -> list[str]:
+    """Return a name for the worker of each attempt, because `TaskResult.attempts` counts these."""
+    return [f"{job_id}/{number}" for number in range(1, attempts + 1)]
+
+
+def local(time: datetime | None) -> datetime | None:
+    """Return a time in the form of the settings: without a zone if USE_TZ is off."""
+    return time if time is None or settings.USE_TZ else timezone.make_naive(time)
+
+
+def _errors(job: TaskJob) -> list[TaskError]:
+    failures = list(job.earlier_errors)
+    if job.status == _CANCELED:
+        failures.append(Failure("JobCancelled", "The job was canceled.", "job_runners"))
+    elif job.status == "failed" and job.error:
+        failures.append(job.error)
+    return [
+        TaskError(
+            exception_class_path=_path_of(each),
+            traceback=each.traceback or f"{each.kind}: {each.message}\n",
+        )
+        for each in failures
+    ]
+
+
+def _path_of(failure: Failure) -> str:
+    """Return the path of the error's class. A class of Python or of ours is recorded without its
+    module; of our own internal classes, which have no path, only the traceback has the name."""
+    if failure.module is not None:
+        return f"{failure.module}.{failure.kind}"
+    modules = (builtins, errors, work_errors, own_errors)
+    found = next((each for each in modules if hasattr(each, failure.kind)), None)
+    return f"{found.__name__}.{failure.kind}" if found else "builtins.Exception"

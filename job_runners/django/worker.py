@@ -1,0 +1,39 @@
+"""Run a Django task in a worker. The first task imports Django and sets it up."""
+
+from typing import Any, cast
+
+from job_runners.django import check_django
+from job_runners.django.errors import DjangoMissing
+from job_runners.django.job_type import NoArguments, TaskCall
+from job_runners.work.running_job import RunningJob
+
+
+def run_task(job: RunningJob, payload: TaskCall) -> Any:
+    """Call a task's function and return what it returns."""
+    _set_up()
+    from job_runners.django.execution import execute
+
+    return execute(job, payload, is_from_payload=True)
+
+
+def run_fixed_task(job: RunningJob, payload: NoArguments) -> Any:
+    """Make the call of a `FixedTask`, which passes the call in place of the job's payload."""
+    _set_up()
+    from job_runners.django.execution import execute
+
+    return execute(job, cast(TaskCall, payload), is_from_payload=False)
+
+
+def _set_up() -> None:
+    """Set up Django once. The package of jobs sets DJANGO_SETTINGS_MODULE."""
+    try:
+        check_django()
+    except ImportError as error:
+        raise DjangoMissing(str(error)) from error
+    import django
+    from django.apps import apps
+    from django.conf import settings
+
+    if not apps.ready:
+        settings.LOGGING_CONFIG = None  # the worker's own log has each line, and each only once
+        django.setup()

@@ -1,0 +1,3 @@
+"""The press has no pages over HTTP in the tests."""
+
+urlpatterns: list[object] = []

@@ -1,0 +1,88 @@
+"""What the API and a worker do about Django's tasks where no Django with tasks is installed."""
+
+import subprocess
+import sys
+from types import ModuleType
+from typing import Any
+
+import django
+import pytest
+
+from api_events import call
+from bench import Bench
+from job_runners.django import django_task
+from job_runners.errors import InvalidDefinition
+from job_runners.settings import forget
+from job_runners.store.job_request import Status
+
+CALL = {"task": "bakery.tasks.bill", "args": [1], "keywords": {}, "backend": "default"}
+ADVICE = "needs Django 6.0 or later, which needs Python 3.12 or later"
+
+
+@pytest.fixture(autouse=True)
+def jobs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert django.VERSION < (6,), "the environment of these tests has no Django with tasks"
+    module = ModuleType("bakery_jobs")
+    module.JOBS = {  # type: ignore[attr-defined]
+        "django_task": django_task(),
+        "nightly": django_task("bakery.tasks.clean_up"),
+    }
+    monkeypatch.setitem(sys.modules, "bakery_jobs", module)
+    monkeypatch.setenv("JOBS_PACKAGES", "bakery_jobs")
+    forget()
+
+
+@pytest.mark.parametrize(("job_type", "payload"), [("django_task", CALL), ("nightly", {})])
+def test_the_worker_says_which_django_it_needs(
+    bench: Bench, job_type: str, payload: dict[str, Any]
+) -> None:
+    row = bench.run(bench.dispatch(job_type, payload=payload))
+    assert (row.status, row.attempt) == (Status.FAILED, 1)
+    assert row.error["kind"] == "DjangoMissing"
+    assert ADVICE in row.error["message"]
+
+
+def test_the_site_is_told_which_django_it_needs() -> None:
+    with pytest.raises(ImportError, match=ADVICE):
+        from job_runners.django import JobRunnersBackend  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("job_type", "payload", "field"),
+    [
+        ("django_task", {"task": "bill"}, "payload.task"),
+        ("django_task", {"task": "os; import os.system"}, "payload.task"),
+        ("django_task", {"task": "a." * 250 + "b"}, "payload.task"),
+        ("django_task", {}, "payload.task"),
+        ("django_task", CALL | {"args": {}}, "payload.args"),
+        ("django_task", CALL | {"function": "x"}, "payload.function"),
+        ("nightly", {"args": ["x"]}, "payload.args"),
+    ],
+)
+def test_the_api_refuses_what_is_no_call(
+    job_type: str, payload: dict[str, Any], field: str
+) -> None:
+    answer = call("POST", "/jobs", body={"job_type": job_type, "payload": payload})
+    assert answer.status == 422, answer.text
+    assert [each["field"] for each in answer.json["errors"]] == [field]
+
+
+def test_a_type_without_a_fixed_task_has_no_fixed_arguments() -> None:
+    with pytest.raises(InvalidDefinition, match="need the path of a task"):
+        django_task(args=[1])
+
+
+IMPORTED = """
+import sys
+from job_runners.django import django_task
+job = django_task()
+job.validate_new("django_task", {"task": "bakery.tasks.bill"})
+print([name for name in sys.modules if name.partition(".")[0] in ("django", "asgiref")])
+"""
+
+
+def test_checking_a_call_imports_no_django() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
