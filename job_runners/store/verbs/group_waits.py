@@ -96,8 +96,8 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     open group has no such members, so it is asked to stop. Raises PreconditionFailed if the row has
     changed since it was read.
     """
-    asked = JobRequest.cancel_members if job.has_open_group else JobRequest.cancel_requested
-    actions: list[Action] = [asked.set(True)]
+    name = "cancel_members" if job.has_open_group else "cancel_requested"
+    actions: list[Action] = [getattr(JobRequest, name).set(True)]
     if by is not None:
         actions.append(JobRequest.cancelled_by.set(JobRequest.cancelled_by | by))
     if job.awaits_group:
@@ -105,7 +105,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
     same = conditional_write.same
     return conditional_write.write(
-        "cancel_members",
+        "cancel_members" if job.has_open_group else "request_cancel",
         job,
         actions,
         (JobRequest.created_key == job.created_key)

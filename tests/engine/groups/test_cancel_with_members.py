@@ -13,7 +13,8 @@ from job_runners.engine.dispatch import bulk
 from job_runners.engine.running import execution
 from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.store import group_chunks
+from job_runners.errors import PreconditionFailed
+from job_runners.store import group_chunks, verbs
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.verbs import group_waits
@@ -180,6 +181,22 @@ def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
     bench.tick()
     bench.deliver()
     assert (gathering.read().status, gathering.counts) == (Status.CANCELLED, [])
+
+
+@pytest.mark.parametrize(
+    ("open_group", "verb"), [(True, "cancel_members"), (False, "request_cancel")]
+)
+def test_a_cancel_with_members_that_is_refused_names_its_verb(
+    bench: Bench, open_group: bool, verb: str
+) -> None:
+    gathering = Gathering(bench, 1)
+    seen = gathering.start() if open_group else bench.claim(gathering.row)
+    if open_group:
+        gathering.run_member(0)
+    else:
+        verbs.succeed(seen, None)
+    with pytest.raises(PreconditionFailed, match=f"The write '{verb}' was refused"):
+        group_waits.cancel_members(seen, by=None)
 
 
 def test_a_retry_continues_with_the_same_members(bench: Bench) -> None:
