@@ -30,10 +30,13 @@ def lock_file(project: Path) -> Path:
     return project / "requirements.lock"
 
 
-def how_to_add(what: str, requirements: Path | None) -> str:
-    """Return the sentence that says how to add a package. `requirements` is the project's file."""
+def how_to_add(what: str, requirements: Path | None, name: str = "NAME") -> str:
+    """Return the sentence that says how to add a package.
+
+    `requirements` is the project's file, and `name` the package's name, if it is known.
+    """
     if requirements is None or requirements.name == "pyproject.toml":
-        return f"To add {what}, run uv add NAME"
+        return f"To add {what}, run uv add {name}"
     return f"Add {what} to {requirements}, then run {PIP_LOCK}"
 
 

@@ -9,7 +9,9 @@ from job_runners.building import installed
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked
 from job_runners.building.environments import make_tools, tools_folder
-from job_runners.building.sam_folder import check_parameters, write_sam_folder
+from job_runners.building.forgotten import check_requirements
+from job_runners.building.lint import lint
+from job_runners.building.sam_folder import check_parameters, template, write_sam_folder
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
@@ -17,10 +19,15 @@ from job_runners.places import ROOT
 def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
     try:
-        locked(find_app_folder())
+        app = find_app_folder()
+        locked(app)
         installed.check()
         check_parameters()
         make_tools()
+        if app:
+            check_requirements(app)
+        for each in (template(), *([app.template] if app and app.template.exists() else ())):
+            lint(each)
         write_sam_folder()
     except JobRunnersError as error:
         print(error, file=sys.stderr)

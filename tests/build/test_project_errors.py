@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from in_project import jobs, python
+from job_runners.places import CODE
 from package_index import package_index, write_wheel
 
 
@@ -79,7 +80,10 @@ def test_a_samconfig_without_what_a_build_needs(
 
 
 def tools(project: Path, sam: str = "") -> dict[str, str]:
-    """Write a program in the place of sam, and return the variables that lead to it."""
+    """Write a program in the place of sam, next to the real cfn-lint.
+
+    Return the variables that lead to it.
+    """
     given = {"XDG_CACHE_HOME": str(project / "cache")}
     code = (
         "from job_runners.building.environments import tools_folder\n"
@@ -90,6 +94,7 @@ def tools(project: Path, sam: str = "") -> dict[str, str]:
     file = Path(done.stdout.strip())
     file.write_text(f"#!/bin/sh\n{sam}")
     file.chmod(0o755)
+    file.with_name("cfn-lint").symlink_to(CODE / ".venv-aws" / "bin" / "cfn-lint")
     return given
 
 
