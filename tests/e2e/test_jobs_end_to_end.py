@@ -127,7 +127,6 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
         "pauses",
         "dead letters",
         "queue readers",
-        "policies",
         "settings",
         "waits",
         "code",

@@ -70,7 +70,7 @@ def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 JOB = f"print(runners.dispatch_job(runners.JobData(job_type={FUNCTION!r})).id)"
 SAVED = f"""
 from job_runners.engine.dispatch.dispatch import accept_job
-print(accept_job(runners.JobData(job_type={FUNCTION!r}), send=runners.sender()).id)
+print(accept_job(runners.JobData(job_type={FUNCTION!r}), send=runners.sender()).row.id)
 """
 TASK = 'print(runners.dispatch_task("chatty_note", {}))'
 

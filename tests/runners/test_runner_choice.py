@@ -41,8 +41,8 @@ def test_an_unknown_runner_is_refused_with_the_known_ones(monkeypatch: pytest.Mo
 def test_a_module_that_can_not_be_imported_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(UnknownRunner, match="No module named 'acme'"):
-        start(monkeypatch, JOB_RUNNER="acme.runner")
+    with pytest.raises(UnknownRunner, match="No module named 'no_such'"):
+        start(monkeypatch, JOB_RUNNER="no_such.runner")
 
 
 def test_a_module_that_lacks_a_function_is_refused_naming_it(
