@@ -246,7 +246,8 @@ class GroupChecker:
         for _ in range(self._late[group_id]):
             longest += _TIMER + _gap(end + longest - since)
         if group_id in self._without_row:
-            longest += _KEPT_WITHOUT_ROW + _TIMER
+            longest += _KEPT_WITHOUT_ROW  # and then until the next look
+            longest += _TIMER + _gap(end + longest - since)
         if self._world.time - end > longest:
             late = f"{self._world.time - end} ms after its last member's end"
             self._report(f"job {owner['id']} continued {late}, not within {longest} ms")
