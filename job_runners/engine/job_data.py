@@ -28,6 +28,11 @@ def _not_dots(name: str) -> str:
     return name
 
 
+def _whole(value: object) -> object:
+    """Return 3 for 3.0, which JSON Schema calls an integer too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _not_a_number(value: Any) -> Any:
     """Refuse seconds since 1970. They have no time zone, but pydantic accepts them, even as
     text."""
@@ -133,7 +138,7 @@ class JobData(BaseModel):
         allow_inf_nan=False,
         description="Seconds from now to the earliest start",
     )
-    max_attempts: int | None = Field(
+    max_attempts: Annotated[int | None, BeforeValidator(_whole)] = Field(
         default=None,
         strict=True,
         ge=1,

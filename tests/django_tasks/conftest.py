@@ -18,7 +18,8 @@ from job_runners import caches
 HERE = Path(__file__).parent
 collect_ignore_glob = ["*"] if django.VERSION < (6,) else []
 
-sys.path[:0] = [str(HERE / "site"), str(HERE / "app")]
+if not collect_ignore_glob:
+    sys.path[:0] = [str(HERE / "site"), str(HERE / "app")]
 
 Stack = Callable[[str], str]
 """Tells the stack to work: `drain` or `due`. Returns what it answers."""
