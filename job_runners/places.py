@@ -86,3 +86,8 @@ def variables() -> dict[str, str]:
 
 # How a person calls the command. job_runners/cli/app.py puts it into the texts of the command.
 COMMAND = "bin/job-runners" if IS_CHECKOUT else "job-runners"
+
+
+def relative_path(path: Path) -> str:
+    """Return a path below the current folder as a relative path, and any other path unchanged."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

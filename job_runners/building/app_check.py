@@ -5,7 +5,6 @@ would run nothing.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_na
 from job_runners.building.function_files import source_of
 from job_runners.building.package_files import how_to_add
 from job_runners.building.work_parameters import work_variables
+from job_runners.places import relative_path
 
 # The folder of a function's code on AWS, which is also the path in compiled code.
 TASK_ROOT = "/var/task"
@@ -111,18 +111,13 @@ def problem_text(
     text = found["text"]
     for name, source in sources.items():  # the text has paths of compiled code, or in the tree
         path = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.])){name}(?=(/[\w/.-]+)?\.py)"
-        text = re.sub(path, _shown(source), text)
+        text = re.sub(path, relative_path(source), text)
     where = _place(found, tree, sources) or (_entry_in(text, sources) if found["own"] else None)
     advice = _advice(found, sources, requirements)
     message = f"{where}: {text}" if where else text
     if not advice:
         return message
     return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} {advice}"
-
-
-def _shown(path: Path) -> str:
-    """Return a path, relative if it is inside the current folder."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _place(found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
@@ -132,7 +127,7 @@ def _place(found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) ->
         source = source_of(place, sources)
         # The definitions of Job Runners raise errors about the line that calls them.
         if source and (not place.startswith("job_runners/") or not _is_of_definition(found)):
-            return f"{_shown(source)}:{line}"
+            return f"{relative_path(source)}:{line}"
     return None
 
 
@@ -149,7 +144,7 @@ def _entry_in(text: str, sources: Mapping[str, Path]) -> str | None:
             key = quoted and re.compile(rf"""["']{re.escape(quoted[1])}["']\s*:""")
             lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
             found = (number for number, line in lines if key and key.search(line))
-            return f"{_shown(file)}:{next(found, 1)}"
+            return f"{relative_path(file)}:{next(found, 1)}"
     return None
 
 

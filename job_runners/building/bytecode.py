@@ -13,6 +13,7 @@ from py_compile import PycInvalidationMode
 
 from job_runners.building.target import Target, this_python
 from job_runners.errors import JobRunnersError
+from job_runners.places import relative_path
 
 _TASK_ROOT = "/var/task"  # where functions find their code
 
@@ -75,7 +76,7 @@ def first_mistake(source: Path) -> str | None:
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
-            shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+            shown = relative_path(file)
             place = f"{shown}:{line}" if line else shown
             return f"{place}: {type(error).__name__}: {reason}. Correct that line"
     return None

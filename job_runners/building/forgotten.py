@@ -4,7 +4,6 @@ Such code works here, and would fail in the functions, which get only the pinned
 """
 
 import ast
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from packaging.utils import canonicalize_name
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
 from job_runners.building.app_requirements import OUR_LOCK, blocks, locked
 from job_runners.building.package_files import how_to_add
+from job_runners.places import relative_path
 
 _IMPORT_ERRORS = re.compile(r"\b(ImportError|ModuleNotFoundError)\b")
 
@@ -38,7 +38,7 @@ def check_requirements(app: AppFolder) -> None:
         # If this environment doesn't have the package either, the import itself fails.
         if names and not any(_is_pinned(each, pinned) for each in names):
             raise UnusableAppFolder(
-                f"{_shown(file)}:{line} imports {module}, from the package {names[0]}. This "
+                f"{relative_path(file)}:{line} imports {module}, from the package {names[0]}. This "
                 f"environment has it, but {app.lock.name} doesn't pin it, so the functions "
                 f"wouldn't have it. {how_to_add(names[0], app.requirements, names[0])}"
             )
@@ -98,7 +98,3 @@ def _optional_parts(node: ast.AST) -> Sequence[ast.AST]:
 def _handles_imports(node: ast.ExceptHandler | ast.withitem) -> bool:
     caught = node.type if isinstance(node, ast.ExceptHandler) else node.context_expr
     return caught is None or bool(_IMPORT_ERRORS.search(ast.unparse(caught)))
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

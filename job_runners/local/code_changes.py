@@ -14,18 +14,13 @@ from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
-from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT
+from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT, relative_path
 
 _CHECK_SECONDS = 0.1
 _SHOWN_NAMES = 3
 
 Stat = dict[str, tuple[int, int]]
 """The time and the size of each file."""
-
-
-def relative_path(path: Path) -> str:
-    """Return a path as a person in the current folder would write it."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def describe(broken: BrokenCode) -> str:

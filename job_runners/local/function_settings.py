@@ -7,13 +7,13 @@ template.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
+from job_runners.local.function_process import FUNCTIONS
 
-FUNCTIONS = ("api", "worker", "timer", "failures")
 API_ID = "local"
 STAGE = f"/_aws/execute-api/{API_ID}/$default"
 TABLE, COORDINATION_TABLE, BUCKET = "jobs", "coordination", "bucket"
@@ -176,19 +176,8 @@ class FunctionSettings:
 
     def stack(self, access_key: str, secret: str, own_outputs: Mapping[str, str]) -> Stack:
         """Return the stack's addresses and names."""
-        return Stack(
-            name=self.name,
-            region=REGION,
-            endpoint_url=self.endpoint_url,
-            api_url=self.endpoint_url + STAGE,
-            table_name=TABLE,
-            coordination_table_name=COORDINATION_TABLE,
-            bucket_name=BUCKET,
-            worker_function_arn=self.arn(self.runs_work),
-            timer_function_name=self.physical_name("timer"),
-            failures_function_name=self.physical_name("failures"),
-            failures_queue_url=self.queue_url(FAILURES),
-            delay_queue_url=self.queue_url(DELAY),
+        return replace(
+            Stack.from_outputs(self.name, REGION, self.outputs(), self.endpoint_url),
             aws_access_key_id=access_key,
             aws_secret_access_key=secret,
             own_outputs=own_outputs,

@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_pools import Functions
-from job_runners.local.function_settings import FUNCTIONS, FunctionSettings
+from job_runners.local.function_process import FUNCTIONS
+from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Head
 from job_runners.local.services import Answer

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from job_runners.local.credentials import Credentials
 from job_runners.local.function_pools import Template
-from job_runners.local.function_settings import FUNCTIONS, FunctionSettings
+from job_runners.local.function_process import FUNCTIONS
+from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
 from job_runners.places import variables
 

@@ -234,12 +234,8 @@ async def _unless(stop: asyncio.Event, work: Any) -> bool:
 def _stop_event() -> asyncio.Event:
     """Return an event that a signal sets. Further signals don't interrupt the end."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        stop.set()
-
     for each in END_SIGNALS:
-        loop.add_signal_handler(each, on_signal)
+        loop.add_signal_handler(each, stop.set)
     return stop
 
 

@@ -9,8 +9,8 @@ from expanded_template import deployed, of_type
 from job_runners.building import work_parameters
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local import services
+from job_runners.local.function_process import FUNCTIONS
 from job_runners.local.function_settings import (
-    FUNCTIONS,
     OPEN_ROUTES,
     PARAMETERS,
     VISIBILITY_SECONDS,

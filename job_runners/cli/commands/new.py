@@ -1,6 +1,5 @@
 """job-runners new: create a job from a template."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import click
 from job_runners.cli import options, project_tools
 from job_runners.cli.output import print_json
 from job_runners.cli.target import Target
-from job_runners.places import COMMAND
+from job_runners.places import COMMAND, relative_path
 
 if TYPE_CHECKING:
     from job_runners.building.new_job import Written
@@ -41,18 +40,18 @@ def command(target: Target, name: str, package: str | None) -> None:
 
 
 def _next_steps(name: str, written: "Written") -> str:
-    lines = [f"Wrote  {_relative(path)}" for path in written.files]
+    lines = [f"Wrote  {relative_path(path)}" for path in written.files]
     if written.entry:
         lines += [
             "",
-            f"Add this line to JOBS in {_relative(written.table)}. The command can't add it,",
+            f"Add this line to JOBS in {relative_path(written.table)}. The command can't add it,",
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {written.entry}",
         ]
     from job_runners.building.package_files import how_to_add, requirements_file
 
     requirements = requirements_file(written.table.parents[1])
-    add = how_to_add("a package", Path(_relative(requirements)))
+    add = how_to_add("a package", Path(relative_path(requirements)))
     run = f"{COMMAND} run"
     return "\n".join(
         [
@@ -65,8 +64,3 @@ def _next_steps(name: str, written: "Written") -> str:
             add,
         ]
     )
-
-
-def _relative(path: Path) -> str:
-    """Return a path below the current folder as a relative path, and any other path unchanged."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
