@@ -22,6 +22,8 @@ if [ -z "${newer:-}" ]; then
 fi
 
 PYTHON=$newer sh tools/make_django.sh
+# These tests have projects of their own. make exports the one that the other tests run with.
+unset JOBS_PROJECT
 if [ "$version" != newest ]; then
     export PYTHONPATH=".venv-django/versions/$version/package"
 fi
