@@ -22,7 +22,7 @@ VARIABLES
          \* mark: the name of the marker that is deleted after its end
   open,  \* member -> its marker: a name that no other process uses, or -1
   bad,   \* members whose failure is recorded
-  R,     \* st: queued, run, wait, over, cancelled; tok: claims so far; epoch; done: its group has ended;
+  R,     \* st: queued, run, wait, over, canceled; tok: claims so far; epoch; done: its group has ended;
          \* sealed: all its members are dispatched; stop: it is to be canceled after its members
   was, calm,  \* row, open and R before the last transaction, while it is not settled
   loc, bud
@@ -36,7 +36,7 @@ Rest(p) == Go(p, Idle)
 At(p, pc) == loc[p].pc = pc
 Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
 Ended(m) == row[m].st \in {"ok", "bad"}
-Past(r) == r.done \/ r.st \in {"over", "cancelled"}
+Past(r) == r.done \/ r.st \in {"over", "canceled"}
 Leg == {"add", "addrow", "park", "final"}
 
 RSeen == {R} \cup (IF calm THEN {} ELSE {was.R})
@@ -146,7 +146,7 @@ Admits(p) ==
   /\ R' = IF /\ (R.st = "wait" \/ Without("admit_asks"))
              /\ (R.tok = l.tok \/ Without("park_fence"))
              /\ (R.epoch = l.e \/ Without("epoch") \/ (l.stop /\ Without("stop_epoch")))
-          THEN IF l.stop THEN [R EXCEPT !.st = "cancelled"] ELSE [R EXCEPT !.st = "queued", !.done = TRUE]
+          THEN IF l.stop THEN [R EXCEPT !.st = "canceled"] ELSE [R EXCEPT !.st = "queued", !.done = TRUE]
           ELSE R
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
@@ -263,7 +263,7 @@ SweepDeletes(p) ==
 (* People, stray wake-ups, kills *)
 
 CancelsR ==
-  /\ R.st \in {"wait", "queued"} /\ Spend("cancel") /\ R' = [R EXCEPT !.st = "cancelled"]
+  /\ R.st \in {"wait", "queued"} /\ Spend("cancel") /\ R' = [R EXCEPT !.st = "canceled"]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 (* R is to be canceled with its members. They end as failed ones do: see Ends. *)
 CancelsAll(p) ==
@@ -271,7 +271,7 @@ CancelsAll(p) ==
   /\ IF R.st = "wait" THEN Go(p, [Idle EXCEPT !.pc = "look"]) ELSE UNCHANGED loc
   /\ UNCHANGED <<row, open, bad>> /\ Plain
 AgainR ==
-  /\ R.st = "cancelled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued", !.stop = FALSE]
+  /\ R.st = "canceled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued", !.stop = FALSE]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 (* The job is admitted for no reason.                                            *)
 StrayAdmit ==
@@ -299,12 +299,12 @@ After == [][~R.done /\ R'.done => \A m \in Members : Ended(m)]_vars
 BegunDone == \A p \in Procs : loc[p].pc = "final" => R.done
 (* R continues once for each finish, and what is over stays over. *)
 Once == [][/\ R.st = "over" => R'.st = "over"
-           /\ R.st = "cancelled" => R'.st = "cancelled" \/ bud'.again # bud.again
+           /\ R.st = "canceled" => R'.st = "canceled" \/ bud'.again # bud.again
            /\ (R.st = "run" /\ R'.st = "queued") => \/ bud' # bud
                                                     \/ ~\E p \in Procs : loc[p].pc \in Leg /\ loc[p].tok = R.tok
            /\ R.done => R'.done]_vars
 (* R is canceled with its members only after every member has ended. *)
-Stopped == [][R.st = "wait" /\ R'.st = "cancelled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars
+Stopped == [][R.st = "wait" /\ R'.st = "canceled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars
 (* Each unfinished member has a marker, as long as R may wait for it. *)
 Marked == ~R.done /\ calm => \A m \in Members : row[m].st = "live" => open[m] # -1
 (* No retry puts a marker of its own behind a member that another retry has queued: its end would not delete it. *)
@@ -312,7 +312,7 @@ OwnMark == calm => \A m \in Members : row[m].st = "live" /\ row[m].mark > 10 /\ 
 (* Each failure is recorded before R continues. *)
 Flagged == [][~R.done /\ R'.done => \A m \in Members : row[m].st = "bad" => m \in bad]_vars
 (* When no process has anything left to do, R has ended. *)
-NoStall == (~ENABLED Next) => R.st \in {"over", "cancelled"}
+NoStall == (~ENABLED Next) => R.st \in {"over", "canceled"}
 (* In the end, R has run or was canceled. *)
-Finishes == <>[](R.st \in {"over", "cancelled"})
+Finishes == <>[](R.st \in {"over", "canceled"})
 =============================================================================

@@ -84,7 +84,7 @@ Lands(p, do, r, next, unheard) ==
 
 (* A write is refused, and its writer reads the row. If the row shows this write, it succeeded.     *)
 Leaves(do) == CASE do = "succeed" -> "succeeded" [] do \in {"fail", "expire"} -> "failed"
-                [] do \in {"stop", "cancel"} -> "cancelled" [] do = "retry" -> "retryable"
+                [] do \in {"stop", "cancel"} -> "canceled" [] do = "retry" -> "retryable"
                 [] do = "claim" -> "running" [] OTHER -> "queued"
 Applied(do, t) == row.st = Leaves(do) /\ row.tok = t /\ ~Without("reread")
 Refused(p, do, t, next, otherwise) ==
@@ -248,7 +248,7 @@ Asks(u, do, what) == /\ loc[u] = Idle /\ Spend(what) /\ Decides(u, do, 0)
                      /\ Untouched /\ UNCHANGED <<over, early, msgs, world>>
 AsksCancel(u)  == \/ row.st \in Unclaimed /\ Asks(u, "cancel", "cancel")
                   \/ row.st = "running" /\ Asks(u, "request_cancel", "cancel")
-AsksRequeue(u) == row.st \in {"failed", "cancelled"} /\ Asks(u, "requeue", "requeue")
+AsksRequeue(u) == row.st \in {"failed", "canceled"} /\ Asks(u, "requeue", "requeue")
 AsksDelete(u)  == row.st \in Over /\ Asks(u, "delete", "delete")
 AsksSave(u)    == Asks(u, "save", "save")  \* the same request again: its id is derived from its key
 

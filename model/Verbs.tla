@@ -25,7 +25,7 @@ Without(safeguard) == Broken = safeguard
 (*   made   the number of its saving, which created_key identifies             *)
 (*   run    the number of its saving or requeue, which finished_at identifies  *)
 Unclaimed == {"queued", "scheduled", "retryable"}
-Over      == {"succeeded", "failed", "cancelled"}
+Over      == {"succeeded", "failed", "canceled"}
 Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
 
 NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0,
@@ -36,7 +36,7 @@ NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0
 (* Conditions that verbs share: job_runners/store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
-NotCancelled(r) == ~r.can \/ Without("cancel_heard")
+NotCanceled(r) == ~r.can \/ Without("cancel_heard")
 AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok /\ r.slot = seen.slot /\ r.adm = seen.adm
 
 (* Rescue: the row runs under the claim as read, and its lease is over by the writer's clock. *)
@@ -76,44 +76,44 @@ RenewOk(r, t)      == Owned(r, t)
 SucceedOk(r, t) == Owned(r, t)
 Succeed(r)      == Ended(r, "succeeded")
 
-FailOk(r, t)    == Owned(r, t) /\ NotCancelled(r)
+FailOk(r, t)    == Owned(r, t) /\ NotCanceled(r)
 Fail(r)         == Ended(r, "failed")
 
 StopOk(r, t)    == Owned(r, t) /\ r.can
-Stop(r)         == Ended(r, "cancelled")
+Stop(r)         == Ended(r, "canceled")
 
-RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCancelled(r)
+RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCanceled(r)
 Retry(r)        == [WithoutRoom(r) EXCEPT !.st = "retryable", !.att = @ + 1, !.lease = FALSE, !.due = TRUE]
 
-EndLegOk(r, t)  == Owned(r, t) /\ NotCancelled(r)
+EndLegOk(r, t)  == Owned(r, t) /\ NotCanceled(r)
 EndLeg(r)       == [Queued(r) EXCEPT !.adm = r.key]
 
-SleepOk(r, t)   == Owned(r, t) /\ NotCancelled(r)
+SleepOk(r, t)   == Owned(r, t) /\ NotCanceled(r)
 Sleep(r)        == [WithoutRoom(r) EXCEPT !.st = "scheduled", !.lease = FALSE, !.due = TRUE]
 
-ReleaseOk(r, t) == Owned(r, t) /\ NotCancelled(r)
+ReleaseOk(r, t) == Owned(r, t) /\ NotCanceled(r)
 Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1, !.adm = r.key]
 
 (* The same ends, written by the timer for a claimer that is dead. *)
-RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCancelled(r)
+RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCanceled(r)
 RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can
-RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCancelled(r)
+RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCanceled(r)
 
 (* Parks a job that could start, that runs under our claim, or that waits already. *)
-ParkOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCancelled(r)
+ParkOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCanceled(r)
 Park(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.since = since, !.lease = FALSE,
                                               !.due = TRUE, !.key = @ \/ in = "line"]
 AdmitOk(r, seen)    == r.st = "waiting" /\ AsRead(r, seen) /\ r.since = seen.since
 Admit(r, slot)      == [NotParked(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in = "line")]
 
 (* A running job waits for a signal. A signal that comes admits the job if it waits for that signal. *)
-WaitOk(r, t)        == Owned(r, t) /\ NotCancelled(r)
+WaitOk(r, t)        == Owned(r, t) /\ NotCanceled(r)
 Wait(r, since)      == Park(r, "signal", since)
 SignalOk(r, seen)   == r.st \notin Over /\ r.st = seen.st /\ r.tok = seen.tok /\ r.in = seen.in
 
 (* A running job waits for its group. It continues when no marker of a member is left, if it still   *)
 (* waits under the claim that was read before the markers.                                           *)
-GatherOk(r, t)      == Owned(r, t) /\ NotCancelled(r)
+GatherOk(r, t)      == Owned(r, t) /\ NotCanceled(r)
 Gather(r, since)    == Park(r, "group", since)
 FinishGroupOk(r, seen) == r.st = "waiting" /\ r.in = "group" /\ r.tok = seen.tok
 
@@ -125,12 +125,12 @@ Expire(r)           == Ended(r, "failed")
 
 CancelOk(r, seen)  == \/ r.st \in Unclaimed \cup {"waiting"} /\ AsRead(r, seen)
                       \/ r.st = "running" /\ Without("cancel_asks")
-Cancel(r)          == Ended(r, "cancelled")
+Cancel(r)          == Ended(r, "canceled")
 RequestCancelOk(r) == r.st = "running"
 RequestCancel(r)   == [r EXCEPT !.can = TRUE]
 
 RequeueOk(r, seen, expired) ==
-  \/ r.st \in {"failed", "cancelled"} /\ r.run = seen.run /\ ~expired
+  \/ r.st \in {"failed", "canceled"} /\ r.run = seen.run /\ ~expired
   \/ r.st \in {"running"} /\ Without("requeue_asks")
 Requeue(r) ==
   [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.legs = 0, !.can = FALSE, !.run = @ + 1]

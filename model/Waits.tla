@@ -25,7 +25,7 @@ TimedOut == -1
 Of       == {Names[i] : i \in DOMAIN Names}
 Waits    == Of \cup {"any"}
 Works    == 0..1   \* the work with the first payload, and the work with another one
-Over     == {"done", "cancelled"}
+Over     == {"done", "canceled"}
 
 (* Values for runs.toml. *)
 A  == <<"a">>
@@ -166,11 +166,11 @@ WakesForNothing ==
   /\ row.st = "wait" /\ Spend("wake") /\ row' = Queued
   /\ UNCHANGED <<sig, any, late, loc, snd, got>> /\ Plain
 Cancel ==
-  /\ row.st \in {"wait", "queued"} /\ Spend("cancel") /\ row' = [row EXCEPT !.st = "cancelled", !.for = {}]
+  /\ row.st \in {"wait", "queued"} /\ Spend("cancel") /\ row' = [row EXCEPT !.st = "canceled", !.for = {}]
   /\ UNCHANGED <<sig, any, late, loc, snd, got>> /\ Plain
 (* With the same payload, or with another one, which begins other work. *)
 Requeue ==
-  /\ row.st = "cancelled" /\ Spend("requeue")
+  /\ row.st = "canceled" /\ Spend("requeue")
   /\ \E w \in {row.work, 1} : row' = [Queued EXCEPT !.work = w] /\ late' = IF w = row.work THEN late ELSE {}
   /\ UNCHANGED <<sig, any, loc, snd, got>> /\ Plain
 

@@ -69,7 +69,7 @@ COUNTS: Fields[Seen] = {
     ),
     "succeeded": Field(_COUNT, lambda seen: seen.counts.succeeded),
     "failed": Field(_COUNT, lambda seen: seen.counts.failed),
-    "cancelled": Field(_COUNT, lambda seen: seen.counts.cancelled),
+    "canceled": Field(_COUNT, lambda seen: seen.counts.canceled),
     "existing": Field(
         {**_COUNT, "description": "Unique members for which another job does the same work"},
         lambda seen: seen.counts.existing,

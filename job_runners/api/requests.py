@@ -179,7 +179,7 @@ class WebhookData(BaseModel):
 
     url: WebhookUrl
     secret: SecretName
-    statuses: list[Literal["succeeded", "failed", "cancelled"]] | None = Field(
+    statuses: list[Literal["succeeded", "failed", "canceled"]] | None = Field(
         default=None,
         min_length=1,
         max_length=3,

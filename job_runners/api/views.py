@@ -241,9 +241,9 @@ SUMMARY: Fields[JobRequest] = {
         {**AUTHOR, "description": "The caller that retried the job last"},
         lambda row: author(row.requeued_by),
     ),
-    "cancelled_by": Field(
+    "canceled_by": Field(
         {**AUTHOR, "description": "The caller that canceled the job"},
-        lambda row: author(row.cancelled_by),
+        lambda row: author(row.canceled_by),
     ),
     "parent_id": Field(
         {**nullable(ID), "description": "The job that dispatched this one"},

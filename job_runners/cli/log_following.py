@@ -15,7 +15,7 @@ _LATE = 60_000  # milliseconds: a line may arrive this long after others of the 
 # Seconds without a new line that `follow` waits for the last line of an ended job.
 _QUIET = 10.0
 # The last line about a job, or about a task, has one of these messages.
-_JOB_ENDED = frozenset({"succeeded", "failed", "cancelled", "settled", "cancel"})
+_JOB_ENDED = frozenset({"succeeded", "failed", "canceled", "settled", "cancel"})
 _TASK_ENDED = frozenset({"task done", "task failed", "task may have been sent or not"})
 _CLOCK_SKEW = 2_000  # milliseconds by which a line's time may be behind the job's `finished_at`
 

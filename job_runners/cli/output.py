@@ -20,7 +20,7 @@ SHORT = 8  # characters of an id that a terminal shows
 STATUS_COLORS = {
     "succeeded": "green",
     "failed": "red",
-    "cancelled": "yellow",
+    "canceled": "yellow",
     "retryable": "yellow",
     "running": "cyan",
 }

@@ -35,7 +35,7 @@ def read_job(target: Target, job_id: str) -> Seen:
     return Seen(job, found.retry_after or 1)
 
 
-FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+FINISHED = frozenset({"succeeded", "failed", "canceled"})
 _PATIENCE = 300  # seconds without an answer before giving up
 _PAUSE = 5  # seconds between tries while the API doesn't answer
 
@@ -59,8 +59,8 @@ class FollowedJobs:
         statuses = {job["status"] for job in self.jobs.values() if job}
         if "failed" in statuses:
             return Exit.JOB_FAILED
-        if "cancelled" in statuses:
-            return Exit.JOB_CANCELLED
+        if "canceled" in statuses:
+            return Exit.JOB_CANCELED
         return Exit.STILL_RUNNING if self.unfinished else Exit.DONE
 
 

@@ -11,7 +11,7 @@ class Exit(IntEnum):
     REFUSED = 1  # the stack can't do this; doctor: a check failed
     USAGE = 2  # wrong command line
     JOB_FAILED = 3  # watch: a job failed
-    JOB_CANCELLED = 4  # watch: no job failed, but one was canceled
+    JOB_CANCELED = 4  # watch: no job failed, but one was canceled
     NO_ACCESS = 5  # missing credentials, permission or stack
     NO_ANSWER = 6  # unreachable, too slow or overloaded; another try may succeed
     STILL_RUNNING = 7  # watch --timeout: timed out before every job finished

@@ -61,7 +61,7 @@ class BatchClient(BaseClient):
     ) -> Iterator[BatchMember]:
         """Yield the members of a batch that are dispatched, in their order.
 
-        `status` is `open`, `succeeded`, `failed`, `cancelled` or `existing`.
+        `status` is `open`, `succeeded`, `failed`, `canceled` or `existing`.
         """
         parameters = {"limit": page_size, "status": status}
         return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)

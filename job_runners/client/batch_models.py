@@ -21,7 +21,7 @@ class Group(Value, kw_only=True):
     open: int
     succeeded: int
     failed: int
-    cancelled: int
+    canceled: int
     existing: int
     progress: float
     as_of: datetime | None = None
@@ -46,7 +46,7 @@ class Batch(Value, kw_only=True):
     open: int
     succeeded: int
     failed: int
-    cancelled: int
+    canceled: int
     existing: int
     progress: float
     as_of: datetime | None = None
@@ -92,7 +92,7 @@ class Batch(Value, kw_only=True):
 class BatchMember(Value, kw_only=True):
     """A member of a batch.
 
-    `status` is `open`, `succeeded`, `failed`, `cancelled`, or `existing` if another job does the
+    `status` is `open`, `succeeded`, `failed`, `canceled`, or `existing` if another job does the
     same work: `id` is then that job. `job` is None if the job was deleted, or never saved. `key`
     is None for a viewer.
     """
@@ -130,7 +130,7 @@ class BatchUnfinished(JobRunnersError, TimeoutError):
         self.batch = batch
 
 
-_NUMBERS = ("total", "open", "succeeded", "failed", "cancelled", "existing", "progress")
+_NUMBERS = ("total", "open", "succeeded", "failed", "canceled", "existing", "progress")
 _PLAIN = ("then_id", "cancel_requested", "organization_id", "created_by")
 
 

@@ -11,7 +11,7 @@ JobRunnersError
         WebhookNotFound
             IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file
-    JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
+    JobFailed  JobCanceled   the job has no result (in models.py, next to Job)
     JobUnfinished             `wait` has timed out; also a TimeoutError
     BatchUnfinished           `wait_batch` has timed out; also a TimeoutError
 

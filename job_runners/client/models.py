@@ -10,7 +10,7 @@ from typing import Any, Self
 from job_runners.client.errors import JobRunnersError
 from job_runners.values import Value, field
 
-FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+FINISHED = frozenset({"succeeded", "failed", "canceled"})
 
 
 class JobError(Value):
@@ -69,7 +69,7 @@ class Job(Value, kw_only=True):
     """A job, as it was when the API answered.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
-    `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
+    `canceled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
     `notes` and `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's
     JSON. `retry_after` is the number of seconds after which to poll again.
 
@@ -106,7 +106,7 @@ class Job(Value, kw_only=True):
     request_id: str | None = None
     created_by: str | None = None
     requeued_by: str | None = None
-    cancelled_by: str | None = None
+    canceled_by: str | None = None
     parent_id: str | None = None
     group: str | None = None
     follow_up_of: str | None = None
@@ -140,12 +140,12 @@ class Job(Value, kw_only=True):
     def get_result(self) -> Any:
         """Return the result, if `get` or `wait` returned this job.
 
-        Raises JobFailed, JobCancelled, or JobUnfinished.
+        Raises JobFailed, JobCanceled, or JobUnfinished.
         """
         if self.succeeded:
             return self.result
-        if self.status == "cancelled":
-            raise JobCancelled(self)
+        if self.status == "canceled":
+            raise JobCanceled(self)
         if self.finished:
             raise JobFailed(self)
         raise JobUnfinished(self)
@@ -214,7 +214,7 @@ class JobFailed(JobRunnersError):
         self.job = job
 
 
-class JobCancelled(JobRunnersError):
+class JobCanceled(JobRunnersError):
     """A job was canceled. `job` is that job."""
 
     def __init__(self, job: Job) -> None:

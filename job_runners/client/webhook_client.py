@@ -35,7 +35,7 @@ class WebhookClient(BaseClient):
         """Subscribe a webhook, or replace it, and return it.
 
         It gets an event when a job has ended with one of `statuses` ("succeeded", "failed" or
-        "cancelled") and has one of `job_types`. By default, it gets all. `secret` is the name of
+        "canceled") and has one of `job_types`. By default, it gets all. `secret` is the name of
         the secret that signs the events. Raises InvalidRequest, and Conflict if the stack has no
         subscriptions.
         """

@@ -14,7 +14,7 @@ from job_runners import errors
 from job_runners.django import errors as own_errors
 from job_runners.work import errors as work_errors
 
-_CANCELED = "cancelled"
+_CANCELED = "canceled"
 _STATUS = {
     "running": TaskResultStatus.RUNNING,
     "succeeded": TaskResultStatus.SUCCESSFUL,
@@ -85,7 +85,7 @@ def local(time: datetime | None) -> datetime | None:
 def _errors(job: TaskJob) -> list[TaskError]:
     failures = list(job.earlier_errors)
     if job.status == _CANCELED:
-        failures.append(Failure("JobCancelled", "The job was canceled.", "job_runners"))
+        failures.append(Failure("JobCanceled", "The job was canceled.", "job_runners"))
     elif job.status == "failed" and job.error:
         failures.append(job.error)
     return [

@@ -99,7 +99,7 @@ def _settled(fields: Fields) -> Event:
 
 
 def _cancel(fields: Fields) -> Event:
-    is_over = fields.get("status") == "cancelled"
+    is_over = fields.get("status") == "canceled"
     return Event("canceled" if is_over else "was asked to stop", "yellow")
 
 
@@ -144,7 +144,7 @@ _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Callable[[Fields], Even
     "waits for resume": ("paused", _waits_for_resume),
     "succeeded": ("run_ms", _succeeded),
     "failed": ("run_ms", _failed),
-    "cancelled": ("run_ms", _canceled),
+    "canceled": ("run_ms", _canceled),
     "attempt failed, will retry": ("delay_s", _will_retry),
     "new failure": ("failure_id", _nothing),
     "resolved failure is back": ("failure_id", _failed_again),

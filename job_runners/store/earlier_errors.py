@@ -36,7 +36,7 @@ def _kept(job: JobRequest) -> Errors:
 
 def _is_already_listed(job: JobRequest) -> bool:
     """Return whether the error of a canceled job is already the last of its earlier errors."""
-    if job.status is not Status.CANCELLED or not _kept(job):
+    if job.status is not Status.CANCELED or not _kept(job):
         return False
     newest = _kept(job)[-1]
     listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}

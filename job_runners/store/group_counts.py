@@ -13,7 +13,7 @@ from job_runners.values import Value
 
 OPEN = "open"  # a member that has not ended, or isn't dispatched yet
 EXISTING = "existing"  # a unique member for which another job does the same work
-OUTCOMES = (OPEN, "succeeded", "failed", "cancelled", EXISTING)
+OUTCOMES = (OPEN, "succeeded", "failed", "canceled", EXISTING)
 
 _MOST_READ = 2_000  # rows of failed members that one look reads
 
@@ -27,7 +27,7 @@ class Counts(Value):
     open: int
     succeeded: int
     failed: int
-    cancelled: int
+    canceled: int
     existing: int
     ended_once: int
 

@@ -69,7 +69,7 @@ class GroupItem(Table):
     @property
     def outcome(self) -> str:
         """Return how the member of a failure has ended."""
-        return str(Status.CANCELLED if self.canceled else Status.FAILED)
+        return str(Status.CANCELED if self.canceled else Status.FAILED)
 
     @property
     def is_deleted(self) -> bool:

@@ -33,13 +33,13 @@ class Status(StrEnum):
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
     SUCCEEDED = "succeeded"  # done, with a result
     FAILED = "failed"  # ended with an error, and won't be tried again
-    CANCELLED = "cancelled"  # stopped because its owner asked
+    CANCELED = "canceled"  # stopped because its owner asked
 
     finished: bool
     timed: bool
 
     def __init__(self, value: str) -> None:
-        self.finished = value in ("succeeded", "failed", "cancelled")
+        self.finished = value in ("succeeded", "failed", "canceled")
         self.timed = value in ("scheduled", "retryable")
 
 
@@ -59,7 +59,7 @@ class RequestFields:
     # the callers that dispatched it, last queued it again, and canceled it, each as "role:name"
     created_by = nullable(UnicodeAttribute())
     requeued_by = nullable(UnicodeAttribute())
-    cancelled_by = nullable(UnicodeAttribute())  # or asked it to stop
+    canceled_by = nullable(UnicodeAttribute())  # or asked it to stop
 
 
 class OutcomeFields:

@@ -31,13 +31,13 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
-    end = JobEnd.now(Status.CANCELLED, job.error)
+    end = JobEnd.now(Status.CANCELED, job.error)
     return holdings.write_freeing(
         "cancel",
         job,
         [
             *conditional_write.finish_actions(end),
-            *_set_if_missing(JobRequest.cancelled_by, by),
+            *_set_if_missing(JobRequest.canceled_by, by),
             JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
@@ -46,7 +46,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
-        already_applied=lambda row: row.status is Status.CANCELLED,
+        already_applied=lambda row: row.status is Status.CANCELED,
         release=holdings.Release.everything(job, end),
     )
 
@@ -59,10 +59,10 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
     return conditional_write.write(
         "request_cancel",
         job,
-        [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
+        [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.canceled_by, by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
         # `already_applied` is called only if the write was refused: the job no longer runs.
-        already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
+        already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
 
@@ -117,7 +117,7 @@ def requeue(
             job,
             actions,
             _same_organization(job)
-            & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
+            & JobRequest.status.is_in(Status.FAILED, Status.CANCELED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
             # Compare the payload too: another caller may have requeued the job with its own.
@@ -146,7 +146,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by", "waits", "cancel_members"),
+                *("failed_organization", "failed_key", "canceled_by", "waits", "cancel_members"),
             )
         ),
     ]
@@ -183,7 +183,7 @@ def delete(job: JobRequest) -> None:
 def delete_row(job: JobRequest) -> None:
     """Delete the row of a finished job. Raises PreconditionFailed if it isn't finished."""
     try:
-        finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+        finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
         # Another job may have taken this id since the row was read: don't delete that one.
         same = JobRequest.created_key == job.created_key
         retry_on_conflict(lambda: job.delete(_same_organization(job) & same & finished))

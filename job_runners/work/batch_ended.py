@@ -10,7 +10,7 @@ SAMPLE: dict[str, Any] = {
     "total": 3,
     "succeeded": 2,
     "failed": 1,
-    "cancelled": 0,
+    "canceled": 0,
     "existing": 0,
 }
 
@@ -27,5 +27,5 @@ class BatchEnded(BaseModel):
     total: int
     succeeded: int
     failed: int
-    cancelled: int
+    canceled: int
     existing: int

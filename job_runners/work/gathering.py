@@ -66,7 +66,7 @@ class MemberError(Value):
 class MemberResult:
     """How a member of a group has ended.
 
-    `status` is "succeeded", "failed", "cancelled", "deleted", or "existing" if the work is unique
+    `status` is "succeeded", "failed", "canceled", "deleted", or "existing" if the work is unique
     and another job was already doing it. `error` has `kind` and `message` if the member failed.
     `job_id` is the member's job, or that other job.
     """
@@ -102,12 +102,12 @@ class GroupResults:
 
     `total` is the number of members. `failed` is the number of those that had failed or were
     canceled when the group was complete. `outcomes` has the numbers of those that were succeeded,
-    failed, cancelled, or existing.
+    failed, canceled, or existing.
     """
 
     def __init__(self, job: _Job, group: Group, total: int, outcomes: dict[str, int]) -> None:
         self.total = total
-        self.failed = outcomes["failed"] + outcomes["cancelled"]
+        self.failed = outcomes["failed"] + outcomes["canceled"]
         self.outcomes = outcomes
         self._job = job
         self._group = group

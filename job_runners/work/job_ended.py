@@ -14,7 +14,7 @@ _SAMPLE: dict[str, Any] = {
     "started_at": None,
     "finished_at": "2026-05-04T09:31:00.000Z",
     "organization_id": "default",
-    "group": {"total": 3, "succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0},
+    "group": {"total": 3, "succeeded": 2, "failed": 1, "canceled": 0, "existing": 0},
 }
 
 
@@ -38,7 +38,7 @@ class JobEnded(BaseModel):
 
     job_id: str
     job_type: str
-    status: Literal["succeeded", "failed", "cancelled"]
+    status: Literal["succeeded", "failed", "canceled"]
     error: EndError | None
     attempts: int
     created_at: datetime
@@ -54,4 +54,4 @@ def samples(kind: str) -> list[dict[str, Any]]:
     failed = _SAMPLE | {"status": "failed", "error": error}
     if kind == "on_failure":
         return [failed]
-    return [failed, *(_SAMPLE | {"status": status} for status in ("succeeded", "cancelled"))]
+    return [failed, *(_SAMPLE | {"status": status} for status in ("succeeded", "canceled"))]

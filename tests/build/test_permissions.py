@@ -318,7 +318,7 @@ def use_unique_work(stack: Stack, time: MovableClock) -> None:
     def ended_by_older_code(path: str) -> None:
         row = JobRequest.get(path.rpartition("/")[2])
         removed = [each.remove() for each in (JobRequest.due_at, JobRequest.held_by)]
-        row.update([JobRequest.status.set(Status.CANCELLED), *removed])
+        row.update([JobRequest.status.set(Status.CANCELED), *removed])
 
     def children(job: Any, payload: Any) -> None:
         script.reset()
@@ -374,7 +374,7 @@ def use_follow_ups(stack: Stack, time: MovableClock) -> None:
         stack.tick()
         stack.work()
     told = [payload.status for _, payload in follow_up_sample.told]
-    assert told == ["failed", "cancelled", "succeeded", "failed"]
+    assert told == ["failed", "canceled", "succeeded", "failed"]
 
 
 def use_webhooks(stack: Stack) -> None:
@@ -457,7 +457,7 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
 
     stopped = begun()
     stack.settle(stack.kill())
-    assert result(stopped) == ["cancelled", "cancelled", "failed"]
+    assert result(stopped) == ["canceled", "canceled", "failed"]
     stack.api("DELETE", stopped)
 
     retried = begun()
@@ -471,7 +471,7 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
     stack.kill()
     time.advance(17 * 60)
     stack.tick()
-    assert result(rescued) == ["cancelled", "cancelled", "failed"]
+    assert result(rescued) == ["canceled", "canceled", "failed"]
 
     unmarked = begun()
     with pytest.MonkeyPatch.context() as patch:
@@ -537,7 +537,7 @@ def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
     script.job = first
     stack.work()
     statuses = [stack.api("GET", each).json["status"] for each in jobs]
-    assert statuses == ["succeeded"] * 3 + ["cancelled"]
+    assert statuses == ["succeeded"] * 3 + ["canceled"]
 
     stack.api("PUT", "/queues/narrow", body={"slots": 1})
     _, waiting = stack.job(queue_name="narrow"), stack.job(queue_name="narrow")

@@ -21,7 +21,7 @@ AT = "2026-11-24T01:00:00.000Z"
 
 def batch(state: str, **changes: Any) -> dict[str, Any]:
     """Return a batch as the API shows it."""
-    counts = {"total": 4, "open": 1, "succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0}
+    counts = {"total": 4, "open": 1, "succeeded": 2, "failed": 1, "canceled": 0, "existing": 0}
     plain = {"progress": 75, "as_of": None, "then_id": None, "error": None, "created_at": AT}
     return {"id": ID, "state": state, **counts, **plain, **changes}
 
@@ -138,7 +138,7 @@ def test_a_batch_is_shown_with_the_members_that_failed(api: FakeApi) -> None:
     [
         ({"state": "succeeded", "failed": 0}, Exit.DONE),
         ({"state": "succeeded", "failed": 1}, Exit.JOB_FAILED),
-        ({"state": "cancelled"}, Exit.JOB_CANCELLED),
+        ({"state": "canceled"}, Exit.JOB_CANCELED),
     ],
 )
 def test_a_batch_is_followed_to_its_end(api: FakeApi, ended: dict[str, Any], code: Exit) -> None:
@@ -166,8 +166,8 @@ def test_a_batch_that_is_retried_is_followed_too(api: FakeApi) -> None:
 
 
 def test_a_batch_is_canceled(api: FakeApi) -> None:
-    api.on("DELETE", f"/batches/{ID}", 200, batch("cancelled"))
-    assert jobs("batch", "cancel", ID).stdout == f"{ID}  cancelled\n"
+    api.on("DELETE", f"/batches/{ID}", 200, batch("canceled"))
+    assert jobs("batch", "cancel", ID).stdout == f"{ID}  canceled\n"
 
 
 def test_a_batch_is_canceled_with_its_members(api: FakeApi) -> None:

@@ -101,9 +101,9 @@ def test_a_job_is_shown_with_who_did_what(api: FakeApi) -> None:
     authors = {
         "created_by": "operator:ada\x9b",
         "requeued_by": None,
-        "cancelled_by": "service:user/x",
+        "canceled_by": "service:user/x",
     }
-    api.on("GET", f"/jobs/{ID}", 200, job("cancelled", **authors))
+    api.on("GET", f"/jobs/{ID}", 200, job("canceled", **authors))
     shown = jobs("show", ID).stdout
     assert "created by    operator:ada\ufffd\n" in shown
     assert "canceled by   service:user/x\n" in shown
@@ -207,7 +207,7 @@ def test_the_start_of_two_ids_or_of_none_is_refused(api: FakeApi, start: str, sa
 # --- cancel, retry, delete ------------------------------------------------------------------------
 
 
-def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
+def test_each_is_canceled_and_one_that_is_refused_does_not_hold_up_the_others(
     api: FakeApi,
 ) -> None:
     api.on("POST", f"/jobs/{OTHER}/cancel", 409, problem(409, "It has succeeded."))
@@ -219,7 +219,7 @@ def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
     assert second.startswith(f"{ID}  asked to stop")
 
 
-def test_a_job_is_cancelled_with_its_members(api: FakeApi) -> None:
+def test_a_job_is_canceled_with_its_members(api: FakeApi) -> None:
     api.on("POST", f"/jobs/{ID}/cancel?members=true", 202, job("waiting", cancel_requested=True))
     done = jobs("cancel", ID, "--members")
     assert done.stdout.strip() == f"{ID}  is canceled once its members have ended"

@@ -30,7 +30,7 @@ def error(message: str = "there is no such file") -> dict[str, str]:
     return {"kind": "MissingObject", "message": message}
 
 
-@pytest.mark.parametrize(("status", "code"), [("succeeded", 0), ("failed", 3), ("cancelled", 4)])
+@pytest.mark.parametrize(("status", "code"), [("succeeded", 0), ("failed", 3), ("canceled", 4)])
 def test_the_exit_code_tells_how_a_job_ended(api: FakeApi, status: str, code: int) -> None:
     api.on(*view(), 200, job("running", progress=50), Retry_After="0")
     api.on(*view(), 200, job(status, error=error() if status == "failed" else None))
@@ -39,8 +39,8 @@ def test_the_exit_code_tells_how_a_job_ended(api: FakeApi, status: str, code: in
     assert [line.split()[2] for line in done.stdout.splitlines()] == ["running", status]
 
 
-def test_of_many_one_that_failed_counts_for_more_than_one_that_was_cancelled(api: FakeApi) -> None:
-    api.on(*view(), 200, job("cancelled"))
+def test_of_many_one_that_failed_counts_for_more_than_one_that_was_canceled(api: FakeApi) -> None:
+    api.on(*view(), 200, job("canceled"))
     api.on(*view(OTHER), 200, job("failed", id=OTHER, error=error()))
     assert jobs("watch", ID, OTHER).exit_code == 3
 
@@ -70,7 +70,7 @@ def test_a_job_that_waits_for_its_group_shows_how_many_members_have_ended(
     api: FakeApi, as_json: bool
 ) -> None:
     found = {"kind": "group", "name": "counts", "key": None, "since": None, "until": None}
-    group = {"name": "counts", "total": 1300, "failed": 0, "succeeded": 120, "cancelled": 0}
+    group = {"name": "counts", "total": 1300, "failed": 0, "succeeded": 120, "canceled": 0}
     group |= {"existing": 0, "progress": 9, "as_of": None}
     for still_open, failed in ((1180, 0), (1000, 2)):
         api.on(*view(), 200, job("waiting", waits_for=found), Retry_After="0")

@@ -21,7 +21,7 @@ def webhook(**changes: Any) -> dict[str, Any]:
         "name": "pager",
         "url": URL,
         "secret": "default/main",
-        "statuses": ["failed", "cancelled"],
+        "statuses": ["failed", "canceled"],
         "job_types": None,
         "updated_at": AT,
         "updated_by": None,
@@ -35,7 +35,7 @@ def test_webhooks_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list[
     api.on("GET", LISTED, 200, {"webhooks": listed})
     lines = [line.split("\t") for line in jobs(*words).stdout.splitlines()]
     assert lines == [
-        ["pager", URL, "default/main", "failed, cancelled", "all"],
+        ["pager", URL, "default/main", "failed, canceled", "all"],
         ["a\ufffdb", URL, "default/main", "all", "x"],
     ]
     assert json.loads(jobs("webhooks", "--json").stdout) == {"webhooks": listed}
@@ -51,8 +51,8 @@ def test_no_webhooks_are_a_sentence(api: FakeApi) -> None:
     [
         ([], {}),
         (
-            ["--status", "failed", "--status", "cancelled", "--type", "make_report"],
-            {"statuses": ["failed", "cancelled"], "job_types": ["make_report"]},
+            ["--status", "failed", "--status", "canceled", "--type", "make_report"],
+            {"statuses": ["failed", "canceled"], "job_types": ["make_report"]},
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_job_may_have_fewer_attempts_than_its_type_allows(client: Client) -> N
 
 def test_what_can_be_done_with_a_job(client: Client) -> None:
     later = client.dispatch("sample_again", delay=3600)
-    assert client.cancel(later.id).status == "cancelled"
+    assert client.cancel(later.id).status == "canceled"
     assert client.retry(later.id).status == "queued"
     done = client.wait(later, timeout=60)
     with pytest.raises(WrongState, match="that failed or was canceled"):

@@ -29,7 +29,7 @@ REFUND = ORDER | {"cents": 500, "approver": "grace@example.com"}
 APPROVE, REJECT = {"approval": "approve"}, {"approval": "reject"}
 CASES = [
     ("fulfill", ORDER, {"paid": {"receipt": 1}}, "shipped", ["request", "ship", "mail ada"]),
-    ("fulfill", ORDER, {"cancelled": None}, "cancelled", ["request", "mail ada"]),
+    ("fulfill", ORDER, {"canceled": None}, "canceled", ["request", "mail ada"]),
     ("fulfill", ORDER, {}, "expired", ["request", "mail ada"]),
     ("refund", REFUND, APPROVE, "refunded", ["mail grace", "pay back", "mail ada"]),
     ("refund", REFUND, REJECT, "refused", ["mail grace", "mail ada"]),

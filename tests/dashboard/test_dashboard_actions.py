@@ -145,7 +145,7 @@ def test_one_failed_job_is_retried_where_it_is_listed(
 # --- cancel and delete ----------------------------------------------------------------------------
 
 
-def test_a_job_is_cancelled_then_deleted_each_after_a_question(
+def test_a_job_is_canceled_then_deleted_each_after_a_question(
     page: Page, dashboard: str, local: Local, organization: str
 ) -> None:
     job_id = later(local, organization)
@@ -156,7 +156,7 @@ def test_a_job_is_cancelled_then_deleted_each_after_a_question(
     assert local.api.get(f"/jobs/{job_id}").json["status"] == "scheduled"
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel the job").click()
-    expect(page.locator(".title .status")).to_have_text("cancelled")
+    expect(page.locator(".title .status")).to_have_text("canceled")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text(f"{organization} has no jobs yet.")).to_be_visible()

@@ -165,7 +165,7 @@ LINE = {"kind": "line", "name": "imports", "key": "acme"}
         ({"status": "queued", "attempt_started_at": JOB["created_at"], "legs": 2}, "Attempt 1, "),
         ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
         ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),
-        ({"status": "cancelled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),
+        ({"status": "canceled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),
     ],
 )
 def test_every_status_has_a_timeline_in_words(

@@ -195,7 +195,7 @@ def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashbo
 def test_a_batch_shows_its_members_by_outcome_and_retries_those_that_failed(
     page: Page, dashboard: str
 ) -> None:
-    counts = {"total": 1200, "open": 300, "succeeded": 893, "failed": 7, "cancelled": 0}
+    counts = {"total": 1200, "open": 300, "succeeded": 893, "failed": 7, "canceled": 0}
     group = {"name": "members", **counts, "existing": 0, "progress": 75, "as_of": None}
     error = {"kind": "KeyError", "message": "no luck"}
     one = {"key": "cover", "id": "c" * 32, "status": "failed", "error": error}

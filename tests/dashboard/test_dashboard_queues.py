@@ -401,7 +401,7 @@ def test_a_job_says_when_in_both_ways_and_who_did_what(page: Page, dashboard: st
         **JOB,
         "created_by": "operator:ada",
         "requeued_by": "service",
-        "cancelled_by": None,
+        "canceled_by": None,
     }
     answer(page, f"/jobs/{JOB['id']}", job)
     page.goto(f"{dashboard}#/job/{JOB['id']}")

@@ -189,8 +189,8 @@ def test_a_canceled_task_has_failed_with_an_error_that_can_be_imported(
     result.refresh()
     assert (result.status, result.attempts) == ("FAILED", 0)
     [error] = result.errors
-    assert error.exception_class.__name__ == "JobCancelled"
-    assert error.traceback == "JobCancelled: The job was canceled.\n"
+    assert error.exception_class.__name__ == "JobCanceled"
+    assert error.traceback == "JobCanceled: The job was canceled.\n"
 
 
 def test_a_manual_retry_has_the_task_s_own_attempts(stack: Any, tasks: Any) -> None:

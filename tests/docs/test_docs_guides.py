@@ -74,7 +74,7 @@ def test_the_job_of_a_page_succeeds(
         ("refund", {"approval": {"approved": True}}, "refunded"),
         ("refund", {"approval": {"approved": False}}, "rejected"),
         ("refund", {}, "expired"),
-        ("order", {"cancelled": "too slow"}, "cancelled: too slow"),
+        ("order", {"canceled": "too slow"}, "canceled: too slow"),
     ],
 )
 def test_the_jobs_that_wait_do_as_they_are_told(
@@ -551,8 +551,8 @@ def test_jobs_that_have_not_begun_move_to_another_stack_once(
     assert len(jobs) == 2
     assert ("may", "scheduled") in [(each.queue_name, each.status) for each in jobs]
     statuses = {each.id: each.status for each in call(lambda: list(old.list()))}
-    assert (statuses[moved.id], statuses.pop(left.id)) == ("cancelled", "scheduled")
-    assert set(statuses.values()) == {"cancelled"}
+    assert (statuses[moved.id], statuses.pop(left.id)) == ("canceled", "scheduled")
+    assert set(statuses.values()) == {"canceled"}
 
 
 class Invite(BaseModel):

@@ -1,4 +1,4 @@
-"""A job scheduled, cancelled, retried, held back, replayed and deleted, on the local AWS."""
+"""A job scheduled, canceled, retried, held back, replayed and deleted, on the local AWS."""
 
 import time
 import uuid
@@ -83,14 +83,14 @@ def test_a_job_with_a_delay_runs_once_its_time_has_come(
     assert 1 <= time.time() - began < 40  # 2 s early is in time
 
 
-def test_a_running_job_stops_when_it_is_cancelled_and_runs_again_with_another_payload(
+def test_a_running_job_stops_when_it_is_canceled_and_runs_again_with_another_payload(
     local: Local, uploads: None, paused: tuple[str, float]
 ) -> None:
     job_id = dispatched(local, LARGE)["id"]
     until(local, job_id, "running")
     answer = local.api.post(f"/jobs/{job_id}/cancel", b"")
     assert (answer.status, answer.json["cancel_requested"]) == (202, True)
-    stopped = until(local, job_id, "cancelled")
+    stopped = until(local, job_id, "canceled")
     assert stopped["progress"] < 100
     assert stopped["result"] is None
     answer = local.api.post(

@@ -114,7 +114,7 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
         "values": [2 * each for each in range(MEMBERS)],
         "succeeded": MEMBERS,
         "failed": 0,
-        "cancelled": 0,
+        "canceled": 0,
         "existing": 0,
     }
     assert Counter(each["job_type"] for each in found) == {"double": MEMBERS, "report": 1}

@@ -90,12 +90,12 @@ def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) 
     assert jobs("watch", job_id).exit_code == 0
 
 
-def test_a_scheduled_job_of_a_paused_type_is_cancelled() -> None:
+def test_a_scheduled_job_of_a_paused_type_is_canceled() -> None:
     assert printed("pause", "export_contacts")["name"] == "export_contacts"
     assert "export_contacts" in jobs("pause").stdout
     assert jobs("resume", "export_contacts").exit_code == 0
     job_id = jobs("dispatch", "export_contacts", "campaign=x", "--delay", "1h").stdout.strip()
-    assert jobs("cancel", job_id).stdout == f"{job_id}  cancelled\n"
+    assert jobs("cancel", job_id).stdout == f"{job_id}  canceled\n"
     assert jobs("watch", job_id).exit_code == 4
 
 

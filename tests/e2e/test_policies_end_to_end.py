@@ -86,12 +86,12 @@ def test_a_job_that_failed_is_listed_and_retried(enforcing: Enforcing, campaign:
     assert follow(enforcing.api, job["id"], patience=30)["status"] == "succeeded"
 
 
-def test_a_scheduled_job_is_cancelled_or_runs_at_its_time(
+def test_a_scheduled_job_is_canceled_or_runs_at_its_time(
     enforcing: Enforcing, campaign: str
 ) -> None:
     later = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=600)
     soon = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=2)
-    assert done(enforcing.api.post(f"/jobs/{later}/cancel", b"")).json["status"] == "cancelled"
+    assert done(enforcing.api.post(f"/jobs/{later}/cancel", b"")).json["status"] == "canceled"
     assert follow(enforcing.api, soon, patience=30)["status"] == "succeeded"
 
 

@@ -348,7 +348,7 @@ def test_a_leg_that_was_overtaken_stores_no_link(bench: Bench) -> None:
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    assert (row.status, links()) == (Status.CANCELLED, [])
+    assert (row.status, links()) == (Status.CANCELED, [])
 
 
 def test_a_write_whose_answer_was_lost_is_repeated(

@@ -84,13 +84,11 @@ def row_of(job_id: str) -> JobRequest:
 @pytest.mark.parametrize(
     "status", [Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE]
 )
-def test_a_job_that_nobody_works_on_is_cancelled_at_once(
-    status: Status, worker: FakeLambda
-) -> None:
+def test_a_job_that_nobody_works_on_is_canceled_at_once(status: Status, worker: FakeLambda) -> None:
     job_id = waiting(status)
     assert call("GET", f"/jobs/{job_id}").json["status"] == str(status)
     answer = call("POST", f"/jobs/{job_id}/cancel")
-    assert (answer.status, answer.json["status"]) == (200, "cancelled")
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
     assert answer.json["finished_at"] is not None
     assert "retry-after" not in answer.headers
     assert answer.json["waiting_since"] is None
@@ -119,28 +117,28 @@ def test_a_running_job_stops_at_its_checkpoint(worker: FakeLambda) -> None:
     job_id = dispatched()
     worker.deliver()
     job = call("GET", f"/jobs/{job_id}").json
-    assert (job["status"], job["progress"], job["error"]) == ("cancelled", 40, None)
+    assert (job["status"], job["progress"], job["error"]) == ("canceled", 40, None)
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED])
-def test_a_job_that_has_ended_is_not_cancelled(status: Status) -> None:
+def test_a_job_that_has_ended_is_not_canceled(status: Status) -> None:
     job_id = ended(status)
     answer = call("POST", f"/jobs/{job_id}/cancel")
     problem(answer, 409, "wrong-state", f"is {status}. Only a job that has not ended")
     assert row_of(job_id).status is status
 
 
-def test_cancelling_what_is_cancelled_is_no_error() -> None:
+def test_canceling_what_is_canceled_is_no_error() -> None:
     job_id = dispatched()
     for _ in range(2):
-        assert call("POST", f"/jobs/{job_id}/cancel").json["status"] == "cancelled"
+        assert call("POST", f"/jobs/{job_id}/cancel").json["status"] == "canceled"
     assert call("POST", f"/jobs/{job_id}/cancel").status == 200
 
 
 # --- retry ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
+@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED])
 @pytest.mark.parametrize("raw", [None, "", " \n", "{}", '{"payload": null}', b"", b"{}"])
 def test_a_job_is_done_again_from_where_it_was(
     worker: FakeLambda, status: Status, raw: str | bytes | None
@@ -286,7 +284,7 @@ def test_a_retry_that_can_not_be_sent_is_accepted_all_the_same(worker: FakeLambd
 # --- delete ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELED])
 def test_a_finished_job_is_deleted(status: Status) -> None:
     job_id = ended(status)
     answer = call("DELETE", f"/jobs/{job_id}")

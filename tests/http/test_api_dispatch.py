@@ -339,15 +339,15 @@ def test_two_keys_are_one_too_many() -> None:
 
 def test_jobs_are_listed_by_their_new_states(worker: FakeLambda) -> None:
     scheduled = post(delay=600).json["id"]
-    cancelled = post().json["id"]
-    call("POST", f"/jobs/{cancelled}/cancel")
+    canceled = post().json["id"]
+    call("POST", f"/jobs/{canceled}/cancel")
     assert call("PUT", "/paused/queue/default").status == 200
     waiting = post().json["id"]
     worker.deliver()
     catch_up()
     for status, job_id in (
         ("scheduled", scheduled),
-        ("cancelled", cancelled),
+        ("canceled", canceled),
         ("waiting", waiting),
     ):
         jobs = call("GET", "/jobs", query=f"organization_id=default&status={status}").json["jobs"]

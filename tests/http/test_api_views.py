@@ -55,7 +55,7 @@ SHOWN = {
     "organization_id", "queue_name", "attempt", "max_attempts", "legs",
     "created_at", "queued_at", "run_at", "waiting_since", "waits_for", "attempt_started_at",
     "started_at", "finished_at", "updated_at", "expires_at", "request_id", "parent_id", "group",
-    "created_by", "requeued_by", "cancelled_by", "follow_up_of", "on_end", "on_failure",
+    "created_by", "requeued_by", "canceled_by", "follow_up_of", "on_end", "on_failure",
 }  # fmt: skip
 
 

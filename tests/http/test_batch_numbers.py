@@ -52,7 +52,7 @@ def show(batch: Answer) -> dict[str, Any]:
 def counts(batch: Answer) -> dict[str, int]:
     """Return the numbers that aren't 0."""
     shown = show(batch)
-    names = ("open", "succeeded", "failed", "cancelled", "existing")
+    names = ("open", "succeeded", "failed", "canceled", "existing")
     assert sum(shown[each] for each in names) == shown["total"]
     return {each: shown[each] for each in names if shown[each]}
 
@@ -103,7 +103,7 @@ def test_a_batch_that_is_canceled_before_its_members_are_dispatched_has_no_open_
     batch = post(6)
     assert counts(batch) == {"open": 6}
     assert cancel(batch, members=with_members).status == 200
-    assert counts(batch) == {"cancelled": 6}
+    assert counts(batch) == {"canceled": 6}
 
 
 @pytest.mark.parametrize("size", [4, 1_000])
@@ -117,11 +117,11 @@ def test_a_canceled_batch_shows_how_its_members_go_on(
     deliver(worker, 3)
     assert counts(batch) == {"open": 5, "succeeded": 1, "failed": 1}
     cancel(batch, members=with_members)
-    left = {"cancelled": 5} if with_members else {"open": 5}
+    left = {"canceled": 5} if with_members else {"open": 5}
     assert counts(batch) == {"succeeded": 1, "failed": 1, **left}
     worker.deliver()
     if with_members:
-        assert counts(batch) == {"succeeded": 1, "failed": 1, "cancelled": 5}
+        assert counts(batch) == {"succeeded": 1, "failed": 1, "canceled": 5}
         assert show(batch)["progress"] == 100
     else:
         assert counts(batch) == {"succeeded": 5, "failed": 2}
@@ -144,10 +144,10 @@ def test_a_batch_that_is_canceled_while_it_dispatches_counts_the_others_as_cance
     after_each_part(monkeypatch, cancel_second)
     monkeypatch.setattr("job_runners.work.running_job._INITIAL_GAP", -1)
     deliver(worker)
-    assert show(batch)["state"] == "cancelled"
-    assert counts(batch) == {"open": 6, "cancelled": 8}
+    assert show(batch)["state"] == "canceled"
+    assert counts(batch) == {"open": 6, "canceled": 8}
     worker.deliver()
-    assert counts(batch) == {"succeeded": 6, "cancelled": 8}
+    assert counts(batch) == {"succeeded": 6, "canceled": 8}
     assert show(batch)["progress"] == 42
     assert seen == [{"open": 14}]
 
@@ -161,7 +161,7 @@ def test_members_of_a_canceled_batch_beyond_those_whose_rows_are_read_count_as_c
     batch = post(6)
     deliver(worker, 2)
     cancel(batch, members=True)
-    assert counts(batch) == {"failed": 1, "cancelled": 5}
+    assert counts(batch) == {"failed": 1, "canceled": 5}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_large_batch_that_stops_dispatching_is_counted_at_a_request_until_the_
     after_each_part(monkeypatch, cancel_second)
     deliver(worker)
     assert show(batch)["state"] == "waiting"
-    assert counts(batch) == {"open": 5, "cancelled": 7}
+    assert counts(batch) == {"open": 5, "canceled": 7}
 
 
 def test_a_large_batch_is_counted_at_a_request_until_the_timer_has_looked(

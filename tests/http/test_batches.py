@@ -70,7 +70,7 @@ def show(batch: Answer, path: str = "", query: str = "") -> dict[str, Any]:
 
 def counts(batch: Answer) -> tuple[int, ...]:
     shown = show(batch)
-    names = ("total", "open", "succeeded", "failed", "cancelled", "existing")
+    names = ("total", "open", "succeeded", "failed", "canceled", "existing")
     return tuple(shown[each] for each in names)
 
 
@@ -126,7 +126,7 @@ def test_a_batch_runs_its_members_and_then_one_job_even_if_a_member_fails(
         "total": 4,
         "succeeded": 3,
         "failed": 1,
-        "cancelled": 0,
+        "canceled": 0,
         "existing": 0,
     }
     last = call("GET", f"/jobs/{shown['then_id']}").json
@@ -189,7 +189,7 @@ def test_members_are_listed_page_by_page_and_by_outcome(worker: FakeLambda) -> N
     failed = show(batch, "/members", "status=failed")["members"]
     assert [each["key"] for each in failed] == ["000001", "000004"]
     assert failed[0]["error"] == {"kind": "ValueError", "message": "no luck with 1"}
-    assert members(batch, "status=cancelled") == members(batch, "status=open") == []
+    assert members(batch, "status=canceled") == members(batch, "status=open") == []
     for query in ("status=queued", "cursor=YnRlbg", "cursor=x"):
         refused = call("GET", f"/batches/{batch.json['id']}/members", query=query)
         assert refused.status == 400
@@ -279,7 +279,7 @@ def test_a_canceled_batch_dispatches_no_last_job_and_its_members_go_on(
     batch = post(numbered(3), then=THEN)
     deliver_one(worker)
     canceled = call("DELETE", f"/batches/{batch.json['id']}")
-    assert (canceled.status, canceled.json["state"]) == (200, "cancelled")
+    assert (canceled.status, canceled.json["state"]) == (200, "canceled")
     worker.deliver()
     assert counts(batch) == (3, 0, 3, 0, 0, 0)
     assert (batch_sample.ENDED, show(batch)["then_id"]) == ([], None)
@@ -300,10 +300,10 @@ def test_a_batch_is_canceled_with_its_members(worker: FakeLambda, method: str, p
     path = path.format(batch.json["id"])
     assert call(method, path, query="members=yes").status == 400
     canceled = call(method, path, query="members=true")
-    assert (canceled.status, show(batch)["state"]) == (200, "cancelled")
+    assert (canceled.status, show(batch)["state"]) == (200, "canceled")
     assert counts(batch) == (3, 0, 1, 0, 2, 0)
-    (one, _) = show(batch, "/members", "status=cancelled")["members"]
-    assert one["job"]["cancelled_by"] == "service:user/campaign-service"
+    (one, _) = show(batch, "/members", "status=canceled")["members"]
+    assert one["job"]["canceled_by"] == "service:user/campaign-service"
     worker.deliver()
     assert batch_sample.ENDED == []
 
@@ -323,7 +323,7 @@ def test_a_batch_that_is_canceled_in_its_last_invocation_dispatches_no_last_job(
     monkeypatch.setattr(gathering, "_count", cancel_first)
     worker.deliver()
     assert [(each.status, each.json["state"]) for each in answers] == [(202, "running")]
-    assert show(batch)["state"] == "cancelled"
+    assert show(batch)["state"] == "canceled"
     assert (counts(batch), batch_sample.ENDED) == ((2, 0, 2, 0, 0, 0), [])
 
 
@@ -356,7 +356,7 @@ def test_members_that_have_not_started_are_canceled_after_some_failures(
         deliver_one(worker, each["id"])
     worker.deliver()
     assert counts(batch) == (5, 0, 0, 2, 3, 0)
-    assert batch_sample.ENDED[0].batch.cancelled == 3
+    assert batch_sample.ENDED[0].batch.canceled == 3
 
 
 def test_the_timer_counts_the_members_of_a_large_batch(
@@ -379,7 +379,7 @@ def test_the_timer_counts_the_members_of_a_large_batch(
     assert counts(batch) == (10, 4, 3, 3, 0, 0)
     assert call("POST", f"/jobs/{ids[9]}/cancel").status == 200
     assert call("POST", f"/jobs/{ids[1]}/retry").status == 202  # waited for again
-    assert members(batch, "status=cancelled") == [("000009", "cancelled")]
+    assert members(batch, "status=canceled") == [("000009", "canceled")]
     assert members(batch, "status=failed") == [("000002", "failed"), ("000005", "failed")]
     assert len(members(batch, "status=open")) == 4
 

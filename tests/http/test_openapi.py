@@ -37,7 +37,7 @@ OPERATIONS = {
     if route.operation
 }
 DOCUMENTED = list(OPERATIONS)
-STATES = ("queued", "cancelled", "failed", "succeeded")
+STATES = ("queued", "canceled", "failed", "succeeded")
 BOUNDED = settings(
     max_examples=EXAMPLES,
     database=None,
@@ -109,7 +109,7 @@ def a_job(worker: FakeLambda, state: str) -> str:
     """Return the id of a new job in this state."""
     script.job = (lambda job, payload: 1 / 0) if state == "failed" else (lambda job, payload: {})
     job_id: str = call("POST", "/jobs", body={"job_type": "sample_once"}).json["id"]
-    if state == "cancelled":
+    if state == "canceled":
         call("POST", f"/jobs/{job_id}/cancel")
     elif state != "queued":
         worker.deliver()
@@ -120,7 +120,7 @@ def a_batch(worker: FakeLambda, state: str) -> str:
     """Return the id of a new batch, which has ended unless the state is `queued`."""
     body = {"members": [{"job_type": "sample_once"}], "idempotency_key": uuid4().hex}
     job_id: str = call("POST", "/batches", body=body).json["id"]
-    if state == "cancelled":
+    if state == "canceled":
         call("DELETE", f"/batches/{job_id}")
     elif state != "queued":
         worker.deliver()

@@ -66,7 +66,7 @@ def admitted(history: ScriptedHistory) -> str:
 
 
 def admit_another(history: ScriptedHistory, holder: str, job_id: str) -> None:
-    """Have a job park, and be let on since the slot's holder is cancelled."""
+    """Have a job park, and be let on since the slot's holder is canceled."""
     history.run(job_id)
     history.cancel(holder)
     assert history.row(job_id).slot == 1
@@ -93,7 +93,7 @@ def a_stale_park(history: ScriptedHistory) -> None:
 
 
 def a_stale_cancel(history: ScriptedHistory) -> None:
-    """Have a job cancelled by its owner, which is parked just then, and let on."""
+    """Have a job canceled by its owner, which is parked just then, and let on."""
     holder, job = admitted(history), history.dispatch()
     with before(owner_verbs, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)

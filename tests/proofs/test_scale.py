@@ -60,7 +60,7 @@ def test_to_list_25_jobs_costs_two_requests(table: Units, status: Status | None)
 
 
 def test_to_look_for_what_is_not_there_costs_at_most_200_rows(table: Units) -> None:
-    assert not queries.page("acme", limit=25, status=Status.CANCELLED).jobs
+    assert not queries.page("acme", limit=25, status=Status.CANCELED).jobs
     requests, units = table.costs()
     assert requests["Query"] == requests["BatchGetItem"] <= 3
     assert units["read"] <= 200 / 2 + 6

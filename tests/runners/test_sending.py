@@ -68,13 +68,13 @@ def began_and_waits_for_its_next_leg(bench: Bench, row: JobRequest) -> None:
     verbs.end_leg(bench.claim(row), verbs.Checkpoint("here", 40, None))
 
 
-def was_cancelled(bench: Bench, row: JobRequest) -> None:
+def was_canceled(bench: Bench, row: JobRequest) -> None:
     owner_actions.cancel(row)
 
 
 @pytest.mark.parametrize(
     ("happened", "messages"),
-    [(nothing, 2), (began_and_waits_for_its_next_leg, 1), (was_cancelled, 1)],
+    [(nothing, 2), (began_and_waits_for_its_next_leg, 1), (was_canceled, 1)],
 )
 def test_a_job_that_is_asked_for_again_is_sent_again_if_nobody_has_begun_it(
     bench: Bench, happened: Callable[[Bench, JobRequest], None], messages: int

@@ -47,7 +47,7 @@ def reading(bench: Bench, key: str, outcome: Status) -> JobRequest:
     row = bench.dispatch("sample_once", payload={"text": key})
     if outcome is Status.FAILED:
         bucket.delete(key)
-    if outcome is Status.CANCELLED:
+    if outcome is Status.CANCELED:
         owner_verbs.cancel(bench.read(row))
     elif outcome is not Status.QUEUED:
         bench.run(row)
@@ -89,7 +89,7 @@ def test_younger_files_stay(bench: Bench) -> None:
     assert is_there(key)
 
 
-@pytest.mark.parametrize("outcome", [Status.QUEUED, Status.FAILED, Status.CANCELLED])
+@pytest.mark.parametrize("outcome", [Status.QUEUED, Status.FAILED, Status.CANCELED])
 def test_a_file_stays_that_a_job_still_needs_or_may_by_a_retry(
     bench: Bench, outcome: Status
 ) -> None:
@@ -144,8 +144,8 @@ def test_what_is_named_while_it_runs_keeps_its_file(
     monkeypatch.setattr(module, "_CHECK_EVERY", 2)
     keys = [upload(f"{number}.csv") for number in range(6)]
     bench.dispatch("unique_replace", payload={"text": "none"}, delay=3600)
-    cancelled = bench.dispatch("sample_once", payload={"text": "none"})
-    owner_verbs.cancel(bench.read(cancelled))
+    canceled = bench.dispatch("sample_once", payload={"text": "none"})
+    owner_verbs.cancel(bench.read(canceled))
     bench.advance(10 * 60)
 
     def name_it() -> None:
@@ -157,7 +157,7 @@ def test_what_is_named_while_it_runs_keeps_its_file(
         elif how == "a job that waits":
             bench.dispatch("unique_replace", payload={"text": keys[4]}, delay=3600)
         else:
-            owner_actions.retry_again(bench.read(cancelled), bench.send, {"text": keys[4]})
+            owner_actions.retry_again(bench.read(canceled), bench.send, {"text": keys[4]})
 
     class Job(RecordingJob):
         def checkpoint(self, *args: Any, **more: Any) -> None:

@@ -204,7 +204,7 @@ def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
     script.job = work
     row = bench.dispatch()
     bench.sent.clear()
-    assert bench.run(row).status is Status.CANCELLED
+    assert bench.run(row).status is Status.CANCELED
     assert not bench.sent
 
 

@@ -52,12 +52,12 @@ def sleep(row: JobRequest) -> JobRequest:
 # --- it was this very write -----------------------------------------------------------------------
 
 LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
-    "cancel": (saved, lambda row: owner_verbs.cancel(row).after, Status.CANCELLED),
+    "cancel": (saved, lambda row: owner_verbs.cancel(row).after, Status.CANCELED),
     "request_cancel": (claimed, lambda row: owner_verbs.request_cancel(row).after, Status.RUNNING),
     "requeue": (failed, lambda row: owner_verbs.requeue(row, max_attempts=1).after, Status.QUEUED),
     "expire": (saved, lambda row: verbs.expire(row, ERROR).after, Status.FAILED),
     "renew": (claimed, lambda row: verbs.renew(row, 5).after, Status.RUNNING),
-    "stop": (lambda: asked_to_stop(claimed()), lambda row: verbs.stop(row).after, Status.CANCELLED),
+    "stop": (lambda: asked_to_stop(claimed()), lambda row: verbs.stop(row).after, Status.CANCELED),
     "release": (claimed, lambda row: verbs.release(row).after, Status.QUEUED),
     "sleep": (claimed, sleep, Status.SCHEDULED),
 }
@@ -75,16 +75,16 @@ def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
 def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
     row = stored(claimed())
     lose_next_answer("UpdateItem", lambda: verbs.stop(stored(row)).after)
-    assert owner_verbs.request_cancel(row).after.status is Status.CANCELLED
+    assert owner_verbs.request_cancel(row).after.status is Status.CANCELED
 
 
 # --- it was somebody else's -----------------------------------------------------------------------
 
 
-def test_a_job_that_its_owner_cancelled_was_not_expired() -> None:
+def test_a_job_that_its_owner_canceled_was_not_expired() -> None:
     seen = stored(saved())
     owner_verbs.cancel(stored(seen))
-    with pytest.raises(PreconditionFailed, match="cancelled"):
+    with pytest.raises(PreconditionFailed, match="canceled"):
         verbs.expire(seen, ERROR)
 
 
@@ -107,7 +107,7 @@ def test_a_lease_that_has_ended_or_is_another_claims_was_not_renewed() -> None:
 
 
 @pytest.mark.parametrize("row_of", [claimed, failed])
-def test_a_job_that_runs_or_has_ended_is_not_cancelled_in_one_write(
+def test_a_job_that_runs_or_has_ended_is_not_canceled_in_one_write(
     row_of: Callable[[], JobRequest],
 ) -> None:
     row = stored(row_of())
@@ -116,7 +116,7 @@ def test_a_job_that_runs_or_has_ended_is_not_cancelled_in_one_write(
     assert stored(row).status is row.status
 
 
-def cancelled_between_two_legs(row: JobRequest) -> None:
+def canceled_between_two_legs(row: JobRequest) -> None:
     owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)).after)
 
 
@@ -124,7 +124,7 @@ def succeeded_in_spite_of_it(row: JobRequest) -> None:
     verbs.succeed(asked_to_stop(row), "done")
 
 
-@pytest.mark.parametrize("happened", [cancelled_between_two_legs, succeeded_in_spite_of_it])
+@pytest.mark.parametrize("happened", [canceled_between_two_legs, succeeded_in_spite_of_it])
 def test_a_job_that_has_ended_otherwise_was_not_asked_to_stop(
     happened: Callable[[JobRequest], None],
 ) -> None:

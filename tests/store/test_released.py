@@ -82,9 +82,9 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     release.deliver()
     release.pass_time(70, every=5)
     expected = {
-        "cancelled": {
-            *("cancelled", "waiting_cancelled", "running_cancelled"),
-            *("line_cancelled", "counted_cancelled", "by_ada", "group_cancelled"),
+        "canceled": {
+            *("canceled", "waiting_canceled", "running_canceled"),
+            *("line_canceled", "counted_canceled", "by_ada", "group_canceled"),
         },
         # Nobody knows how far an untagged job came whose worker is gone.
         "failed": {
@@ -151,14 +151,14 @@ def test_what_is_recorded_as_paused_is_listed_and_resumed(release: Release) -> N
     release.pass_time(2)
     for name in ("waiting_queue", "waiting_type", "waiting_resumed"):
         assert release.row(name).status == "succeeded"
-    assert release.row("waiting_cancelled").status == "cancelled"
+    assert release.row("waiting_canceled").status == "canceled"
 
 
 def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
     owner_actions.retry_again(release.row("failed_large"), release.send)
     release.deliver()
     assert release.row("failed_large").status == "failed"  # by the payload that it still has
-    for name in ("succeeded_large", "failed_large", "cancelled"):
+    for name in ("succeeded_large", "failed_large", "canceled"):
         owner_actions.delete(release.row(name))
         assert all(row.job_type == "released_child" for row in release.rows(name))
     gone = [key for key in release.read("objects") if not _is_there(key)]

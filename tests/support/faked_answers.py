@@ -30,7 +30,7 @@ JOB = {
     "request_id": None,
     "created_by": "operator:user-1",
     "requeued_by": None,
-    "cancelled_by": None,
+    "canceled_by": None,
     "parent_id": None,
     "group": None,
     "follow_up_of": None,

@@ -30,7 +30,7 @@ def record_queues(this: "Recorder") -> None:
     line: dict[str, Any] = {"job_type": "released_line", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("line_running", **line))
     this.run(this.dispatch("line_waiting", **line))
-    owner_actions.cancel(this.run(this.dispatch("line_cancelled", **line)))
+    owner_actions.cancel(this.run(this.dispatch("line_canceled", **line)))
     this.records["queue"] = this.failure_record(QueueMessage("released_line", "*"))
 
     fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}}
@@ -50,13 +50,13 @@ def record_quota(this: "Recorder") -> None:
     with _setting("MAX_UNFINISHED_JOBS", "1000"):
         this.dispatch("counted", payload={"to": 1})
         this.dispatch("counted_scheduled", delay=600, payload={"to": 1})
-        batch = this.dispatch("counted_cancelled")
+        batch = this.dispatch("counted_canceled")
         batch.update([JobRequest.batch_total.set(2)])  # as a batch of two members has it
         owner_actions.cancel(batch)
 
 
 def record_authors(this: "Recorder") -> None:
-    """Record jobs that say who dispatched, cancelled and retried them."""
+    """Record jobs that say who dispatched, canceled and retried them."""
     token = context.author.set(context.Author("operator", "ada"))
     try:
         owner_actions.cancel(this.dispatch("by_ada", payload={"to": 1}))

@@ -145,7 +145,7 @@ def record_engine(this: Recorder) -> None:
     this.claim(this.dispatch("running_once", "released_once"), 600)
     this.claim(this.dispatch("running_record", payload={"to": 1}), 600)
     this.claim(this.dispatch("running_record_once", "released_once"), 600)
-    owner_actions.cancel(this.claim(this.dispatch("running_cancelled"), 600))
+    owner_actions.cancel(this.claim(this.dispatch("running_canceled"), 600))
 
     error = {"kind": "Interrupted", "message": "Its worker is gone.", "traceback": ""}
     rescued = this.claim(this.dispatch("rescued"), 600)
@@ -156,7 +156,7 @@ def record_engine(this: Recorder) -> None:
     failing = {"fails": True}
     this.run(this.dispatch("failed", "released_once", payload=failing))
     this.run(this.dispatch("failed_large", payload={"fails": True, "ballast": NOISE}))
-    owner_actions.cancel(this.dispatch("cancelled"))
+    owner_actions.cancel(this.dispatch("canceled"))
     again = this.run(this.dispatch("requeued", payload=failing))
     owner_actions.retry_again(again, this.send, {"to": 2})
 
@@ -167,7 +167,7 @@ def record_pauses(this: Recorder) -> None:
         pausing.pause(kind, name)
     this.run(this.dispatch("waiting_queue", "released_paused"))
     this.run(this.dispatch("waiting_type", "released_once"))
-    owner_actions.cancel(this.run(this.dispatch("waiting_cancelled", "released_once")))
+    owner_actions.cancel(this.run(this.dispatch("waiting_canceled", "released_once")))
     pausing.pause(Kind.QUEUE, "resumed")
     this.run(this.dispatch("waiting_resumed", queue_name="resumed", payload={"to": 1}))
     pauses.resume(Kind.QUEUE, "resumed")
@@ -198,7 +198,7 @@ def record_groups(this: Recorder) -> None:
     for member in members_of(this, gathered):
         this.run(member)
     with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
-        counted = this.run(this.dispatch("group_cancelled", "released_gatherer"))
+        counted = this.run(this.dispatch("group_canceled", "released_gatherer"))
         counts = progress.actions(counted)
         counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
         group_waits.cancel_members(counted, by=None)

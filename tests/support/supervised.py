@@ -21,7 +21,7 @@ from job_runners.local.credentials import session
 from job_runners.local.stack_api import stack_api
 
 PATIENCE = 60  # seconds, on a busy machine
-ENDED = ("succeeded", "failed", "cancelled")
+ENDED = ("succeeded", "failed", "canceled")
 WORK = Path(__file__).with_name("supervised_work.py")
 SAMCONFIG = """
 version = 0.1

@@ -274,7 +274,7 @@ def test_a_job_that_is_canceled_with_its_turns_texts_no_contact_more(
     job_runner.run_due()
     job_runner.cancel(job, members=True)
     job_runner.drain()
-    assert saved_jobs.get(job.id).status == "cancelled"
+    assert saved_jobs.get(job.id).status == "canceled"
     assert len(sns.texts) == PER_TURN
 
 

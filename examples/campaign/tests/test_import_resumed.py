@@ -108,7 +108,7 @@ def test_a_canceled_import_stops_at_its_next_chunk(
     monkeypatch.setattr(ContactWriter, "write", write_and_cancel)
     job = job_runner.dispatch("import_contacts", {**SPRING, "key": upload("contacts.csv", FILE)})
     job_runner.drain()
-    assert saved_jobs.get(job.id).status == "cancelled"
+    assert saved_jobs.get(job.id).status == "canceled"
     assert len(cells()) == 2  # the first chunk's
 
 

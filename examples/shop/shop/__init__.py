@@ -46,7 +46,7 @@ def fulfill(job: RunningJob, payload: Order) -> str:
     order = payload.order
     job.step("request", lambda: services.request_payment(order, job.id, f"{job.id}/request"))
     try:
-        event, _ = job.wait_for_any(["paid", "cancelled"], timeout=DAY, label="payment")
+        event, _ = job.wait_for_any(["paid", "canceled"], timeout=DAY, label="payment")
     except WaitTimedOut:
         event = "expired"
     if event == "paid":

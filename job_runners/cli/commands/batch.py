@@ -16,7 +16,7 @@ from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
 
 _MOST_INLINE = 1_000  # members of one request
-_COUNTS = ("total", "open", "succeeded", "failed", "cancelled", "existing")
+_COUNTS = ("total", "open", "succeeded", "failed", "canceled", "existing")
 
 
 @options.group()
@@ -109,7 +109,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
         output.print_json({**batch, "members": members} if failed else batch)
         return
     facts = [("id", batch["id"]), ("state", f"{batch['state']}, {batch['progress']:.0f}%")]
-    facts += [(name.replace("cancelled", "canceled"), f"{batch[name]:,}") for name in _COUNTS]
+    facts += [(name.replace("canceled", "canceled"), f"{batch[name]:,}") for name in _COUNTS]
     if batch["as_of"]:
         facts.append(("counted", f"{output.clock(batch['as_of'])}  {output.ago(batch['as_of'])}"))
     if batch["then_id"]:
@@ -147,8 +147,8 @@ def cancel(target: Target, batch_id: str, members: bool) -> None:
     batch = target.shown(target.api.cancel_batch(batch_id, members=members))
     if target.json:
         output.print_json(batch)
-    elif batch["state"] == "cancelled":
-        click.echo(f"{batch['id']}  {output.status('cancelled')}")
+    elif batch["state"] == "canceled":
+        click.echo(f"{batch['id']}  {output.status('canceled')}")
     else:
         what = "is canceled once its members have ended" if members else "asked to stop"
         click.echo(f"{batch['id']}  {what}")
@@ -187,7 +187,7 @@ def _as_job(batch: dict[str, Any]) -> dict[str, Any]:
     """Return a batch with the fields of a job, so that it can be followed."""
     ended = batch["total"] - batch["open"]
     counts = [f"{ended:,} of {batch['total']:,} members have ended"]
-    names = (("failed", "failed"), ("cancelled", "canceled"))
+    names = (("failed", "failed"), ("canceled", "canceled"))
     counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
     if batch["state"] == "retryable" and (error := batch["error"]):
         counts.append(f"retries after {error['kind']}: {error['message']}")

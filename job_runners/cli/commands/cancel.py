@@ -18,8 +18,8 @@ def command(target: Target, job_ids: tuple[str, ...], members: bool) -> Exit:
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
         job = target.shown(target.api.cancel(job_id, members=members))
-        if job["status"] == "cancelled":
-            return job, output.status("cancelled")
+        if job["status"] == "canceled":
+            return job, output.status("canceled")
         if job["status"] == "waiting":
             return job, "is canceled once its members have ended"
         return job, "asked to stop; if it finishes before its next checkpoint, it succeeds"

@@ -20,7 +20,7 @@ STATUSES = (
     "retryable",
     "succeeded",
     "failed",
-    "cancelled",
+    "canceled",
 )
 
 

@@ -87,7 +87,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("on failure", _follow_up(job, "on_failure")),
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
-        ("canceled by", job.get("cancelled_by")),
+        ("canceled by", job.get("canceled_by")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]

@@ -14,7 +14,7 @@ from job_runners.cli.target import Target
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
 _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks put --help."
-_STATUSES = ("succeeded", "failed", "cancelled")
+_STATUSES = ("succeeded", "failed", "canceled")
 
 
 @options.group(lists=True)

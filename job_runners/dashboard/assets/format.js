@@ -9,9 +9,9 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
 export const COUNT = new Intl.NumberFormat();
 const SHOWN_CHARACTERS = 40_000;
 
-export const FINISHED = new Set(["succeeded", "failed", "cancelled"]);
+export const FINISHED = new Set(["succeeded", "failed", "canceled"]);
 export const STATUSES = [
-  "running", "queued", "scheduled", "waiting", "retryable", "succeeded", "failed", "cancelled",
+  "running", "queued", "scheduled", "waiting", "retryable", "succeeded", "failed", "canceled",
 ];
 
 /** Milliseconds as text: 20 ms, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d. */

@@ -48,7 +48,7 @@ function attempt(error) {
     h("span", { class: "quiet when" }, age(error.at)));
 }
 
-const OUTCOMES = { open: "open", succeeded: "succeeded", failed: "failed", cancelled: "canceled", existing: "existing" };
+const OUTCOMES = { open: "open", succeeded: "succeeded", failed: "failed", canceled: "canceled", existing: "existing" };
 
 /** A group of a job: its progress, and its members by outcome. Those of a batch can be listed and retried. */
 export function groupOf(group, isBatch, listed) {

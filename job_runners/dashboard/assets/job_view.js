@@ -310,7 +310,7 @@ function facts(job) {
     fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),
     job.requeued_by && fact("Retried by", job.requeued_by),
-    job.cancelled_by && fact("Canceled by", job.cancelled_by),
+    job.canceled_by && fact("Canceled by", job.canceled_by),
     job.finished_at && fact("Ended", moment(job.finished_at)),
     job.expires_at && fact("Expires", moment(job.expires_at)));
 }

@@ -4,7 +4,7 @@ import { fill, h } from "./dom.js";
 import { age, between, count, duration, FINISHED } from "./format.js";
 
 const BINS = 24;
-const OUTCOMES = ["succeeded", "failed", "cancelled", "unfinished"];
+const OUTCOMES = ["succeeded", "failed", "canceled", "unfinished"];
 
 export class Numbers {
   constructor() {

@@ -25,7 +25,7 @@ export function ask(title, words, yes, { danger = false, no = "Cancel" } = {}) {
   const [refuse, agree] = dialog.querySelectorAll("button");
   return new Promise((resolve) => {
     const end = (agreed) => {
-      dialog.removeEventListener("cancel", cancelled);
+      dialog.removeEventListener("cancel", canceled);
       dialog.removeEventListener("close", closed);
       dialog.close();
       dialog.replaceChildren();
@@ -33,12 +33,12 @@ export function ask(title, words, yes, { danger = false, no = "Cancel" } = {}) {
     };
     // Escape causes "cancel", which a browser may omit, and then "close". A "close" may arrive late and belong
     // to the previous question.
-    const cancelled = (event) => {
+    const canceled = (event) => {
       event.preventDefault();
       end(false);
     };
     const closed = () => dialog.open || end(false);
-    dialog.addEventListener("cancel", cancelled);
+    dialog.addEventListener("cancel", canceled);
     dialog.addEventListener("close", closed);
     refuse.addEventListener("click", () => end(false));
     agree.addEventListener("click", () => end(true));

@@ -31,7 +31,7 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """
     for _ in range(_TRIES):
-        if row.status is Status.CANCELLED:
+        if row.status is Status.CANCELED:
             return row
         if row.status.finished:
             raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
@@ -48,7 +48,7 @@ def _cancel(row: JobRequest) -> Change:
     is_running = row.status is Status.RUNNING
     stop = owner_verbs.request_cancel if is_running else owner_verbs.cancel
     change = stop(row, by=context.recorded_author())
-    telemetry.cancelled_by_owner(change.after)
+    telemetry.canceled_by_owner(change.after)
     return change
 
 
@@ -73,7 +73,7 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
             row, last = refused.row, refused
             continue
         asked = change.after
-        telemetry.cancelled_by_owner(asked)
+        telemetry.canceled_by_owner(asked)
         settle(change, send)
         return (read(row.id) or asked) if asked.awaits_group else asked
     raise last
@@ -89,7 +89,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     """
     from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
-    if row.status not in (Status.FAILED, Status.CANCELLED):
+    if row.status not in (Status.FAILED, Status.CANCELED):
         raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "must be sent to a worker again")

@@ -24,7 +24,7 @@ def finish(owner_id: str) -> Change | None:
     try:
         if owner.cancel_members:
             change = group_waits.cancel_owner(owner)
-            telemetry.cancelled_by_owner(change.after)
+            telemetry.canceled_by_owner(change.after)
         else:
             change = group_waits.finish_group(owner)
             telemetry.admitted(change.after)
@@ -36,7 +36,7 @@ def finish(owner_id: str) -> Change | None:
 
 def note_failure(row: JobRequest) -> None:
     """Record in its group that a member has ended, if it has failed or was canceled."""
-    if row.status is Status.CANCELLED:
+    if row.status is Status.CANCELED:
         groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:
         groups.note_failed(str(row.member_of), row.id)

@@ -33,7 +33,7 @@ def of_batch(row: JobRequest) -> Seen:
     Once the batch has ended, members that it didn't dispatch count as canceled.
     """
     total, group = _total(row), group_of_batch(row)
-    rest = str(Status.CANCELLED) if row.status.finished else OPEN
+    rest = str(Status.CANCELED) if row.status.finished else OPEN
     if row.gathers != group.id:  # none is dispatched yet
         return Seen(_NONE.within(total, rest=rest), 0, None)
     if group.shards == 1:

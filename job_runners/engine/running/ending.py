@@ -78,7 +78,7 @@ class Stopped(Ending):
 
     def write(self, leg: Leg) -> Change:
         change = verbs.stop(leg.row, reached=leg.running.last_checkpoint)
-        telemetry.cancelled(change.after)
+        telemetry.canceled(change.after)
         return change
 
 

@@ -130,6 +130,6 @@ def _cancel(row: JobRequest, *, owner: JobRequest, settle: Settle) -> None:
         return
     stop = owner_verbs.request_cancel if row.status is Status.RUNNING else owner_verbs.cancel
     with suppress(PreconditionFailed):  # it has started or ended
-        change = stop(row, by=owner.cancelled_by)
-        telemetry.cancelled_by_owner(change.after)
+        change = stop(row, by=owner.canceled_by)
+        telemetry.canceled_by_owner(change.after)
         settle(change)

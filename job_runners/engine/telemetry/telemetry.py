@@ -134,8 +134,8 @@ def not_loaded(name: str, why: Exception) -> None:
 
 def released(row: JobRequest) -> None:
     """Log that a claimed job was released before its function was called."""
-    if row.status is Status.CANCELLED:
-        cancelled(row)
+    if row.status is Status.CANCELED:
+        canceled(row)
     else:
         log.write(logger.info, "released", status=str(row.status))
         tracing.ended("released")
@@ -148,22 +148,22 @@ def left_due(row: JobRequest, why: Exception) -> None:
 
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job was parked under a pause, or was canceled instead."""
-    _parked_or_cancelled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
+    _parked_or_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
 
 
 def parked_in_line(row: JobRequest) -> None:
     """Log that a job was parked until its line has capacity, or was canceled instead."""
-    _parked_or_cancelled(row, "waits for capacity", **_queue_fields(row))
+    _parked_or_canceled(row, "waits for capacity", **_queue_fields(row))
 
 
 def waits(row: JobRequest) -> None:
     """Log that a job waits in its function, or was canceled instead."""
-    _parked_or_cancelled(row, "waits", waits_for=row.waits_for)
+    _parked_or_canceled(row, "waits", waits_for=row.waits_for)
 
 
-def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
-    if row.status is Status.CANCELLED:  # its owner had asked it to stop
-        cancelled(row)
+def _parked_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
+    if row.status is Status.CANCELED:  # its owner had asked it to stop
+        canceled(row)
     else:
         log.write(logger.info, message, **_job_fields(row) | fields)
         tracing.ended(message, job_id=row.id)
@@ -197,8 +197,8 @@ def started_outside_limits(row: JobRequest) -> None:
 
 def leg_over(row: JobRequest) -> None:
     """Log the end of a leg. The job continues in another leg, unless it was canceled."""
-    if row.status is Status.CANCELLED:
-        cancelled(row)
+    if row.status is Status.CANCELED:
+        canceled(row)
     else:
         log.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
         tracing.ended("leg over")
@@ -214,17 +214,17 @@ def succeeded(row: JobRequest) -> None:
     _ended(row, Succeeded=1)
 
 
-def cancelled(row: JobRequest) -> None:
+def canceled(row: JobRequest) -> None:
     """Log and count a claimed job that was canceled because its owner had asked it to stop."""
-    log.write(logger.info, "cancelled", run_ms=_run_time(row))
-    tracing.ended("cancelled", job_id=row.id)
-    _ended(row, Cancelled=1)
+    log.write(logger.info, "canceled", run_ms=_run_time(row))
+    tracing.ended("canceled", job_id=row.id)
+    _ended(row, Canceled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
     """Log and count an attempt that ended in an error, whether or not another attempt follows."""
-    if row.status is Status.CANCELLED:
-        cancelled(row)
+    if row.status is Status.CANCELED:
+        canceled(row)
     elif row.status is Status.FAILED:
         log.write(logger.error, "failed", error, run_ms=_run_time(row))
         tracing.ended("failed", error)
@@ -271,7 +271,7 @@ def settled(row: JobRequest, why: Exception) -> None:
     write = logger.error if row.status is Status.FAILED else logger.warning
     log.write(write, "settled", **_job_fields(row), why=str(why))
     tracing.settled(row, why)
-    counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
+    counts = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
     metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
 
@@ -301,11 +301,11 @@ def oldest_in_line(milliseconds: int) -> None:
 # --- actions of owners ----------------------------------------------------------------------------
 
 
-def cancelled_by_owner(row: JobRequest) -> None:
+def canceled_by_owner(row: JobRequest) -> None:
     """Log that a person or a service has canceled a job, or asked a running job to stop."""
     log.write(logger.info, "cancel", **_job_fields(row) | log.caller_fields())
-    if row.status is Status.CANCELLED:
-        metrics.emit("job_type", row.job_type, Cancelled=1)
+    if row.status is Status.CANCELED:
+        metrics.emit("job_type", row.job_type, Canceled=1)
 
 
 def signaled(row: JobRequest, name: str) -> None:

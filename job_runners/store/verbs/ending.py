@@ -80,7 +80,7 @@ def stop(
 
     Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
     """
-    end = JobEnd.now(Status.CANCELLED, error or job.error, group=reached.group if reached else None)
+    end = JobEnd.now(Status.CANCELED, error or job.error, group=reached.group if reached else None)
     actions = [
         *conditional_write.finish_actions(end),
         *unrecorded_actions(job, reached),

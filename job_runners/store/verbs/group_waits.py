@@ -99,7 +99,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     name = "cancel_members" if job.has_open_group else "cancel_requested"
     actions: list[Action] = [getattr(JobRequest, name).set(True)]
     if by is not None:
-        actions.append(JobRequest.cancelled_by.set(JobRequest.cancelled_by | by))
+        actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
     if job.awaits_group:
         due_at = clock.now() + conditional_write.GRACE
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
@@ -122,13 +122,13 @@ def cancel_owner(job: JobRequest) -> Change:
 
     The write is refused as that of `finish_group`. Raises PreconditionFailed.
     """
-    end = JobEnd.now(Status.CANCELLED, job.error)
+    end = JobEnd.now(Status.CANCELED, job.error)
     return holdings.write_freeing(
         "cancel_owner",
         job,
         conditional_write.finish_actions(end),
         _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712
-        already_applied=Status.CANCELLED,
+        already_applied=Status.CANCELED,
         release=holdings.Release.everything(job, end),
     )
 

@@ -257,7 +257,7 @@ def _unfinished() -> list[int]:
     return [
         row["due_at"]
         for row in moto_direct.rows("jobs")
-        if row["status"] not in ("succeeded", "failed", "cancelled")
+        if row["status"] not in ("succeeded", "failed", "canceled")
     ]
 
 

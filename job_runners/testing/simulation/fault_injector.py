@@ -307,6 +307,6 @@ def _conflict(operation: str, call: Call) -> Answer:
     reasons = [{"Code": "None"}] * others + [conflict]
     return 400, {
         "__type": "TransactionCanceledException",
-        "Message": f"Transaction cancelled: {[each['Code'] for each in reasons]}",
+        "Message": f"Transaction canceled: {[each['Code'] for each in reasons]}",
         "CancellationReasons": reasons,
     }

@@ -30,19 +30,19 @@ def failed(bench: Bench, **fields: Any) -> JobRequest:
 # --- cancel ---------------------------------------------------------------------------------------
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_never_starts(bench: Bench) -> None:
+def test_a_waiting_job_is_canceled_at_once_and_never_starts(bench: Bench) -> None:
     row = owner_actions.cancel(bench.dispatch())
-    assert (row.status, row.due_at, row.finished_at is None) == (Status.CANCELLED, None, False)
-    assert bench.run(row).status is Status.CANCELLED
+    assert (row.status, row.due_at, row.finished_at is None) == (Status.CANCELED, None, False)
+    assert bench.run(row).status is Status.CANCELED
     assert not script.jobs_run
 
 
-def test_a_scheduled_and_a_retryable_job_are_cancelled_at_once(bench: Bench) -> None:
+def test_a_scheduled_and_a_retryable_job_are_canceled_at_once(bench: Bench) -> None:
     script.job = fails
     retryable = bench.run(bench.dispatch())
     assert retryable.status is Status.RETRYABLE
     for row in (retryable, bench.dispatch(delay=100)):
-        assert owner_actions.cancel(row).status is Status.CANCELLED
+        assert owner_actions.cancel(row).status is Status.CANCELED
 
 
 def test_a_running_job_is_asked_and_stops_at_its_next_written_checkpoint(bench: Bench) -> None:
@@ -55,7 +55,7 @@ def test_a_running_job_is_asked_and_stops_at_its_next_written_checkpoint(bench: 
 
     script.job = work
     row = bench.run(bench.dispatch())
-    assert (row.status, row.cursor, row.progress) == (Status.CANCELLED, "two", 20)
+    assert (row.status, row.cursor, row.progress) == (Status.CANCELED, "two", 20)
     assert row.error is None
     assert row.result_message == "two of three"
 
@@ -69,31 +69,31 @@ def test_a_job_that_ends_before_it_hears_of_the_cancel_has_succeeded(bench: Benc
     assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
 
-def test_a_cancelled_job_gets_no_other_attempt(bench: Bench) -> None:
+def test_a_canceled_job_gets_no_other_attempt(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         owner_actions.cancel(bench.read(job.id))
         raise ValueError("no luck")
 
     script.job = work
     row = bench.run(bench.dispatch())
-    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "ValueError")
+    assert (row.status, row.error["kind"]) == (Status.CANCELED, "ValueError")
     assert not bench.sent
 
 
-def test_a_cancelled_job_gets_no_other_leg(bench: Bench) -> None:
+def test_a_canceled_job_gets_no_other_leg(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     owner_actions.cancel(row)
     ended = verbs.end_leg(row, Checkpoint("here", 40, None)).after
-    assert (ended.status, ended.cursor) == (Status.CANCELLED, "here")
+    assert (ended.status, ended.cursor) == (Status.CANCELED, "here")
 
 
-def test_a_cancelled_job_whose_worker_dies_is_cancelled_by_the_rescue(bench: Bench) -> None:
+def test_a_canceled_job_whose_worker_dies_is_canceled_by_the_rescue(bench: Bench) -> None:
     row = bench.claim(bench.dispatch("sample_once"), seconds=10)
     owner_actions.cancel(row)
     bench.advance(120)
     bench.tick()
     row = bench.read(row)
-    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "Interrupted")
+    assert (row.status, row.error["kind"]) == (Status.CANCELED, "Interrupted")
 
 
 def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
@@ -109,7 +109,7 @@ def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("job_type", ["sample_once", "sample_again"])
-def test_a_cancelled_job_that_fails_is_cancelled_and_keeps_its_error(
+def test_a_canceled_job_that_fails_is_canceled_and_keeps_its_error(
     bench: Bench, job_type: str
 ) -> None:
     def work(job: Any, payload: object) -> None:
@@ -118,11 +118,11 @@ def test_a_cancelled_job_that_fails_is_cancelled_and_keeps_its_error(
 
     script.job = work
     row = bench.run(bench.dispatch(job_type))
-    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "ValueError")
+    assert (row.status, row.error["kind"]) == (Status.CANCELED, "ValueError")
     assert not queries.page("acme", limit=10, status=Status.FAILED).jobs
 
 
-def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_cancelled(bench: Bench) -> None:
+def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_canceled(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     seen = bench.read(row)
     owner_actions.cancel(seen)
@@ -134,21 +134,21 @@ def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_cancelled(bench: Benc
         owner_actions.cancel(seen)
 
 
-def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Bench) -> None:
+def test_canceling_twice_is_no_error_and_canceling_what_has_ended_is(bench: Bench) -> None:
     row = owner_actions.cancel(bench.dispatch())
-    assert owner_actions.cancel(row).status is Status.CANCELLED
+    assert owner_actions.cancel(row).status is Status.CANCELED
     with pytest.raises(WrongState, match=r"is succeeded\. Only a job that has not ended"):
         owner_actions.cancel(bench.run(bench.dispatch()))
 
 
-def test_a_job_that_is_deleted_while_it_is_being_cancelled_is_gone(bench: Bench) -> None:
+def test_a_job_that_is_deleted_while_it_is_being_canceled_is_gone(bench: Bench) -> None:
     row = bench.dispatch()
     bench.read(row).delete()
     with pytest.raises(PreconditionFailed, match="gone"):
         owner_actions.cancel(row)
 
 
-def test_a_job_that_starts_while_it_is_being_cancelled_is_asked_to_stop(bench: Bench) -> None:
+def test_a_job_that_starts_while_it_is_being_canceled_is_asked_to_stop(bench: Bench) -> None:
     seen = bench.dispatch()
     bench.claim(seen)
     row = owner_actions.cancel(seen)
@@ -253,10 +253,10 @@ def test_a_payload_that_is_gone_is_said_and_the_job_stays_failed(bench: Bench) -
     bucket.delete_all(f"payloads/{row.created_key}")
     with pytest.raises(MissingObject):
         owner_actions.retry_again(row, bench.send)
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED
 
 
-def test_only_failed_and_cancelled_jobs_are_done_again(bench: Bench) -> None:
+def test_only_failed_and_canceled_jobs_are_done_again(bench: Bench) -> None:
     with pytest.raises(WrongState, match="is queued"):
         owner_actions.retry_again(bench.dispatch(), bench.send)
     with pytest.raises(WrongState, match="is succeeded"):

@@ -49,17 +49,17 @@ def dispatched(role: str = "operator", **fields: Any) -> str:
 # --- the row --------------------------------------------------------------------------------------
 
 
-def test_a_row_keeps_who_created_it_cancelled_it_and_had_it_done_again(
+def test_a_row_keeps_who_created_it_canceled_it_and_had_it_done_again(
     tokens: None, bench: Bench
 ) -> None:
     job_id = dispatched()
     as_role("service", "POST", f"/jobs/{job_id}/cancel")
     as_role("operator", "POST", f"/jobs/{job_id}/cancel")  # changes nothing
     row = bench.read(job_id)
-    assert (row.created_by, row.cancelled_by) == ("operator:operator-1", "service:service-1")
+    assert (row.created_by, row.canceled_by) == ("operator:operator-1", "service:service-1")
     as_role("operator", "POST", f"/jobs/{job_id}/retry")
     row = bench.read(job_id)
-    assert (row.created_by, row.cancelled_by) == ("operator:operator-1", None)
+    assert (row.created_by, row.canceled_by) == ("operator:operator-1", None)
     assert row.requeued_by == "operator:operator-1"
 
 
@@ -67,8 +67,8 @@ def test_a_running_job_keeps_who_first_asked_it_to_stop(tokens: None, bench: Ben
     row = bench.claim(bench.read(dispatched()))
     as_role("operator", "POST", f"/jobs/{row.id}/cancel")
     as_role("service", "POST", f"/jobs/{row.id}/cancel")
-    assert bench.read(row).cancelled_by == "operator:operator-1"
-    assert verbs.stop(row).after.cancelled_by == "operator:operator-1"
+    assert bench.read(row).canceled_by == "operator:operator-1"
+    assert verbs.stop(row).after.canceled_by == "operator:operator-1"
 
 
 def test_of_a_signature_the_row_keeps_what_the_arn_says_beside_the_account(bench: Bench) -> None:

@@ -200,7 +200,7 @@ def test_what_a_job_dispatches_is_taken(
     assert bench.read(child).queue_name == "mailings"
 
 
-def test_one_that_was_cancelled_makes_room(bench: Bench, full_queue: JobRequest) -> None:
+def test_one_that_was_canceled_makes_room(bench: Bench, full_queue: JobRequest) -> None:
     owner_actions.cancel(full_queue)
     bench.advance(10)
     bench.dispatch(**MAILING)

@@ -134,7 +134,7 @@ def test_a_typo_in_a_task_and_in_another_payload_for_a_retry_is_refused(bench: B
     call("POST", f"/jobs/{job_id}/cancel")
     answer = call("POST", f"/jobs/{job_id}/retry", body={"payload": {"limt": 3}})
     assert answer.status == 422
-    assert bench.read(job_id).status is Status.CANCELLED
+    assert bench.read(job_id).status is Status.CANCELED
 
 
 def test_a_model_that_is_open_stays_open_on_both_sides(bench: Bench) -> None:

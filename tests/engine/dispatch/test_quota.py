@@ -202,7 +202,7 @@ ENDS: dict[str, Callable[[Bench, JobRequest], Any]] = {
     "succeeded": lambda bench, row: bench.run(row),
     "failed": failed,
     "expired": expired,
-    "cancelled": lambda bench, row: owner_verbs.cancel(row).after,
+    "canceled": lambda bench, row: owner_verbs.cancel(row).after,
     "stopped": stopped,
 }
 

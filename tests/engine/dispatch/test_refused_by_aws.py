@@ -22,7 +22,7 @@ from job_runners.store.transactions import RecordWrite
 from job_runners.testing.aws import forget
 
 CONFLICT = {"Code": "TransactionConflictException", "Message": "Transaction is ongoing"}
-CANCELLED = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
+CANCELED = {"Code": "TransactionCanceledException", "Message": "Transaction canceled"}
 TOO_LARGE = {"Code": "ValidationException", "Message": "Item size to update has exceeded"}
 NO_ACCESS = {"Code": "AccessDeniedException", "Message": "not authorized"}
 
@@ -63,7 +63,7 @@ def refuse(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Refuse:
 def test_a_cancel_that_meets_a_transaction_is_tried_again(bench: Bench, refuse: Refuse) -> None:
     row = bench.dispatch()
     refuse(CONFLICT, "UpdateItem", lambda number, _: number <= 2)
-    assert owner_actions.cancel(row).status is Status.CANCELLED
+    assert owner_actions.cancel(row).status is Status.CANCELED
 
 
 def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(
@@ -73,7 +73,7 @@ def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(
     rows = [bench.run(bench.dispatch()) for _ in range(5)]
     assert {row.status for row in rows} == {Status.WAITING}
     reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
-    refuse(CANCELLED, "TransactWriteItems", lambda n, _: 2 <= n <= 5, CancellationReasons=reasons)
+    refuse(CANCELED, "TransactWriteItems", lambda n, _: 2 <= n <= 5, CancellationReasons=reasons)
     pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
     states = [bench.read(row).status for row in rows]
     assert states == [Status.QUEUED, Status.WAITING, *[Status.QUEUED] * 3]
@@ -95,7 +95,7 @@ def test_a_job_that_meets_another_write_of_its_key_looks_who_has_it(
 ) -> None:
     before = [bench.dispatch("unique_return", payload={}) for _ in range(is_there)]
     reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
-    refuse(CANCELLED, "TransactWriteItems", lambda n, _: n <= 4, CancellationReasons=reasons)
+    refuse(CANCELED, "TransactWriteItems", lambda n, _: n <= 4, CancellationReasons=reasons)
     row = bench.dispatch("unique_return", payload={})
     assert [each.id for each in before] == [row.id] * is_there
     assert bench.run(row).status is Status.SUCCEEDED
@@ -115,7 +115,7 @@ def test_a_job_whose_key_can_not_be_written_is_refused_as_aws_says(
         return True
 
     reasons = [{"Code": "None"}, {"Code": code}]
-    refuse(CANCELLED, "TransactWriteItems", every_call, CancellationReasons=reasons)
+    refuse(CANCELED, "TransactWriteItems", every_call, CancellationReasons=reasons)
     with pytest.raises(TransactWriteError):
         bench.dispatch("unique_return", payload={})
     assert (len(calls) > 1) is is_repeated
@@ -127,8 +127,8 @@ def test_a_conflict_is_temporary_and_a_refusal_of_the_item_is_not(bench: Bench) 
         return ClientError(answer, "UpdateItem")
 
     assert is_temporary(error(CONFLICT))
-    assert is_temporary(error(CANCELLED, CancellationReasons=[{"Code": "ThrottlingError"}]))
-    assert not is_temporary(error(CANCELLED, CancellationReasons=[{"Code": "ValidationError"}]))
+    assert is_temporary(error(CANCELED, CancellationReasons=[{"Code": "ThrottlingError"}]))
+    assert not is_temporary(error(CANCELED, CancellationReasons=[{"Code": "ValidationError"}]))
     assert not is_temporary(error(TOO_LARGE))
     assert not is_temporary(error(NO_ACCESS))
 
@@ -145,7 +145,7 @@ def test_an_error_for_a_call_under_way_is_temporary_and_leaves_it_in_doubt(code:
 
 def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse: Refuse) -> None:
     reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
-    refuse(CANCELLED, "TransactWriteItems", lambda *_: True, CancellationReasons=reasons)
+    refuse(CANCELED, "TransactWriteItems", lambda *_: True, CancellationReasons=reasons)
     with pytest.raises(TransactWriteError):
         job_rows.saved(more_writes=[RecordWrite(LineItem("place", "item"), "put")])
 

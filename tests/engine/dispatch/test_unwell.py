@@ -74,7 +74,7 @@ def test_an_attempt_that_failed_is_told_as_what_it_was(
 
 
 @kinds
-def test_a_leg_ends_and_a_cancelled_job_stops(bench: Bench, outage: Outage, kind: str) -> None:
+def test_a_leg_ends_and_a_canceled_job_stops(bench: Bench, outage: Outage, kind: str) -> None:
     def work(job: Any, payload: object) -> None:
         bench.advance(500)
         row = bench.read(job.id)
@@ -88,7 +88,7 @@ def test_a_leg_ends_and_a_cancelled_job_stops(bench: Bench, outage: Outage, kind
     row = bench.run(bench.dispatch("sample_once"), seconds=600)
     assert (row.status, row.cursor, row.legs) == (Status.QUEUED, "here", 1)
     row = bench.run(bench.dispatch("sample_once", payload={"text": "cancel"}))
-    assert row.status is Status.CANCELLED
+    assert row.status is Status.CANCELED
 
 
 def test_a_service_that_stays_away_until_the_end_costs_the_outcome_and_no_more(
@@ -293,18 +293,18 @@ def test_a_claim_that_comes_late_leaves_the_function_to_another_invocation(
     assert bench.read(row).status is Status.SUCCEEDED
 
 
-def test_a_job_that_was_cancelled_does_not_go_back(bench: Bench, outage: Outage) -> None:
+def test_a_job_that_was_canceled_does_not_go_back(bench: Bench, outage: Outage) -> None:
     row = bench.dispatch("sample_once", payload={"text": NOISE})
     get = blobs.get
 
-    def cancelled(*where: Any) -> Any:
+    def canceled(*where: Any) -> Any:
         owner_actions.cancel(bench.read(row))
         outage.begin("throttled", 900, service="s3")
         return get(*where)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(blobs, "get", cancelled)
-        assert bench.run(row).status is Status.CANCELLED
+        patched.setattr(blobs, "get", canceled)
+        assert bench.run(row).status is Status.CANCELED
 
 
 # --- a network error tells nothing of the row -----------------------------------------------------

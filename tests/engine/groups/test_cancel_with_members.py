@@ -34,8 +34,8 @@ def test_the_members_and_then_the_job_are_canceled_at_once(bench: Bench) -> None
     gathering = Gathering(bench, 3)
     gathering.start()
     gathering.run_member(0)
-    assert stop(gathering).status is Status.CANCELLED
-    assert statuses(gathering, 3) == ["succeeded", "cancelled", "cancelled"]
+    assert stop(gathering).status is Status.CANCELED
+    assert statuses(gathering, 3) == ["succeeded", "canceled", "canceled"]
     bench.deliver()
     assert (gathering.got, gathering.begun, items("open#")) == ([], [0], [])
 
@@ -50,13 +50,13 @@ def test_a_running_member_is_asked_to_stop_and_the_job_is_canceled_after_it(
     assert (waiting.status, waiting.cancel_members) == (Status.WAITING, True)
     assert waiting.due_at is not None
     assert waiting.due_at <= clock.now() + clock.MINUTE
-    assert statuses(gathering, 2) == ["running", "cancelled"]
+    assert statuses(gathering, 2) == ["running", "canceled"]
     assert gathering.member(0).cancel_requested
     assert stop(gathering).status is Status.WAITING  # asking twice changes nothing
     bench.advance(3600)
     bench.tick()  # the member's lease is over: it is canceled, and so is its owner
-    assert bench.read(running).status is Status.CANCELLED
-    assert gathering.read().status is Status.CANCELLED
+    assert bench.read(running).status is Status.CANCELED
+    assert gathering.read().status is Status.CANCELED
 
 
 def test_what_one_process_has_no_time_for_is_left_to_the_timer(
@@ -70,7 +70,7 @@ def test_what_one_process_has_no_time_for_is_left_to_the_timer(
     assert statuses(gathering, 3) == ["queued"] * 3
     bench.advance(60)
     bench.tick()
-    assert gathering.read().status is Status.CANCELLED
+    assert gathering.read().status is Status.CANCELED
 
 
 def test_a_job_that_dispatches_its_members_stops_that_and_waits_for_them(
@@ -91,8 +91,8 @@ def test_a_job_that_dispatches_its_members_stops_that_and_waits_for_them(
         job.gather("all", members())
 
     script.job = work
-    assert gathering.start().status is Status.CANCELLED
-    assert statuses(gathering, 4) == ["cancelled"] * 4
+    assert gathering.start().status is Status.CANCELED
+    assert statuses(gathering, 4) == ["canceled"] * 4
     assert len(items("failed#")) == 4
 
 
@@ -103,7 +103,7 @@ def test_a_job_without_an_open_group_is_canceled_as_any(bench: Bench, begun: boo
         gathering.start()
         gathering.run_member(0)
         assert gathering.read().status is Status.QUEUED
-    assert stop(gathering).status is Status.CANCELLED
+    assert stop(gathering).status is Status.CANCELED
 
 
 def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
@@ -117,7 +117,7 @@ def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
         return begin(*arguments)
 
     monkeypatch.setattr(group_waits, "begin_gather", ask_first)
-    assert gathering.start().status is Status.CANCELLED
+    assert gathering.start().status is Status.CANCELED
     assert asked[0].status is Status.RUNNING
     assert items("open#") == []
 
@@ -140,7 +140,7 @@ def test_a_cancel_before_the_group_begins_is_noticed_without_a_checkpoint(
 
     script.job = work
     monkeypatch.setattr(group_waits, "begin_gather", ask_first)
-    assert gathering.start().status is Status.CANCELLED
+    assert gathering.start().status is Status.CANCELED
     assert items("chunk#") == items("open#") == []
 
 
@@ -159,7 +159,7 @@ def test_a_job_that_begins_a_group_in_between_is_asked_again(
         return begun
 
     monkeypatch.setattr(group_waits, "begin_gather", ask_after_a_stale_read)
-    assert gathering.start().status is Status.CANCELLED
+    assert gathering.start().status is Status.CANCELED
     assert items("open#") == []
 
 
@@ -180,7 +180,7 @@ def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
     bench.advance(60)
     bench.tick()
     bench.deliver()
-    assert (gathering.read().status, gathering.counts) == (Status.CANCELLED, [])
+    assert (gathering.read().status, gathering.counts) == (Status.CANCELED, [])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_retry_continues_with_the_same_members(bench: Bench) -> None:
     owner_actions.retry_again(gathering.read(), bench.send)
     assert gathering.read().cancel_members is None
     bench.deliver()
-    assert [each[1] for each in gathering.got[0]] == ["succeeded", "cancelled"]
+    assert [each[1] for each in gathering.got[0]] == ["succeeded", "canceled"]
 
 
 def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
@@ -227,7 +227,7 @@ def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
     assert statuses(gathering, 1) == ["queued"]
     bench.advance(60)
     bench.tick()  # the member is canceled again
-    assert gathering.read().status is Status.CANCELLED
+    assert gathering.read().status is Status.CANCELED
 
 
 def test_a_job_that_begins_to_wait_in_between_is_asked_again(
@@ -239,8 +239,8 @@ def test_a_job_that_begins_to_wait_in_between_is_asked_again(
     execution.run(JobMessage.about(seen), deadline=clock.now() + 900_000, send=bench.send)
     assert gathering.read().status is Status.WAITING
     stopped = owner_actions.cancel_with_members(seen, bench.send)
-    assert stopped.status is Status.CANCELLED
-    assert statuses(gathering, 2) == ["cancelled"] * 2
+    assert stopped.status is Status.CANCELED
+    assert statuses(gathering, 2) == ["canceled"] * 2
 
 
 def test_a_canceled_owner_that_is_a_member_itself_is_noted_in_its_group(bench: Bench) -> None:
@@ -258,6 +258,6 @@ def test_a_canceled_owner_that_is_a_member_itself_is_noted_in_its_group(bench: B
     gathering.start()
     inner = bench.run(gathering.member(0))
     assert inner.status is Status.WAITING
-    assert owner_actions.cancel_with_members(inner, bench.send).status is Status.CANCELLED
+    assert owner_actions.cancel_with_members(inner, bench.send).status is Status.CANCELED
     bench.deliver()
     assert gathering.read().status is Status.SUCCEEDED

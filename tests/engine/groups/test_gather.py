@@ -54,7 +54,7 @@ def test_a_member_that_fails_is_listed_and_does_not_keep_the_job_waiting(bench: 
     owner_actions.cancel(gathering.member(3), bench.send)
     bench.deliver()
     statuses = [status for _, status, _ in gathering.got[0]]
-    assert statuses == ["succeeded", "failed", "failed", "cancelled"]
+    assert statuses == ["succeeded", "failed", "failed", "canceled"]
     assert gathering.counts == [(4, 3)]
 
 

@@ -112,7 +112,7 @@ def failed(gathering: Gathering) -> None:
 
 
 def canceled_in_its_next_run(gathering: Gathering) -> None:
-    status = JobRequest.status.set(Status.CANCELLED)
+    status = JobRequest.status.set(Status.CANCELED)
     change(gathering.row, status, JobRequest.claim_token.set("of a later run"))
 
 
@@ -352,7 +352,7 @@ def test_a_canceled_job_names_who_asked_first(bench: Bench) -> None:
         token = context.author.set(context.Author("operator", name) if name else None)
         owner_actions.cancel_with_members(gathering.read(), bench.send)
         context.author.reset(token)
-    assert gathering.read().cancelled_by == "operator:ada"
+    assert gathering.read().canceled_by == "operator:ada"
 
 
 def test_a_member_that_was_canceled_before_is_not_reported_again(
@@ -362,7 +362,7 @@ def test_a_member_that_was_canceled_before_is_not_reported_again(
     gathering.start()
     owner_verbs.cancel(gathering.member(0))  # its marker is left
     reported: list[str] = []
-    monkeypatch.setattr(telemetry, "cancelled_by_owner", lambda row: reported.append(row.id))
+    monkeypatch.setattr(telemetry, "canceled_by_owner", lambda row: reported.append(row.id))
     owner_actions.cancel_with_members(gathering.read(), bench.send)
     assert sorted(reported) == sorted([gathering.row.id, gathering.member(1).id])
 
@@ -376,7 +376,7 @@ def test_a_plain_cancel_ends_a_cancel_with_members(bench: Bench, stale: bool) ->
     seen = gathering.read()
     owner_actions.cancel_with_members(gathering.read(), bench.send)
     canceled = owner_actions.cancel(seen if stale else gathering.read(), bench.send)
-    assert (canceled.status, canceled.cancel_members) == (Status.CANCELLED, None)
+    assert (canceled.status, canceled.cancel_members) == (Status.CANCELED, None)
 
 
 def test_a_job_that_failed_with_an_open_group_is_not_canceled_with_its_members(
@@ -424,7 +424,7 @@ def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
         return park(*arguments, **more)
 
     monkeypatch.setattr(group_waits, "gather", asked_first)
-    assert gathering.start().status is Status.CANCELLED
+    assert gathering.start().status is Status.CANCELED
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_the_follow_ups_of_members_that_their_group_cancels_are_sent_at_once(
         owner_actions.cancel_with_members(gathering.read(), followed.send)
     else:
         gathering.run_member(0)
-    assert gathering.member(1).status is Status.CANCELLED
+    assert gathering.member(1).status is Status.CANCELED
     assert sent_types(followed) == ["note_end"] + ["sample_once"] * (not with_members)
 
 
@@ -178,7 +178,7 @@ def test_the_follow_ups_of_a_job_that_is_canceled_with_its_members_are_sent_at_o
     gathering.start()
     followed.sent.clear()
     stopped = owner_actions.cancel_with_members(gathering.read(), followed.send)
-    assert stopped.status is Status.CANCELLED
+    assert stopped.status is Status.CANCELED
     assert sent_types(followed) == ["note_end"]
 
 
@@ -221,7 +221,7 @@ def test_the_slot_of_a_member_that_its_group_cancels_goes_to_the_next_job_at_onc
     assert bench.run(other).status is Status.WAITING
     bench.sent.clear()
     gathering.run_member(1)
-    assert gathering.member(0).status is Status.CANCELLED
+    assert gathering.member(0).status is Status.CANCELED
     assert bench.read(other).status is Status.QUEUED
     assert other.id in bench.sent_jobs
 

@@ -125,7 +125,7 @@ def test_a_cancel_with_members_costs_two_units_more_for_each_that_waits(
         gathering.start()
         units.spent()
         owner_actions.cancel_with_members(gathering.read(), still.send)
-        assert gathering.read().status is Status.CANCELLED
+        assert gathering.read().status is Status.CANCELED
         spent.append(units.spent())
     assert spent == [3 + job + 2, 3 + 4 * (job + 2)]
 

@@ -21,7 +21,7 @@ from sample_work import Sample, script
 OUTCOME_OF = {
     "succeeds": "succeeded",
     "fails": "failed",
-    "canceled": "cancelled",
+    "canceled": "canceled",
     "runs": "open",
     "exists": "existing",
     "refused": "failed",

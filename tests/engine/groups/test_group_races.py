@@ -476,7 +476,7 @@ def test_members_of_a_canceled_job_go_on_and_it_is_not_continued(
     assert [str(bench.run(each).status) for each in members] == ["failed", "succeeded"]
     assert bench.sent == []
     if not deleted:
-        assert gathering.read().status is Status.CANCELLED
+        assert gathering.read().status is Status.CANCELED
 
 
 def test_a_check_that_began_before_a_cancel_and_a_retry_does_not_continue_the_job(
@@ -550,7 +550,7 @@ def test_members_that_have_not_started_are_canceled_after_some_failures(bench: B
     gathering.run_member(0)
     assert gathering.member(3).status is Status.QUEUED
     gathering.run_member(1)
-    assert [gathering.member(each).status for each in (2, 3)] == [Status.CANCELLED] * 2
+    assert [gathering.member(each).status for each in (2, 3)] == [Status.CANCELED] * 2
     verbs.succeed(running, 1)
     bench.advance(MINUTE)
     bench.tick()
@@ -564,7 +564,7 @@ def test_members_are_canceled_page_by_page(bench: Bench, monkeypatch: pytest.Mon
     running = [bench.claim(gathering.member(number)) for number in (1, 2, 3)]
     gathering.run_member(0)
     statuses = [gathering.member(number).status for number in range(4, 8)]
-    assert statuses == [Status.CANCELLED] * 4
+    assert statuses == [Status.CANCELED] * 4
     assert all(bench.read(row).status is Status.RUNNING for row in running)
 
 
@@ -583,7 +583,7 @@ def test_failures_before_the_job_waits_count_too(
     gathering.fails = {0}
     before(monkeypatch, group_waits, "gather", lambda: gathering.run_member(0))
     gathering.start()
-    assert gathering.member(2).status is Status.CANCELLED
+    assert gathering.member(2).status is Status.CANCELED
     assert gathering.read().status is Status.QUEUED
 
 

@@ -59,7 +59,7 @@ def test_a_limit_that_was_reached_stays_so() -> None:
 
 
 def test_the_numbers_of_another_group_of_the_job_do_not_count() -> None:
-    counts = Counts(total=4, open=3, succeeded=1, failed=0, cancelled=0, existing=0, ended_once=1)
+    counts = Counts(total=4, open=3, succeeded=1, failed=0, canceled=0, existing=0, ended_once=1)
     earlier = {"group": "g0", "ended": 3}
     assert group_counts.as_stored(GROUP, counts, earlier)["ended"] == 1
     assert group_counts.as_stored(GROUP, counts, {**earlier, "group": "g1"})["ended"] == 3

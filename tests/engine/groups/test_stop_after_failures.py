@@ -55,7 +55,7 @@ def test_a_member_that_a_person_retries_after_the_stop_is_not_canceled_again(
     gathering = failing(bench, 4, 1)
     running = bench.claim(gathering.member(3))  # so the job still waits
     gathering.run_member(0)
-    assert statuses(gathering, 1, 2) == {Status.CANCELLED}
+    assert statuses(gathering, 1, 2) == {Status.CANCELED}
     for number in (0, 1):
         owner_actions.retry_again(gathering.member(number), bench.send)
     if tick:
@@ -74,7 +74,7 @@ def test_a_retried_member_is_canceled_with_its_job(bench: Bench) -> None:
     gathering.run_member(0)
     owner_actions.retry_again(gathering.member(1), bench.send)
     owner_actions.cancel_with_members(gathering.read(), bench.send)
-    assert gathering.member(1).status is Status.CANCELLED
+    assert gathering.member(1).status is Status.CANCELED
 
 
 @pytest.mark.parametrize("shards", [1, 8])
@@ -90,14 +90,14 @@ def test_each_failure_reads_a_few_items(
         assert gathering.member(61).status is Status.QUEUED
         gathering.run_member(number)
     assert sum(read) <= 60 + 60 + 10  # one marker at each end, and each failure once
-    assert gathering.member(61).status is Status.CANCELLED
+    assert gathering.member(61).status is Status.CANCELED
 
 
 def test_failures_after_the_stop_read_no_other_member(bench: Bench) -> None:
     gathering = failing(bench, 40, 1)
     running = [bench.claim(gathering.member(number), seconds=60) for number in range(20)]
     gathering.run_member(20)
-    assert statuses(gathering, *range(21, 40)) == {Status.CANCELLED}
+    assert statuses(gathering, *range(21, 40)) == {Status.CANCELED}
     read = items_read()
     bench.advance(3 * MINUTE)
     bench.tick()  # their leases are over
@@ -155,7 +155,7 @@ def test_a_lost_answer_does_not_count_a_failure_twice(
         gathering.run_member(number)
         assert gathering.member(5).status is Status.QUEUED
     gathering.run_member(2)
-    assert gathering.member(5).status is Status.CANCELLED
+    assert gathering.member(5).status is Status.CANCELED
 
 
 def test_a_member_that_fails_twice_counts_once(bench: Bench) -> None:
@@ -166,7 +166,7 @@ def test_a_member_that_fails_twice_counts_once(bench: Bench) -> None:
     gathering.run_member(1)
     assert gathering.member(5).status is Status.QUEUED
     gathering.run_member(2)
-    assert gathering.member(5).status is Status.CANCELLED
+    assert gathering.member(5).status is Status.CANCELED
 
 
 def test_failures_that_were_not_counted_are_found_by_the_timer(
@@ -182,7 +182,7 @@ def test_failures_that_were_not_counted_are_found_by_the_timer(
     assert gathering.member(5).status is Status.QUEUED
     bench.advance(2 * MINUTE)
     bench.tick()
-    assert gathering.member(5).status is Status.CANCELLED
+    assert gathering.member(5).status is Status.CANCELED
 
 
 def test_a_failure_while_the_estimate_is_corrected_is_not_lost(
@@ -204,7 +204,7 @@ def test_a_failure_while_the_estimate_is_corrected_is_not_lost(
     monkeypatch.setattr(groups, "count_failed", others_fail)
     bench.advance(MINUTE)
     bench.tick()
-    assert gathering.member(5).status is Status.CANCELLED
+    assert gathering.member(5).status is Status.CANCELED
 
 
 def test_the_timer_does_what_a_process_that_dies_at_the_stop_did_not(
@@ -218,7 +218,7 @@ def test_the_timer_does_what_a_process_that_dies_at_the_stop_did_not(
     assert statuses(gathering, 1, 2, 3) == {Status.QUEUED}
     bench.advance(MINUTE)
     bench.tick()
-    assert statuses(gathering, 1, 2, 3) == {Status.CANCELLED}
+    assert statuses(gathering, 1, 2, 3) == {Status.CANCELED}
 
 
 def other_group(gathering: Gathering) -> None:

@@ -124,14 +124,14 @@ def test_a_pump_that_meets_another_write_looks_again_at_once(
     assert [delay for _, delay in wake_ups(bench)] == [60] * (1 - at_once)
 
 
-def test_one_that_is_cancelled_as_it_is_let_on_keeps_nobody_waiting(
+def test_one_that_is_canceled_as_it_is_let_on_keeps_nobody_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = parked(bench, 2)
     happens_before_it_is_let_on(monkeypatch, owner_actions.cancel)
     admission.admit_waiting(QUEUE, "*", bench.send)
-    assert bench.read(first).status is Status.CANCELLED
+    assert bench.read(first).status is Status.CANCELED
     assert bench.sent_jobs == [second.id]
 
 
@@ -211,22 +211,22 @@ def deleted(bench: Bench, row: JobRequest) -> None:
     row.delete()
 
 
-def cancelled_by_0_1_0(bench: Bench, row: JobRequest) -> None:
+def canceled_by_0_1_0(bench: Bench, row: JobRequest) -> None:
     """Cancel it, as code does that knows of pauses, and of no lines."""
-    ended = [JobRequest.status.set(Status.CANCELLED), JobRequest.finished_at.set(clock.now())]
+    ended = [JobRequest.status.set(Status.CANCELED), JobRequest.finished_at.set(clock.now())]
     expiry = JobRequest.expires_at.set((clock.now() + clock.DAY) // clock.SECOND)
     row.update([*ended, expiry, JobRequest.held_by.remove(), JobRequest.due_at.remove()])
 
 
-def cancelled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
-    cancelled_by_0_1_0(bench, row)
+def canceled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
+    canceled_by_0_1_0(bench, row)
     bench.advance(1)
     again = owner_actions.retry_again(bench.read(row), bench.send)
     line = f"line#{QUEUE}#*"
     verbs.park_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
 
 
-@pytest.mark.parametrize("happened", [deleted, cancelled_by_0_1_0, cancelled_by_0_1_0_and_retried])
+@pytest.mark.parametrize("happened", [deleted, canceled_by_0_1_0, canceled_by_0_1_0_and_retried])
 def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
     bench: Bench, happened: Callable[[Bench, JobRequest], None]
 ) -> None:
@@ -284,7 +284,7 @@ def test_of_several_slots_that_one_is_looked_at_which_was_taken_first_and_by_the
     bench.run(brief)  # the third has slot 1 then, and has it for less time than the second slot 2
     assert held() == [third.id, second.id]
     lost = second if lost_first else third
-    lost.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    lost.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
     (waiting,) = parked(bench, 1)
     bench.advance(61)
     admission.admit_waiting(QUEUE, "*", bench.send)

@@ -155,7 +155,7 @@ def test_who_waits_longest_is_next_whatever_its_organisation(one_slot: Bench) ->
 
 
 def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
-    """The entry of a cancelled job is back, as after a restore; retried, that is in a line now."""
+    """The entry of a canceled job is back, as after a restore; retried, that is in a line now."""
     pausing.pause(Kind.QUEUE, QUEUE)
     row = bench.run(dispatch(bench))
     (entry,) = pauses.parked_by(next(pauses.current().paused()), 1)

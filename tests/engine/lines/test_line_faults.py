@@ -183,7 +183,7 @@ def test_an_outcome_that_was_written_unheard_and_moved_on_lets_on_the_next(
         raise ValueError("no luck")
 
     script.job = work
-    assert bench.run(row).status is Status.CANCELLED
+    assert bench.run(row).status is Status.CANCELED
     assert bench.read(waiting).slot == 1
 
 

@@ -175,15 +175,15 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
     assert waiting.id in one_slot.sent_jobs
 
 
-def test_a_cancelled_job_that_waits_leaves_no_entry(one_slot: Bench) -> None:
+def test_a_canceled_job_that_waits_leaves_no_entry(one_slot: Bench) -> None:
     waiting = dispatch(one_slot)
     during(one_slot, lambda: owner_actions.cancel(one_slot.run(waiting), one_slot.send))
-    assert one_slot.read(waiting).status is Status.CANCELLED
+    assert one_slot.read(waiting).status is Status.CANCELED
     assert (items("wait#"), held()) == ([], [])
 
 
 @pytest.mark.parametrize("was_read_before", [False, True])
-def test_a_job_that_was_let_on_and_is_cancelled_gives_its_slot_to_the_next(
+def test_a_job_that_was_let_on_and_is_canceled_gives_its_slot_to_the_next(
     one_slot: Bench, was_read_before: bool
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
@@ -233,7 +233,7 @@ def test_a_slot_whose_holder_does_not_name_it_is_freed_after_a_minute(one_slot: 
     lost, waiting = dispatch(one_slot), dispatch(one_slot)
     during(one_slot, lambda: one_slot.run(lost))
     JobRequest(id=lost.id).update(
-        [JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()]
+        [JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()]
     )
     assert one_slot.run(waiting).status is Status.WAITING
     assert held() == [lost.id]

@@ -214,10 +214,10 @@ def test_a_job_parked_by_two_pauses_waits_for_both(bench: Bench) -> None:
     assert bench.sent_jobs == [row.id]
 
 
-def test_a_cancelled_job_is_not_let_go(bench: Bench) -> None:
+def test_a_canceled_job_is_not_let_go(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
-    assert owner_actions.cancel(row).status is Status.CANCELLED
+    assert owner_actions.cancel(row).status is Status.CANCELED
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent
 

@@ -134,7 +134,7 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
 def test_a_job_that_is_held_again_keeps_its_new_entry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump reads a row that was cancelled, and meanwhile that is retried and parked again.
+    """The pump reads a row that was canceled, and meanwhile that is retried and parked again.
 
     Its entry was left, as after a table was restored.
     """
@@ -334,7 +334,7 @@ def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_p
 # --- one of several that a pause has parked -------------------------------------------------------
 
 
-def cancelled_by_another(row: JobRequest) -> None:
+def canceled_by_another(row: JobRequest) -> None:
     owner_actions.cancel(row)
 
 
@@ -356,7 +356,7 @@ def let_go(bench: Bench) -> int:
     return pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25)
 
 
-@pytest.mark.parametrize("happened", [cancelled_by_another, gone, of_another_type])
+@pytest.mark.parametrize("happened", [canceled_by_another, gone, of_another_type])
 def test_one_that_can_not_go_on_keeps_no_other_waiting(
     bench: Bench, happened: Callable[[JobRequest], None]
 ) -> None:
@@ -367,7 +367,7 @@ def test_one_that_can_not_go_on_keeps_no_other_waiting(
     assert bench.sent_jobs == [second.id]
 
 
-def test_one_that_is_cancelled_while_it_is_let_go_keeps_no_other_waiting(bench: Bench) -> None:
+def test_one_that_is_canceled_while_it_is_let_go_keeps_no_other_waiting(bench: Bench) -> None:
     first, second = parked(bench, count=2)
     pauses.resume(Kind.QUEUE, "a")
     events = clients.client("dynamodb").meta.events

@@ -134,7 +134,7 @@ def test_who_asks_it_to_stop_during_a_turn_is_heard(
     script.job = asked_to_stop
     bench.run(row)
     stopped = bench.read(row)
-    assert (stopped.status, stopped.cursor, stopped.slot) == (Status.CANCELLED, 1, None)
+    assert (stopped.status, stopped.cursor, stopped.slot) == (Status.CANCELED, 1, None)
     script.job = count
     other = bench.dispatch(queue_name="single")
     bench.run(other)
@@ -187,10 +187,10 @@ def test_a_runner_that_can_not_send_a_job_again_just_goes_on(
     assert bench.read(row).legs == 1
 
 
-def test_between_two_turns_it_can_be_cancelled(bench: Bench, turns: list[Any]) -> None:
+def test_between_two_turns_it_can_be_canceled(bench: Bench, turns: list[Any]) -> None:
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
-    assert owner_actions.cancel(bench.read(row)).status is Status.CANCELLED
+    assert owner_actions.cancel(bench.read(row)).status is Status.CANCELED
     bench.run_out()
     assert len(turns) == 1
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED

@@ -148,7 +148,7 @@ def test_who_is_killed_before_it_sends_a_wake_up_keeps_nobody_waiting(
     assert looked <= 1
 
 
-def test_a_job_that_is_cancelled_takes_no_wake_up_with_it(still: Bench) -> None:
+def test_a_job_that_is_canceled_takes_no_wake_up_with_it(still: Bench) -> None:
     """The timer was to look at it for the others, too, and their message is lost."""
     limits.put(QUEUE, rate=Rate(1, seconds=100))
     rows = [dispatch(still) for _ in range(3)]

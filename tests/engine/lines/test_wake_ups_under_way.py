@@ -134,13 +134,13 @@ def deleted(row: JobRequest) -> None:
     row.delete()
 
 
-def cancelled_by_0_1_0(row: JobRequest) -> None:
+def canceled_by_0_1_0(row: JobRequest) -> None:
     """Cancel it, as code does that knows of pauses, and of no lines."""
-    cancelled = JobRequest.status.set(Status.CANCELLED)
-    row.update([cancelled, JobRequest.held_by.remove(), JobRequest.due_at.remove()])
+    canceled = JobRequest.status.set(Status.CANCELED)
+    row.update([canceled, JobRequest.held_by.remove(), JobRequest.due_at.remove()])
 
 
-@pytest.mark.parametrize("gone", [deleted, cancelled_by_0_1_0])
+@pytest.mark.parametrize("gone", [deleted, canceled_by_0_1_0])
 def test_where_the_first_waits_no_more_the_timer_knows_of_the_next(
     still: Bench, gone: Callable[[JobRequest], None]
 ) -> None:
@@ -158,11 +158,11 @@ def test_where_the_first_waits_no_more_the_timer_knows_of_the_next(
 def moved_meanwhile(bench: Bench, row: JobRequest, patch: Any, outage: Outage) -> None:
     postpone = verbs.postpone
 
-    def after_it_is_cancelled(*asked: Any) -> Any:
+    def after_it_is_canceled(*asked: Any) -> Any:
         owner_actions.cancel(bench.read(row))
         return postpone(*asked)
 
-    patch.setattr(verbs, "postpone", after_it_is_cancelled)
+    patch.setattr(verbs, "postpone", after_it_is_canceled)
 
 
 TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {

@@ -168,7 +168,7 @@ def test_no_error_and_no_signal_is_swallowed(
     assert outer.ends == [error]
 
 
-def test_a_cancelled_job_is_cancelled(bench: Bench, put: Put) -> None:
+def test_a_canceled_job_is_canceled(bench: Bench, put: Put) -> None:
     seen = Seen(swallow=True)
     put(seen)
 
@@ -177,7 +177,7 @@ def test_a_cancelled_job_is_cancelled(bench: Bench, put: Put) -> None:
         job.checkpoint(1, durable=True)
 
     script.job = work
-    assert bench.run(bench.dispatch()).status is Status.CANCELLED
+    assert bench.run(bench.dispatch()).status is Status.CANCELED
     assert seen.ends == [CancelAsked]
 
 

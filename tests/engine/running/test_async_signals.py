@@ -86,13 +86,13 @@ async def in_a_callback(job: RunningJob, report: Any) -> None:
         in_a_callback,
     ],
 )
-@pytest.mark.parametrize("what", ["cancelled", "paused", "claim lost", "leg over"])
+@pytest.mark.parametrize("what", ["canceled", "paused", "claim lost", "leg over"])
 def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: Bench) -> None:
     row = bench.dispatch("async_again")
 
     def report(job: RunningJob) -> None:
         match what:
-            case "cancelled":
+            case "canceled":
                 owner_verbs.request_cancel(bench.read(row))
             case "paused":
                 pausing.pause(Kind.JOB_TYPE, "async_again")
@@ -110,7 +110,7 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
     found = bench.run(row)
     assert time.monotonic() - began < 30
     expected = {
-        "cancelled": Status.CANCELLED,
+        "canceled": Status.CANCELED,
         "paused": Status.WAITING,
         "claim lost": Status.FAILED,
         "leg over": Status.QUEUED,

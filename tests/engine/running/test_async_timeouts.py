@@ -195,14 +195,14 @@ def test_in_a_thread_its_loop_ends_it(bench: Bench) -> None:
         assert kind(bench.read(row)) == "TimedOut"
 
 
-def test_what_it_leaves_running_is_cancelled_and_its_result_stands(bench: Bench) -> None:
-    cancelled = []
+def test_what_it_leaves_running_is_canceled_and_its_result_stands(bench: Bench) -> None:
+    canceled = []
 
     async def child() -> None:
         try:
             await asyncio.sleep(LONG)
         except asyncio.CancelledError:
-            cancelled.append(True)
+            canceled.append(True)
             raise
 
     async def work(job: RunningJob, payload: Sample) -> str:
@@ -212,7 +212,7 @@ def test_what_it_leaves_running_is_cancelled_and_its_result_stands(bench: Bench)
 
     AsyncScript.job = work
     assert run(bench).status is Status.SUCCEEDED
-    assert cancelled == [True]
+    assert canceled == [True]
 
 
 def test_what_a_task_fails_of_as_its_job_ends_is_logged(

@@ -111,7 +111,7 @@ def test_a_retry_by_hand_keeps_why_the_job_had_failed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("listed", ["no luck", "x" * 149 + "…"])
-def test_a_job_cancelled_between_attempts_and_retried_tells_its_error_once(
+def test_a_job_canceled_between_attempts_and_retried_tells_its_error_once(
     bench: Bench, listed: str
 ) -> None:
     error = listed if len(listed) < 150 else "x" * 200
@@ -120,15 +120,15 @@ def test_a_job_cancelled_between_attempts_and_retried_tells_its_error_once(
     assert messages(row) == [(1, listed)]
 
 
-def test_a_job_that_fails_while_it_is_cancelled_and_is_retried_tells_both_errors(
+def test_a_job_that_fails_while_it_is_canceled_and_is_retried_tells_both_errors(
     bench: Bench,
 ) -> None:
-    def cancelled_by_its_owner(job: Any, payload: object) -> None:
+    def canceled_by_its_owner(job: Any, payload: object) -> None:
         owner_actions.cancel(bench.read(job.id))
         raise ValueError("the second")
 
-    row = run(bench, bench.dispatch(), fails("the first"), cancelled_by_its_owner)
-    assert row.status is Status.CANCELLED
+    row = run(bench, bench.dispatch(), fails("the first"), canceled_by_its_owner)
+    assert row.status is Status.CANCELED
     row = owner_actions.retry_again(row, bench.send)
     assert messages(row) == [(1, "the first"), (2, "the second")]
 
@@ -153,6 +153,6 @@ def test_the_error_of_a_job_that_was_stopped_in_its_first_attempt_is_kept(bench:
         raise ValueError("as it was asked to stop")
 
     row = run(bench, bench.dispatch(), work)
-    assert (row.status, row.error["message"]) == (Status.CANCELLED, "as it was asked to stop")
+    assert (row.status, row.error["message"]) == (Status.CANCELED, "as it was asked to stop")
     row = owner_actions.retry_again(row, bench.send)
     assert messages(row) == [(1, "as it was asked to stop")]

@@ -69,11 +69,11 @@ def fail(bench: Bench, row: JobRequest) -> None:
 
 
 def stop_while_it_runs(bench: Bench, row: JobRequest) -> None:
-    def cancelled(job: Any, payload: object) -> None:
+    def canceled(job: Any, payload: object) -> None:
         owner_actions.cancel(bench.read(row))
         job.checkpoint(1, durable=True)
 
-    script.job = cancelled
+    script.job = canceled
     bench.run(row)
 
 
@@ -120,13 +120,13 @@ BOTH = ["note_end", "note_failure"]
 ENDS: dict[Callable[[Bench, JobRequest], None], tuple[Status, list[str]]] = {
     succeed: (Status.SUCCEEDED, ["note_end"]),
     fail: (Status.FAILED, BOTH),
-    stop_while_it_runs: (Status.CANCELLED, ["note_end"]),
-    cancel: (Status.CANCELLED, ["note_end"]),
-    cancel_while_paused: (Status.CANCELLED, ["note_end"]),
+    stop_while_it_runs: (Status.CANCELED, ["note_end"]),
+    cancel: (Status.CANCELED, ["note_end"]),
+    cancel_while_paused: (Status.CANCELED, ["note_end"]),
     expire: (Status.FAILED, BOTH),
     rescue: (Status.FAILED, BOTH),
     settle_its_record: (Status.FAILED, BOTH),
-    stop_at_release: (Status.CANCELLED, ["note_end"]),
+    stop_at_release: (Status.CANCELED, ["note_end"]),
 }
 
 
@@ -180,7 +180,7 @@ def test_the_follow_up_of_a_stopped_job_gets_its_last_error(
 
     script.job = stopped
     bench.run_out()
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED
     ((_, payload),) = told
     assert payload.error is not None
     assert payload.error.message == bench.read(row).error["message"] == message
@@ -194,7 +194,7 @@ def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench) -> None:
         gathering.run_member(number)
     bench.deliver()
     ((_, payload),) = told
-    counts = {"succeeded": 2, "failed": 1, "cancelled": 0, "existing": 0}
+    counts = {"succeeded": 2, "failed": 1, "canceled": 0, "existing": 0}
     assert payload.group == counts | {"total": 3}
 
 
@@ -438,7 +438,7 @@ def test_a_cancel_that_read_the_row_before_another_end_saves_none_for_it(bench: 
     owner_actions.cancel(row, bench.send)
     owner_actions.retry_again(bench.read(row), bench.send)
     owner_actions.cancel(stale, bench.send)
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED
     assert len(rows_of(row)) == 2
 
 
@@ -473,7 +473,7 @@ def test_a_row_whose_follow_up_only_newer_code_knows_ends_without_it(bench: Benc
     row = bench.dispatch("followed_once")
     row.update([JobRequest.on_end.set({"of": "tomorrow"})])
     cancel(bench, bench.read(row))
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED
     assert rows_of(row) == []
 
 

@@ -151,12 +151,12 @@ def test_a_sleeper_has_no_slot_and_wakes_into_its_line(bench: Bench) -> None:
     assert bench.read(first).status is Status.SUCCEEDED
 
 
-def test_a_sleeper_is_cancelled_at_once_and_a_retry_sleeps_the_rest(bench: Bench) -> None:
+def test_a_sleeper_is_canceled_at_once_and_a_retry_sleeps_the_rest(bench: Bench) -> None:
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_once"))
     wakes = row.run_at
     row = owner_actions.cancel(row)
-    assert (row.status, positions.waits_for(row)) == (Status.CANCELLED, None)
+    assert (row.status, positions.waits_for(row)) == (Status.CANCELED, None)
     bench.advance(600)
     row = owner_actions.retry_again(row, bench.send)
     assert (row.legs, row.waits) == (0, None)
@@ -174,13 +174,13 @@ def test_a_retry_with_another_payload_sleeps_from_the_start(bench: Bench) -> Non
     assert (row.run_at or 0) >= before + 600_000
 
 
-def test_a_job_that_was_asked_to_stop_is_cancelled_where_it_would_sleep(bench: Bench) -> None:
+def test_a_job_that_was_asked_to_stop_is_canceled_where_it_would_sleep(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         owner_verbs.request_cancel(bench.read(job.id))
         job.sleep("nap", 60)
 
     script.job = work
-    assert bench.run(bench.dispatch("sample_once")).status is Status.CANCELLED
+    assert bench.run(bench.dispatch("sample_once")).status is Status.CANCELED
     assert bench.sent == []
 
 

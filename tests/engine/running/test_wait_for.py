@@ -118,7 +118,7 @@ def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
 
     signal_before_the_park(bench, monkeypatch)
     monkeypatch.setattr(waits, "continue_at_once", canceled_before)
-    assert bench.run(row).status is Status.CANCELLED
+    assert bench.run(row).status is Status.CANCELED
     assert (bench.sent, got) == ([], [])
 
 
@@ -332,16 +332,16 @@ def test_a_leg_that_was_overtaken_does_not_time_out(
     bench.tick()
     record = waits.record
 
-    def cancelled_before(job: Any, *arguments: Any) -> None:
+    def canceled_before(job: Any, *arguments: Any) -> None:
         owner_verbs.request_cancel(bench.read(job))
         bench.advance(2000)
         bench.tick()
         record(job, *arguments)
 
-    monkeypatch.setattr(waits, "record", cancelled_before)
+    monkeypatch.setattr(waits, "record", canceled_before)
     bench.deliver()
     row = bench.read(row)
-    assert (got, row.status) == ([], Status.CANCELLED)
+    assert (got, row.status) == ([], Status.CANCELED)
     assert signals.find(row, "approval") is None
 
 
@@ -411,13 +411,13 @@ def test_a_wait_for_several_times_out_and_refuses_none(bench: Bench) -> None:
     assert got == [17]
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_a_retry_keeps_signals_and_deadline(
+def test_a_waiting_job_is_canceled_at_once_and_a_retry_keeps_signals_and_deadline(
     bench: Bench,
 ) -> None:
     row, got = waiting(bench, timeout=HOUR)
     until = row.due_at
     row = owner_actions.cancel(row)
-    assert row.status is Status.CANCELLED
+    assert row.status is Status.CANCELED
     bench.advance(600)
     row = bench.run(owner_actions.retry_again(row, bench.send))
     assert (row.status, row.due_at) == (Status.WAITING, until)

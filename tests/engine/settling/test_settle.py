@@ -112,7 +112,7 @@ def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
         (row(queue_key="a", slot=1), row(queue_key="b"), ("q", "a", True)),
         # its queue had no limits when it was dispatched
         (row(), row(Status.WAITING, queue_key="b", wait_key="w"), ("q", "b", False)),
-        (row(queue_key="a", wait_key="w"), row(Status.CANCELLED, queue_key="a"), ("q", "a", False)),
+        (row(queue_key="a", wait_key="w"), row(Status.CANCELED, queue_key="a"), ("q", "a", False)),
         (row(queue_key="a", wait_key="w"), row(Status.FAILED, queue_key="a"), None),
         (row(queue_key="a", slot=1), row(queue_key="a", slot=1), None),
         (row(slot=1), row(), None),

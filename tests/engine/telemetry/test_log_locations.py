@@ -54,9 +54,7 @@ def test_no_line_names_the_file_that_has_the_wording(
     source = ast.parse(Path(telemetry.__file__).read_text())
     own = {node.name for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
     said = locations(lines)
-    assert {"failed", "cancelled", "not claimed", "queued again", "cancel", "task done"} <= set(
-        said
-    )
+    assert {"failed", "canceled", "not claimed", "queued again", "cancel", "task done"} <= set(said)
     assert {text: name for text, name in said.items() if name in own | {"__enter__"}} == {}
 
 

@@ -121,7 +121,7 @@ def test_waiting_in_line_is_logged_with_the_job_and_its_line(
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_job_that_is_cancelled_where_it_would_wait_is_not_said_to_wait(
+def test_a_job_that_is_canceled_where_it_would_wait_is_not_said_to_wait(
     bench: Bench, lines: io.StringIO, paused: bool
 ) -> None:
     limits.put("texts", slots=1)
@@ -135,9 +135,9 @@ def test_a_job_that_is_cancelled_where_it_would_wait_is_not_said_to_wait(
 
     script.job = work
     bench.run(row)
-    assert bench.read(row).status is Status.CANCELLED
+    assert bench.read(row).status is Status.CANCELED
     said = [line["message"] for line in logged(lines)]
-    assert said[-1] == "cancelled"
+    assert said[-1] == "canceled"
     assert not {"waits for resume", "waits for capacity"} & set(said)
 
 
@@ -229,7 +229,7 @@ def test_metrics_count_failures_retries_rescues_and_cancels(
         ("sample_again", {"Retried": 1}),
         ("sample_once", {"Failed": 1}),
         ("", {"NewFailures": 1}),
-        ("sample_again", {"Cancelled": 1}),
+        ("sample_again", {"Canceled": 1}),
         ("sample_once", {"Failed": 1, "Rescued": 1}),
         ("", {"NewFailures": 1}),
         ("sample_again", {"Retried": 1, "Rescued": 1}),

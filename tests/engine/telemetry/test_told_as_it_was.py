@@ -25,14 +25,14 @@ def told(stream: io.StringIO) -> list[tuple[str, str]]:
     return [(line["level"], line["message"]) for line in logged(stream)]
 
 
-@pytest.mark.parametrize(("cancelled", "says"), [(False, "released"), (True, "cancelled")])
+@pytest.mark.parametrize(("canceled", "says"), [(False, "released"), (True, "canceled")])
 def test_a_job_that_goes_back_before_its_function_is_called(
-    cancelled: bool, says: str, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    canceled: bool, says: str, bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = bench.dispatch("sample_once")
 
     def refused(*_: object) -> Any:
-        if cancelled:
+        if canceled:
             owner_actions.cancel(bench.read(row))
         return {"number": "many"}  # of a newer model, say
 
@@ -41,13 +41,13 @@ def test_a_job_that_goes_back_before_its_function_is_called(
     assert told(lines)[-1] == ("INFO", says)
 
 
-@pytest.mark.parametrize(("cancelled", "says"), [(False, "leg over"), (True, "cancelled")])
+@pytest.mark.parametrize(("canceled", "says"), [(False, "leg over"), (True, "canceled")])
 def test_a_job_whose_leg_is_over(
-    cancelled: bool, says: str, bench: Bench, lines: io.StringIO
+    canceled: bool, says: str, bench: Bench, lines: io.StringIO
 ) -> None:
     def work(job: Any, payload: object) -> None:
         job.checkpoint(1)
-        if cancelled:
+        if canceled:
             owner_actions.cancel(bench.read(job.id))
         bench.advance(880)
         job.checkpoint(2)
@@ -55,7 +55,7 @@ def test_a_job_whose_leg_is_over(
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
     assert told(lines)[-1] == ("INFO", says)
-    assert bench.sent_jobs == ([] if cancelled else [row.id])
+    assert bench.sent_jobs == ([] if canceled else [row.id])
 
 
 def test_a_job_that_another_invocation_has_by_now(bench: Bench, lines: io.StringIO) -> None:
@@ -104,7 +104,7 @@ def test_a_job_that_fails_after_it_was_asked_to_stop_is_not_sent_again(
 
     script.job = work
     bench.run(bench.dispatch("sample_again"))
-    assert told(lines)[-1] == ("INFO", "cancelled")
+    assert told(lines)[-1] == ("INFO", "canceled")
     assert bench.sent == []
 
 
@@ -150,8 +150,8 @@ def test_a_job_that_is_asked_to_stop_is_counted_when_it_does(
     row = bench.claim(bench.dispatch("sample_once"))
     assert owner_actions.cancel(row).status is Status.RUNNING
     assert list(emitted(capsys)) == []
-    assert owner_actions.cancel(bench.dispatch("sample_once")).status is Status.CANCELLED
-    assert list(emitted(capsys)) == [("sample_once", {"Cancelled": 1})]
+    assert owner_actions.cancel(bench.dispatch("sample_once")).status is Status.CANCELED
+    assert list(emitted(capsys)) == [("sample_once", {"Canceled": 1})]
 
 
 def test_a_type_that_is_paused_is_named(bench: Bench, lines: io.StringIO) -> None:

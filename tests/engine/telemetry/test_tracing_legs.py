@@ -71,7 +71,7 @@ def test_a_job_that_fails_for_good_says_so(sent: Sent, worker: FakeLambda, spans
     assert (outcome(leg), leg.status.status_code) == ("failed", StatusCode.ERROR)
 
 
-def test_a_running_job_that_is_cancelled_has_a_span_that_says_so(
+def test_a_running_job_that_is_canceled_has_a_span_that_says_so(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     def work(job: Any, payload: object) -> None:
@@ -82,8 +82,8 @@ def test_a_running_job_that_is_cancelled_has_a_span_that_says_so(
     job_id = post()
     worker.deliver()
     leg = spans.one("process sample_again")
-    assert read(job_id).status is Status.CANCELLED
-    assert (outcome(leg), leg.status.status_code) == ("cancelled", StatusCode.UNSET)
+    assert read(job_id).status is Status.CANCELED
+    assert (outcome(leg), leg.status.status_code) == ("canceled", StatusCode.UNSET)
 
 
 def test_a_second_message_about_a_job_has_a_span_that_says_so(

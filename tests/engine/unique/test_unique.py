@@ -182,7 +182,7 @@ def test_a_key_that_is_anothers_keeps_no_job_from_starting_or_ending(bench: Benc
 
 def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> None:
     first = ask(bench)
-    first.update([JobRequest.status.set(Status.CANCELLED)])  # and left its record
+    first.update([JobRequest.status.set(Status.CANCELED)])  # and left its record
     second = ask(bench)
     assert bench.duplicate(second) is None
     assert holders() == [second.created_key]
@@ -190,7 +190,7 @@ def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> 
 
 def test_a_record_that_was_left_to_the_same_id_is_taken_over(bench: Bench) -> None:
     first = ask(bench, idempotency_key="k")
-    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.expires_at.set(1)])
+    first.update([JobRequest.status.set(Status.CANCELED), JobRequest.expires_at.set(1)])
     second = ask(bench, idempotency_key="k")
     assert (second.id, bench.duplicate(second)) == (first.id, None)
     assert holders() == [second.created_key] != [first.created_key]
@@ -281,7 +281,7 @@ def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
     holder = ask(bench, "unique_follow")
     bench.claim(holder)
     ask(bench, "unique_follow")
-    holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    holder.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
     admitted = uniqueness.admit_follower
 
     def after_it_is_lost(*asked: Any) -> Change:

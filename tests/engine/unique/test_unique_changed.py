@@ -86,8 +86,8 @@ def given_another_large_payload(bench: Bench) -> JobRequest:
 
 def given_the_payload_of_another_key(bench: Bench) -> JobRequest:
     seen = ask(bench, queue_name="default")
-    cancelled = owner_actions.cancel(bench.read(seen))
-    owner_actions.retry_again(cancelled, bench.send, {"lot": "another", "text": ""})
+    canceled = owner_actions.cancel(bench.read(seen))
+    owner_actions.retry_again(canceled, bench.send, {"lot": "another", "text": ""})
     return seen
 
 

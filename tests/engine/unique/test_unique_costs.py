@@ -106,7 +106,7 @@ def test_one_that_follows_costs_so_many_more(bench: Bench, units: Units) -> None
     assert units.spent() == 1 + 2 * 2 + 1
 
 
-def test_one_that_follows_and_is_cancelled_has_no_entry_to_delete(
+def test_one_that_follows_and_is_canceled_has_no_entry_to_delete(
     bench: Bench, units: Units
 ) -> None:
     bench.claim(ask(bench, "unique_follow", "1"))

@@ -23,7 +23,7 @@ def ask(bench: Bench, text: str) -> JobRequest:
 
 def end_as_older_code(row: JobRequest) -> None:
     """End a job, and leave its key to it."""
-    row.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    row.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
 
 
 def test_looks_at_one_that_follows_grow_rare(bench: Bench) -> None:

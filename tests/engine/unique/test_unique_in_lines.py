@@ -196,13 +196,13 @@ def sent_behind(bench: Bench, work: Callable[[Any], None]) -> list[str]:
     followers: list[str] = []
     script.job = working
     first = ask(bench, "1", "unique_follow", queue_name="sample_texts")
-    assert bench.run(first).status is Status.CANCELLED
+    assert bench.run(first).status is Status.CANCELED
     assert bench.read(followers[0]).status is Status.QUEUED
     assert bench.sent_jobs in (followers, [])
     return bench.sent_jobs
 
 
-def test_one_that_is_cancelled_as_it_gives_up_its_turn_has_the_next_sent(bench: Bench) -> None:
+def test_one_that_is_canceled_as_it_gives_up_its_turn_has_the_next_sent(bench: Bench) -> None:
     def turn(job: Any) -> None:
         owner_actions.cancel(bench.read(job.id))
         job.next_turn(1)
@@ -210,12 +210,12 @@ def test_one_that_is_cancelled_as_it_gives_up_its_turn_has_the_next_sent(bench: 
     assert sent_behind(bench, turn)
 
 
-def test_one_that_is_cancelled_as_it_meets_a_pause_has_the_next_sent(
+def test_one_that_is_canceled_as_it_meets_a_pause_has_the_next_sent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     park = verbs.park
 
-    def cancelled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
+    def canceled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
         owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
         return park(row, *asked, **more)
 
@@ -224,5 +224,5 @@ def test_one_that_is_cancelled_as_it_meets_a_pause_has_the_next_sent(
         bench.advance(11)
         job.checkpoint(1)
 
-    monkeypatch.setattr(verbs, "park", cancelled_before)
+    monkeypatch.setattr(verbs, "park", canceled_before)
     assert sent_behind(bench, pause)

@@ -41,7 +41,7 @@ def ask(bench: Bench, text: str = "", lot: str = "a", **more: Any) -> JobRequest
 def end_and_leave_the_record(row: JobRequest) -> None:
     """End a job as code does that knows no keys."""
     away = (JobRequest.held_by, JobRequest.waiting_since, JobRequest.due_at)
-    row.update([JobRequest.status.set(Status.CANCELLED), *(each.remove() for each in away)])
+    row.update([JobRequest.status.set(Status.CANCELED), *(each.remove() for each in away)])
 
 
 def records() -> list[moto_direct.Row]:
@@ -66,7 +66,7 @@ def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Be
     assert {record["holder"] for record in records()} == {other.created_key, third.created_key}
 
 
-def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench) -> None:
+def test_one_that_was_canceled_and_left_its_place_follows_no_more(bench: Bench) -> None:
     bench.claim(ask(bench, "first"))
     second = ask(bench, "second")
     end_and_leave_the_record(second)
@@ -85,12 +85,12 @@ def test_nor_is_it_let_on(bench: Bench) -> None:
     assert (bench.sent_jobs, records()) == ([], [])
 
 
-def test_nor_is_one_that_is_cancelled_so_just_before(bench: Bench) -> None:
+def test_nor_is_one_that_is_canceled_so_just_before(bench: Bench) -> None:
     first, second = ended_and_not_let_on(bench)
     found = free(first)
     end_and_leave_the_record(bench.read(second))
     uniqueness.admit_follower(str(first.unique_key), second, found)
-    assert bench.read(second).status is Status.CANCELLED
+    assert bench.read(second).status is Status.CANCELED
 
 
 # --- what others write meanwhile ------------------------------------------------------------------

@@ -337,7 +337,7 @@ def test_one_that_follows_and_is_put_off_waits_for_the_end_of_the_other_still(be
     assert (row.run_at or 0) > clock.now()
 
 
-def test_one_that_follows_and_is_cancelled_leaves_its_place(bench: Bench) -> None:
+def test_one_that_follows_and_is_canceled_leaves_its_place(bench: Bench) -> None:
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")
@@ -355,7 +355,7 @@ def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")
-    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    first.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
     bench.advance(700)
     assert bench.tick().counts == {timer.Disposition.ADMITTED: 1}
     assert bench.read(second).status is Status.QUEUED
@@ -366,7 +366,7 @@ def test_a_new_request_lets_on_first_the_one_that_follows(bench: Bench) -> None:
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")
-    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    first.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
     third = ask(bench, "third", "unique_follow")
     assert (third.id, third.status) == (second.id, Status.QUEUED)
 
@@ -471,11 +471,11 @@ def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:
     assert script.texts_run == ["first", "first"]
 
 
-def test_nor_is_one_that_was_cancelled_before_it_began(bench: Bench) -> None:
-    cancelled = owner_actions.cancel(ask(bench, "first"))
+def test_nor_is_one_that_was_canceled_before_it_began(bench: Bench) -> None:
+    canceled = owner_actions.cancel(ask(bench, "first"))
     with pytest.raises(PreconditionFailed):
-        replacing.replace(cancelled, wanted("second"), [])
-    assert bench.read(cancelled).status is Status.CANCELLED
+        replacing.replace(canceled, wanted("second"), [])
+    assert bench.read(canceled).status is Status.CANCELED
 
 
 def test_of_two_that_come_to_follow_at_once_one_does(
@@ -551,7 +551,7 @@ def test_a_replacement_that_landed_unheard_was_done_if_the_job_has_ended(
     assert objects() == [second.payload_key]
 
 
-@pytest.mark.parametrize("ends", ["cancelled", "done"])
+@pytest.mark.parametrize("ends", ["canceled", "done"])
 def test_the_request_of_a_job_that_has_ended_is_not_refused_while_another_runs(
     bench: Bench, ends: str
 ) -> None:

@@ -17,7 +17,7 @@ from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.job_ended import JobEnded
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 _ORGANIZATIONS = ("default", "acme", "umbrella")
 # The webhooks of each organization, and which ends each gets.
 _WEBHOOKS: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 # How long after the end of its last member an owner continues, in milliseconds. If no process died
 # in between, the process that records the end continues the owner. Otherwise the timer does so at
 # its next look: see docs/guides/batches.md.
@@ -107,7 +107,7 @@ class GroupChecker:
             return
         is_old = self._world.time - member["created_at"] > clock.DAY
         owner = rows.get(member["parent_id"])
-        is_given_up = member["status"] in ("failed", "cancelled")
+        is_given_up = member["status"] in ("failed", "canceled")
         if is_given_up and owner and not is_old and _group_of(member) not in self._late:
             self._report(f"member {member_id} could not be retried")
 
@@ -159,7 +159,7 @@ class GroupChecker:
             self._report(f"{member} is {row['status']} without a marker")
         is_new = row["id"] not in self._members
         status, mark = self._members.get(row["id"], ("", ""))
-        is_canceled = row["status"] == "cancelled" and status not in ("", *_FINISHED)
+        is_canceled = row["status"] == "canceled" and status not in ("", *_FINISHED)
         by_owner = owner.get("cancel_members") or row["id"] in self.asked_to_stop
         if is_canceled and mark.startswith("retried-") and not by_owner:
             self._report(f"{member} was canceled after a person had retried it")
@@ -170,7 +170,7 @@ class GroupChecker:
 
     def _check_canceled(self, owner: Row, group_id: str, members: list[Row]) -> None:
         """Check the moment in which an owner is canceled after its members."""
-        is_canceled = owner["status"] == "cancelled" and owner.get("cancel_members")
+        is_canceled = owner["status"] == "canceled" and owner.get("cancel_members")
         key = owner["created_key"]
         if not is_canceled or self._canceled.get(key) == owner["finished_at"]:
             return

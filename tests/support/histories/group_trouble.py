@@ -14,7 +14,7 @@ from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 _MOST_DEATHS = 4  # in a history
 _MOST_REQUESTS = 10
 _OWNERS = 2  # that begin in peace

@@ -24,7 +24,7 @@ from job_runners.testing.simulation.invocation import WELL, Invocation
 from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.work import Job
 
-FINISHED = ("succeeded", "failed", "cancelled")
+FINISHED = ("succeeded", "failed", "canceled")
 # Errors that the engine itself gives to jobs that no worker could start, or that never end.
 _ENGINE_ERRORS = (
     "NeverStarted",
@@ -315,7 +315,7 @@ class InvariantChecker:
     ) -> None:
         """Check that an outcome is final, unless an operator retries the job."""
         change = (before["status"], after["status"])
-        permitted = (("failed", "queued"), ("cancelled", "queued"))
+        permitted = (("failed", "queued"), ("canceled", "queued"))
         if invocation.name != "api" or change not in permitted:
             self.report(f"{label}: {change} after its outcome")
         self._started_once.discard(after["id"])  # an operator wants it to start again
@@ -370,8 +370,8 @@ class InvariantChecker:
         parked = before != "waiting" and after == "waiting"
         self._world.figures["paused"] += parked
         admitted = before == "waiting" and after == "queued"
-        cancelled = after == "cancelled" and may_stop
-        if not (parked or admitted or cancelled or after == "failed"):
+        canceled = after == "canceled" and may_stop
+        if not (parked or admitted or canceled or after == "failed"):
             self.report(f"{label}: {(before, after)} without a claim")
 
     def _check_change_of_running(
@@ -380,7 +380,7 @@ class InvariantChecker:
         token = before["claim_token"]
         if after["claim_token"] != token:
             self.report(f"{label}: claimed while it was running")
-        if after["status"] == "cancelled" and not before.get("cancel_requested"):
+        if after["status"] == "canceled" and not before.get("cancel_requested"):
             self.report(f"{label}: canceled without a request")
         # A worker whose job is canceled with its members asks these to stop.
         asks = (

@@ -33,7 +33,7 @@ _PAUSABLE = [
 _UNFINISHED = tuple(status for status in Status if not status.finished)
 _WITH_MEMBERS = "groups canceled by hand"
 TROUBLE = "trouble in groups"
-_GIVEN_UP = (Status.FAILED, Status.CANCELLED)
+_GIVEN_UP = (Status.FAILED, Status.CANCELED)
 
 
 class Operators:
@@ -65,7 +65,7 @@ class Operators:
         cancel = self._cancel_with_members
         actions: list[Callable[[], object]] = [
             lambda: None,
-            lambda: self._act_on_a_job("cancelled by hand", self._cancel, _UNFINISHED),
+            lambda: self._act_on_a_job("canceled by hand", self._cancel, _UNFINISHED),
             lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
             lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
             self._pause,
@@ -122,7 +122,7 @@ class Operators:
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.pick("which job", len(ids))]
-            self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
+            self._request(lambda: self._act_on(job_id, "canceled by hand", self._cancel))
             what = "deleted after a cancel"
             self._request(lambda: self._act_on(job_id, what, owner_actions.delete))
 
@@ -159,8 +159,8 @@ class Operators:
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
-        if self._world.pick("this job is cancelled", 30) == 29:
-            self._request(lambda: self._act_on(job_id, "cancelled by hand", self._cancel))
+        if self._world.pick("this job is canceled", 30) == 29:
+            self._request(lambda: self._act_on(job_id, "canceled by hand", self._cancel))
 
     def resume_all(self) -> None:
         """Resume everything that is paused."""

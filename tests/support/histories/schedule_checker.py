@@ -14,7 +14,7 @@ from job_runners.work.occurrences import When, next_after
 
 # If one write passes over more occurrences than this, the engine doesn't count all of them.
 _MAX_COUNTED = 900
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 _COUNTS = ("started", "skipped", "failed")
 
 

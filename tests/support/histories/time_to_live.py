@@ -11,7 +11,7 @@ from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.definitions import LONGEST_WAIT
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 _NEVER = 10**12  # seconds
 _DELETED_LATE = 3 * clock.DAY  # how long after its expiry an item may still be there
 # How long a job may rely on an item of each kind, in milliseconds.

@@ -13,7 +13,7 @@ from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import Job
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED = ("succeeded", "failed", "canceled")
 _PREFIX = "unique#"
 
 
@@ -78,7 +78,7 @@ class UniqueChecker:
             self._requests[job_id] = [*earlier, request]
             self._world.figures["unique jobs replaced"] += not is_new
         if before.get("held_by", "").startswith(_PREFIX) and after["status"] != "waiting":
-            self._world.figures["unique jobs that followed"] += after["status"] != "cancelled"
+            self._world.figures["unique jobs that followed"] += after["status"] != "canceled"
         self._check_row(after)
         return {row["unique_key"] for row in (before, after) if row.get("unique_key")}
 
