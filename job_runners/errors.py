@@ -351,9 +351,9 @@ class PreconditionFailed(JobRunnersError):
     `row` is the row as read after the refusal, or None if it is gone. `found` describes its state.
     """
 
-    def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
-        super().__init__(f"The write {verb!r} was refused for job {job_id}: it is {found}.")
-        self.verb = verb
+    def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
+        super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {found}.")
+        self.transition = transition
         self.job_id = job_id
         self.found = found
         self.row = row

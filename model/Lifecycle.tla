@@ -6,7 +6,7 @@
 (* A step is one write to the table, one read on which a decision is based,   *)
 (* or one fault. The number of faults is bounded, so every behavior ends.     *)
 (* README.md maps each action to its function.                                *)
-EXTENDS Verbs, FiniteSets, TLC
+EXTENDS Transitions, FiniteSets, TLC
 
 CONSTANTS
   Workers,   \* invocations of the worker that may run at once
@@ -29,7 +29,7 @@ VARIABLES
   gone,   \* the claimer of the row's last claim was killed, or was frozen
   dead,   \* messages with a delivery that was killed
   open,   \* the attempt in which a leg began and didn't end in order; 0 for none
-  by      \* the process and the verb that wrote the row in this step
+  by      \* the process and the transition that wrote the row in this step
 
 vars  == <<row, over, early, aged, msgs, recs, loc, bud, gone, dead, open, by>>
 world == <<aged, recs, gone, dead>>   \* most actions don't change these
@@ -40,7 +40,7 @@ F == "failures"
 Procs  == Workers \cup People \cup {T, F}
 Nobody == [p |-> "nobody", do |-> "nothing"]
 (* pc: idle; claim: a claim landed, and its response was lost; give_back; claimed; called: the      *)
-(* function runs; write: a verb is decided, or it landed and its response was lost.                 *)
+(* function runs; write: a transition is decided, or it landed and its response was lost.                 *)
 Idle   == [pc |-> "idle", t |-> 0, s |-> 0, do |-> "nothing", seen |-> NoRow, frozen |-> FALSE]
 
 Spend(what)  == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
@@ -69,7 +69,7 @@ Init ==
             cancel |-> Cancels, requeue |-> Requeues, delete |-> Deletes, save |-> Saves, age |-> Ages]
   /\ gone = FALSE /\ dead = {} /\ open = 0 /\ by = Nobody
 
-(* After these verbs, the writer sends a message for the next step. If it is lost, the row is due.  *)
+(* After these transitions, the writer sends a message for the next step. If it is lost, the row is due.  *)
 SendsOn == {"retry", "end_leg", "release", "postpone", "requeue", "save"}
 Heard(p, do, next) ==
   /\ Go(p, next)
@@ -141,7 +141,7 @@ Calls(w) ==
   /\ open' = IF Owned(row, loc[w].t) THEN row.att ELSE open
   /\ by' = Nobody /\ UNCHANGED <<row, over, early, msgs, bud, world>>
 
-(* The verbs that end a run: job_runners/store/verbs/ending.py.                                                 *)
+(* The transitions that end a run: job_runners/store/transitions/ending.py.                                                 *)
 EndOk(do, r, t) == CASE do = "succeed" -> SucceedOk(r, t)
                      [] do = "fail"    -> FailOk(r, t)
                      [] do = "stop"    -> StopOk(r, t)

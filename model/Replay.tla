@@ -1,9 +1,9 @@
 ------------------------------- MODULE Replay -------------------------------
-(* Checks that recorded writes of the real code are those of `Verbs`. A row's *)
-(* history is a sequence of writes that have landed. Each has the verb, the   *)
+(* Checks that recorded writes of the real code are those of `Transitions`. A row's *)
+(* history is a sequence of writes that have landed. Each has the transition, the   *)
 (* writer, the row as the writer had read it, and the row after the write.    *)
 (* tests/support/histories/write_recorder.py records them.                         *)
-EXTENDS Verbs, Sequences, FiniteSets
+EXTENDS Transitions, Sequences, FiniteSets
 
 CONSTANTS
   Rows,      \* all rows that occur, so that writes can refer to them by number
@@ -20,7 +20,7 @@ VARIABLES
 vars == <<h, k, write, row, past, claimed>>
 
 (* A write:
-     do     the verb                      who    "worker", "timer", "failures", "api"
+     do     the transition                      who    "worker", "timer", "failures", "api"
      by     the invocation                msg    the send id of its message
      took, gave  slots whose items name the row's job since this write, or no longer do
      stole  whether an item named another job before: a job may only take a free slot and free its own

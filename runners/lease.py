@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.queries import read
 
 
@@ -43,7 +43,7 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
             return  # another process has changed the row: the job notices at its next write
         except Exception as error:  # noqa: BLE001 - AWS may not answer; there is time to try again
             telemetry.crashed(error)
-        pause = verbs.SKEW / 2 / clock.SECOND
+        pause = transitions.SKEW / 2 / clock.SECOND
 
 
 def _renew(message: JobMessage) -> bool:
@@ -54,5 +54,5 @@ def _renew(message: JobMessage) -> bool:
     row = read(message.id)
     if row is None or row.send_id != message.send_id:
         return False
-    verbs.renew(row, clock.now() + 2 * verbs.SKEW)
+    transitions.renew(row, clock.now() + 2 * transitions.SKEW)
     return True

@@ -17,7 +17,7 @@ from job_runners.places import CODE
 TESTS = CODE / "tests"
 SMOKE = (
     "tests/unit/test_messages.py",
-    "tests/store/test_verbs.py",
+    "tests/store/test_transitions.py",
     "tests/runners/test_sending.py",
 )
 # The first pattern that fits a path decides.

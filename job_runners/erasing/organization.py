@@ -12,7 +12,7 @@ from itertools import islice
 from job_runners import clock
 from job_runners.erasing import files, lines
 from job_runners.errors import PreconditionFailed
-from job_runners.store import failure_groups, owner_verbs, used_keys, webhooks
+from job_runners.store import failure_groups, owner_transitions, used_keys, webhooks
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.store.schedules import schedule
@@ -109,10 +109,10 @@ class Organization:
 
         If the job was retried in the meantime, the row stays, and the next pass finds the job.
         """
-        removed = Counter(owner_verbs.delete_records(row))
+        removed = Counter(owner_transitions.delete_records(row))
         removed["file versions"] += sum(map(files.delete_versions, row.data_folders))
         try:
-            owner_verbs.delete_row(row)
+            owner_transitions.delete_row(row)
         except PreconditionFailed:
             return removed
         return removed + Counter(jobs=1)

@@ -2,9 +2,8 @@
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
 a write whose response is lost. If the first try has changed the row, the condition of the second
-try fails. So a verb (see `job_runners.store.verbs`) reads the row after a refusal. If the row
-already contains this write, the verb has succeeded.
-"""
+try fails. So a transition (see `job_runners.store.transitions`) reads the row after a refusal. If
+the row already contains this write, the transition has succeeded. """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -80,13 +79,13 @@ class JobEnd(Value):
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None
 """How to tell from a row whether it already contains a write that was refused.
 
-After most verbs, the row shows a status under the claim token that the job had before. The write
-of a verb whose condition still holds afterward isn't refused when it is repeated: that is None.
-"""
+After most transitions, the row shows a status under the claim token that the job had before. The
+write of a transition whose condition still holds afterward isn't refused when it is repeated: that
+is None. """
 
 
 def write(
-    verb: str,
+    transition: str,
     job: JobRequest,
     actions: list[Action],
     condition: Condition,
@@ -103,12 +102,12 @@ def write(
     try:
         retry_on_conflict(lambda: after.update(actions, condition))
     except UpdateError as error:
-        after = _row_if_applied(verb, job, error, already_applied)
+        after = _row_if_applied(transition, job, error, already_applied)
     return Change(job, after, resumes=resumes)
 
 
 def write_with(
-    verb: str,
+    transition: str,
     job: JobRequest,
     actions: list[Action],
     condition: Condition,
@@ -125,17 +124,17 @@ def write_with(
     """
     if not more_writes:
         return write(
-            verb, job, actions, condition, already_applied=already_applied, resumes=resumes
+            transition, job, actions, condition, already_applied=already_applied, resumes=resumes
         )
 
     try:
         write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
     except TransactWriteError as error:
-        after = _row_if_applied(verb, job, error, already_applied)
+        after = _row_if_applied(transition, job, error, already_applied)
         return Change(job, after, resumes=resumes)
     row = read(job.id)
     if row is None:
-        raise refused(verb, job.id, None)
+        raise refused(transition, job.id, None)
     return Change(job, row, resumes=resumes)
 
 
@@ -152,7 +151,7 @@ def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[Record
 
 
 def _row_if_applied(
-    verb: str,
+    transition: str,
     job: JobRequest,
     error: PynamoDBException,
     already_applied: AlreadyApplied,
@@ -168,15 +167,16 @@ def _row_if_applied(
             applied = row.status is already_applied and row.claim_token == job.claim_token
         if applied:
             return row
-    raise refused(verb, job.id, row) from error
+    raise refused(transition, job.id, row) from error
 
 
-def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """Return the error for a refused verb. `row` is the row as it was read afterwards."""
-    return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
+def refused(transition: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
+    """Return the error for a refused transition. `row` is the row as it was read afterwards."""
+    return PreconditionFailed(transition, job_id, "gone" if row is None else row.state, row)
 
 
-# --- what verbs change --------------------------------------------------------------------------
+# --- what transitions change
+# --------------------------------------------------------------------------
 
 
 def queue_actions(job: JobRequest, lane: Lane) -> list[Action]:
@@ -313,7 +313,8 @@ def fail_actions(job: JobRequest, end: JobEnd) -> list[Action]:
     ]
 
 
-# --- conditions of verbs --------------------------------------------------------------------------
+# --- conditions of transitions
+# --------------------------------------------------------------------------
 
 
 def owned_by_claim(job: JobRequest) -> Condition:

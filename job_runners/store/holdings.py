@@ -96,7 +96,7 @@ class Release(Value):
 
 
 def write_freeing(
-    verb: str,
+    transition: str,
     job: JobRequest,
     actions: list[Action],
     condition: Condition,
@@ -120,7 +120,7 @@ def write_freeing(
     for _ in range(_MAX_WRITES):
         try:
             change = conditional_write.write_with(
-                verb,
+                transition,
                 job,
                 actions,
                 condition,

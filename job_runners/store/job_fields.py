@@ -107,7 +107,7 @@ class ClaimFields:
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
     # Set if a child may exist that no step records: the start of the first leg that may have
-    # dispatched it. See `verbs.ending.unrecorded_actions`.
+    # dispatched it. See `transitions.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())
     restarts = nullable(Integer())  # how many times its work began again with another payload
     begun_at = nullable(Integer())  # when that last happened
@@ -143,7 +143,7 @@ class WaitFields(OutcomeFields):
     # How many of its legs ended in a wait. `max_legs` doesn't limit those.
     waits = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
-    # the last wait of its function: read it with `job_runners.store.verbs.waits.current`
+    # the last wait of its function: read it with `job_runners.store.transitions.waits.current`
     waits_for = JSONAttribute(null=True)
 
     @property

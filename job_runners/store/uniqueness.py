@@ -236,9 +236,9 @@ def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]],
     raise AssertionError("the last try raises")
 
 
-def overtaken(verb: str, job_id: str) -> PreconditionFailed:
+def overtaken(transition: str, job_id: str) -> PreconditionFailed:
     """Return the error for a request that lost the race for a key at every try."""
-    return PreconditionFailed(verb, job_id, "overtaken by others")
+    return PreconditionFailed(transition, job_id, "overtaken by others")
 
 
 def admit_follower(key: str, follower: JobRequest, found: Free) -> conditional_write.Change:

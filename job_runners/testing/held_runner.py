@@ -17,7 +17,7 @@ from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, decode, encode
 from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.store.job_request import JobRequest
-from job_runners.store.verbs import waits
+from job_runners.store.transitions import waits
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.plain_clients import every_row
 

@@ -16,7 +16,7 @@ from job_runners.store import blobs, group_chunks, groups, queries, steps
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
-from job_runners.store.verbs import group_waits
+from job_runners.store.transitions import group_waits
 from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
 from job_runners.work.interrupts import CancelAsked, LegOver, TimeOver
@@ -275,9 +275,9 @@ class _Adding:
         if self._job._row.gathers != self._group.id:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
-    def _write(self, verb: Callable[[], Change]) -> None:
+    def _write(self, transition: Callable[[], Change]) -> None:
         try:
-            self._job._row = self._job._keep_trying(verb).after
+            self._job._row = self._job._keep_trying(transition).after
         except PreconditionFailed as refused:
             # If the job has lost its claim instead, the write that stops it is refused too.
             raise self._job._interrupt(CancelAsked()) from refused

@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, is_temporary, retry_until
 from job_runners.errors import JobRunnersError, PreconditionFailed
 from job_runners.names import without_surrogates
-from job_runners.store import blobs, pauses, verbs
+from job_runners.store import blobs, pauses, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import defer_alarm
 from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
@@ -162,9 +162,9 @@ class RunningJob(JobFiles, JobWaits):
         return self._row.legs
 
     @property
-    def last_checkpoint(self) -> verbs.Checkpoint:
+    def last_checkpoint(self) -> transitions.Checkpoint:
         """Return the last checkpoint, written or not."""
-        return verbs.Checkpoint(
+        return transitions.Checkpoint(
             self.cursor, self.progress, self.message, self._unrecorded, self._gathered
         )
 
@@ -406,7 +406,7 @@ class RunningJob(JobFiles, JobWaits):
     def _write(self) -> None:
         try:
             with defer_alarm():
-                row = self._row = verbs.checkpoint(self._row, self.last_checkpoint).after
+                row = self._row = transitions.checkpoint(self._row, self.last_checkpoint).after
                 pause = (
                     self._current_pause()
                     if self._may_be_paused and self.cursor is not None

@@ -13,12 +13,12 @@ from job_runners import clock
 from job_runners.errors import RunnerCannotResend
 from job_runners.names import check_signal_name
 from job_runners.settings import settings
-from job_runners.store import signals, steps, verbs
+from job_runners.store import signals, steps, transitions
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.groups import Group
 from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
-from job_runners.store.verbs import waits
+from job_runners.store.transitions import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
 from job_runners.work.interrupts import ClaimLost, Waits
 
@@ -87,7 +87,7 @@ def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
     take_name(job, f"sleep {name}", name)
     until: int = job._run_once("name of the wait", "sleep ", name, end)
     left = until - clock.now()
-    if left > verbs.CLAIM_TOLERANCE:
+    if left > transitions.CLAIM_TOLERANCE:
         require_next_leg(job)
         raise job._interrupt(Asleep(name, until))
     if left > 0:  # a worker may start the leg a little early

@@ -25,7 +25,7 @@ from job_runners.errors import MissingObject
 from job_runners.settings import forget, settings
 from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer as Posted
-from job_runners.store import pauses, verbs
+from job_runners.store import pauses, transitions
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER
@@ -151,7 +151,7 @@ class Stack:
         script.job = lambda job, payload: None
         event = self._worker.events[0]
         with self.recorder.running("WorkerFunction"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(verbs, "succeed", killed)
+            patch.setattr(transitions, "succeed", killed)
             with pytest.raises(KeyboardInterrupt):
                 self._worker.deliver()
         return cast(dict[str, Any], event)

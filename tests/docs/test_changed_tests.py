@@ -14,7 +14,7 @@ from tools.changed_tests import FOLDERS, SMOKE, chosen_for
         ("job_runners/engine/lines/pump.py", {"tests/engine/lines"}),
         ("job_runners/engine/groups/finishing.py", {"tests/engine/groups"}),
         ("job_runners/engine/wire/messages.py", {"tests/engine", "tests/runners"}),
-        ("job_runners/store/verbs/claiming.py", {"tests/store", "tests/engine/unique"}),
+        ("job_runners/store/transitions/claiming.py", {"tests/store", "tests/engine/unique"}),
         ("runners/__init__.py", {"tests/runners"}),
         ("job_runners/cli/entry.py", {"tests/cli"}),
         ("tests/unit/test_messages.py", {"tests/unit/test_messages.py"}),

@@ -108,12 +108,14 @@ def test_every_page_is_in_the_index() -> None:
 # --- diagrams -------------------------------------------------------------------------------------
 
 
-def test_the_diagram_of_the_states_has_each_state_and_only_verbs_of_its_page() -> None:
+def test_the_diagram_of_the_states_has_each_state_and_only_transitions_of_its_page() -> None:
     texts = re.findall(r"<text([^>]*)>(.+?)</text>", (ROOT / "docs/job_states.svg").read_text())
     states = [words for attributes, words in texts if 'class="name"' in attributes]
     assert sorted(states) == sorted(Status)
     page = (ROOT / "docs/job_lifecycle.md").read_text()
-    verbs = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", page, re.MULTILINE))))
+    transitions = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", page, re.MULTILINE)))
+    )
     arrows = {
         word
         for attributes, words in texts
@@ -121,7 +123,7 @@ def test_the_diagram_of_the_states_has_each_state_and_only_verbs_of_its_page() -
         for word in words.split(", ")
     }
     conditions = {"with a time", "from run_at on", "run_at on", "from", "if asked"}
-    assert arrows - conditions <= verbs
+    assert arrows - conditions <= transitions
     assert {"claim", "requeue", "end_leg"} <= arrows
 
 

@@ -355,7 +355,7 @@ def test_a_write_whose_answer_was_lost_is_repeated(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The repetition is refused, because the step is there. The stored link is the one returned."""
-    from job_runners.store.verbs import waits
+    from job_runners.store.transitions import waits
 
     record = waits.record
 

@@ -10,10 +10,10 @@ from api_events import Answer, call
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.aws import bucket, clients
-from job_runners.store import pauses, queries, verbs
+from job_runners.store import pauses, queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 from job_runners.testing import moto_direct
 from sample_work import script
 
@@ -38,14 +38,14 @@ def running(**fields: Any) -> JobRequest:
 def ended(status: Status, **fields: Any) -> str:
     """Return the id of a job that is finished like this."""
     row = running(**fields)
-    verbs.checkpoint(row, Checkpoint({"at": 3}, 30, "three of ten"))
+    transitions.checkpoint(row, Checkpoint({"at": 3}, 30, "three of ten"))
     if status is Status.SUCCEEDED:
-        verbs.succeed(row, {"number": 1})
+        transitions.succeed(row, {"number": 1})
     elif status is Status.FAILED:
-        verbs.fail(row, {"kind": "ValueError", "message": "no luck"})
+        transitions.fail(row, {"kind": "ValueError", "message": "no luck"})
     else:
         call("POST", f"/jobs/{row.id}/cancel")
-        verbs.stop(row)
+        transitions.stop(row)
     assert row_of(row.id).status is status
     return row.id
 
@@ -59,8 +59,8 @@ def waiting(status: Status) -> str:
     if status is Status.RETRYABLE:
         now = clock.now()
         row = running(job_type="sample_again")
-        return verbs.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).after.id
-    return verbs.park(
+        return transitions.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).after.id
+    return transitions.park(
         row_of(dispatched()), pauses.pause(Kind.QUEUE, "default"), due_at=clock.now() + clock.HOUR
     ).after.id
 

@@ -10,7 +10,7 @@ import job_rows
 from api_events import call
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store import blobs, queries, verbs
+from job_runners.store import blobs, queries, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import ENVIRONMENT
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 
 def claimed(organization_id: str = "acme") -> JobRequest:
-    row = verbs.save(
-        verbs.NewJob(
+    row = transitions.save(
+        transitions.NewJob(
             job_type="sample_once",
             queue_name="default",
             organization_id=organization_id,
@@ -41,7 +41,7 @@ def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
     key = f"{row.result_folder}/rejected rows é.csv"
     clients.client("s3").put_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=key, Body=b"cell,why\n")
     before = clock.now()
-    verbs.succeed(row, {"rejected": {"file": key, "rows": 3}, "parts": [{"file": key}]})
+    transitions.succeed(row, {"rejected": {"file": key, "rows": 3}, "parts": [{"file": key}]})
     result = shown_result(row)
     rejected = result["rejected"]
     assert (rejected["file"], rejected["rows"]) == (key, 3)
@@ -57,7 +57,9 @@ def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
 
 def test_a_url_is_minted_anew_each_time_and_never_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     row = claimed()
-    verbs.succeed(row, {"file": f"{row.result_folder}/a.csv", "url": "https://elsewhere.test"})
+    transitions.succeed(
+        row, {"file": f"{row.result_folder}/a.csv", "url": "https://elsewhere.test"}
+    )
     first = shown_result(row)
     later = clock.now() + clock.HOUR
     monkeypatch.setattr(clock, "now", lambda: later)
@@ -91,12 +93,12 @@ def test_no_other_file_gets_a_url() -> None:
     ]
     files = [{"file": key} for key in keys]
     foreign = {"url": "https://evil.example/a.csv", "url_expires_at": "2030-01-01T00:00:00.000Z"}
-    verbs.succeed(row, [each | foreign for each in files])
+    transitions.succeed(row, [each | foreign for each in files])
     shown = [each if isinstance(each["file"], str) else each | foreign for each in files]
     assert shown_result(row) == shown
 
 
 def test_an_organisation_whose_name_is_a_pattern_gets_no_others_files() -> None:
     row = claimed(organization_id=".*")
-    verbs.succeed(row, {"file": f"results/acme/{row.created_key}/a.csv"})
+    transitions.succeed(row, {"file": f"results/acme/{row.created_key}/a.csv"})
     assert "url" not in shown_result(row)

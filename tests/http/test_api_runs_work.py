@@ -201,7 +201,7 @@ def test_a_job_goes_on_in_its_next_leg_in_another_invocation(stack: Stack) -> No
 def test_what_has_to_wait_is_due_and_the_timer_invokes_the_api_function(stack: Stack) -> None:
     threads = set(threading.enumerate())
     with MovableClock().in_use() as time_:
-        with patch("job_runners.store.verbs.claim") as claim:
+        with patch("job_runners.store.transitions.claim") as claim:
             row = stack.job(delay=60)
         assert (row.status, claim.called) == (Status.SCHEDULED, False)
         assert [(each["id"], seconds) for each, seconds in stack.delayed] == [(row.id, 60)]

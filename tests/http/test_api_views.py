@@ -15,7 +15,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import forget
-from job_runners.store import blobs, verbs
+from job_runners.store import blobs, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.work import Job, Member, RunningJob
@@ -61,7 +61,7 @@ SHOWN = {
 
 def test_what_is_inside_is_not_shown() -> None:
     row = claimed()
-    verbs.checkpoint(row, verbs.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
+    transitions.checkpoint(row, transitions.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
     whole = {"payload", "result", "notes", "logs_url", "earlier_errors", "unique_key", "follow_ups"}
@@ -72,7 +72,7 @@ def test_what_is_inside_is_not_shown() -> None:
 
 
 def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
-    verbs.fail(claimed(), {"kind": "ValueError", "message": "no luck", "traceback": "line 1"})
+    transitions.fail(claimed(), {"kind": "ValueError", "message": "no luck", "traceback": "line 1"})
     catch_up()
     [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
     assert listed.keys() == SHOWN
@@ -82,7 +82,7 @@ def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
 
 def test_a_failed_job_shows_its_error_with_the_traceback() -> None:
     error = {"kind": "ValueError", "message": "half a pair: \ud800", "traceback": "line 1"}
-    job = view(verbs.fail(claimed(), error).after)
+    job = view(transitions.fail(claimed(), error).after)
     assert job["error"] == {**error, "message": "half a pair: ?"}
     assert job["result"] is None
 
@@ -222,7 +222,7 @@ def test_listing_the_newest_25_is_one_query_and_one_batch(calls: Counter[str], t
 def test_listing_the_failed_ones_reads_no_others(calls: Counter[str]) -> None:
     for _ in range(3):
         saved()
-    verbs.fail(claimed(), {"kind": "E", "message": "m", "traceback": ""})
+    transitions.fail(claimed(), {"kind": "E", "message": "m", "traceback": ""})
     calls.clear()
     catch_up()
     query = "organization_id=acme&status=failed"

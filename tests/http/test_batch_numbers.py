@@ -15,7 +15,7 @@ from job_runners.engine.settling import group_ends
 from job_runners.engine.tick import timer
 from job_runners.runners import lambda_async
 from job_runners.settings import forget
-from job_runners.store import group_chunks, queries, verbs
+from job_runners.store import group_chunks, queries, transitions
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
 from sample_work import Sample, script
@@ -208,7 +208,7 @@ def test_a_large_batch_that_stops_dispatching_is_counted_at_a_request_until_the_
         if calls == 2:
             member = worker.events[0]["id"]  # it runs, so the batch waits for it
             deadline = clock.now() + clock.MINUTE
-            verbs.claim(member, job_type="sample_once", send_id="s", deadline=deadline)
+            transitions.claim(member, job_type="sample_once", send_id="s", deadline=deadline)
             cancel(batch, members=True)
 
     after_each_part(monkeypatch, cancel_second)

@@ -4,7 +4,7 @@ import pytest
 
 from api_events import call
 from api_rows import claimed, saved, succeeded
-from job_runners.store import queries, verbs
+from job_runners.store import queries, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.testing.aws import forget
 from stale_reads import catch_up
@@ -23,12 +23,12 @@ def found(search: str, **query: str) -> list[str]:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
-    reached = verbs.Checkpoint(None, 100, "1,600 rows, 3 of them bad")
-    done = verbs.succeed(claimed(), {}, reached=reached).after
+    reached = transitions.Checkpoint(None, 100, "1,600 rows, 3 of them bad")
+    done = transitions.succeed(claimed(), {}, reached=reached).after
     error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}
     return {
         "done": done,
-        "failed": verbs.fail(claimed(), error).after,
+        "failed": transitions.fail(claimed(), error).after,
         "silent": succeeded({}),
         "theirs": saved(organization_id="theirs"),
     }

@@ -201,6 +201,6 @@ def test_a_request_that_others_overtake_each_time_is_409(monkeypatch: pytest.Mon
         raise RaceLost
 
     ask("unique_follow", "1")
-    monkeypatch.setattr("job_runners.store.verbs.replacing.replace", lose)
+    monkeypatch.setattr("job_runners.store.transitions.replacing.replace", lose)
     answer = ask("unique_follow", "2")
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:moved-meanwhile")

@@ -185,9 +185,9 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
-        anything = JobRequest.id.exists() if verb == "claim" else condition
-        return write(verb, job, actions, anything, **more)
+    def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if transition == "claim" else condition
+        return write(transition, job, actions, anything, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert broken_promise(counted="doubled")
@@ -196,7 +196,7 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 def test_it_notices_when_a_lease_ends_before_its_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("job_runners.store.verbs.claiming.SKEW", -50_000)
+    monkeypatch.setattr("job_runners.store.transitions.claiming.SKEW", -50_000)
     assert "rescued from a worker that is alive" in broken_promise(near=64)
 
 
@@ -212,9 +212,9 @@ def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
-        removed = [JobRequest.due_at.remove()] if verb == "claim" else []
-        return write(verb, job, [*actions, *removed], condition, **more)
+    def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        removed = [JobRequest.due_at.remove()] if transition == "claim" else []
+        return write(transition, job, [*actions, *removed], condition, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert "stranded" in broken_promise(near=62, counted="lost")
@@ -230,7 +230,7 @@ def test_it_notices_when_nobody_reads_after_a_lost_response(
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for where in ("job_runners.store.verbs", "job_runners.store.verbs.claiming"):
+    for where in ("job_runners.store.transitions", "job_runners.store.transitions.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: Change(row, row))
     assert "times" in broken_promise(near=25)
 

@@ -12,7 +12,7 @@ from histories.history import simulated_aws
 from job_runners.engine.dispatch import checking
 from job_runners.engine.running import children
 from job_runners.engine.settling import group_ends
-from job_runners.store import conditional_write, owner_verbs, pauses, steps, verbs
+from job_runners.store import conditional_write, owner_transitions, pauses, steps, transitions
 from job_runners.store.job_request import JobRequest, Status, new_id
 from job_runners.testing.simulation.faults import Fault
 
@@ -85,8 +85,8 @@ def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.Monkey
 def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
-    monkeypatch.setattr("job_runners.store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
+    monkeypatch.setattr(transitions, "CLAIM_TOLERANCE", 10**9)
+    monkeypatch.setattr("job_runners.store.transitions.claiming.CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("histories.invariant_checker.CLAIM_TOLERANCE", 2000)
     assert "before its time" in broken_promise(near=75)
 
@@ -94,7 +94,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner_verbs, "_same_organization", lambda job: anything())
+    monkeypatch.setattr(owner_transitions, "_same_organization", lambda job: anything())
     monkeypatch.setattr("job_runners.engine.control.owner_actions.delete", lambda row: row.delete())
     assert "was deleted while it was" in broken_promise(near=6)
 
@@ -104,11 +104,13 @@ def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
-        return write(verb, job, actions, anything() if verb == "requeue" else condition, **more)
+    def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        return write(
+            transition, job, actions, anything() if transition == "requeue" else condition, **more
+        )
 
     def retry(row: JobRequest, send: Any, payload: Any = None) -> Any:
-        return owner_verbs.requeue(row, max_attempts=3).after
+        return owner_transitions.requeue(row, max_attempts=3).after
 
     monkeypatch.setattr(conditional_write, "write", without)
     monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)

@@ -26,7 +26,7 @@ from job_runners.store.line_items import LIFETIME, LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
 from job_runners.store.schedules import Schedule, changing, writing
-from job_runners.store.verbs import ending
+from job_runners.store.transitions import ending
 from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.faults import Fault
 from job_runners.work import Queue

@@ -29,16 +29,16 @@ def noticed(*, near: int = 0) -> str:
 
 
 def free_otherwise(
-    monkeypatch: pytest.MonkeyPatch, verbs: set[str], write: Callable[..., Change]
+    monkeypatch: pytest.MonkeyPatch, transitions: set[str], write: Callable[..., Change]
 ) -> None:
-    """Let these verbs give back what their row holds in this way."""
+    """Let these transitions give back what their row holds in this way."""
     write_freeing = holdings.write_freeing
 
-    def freeing(verb: str, *arguments: Any, **more: Any) -> Change:
-        if verb not in verbs:
-            return write_freeing(verb, *arguments, **more)
+    def freeing(transition: str, *arguments: Any, **more: Any) -> Change:
+        if transition not in transitions:
+            return write_freeing(transition, *arguments, **more)
         kept = {name: more[name] for name in more.keys() - {"release"}}
-        return write(verb, *arguments, **kept)
+        return write(transition, *arguments, **kept)
 
     monkeypatch.setattr(holdings, "write_freeing", freeing)
 
@@ -46,8 +46,10 @@ def free_otherwise(
 def test_it_notices_when_a_slot_is_freed_in_a_second_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def write(verb: str, job: JobRequest, *arguments: Any, **more: Any) -> Change:
-        row = conditional_write.write_with(verb, job, *arguments, **({"more_writes": ()} | more))
+    def write(transition: str, job: JobRequest, *arguments: Any, **more: Any) -> Change:
+        row = conditional_write.write_with(
+            transition, job, *arguments, **({"more_writes": ()} | more)
+        )
         for freed in holdings.free_slot_writes(job):
             freed.record.update(list(freed.actions), freed.condition)
         return row
@@ -59,9 +61,9 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
 def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     write_freeing = holdings.write_freeing
 
-    def write(verb: str, *arguments: Any, release: holdings.Release, **more: Any) -> Change:
-        kept = release.__replace__(entry=()) if verb == "cancel" else release
-        return write_freeing(verb, *arguments, release=kept, **more)
+    def write(transition: str, *arguments: Any, release: holdings.Release, **more: Any) -> Change:
+        kept = release.__replace__(entry=()) if transition == "cancel" else release
+        return write_freeing(transition, *arguments, release=kept, **more)
 
     monkeypatch.setattr(holdings, "write_freeing", write)
     assert "its entry is there" in noticed(near=1555)
@@ -69,11 +71,11 @@ def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPat
 
 def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     def write(
-        verb: str, job: JobRequest, actions: list[Any], *arguments: Any, **more: Any
+        transition: str, job: JobRequest, actions: list[Any], *arguments: Any, **more: Any
     ) -> Change:
         kept = [each for each in actions if "slot" not in str(each)]
         return conditional_write.write_with(
-            verb, job, kept, *arguments, **({"more_writes": ()} | more)
+            transition, job, kept, *arguments, **({"more_writes": ()} | more)
         )
 
     free_otherwise(monkeypatch, {"retry"}, write)
@@ -93,5 +95,5 @@ def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
 def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("job_runners.store.verbs.ending._capacity_kept", lambda job: [])
+    monkeypatch.setattr("job_runners.store.transitions.ending._capacity_kept", lambda job: [])
     assert "has paid twice for one start" in noticed(near=101)

@@ -11,12 +11,19 @@ from histories.active_limits import SWEPT_AFTER
 from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.lines import admission, sweeping
-from job_runners.store import conditional_write, limits, line_items, line_rates, owner_verbs, verbs
+from job_runners.store import (
+    conditional_write,
+    limits,
+    line_items,
+    line_rates,
+    owner_transitions,
+    transitions,
+)
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.rate import Rate
-from job_runners.store.verbs import claiming, parking
+from job_runners.store.transitions import claiming, parking
 from job_runners.testing.simulation.declared_queues import LIMITED
 from scripted_history import ScriptedHistory, before, scripted
 
@@ -37,7 +44,7 @@ def played(script: Script) -> list[str]:
 
 
 class WithoutAsRead:
-    """What a verb has of `conditional_write`, but for the condition that its row is as it was
+    """What a transition has of `conditional_write`, but for the condition that its row is as it was
     read: the row's status is all that it asks for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -81,21 +88,21 @@ def a_stale_claim(history: ScriptedHistory) -> None:
         history.limit(1)
         admit_another(history, holder, job)
 
-    with before(verbs, "claim", meanwhile):
+    with before(transitions, "claim", meanwhile):
         history.run(job)
 
 
 def a_stale_park(history: ScriptedHistory) -> None:
     """Have a worker find no room for a job, which is parked by another then, and let on."""
     holder, job = admitted(history), history.dispatch()
-    with before(verbs, "park_in_line", lambda: admit_another(history, holder, job)):
+    with before(transitions, "park_in_line", lambda: admit_another(history, holder, job)):
         history.run(job)
 
 
 def a_stale_cancel(history: ScriptedHistory) -> None:
     """Have a job canceled by its owner, which is parked just then, and let on."""
     holder, job = admitted(history), history.dispatch()
-    with before(owner_verbs, "cancel", lambda: admit_another(history, holder, job)):
+    with before(owner_transitions, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)
 
 
@@ -120,7 +127,7 @@ def two_starts_at_once(history: ScriptedHistory) -> None:
         history.world.time += clock.SECOND
         history.run(second)
 
-    with before(verbs, "claim", meanwhile):
+    with before(transitions, "claim", meanwhile):
         history.run(first)
 
 
@@ -181,7 +188,13 @@ def look_once(pump: admission._AdmissionPass) -> None:
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_stale_claim, claiming, "conditional_write", WithoutAsRead(), "had slot 1, and now has 2"),
     (a_stale_park, parking, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
-    (a_stale_cancel, owner_verbs, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
+    (
+        a_stale_cancel,
+        owner_transitions,
+        "conditional_write",
+        WithoutAsRead(),
+        "which it has: it leaked",
+    ),
     (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
     (two_starts_at_once, line_items, "conditional_write", WithoutSame(), "2 were admitted in"),
     (messages_that_lie, line_rates, "count_start", lambda *_: True, "2 started in"),

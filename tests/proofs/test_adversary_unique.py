@@ -35,9 +35,9 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
     write_freeing = holdings.write_freeing
 
     def write(
-        verb: str, job: JobRequest, *rest: Any, release: holdings.Release, **more: Any
+        transition: str, job: JobRequest, *rest: Any, release: holdings.Release, **more: Any
     ) -> Change:
-        row = write_freeing(verb, job, *rest, release=release.__replace__(key=()), **more)
+        row = write_freeing(transition, job, *rest, release=release.__replace__(key=()), **more)
         if release.key:
             record = uniqueness.KeyRecord(f"unique#{job.unique_key}", "holder")
             record.delete()
@@ -50,9 +50,9 @@ def test_it_notices_when_a_key_is_given_up_in_a_second_write(
 def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     write_freeing = holdings.write_freeing
 
-    def write(verb: str, *rest: Any, release: holdings.Release, **more: Any) -> Change:
-        kept = release.__replace__(key=()) if verb == "cancel" else release
-        return write_freeing(verb, *rest, release=kept, **more)
+    def write(transition: str, *rest: Any, release: holdings.Release, **more: Any) -> Change:
+        kept = release.__replace__(key=()) if transition == "cancel" else release
+        return write_freeing(transition, *rest, release=kept, **more)
 
     monkeypatch.setattr(holdings, "write_freeing", write)
     assert "by its record, not None's" in noticed()
@@ -79,14 +79,14 @@ def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
         asked.append(inline)
         return inline, key
 
-    def write(verb: str, *rest: Any, already_applied: Any, **more: Any) -> Change:
-        if verb == "replace":
+    def write(transition: str, *rest: Any, already_applied: Any, **more: Any) -> Change:
+        if transition == "replace":
             this = asked[-1]
 
             def already_applied(row: JobRequest) -> bool:
                 return row.payload == this and not row.status.finished
 
-        return write_freeing(verb, *rest, already_applied=already_applied, **more)
+        return write_freeing(transition, *rest, already_applied=already_applied, **more)
 
     monkeypatch.setattr(blobs, "put", note)
     monkeypatch.setattr(holdings, "write_freeing", write)
@@ -98,9 +98,9 @@ def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
-        anything = JobRequest.id.exists() if verb == "replace" else condition
-        return write(verb, job, actions, anything, **more)
+    def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if transition == "replace" else condition
+        return write(transition, job, actions, anything, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert "was given another payload" in noticed(near=28)

@@ -1,5 +1,5 @@
 """The model and the code are the same engine: each write of recorded histories is one of the
-model's, and a verb that differs from the model's is noticed."""
+model's, and a transition that differs from the model's is noticed."""
 
 import re
 from collections import Counter
@@ -38,14 +38,14 @@ def on_stage(environment: None) -> Iterator[None]:
 def test_every_write_of_recorded_histories_is_one_of_the_models(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    verbs: Counter[str] = Counter()
+    transitions: Counter[str] = Counter()
     for first in range(0, HISTORIES, _AT_ONCE):
         last = min(HISTORIES, first + _AT_ONCE)
         histories = recorded(range(first, last, 2))
         histories += recorded(range(first + 1, last, 2), WITHOUT_LIMITS | {Fault.GROUPS})
         assert not_of_the_model(histories, tmp_path) is None
         lives = [writes for history in histories for writes in history.values()]
-        verbs.update(write.verb for writes in lives for write in writes)
+        transitions.update(write.transition for writes in lives for write in writes)
     # No history has a row that can't be read, or a legacy worker that runs on.
     missing = {"set_aside", "renew"}
     if HISTORIES < 1000:
@@ -53,22 +53,24 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
     if HISTORIES < 30:
         missing |= {"release", "request_cancel", "requeue", "stop", "end_leg", "wait", "delete"}
         missing |= {"gather", "finish_group", "sleep"}
-    assert VERBS - set(verbs) <= missing
-    record_property("figures", f"{HISTORIES} histories: {verbs.total():,} writes follow the model")
+    assert VERBS - set(transitions) <= missing
+    record_property(
+        "figures", f"{HISTORIES} histories: {transitions.total():,} writes follow the model"
+    )
 
 
 @pytest.mark.sized
 def test_every_slot_is_taken_and_given_back_as_in_the_model(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    taken, verbs = 0, set[str]()
+    taken, transitions = 0, set[str]()
     for first in range(0, OF_LIMITS, _AT_ONCE):
         histories = recorded(range(first, min(OF_LIMITS, first + _AT_ONCE)), LIMITED)
         assert not_of_the_model(histories, tmp_path) is None
         for write in (each for history in histories for life in history.values() for each in life):
             taken += len(write.slots.took)
-            verbs |= {write.verb} if write.slots.took or write.slots.gave else set()
-    assert {"claim", "admit", "succeed", "park", "retry"} <= verbs
+            transitions |= {write.transition} if write.slots.took or write.slots.gave else set()
+    assert {"claim", "admit", "succeed", "park", "retry"} <= transitions
     record_property("figures", f"{OF_LIMITS} histories: {taken} slots follow the model")
 
 
@@ -85,9 +87,9 @@ def test_a_claim_that_does_not_ask_for_the_status_is_noticed(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
-        anything = JobRequest.id.exists() if verb == "claim" else condition
-        return write(verb, job, actions, anything, **more)
+    def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if transition == "claim" else condition
+        return write(transition, job, actions, anything, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert 'do |-> "claim"' in words_about(8, tmp_path)

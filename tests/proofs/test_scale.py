@@ -16,7 +16,7 @@ from job_runners import clock
 from job_runners.engine.tick import timer
 from job_runners.fake_dynamodb.behind_moto import database
 from job_runners.runners import get_job_runner, lambda_async
-from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store import limits, pauses, queries, transitions
 from job_runners.store.job_request import DUE_SHARDS, JobRequest, Lane, Status, due_shard, sort_key
 from sizes import by_size
 
@@ -84,7 +84,7 @@ def test_a_tick_costs_what_is_due(table: Units) -> None:
 
 def test_a_claim_costs_one_unit(table: Units, count: int) -> None:
     due = numbered(count - 1)
-    verbs.claim(due, job_type="sample_once", send_id="s", deadline=clock.now() + clock.MINUTE)
+    transitions.claim(due, job_type="sample_once", send_id="s", deadline=clock.now() + clock.MINUTE)
     assert table.costs() == ({"UpdateItem": 1}, {"write": 1})
 
 

@@ -16,7 +16,7 @@ from job_runners.engine.wire.messages import JobMessage, TaskMessage
 from job_runners.errors import PreconditionFailed
 from job_runners.runners import get_job_runner, lease, legacy
 from job_runners.runners.base import JobData
-from job_runners.store import conditional_write, queries, verbs
+from job_runners.store import conditional_write, queries, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.testing.aws import forget
 from sample_work import script
@@ -31,8 +31,8 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     monkeypatch.setenv("JOBS_SYNC", "false")
     monkeypatch.setenv("JOB_TIMEOUT_SECONDS", "1")
-    monkeypatch.setattr(verbs, "SKEW", 1_500)
-    monkeypatch.setattr("job_runners.store.verbs.claiming.SKEW", 1_500)
+    monkeypatch.setattr(transitions, "SKEW", 1_500)
+    monkeypatch.setattr("job_runners.store.transitions.claiming.SKEW", 1_500)
     forget()
     script.reset()
     event, begun = threading.Event(), threading.Event()
@@ -70,7 +70,7 @@ def look_now(row: JobRequest) -> None:
     """Make a running row due, whose look is a minute off. Its thread may write to it meanwhile."""
     for _ in range(20):
         with suppress(PreconditionFailed):
-            verbs.postpone(stored(row), clock.now(), Lane.PROMPT)
+            transitions.postpone(stored(row), clock.now(), Lane.PROMPT)
             return
     raise AssertionError("the row moved each time")
 
@@ -106,7 +106,7 @@ def test_once_its_process_is_gone_the_lease_runs_out(
 
 
 def ended(row: JobRequest) -> None:
-    verbs.succeed(row, "done")
+    transitions.succeed(row, "done")
 
 
 def overtaken(row: JobRequest) -> None:
@@ -122,7 +122,7 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
     happened: Callable[[JobRequest], None],
 ) -> None:
     message = JobMessage.about(job_rows.saved())
-    row = verbs.claim(
+    row = transitions.claim(
         message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
     ).after
     happened(row)
@@ -145,9 +145,9 @@ def test_a_task_has_no_lease_to_renew() -> None:
 def test_a_lease_is_renewed_though_aws_was_away_when_it_was_first_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "SKEW", 100)
+    monkeypatch.setattr(transitions, "SKEW", 100)
     message = JobMessage.about(job_rows.saved())
-    row = verbs.claim(
+    row = transitions.claim(
         message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
     ).after
     answers: list[Any] = [EndpointConnectionError(endpoint_url="https://dynamodb")]

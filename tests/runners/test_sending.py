@@ -23,7 +23,7 @@ from job_runners.engine.wire.sending import (
 from job_runners.errors import RunnerCannotResend
 from job_runners.places import ROOT
 from job_runners.runners.base import JobData
-from job_runners.store import conditional_write, verbs
+from job_runners.store import conditional_write, transitions
 from job_runners.store.job_request import JobRequest, Status
 
 
@@ -65,7 +65,7 @@ def nothing(bench: Bench, row: JobRequest) -> None:
 
 
 def began_and_waits_for_its_next_leg(bench: Bench, row: JobRequest) -> None:
-    verbs.end_leg(bench.claim(row), verbs.Checkpoint("here", 40, None))
+    transitions.end_leg(bench.claim(row), transitions.Checkpoint("here", 40, None))
 
 
 def was_canceled(bench: Bench, row: JobRequest) -> None:

@@ -9,7 +9,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.errors import DoNotRetry
-from job_runners.store import queries, verbs
+from job_runners.store import queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
 from sample_work import script
@@ -102,7 +102,7 @@ def test_a_job_that_is_deleted_while_the_page_is_made_is_not_on_it(
 
 
 def test_a_job_that_has_expired_is_on_no_page(bench: Bench, jobs: list[JobRequest]) -> None:
-    verbs.succeed(bench.claim(jobs[1]), "done")
+    transitions.succeed(bench.claim(jobs[1]), "done")
     bench.advance(40 * clock.DAY / clock.SECOND)
     assert ids(queries.page("acme", limit=5).jobs) == ids([jobs[0], *jobs[2:]])
 
@@ -110,7 +110,7 @@ def test_a_job_that_has_expired_is_on_no_page(bench: Bench, jobs: list[JobReques
 def test_of_jobs_asked_for_by_their_ids_those_that_there_are_come(
     bench: Bench, jobs: list[JobRequest]
 ) -> None:
-    verbs.succeed(bench.claim(jobs[1]), "done")
+    transitions.succeed(bench.claim(jobs[1]), "done")
     bench.advance(40 * clock.DAY / clock.SECOND)  # it has expired
     there = queries.read_many([*ids(jobs), "unknown"])
     assert there.keys() == set(ids([jobs[0], *jobs[2:]]))

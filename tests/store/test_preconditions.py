@@ -22,12 +22,12 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import PreconditionFailed
-from job_runners.store import lines, owner_verbs, pauses, verbs
+from job_runners.store import lines, owner_transitions, pauses, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Kind, Parked
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 from job_runners.testing.plain_clients import every_row
 from sample_work import script
 
@@ -101,12 +101,12 @@ def test_a_worker_that_was_overtaken_in_its_claim_does_not_have_the_job(bench: B
 
     before_next("GetItem", overtaken)
     with pytest.raises(PreconditionFailed):
-        verbs.claim(
+        transitions.claim(
             row.id,
             job_type=row.job_type,
             send_id="s",
             deadline=clock.now() + 900_000,
-            entrance=verbs.Entrance(row, "*", grant),
+            entrance=transitions.Entrance(row, "*", grant),
         )
     assert bench.read(row).status is Status.RETRYABLE
 
@@ -216,7 +216,7 @@ def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
 def next_claim(bench: Bench, running: JobRequest) -> JobRequest:
     """Return the job runs under another claim, and all else is as it was."""
     due_at = running.due_at or 0
-    verbs.retry(running, ERROR, run_at=clock.now(), due_at=due_at)
+    transitions.retry(running, ERROR, run_at=clock.now(), due_at=due_at)
     return bench.claim(running)
 
 
@@ -225,7 +225,7 @@ def test_a_running_row_is_postponed_only_under_the_claim_it_was_read_with(still:
     successor = next_claim(still, still.read(seen))
     assert (seen.status, seen.due_at) == (successor.status, successor.due_at)
     with pytest.raises(PreconditionFailed):
-        verbs.postpone(seen, clock.now() + 5, Lane.PROMPT)
+        transitions.postpone(seen, clock.now() + 5, Lane.PROMPT)
     assert still.read(seen).due_at == successor.due_at
 
 
@@ -233,11 +233,11 @@ def test_a_row_is_expired_only_under_the_claim_it_was_read_with(still: Bench) ->
     """A worker has had it meanwhile, and has queued it for its next leg: it goes on."""
     seen = still.dispatch()
     running = still.claim(seen)
-    verbs.end_leg(running, Checkpoint("here", 40, None))
+    transitions.end_leg(running, Checkpoint("here", 40, None))
     now = still.read(seen)
     assert (seen.status, seen.due_at) == (now.status, now.due_at)
     with pytest.raises(PreconditionFailed):
-        verbs.expire(seen, ERROR)
+        transitions.expire(seen, ERROR)
     assert still.read(seen).status is Status.QUEUED
 
 
@@ -245,20 +245,20 @@ def test_a_job_is_rescued_only_from_the_claim_it_was_read_with(still: Bench) -> 
     """It has been retried and claimed since, by a worker whose lease is over too."""
     seen = still.claim(still.dispatch(), seconds=-61)
     due_at = seen.due_at or 0
-    verbs.retry(still.read(seen), ERROR, run_at=clock.now(), due_at=due_at)
+    transitions.retry(still.read(seen), ERROR, run_at=clock.now(), due_at=due_at)
     successor = still.claim(seen, seconds=-61)
     assert (seen.lease_until, seen.due_at) == (successor.lease_until, successor.due_at)
     with pytest.raises(PreconditionFailed):
-        verbs.fail(seen, ERROR, rescue=True)
+        transitions.fail(seen, ERROR, rescue=True)
     assert still.read(seen).claim_token == successor.claim_token
 
 
 def renewed(row: JobRequest) -> None:
-    verbs.renew(row, (row.lease_until or 0) + 1)
+    transitions.renew(row, (row.lease_until or 0) + 1)
 
 
 def postponed(row: JobRequest) -> None:
-    verbs.postpone(row, (row.due_at or 0) + 1, Lane.PROMPT)
+    transitions.postpone(row, (row.due_at or 0) + 1, Lane.PROMPT)
 
 
 @pytest.mark.parametrize("happened", [renewed, postponed])
@@ -269,7 +269,7 @@ def test_a_job_whose_lease_or_look_has_moved_is_not_rescued_by_who_read_it_befor
     seen = still.claim(still.dispatch(), seconds=-70)
     happened(still.read(seen))
     with pytest.raises(PreconditionFailed):
-        verbs.fail(seen, ERROR, rescue=True)
+        transitions.fail(seen, ERROR, rescue=True)
     assert still.read(seen).status is Status.RUNNING
 
 
@@ -277,21 +277,21 @@ def test_a_row_that_another_tick_has_postponed_is_not_postponed_again(still: Ben
     seen = still.dispatch()
     postponed(still.read(seen))
     with pytest.raises(PreconditionFailed):
-        verbs.postpone(seen, clock.now() + clock.HOUR, Lane.RESENT)
+        transitions.postpone(seen, clock.now() + clock.HOUR, Lane.RESENT)
 
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_row_that_runs_or_is_finished_is_not_expired(finished: bool, still: Bench) -> None:
     row = still.claim(still.dispatch())
     if finished:
-        row = verbs.succeed(row, "done").after
+        row = transitions.succeed(row, "done").after
     with pytest.raises(PreconditionFailed):
-        verbs.expire(still.read(row), ERROR)
+        transitions.expire(still.read(row), ERROR)
 
 
 def test_a_job_that_has_ended_under_its_claim_is_not_parked(still: Bench) -> None:
     seen = still.claim(still.dispatch())
-    verbs.succeed(still.read(seen), "done")
+    transitions.succeed(still.read(seen), "done")
     with pytest.raises(PreconditionFailed):
         parked(still, seen)
     assert still.read(seen).status is Status.SUCCEEDED
@@ -300,17 +300,17 @@ def test_a_job_that_has_ended_under_its_claim_is_not_parked(still: Bench) -> Non
 
 def parked(bench: Bench, row: JobRequest) -> JobRequest:
     pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
-    return verbs.park(row, pause, due_at=clock.now() + clock.HOUR).after
+    return transitions.park(row, pause, due_at=clock.now() + clock.HOUR).after
 
 
 def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None:
     """It was admitted, and parked again, for which the time counts anew."""
     seen = parked(still, still.dispatch())
-    verbs.admit(still.read(seen))
+    transitions.admit(still.read(seen))
     still.advance(30)
     parked(still, still.read(seen))
     with pytest.raises(PreconditionFailed):
-        verbs.admit(seen)
+        transitions.admit(seen)
     assert still.read(seen).status is Status.WAITING
     assert held_entries() == [seen.id]
 
@@ -318,11 +318,11 @@ def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None
 def test_a_row_is_let_go_only_under_the_claim_it_was_read_with(still: Bench) -> None:
     """It was admitted, claimed and parked again, all in one millisecond."""
     seen = parked(still, still.dispatch())
-    verbs.admit(still.read(seen))
+    transitions.admit(still.read(seen))
     again = parked(still, still.claim(seen))
     assert (seen.status, seen.waiting_since) == (again.status, again.waiting_since)
     with pytest.raises(PreconditionFailed):
-        verbs.admit(seen)
+        transitions.admit(seen)
     assert still.read(seen).status is Status.WAITING
 
 
@@ -330,7 +330,7 @@ def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Be
     first = parked(still, still.dispatch())
     still.advance(30)
     pause = pausing.pause(Kind.QUEUE, first.queue_name)
-    second = verbs.park(still.read(first), pause, due_at=clock.now() + clock.HOUR).after
+    second = transitions.park(still.read(first), pause, due_at=clock.now() + clock.HOUR).after
     assert second.waiting_since == first.waiting_since
 
 
@@ -339,30 +339,30 @@ def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Be
 
 def test_a_job_that_has_succeeded_since_it_was_read_is_not_queued_again(still: Bench) -> None:
     """Somebody else had it done again, all in one millisecond."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
-    again = owner_verbs.requeue(still.read(seen), max_attempts=1).after
-    succeeded = verbs.succeed(still.claim(again), "done").after
+    seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
+    again = owner_transitions.requeue(still.read(seen), max_attempts=1).after
+    succeeded = transitions.succeed(still.claim(again), "done").after
     assert seen.finished_at == succeeded.finished_at
     with pytest.raises(PreconditionFailed, match="succeeded"):
-        owner_verbs.requeue(seen, max_attempts=1)
+        owner_transitions.requeue(seen, max_attempts=1)
 
 
 def test_a_job_is_queued_again_only_from_the_end_it_was_read_with(still: Bench) -> None:
     """Who asks has not seen how it ended meanwhile."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
-    again = owner_verbs.requeue(still.read(seen), max_attempts=1).after
+    seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
+    again = owner_transitions.requeue(still.read(seen), max_attempts=1).after
     still.advance(1)
-    verbs.fail(still.claim(again), ERROR)
+    transitions.fail(still.claim(again), ERROR)
     with pytest.raises(PreconditionFailed, match="failed"):
-        owner_verbs.requeue(seen, max_attempts=1)
+        owner_transitions.requeue(seen, max_attempts=1)
 
 
 def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Bench) -> None:
     """TTL may delete the row any day, in the midst of its work."""
-    seen = verbs.fail(still.claim(still.dispatch()), ERROR).after
+    seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
     still.advance(40 * clock.DAY / clock.SECOND)
     with pytest.raises(PreconditionFailed, match="gone"):
-        owner_verbs.requeue(seen, max_attempts=1)
+        owner_transitions.requeue(seen, max_attempts=1)
 
 
 # --- pauses that were set again -------------------------------------------------------------------
@@ -499,5 +499,5 @@ def test_a_row_that_is_gone_is_not_made_anew_when_it_is_set_aside(bench: Bench) 
 def test_a_row_is_set_aside_only_where_it_was_met(bench: Bench) -> None:
     row = bench.dispatch()
     with pytest.raises(Exception, match="ConditionalCheckFailed"):
-        verbs.set_aside(row.id, seen_due_at=(row.due_at or 0) - GRACE, due_at=5)
+        transitions.set_aside(row.id, seen_due_at=(row.due_at or 0) - GRACE, due_at=5)
     assert bench.read(row).due_at == row.due_at

@@ -5,7 +5,7 @@ import pytest
 import job_rows
 from job_runners.engine.dispatch.dispatch import accept_job
 from job_runners.runners.base import JobData
-from job_runners.store import owner_verbs, verbs
+from job_runners.store import owner_transitions, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.queries import read
@@ -54,7 +54,7 @@ def test_where_both_refuse_it_is_the_job_that_is_told() -> None:
 
 
 def test_the_place_of_a_job_that_has_ended_and_expired_is_free() -> None:
-    verbs.succeed(job_rows.claimed(job_rows.saved(job_id="named")), None)
+    transitions.succeed(job_rows.claimed(job_rows.saved(job_id="named")), None)
     row = read("named")
     assert row is not None
     row.update([type(row).expires_at.set(1)])
@@ -101,7 +101,7 @@ def test_a_job_that_is_unique_and_there_keeps_the_record_from_being_written(
 ) -> None:
     there = accepted(unique_type, [])
     if has_ended:
-        owner_verbs.cancel(there)
+        owner_transitions.cancel(there)
     with pytest.raises(RowExists):
         accepted(unique_type, [turned(None, 1)])
     assert turn() is None

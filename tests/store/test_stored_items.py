@@ -13,10 +13,10 @@ from pynamodb.exceptions import AttributeDeserializationError
 from pynamodb.models import Model
 
 from bench import Bench, bench
-from job_runners.store import blobs, limits, verbs
+from job_runners.store import blobs, limits, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import Integer, Table
-from job_runners.store.verbs.ending import Checkpoint
+from job_runners.store.transitions.ending import Checkpoint
 
 __all__ = ["bench"]
 
@@ -48,7 +48,7 @@ class Ours(Table):
 
 
 def expressions(model: Any) -> dict[str, Any]:
-    """Return the parts of a request that use each operator there is one of in the verbs."""
+    """Return the parts of a request that use each operator there is one of in the transitions."""
     actions = [
         model.legs.set(model.legs + 1),
         model.cursor.set(model.cursor | [1]),
@@ -107,7 +107,7 @@ def test_what_is_stored_as_another_type_is_an_error_and_not_none(model: Any) -> 
 @pytest.mark.parametrize("cursor", [{"N": "1"}, {"S": "x"}, {"NULL": True}, {"M": {}}])
 def test_a_cursor_may_look_like_a_stored_value(bench: Bench, cursor: Any) -> None:
     row = bench.claim(bench.dispatch())
-    verbs.checkpoint(row, Checkpoint(cursor, 50, None))
+    transitions.checkpoint(row, Checkpoint(cursor, 50, None))
     assert bench.read(row).cursor == cursor
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench import Bench
 from job_runners.errors import PreconditionFailed
-from job_runners.store import blobs, uniqueness, verbs
+from job_runners.store import blobs, transitions, uniqueness
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
@@ -19,7 +19,7 @@ from large_payloads import LARGE, objects
 def save(
     payload: Any = LARGE, *, more_writes: Sequence[RecordWrite] = (), **more: Any
 ) -> JobRequest:
-    new_job = verbs.NewJob(
+    new_job = transitions.NewJob(
         job_type="sample_once",
         queue_name="default",
         organization_id="acme",
@@ -27,7 +27,7 @@ def save(
         max_attempts=1,
         **more,
     )
-    return verbs.save(new_job, more_writes=more_writes).after
+    return transitions.save(new_job, more_writes=more_writes).after
 
 
 def save_again(**more: Any) -> JobRequest:

@@ -4,15 +4,15 @@ from typing import Any
 
 import job_rows
 from job_runners import clock
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import JobRequest
 
 
 def saved(
     organization_id: str = "acme", payload: Any = None, run_at: int | None = None
 ) -> JobRequest:
-    return verbs.save(
-        verbs.NewJob(
+    return transitions.save(
+        transitions.NewJob(
             job_type="sample_once",
             queue_name="default",
             organization_id=organization_id,
@@ -28,4 +28,4 @@ def claimed(**fields: Any) -> JobRequest:
 
 
 def succeeded(result: Any, **fields: Any) -> JobRequest:
-    return verbs.succeed(claimed(**fields), result).after
+    return transitions.succeed(claimed(**fields), result).after

@@ -19,7 +19,7 @@ from job_runners.engine.schedules import recurring
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store import limits, pauses, queries, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from stored_records import jobs, on_request
@@ -91,11 +91,11 @@ class World:
 
     def retry(self) -> None:
         """Another organisation's job is to be tried again in 5 minutes, and its message is lost."""
-        row = verbs.claim(
+        row = transitions.claim(
             self._save().id, job_type="sample_again", send_id="s", deadline=self.now
         ).after
         at = self.now + 5 * clock.MINUTE
-        row = verbs.retry(row, {"kind": "Busy"}, run_at=at, due_at=at + clock.MINUTE).after
+        row = transitions.retry(row, {"kind": "Busy"}, run_at=at, due_at=at + clock.MINUTE).after
         self._starts[row.id] = at + clock.MINUTE
 
     def die(self) -> None:
@@ -147,8 +147,8 @@ class World:
     # --- jobs and messages ----------------------------------------------------------------------
 
     def _save(self, **times: Any) -> JobRequest:
-        return verbs.save(
-            verbs.NewJob(
+        return transitions.save(
+            transitions.NewJob(
                 job_type="sample_again",
                 queue_name="default",
                 organization_id="acme",
@@ -205,26 +205,26 @@ class World:
 
     def _claim(self, job_id: str) -> JobRequest | None:
         try:
-            return verbs.claim(
+            return transitions.claim(
                 job_id, job_type="sample_again", send_id="s", deadline=self.now + LEASE
             ).after
         except PreconditionFailed:
             return None
 
     def _finish(self, row: JobRequest) -> None:
-        verbs.succeed(row, None)
+        transitions.succeed(row, None)
         self._look_for_work_at(self.now)
 
     def note_rescues(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of each rescue, how late it was."""
-        retry = verbs.retry
+        retry = transitions.retry
 
         def noted(row: JobRequest, *given: Any, **named: Any) -> Change:
             if named.get("rescue"):
                 self._was_late("rescue", row.lease_until or 0)
             return retry(row, *given, **named)
 
-        monkeypatch.setattr(verbs, "retry", noted)
+        monkeypatch.setattr(transitions, "retry", noted)
 
     def unfinished(self) -> list[JobRequest]:
         """Rows that have no outcome yet."""

@@ -13,7 +13,7 @@ from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage
 from job_runners.engine.wire.sending import Accepted
 from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobData
-from job_runners.store import job_request, queries, verbs
+from job_runners.store import job_request, queries, transitions
 from job_runners.store.job_request import DuplicateOutcome, JobRequest
 from job_runners.testing.aws import forget
 from job_runners.testing.movable_clock import MovableClock
@@ -53,7 +53,9 @@ class Bench:
     def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
         """Claim the job for an invocation of this length, and return the claimed row."""
         deadline = clock.now() + int(seconds * clock.SECOND)
-        return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline).after
+        return transitions.claim(
+            row.id, job_type=row.job_type, send_id="s", deadline=deadline
+        ).after
 
     def run_message(self, message: Message) -> None:
         """Run a message in an invocation of 15 minutes."""

@@ -1,4 +1,4 @@
-"""Rows of a job in any state, made by the verbs themselves."""
+"""Rows of a job in any state, made by the transitions themselves."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,10 +7,10 @@ import pytest
 
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store import queries, verbs
+from job_runners.store import queries, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RecordWrite
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 
@@ -18,7 +18,7 @@ ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 def saved(
     max_attempts: int = 3, *, more_writes: Sequence[RecordWrite] = (), **changes: Any
 ) -> JobRequest:
-    new_job = verbs.NewJob(
+    new_job = transitions.NewJob(
         job_type="sample_again",
         queue_name="default",
         organization_id="org",
@@ -26,12 +26,12 @@ def saved(
         max_attempts=max_attempts,
         **changes,
     )
-    return verbs.save(new_job, more_writes=more_writes).after
+    return transitions.save(new_job, more_writes=more_writes).after
 
 
 def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRequest:
     job = job or saved()
-    return verbs.claim(
+    return transitions.claim(
         job.id,
         job_type=job.job_type,
         send_id="send",
@@ -58,19 +58,21 @@ def make_unreadable(row: JobRequest, field: str = "status") -> None:
 
 def retry(job: JobRequest, after: int = 0) -> JobRequest:
     now, reached = clock.now(), Checkpoint(job.cursor, job.progress, None)
-    return verbs.retry(job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached).after
+    return transitions.retry(
+        job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached
+    ).after
 
 
 def abandon(job: JobRequest, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
     """Let the lease run out and the timer find it."""
     later = (job.lease_until or 0) + 1
     monkeypatch.setattr(clock, "now", lambda: later)
-    return verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True).after
+    return transitions.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True).after
 
 
 ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
-    "succeed": lambda job: verbs.succeed(job, {"n": 1}).after,
-    "fail": lambda job: verbs.fail(job, ERROR).after,
+    "succeed": lambda job: transitions.succeed(job, {"n": 1}).after,
+    "fail": lambda job: transitions.fail(job, ERROR).after,
     "retry": retry,
-    "end_leg": lambda job: verbs.end_leg(job, Checkpoint({"at": 1}, 50, None)).after,
+    "end_leg": lambda job: transitions.end_leg(job, Checkpoint({"at": 1}, 50, None)).after,
 }

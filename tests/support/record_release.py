@@ -33,10 +33,10 @@ from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, e
 from job_runners.runners import get_job_runner  # noqa: E402
 from job_runners.runners.base import JobData  # noqa: E402
 from job_runners.settings import settings  # noqa: E402
-from job_runners.store import groups, pauses, queries, verbs  # noqa: E402
+from job_runners.store import groups, pauses, queries, transitions  # noqa: E402
 from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
-from job_runners.store.verbs import group_waits  # noqa: E402
+from job_runners.store.transitions import group_waits  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from job_runners.testing.plain_clients import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
@@ -97,7 +97,7 @@ class Recorder:
         message = JobMessage.about(row)
         self.records[str(row.request_id)] = self.failure_record(message)
         deadline = self.now + int(seconds * 1000)
-        return verbs.claim(
+        return transitions.claim(
             row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline
         ).after
 
@@ -149,7 +149,7 @@ def record_engine(this: Recorder) -> None:
 
     error = {"kind": "Interrupted", "message": "Its worker is gone.", "traceback": ""}
     rescued = this.claim(this.dispatch("rescued"), 600)
-    verbs.retry(rescued, error, run_at=this.now, due_at=this.now)
+    transitions.retry(rescued, error, run_at=this.now, due_at=this.now)
     this.run(this.dispatch("retryable", payload={"to": 2, "breaks": True}))
     this.run(this.dispatch("succeeded", payload={"to": 2}))
     this.run(this.dispatch("succeeded_large", "released_once", payload={"result_size": 40_000}))
@@ -200,7 +200,7 @@ def record_groups(this: Recorder) -> None:
     with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
         counted = this.run(this.dispatch("group_canceled", "released_gatherer"))
         counts = progress.actions(counted)
-        counted = verbs.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
+        counted = transitions.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
         group_waits.cancel_members(counted, by=None)
 
 

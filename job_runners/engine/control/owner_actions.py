@@ -11,7 +11,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.settings import settings
-from job_runners.store import blobs, owner_verbs
+from job_runners.store import blobs, owner_transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
@@ -46,7 +46,7 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
 
 def _cancel(row: JobRequest) -> Change:
     is_running = row.status is Status.RUNNING
-    stop = owner_verbs.request_cancel if is_running else owner_verbs.cancel
+    stop = owner_transitions.request_cancel if is_running else owner_transitions.cancel
     change = stop(row, by=context.recorded_author())
     telemetry.canceled_by_owner(change.after)
     return change
@@ -60,7 +60,9 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
 
     Raises the errors of `cancel`.
     """
-    from job_runners.store.verbs import group_waits  # imported here because most jobs are in none
+    from job_runners.store.transitions import (
+        group_waits,  # imported here because most jobs are in none
+    )
 
     for _ in range(_TRIES):
         if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
@@ -109,7 +111,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     with tracing.dispatching(row.job_type):
         try:
             requeue = partial(
-                owner_verbs.requeue,
+                owner_transitions.requeue,
                 row,
                 max_attempts=job.attempts(row.attempt_limit),
                 payload=payload,
@@ -173,5 +175,5 @@ def delete(row: JobRequest) -> None:
     """
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "deleted, so cancel it first", "that has ended")
-    owner_verbs.delete(row)
+    owner_transitions.delete(row)
     telemetry.deleted(row)

@@ -85,7 +85,7 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 
 
 def _own_wait(row: JobRequest) -> WaitsFor | None:
-    from job_runners.store.verbs import waits  # imported here because most jobs don't wait
+    from job_runners.store.transitions import waits  # imported here because most jobs don't wait
 
     wait = waits.current(row)
     if wait is None:

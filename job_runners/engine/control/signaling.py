@@ -17,7 +17,7 @@ from job_runners.errors import (
 from job_runners.store import blobs, queries, signals
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transactions import RaceLost
-from job_runners.store.verbs import waits
+from job_runners.store.transitions import waits
 from job_runners.work import context
 
 _TRIES = 5

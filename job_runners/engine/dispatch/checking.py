@@ -9,7 +9,7 @@ from job_runners.engine.lines.limits import LimitedLine, line_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import Send, can_send, next_due_at, require_sender
 from job_runners.settings import settings
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import id_under_key
 from job_runners.work import Job, Unique, context
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class CheckedJob(NamedTuple):
     """A job that may be saved."""
 
-    new_job: verbs.NewJob
+    new_job: transitions.NewJob
     payload: "BaseModel"
     line: LimitedLine | None
     rule: Unique | None
@@ -139,12 +139,12 @@ def _new_job(
     parent_id: str | None,
     run_at: int,
     send: Send,
-) -> verbs.NewJob:
+) -> transitions.NewJob:
     """Return the job to save."""
     job_type = job_data.job_type
     organization_id = job_data.organization_id
     unique = job.unique
-    return verbs.NewJob(
+    return transitions.NewJob(
         job_id=job_id,
         job_type=job_type,
         queue_name=job_data.queue_name or job.queue_name,

@@ -16,7 +16,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import Accepted, Send, require_sender, send_if_unclaimed
 from job_runners.errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.blobs import compact_json
 from job_runners.store.failed_tasks import new_task_id
 from job_runners.store.job_request import JobRequest, Outcome
@@ -174,7 +174,7 @@ def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
             quota.refuse_if_reached(organization_id, number)
 
 
-def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
+def _is_answered_with_existing(new_job: transitions.NewJob, rule: Unique | None) -> bool:
     """Return whether an existing job answers the request.
 
     That is the job that the same request created before, or another job that has the unique key.
@@ -200,7 +200,7 @@ def _save(
     new_job, rule = checked.new_job, checked.rule
     key = new_job.unique_key
     if rule is None or key is None:
-        change = verbs.save(new_job, more_writes=more_writes)
+        change = transitions.save(new_job, more_writes=more_writes)
         if new_job.counted and change.is_new:
             from job_runners.engine.dispatch import (
                 quota,  # imported here because few stacks have one
@@ -218,7 +218,7 @@ def _save(
     )
 
 
-def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, accepted: Accepted) -> None:
+def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     # An existing job that has only now become this key's answer has the hash of its own request.
     row, duplicate = accepted.row, accepted.duplicate

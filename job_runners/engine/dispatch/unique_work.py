@@ -15,14 +15,14 @@ from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Accepted, Send, next_due_at
 from job_runners.errors import PreconditionFailed, UniqueConflict
-from job_runners.store import answers, uniqueness, verbs
+from job_runners.store import answers, transitions, uniqueness
 from job_runners.store.answers import Answer
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
+from job_runners.store.transitions import replacing
+from job_runners.store.transitions.replacing import Wanted
+from job_runners.store.transitions.saving import NewJob
 from job_runners.store.uniqueness import Free, Held, KeyTaken
-from job_runners.store.verbs import replacing
-from job_runners.store.verbs.replacing import Wanted
-from job_runners.store.verbs.saving import NewJob
 from job_runners.work import Unique
 from job_runners.work.definitions import LONGEST_WAIT
 
@@ -109,7 +109,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
             telemetry.race_lost(lost)
         else:
             return True
-    verbs.postpone(row, next_check(row), Lane.PARKED)
+    transitions.postpone(row, next_check(row), Lane.PARKED)
     return False
 
 
@@ -187,7 +187,7 @@ def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> Accepte
 def _save(
     new_job: NewJob, *, more_writes: list[RecordWrite], follows: Held | None = None
 ) -> JobRequest:
-    change = verbs.save(new_job, follows=follows, more_writes=more_writes)
+    change = transitions.save(new_job, follows=follows, more_writes=more_writes)
     if new_job.counted and change.is_new:
         from job_runners.engine.dispatch import quota  # imported here because few stacks have one
 

@@ -6,7 +6,7 @@ from job_runners.store import groups
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.queries import read
-from job_runners.store.verbs import group_waits
+from job_runners.store.transitions import group_waits
 
 
 def finish(owner_id: str) -> Change | None:

@@ -23,7 +23,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import QueueMessage
 from job_runners.engine.wire.sending import Send, can_send, send_or_leave_due
 from job_runners.errors import PreconditionFailed
-from job_runners.store import line_entries, lines, pauses, used_keys, verbs
+from job_runners.store import line_entries, lines, pauses, transitions, used_keys
 from job_runners.store.job_request import ROW_VERSION, Lane
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
@@ -60,7 +60,7 @@ def admit_waiting(
             queue_name, queue_key, send, min(until or latest, latest), thorough=thorough
         )
         admission_pass.run()
-    except Exception as error:  # noqa: BLE001 - the caller has recorded its outcome and must continue
+    except Exception as error:  # noqa: BLE001 - the outcome is recorded, and the caller goes on
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
@@ -208,11 +208,11 @@ class _AdmissionPass:
             line_entries.drop_entry(entry)
             return
         if row.row_version > ROW_VERSION:
-            verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
+            transitions.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
             newer = ValueError(f"written by newer code: row version {row.row_version}")
             self._quarantine(entry, newer)
             return
-        admitted = verbs.admit(row, grant).after
+        admitted = transitions.admit(row, grant).after
         telemetry.admitted(admitted)
         send_or_leave_due(admitted, self._send)
 

@@ -17,7 +17,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
-from job_runners.store import limits, pauses, verbs
+from job_runners.store import limits, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.pauses import Kind, Parked, Pause
@@ -31,7 +31,7 @@ _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still park a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
-_KEEP_ENDED_FOR = verbs.SKEW + 6 * pauses.CACHED
+_KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHED
 # The request that ends a pause admits this many jobs itself, and the timer admits the rest. This is
 # also how many entries of an ended pause are read at a time.
 _RESUME_BATCH = 25
@@ -73,7 +73,7 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 
 
 def write_parked(
-    pause: Pause, row: JobRequest, checkpoint: verbs.Checkpoint | None = None
+    pause: Pause, row: JobRequest, checkpoint: transitions.Checkpoint | None = None
 ) -> Change:
     """Write and log that a job is parked under a pause.
 
@@ -83,7 +83,7 @@ def write_parked(
 
     Raises PreconditionFailed.
     """
-    change = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
+    change = transitions.park(row, pause, due_at=next_check(row), reached=checkpoint)
     telemetry.parked(change.after, pause)
     return change
 
@@ -97,10 +97,10 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """
     active = pauses.current().on(row)
     if active is None:
-        send(JobMessage.about(verbs.admit(row).after))
+        send(JobMessage.about(transitions.admit(row).after))
         return True
     if active.sk == row.held_by:
-        verbs.postpone(row, next_check(row), Lane.PARKED)
+        transitions.postpone(row, next_check(row), Lane.PARKED)
     else:
         write_parked(active, row)  # it had no capacity, so nothing follows from this
     return False
@@ -169,7 +169,7 @@ def could_start(row: JobRequest) -> bool:
     """Return whether a worker could claim the job now if no pause or limit prevented it."""
     return (
         row.status is Status.QUEUED or row.status.timed
-    ) and row.starts_in <= verbs.CLAIM_TOLERANCE
+    ) and row.starts_in <= transitions.CLAIM_TOLERANCE
 
 
 def next_check(row: JobRequest) -> int:

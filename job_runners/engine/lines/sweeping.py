@@ -13,7 +13,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import limits, used_keys
 from job_runners.store.limits import LimitChange
-from job_runners.store.verbs import SKEW
+from job_runners.store.transitions import SKEW
 
 _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
 _BATCH = 1000  # the number of keys between two records of a sweep's progress

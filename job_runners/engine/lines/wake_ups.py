@@ -18,7 +18,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import QueueMessage
 from job_runners.engine.wire.sending import LONGEST_DELAY, Send
 from job_runners.errors import PreconditionFailed, SendFailed
-from job_runners.store import line_entries, line_rates, lines, verbs
+from job_runners.store import line_entries, line_rates, lines, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import JobRequest, Lane
 from job_runners.store.line_items import LineItem
@@ -187,7 +187,7 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
         entry = line_entries.next_entry(line)
         row = _waiting_row(line, entry) if entry is not None else None
         if row is not None:
-            verbs.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
+            transitions.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
     except PreconditionFailed as refused:
         telemetry.race_lost(refused)
     except (TypeError, ValueError, *AWS_ERRORS) as error:
@@ -224,7 +224,7 @@ def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
         line_entries.drop_entry(entry)
         return False
     if not arrives_at <= (row.due_at or 0) <= arrives_at + GRACE:
-        verbs.postpone(row, arrives_at + GRACE, Lane.PARKED)
+        transitions.postpone(row, arrives_at + GRACE, Lane.PARKED)
     return True
 
 

@@ -11,7 +11,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import PreconditionFailed, UnknownJobType
-from job_runners.store import pauses, verbs
+from job_runners.store import pauses, transitions
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost
@@ -124,10 +124,10 @@ def _enter(
     message: JobMessage,
     invocation: Invocation,
     token: str,
-    entrance: verbs.Entrance | None = None,
+    entrance: transitions.Entrance | None = None,
 ) -> JobRequest:
     """Claim the job, with the capacity that the entrance grants it. Raises PreconditionFailed."""
-    return verbs.claim(
+    return transitions.claim(
         message.id,
         job_type=message.job_type,
         send_id=message.send_id,
@@ -168,7 +168,7 @@ def _release_if_claimed(
     def release() -> None:
         row = read(message.id)
         if row is not None and row.claim_token == token:
-            change = verbs.release(row)
+            change = transitions.release(row)
             telemetry.released(change.after)
             settle(change, send)
 

@@ -12,7 +12,7 @@ from job_runners.engine.running.retrying import record_failed_attempt
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import LegsSpent, PreconditionFailed
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Pause
@@ -55,7 +55,7 @@ class Succeeded(Ending):
     result: Any
 
     def write(self, leg: Leg) -> Change:
-        change = verbs.succeed(leg.row, self.result, reached=leg.running.last_checkpoint)
+        change = transitions.succeed(leg.row, self.result, reached=leg.running.last_checkpoint)
         telemetry.succeeded(change.after)
         return change
 
@@ -77,7 +77,7 @@ class Stopped(Ending):
     """The job stopped, because its owner had asked for that."""
 
     def write(self, leg: Leg) -> Change:
-        change = verbs.stop(leg.row, reached=leg.running.last_checkpoint)
+        change = transitions.stop(leg.row, reached=leg.running.last_checkpoint)
         telemetry.canceled(change.after)
         return change
 
@@ -86,7 +86,7 @@ class LegEnded(Ending):
     """The invocation is nearly over. The job continues in another leg."""
 
     def write(self, leg: Leg) -> Change:
-        change = verbs.end_leg(leg.row, leg.running.last_checkpoint)
+        change = transitions.end_leg(leg.row, leg.running.last_checkpoint)
         telemetry.leg_over(change.after)
         return change
 
@@ -128,7 +128,7 @@ class Released(Ending):
     is_sent_now: bool = False
 
     def write(self, leg: Leg) -> Change:
-        change = verbs.release(
+        change = transitions.release(
             leg.row, reached=leg.running.last_checkpoint, resumes=self.is_sent_now
         )
         telemetry.released(change.after)

@@ -17,7 +17,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
-from job_runners.store import blobs, line_rates, lines, pauses, used_keys, verbs
+from job_runners.store import blobs, line_rates, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change, refused
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
@@ -36,7 +36,7 @@ _LATEST_START = 50  # milliseconds
 class Start(Value):
     """The job may start: claim it with this entrance."""
 
-    entrance: verbs.Entrance | None
+    entrance: transitions.Entrance | None
 
 
 class Started(Value):
@@ -96,16 +96,18 @@ class Arrival(Value):
     def without_limits(self) -> Start:
         """Let the job start without a slot, and without counting a start under a rate."""
         return Start(
-            verbs.Entrance(self.row, gives_up_unique_key=True) if self.gives_up_unique_key else None
+            transitions.Entrance(self.row, gives_up_unique_key=True)
+            if self.gives_up_unique_key
+            else None
         )
 
     def as_admitted(self, key: str) -> Start:
         """Let the job start with the capacity that it got when it was admitted."""
-        return Start(verbs.Entrance(self.row, key, None, self.gives_up_unique_key))
+        return Start(transitions.Entrance(self.row, key, None, self.gives_up_unique_key))
 
     def with_grant(self, key: str, grant: lines.Grant) -> Start:
         """Let the job start with capacity that it takes in the transaction of its claim."""
-        return Start(verbs.Entrance(self.row, key, grant, self.gives_up_unique_key))
+        return Start(transitions.Entrance(self.row, key, grant, self.gives_up_unique_key))
 
 
 def decide(
@@ -207,7 +209,7 @@ def park_in_line(
     row: JobRequest,
     key: str,
     limits: Limits,
-    checkpoint: verbs.Checkpoint | None = None,
+    checkpoint: transitions.Checkpoint | None = None,
     due_at: int | None = None,
     position_time: int | None = None,
 ) -> Change:
@@ -221,7 +223,7 @@ def park_in_line(
 
     Raises PreconditionFailed.
     """
-    change = verbs.park_in_line(
+    change = transitions.park_in_line(
         row,
         lines.partition_key_of(row.queue_name, key),
         key,

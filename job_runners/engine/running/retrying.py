@@ -23,7 +23,7 @@ from job_runners.errors import (
 )
 from job_runners.names import without_surrogates
 from job_runners.settings import settings
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.work.definitions import LONGEST_WAIT
@@ -54,7 +54,7 @@ def record_failed_attempt(
     send: Send,
     *,
     rescue: bool = False,
-    reached: verbs.Checkpoint | None = None,
+    reached: transitions.Checkpoint | None = None,
 ) -> Change:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
@@ -65,9 +65,9 @@ def record_failed_attempt(
     """
     delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
     if delay is None or row.counted_legs >= _max_legs(row):
-        return verbs.fail(row, error_record(error), reached=reached, rescue=rescue)
+        return transitions.fail(row, error_record(error), reached=reached, rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
-    return verbs.retry(
+    return transitions.retry(
         row,
         error_record(error),
         run_at=run_at,

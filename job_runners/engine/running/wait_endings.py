@@ -8,7 +8,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at
 from job_runners.store.conditional_write import Change
 from job_runners.store.transactions import RaceLost
-from job_runners.store.verbs import group_waits, waits
+from job_runners.store.transitions import group_waits, waits
 from job_runners.work.errors import WaitsSpent
 from job_runners.work.interrupts import Waits
 from job_runners.work.waiting import Asleep, AwaitsGroup, AwaitsSignal

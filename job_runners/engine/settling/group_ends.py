@@ -15,7 +15,7 @@ from job_runners.aws.errors import retry_until
 from job_runners.engine.groups import finishing
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
-from job_runners.store import group_failures, groups, owner_verbs
+from job_runners.store import group_failures, groups, owner_transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
@@ -128,7 +128,11 @@ def _cancel(row: JobRequest, *, owner: JobRequest, settle: Settle) -> None:
         return
     if not owner.cancel_members and (row.has_begun or groups.is_retried(row)):
         return
-    stop = owner_verbs.request_cancel if row.status is Status.RUNNING else owner_verbs.cancel
+    stop = (
+        owner_transitions.request_cancel
+        if row.status is Status.RUNNING
+        else owner_transitions.cancel
+    )
     with suppress(PreconditionFailed):  # it has started or ended
         change = stop(row, by=owner.canceled_by)
         telemetry.canceled_by_owner(change.after)

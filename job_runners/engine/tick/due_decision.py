@@ -10,7 +10,7 @@ from job_runners.errors import (
     NeverStarted,
     PauseExpired,
 )
-from job_runners.store import conditional_write, verbs
+from job_runners.store import conditional_write, transitions
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
 from job_runners.store.lines import is_line
@@ -158,7 +158,7 @@ def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
 
 def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
     """Send a job that waits for its message, unless it can't start now."""
-    if facts.starts_in > verbs.CLAIM_TOLERANCE:
+    if facts.starts_in > transitions.CLAIM_TOLERANCE:
         return Postpone(Disposition.EARLY, (row.run_at or 0) + facts.ahead, Lane.PROMPT)
     if (error := _expiry_error(row, facts)) is not None:
         return Expire(error)

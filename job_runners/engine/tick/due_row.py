@@ -30,7 +30,7 @@ from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import Interrupted, JobRunnersError
-from job_runners.store import line_entries, pauses, verbs
+from job_runners.store import line_entries, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
@@ -93,7 +93,7 @@ def _apply(
 ) -> Disposition:
     match decision:
         case Postpone(disposition=disposition, due_at=due_at, lane=lane):
-            verbs.postpone(row, due_at, lane)
+            transitions.postpone(row, due_at, lane)
             return disposition
         case SendMessage():
             return _send(row, decision, send, budget)
@@ -128,11 +128,11 @@ def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
             return True
         counts = progress.actions(row)
         # Refused if it was admitted.
-        verbs.postpone(row, looking.next_look(row), Lane.WAITS, counts)
+        transitions.postpone(row, looking.next_look(row), Lane.WAITS, counts)
         return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)
-    send(JobMessage.about(verbs.admit(row).after))
+    send(JobMessage.about(transitions.admit(row).after))
     return True
 
 
@@ -140,9 +140,9 @@ def _send(
     row: JobRequest, decision: SendMessage, send: Send, budget: MessageBudget | None
 ) -> Disposition:
     if budget is not None and not budget.take(even_if_empty=decision.is_first):
-        verbs.postpone(row, decision.resend_at, Lane.QUEUED)
+        transitions.postpone(row, decision.resend_at, Lane.QUEUED)
         return Disposition.DEFERRED
-    verbs.postpone(row, decision.next_check_at, Lane.RESENT)
+    transitions.postpone(row, decision.next_check_at, Lane.RESENT)
     send(JobMessage.about(row))
     return Disposition.SENT
 
@@ -161,7 +161,7 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
 
 def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     def expire() -> Change:
-        change = verbs.expire(row, error_record(error))
+        change = transitions.expire(row, error_record(error))
         telemetry.settled(change.after, error)
         return change
 
@@ -187,10 +187,10 @@ def _park_in_line(
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     # If the job has no entry in its line, for example because it was quarantined, add the entry.
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
-        verbs.restore_entry(row, due_at=pausing.next_check(row))
+        transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
     admissions.admit_waiting(row.queue_name, gates.line_key(row))
     # If the job was admitted, this raises PreconditionFailed: the row needs nothing more.
-    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)
+    transitions.postpone(row, pausing.next_check(row), Lane.PARKED)
     return Disposition.PARKED

@@ -13,7 +13,7 @@ from job_runners.engine.tick import due_index
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 from job_runners.store.lines import is_line
-from job_runners.store.verbs import waits
+from job_runners.store.transitions import waits
 
 _MOST = 1000  # rows of a lane that are read: those that are due first
 

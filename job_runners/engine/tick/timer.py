@@ -31,7 +31,7 @@ from job_runners.engine.tick.due_row import process_due_row
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed, SendFailed
-from job_runners.store import conditional_write, verbs
+from job_runners.store import conditional_write, transitions
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
@@ -284,6 +284,6 @@ def _postpone_broken(index_row: JobRequest) -> None:
     """Postpone a row that can't be read or handled. If that fails, the row stays due."""
     try:
         later = clock.now() + LONGEST_GAP
-        verbs.set_aside(index_row.id, seen_due_at=index_row.due_at or 0, due_at=later)
+        transitions.set_aside(index_row.id, seen_due_at=index_row.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - the row has changed, or DynamoDB failed
         telemetry.crashed(error)

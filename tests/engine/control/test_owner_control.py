@@ -11,9 +11,16 @@ from job_runners import clock, settings
 from job_runners.aws import bucket, clients
 from job_runners.engine.control import owner_actions
 from job_runners.errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
-from job_runners.store import blobs, conditional_write, owner_verbs, queries, steps, verbs
+from job_runners.store import (
+    blobs,
+    conditional_write,
+    owner_transitions,
+    queries,
+    steps,
+    transitions,
+)
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
@@ -83,7 +90,7 @@ def test_a_canceled_job_gets_no_other_attempt(bench: Bench) -> None:
 def test_a_canceled_job_gets_no_other_leg(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     owner_actions.cancel(row)
-    ended = verbs.end_leg(row, Checkpoint("here", 40, None)).after
+    ended = transitions.end_leg(row, Checkpoint("here", 40, None)).after
     assert (ended.status, ended.cursor) == (Status.CANCELED, "here")
 
 
@@ -104,7 +111,7 @@ def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
     clients.client("dynamodb").meta.events.register(
         "before-call.dynamodb.GetItem", lambda **_: reads.append("read")
     )
-    assert verbs.checkpoint(row, Checkpoint("one", 1, None)).after.cancel_requested
+    assert transitions.checkpoint(row, Checkpoint("one", 1, None)).after.cancel_requested
     assert not reads
 
 
@@ -126,7 +133,7 @@ def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_canceled(bench: Bench
     row = bench.claim(bench.dispatch())
     seen = bench.read(row)
     owner_actions.cancel(seen)
-    verbs.succeed(row, "done")
+    transitions.succeed(row, "done")
     with pytest.raises(WrongState, match="is succeeded"):
         owner_actions.cancel(bench.read(seen))
     seen.status = Status.RUNNING  # as another owner had read it
@@ -155,17 +162,19 @@ def test_a_job_that_starts_while_it_is_being_canceled_is_asked_to_stop(bench: Be
     assert (row.status, row.cancel_requested) == (Status.RUNNING, True)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "request_cancel", "requeue", "delete"])
-def test_no_verb_of_an_owner_holds_for_another_organisation(bench: Bench, verb: str) -> None:
+@pytest.mark.parametrize("transition", ["cancel", "request_cancel", "requeue", "delete"])
+def test_no_transition_of_an_owner_holds_for_another_organisation(
+    bench: Bench, transition: str
+) -> None:
     row = bench.dispatch()
-    if verb == "request_cancel":
+    if transition == "request_cancel":
         bench.claim(row)
-    elif verb != "cancel":
+    elif transition != "cancel":
         row = owner_actions.cancel(row)
     row.organization_id = "other"
-    more = {"max_attempts": 1} if verb == "requeue" else {}
+    more = {"max_attempts": 1} if transition == "requeue" else {}
     with pytest.raises(PreconditionFailed):
-        getattr(owner_verbs, verb)(row, **more)
+        getattr(owner_transitions, transition)(row, **more)
 
 
 # --- retry by hand --------------------------------------------------------------------------------
@@ -289,9 +298,9 @@ def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(benc
     again = bench.claim(owner_actions.retry_again(bench.read(zombie), bench.send))
     assert again.legs == 1
     writes: list[Callable[[], JobRequest]] = [
-        lambda: verbs.checkpoint(zombie, Checkpoint("late", 99, None)).after,
-        lambda: verbs.succeed(zombie, "late").after,
-        lambda: verbs.fail(zombie, {"kind": "late"}).after,
+        lambda: transitions.checkpoint(zombie, Checkpoint("late", 99, None)).after,
+        lambda: transitions.succeed(zombie, "late").after,
+        lambda: transitions.fail(zombie, {"kind": "late"}).after,
     ]
     for write in writes:
         with pytest.raises(PreconditionFailed):

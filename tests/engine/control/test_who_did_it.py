@@ -9,7 +9,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.settings import forget
-from job_runners.store import blobs, verbs
+from job_runners.store import blobs, transitions
 from job_runners.store.job_request import Status
 from sample_work import script
 
@@ -68,7 +68,7 @@ def test_a_running_job_keeps_who_first_asked_it_to_stop(tokens: None, bench: Ben
     as_role("operator", "POST", f"/jobs/{row.id}/cancel")
     as_role("service", "POST", f"/jobs/{row.id}/cancel")
     assert bench.read(row).canceled_by == "operator:operator-1"
-    assert verbs.stop(row).after.canceled_by == "operator:operator-1"
+    assert transitions.stop(row).after.canceled_by == "operator:operator-1"
 
 
 def test_of_a_signature_the_row_keeps_what_the_arn_says_beside_the_account(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from api_events import call
 from bench import Bench
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.settings import forget
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.plain_clients import every_row
 from job_runners.work.definitions import Job, Task
@@ -89,8 +89,8 @@ def models(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def saved(job_type: str, payload: dict[str, Any]) -> JobRequest:
     """Return a row as a newer API has saved it, whose model has a field more."""
-    return verbs.save(
-        verbs.NewJob(
+    return transitions.save(
+        transitions.NewJob(
             job_type=job_type,
             queue_name="default",
             organization_id="acme",

@@ -14,7 +14,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.dispatch import quota
 from job_runners.errors import InvalidSetting, QuotaReached
 from job_runners.settings import settings
-from job_runners.store import limits, owner_verbs, pauses, verbs
+from job_runners.store import limits, owner_transitions, pauses, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import count_unfinished
 from job_runners.testing import moto_direct
@@ -187,22 +187,22 @@ def test_without_its_index_nobody_is_refused(bench: Bench, most: int) -> None:
 
 
 def failed(bench: Bench, row: JobRequest) -> None:
-    verbs.fail(bench.claim(row), job_rows.ERROR)
+    transitions.fail(bench.claim(row), job_rows.ERROR)
 
 
 def expired(bench: Bench, row: JobRequest) -> None:
-    verbs.expire(row, job_rows.ERROR)
+    transitions.expire(row, job_rows.ERROR)
 
 
 def stopped(bench: Bench, row: JobRequest) -> None:
-    verbs.stop(owner_verbs.request_cancel(bench.claim(row)).after)
+    transitions.stop(owner_transitions.request_cancel(bench.claim(row)).after)
 
 
 ENDS: dict[str, Callable[[Bench, JobRequest], Any]] = {
     "succeeded": lambda bench, row: bench.run(row),
     "failed": failed,
     "expired": expired,
-    "canceled": lambda bench, row: owner_verbs.cancel(row).after,
+    "canceled": lambda bench, row: owner_transitions.cancel(row).after,
     "stopped": stopped,
 }
 

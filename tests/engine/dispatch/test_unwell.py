@@ -117,7 +117,7 @@ def test_a_refusal_that_will_not_pass_is_not_repeated(
         calls.append(1)
         raise ClientError(answer, "UpdateItem")
 
-    monkeypatch.setattr("job_runners.store.verbs.succeed", refuse)
+    monkeypatch.setattr("job_runners.store.transitions.succeed", refuse)
     with pytest.raises(ClientError):
         bench.run(bench.dispatch("sample_once"))
     assert len(calls) == 1

@@ -14,10 +14,10 @@ from job_runners.engine.running import execution
 from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import PreconditionFailed
-from job_runners.store import group_chunks, verbs
+from job_runners.store import group_chunks, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import group_waits
+from job_runners.store.transitions import group_waits
 from job_runners.work import Member
 from sample_work import Sample, script
 
@@ -184,18 +184,18 @@ def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
 
 
 @pytest.mark.parametrize(
-    ("open_group", "verb"), [(True, "cancel_members"), (False, "request_cancel")]
+    ("open_group", "transition"), [(True, "cancel_members"), (False, "request_cancel")]
 )
-def test_a_cancel_with_members_that_is_refused_names_its_verb(
-    bench: Bench, open_group: bool, verb: str
+def test_a_cancel_with_members_that_is_refused_names_its_transition(
+    bench: Bench, open_group: bool, transition: str
 ) -> None:
     gathering = Gathering(bench, 1)
     seen = gathering.start() if open_group else bench.claim(gathering.row)
     if open_group:
         gathering.run_member(0)
     else:
-        verbs.succeed(seen, None)
-    with pytest.raises(PreconditionFailed, match=f"The write '{verb}' was refused"):
+        transitions.succeed(seen, None)
+    with pytest.raises(PreconditionFailed, match=f"The write '{transition}' was refused"):
         group_waits.cancel_members(seen, by=None)
 
 

@@ -20,7 +20,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
-from job_runners.store import blobs, group_chunks, groups, verbs
+from job_runners.store import blobs, group_chunks, groups, transitions
 from job_runners.store.group_members import Reader
 from job_runners.store.job_request import Lane, Status, due_shard
 from job_runners.testing import moto_direct
@@ -340,7 +340,7 @@ def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
         killed.setattr(execution, "_end", lambda leg, ending: None)
         kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
-    rescued = verbs.retry(
+    rescued = transitions.retry(
         gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000
     ).after
     assert bench.run(rescued).status is Status.WAITING
@@ -358,7 +358,7 @@ def test_a_leg_reads_rows_only_of_members_that_an_earlier_leg_may_have_saved(
         killed.setattr(execution, "_end", lambda leg, ending: None)
         killed.setattr(group_chunks, "record_dispatched", lambda *_: 1 / 0)
         bench.run(gathering.row)
-    rescued = verbs.retry(
+    rescued = transitions.retry(
         gathering.read(), {}, run_at=clock.now(), due_at=clock.now() + 60_000
     ).after
     assert "BatchGetItem" not in units.costs()[0]

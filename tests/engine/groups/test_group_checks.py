@@ -16,12 +16,12 @@ from job_runners.engine.groups import finishing, looking
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed, WrongState
-from job_runners.store import groups, owner_verbs, transactions, verbs
+from job_runners.store import groups, owner_transitions, transactions, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
 from job_runners.store.transactions import RaceLost
-from job_runners.store.verbs import group_waits
+from job_runners.store.transitions import group_waits
 from job_runners.testing import moto_direct
 from job_runners.work import context
 from lost_answers import lose_next_answer
@@ -62,7 +62,7 @@ def canceled(gathering: Gathering) -> None:
 
 
 def admitted_by_older_code(gathering: Gathering) -> None:
-    verbs.admit(gathering.read())
+    transitions.admit(gathering.read())
 
 
 def of_newer_code(gathering: Gathering) -> None:
@@ -100,7 +100,7 @@ def finished_and_canceled(gathering: Gathering) -> None:
 
 def finished_and_in_its_next_leg(gathering: Gathering) -> None:
     finished(gathering)
-    verbs.end_leg(gathering.bench.claim(gathering.row), verbs.Checkpoint(1, 10, None))
+    transitions.end_leg(gathering.bench.claim(gathering.row), transitions.Checkpoint(1, 10, None))
 
 
 def owner_canceled(gathering: Gathering) -> None:
@@ -117,7 +117,7 @@ def canceled_in_its_next_run(gathering: Gathering) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "happens", "counts"),
+    ("transition", "happens", "counts"),
     [
         ("finish_group", finished, True),  # as if the answer was lost
         ("finish_group", finished_and_canceled, False),
@@ -131,23 +131,23 @@ def canceled_in_its_next_run(gathering: Gathering) -> None:
 def test_a_refused_write_counts_only_if_the_row_already_contains_it(
     ended: Gathering,
     monkeypatch: pytest.MonkeyPatch,
-    verb: str,
+    transition: str,
     happens: Callable[[Gathering], None],
     counts: bool,
 ) -> None:
-    if verb == "cancel_owner":
+    if transition == "cancel_owner":
         change(ended.row, JobRequest.cancel_members.set(True))
-    write = getattr(group_waits, verb)
+    write = getattr(group_waits, transition)
 
     def overtaken(owner: JobRequest) -> JobRequest:
-        monkeypatch.setattr(group_waits, verb, write)
+        monkeypatch.setattr(group_waits, transition, write)
         happens(ended)
         row: JobRequest = write(owner)
         return row
 
-    monkeypatch.setattr(group_waits, verb, overtaken)
+    monkeypatch.setattr(group_waits, transition, overtaken)
     assert check(ended) is counts
-    assert ended.bench.sent_jobs == [ended.row.id] * (counts and verb == "finish_group")
+    assert ended.bench.sent_jobs == [ended.row.id] * (counts and transition == "finish_group")
 
 
 _WAITS = {
@@ -166,7 +166,7 @@ _ASKED = {
 
 
 @pytest.mark.parametrize(
-    ("verb", "changed"),
+    ("transition", "changed"),
     [
         *(("finish_group", each) for each in [*_WAITS, "canceled with its members"]),
         *(("cancel_owner", each) for each in [*_WAITS, "cancel_members"]),
@@ -174,9 +174,9 @@ _ASKED = {
     ],
 )
 def test_a_row_that_has_changed_since_it_was_read_is_not_written(
-    ended: Gathering, verb: str, changed: str
+    ended: Gathering, transition: str, changed: str
 ) -> None:
-    if verb == "cancel_owner" and changed != "cancel_members":
+    if transition == "cancel_owner" and changed != "cancel_members":
         change(ended.row, JobRequest.cancel_members.set(True))
     owner = ended.read()
     if changed == "canceled with its members":
@@ -184,9 +184,9 @@ def test_a_row_that_has_changed_since_it_was_read_is_not_written(
     elif changed != "cancel_members":
         change(owner, (_WAITS | _ASKED)[changed])
     before = stored(owner)
-    options = {"by": None} if verb == "cancel_members" else {}
+    options = {"by": None} if transition == "cancel_members" else {}
     with pytest.raises(PreconditionFailed):
-        getattr(group_waits, verb)(owner, **options)
+        getattr(group_waits, transition)(owner, **options)
     assert stored(owner) == before
 
 
@@ -244,7 +244,7 @@ def leftover(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     gathering = Gathering(bench, 5)
     gathering.start()
     for number in range(5):
-        verbs.succeed(bench.claim(gathering.member(number)), number)
+        transitions.succeed(bench.claim(gathering.member(number)), number)
     return gathering
 
 
@@ -339,7 +339,7 @@ def test_a_job_that_has_ended_in_between_is_not_reported_as_canceled(bench: Benc
     claimed = bench.claim(gathering.row)
     group_waits.begin_gather(gathering.read(), Group("of some members", 1))
     asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
-    verbs.succeed(claimed, 1)
+    transitions.succeed(claimed, 1)
     with pytest.raises(WrongState):
         owner_actions.cancel_with_members(asked, bench.send)
 
@@ -360,7 +360,7 @@ def test_a_member_that_was_canceled_before_is_not_reported_again(
 ) -> None:
     gathering = Gathering(bench, 2)
     gathering.start()
-    owner_verbs.cancel(gathering.member(0))  # its marker is left
+    owner_transitions.cancel(gathering.member(0))  # its marker is left
     reported: list[str] = []
     monkeypatch.setattr(telemetry, "canceled_by_owner", lambda row: reported.append(row.id))
     owner_actions.cancel_with_members(gathering.read(), bench.send)

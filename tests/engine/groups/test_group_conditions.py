@@ -16,7 +16,7 @@ from job_runners.engine.groups import retrying
 from job_runners.engine.running import execution
 from job_runners.engine.settling import group_ends
 from job_runners.settings import forget
-from job_runners.store import groups, limits, queries, verbs
+from job_runners.store import groups, limits, queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.work import Member
@@ -90,7 +90,7 @@ def test_the_time_of_a_group_does_not_restart_with_each_invocation(bench: Bench)
     bench.claim(gathering.member(0), seconds=60 * DAY)
     for _ in range(3):
         bench.advance(9 * DAY)
-        verbs.admit(gathering.read())  # without a reason
+        transitions.admit(gathering.read())  # without a reason
         assert bench.run(gathering.row).status is Status.WAITING
     bench.advance(3 * DAY)  # the 30th day
     bench.tick()

@@ -14,10 +14,10 @@ from job_runners.engine.dispatch import dispatch, members
 from job_runners.engine.groups import finishing, looking, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.errors import PreconditionFailed, UniqueConflict
-from job_runners.store import groups, owner_verbs, verbs
+from job_runners.store import groups, owner_transitions, transitions
 from job_runners.store.groups import Group, GroupItem
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import group_waits
+from job_runners.store.transitions import group_waits
 from job_runners.testing import moto_direct
 from job_runners.work import Member
 
@@ -91,7 +91,7 @@ def test_the_timer_looks_again_after_growing_gaps(bench: Bench) -> None:
 def test_a_member_whose_worker_died_after_its_end_is_found_by_the_timer(bench: Bench) -> None:
     gathering = failing(bench, 2)
     gathering.run_member(0)
-    verbs.fail(bench.claim(gathering.member(1)), {"kind": "ValueError", "message": "no luck"})
+    transitions.fail(bench.claim(gathering.member(1)), {"kind": "ValueError", "message": "no luck"})
     assert gathering.read().status is Status.WAITING
     bench.advance(MINUTE)
     bench.tick()
@@ -110,7 +110,7 @@ def test_a_member_that_is_gone_keeps_the_job_waiting_while_a_leg_could_save_it(
     """Such a leg exists if the job was canceled with its members, and then retried."""
     gathering = failing(bench, 2)
     gathering.run_member(0)
-    verbs.succeed(bench.claim(gathering.member(1)), 1)
+    transitions.succeed(bench.claim(gathering.member(1)), 1)
     remove(gathering.member(1))
     bench.advance(30 * MINUTE)
     bench.tick()
@@ -127,7 +127,7 @@ def test_many_leftover_markers_are_deleted_in_one_look(
     monkeypatch.setattr(looking, "_PAGE", 2)
     gathering = failing(bench, 7)
     for number in range(7):
-        verbs.succeed(bench.claim(gathering.member(number)), number)
+        transitions.succeed(bench.claim(gathering.member(number)), number)
     bench.advance(MINUTE)
     bench.tick()
     assert gathering.read().status is Status.QUEUED
@@ -137,7 +137,7 @@ def test_many_leftover_markers_are_deleted_in_one_look(
 def test_a_wake_up_without_a_reason_makes_the_job_wait_again(bench: Bench) -> None:
     gathering = failing(bench, 2)
     gathering.members = (1 / 0 for _ in range(2))  # they aren't read again
-    verbs.admit(gathering.read())
+    transitions.admit(gathering.read())
     assert bench.run(gathering.row).status is Status.WAITING
     gathering.run_member(0)
     gathering.run_member(1)
@@ -216,7 +216,7 @@ def test_the_timer_does_not_delete_the_marker_of_a_retry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
+    transitions.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     before(monkeypatch, looking, "write_all", lambda: retry(bench, gathering.member(0)))
     bench.advance(MINUTE)
     bench.tick()
@@ -229,14 +229,14 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
 ) -> None:
     """It has read the fresh marker and the failed row, just before the row was queued again."""
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
+    transitions.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     member = gathering.member(0)
     mark = groups.put_marker(str(member.member_of), member.id)
     before(
         monkeypatch,
         looking,
         "write_all",
-        lambda: owner_verbs.requeue(member, max_attempts=1, mark=mark).after,
+        lambda: owner_transitions.requeue(member, max_attempts=1, mark=mark).after,
     )
     bench.advance(MINUTE)
     bench.tick()
@@ -248,7 +248,7 @@ def test_the_timer_does_not_delete_the_fresh_marker_of_a_retry_that_is_under_way
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = failing(bench, 1)
-    verbs.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
+    transitions.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     member = gathering.member(0)
     put = partial(groups.put_marker, str(member.member_of), member.id)
     before(monkeypatch, looking, "write_all", put)
@@ -263,7 +263,7 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
     bench.advance(MINUTE)
-    before(monkeypatch, owner_verbs, "requeue", bench.tick)
+    before(monkeypatch, owner_transitions, "requeue", bench.tick)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
     assert len(items("open#")) == 2
 
@@ -271,7 +271,7 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (owner_verbs, "requeue"),
+        (owner_transitions, "requeue"),
         (groups, "put_marker_again"),
         (retrying, "_owner_write"),
         (retrying, "read"),
@@ -347,7 +347,7 @@ def test_a_retry_that_is_refused_for_its_unique_key_leaves_no_marker(
     owner_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
     if in_between:  # its last member ends while the marker is there
-        before(monkeypatch, owner_verbs, "requeue", lambda: gathering.run_member(1))
+        before(monkeypatch, owner_transitions, "requeue", lambda: gathering.run_member(1))
     with pytest.raises(UniqueConflict):
         retry(unique, gathering.member(0))
     assert len(items("open#")) == (0 if in_between else 1)
@@ -551,7 +551,7 @@ def test_members_that_have_not_started_are_canceled_after_some_failures(bench: B
     assert gathering.member(3).status is Status.QUEUED
     gathering.run_member(1)
     assert [gathering.member(each).status for each in (2, 3)] == [Status.CANCELED] * 2
-    verbs.succeed(running, 1)
+    transitions.succeed(running, 1)
     bench.advance(MINUTE)
     bench.tick()
     bench.deliver()
@@ -571,7 +571,7 @@ def test_members_are_canceled_page_by_page(bench: Bench, monkeypatch: pytest.Mon
 def test_a_member_between_two_legs_has_started_and_is_not_canceled(bench: Bench) -> None:
     gathering = failing(bench, 2, 0, stop_after_failures=1)
     claimed = bench.claim(gathering.member(1))
-    verbs.end_leg(claimed, verbs.Checkpoint(1, 10, None))
+    transitions.end_leg(claimed, transitions.Checkpoint(1, 10, None))
     gathering.run_member(0)
     assert gathering.member(1).status is Status.QUEUED
 

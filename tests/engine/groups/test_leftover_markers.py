@@ -13,7 +13,7 @@ from job_runners.engine.running import failure_records
 from job_runners.engine.settling import group_ends
 from job_runners.engine.settling.settle import settle
 from job_runners.engine.wire.messages import JobMessage, encode
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 
@@ -63,7 +63,7 @@ def test_the_timer_deletes_leftover_markers_behind_those_of_unfinished_members(
     assert len(items("open#")) == 26
     for each in others[3:]:
         bench.run(each)
-    verbs.succeed(live, 1)
+    transitions.succeed(live, 1)
     settle(Change.unknown(bench.read(live)), bench.send)
     assert waiting.read().status is Status.QUEUED  # without the timer
 
@@ -109,7 +109,7 @@ def test_a_member_whose_worker_was_killed_as_it_ran_is_recorded_in_its_group_at_
     gathering = Gathering(bench, 1)
     gathering.start()
     message = JobMessage.about(gathering.member(0))
-    claimed = verbs.claim(
+    claimed = transitions.claim(
         message.id,
         job_type="sample_once",
         send_id=message.send_id,

@@ -17,7 +17,7 @@ from job_runners.engine.lines import admission
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.store import limits, lines, pauses, verbs
+from job_runners.store import limits, lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
@@ -36,7 +36,7 @@ def parked(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
     for row, group in zip(rows, groups or [""] * number, strict=True):
         bench.advance(1)
         due_at = clock.now() + clock.DAY
-        verbs.park_in_line(row, f"line#{QUEUE}#*", "*", group=group, due_at=due_at)
+        transitions.park_in_line(row, f"line#{QUEUE}#*", "*", group=group, due_at=due_at)
     return rows
 
 
@@ -96,14 +96,14 @@ def happens_before_it_is_let_on(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[JobRequest], Any]
 ) -> None:
     """Have something happen between the look at the line and the write."""
-    admit = verbs.admit
+    admit = transitions.admit
 
     def after_that(row: JobRequest, grant: Any) -> Change:
-        monkeypatch.setattr(verbs, "admit", admit)
+        monkeypatch.setattr(transitions, "admit", admit)
         happens(row)
         return admit(row, grant)
 
-    monkeypatch.setattr(verbs, "admit", after_that)
+    monkeypatch.setattr(transitions, "admit", after_that)
 
 
 @pytest.mark.parametrize(("code", "at_once"), [("TransactionConflict", 1), ("Throttling", 0)])
@@ -141,12 +141,12 @@ def test_who_loses_a_slot_to_another_has_the_next(
     limits.put(QUEUE, slots=2)
     other = dispatch(bench)
     grant = lines.read_line(QUEUE, "*", limits.Limits(slots=2)).grant("")  # it saw nobody waiting
-    entrance = verbs.Entrance(other, "*", grant)
+    entrance = transitions.Entrance(other, "*", grant)
     (row,) = parked(bench, 1)
 
     def claim(_: JobRequest) -> None:
         deadline = clock.now() + clock.MINUTE
-        verbs.claim(
+        transitions.claim(
             other.id, job_type=other.job_type, send_id="s", deadline=deadline, entrance=entrance
         )
 
@@ -223,7 +223,7 @@ def canceled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
     bench.advance(1)
     again = owner_actions.retry_again(bench.read(row), bench.send)
     line = f"line#{QUEUE}#*"
-    verbs.park_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
+    transitions.park_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
 
 
 @pytest.mark.parametrize("happened", [deleted, canceled_by_0_1_0, canceled_by_0_1_0_and_retried])

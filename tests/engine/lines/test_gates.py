@@ -12,7 +12,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import failure_records
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.store import limits, pauses, verbs
+from job_runners.store import limits, pauses, transitions
 from job_runners.store import lines as store_lines
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
@@ -122,8 +122,8 @@ def test_who_loses_the_last_slot_to_another_waits(
     def read_before_another_claims(*asked: Any) -> store_lines.Line:
         monkeypatch.setattr(store_lines, "read_line", read_line)
         line = read_line(*asked)
-        entrance = verbs.Entrance(other, "*", line.grant(""))
-        verbs.claim(
+        entrance = transitions.Entrance(other, "*", line.grant(""))
+        transitions.claim(
             other.id,
             job_type=other.job_type,
             send_id="s",

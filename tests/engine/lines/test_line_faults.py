@@ -12,7 +12,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_decision
 from job_runners.errors import NeverStarted
-from job_runners.store import limits, line_entries, lines, pauses, used_keys, verbs
+from job_runners.store import limits, line_entries, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
@@ -24,12 +24,12 @@ from sample_work import script
 
 def take_slot(row: JobRequest) -> JobRequest:
     """Return a job after an invocation of a minute has claimed it with the slot."""
-    return verbs.claim(
+    return transitions.claim(
         row.id,
         job_type=row.job_type,
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
-        entrance=verbs.Entrance(
+        entrance=transitions.Entrance(
             row, "*", lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
         ),
     ).after
@@ -67,14 +67,14 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     new_entry = line_entries.new_entry
 
     def first_ends(*args: Any) -> Any:
-        monkeypatch.setattr("job_runners.store.verbs.parking.new_entry", new_entry)
+        monkeypatch.setattr("job_runners.store.transitions.parking.new_entry", new_entry)
         entry = new_entry(*args)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("unheard", 3, only="TransactWriteItems")
         return entry
 
     def work(job: Any, payload: object) -> None:
-        monkeypatch.setattr("job_runners.store.verbs.parking.new_entry", first_ends)
+        monkeypatch.setattr("job_runners.store.transitions.parking.new_entry", first_ends)
         bench.run(second)
 
     script.job = work
@@ -95,7 +95,7 @@ def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
     assert (row.status, row.queue_key) == (Status.RETRYABLE, "*")
     bench.advance(60)
     take_slot(dispatch(bench))
-    park = verbs.park_in_line
+    park = transitions.park_in_line
 
     def unheard(*args: Any, **more: Any) -> Change:
         park(*args, **more)
@@ -103,7 +103,7 @@ def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
         outage.begin("throttled", 860)
         return park(*args, **more)
 
-    monkeypatch.setattr(verbs, "park_in_line", unheard)
+    monkeypatch.setattr(transitions, "park_in_line", unheard)
     assert bench.run(row).slot == 1
 
 
@@ -146,7 +146,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     row, waiting = dispatch(bench), dispatch(bench)
     claimed = take_slot(row)
     if how != "rescue":
-        verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
+        transitions.end_leg(claimed, transitions.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
         monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))
@@ -207,13 +207,13 @@ def test_a_job_is_let_on_whose_park_landed_unheard_at_an_earlier_try(
     limits.put(QUEUE, slots=1)
     take_slot(dispatch(bench))
     row = dispatch(bench)
-    park = verbs.park_in_line
+    park = transitions.park_in_line
 
     def unheard(*args: Any, **more: Any) -> Change:
-        monkeypatch.setattr(verbs, "park_in_line", park)
+        monkeypatch.setattr(transitions, "park_in_line", park)
         park(*args, **more)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         raise ConnectTimeoutError(endpoint_url="dynamodb")
 
-    monkeypatch.setattr(verbs, "park_in_line", unheard)
+    monkeypatch.setattr(transitions, "park_in_line", unheard)
     assert bench.run(row).slot == 1

@@ -9,7 +9,7 @@ from pynamodb.exceptions import DeleteError, UpdateError
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store import limits, line_entries, line_rates, lines, verbs
+from job_runners.store import limits, line_entries, line_rates, lines, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.rate import Rate
@@ -44,12 +44,12 @@ def test_the_lowest_free_slot_is_given_and_those_above_it_are_counted(
 
 
 def claim(row: JobRequest, line: lines.Line) -> JobRequest:
-    return verbs.claim(
+    return transitions.claim(
         row.id,
         job_type=row.job_type,
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
-        entrance=verbs.Entrance(row, "*", line.grant("")),
+        entrance=transitions.Entrance(row, "*", line.grant("")),
     ).after
 
 
@@ -66,9 +66,9 @@ def test_what_was_given_since_it_was_read_is_not_given_again(
     limits.put(QUEUE, **limited)
     rows = [bench.dispatch(queue_name=QUEUE) for _ in range(before + 2)]
     for row in rows[2:]:
-        verbs.succeed(claim(row, read_line(**limited)), None)
+        transitions.succeed(claim(row, read_line(**limited)), None)
     line = read_line(**limited)
-    verbs.succeed(claim(rows[0], line), None)
+    transitions.succeed(claim(rows[0], line), None)
     with pytest.raises(RaceLost):
         claim(rows[1], line)
 
@@ -96,7 +96,7 @@ def test_a_turn_is_above_those_of_all_items_whichever_is_given(bench: Bench) -> 
     """Else a slot that was given rarely would make its organisation look as if served long ago."""
     limited: dict[str, Any] = {"slots": 2, "rate": Rate(1000, burst=1000)}
     for _ in range(3):  # each takes slot 1
-        verbs.succeed(claim(bench.dispatch(queue_name=QUEUE), read_line(**limited)), None)
+        transitions.succeed(claim(bench.dispatch(queue_name=QUEUE), read_line(**limited)), None)
     claim(bench.dispatch(queue_name=QUEUE), read_line(**limited))
     claim(bench.dispatch(queue_name=QUEUE), read_line(slots=2))  # takes slot 2
     line = read_line(**limited)
@@ -136,7 +136,7 @@ def test_a_line_is_read_by_one_request_however_many_slots_it_has(bench: Bench) -
     rows = [bench.dispatch(queue_name=QUEUE) for _ in range(5)]
     for row in rows[:4]:
         claim(row, read_line(**limited))
-    verbs.park_in_line(rows[4], PLACE, "*", group="", due_at=clock.now())
+    transitions.park_in_line(rows[4], PLACE, "*", group="", due_at=clock.now())
     asked: list[Any] = []
     events = clients.client("dynamodb").meta.events
     events.register("before-call.dynamodb.Query", lambda params, **_: asked.append(params))
@@ -161,7 +161,7 @@ def test_a_slot_that_nobody_has_is_freed_once(bench: Bench) -> None:
 def test_a_slot_that_its_holder_has_been_given_anew_is_not_freed(bench: Bench) -> None:
     row = claim(bench.dispatch(queue_name=QUEUE), read_line(slots=1))
     (held,) = read_line(slots=1).held
-    again = verbs.retry(row, {"kind": "E"}, run_at=clock.now(), due_at=clock.now()).after
+    again = transitions.retry(row, {"kind": "E"}, run_at=clock.now(), due_at=clock.now()).after
     claim(again, read_line(slots=1))
     assert lines.free_slot(held) is False
     assert [each.holder for each in read_line(slots=1).held] == [row.id]
@@ -190,12 +190,12 @@ def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_befor
 ) -> None:
     later = clock.now() + clock.HOUR
     row = bench.dispatch(queue_name=QUEUE)
-    waits = verbs.park_in_line(row, PLACE, "*", group="", due_at=later).after
+    waits = transitions.park_in_line(row, PLACE, "*", group="", due_at=later).after
     entry = read_line().first
     assert entry is not None
     line_entries.drop_entry(entry)
     assert read_line().first is None
-    verbs.restore_entry(waits, due_at=later + 1)
+    transitions.restore_entry(waits, due_at=later + 1)
     line_entries.drop_entry(entry)
     assert read_line().first is not None
 

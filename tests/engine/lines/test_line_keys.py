@@ -16,7 +16,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.lines import pausing, sweeping
 from job_runners.engine.running import gates
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.store import blobs, limits, lines, pauses, used_keys, verbs
+from job_runners.store import blobs, limits, lines, pauses, transitions, used_keys
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing.aws import forget
@@ -216,7 +216,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
         key = row.queue_key or ""
         place, later = lines.partition_key_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
         note(BY_CAMPAIGN, key)
-        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later).after)
+        rows.append(transitions.park_in_line(row, place, key, group="", due_at=later).after)
     return rows
 
 

@@ -12,7 +12,7 @@ from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.store import limits, line_rates, lines, verbs
+from job_runners.store import limits, line_rates, lines, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
@@ -261,14 +261,14 @@ def test_a_claim_that_was_given_back_counts_no_start(still: Bench) -> None:
 
 def give_back(row: JobRequest, grant: Grant | None) -> None:
     """Claim a job, with capacity that it gets only now if there is a grant, and release it."""
-    claimed = verbs.claim(
+    claimed = transitions.claim(
         row.id,
         job_type=row.job_type,
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
-        entrance=verbs.Entrance(row, "*", grant),
+        entrance=transitions.Entrance(row, "*", grant),
     ).after
-    verbs.release(claimed)
+    transitions.release(claimed)
 
 
 def read_line(**limited: Any) -> Line:
@@ -312,7 +312,7 @@ def test_a_start_that_was_counted_is_not_counted_again_if_its_claim_had_no_answe
     starts = start_times(still)
     (late,) = admitted(still, 2, 60)
     starts.clear()
-    real, calls = verbs.claim, []
+    real, calls = transitions.claim, []
 
     def claim(*args: Any, **kwargs: Any) -> Change:
         calls.append(args)
@@ -320,7 +320,7 @@ def test_a_start_that_was_counted_is_not_counted_again_if_its_claim_had_no_answe
             raise EndpointConnectionError(endpoint_url="dynamodb")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(verbs, "claim", claim)
+    monkeypatch.setattr(transitions, "claim", claim)
     assert still.run(late).status is Status.SUCCEEDED
     assert (len(calls), len(starts)) == (2, 1)
     (rate,) = items("rate")

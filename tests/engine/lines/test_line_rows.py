@@ -11,7 +11,7 @@ from job_rows import make_unreadable
 from job_runners import clock
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.tick import due_row
-from job_runners.store import limits, line_entries, lines, verbs
+from job_runners.store import limits, line_entries, lines, transitions
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.testing import moto_direct
 from job_runners.work.definitions import Job
@@ -75,7 +75,7 @@ def test_a_slot_that_the_timer_frees_goes_to_the_next_job_in_the_same_run(
     during(one_slot, lambda: park_in_order(one_slot, never_started, waiting))
     assert holder() == never_started.id
     due_at = (one_slot.read(waiting).due_at or 0) + (-1 if is_first else 1) * clock.SECOND
-    verbs.postpone(one_slot.read(never_started), due_at, Lane.PARKED)
+    transitions.postpone(one_slot.read(never_started), due_at, Lane.PARKED)
     one_slot.advance(3700)
     one_slot.tick()
     assert holder() == waiting.id
@@ -106,14 +106,14 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
 ) -> None:
     begun, other = dispatch(one_slot), dispatch(one_slot, job_type="sample_once")
     grant = lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
-    claimed = verbs.claim(
+    claimed = transitions.claim(
         begun.id,
         job_type=begun.job_type,
         send_id="s",
         deadline=clock.now() + clock.MINUTE,
-        entrance=verbs.Entrance(begun, "*", grant),
+        entrance=transitions.Entrance(begun, "*", grant),
     ).after
-    verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
+    transitions.end_leg(claimed, transitions.Checkpoint(1, 1, None))
     assert one_slot.run(other).status is Status.WAITING
     monkeypatch.delitem(cast(dict[str, Job], registry().jobs), begun.job_type)
     for _ in range(7):  # its checks grow further apart, up to an hour
@@ -197,7 +197,7 @@ def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> N
     """During a deploy, the code before quarantines it just before the new code's timer looks."""
     first, waiting = dispatch(one_slot), dispatch(one_slot)
     during(one_slot, lambda: park_in_order(one_slot, first, waiting))
-    verbs.postpone(one_slot.read(waiting), clock.now() + clock.SECOND, Lane.PARKED)
+    transitions.postpone(one_slot.read(waiting), clock.now() + clock.SECOND, Lane.PARKED)
     one_slot.advance(5)
     entry = lines.read_line(QUEUE, "*", None).first
     assert entry is not None
@@ -232,7 +232,7 @@ def test_one_of_newer_code_that_was_set_aside_is_looked_at_in_an_hour(one_slot: 
 
     def wait_and_change() -> None:
         park_in_order(one_slot, row)
-        verbs.postpone(one_slot.read(row), clock.now() + 12 * clock.HOUR, Lane.PARKED)
+        transitions.postpone(one_slot.read(row), clock.now() + 12 * clock.HOUR, Lane.PARKED)
         newer(row)
 
     during(one_slot, wait_and_change)

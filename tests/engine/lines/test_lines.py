@@ -14,7 +14,7 @@ from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import RunnerCannotResend
-from job_runners.store import limits, lines, queries, verbs
+from job_runners.store import limits, lines, queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
@@ -78,7 +78,7 @@ def test_who_comes_while_somebody_waits_does_not_pass(one_slot: Bench) -> None:
     first, second, third = (dispatch(one_slot) for _ in range(3))
     one_slot.claim(first)
     pausing.pause(Kind.QUEUE, "another")  # what may pause reads the row first, too
-    verbs.park_in_line(second, "line#texts#*", "*", group="", due_at=clock.now())
+    transitions.park_in_line(second, "line#texts#*", "*", group="", due_at=clock.now())
     one_slot.advance(0.001)  # in the same millisecond, either could be the first
     assert one_slot.run(third).status is Status.WAITING
     assert one_slot.read(second).status is Status.QUEUED  # let on by the third's second look
@@ -168,7 +168,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
     if how == "expire":
         assert one_slot.read(row).slot == 1
         row = one_slot.read(row)
-        settle(verbs.expire(row, {"kind": "NeverStarted"}), one_slot.send)
+        settle(transitions.expire(row, {"kind": "NeverStarted"}), one_slot.send)
     assert held() == [waiting.id], one_slot.read(row).state
     assert one_slot.read(row).slot is None
     assert one_slot.read(waiting).status is Status.QUEUED
@@ -454,6 +454,6 @@ def test_a_job_keeps_its_slot_if_a_worker_whose_clock_is_behind_releases_it(
     def release() -> None:
         with monkeypatch.context() as behind:
             behind.setattr(clock, "now", lambda: now() - 20 * clock.SECOND)
-            verbs.release(one_slot.read(row))
+            transitions.release(one_slot.read(row))
 
     assert during(one_slot, release, row).is_admitted

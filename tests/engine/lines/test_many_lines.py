@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.engine.lines import admission
 from job_runners.engine.running import failure_records
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.store import conditional_write, limits, line_entries, lines, pauses, verbs
+from job_runners.store import conditional_write, limits, line_entries, lines, pauses, transitions
 from job_runners.store.job_request import JobRequest, Status
 
 CHAOS = bool(os.environ.get("CHAOS"))
@@ -30,8 +30,8 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
     # The table in memory has rows alone.
     monkeypatch.setattr(line_entries, "has_entry", lambda row: True)
     for number in range(keys):
-        row = verbs.save(
-            verbs.NewJob(
+        row = transitions.save(
+            transitions.NewJob(
                 job_type="sample_again",
                 queue_name="many",
                 organization_id="acme",
@@ -83,7 +83,7 @@ def park(bench: Bench, campaign: str) -> JobRequest:
     row = bench.dispatch(queue_name="sample_campaigns", payload={"text": campaign})
     key = row.queue_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
-    return verbs.park_in_line(row, place, key, group="", due_at=later).after
+    return transitions.park_in_line(row, place, key, group="", due_at=later).after
 
 
 def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Bench) -> None:
@@ -100,7 +100,7 @@ def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Be
 def park_fairly(bench: Bench, organization_id: str) -> None:
     row = bench.dispatch("sample_once", queue_name="sample_fair", organization_id=organization_id)
     place, later = lines.partition_key_of("sample_fair", "*"), clock.now() + clock.DAY
-    verbs.park_in_line(row, place, "*", group=organization_id, due_at=later)
+    transitions.park_in_line(row, place, "*", group=organization_id, due_at=later)
 
 
 def end_the_one_that_was_let_on(bench: Bench) -> str:
@@ -108,5 +108,5 @@ def end_the_one_that_was_let_on(bench: Bench) -> str:
     (job_id,) = bench.sent_jobs
     bench.sent.clear()
     row = bench.read(job_id)
-    verbs.expire(row, {"kind": "NeverStarted", "message": "", "traceback": ""})
+    transitions.expire(row, {"kind": "NeverStarted", "message": "", "traceback": ""})
     return row.organization_id

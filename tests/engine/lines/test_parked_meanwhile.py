@@ -10,7 +10,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.errors import PreconditionFailed
-from job_runners.store import lines, owner_verbs, verbs
+from job_runners.store import lines, owner_transitions, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
 from job_runners.store.line_items import LineItem
@@ -22,19 +22,23 @@ PLACE = lines.partition_key_of("default", "*")
 
 
 def park(row: JobRequest) -> JobRequest:
-    return verbs.park(row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5).after
+    return transitions.park(
+        row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5
+    ).after
 
 
 def park_by_queue(row: JobRequest) -> JobRequest:
-    return verbs.park(row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5).after
+    return transitions.park(
+        row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5
+    ).after
 
 
 def park_in_line(row: JobRequest) -> JobRequest:
-    return verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5).after
+    return transitions.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5).after
 
 
 def restore_entry(row: JobRequest) -> JobRequest:
-    return verbs.restore_entry(row, due_at=clock.now() + clock.HOUR).after
+    return transitions.restore_entry(row, due_at=clock.now() + clock.HOUR).after
 
 
 def saved() -> JobRequest:
@@ -47,7 +51,7 @@ def parked() -> JobRequest:
 
 def admitted(row: JobRequest, limits: Limits) -> JobRequest:
     line = lines.read_line("default", "*", limits)
-    return job_rows.stored(verbs.admit(row, line.grant("")).after)
+    return job_rows.stored(transitions.admit(row, line.grant("")).after)
 
 
 def drop_entry(row: JobRequest) -> None:
@@ -66,7 +70,7 @@ def set_aside() -> JobRequest:
     [
         (saved, park, Status.WAITING),
         (saved, park_in_line, Status.WAITING),
-        (parked, lambda row: verbs.admit(row).after, Status.QUEUED),
+        (parked, lambda row: transitions.admit(row).after, Status.QUEUED),
         (set_aside, restore_entry, Status.WAITING),
     ],
 )
@@ -97,7 +101,7 @@ def test_one_that_is_admitted_to_a_slot_without_an_answer_has_been(
     moments = count(clock.now())
     monkeypatch.setattr(clock, "now", lambda: next(moments))
     land_in_conflict(monkeypatch, 2)
-    assert verbs.admit(row, grant).after.slot == 1
+    assert transitions.admit(row, grant).after.slot == 1
 
 
 @pytest.mark.parametrize("does", [park_by_queue, park_in_line])
@@ -115,7 +119,7 @@ def test_a_job_that_waits_by_now_is_not_parked_elsewhere(
 def test_a_job_that_runs_is_not_let_on(bench: Bench) -> None:
     running = job_rows.stored(job_rows.claimed())
     with pytest.raises(PreconditionFailed):
-        verbs.admit(running)
+        transitions.admit(running)
     assert job_rows.stored(running).status is Status.RUNNING
 
 
@@ -123,10 +127,10 @@ def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this
     bench: Bench,
 ) -> None:
     seen = parked()
-    running = job_rows.claimed(verbs.admit(job_rows.stored(seen)).after)
-    verbs.end_leg(running, verbs.Checkpoint("here", 40, None))
+    running = job_rows.claimed(transitions.admit(job_rows.stored(seen)).after)
+    transitions.end_leg(running, transitions.Checkpoint("here", 40, None))
     with pytest.raises(PreconditionFailed, match="queued"):
-        verbs.admit(seen)
+        transitions.admit(seen)
 
 
 def listed_by_another_tick(row: JobRequest) -> None:
@@ -135,7 +139,7 @@ def listed_by_another_tick(row: JobRequest) -> None:
 
 
 def parked_anew(row: JobRequest) -> None:
-    again = park_in_line(verbs.admit(row).after)
+    again = park_in_line(transitions.admit(row).after)
     drop_entry(again)
     again.update([JobRequest.due_at.set(row.due_at)])
 
@@ -162,7 +166,7 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
     admitted(other, two)
     assert (seen.slot, admitted(again, two).slot) == (1, 2)
     with pytest.raises(PreconditionFailed):
-        owner_verbs.cancel(seen)
+        owner_transitions.cancel(seen)
     assert job_rows.stored(seen).status is Status.QUEUED
 
 

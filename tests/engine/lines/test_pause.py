@@ -12,7 +12,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.running import gates
 from job_runners.engine.tick import timer
 from job_runners.errors import SendFailed, UnknownJobType
-from job_runners.store import pauses, queries, verbs
+from job_runners.store import pauses, queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from sample_work import script
@@ -180,7 +180,7 @@ def test_time_held_back_counts_against_no_limit(
     started = row.attempt_started_at or 0
     pauses.pause(Kind.JOB_TYPE, "sample_again")
     never_started = bench.run(bench.dispatch())
-    here = verbs.Checkpoint("here", 10, None)
+    here = transitions.Checkpoint("here", 10, None)
     pausing.write_parked(next(pauses.current().paused()), row, here)
     bench.advance(29 * 24 * 3600)
     bench.tick()

@@ -17,7 +17,7 @@ from job_runners.engine.running import failure_records, gates
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.errors import SendFailed, TooManyPaused
-from job_runners.store import pauses, queries, verbs
+from job_runners.store import pauses, queries, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind, Pause, State
@@ -87,14 +87,14 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
 ) -> None:
     rows = parked(bench, count=5)
     pauses.resume(Kind.QUEUE, "a")
-    admit = verbs.admit
+    admit = transitions.admit
 
     def admit_and_pause(row: JobRequest) -> Change:
         by_another_process("a", State.PAUSED)
         bench.advance(11)
         return admit(row)
 
-    monkeypatch.setattr(verbs, "admit", admit_and_pause)
+    monkeypatch.setattr(transitions, "admit", admit_and_pause)
     assert pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100) == 1
     assert len(entries()) == 4
     monkeypatch.undo()
@@ -108,13 +108,13 @@ def test_a_job_parked_while_its_pause_ends_is_admitted_soon(
 ) -> None:
     """A worker stands still between its look at the pause and the write."""
     pausing.pause(Kind.QUEUE, "a")
-    park = verbs.park
+    park = transitions.park
 
     def park_late(row: JobRequest, pause: Pause, **more: Any) -> Change:
         pausing.resume(Kind.QUEUE, "a", bench.send)
         return park(row, pause, **more)
 
-    monkeypatch.setattr(verbs, "park", park_late)
+    monkeypatch.setattr(transitions, "park", park_late)
     row = bench.run(bench.dispatch(queue_name="a"))
     assert row.status is Status.WAITING
     bench.advance(60)
@@ -127,7 +127,7 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
     pauses.current(fresh=True)
     by_another_process("a", State.RESUMING)
     for row in rows:
-        verbs.admit(bench.read(row))
+        transitions.admit(bench.read(row))
         assert bench.run(row).status is Status.SUCCEEDED
 
 
@@ -207,7 +207,7 @@ def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_leg(
 
     def work(job: Any, payload: object) -> None:
         pausing.pause(Kind.QUEUE, "default")
-        monkeypatch.setattr(verbs, "park", fail)
+        monkeypatch.setattr(transitions, "park", fail)
         bench.advance(11)
         job.checkpoint("here", progress=40)
 
@@ -387,7 +387,7 @@ def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_
 ) -> None:
     first, second = parked(bench, count=2)
     pauses.resume(Kind.QUEUE, "a")
-    admit = verbs.admit
+    admit = transitions.admit
 
     def refused(row: JobRequest) -> Change:
         if row.id == first.id:
@@ -395,7 +395,7 @@ def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_
             raise TransactWriteError("not written", cause)
         return admit(row)
 
-    monkeypatch.setattr(verbs, "admit", refused)
+    monkeypatch.setattr(transitions, "admit", refused)
     assert let_go(bench) == admitted
     assert bench.sent_jobs == [second.id][:admitted]
 

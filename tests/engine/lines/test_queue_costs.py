@@ -10,7 +10,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.cli.cost_model import Limited, Workload
 from job_runners.engine.lines import admission
-from job_runners.store import limits, lines, pauses, verbs
+from job_runners.store import limits, lines, pauses, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.rate import Rate
 from sample_work import script
@@ -153,7 +153,7 @@ def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
     bench.run(bench.dispatch("sample_once", queue_name="a"))
     assert units.of_lines == at_once
     row = bench.dispatch("sample_once", queue_name="a")
-    verbs.park_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
+    transitions.park_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
     bench.advance(1)
     admission.admit_waiting("a", "*", bench.send)
     bench.deliver()
@@ -240,12 +240,12 @@ def test_a_look_of_the_timer_at_a_job_that_waits_costs_three(bench: Bench, units
     warm(bench, "a", units)
     held, row = (bench.dispatch("sample_once", queue_name="a") for _ in range(2))
     grant = lines.read_line("a", "*", limits.Limits(slots=1)).grant("")
-    verbs.claim(
+    transitions.claim(
         held.id,
         job_type=held.job_type,
         send_id="s",
         deadline=clock.now() + clock.DAY,
-        entrance=verbs.Entrance(held, "*", grant),
+        entrance=transitions.Entrance(held, "*", grant),
     )
     assert bench.run(row).status is Status.WAITING
     bench.advance(61)
@@ -266,7 +266,7 @@ def test_what_a_pump_asks_for_does_not_grow_with_the_number_that_wait(
         for _ in range(many):
             row = bench.dispatch("sample_once", queue_name="a")
             later = clock.now() + clock.DAY
-            verbs.park_in_line(row, "line#a#*", "*", group="", due_at=later)
+            transitions.park_in_line(row, "line#a#*", "*", group="", due_at=later)
         limits.current(), pauses.current()  # which a process reads once in 10 s
         units.reads = 0
         admission.admit_waiting("a", "*", bench.send)

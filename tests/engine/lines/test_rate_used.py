@@ -13,7 +13,7 @@ from job_runners.engine.lines import admission
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import limits, line_rates, lines, verbs
+from job_runners.store import limits, line_rates, lines, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
@@ -140,15 +140,15 @@ def test_two_passes_that_admit_the_same_job_send_it_once(
     still.run(row)
     still.advance(60)
     still.sent.clear()
-    admit = verbs.admit
+    admit = transitions.admit
 
     def overtaken(*arguments: Any) -> Change:
-        monkeypatch.setattr(verbs, "admit", admit)
+        monkeypatch.setattr(transitions, "admit", admit)
         admission.admit_waiting(QUEUE, "*", still.send)
         still.advance(0.001)
         return admit(*arguments)
 
-    monkeypatch.setattr(verbs, "admit", overtaken)
+    monkeypatch.setattr(transitions, "admit", overtaken)
     admission.admit_waiting(QUEUE, "*", still.send)
     assert still.sent_jobs == [row.id]
 
@@ -164,13 +164,13 @@ def test_an_admission_counts_without_its_answer_if_it_is_this_one(
     still.advance(60)
     grant = lines.read_line(QUEUE, "*", limits.Limits(rate=Rate(1, seconds=60))).grant("")
     if by_another:
-        verbs.admit(waiting, grant)
+        transitions.admit(waiting, grant)
         still.advance(1)
         with pytest.raises(PreconditionFailed):
-            verbs.admit(waiting, grant)
+            transitions.admit(waiting, grant)
     else:
         lose_next_answer("TransactWriteItems")
-        assert verbs.admit(waiting, grant).after.status is Status.QUEUED
+        assert transitions.admit(waiting, grant).after.status is Status.QUEUED
 
 
 def opens_at(rate: Rate) -> int:

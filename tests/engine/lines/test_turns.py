@@ -14,7 +14,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import LegsSpent
-from job_runners.store import limits, verbs
+from job_runners.store import limits, transitions
 from job_runners.store.job_request import Status
 from job_runners.work import Job, Queue, Rate
 from outage import Outage
@@ -52,7 +52,7 @@ def turns(bench: Bench) -> list[tuple[str, int, float]]:
 def test_a_job_takes_its_turns_at_the_rate_of_its_queue(
     bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verbs, "end_leg", None)  # nothing more is written of a turn
+    monkeypatch.setattr(transitions, "end_leg", None)  # nothing more is written of a turn
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
     waiting = bench.read(row)

@@ -14,7 +14,7 @@ from job_runners.engine.lines import admission
 from job_runners.engine.lines import wake_ups as waking
 from job_runners.engine.wire.messages import Message, QueueMessage
 from job_runners.errors import SendFailed
-from job_runners.store import limits, verbs
+from job_runners.store import limits, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.rate import Rate
@@ -156,13 +156,13 @@ def test_where_the_first_waits_no_more_the_timer_knows_of_the_next(
 
 
 def moved_meanwhile(bench: Bench, row: JobRequest, patch: Any, outage: Outage) -> None:
-    postpone = verbs.postpone
+    postpone = transitions.postpone
 
     def after_it_is_canceled(*asked: Any) -> Any:
         owner_actions.cancel(bench.read(row))
         return postpone(*asked)
 
-    patch.setattr(verbs, "postpone", after_it_is_canceled)
+    patch.setattr(transitions, "postpone", after_it_is_canceled)
 
 
 TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {

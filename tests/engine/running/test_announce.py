@@ -21,7 +21,7 @@ from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.shipped.jobs import post_webhook
 from job_runners.shipped.webhooks.pinned_https import Answer
-from job_runners.store import blobs, limits, pauses, verbs, webhooks
+from job_runners.store import blobs, limits, pauses, transitions, webhooks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -97,7 +97,7 @@ def fail(bench: Bench, row: JobRequest) -> None:
 def kill(bench: Bench, row: JobRequest) -> None:
     message = JobMessage.about(row)
     deadline = clock.now() + 900_000
-    verbs.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
+    transitions.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
     settle({"requestPayload": encode(message)}, bench.send)
 
 
@@ -368,7 +368,7 @@ def test_an_announcement_that_is_repeated_delivers_once_to_each(
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "succeed", die)
+        patch.setattr(transitions, "succeed", die)
         with pytest.raises(KeyboardInterrupt):
             bench.run_message(bench.sent.pop(0)[0])
     bench.advance(1000)

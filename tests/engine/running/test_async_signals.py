@@ -14,7 +14,7 @@ from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
 from job_runners.engine.lines import pausing
-from job_runners.store import owner_verbs, verbs
+from job_runners.store import owner_transitions, transitions
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.work import RunningJob, event_loop
@@ -93,11 +93,11 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
     def report(job: RunningJob) -> None:
         match what:
             case "canceled":
-                owner_verbs.request_cancel(bench.read(row))
+                owner_transitions.request_cancel(bench.read(row))
             case "paused":
                 pausing.pause(Kind.JOB_TYPE, "async_again")
             case "claim lost":
-                verbs.fail(bench.read(row), {"kind": "x", "message": "x"})
+                transitions.fail(bench.read(row), {"kind": "x", "message": "x"})
             case "leg over":
                 bench.advance(850)
         job.checkpoint(5, progress=10, durable=True)

@@ -23,7 +23,7 @@ from job_runners.engine.tick import timer
 from job_runners.fake_dynamodb.units import size
 from job_runners.runners import get_job_runner, lambda_async
 from job_runners.runners.base import JobData
-from job_runners.store import limits, pauses, queries, verbs
+from job_runners.store import limits, pauses, queries, transitions
 from job_runners.testing import moto_direct
 from job_runners.work import context
 from sample_work import script
@@ -202,7 +202,7 @@ def claimed_and_watched(ids: list[str], before: list[dict[str, Any]]) -> None:
     """Count a claim out of a backlog: 1 unit for the claim and 3 for the look that it moves."""
     row = max(before, key=lambda each: int(each["due_at"]["N"]))
     (job_id,) = (each for each in ids if each == row["id"]["S"])
-    verbs.claim(job_id, job_type="sample_once", send_id="s", deadline=clock.now() + 900_000)
+    transitions.claim(job_id, job_type="sample_once", send_id="s", deadline=clock.now() + 900_000)
     assert units_between(row, item(job_id)) == 3  # of two writes: the first moves no index entry
 
 

@@ -13,7 +13,7 @@ from job_runners import clock, store
 from job_runners.engine.control import owner_actions, signaling
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.schedules import schedules
-from job_runners.store import failed_tasks, limits, verbs, webhooks
+from job_runners.store import failed_tasks, limits, transitions, webhooks
 from job_runners.store.job_request import Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
@@ -149,7 +149,7 @@ def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(
     setattr(rate, ahead, paid_until * 1000)
     rate.save()
     if admitted:
-        verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now())
+        transitions.park_in_line(row, PLACE, "*", group="", due_at=clock.now())
         admission.admit_waiting(QUEUE, "*", still.send)
     assert still.run(row).status is Status.SUCCEEDED
     (item,) = items("rate")

@@ -15,7 +15,7 @@ from job_runners.aws import clients
 from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import QueueMessage, encode
 from job_runners.errors import InvalidPayload, MalformedMessage
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import WORKER
 from job_runners.testing.lambda_context import Context
@@ -80,7 +80,7 @@ def delayed(url: str) -> int:
 
 def test_a_killed_attempt_of_a_tagged_job_is_followed_by_another(delay_queue: str) -> None:
     row = job_rows.claimed()
-    verbs.checkpoint(row, verbs.Checkpoint({"at": 5}, 50, None))
+    transitions.checkpoint(row, transitions.Checkpoint({"at": 5}, 50, None))
     assert give(record(job_event(row.id))) == []
     row = read(row)
     assert (row.status, row.attempt, row.cursor) == (Status.RETRYABLE, 2, {"at": 5})
@@ -125,7 +125,7 @@ def test_a_record_that_comes_after_the_end_changes_nothing(ending: str) -> None:
 def test_a_record_that_settles_nothing_is_logged_with_how_its_job_is(
     is_gone: bool, lines: io.StringIO
 ) -> None:
-    row = verbs.succeed(job_rows.claimed(), None).after
+    row = transitions.succeed(job_rows.claimed(), None).after
     if is_gone:
         row.delete()
     assert give(record(job_event(row.id))) == []
@@ -184,7 +184,7 @@ def test_a_job_that_ends_while_its_record_is_settled_has_ended() -> None:
 
     def end(**_: Any) -> None:
         events.unregister("before-call.dynamodb.UpdateItem", end)
-        verbs.succeed(row, "done")
+        transitions.succeed(row, "done")
 
     events.register("before-call.dynamodb.UpdateItem", end)
     assert give(record(job_event(row.id))) == []

@@ -20,7 +20,15 @@ from job_runners.engine.running.failure_records import settle
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
-from job_runners.store import blobs, follow_ups, limits, owner_verbs, pauses, queries, verbs
+from job_runners.store import (
+    blobs,
+    follow_ups,
+    limits,
+    owner_transitions,
+    pauses,
+    queries,
+    transitions,
+)
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
@@ -101,7 +109,7 @@ def rescue(bench: Bench, row: JobRequest) -> None:
 
 def settle_its_record(bench: Bench, row: JobRequest) -> None:
     message = JobMessage.about(row)
-    verbs.claim(
+    transitions.claim(
         row.id,
         job_type=row.job_type,
         send_id=message.send_id,
@@ -112,8 +120,8 @@ def settle_its_record(bench: Bench, row: JobRequest) -> None:
 
 def stop_at_release(bench: Bench, row: JobRequest) -> None:
     claimed = bench.claim(row)
-    owner_verbs.request_cancel(bench.read(row))
-    verbs.release(claimed)
+    owner_transitions.request_cancel(bench.read(row))
+    transitions.release(claimed)
 
 
 BOTH = ["note_end", "note_failure"]
@@ -447,7 +455,7 @@ def test_an_end_that_read_the_row_before_it_was_replaced_tells_the_right_one(
     bench: Bench, end: Callable[[Bench, JobRequest], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = bench.dispatch("followed_unique", payload={"lot": "a"})
-    real, replaced = verbs.expire, list[JobRequest]()
+    real, replaced = transitions.expire, list[JobRequest]()
 
     def expire_late(stale: JobRequest, error: Any) -> Change:
         if not replaced:
@@ -457,7 +465,7 @@ def test_an_end_that_read_the_row_before_it_was_replaced_tells_the_right_one(
     def ask() -> JobRequest:
         return bench.dispatch("followed_unique", payload={"lot": "a"}, on_end="note_failure")
 
-    monkeypatch.setattr(verbs, "expire", expire_late)
+    monkeypatch.setattr(transitions, "expire", expire_late)
     if end is cancel:
         stale = bench.read(row)
         ask()

@@ -16,7 +16,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition
-from job_runners.store import queries, verbs
+from job_runners.store import queries, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing.aws import forget
@@ -235,9 +235,9 @@ def test_a_later_leg_that_goes_back_before_it_began_leaves_the_times_of_the_firs
 ) -> None:
     row = bench.claim(bench.dispatch())
     began = row.attempt_started_at
-    verbs.end_leg(row, verbs.Checkpoint("here", 40, None))
+    transitions.end_leg(row, transitions.Checkpoint("here", 40, None))
     bench.advance(60)
-    released = verbs.release(bench.claim(row)).after
+    released = transitions.release(bench.claim(row)).after
     assert (released.legs, released.attempt_started_at) == (1, began)
     assert released.started_at is not None
 
@@ -287,7 +287,7 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     sent: list[Message] = []
     row = job_rows.saved()
     resumed = job_rows.saved()
-    verbs.end_leg(job_rows.claimed(resumed), verbs.Checkpoint(1, 1, None))
+    transitions.end_leg(job_rows.claimed(resumed), transitions.Checkpoint(1, 1, None))
     monkeypatch.setattr(clock, "now", lambda: row.created_at + clock.DAY + clock.MINUTE)
     counts = timer.tick(
         lambda message, delay=0: sent.append(message), until=clock.now() + 1000

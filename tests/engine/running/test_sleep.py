@@ -16,10 +16,10 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.settings import forget
-from job_runners.store import owner_verbs
+from job_runners.store import owner_transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import Checkpoint, waits
+from job_runners.store.transitions import Checkpoint, waits
 from job_runners.work.definitions import Job
 from sample_work import once, script
 
@@ -176,7 +176,7 @@ def test_a_retry_with_another_payload_sleeps_from_the_start(bench: Bench) -> Non
 
 def test_a_job_that_was_asked_to_stop_is_canceled_where_it_would_sleep(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_verbs.request_cancel(bench.read(job.id))
+        owner_transitions.request_cancel(bench.read(job.id))
         job.sleep("nap", 60)
 
     script.job = work

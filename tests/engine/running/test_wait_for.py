@@ -21,10 +21,10 @@ from job_runners.errors import (
     SignalTooLate,
     TooManySignals,
 )
-from job_runners.store import owner_verbs, signals
+from job_runners.store import owner_transitions, signals
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import waits
+from job_runners.store.transitions import waits
 from job_runners.testing import moto_direct
 from job_runners.work import WaitTimedOut
 from lost_answers import land_in_conflict, lose_next_answer
@@ -113,7 +113,7 @@ def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
     proceed = waits.continue_at_once
 
     def canceled_before(job: Any, *arguments: Any) -> Any:
-        owner_verbs.request_cancel(bench.read(job))
+        owner_transitions.request_cancel(bench.read(job))
         return proceed(job, *arguments)
 
     signal_before_the_park(bench, monkeypatch)
@@ -333,7 +333,7 @@ def test_a_leg_that_was_overtaken_does_not_time_out(
     record = waits.record
 
     def canceled_before(job: Any, *arguments: Any) -> None:
-        owner_verbs.request_cancel(bench.read(job))
+        owner_transitions.request_cancel(bench.read(job))
         bench.advance(2000)
         bench.tick()
         record(job, *arguments)
@@ -469,9 +469,9 @@ def test_a_message_about_a_waiting_job_starts_nothing(bench: Bench) -> None:
 def test_a_wait_that_woke_for_nothing_waits_again(bench: Bench) -> None:
     row, got = waiting(bench)
     until = row.due_at
-    from job_runners.store import verbs
+    from job_runners.store import transitions
 
-    row = bench.run(verbs.admit(row).after)
+    row = bench.run(transitions.admit(row).after)
     assert (row.status, row.due_at, row.waits, got) == (Status.WAITING, until, 2, [])
 
 

@@ -12,7 +12,7 @@ from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.engine.schedules import occurrence, schedules
 from job_runners.engine.schedules.recurring import Outcome
-from job_runners.store import queries, verbs
+from job_runners.store import queries, transitions
 from job_runners.store import schedules as store
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
@@ -146,7 +146,7 @@ def test_it_is_left_out_while_the_one_before_it_runs(bench: Bench) -> None:
         NOON + HOUR,
         "the previous occurrence's job had not finished",
     )
-    verbs.succeed(bench.read(get().job_id(NOON)), None)
+    transitions.succeed(bench.read(get().job_id(NOON)), None)
     go_to(NOON + 2 * HOUR)
     assert look(bench) == {Outcome.STARTED: 1}
     assert started() == [NOON, NOON + 2 * HOUR]
@@ -173,7 +173,7 @@ def test_or_it_follows_when_that_has_ended_and_no_other_waits(bench: Bench) -> N
         look(bench)
     schedule = get()
     assert (schedule.waits, schedule.next_at, schedule.last_at) == (True, NOON + HOUR, NOON)
-    verbs.succeed(bench.read(schedule.job_id(NOON)), None)
+    transitions.succeed(bench.read(schedule.job_id(NOON)), None)
     Time.now += 60 * clock.SECOND
     assert look(bench) == {Outcome.STARTED: 1}
     assert started() == [NOON, NOON + HOUR]

@@ -16,7 +16,7 @@ from job_runners.engine.dispatch import dispatch
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
-from job_runners.store import schedule_marks, verbs
+from job_runners.store import schedule_marks, transitions
 from job_runners.store import schedules as store
 from job_runners.store.schedules import Schedule
 
@@ -121,7 +121,7 @@ def test_deleted_and_put_again_it_does_not_overlap_the_job_of_before(
     put(overlap=overlap)
     go_to(NOON + HOUR)
     assert look(bench) == {outcome: 1}
-    verbs.succeed(running, None)
+    transitions.succeed(running, None)
     go_to(NOON + 2 * HOUR)
     assert look(bench)[Outcome.STARTED] == 1
 
@@ -291,8 +291,8 @@ def test_what_is_left_out_while_somebody_changes_it_is_looked_at_again(
 
 def test_an_occurrence_that_has_a_job_already_is_passed_over(bench: Bench) -> None:
     schedule = put()
-    verbs.save(
-        verbs.NewJob(
+    transitions.save(
+        transitions.NewJob(
             job_id=schedule.job_id(NOON),
             job_type="sample_once",
             queue_name="default",

@@ -16,7 +16,7 @@ from job_runners.aws import clients
 from job_runners.engine.schedules import schedules
 from job_runners.engine.schedules.due_schedule import TAKEN
 from job_runners.engine.schedules.recurring import Outcome
-from job_runners.store import answers, blobs, verbs
+from job_runners.store import answers, blobs, transitions
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.testing.aws import forget
 from sample_work import script
@@ -51,7 +51,7 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
     assert (schedule.started, schedule.skipped, schedule.last_job_id) == (0, 1, None)
     assert "occurrences left out" in lines.getvalue()
     assert schedule.next_at == NOON + HOUR
-    verbs.succeed(bench.claim(other), None)
+    transitions.succeed(bench.claim(other), None)
     go_to(NOON + HOUR)
     assert look(bench) == {Outcome.STARTED: 1}
     assert get().last_job_id == schedule.job_id(NOON + HOUR)
@@ -95,7 +95,9 @@ def test_an_occurrence_that_others_overtake_each_time_is_looked_at_again(
     put(**work)
     go_to(NOON)
     with monkeypatch.context() as patched:
-        patched.setattr("job_runners.store.verbs.replacing.replace", Mock(side_effect=RaceLost))
+        patched.setattr(
+            "job_runners.store.transitions.replacing.replace", Mock(side_effect=RaceLost)
+        )
         assert look(bench) == {Outcome.MOVED: 1}
     schedule = get()
     assert (schedule.skipped, schedule.last_error) == (0, None)

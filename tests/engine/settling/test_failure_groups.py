@@ -15,7 +15,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.settings import settings
 from job_runners.shipped.jobs import post_webhook
-from job_runners.store import failure_groups, limits, pauses, verbs
+from job_runners.store import failure_groups, limits, pauses, transitions
 from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -125,7 +125,7 @@ def expire(bench: Bench, row: JobRequest) -> None:
 def settle_its_record(bench: Bench, row: JobRequest) -> None:
     message = JobMessage.about(row)
     deadline = clock.now() + 900_000
-    verbs.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
+    transitions.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
     settle({"requestPayload": encode(message)}, bench.send)
 
 

@@ -11,7 +11,7 @@ from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
@@ -27,7 +27,7 @@ def event(row: JobRequest, send_id: str | None) -> dict[str, Any]:
 def test_a_transition_leaves_the_row_that_it_was_given_as_it_was_read(bench: Bench) -> None:
     claimed = bench.claim(bench.dispatch("sample_once"))
     before = dict(claimed.attribute_values)
-    change = verbs.succeed(claimed, {"n": 1})
+    change = transitions.succeed(claimed, {"n": 1})
     assert change.before is claimed
     assert claimed.attribute_values == before
     assert (claimed.status, change.after.status) == (Status.RUNNING, Status.SUCCEEDED)
@@ -82,7 +82,7 @@ def test_a_follower_that_an_end_admits_is_sent_and_not_logged_as_a_follow_up(
     first = bench.claim(bench.dispatch("unique_follow", payload={"lot": "a", "text": "old"}))
     follower = bench.dispatch("unique_follow", payload={"lot": "a", "text": "new"})
     bench.sent.clear()
-    settle(verbs.succeed(first, None), bench.send)
+    settle(transitions.succeed(first, None), bench.send)
     assert bench.read(follower).status is Status.QUEUED
     assert (bench.sent_jobs, logged) == ([follower.id], [])
 

@@ -14,7 +14,7 @@ from job_runners.engine.registry.registry import Registry, registry
 from job_runners.engine.running import execution
 from job_runners.engine.telemetry.spans import context_of
 from job_runners.engine.tick import timer
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import Status
 from spans import Spans, id_of, links_of, parent_of
 from traced import CALLER, ORDER, Sent, arrived, post, read
@@ -138,7 +138,7 @@ def test_where_opentelemetry_is_not_set_up_the_work_is_done_all_the_same(
     row = read(job_id)
     assert (row.status, row.traceparent) == (Status.SUCCEEDED, None)
     killed = post()
-    verbs.claim(killed, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
+    transitions.claim(killed, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
     sent.clock.advance(180)
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     assert read(killed).status is Status.RETRYABLE

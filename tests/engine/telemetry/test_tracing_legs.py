@@ -17,7 +17,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import QueueMessage
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import lambda_context
@@ -233,7 +233,7 @@ def test_the_failure_record_of_a_killed_leg_is_a_span_in_its_place(
 ) -> None:
     job_id = post()
     event = worker.events.pop(0)
-    verbs.claim(
+    transitions.claim(
         job_id, job_type="sample_again", send_id=event["send_id"], deadline=clock.now() + 900_000
     )
     record = {
@@ -254,7 +254,7 @@ def test_a_job_that_the_timer_rescues_has_a_span_that_links_to_its_dispatch(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     job_id = post()
-    verbs.claim(job_id, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
+    transitions.claim(job_id, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
     sent.clock.advance(180)
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     settled = spans.one("settle sample_again")

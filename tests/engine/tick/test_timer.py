@@ -16,7 +16,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import JobRunnersError, SendFailed
-from job_runners.store import conditional_write, job_request, queries, verbs
+from job_runners.store import conditional_write, job_request, queries, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, due_shards
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -176,7 +176,7 @@ def test_an_untagged_job_whose_lease_has_run_out_fails_as_interrupted(
 
 
 def test_a_finished_row_is_never_met(time: Clock, post: Post) -> None:
-    verbs.succeed(job_rows.claimed(), None)
+    transitions.succeed(job_rows.claimed(), None)
     time.pass_(clock.DAY)
     assert tick(post).counts == Counter()
 
@@ -186,7 +186,7 @@ def test_a_row_that_finishes_between_index_and_read_is_left_alone(
 ) -> None:
     row = job_rows.claimed()
     ghost = JobRequest(id=row.id, due_at=row.due_at)
-    verbs.succeed(row, None)
+    transitions.succeed(row, None)
     monkeypatch.setattr(
         queries, "due", lambda shard, *_, **__: iter([ghost] if shard == "0" else [])
     )
@@ -236,7 +236,7 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
 def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, post: Post) -> None:
     """And leaves the lane of rows that a tick meets first: many of them would fill it."""
     row = job_rows.saved()
-    verbs.postpone(row, row.due_at or 0, Lane.PROMPT)
+    transitions.postpone(row, row.due_at or 0, Lane.PROMPT)
     job_rows.make_unreadable(row)
     time.pass_(61_000)
     assert tick(post).counts[timer.Disposition.BROKEN] == 1
@@ -411,7 +411,7 @@ def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
     script.job = lambda job, payload: seen.append(read(row).lease_until)
     event = {"v": 1, "kind": "job", "id": row.id, "job_type": "sample_again", "send_id": "s9"}
     job_runners.handlers.worker.handler(event, Context(seconds=30))  # type: ignore[arg-type]
-    assert seen == [clock.now() + 30_000 + verbs.SKEW]
+    assert seen == [clock.now() + 30_000 + transitions.SKEW]
     assert read(row).send_id == "s9"
 
 

@@ -18,7 +18,7 @@ from job_runners.engine.tick import due_row, timer
 from job_runners.engine.tick.timer import Disposition
 from job_runners.engine.wire.messages import Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import conditional_write, job_request, queries, verbs
+from job_runners.store import conditional_write, job_request, queries, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
@@ -133,9 +133,9 @@ def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
     bench.advance(61)
     bench.tick()
     at = clock.now() + 30_000
-    verbs.retry(bench.read(retried), {"kind": "Busy"}, run_at=at, due_at=at)
-    scheduled = verbs.save(
-        verbs.NewJob(
+    transitions.retry(bench.read(retried), {"kind": "Busy"}, run_at=at, due_at=at)
+    scheduled = transitions.save(
+        transitions.NewJob(
             job_type="sample_again",
             queue_name="default",
             organization_id="acme",
@@ -179,7 +179,9 @@ def test_a_backlog_keeps_no_start_and_no_rescue_waiting(
 ) -> None:
     """A tick has time for four rows, and eight are due for longer."""
     dead = bench.claim(bench.dispatch(), seconds=30)
-    verbs.postpone(dead, clock.now() + 90_000, Lane.PROMPT)  # as the timer has, that saw it run
+    transitions.postpone(
+        dead, clock.now() + 90_000, Lane.PROMPT
+    )  # as the timer has, that saw it run
     later = bench.dispatch(delay=2000)
     begun = clock.now()
     backlog(bench)
@@ -254,10 +256,10 @@ def test_a_claim_holds_whatever_becomes_of_the_second_write(
     bench.advance(1000)
     write = conditional_write.write
 
-    def refusing(verb: str, *given: object, **named: object) -> Change:
-        if verb == "postpone":
+    def refusing(transition: str, *given: object, **named: object) -> Change:
+        if transition == "postpone":
             raise error or ConnectTimeoutError(endpoint_url="dynamodb")
-        return write(verb, *given, **named)  # type: ignore[arg-type]
+        return write(transition, *given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(conditional_write, "write", refusing)
     assert bench.claim(row).status is Status.RUNNING

@@ -8,9 +8,9 @@ import pytest
 from bench import Bench
 from job_runners import clock
 from job_runners.engine.registry.registry import registry
-from job_runners.store import verbs
+from job_runners.store import transitions
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 from job_runners.work.definitions import Job
 
 
@@ -29,7 +29,7 @@ def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
 @pytest.fixture
 def known(bench: Bench) -> JobRequest:
     """Return a job that has begun, and whose type is known."""
-    row = verbs.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None)).after
+    row = transitions.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None)).after
     bench.sent.clear()
     return row
 
@@ -56,10 +56,10 @@ def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
 
 
 def ended_a_leg(row: JobRequest) -> None:
-    verbs.end_leg(row, Checkpoint("there", 60, None))
+    transitions.end_leg(row, Checkpoint("there", 60, None))
 
 
-@pytest.mark.parametrize("last", [ended_a_leg, verbs.release])
+@pytest.mark.parametrize("last", [ended_a_leg, transitions.release])
 def test_the_month_begins_when_it_was_last_heard_of(
     bench: Bench,
     known: JobRequest,

@@ -16,7 +16,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.transactions import RaceLost, RecordWrite
-from job_runners.store.verbs import replacing
+from job_runners.store.transitions import replacing
 from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
 from sample_work import script

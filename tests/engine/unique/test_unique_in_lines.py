@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.engine.control import owner_actions
 from job_runners.engine.tick import due_row
 from job_runners.errors import PreconditionFailed
-from job_runners.store import lines, pauses, verbs
+from job_runners.store import lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
@@ -88,12 +88,12 @@ def test_one_that_is_given_the_payload_of_another_line_is_not_started_in_the_fir
     grant = lines.read_line("sample_texts", "x", Limits(slots=1)).grant("")
     ask(bench, "y")
     with pytest.raises(PreconditionFailed):
-        verbs.claim(
+        transitions.claim(
             seen.id,
             job_type=seen.job_type,
             send_id="s",
             deadline=clock.now() + clock.MINUTE,
-            entrance=verbs.Entrance(seen, "x", grant),
+            entrance=transitions.Entrance(seen, "x", grant),
         )
     assert lines.read_line("sample_texts", "x", None).held == []
 
@@ -213,7 +213,7 @@ def test_one_that_is_canceled_as_it_gives_up_its_turn_has_the_next_sent(bench: B
 def test_one_that_is_canceled_as_it_meets_a_pause_has_the_next_sent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    park = verbs.park
+    park = transitions.park
 
     def canceled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
         owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
@@ -224,5 +224,5 @@ def test_one_that_is_canceled_as_it_meets_a_pause_has_the_next_sent(
         bench.advance(11)
         job.checkpoint(1)
 
-    monkeypatch.setattr(verbs, "park", canceled_before)
+    monkeypatch.setattr(transitions, "park", canceled_before)
     assert sent_behind(bench, pause)

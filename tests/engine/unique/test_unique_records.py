@@ -10,7 +10,7 @@ from job_runners import clock
 from job_runners.aws import errors
 from job_runners.engine.control import owner_actions
 from job_runners.errors import PreconditionFailed
-from job_runners.store import uniqueness, verbs
+from job_runners.store import transitions, uniqueness
 from job_runners.store.job_request import (
     DuplicateOutcome,
     JobRequest,
@@ -163,7 +163,7 @@ def test_a_key_is_handed_on_to_one_that_follows_and_could_not_be_seen_at_first(
         return None if len(looks) == 1 else follower(record)
 
     monkeypatch.setattr(uniqueness, "_follower", unseen_at_first)
-    verbs.succeed(bench.read(first), None)
+    transitions.succeed(bench.read(first), None)
     assert len(looks) == 2
     assert bench.read(second).status is Status.QUEUED
     assert record_of(first).holder == second.created_key
@@ -175,7 +175,7 @@ def test_a_key_that_is_handed_on_is_held_for_180_days_from_then(bench: Bench) ->
     bench.advance(20 * 24 * 3600)
     ask(bench, "second")
     bench.advance(100 * 24 * 3600)
-    verbs.succeed(bench.read(first), None)
+    transitions.succeed(bench.read(first), None)
     assert record_of(first).expires_at == (clock.now() + 300 * clock.DAY) // clock.SECOND
 
 

@@ -18,8 +18,8 @@ from job_runners.store import job_request, lines, pauses, uniqueness
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import replacing
-from job_runners.store.verbs.claiming import Entrance, claim
+from job_runners.store.transitions import replacing
+from job_runners.store.transitions.claiming import Entrance, claim
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Job, Retry, Unique

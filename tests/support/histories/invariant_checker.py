@@ -16,7 +16,7 @@ from histories.unique_checker import UniqueChecker
 from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store.pauses import CACHED
-from job_runners.store.verbs import CLAIM_TOLERANCE
+from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.faults import Fault

@@ -1,4 +1,4 @@
-"""Record each write that a history makes to a job's row, with its verb and its writer.
+"""Record each write that a history makes to a job's row, with its transition and its writer.
 
 A record also has the row as it was before and after the write. `model/Replay.tla` checks whether
 the model allows each write.
@@ -11,12 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 from job_runners import clock
-from job_runners.store import conditional_write, verbs
+from job_runners.store import conditional_write, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_fields import GROUP_PREFIX, SIGNAL_PREFIX
 from job_runners.store.job_request import JobRequest
 from job_runners.store.lines import is_line
-from job_runners.store.verbs import CLAIM_TOLERANCE
+from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -35,14 +35,14 @@ _FIELDS = (
 class Write:
     """One write to a job's row that has landed."""
 
-    verb: str
+    transition: str
     who: str  # the function that made the write
     by: int  # the id of the invocation that made it
     message: str | None  # the send id of the message that started the invocation
     seen: Row  # the row as the writer had read it
     before: Row
     after: Row
-    now: int  # by the writer's clock, when the verb was called
+    now: int  # by the writer's clock, when the transition was called
     slots: "SlotChanges"
 
 
@@ -57,9 +57,9 @@ class SlotChanges:
 
 @dataclass
 class _Call:
-    """A verb that was called and has not returned yet."""
+    """A transition that was called and has not returned yet."""
 
-    verb: str
+    transition: str
     seen: Row
     now: int
     by: object = None  # the invocation that called it
@@ -72,7 +72,9 @@ class WriteRecorder:
     world: SimulatedLambda
     writes: dict[str, list[Write]] = field(default_factory=dict)
     _calls: list[_Call] = field(default_factory=list)
-    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of claims in progress
+    _entrances: list[transitions.Entrance | None] = field(
+        default_factory=list
+    )  # of claims in progress
     _rows: dict[str, Row] = field(default_factory=dict)
     # the holder of each slot, by key
     _holders: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -91,7 +93,9 @@ class WriteRecorder:
             for name in ("write", "write_with"):
                 recording = self._recording_call(getattr(conditional_write, name))
                 stack.enter_context(patch.object(conditional_write, name, recording))
-            stack.enter_context(patch.object(verbs, "claim", self._recording_entrance(verbs.claim)))
+            stack.enter_context(
+                patch.object(transitions, "claim", self._recording_entrance(transitions.claim))
+            )
             yield
 
     def _recording_entrance(self, claim: Callable[..., Change]) -> Callable[..., Change]:
@@ -99,7 +103,7 @@ class WriteRecorder:
         that was read before the claim."""
 
         def recorded_claim(
-            *arguments: Any, entrance: verbs.Entrance | None = None, **more: Any
+            *arguments: Any, entrance: transitions.Entrance | None = None, **more: Any
         ) -> Any:
             self._entrances.append(entrance)
             try:
@@ -112,13 +116,13 @@ class WriteRecorder:
     def _recording_call(self, write: Callable[..., Change]) -> Callable[..., Change]:
         """Wrap a function of conditional_write to record its calls."""
 
-        def recorded_write(verb: str, job: JobRequest, *rest: Any, **more: Any) -> Change:
-            entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
+        def recorded_write(transition: str, job: JobRequest, *rest: Any, **more: Any) -> Change:
+            entrance = self._entrances[-1] if transition == "claim" and self._entrances else None
             read = job if entrance is None else entrance.row
             seen = {name: getattr(read, name) for name in _FIELDS}
-            self._calls.append(_Call(verb, seen, clock.now(), self.world.stack[-1]))
+            self._calls.append(_Call(transition, seen, clock.now(), self.world.stack[-1]))
             try:
-                return write(verb, job, *rest, **more)
+                return write(transition, job, *rest, **more)
             finally:
                 self._calls.pop()
 
@@ -157,7 +161,7 @@ class WriteRecorder:
         if after == before:
             return  # a transaction that botocore repeats lands only once
         call = self._current_call(kind, before)
-        if call.verb == "requeue" and after["status"] == before["status"]:
+        if call.transition == "requeue" and after["status"] == before["status"]:
             # The owner of the group of the job that is queued again: its epoch changes.
             call = _Call("wait_again", before, call.now)
         elif after == before | {"has_waited": after.get("has_waited")}:
@@ -166,7 +170,7 @@ class WriteRecorder:
         self._rows[job_id] = after
         self.writes.setdefault(job_id, []).append(
             Write(
-                call.verb,
+                call.transition,
                 invocation.name,
                 id(invocation),
                 # The legacy worker's children get no event, so take the send id from the claimed
@@ -185,9 +189,11 @@ class WriteRecorder:
         )
 
     def _current_call(self, kind: str, before: Row) -> _Call:
-        """Return the call that made a write: the innermost verb in progress, or save, delete or
-        set_aside, which don't use conditional_write. (Nor does record, which the caller
-        distinguishes from set_aside.)"""
+        """Return the call that made a write.
+
+        That is the innermost transition in progress, or save, delete or set_aside, which don't use
+        conditional_write. (Nor does record, which the caller distinguishes from set_aside.)
+        """
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())
@@ -267,7 +273,7 @@ def _life(writes: list[Write], rows: dict[str, int]) -> str:
 def _write(write: Write, number: Callable[[Row], int], numbered: dict[str, Numbered]) -> str:
     before, now = write.before, write.now
     return _record(
-        do=write.verb,
+        do=write.transition,
         who=write.who,
         by=numbered["by"](write.by),
         msg=numbered["message"](write.message),

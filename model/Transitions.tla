@@ -1,9 +1,9 @@
-------------------------------- MODULE Verbs -------------------------------
-(* The verbs that change a job's row. Each has an operator for the write's    *)
+------------------------------- MODULE Transitions -------------------------------
+(* The transitions that change a job's row. Each has an operator for the write's    *)
 (* condition and one for the row that the write leaves. They correspond to    *)
-(* job_runners/store/verbs and job_runners/store/owner_verbs.py; README.md has the table.             *)
+(* job_runners/store/transitions and job_runners/store/owner_transitions.py; README.md has the table.             *)
 (*                                                                            *)
-(* `Lifecycle` explores what processes may do with the verbs. `Replay` checks *)
+(* `Lifecycle` explores what processes may do with the transitions. `Replay` checks *)
 (* that each write in recorded histories is one of them. Both use the         *)
 (* conditions and effects in this module.                                     *)
 EXTENDS Naturals
@@ -33,7 +33,7 @@ NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0
           since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
 ----------------------------------------------------------------------------
-(* Conditions that verbs share: job_runners/store/conditional_write.py *)
+(* Conditions that transitions share: job_runners/store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
 NotCanceled(r) == ~r.can \/ Without("cancel_heard")
@@ -44,14 +44,14 @@ LeaseExpired(r, seen, over) ==
   /\ r.st = "running" /\ r.tok = seen.tok
   /\ over \/ Without("lease_waited_for")
 
-(* Effects that verbs share *)
+(* Effects that transitions share *)
 WithoutRoom(r) == [r EXCEPT !.slot = 0, !.adm = FALSE]
 NotParked(r)   == [r EXCEPT !.in = "-", !.since = 0]
 Queued(r)      == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
 Ended(r, s)    == [NotParked(WithoutRoom(r)) EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
 
 ----------------------------------------------------------------------------
-(* For each verb: whether its condition holds for row r, and the row afterwards. *)
+(* For each transition: whether its condition holds for row r, and the row afterwards. *)
 
 SaveOk(r, expired) ==
   r.st = "none" \/ (r.st \in Over /\ expired) \/ Without("save_asks")

@@ -1,4 +1,4 @@
-"""The verbs of waiting: park, restore_entry and admit. Each changes a row and its entry."""
+"""The transitions of waiting: park, restore_entry and admit. Each changes a row and its entry."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from job_runners.store.lines import Grant
 from job_runners.store.pauses import Pause, parked_entry
 from job_runners.store.table import Table
 from job_runners.store.transactions import RecordWrite
-from job_runners.store.verbs.ending import (
+from job_runners.store.transitions.ending import (
     Checkpoint,
     checkpoint_actions,
     unrecorded_actions,

@@ -1,4 +1,4 @@
-"""The timer's verbs for due rows: expire, postpone, set_aside."""
+"""The timer's transitions for due rows: expire, postpone, set_aside."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The verbs of a job that is claimed and runs: claim, checkpoint, renew."""
+"""The transitions of a job that is claimed and runs: claim, checkpoint, renew."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.lines import Grant
 from job_runners.store.transactions import RaceLost, RecordWrite
-from job_runners.store.verbs.checking import postpone
-from job_runners.store.verbs.ending import Checkpoint, checkpoint_actions
-from job_runners.store.verbs.parking import grant_changes, set_starts_under_rate
+from job_runners.store.transitions.checking import postpone
+from job_runners.store.transitions.ending import Checkpoint, checkpoint_actions
+from job_runners.store.transitions.parking import grant_changes, set_starts_under_rate
 
 # Two machines' clocks may differ by this much, so a lease ends this long after its invocation.
 SKEW = clock.MINUTE
@@ -142,7 +142,7 @@ def _without_unique_key(
     """Claim a row and give up its unique key.
 
     If another job follows this one, or has the key by now, the claim leaves the key in the row. The
-    verb that ends the job then gives it up.
+    transition that ends the job then gives it up.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 

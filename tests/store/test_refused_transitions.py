@@ -1,5 +1,7 @@
-"""What a verb says when its write was refused: was that this very write, whose response was lost
-and which botocore sent again, or somebody else's?"""
+"""What a transition says when its write was refused.
+
+Was that this very write, whose response was lost and which botocore sent again, or another one?
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +15,14 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.lines import pausing
 from job_runners.errors import PreconditionFailed
-from job_runners.store import owner_verbs, pauses, queries, steps, verbs
+from job_runners.store import owner_transitions, pauses, queries, steps, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.pauses import Kind
-from job_runners.store.verbs import Checkpoint, waits
+from job_runners.store.transitions import Checkpoint, waits
 from lost_answers import lose_next_answer
 from outage import Outage
 
-Verb = Callable[[JobRequest], Any]
+Transition = Callable[[JobRequest], Any]
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -35,11 +37,11 @@ def updates() -> list[str]:
 
 
 def asked_to_stop(row: JobRequest) -> JobRequest:
-    return owner_verbs.request_cancel(stored(row)).after
+    return owner_transitions.request_cancel(stored(row)).after
 
 
 def failed() -> JobRequest:
-    return verbs.fail(claimed(), ERROR).after
+    return transitions.fail(claimed(), ERROR).after
 
 
 def sleep(row: JobRequest) -> JobRequest:
@@ -51,21 +53,33 @@ def sleep(row: JobRequest) -> JobRequest:
 
 # --- it was this very write -----------------------------------------------------------------------
 
-LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
-    "cancel": (saved, lambda row: owner_verbs.cancel(row).after, Status.CANCELED),
-    "request_cancel": (claimed, lambda row: owner_verbs.request_cancel(row).after, Status.RUNNING),
-    "requeue": (failed, lambda row: owner_verbs.requeue(row, max_attempts=1).after, Status.QUEUED),
-    "expire": (saved, lambda row: verbs.expire(row, ERROR).after, Status.FAILED),
-    "renew": (claimed, lambda row: verbs.renew(row, 5).after, Status.RUNNING),
-    "stop": (lambda: asked_to_stop(claimed()), lambda row: verbs.stop(row).after, Status.CANCELED),
-    "release": (claimed, lambda row: verbs.release(row).after, Status.QUEUED),
+LOST: dict[str, tuple[Callable[[], JobRequest], Transition, Status]] = {
+    "cancel": (saved, lambda row: owner_transitions.cancel(row).after, Status.CANCELED),
+    "request_cancel": (
+        claimed,
+        lambda row: owner_transitions.request_cancel(row).after,
+        Status.RUNNING,
+    ),
+    "requeue": (
+        failed,
+        lambda row: owner_transitions.requeue(row, max_attempts=1).after,
+        Status.QUEUED,
+    ),
+    "expire": (saved, lambda row: transitions.expire(row, ERROR).after, Status.FAILED),
+    "renew": (claimed, lambda row: transitions.renew(row, 5).after, Status.RUNNING),
+    "stop": (
+        lambda: asked_to_stop(claimed()),
+        lambda row: transitions.stop(row).after,
+        Status.CANCELED,
+    ),
+    "release": (claimed, lambda row: transitions.release(row).after, Status.QUEUED),
     "sleep": (claimed, sleep, Status.SCHEDULED),
 }
 
 
-@pytest.mark.parametrize("verb", LOST)
-def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
-    row_of, does, status = LOST[verb]
+@pytest.mark.parametrize("transition", LOST)
+def test_a_transition_whose_response_is_lost_has_succeeded(transition: str) -> None:
+    row_of, does, status = LOST[transition]
     row = stored(row_of())
     lost = lose_next_answer("UpdateItem")
     assert does(row).status is status
@@ -74,8 +88,8 @@ def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
 
 def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
     row = stored(claimed())
-    lose_next_answer("UpdateItem", lambda: verbs.stop(stored(row)).after)
-    assert owner_verbs.request_cancel(row).after.status is Status.CANCELED
+    lose_next_answer("UpdateItem", lambda: transitions.stop(stored(row)).after)
+    assert owner_transitions.request_cancel(row).after.status is Status.CANCELED
 
 
 # --- it was somebody else's -----------------------------------------------------------------------
@@ -83,27 +97,27 @@ def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_as
 
 def test_a_job_that_its_owner_canceled_was_not_expired() -> None:
     seen = stored(saved())
-    owner_verbs.cancel(stored(seen))
+    owner_transitions.cancel(stored(seen))
     with pytest.raises(PreconditionFailed, match="canceled"):
-        verbs.expire(seen, ERROR)
+        transitions.expire(seen, ERROR)
 
 
 def test_a_job_that_a_worker_failed_was_not_expired() -> None:
     seen = stored(saved())
-    verbs.fail(claimed(seen), ERROR)
+    transitions.fail(claimed(seen), ERROR)
     with pytest.raises(PreconditionFailed, match="failed"):
-        verbs.expire(seen, ERROR)
+        transitions.expire(seen, ERROR)
 
 
 def test_a_lease_that_has_ended_or_is_another_claims_was_not_renewed() -> None:
     row = stored(claimed())
     successor = claimed(retry(stored(row)))
     with pytest.raises(PreconditionFailed, match="running"):
-        verbs.renew(row, successor.lease_until or 0)
+        transitions.renew(row, successor.lease_until or 0)
     seen = stored(successor)
-    verbs.succeed(successor, "done")
+    transitions.succeed(successor, "done")
     with pytest.raises(PreconditionFailed, match="succeeded"):
-        verbs.renew(seen, clock.now() + clock.HOUR)
+        transitions.renew(seen, clock.now() + clock.HOUR)
 
 
 @pytest.mark.parametrize("row_of", [claimed, failed])
@@ -112,16 +126,16 @@ def test_a_job_that_runs_or_has_ended_is_not_canceled_in_one_write(
 ) -> None:
     row = stored(row_of())
     with pytest.raises(PreconditionFailed):
-        owner_verbs.cancel(row)
+        owner_transitions.cancel(row)
     assert stored(row).status is row.status
 
 
 def canceled_between_two_legs(row: JobRequest) -> None:
-    owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)).after)
+    owner_transitions.cancel(transitions.end_leg(row, Checkpoint("here", 40, None)).after)
 
 
 def succeeded_in_spite_of_it(row: JobRequest) -> None:
-    verbs.succeed(asked_to_stop(row), "done")
+    transitions.succeed(asked_to_stop(row), "done")
 
 
 @pytest.mark.parametrize("happened", [canceled_between_two_legs, succeeded_in_spite_of_it])
@@ -131,11 +145,11 @@ def test_a_job_that_has_ended_otherwise_was_not_asked_to_stop(
     row = stored(claimed())
     happened(stored(row))
     with pytest.raises(PreconditionFailed):
-        owner_verbs.request_cancel(row)
+        owner_transitions.request_cancel(row)
 
 
 def succeeded_meanwhile(row: JobRequest) -> None:
-    verbs.succeed(stored(row), "done")
+    transitions.succeed(stored(row), "done")
 
 
 def asked_to_stop_under_another_claim(row: JobRequest) -> None:
@@ -143,7 +157,7 @@ def asked_to_stop_under_another_claim(row: JobRequest) -> None:
 
 
 def stopped_meanwhile(row: JobRequest) -> None:
-    verbs.stop(asked_to_stop(row))
+    transitions.stop(asked_to_stop(row))
 
 
 def gone(row: JobRequest) -> None:
@@ -160,14 +174,14 @@ def test_a_refused_ending_writes_nothing_more_unless_the_owner_has_asked_it_to_s
     happened(stored(row))
     made = updates()
     with pytest.raises(PreconditionFailed, match=r"^The write 'fail' was refused"):
-        verbs.fail(row, ERROR)
+        transitions.fail(row, ERROR)
     assert len(made) == 1
 
 
 def test_a_running_job_that_nobody_asked_to_stop_is_not_stopped() -> None:
     row = claimed()
     with pytest.raises(PreconditionFailed):
-        verbs.stop(row)
+        transitions.stop(row)
     assert stored(row).status is Status.RUNNING
 
 
@@ -175,7 +189,7 @@ def test_an_overtaken_worker_does_not_stop_its_successor() -> None:
     overtaken = stored(claimed())
     successor = asked_to_stop(claimed(retry(stored(overtaken))))
     with pytest.raises(PreconditionFailed):
-        verbs.stop(overtaken)
+        transitions.stop(overtaken)
     assert stored(successor).status is Status.RUNNING
 
 
@@ -185,17 +199,17 @@ def test_a_job_that_is_gone_when_it_has_just_been_parked_is_gone(bench: Bench) -
     client = clients.client("dynamodb")
     client.meta.events.register("after-call.dynamodb.TransactWriteItems", lambda **_: row.delete())
     with pytest.raises(PreconditionFailed, match="gone"):
-        verbs.park(bench.read(row), pause, due_at=5)
+        transitions.park(bench.read(row), pause, due_at=5)
 
 
 # --- it was nobody's: AWS did not take the call ---------------------------------------------------
 
 
 def test_a_delete_that_aws_did_not_take_is_no_refusal(bench: Bench, outage: Outage) -> None:
-    row = verbs.succeed(bench.claim(bench.dispatch()), "done").after
+    row = transitions.succeed(bench.claim(bench.dispatch()), "done").after
     outage.begin("throttled", only="DeleteItem")
     with pytest.raises(DeleteError):
-        owner_verbs.delete(row)
+        owner_transitions.delete(row)
     outage.end()
     assert bench.read(row).status is Status.SUCCEEDED
 
@@ -293,18 +307,18 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
 
     clients.client("dynamodb").meta.events.register("before-call.dynamodb.*", look)
     pause = pausing.pause(Kind.JOB_TYPE, "sample_again")
-    row = verbs.park(stored(saved()), pause, due_at=5).after
-    row = verbs.admit(stored(row)).after
-    row = verbs.postpone(row, 5, Lane.PROMPT).after
-    row = verbs.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after
-    row = verbs.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None)).after
-    row = owner_verbs.requeue(stored(row), max_attempts=1).after
-    row = verbs.fail(bench.claim(row), ERROR).after
+    row = transitions.park(stored(saved()), pause, due_at=5).after
+    row = transitions.admit(stored(row)).after
+    row = transitions.postpone(row, 5, Lane.PROMPT).after
+    row = transitions.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after
+    row = transitions.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None)).after
+    row = owner_transitions.requeue(stored(row), max_attempts=1).after
+    row = transitions.fail(bench.claim(row), ERROR).after
     large = "".join(map(chr, range(0x4E00, 0x9FFF))) * 5
-    row = owner_verbs.requeue(stored(row), max_attempts=1, payload={"text": large}).after
+    row = owner_transitions.requeue(stored(row), max_attempts=1, payload={"text": large}).after
     assert row.payload_key is not None
-    row = owner_verbs.requeue(
-        owner_verbs.cancel(row).after, max_attempts=1, payload={"number": 2}
+    row = owner_transitions.requeue(
+        owner_transitions.cancel(row).after, max_attempts=1, payload={"number": 2}
     ).after
-    verbs.succeed(bench.claim(row), "done")
+    transitions.succeed(bench.claim(row), "done")
     assert not nulls

@@ -1,4 +1,4 @@
-"""The verb `replace`, which gives another payload and time to a job that has not begun."""
+"""The transition `replace`, which gives another payload and time to a job that has not begun."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, new_id
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
-from job_runners.store.verbs.saving import drop_duplicate
+from job_runners.store.transitions.saving import drop_duplicate
 from job_runners.values import Value
 
 

@@ -1,8 +1,8 @@
-"""The verbs: each changes a job's row in one way, on a condition that is part of the write.
+"""The transitions: each changes a job's row in one way, on a condition that is part of the write.
 
-Only this package and `job_runners.store.owner_verbs` change a JobRequest.
+Only this package and `job_runners.store.owner_transitions` change a JobRequest.
 
-| file | verbs |
+| file | transitions |
 |---|---|
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while the job runs |
@@ -12,8 +12,8 @@ Only this package and `job_runners.store.owner_verbs` change a JobRequest.
 | `checking` | expire, postpone, set_aside, for rows that the timer found due |
 """
 
-from job_runners.store.verbs.checking import expire, postpone, set_aside
-from job_runners.store.verbs.claiming import (
+from job_runners.store.transitions.checking import expire, postpone, set_aside
+from job_runners.store.transitions.claiming import (
     CLAIM_TOLERANCE,
     SKEW,
     Entrance,
@@ -21,9 +21,17 @@ from job_runners.store.verbs.claiming import (
     claim,
     renew,
 )
-from job_runners.store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
-from job_runners.store.verbs.parking import admit, park, park_in_line, restore_entry
-from job_runners.store.verbs.saving import NewJob, save
+from job_runners.store.transitions.ending import (
+    Checkpoint,
+    end_leg,
+    fail,
+    release,
+    retry,
+    stop,
+    succeed,
+)
+from job_runners.store.transitions.parking import admit, park, park_in_line, restore_entry
+from job_runners.store.transitions.saving import NewJob, save
 
 __all__ = [
     "CLAIM_TOLERANCE",

@@ -1,4 +1,4 @@
-"""The verb that saves a new job."""
+"""The transition that saves a new job."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The verbs that change a row: their effects, their preconditions, and lost responses."""
+"""The transitions that change a row: their effects, their preconditions, and lost responses."""
 
 import threading
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from job_rows import ENDINGS, ERROR, abandon, claimed, retry, saved, stored
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.errors import PreconditionFailed
-from job_runners.store import conditional_write, queries, verbs
+from job_runners.store import conditional_write, queries, transitions
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
 from job_runners.store.table import set_or_remove
-from job_runners.store.verbs import Checkpoint
+from job_runners.store.transitions import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 
 OWN_WRITES = ENDINGS | {
-    "checkpoint": lambda job: verbs.checkpoint(job, Checkpoint({"at": 1}, 50, None)).after
+    "checkpoint": lambda job: transitions.checkpoint(job, Checkpoint({"at": 1}, 50, None)).after
 }
 
 
@@ -44,7 +44,7 @@ def test_a_row_of_newer_code_is_not_claimed_by_older(monkeypatch: pytest.MonkeyP
     assert stored(row).status is Status.QUEUED
     assert stored(row).due_at == row.due_at
     monkeypatch.setattr(
-        "job_runners.store.verbs.claiming.ROW_VERSION", ROW_VERSION + 1
+        "job_runners.store.transitions.claiming.ROW_VERSION", ROW_VERSION + 1
     )  # the deploy is through
     assert claimed(row).status is Status.RUNNING
 
@@ -54,7 +54,7 @@ def test_a_claim_leases_the_row_and_leaves_attempt_and_due_as_they_were() -> Non
     deadline = clock.now() + 10_000
     row = stored(claimed(before, deadline))
     assert row.status is Status.RUNNING
-    assert row.lease_until == deadline + verbs.SKEW
+    assert row.lease_until == deadline + transitions.SKEW
     assert (row.attempt, row.legs, row.due_at) == (1, 1, before.due_at)
     assert row.send_id == "send"
     assert row.claim_token
@@ -68,7 +68,9 @@ def test_every_claim_has_a_token_of_its_own() -> None:
 
 
 def test_a_success_is_final_and_leaves_the_due_index() -> None:
-    row = stored(verbs.succeed(claimed(), {"n": 1}, reached=Checkpoint(None, 5, "done")).after)
+    row = stored(
+        transitions.succeed(claimed(), {"n": 1}, reached=Checkpoint(None, 5, "done")).after
+    )
     assert row.status is Status.SUCCEEDED
     assert (row.progress, row.result_message) == (100, "done")
     assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
@@ -78,7 +80,7 @@ def test_a_success_is_final_and_leaves_the_due_index() -> None:
 
 @pytest.mark.views
 def test_a_failure_is_found_through_the_failed_index() -> None:
-    row = verbs.fail(claimed(), ERROR).after
+    row = transitions.fail(claimed(), ERROR).after
     assert row.status is Status.FAILED
     assert row.error == ERROR
     assert [each.id for each in queries.page("org", limit=5, status=Status.FAILED).jobs] == [row.id]
@@ -88,7 +90,7 @@ def test_a_failure_is_found_through_the_failed_index() -> None:
 def test_a_retry_counts_the_attempt_and_keeps_the_cursor() -> None:
     job, due_at = claimed(), clock.now() + 5
     row = stored(
-        verbs.retry(
+        transitions.retry(
             job, ERROR, run_at=1, due_at=due_at, reached=Checkpoint({"at": 7}, 40, None)
         ).after
     )
@@ -103,12 +105,12 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
     from job_runners.store import blobs
 
     large = {"text": "".join(chr(random.randrange(32, 0x2FFF)) for _ in range(50_000))}
-    job = verbs.save(
-        verbs.NewJob(
+    job = transitions.save(
+        transitions.NewJob(
             job_type="x", queue_name="q", organization_id="org", payload=large, max_attempts=1
         )
     ).after
-    row = stored(verbs.succeed(claimed(job), large).after)
+    row = stored(transitions.succeed(claimed(job), large).after)
     assert row.payload is None
     assert str(row.payload_key).startswith(f"payloads/{row.created_key}/")
     assert str(row.result_key).startswith(f"results/org/{row.created_key}/")
@@ -120,29 +122,31 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("verb", OWN_WRITES)
-def test_after_an_ending_its_claim_can_write_nothing_more(ending: str, verb: str) -> None:
+@pytest.mark.parametrize("transition", OWN_WRITES)
+def test_after_an_ending_its_claim_can_write_nothing_more(ending: str, transition: str) -> None:
     job = claimed()
     zombie = stored(job)
     ENDINGS[ending](job)
     before = stored(job).serialize()
-    if verb == ending:
-        OWN_WRITES[verb](zombie)  # its own outcome again: known to be recorded, and not written
+    if transition == ending:
+        OWN_WRITES[transition](
+            zombie
+        )  # its own outcome again: known to be recorded, and not written
     else:
         with pytest.raises(PreconditionFailed):
-            OWN_WRITES[verb](zombie)
+            OWN_WRITES[transition](zombie)
     assert stored(job).serialize() == before
 
 
-@pytest.mark.parametrize("verb", OWN_WRITES)
+@pytest.mark.parametrize("transition", OWN_WRITES)
 def test_a_zombie_can_write_nothing_beside_its_successor(
-    verb: str, monkeypatch: pytest.MonkeyPatch
+    transition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zombie = claimed()
     successor = claimed(abandon(zombie, monkeypatch), clock.now() + 900_000)
     before = stored(successor).serialize()
     with pytest.raises(PreconditionFailed, match="refused for job"):
-        OWN_WRITES[verb](zombie)
+        OWN_WRITES[transition](zombie)
     assert stored(successor).serialize() == before
 
 
@@ -153,7 +157,7 @@ def test_a_running_or_finished_job_can_not_be_claimed(run_at: int | None) -> Non
     running = claimed(job)
     with pytest.raises(PreconditionFailed, match="running"):
         claimed(job)
-    verbs.succeed(running, None)
+    transitions.succeed(running, None)
     with pytest.raises(PreconditionFailed, match="succeeded"):
         claimed(job)
     assert stored(job).legs == 1
@@ -161,7 +165,7 @@ def test_a_running_or_finished_job_can_not_be_claimed(run_at: int | None) -> Non
 
 def test_a_job_that_does_not_exist_can_not_be_claimed_into_being() -> None:
     with pytest.raises(PreconditionFailed, match="gone"):
-        verbs.claim("0" * 32, job_type="x", send_id="send", deadline=clock.now())
+        transitions.claim("0" * 32, job_type="x", send_id="send", deadline=clock.now())
     assert queries.read("0" * 32) is None
 
 
@@ -217,7 +221,7 @@ def test_of_racing_claims_exactly_one_wins() -> None:
 def test_a_live_lease_can_not_be_rescued() -> None:
     row = stored(claimed())
     with pytest.raises(PreconditionFailed):
-        verbs.fail(row, ERROR, rescue=True)
+        transitions.fail(row, ERROR, rescue=True)
     assert stored(row).status is Status.RUNNING
 
 
@@ -225,7 +229,7 @@ def test_a_row_that_changed_since_it_was_read_can_not_be_postponed() -> None:
     seen = stored(saved())
     claimed(seen)
     with pytest.raises(PreconditionFailed):
-        verbs.postpone(seen, clock.now() + 1, Lane.PROMPT)
+        transitions.postpone(seen, clock.now() + 1, Lane.PROMPT)
     assert stored(seen).due_at == seen.due_at
 
 
@@ -279,7 +283,7 @@ def test_a_claim_whose_response_is_lost_and_that_is_rescued_meanwhile_is_refused
             return None
         rescued.append(job)
         later = clock.now() + 60_000
-        verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
+        transitions.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
         return 0
 
     clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", stand_still)
@@ -288,16 +292,16 @@ def test_a_claim_whose_response_is_lost_and_that_is_rescued_meanwhile_is_refused
     assert stored(job).attempt == 2
 
 
-@pytest.mark.parametrize("verb", OWN_WRITES)
+@pytest.mark.parametrize("transition", OWN_WRITES)
 def test_a_running_jobs_write_whose_response_is_lost_is_a_success(
-    verb: str, lose_next_response: Callable[[], list[str]]
+    transition: str, lose_next_response: Callable[[], list[str]]
 ) -> None:
     job = claimed()
     lost = lose_next_response()
-    row = OWN_WRITES[verb](job)
+    row = OWN_WRITES[transition](job)
     assert lost == ["UpdateItem"]
     assert row.serialize() == stored(job).serialize()
-    assert row.attempt == (2 if verb == "retry" else 1)
+    assert row.attempt == (2 if transition == "retry" else 1)
 
 
 def test_a_postpone_whose_response_is_lost_is_a_success(
@@ -305,7 +309,7 @@ def test_a_postpone_whose_response_is_lost_is_a_success(
 ) -> None:
     row = stored(saved())
     lost = lose_next_response()
-    assert verbs.postpone(row, 5, Lane.PROMPT).after.due_at == 5
+    assert transitions.postpone(row, 5, Lane.PROMPT).after.due_at == 5
     assert lost == ["UpdateItem"]
 
 

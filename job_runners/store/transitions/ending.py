@@ -1,4 +1,4 @@
-"""The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
+"""The transitions that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -239,12 +239,14 @@ def _capacity_kept(job: JobRequest) -> list[Action]:
 
 
 def _end_job(
-    verb: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
+    transition: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
 ) -> Change:
     if job.holds_nothing:
-        return conditional_write.write(verb, job, actions, condition, already_applied=end.status)
+        return conditional_write.write(
+            transition, job, actions, condition, already_applied=end.status
+        )
     return holdings.write_freeing(
-        verb,
+        transition,
         job,
         actions,
         condition,
@@ -253,9 +255,11 @@ def _end_job(
     )
 
 
-def _end_attempt(verb: str, job: JobRequest, actions: list[Action], condition: Condition) -> Change:
+def _end_attempt(
+    transition: str, job: JobRequest, actions: list[Action], condition: Condition
+) -> Change:
     return holdings.write_freeing(
-        verb,
+        transition,
         job,
         actions,
         condition,
@@ -266,8 +270,8 @@ def _end_attempt(verb: str, job: JobRequest, actions: list[Action], condition: C
 
 
 def _queue_again(
-    verb: str, job: JobRequest, actions: list[Action], condition: Condition, *, resumes: bool
+    transition: str, job: JobRequest, actions: list[Action], condition: Condition, *, resumes: bool
 ) -> Change:
     return conditional_write.write(
-        verb, job, actions, condition, already_applied=Status.QUEUED, resumes=resumes
+        transition, job, actions, condition, already_applied=Status.QUEUED, resumes=resumes
     )

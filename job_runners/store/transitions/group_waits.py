@@ -1,4 +1,4 @@
-"""The verbs of a job that dispatches a group and waits for its members. Import them lazily."""
+"""The transitions of a job that dispatches a group and waits for it. Import them lazily."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from job_runners.store import conditional_write, groups, holdings
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Lane, Status
-from job_runners.store.verbs import waits
-from job_runners.store.verbs.ending import Checkpoint
-from job_runners.store.verbs.parking import admit_actions
+from job_runners.store.transitions import waits
+from job_runners.store.transitions.ending import Checkpoint
+from job_runners.store.transitions.parking import admit_actions
 
 
 def begin_gather(job: JobRequest, group: Group) -> Change:

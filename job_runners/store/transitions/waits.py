@@ -1,5 +1,7 @@
-"""The verbs of a job whose function waits for a time or a signal. Those of a job that waits for a
-group are in `group_waits`. Import them lazily, because most jobs never wait.
+"""The transitions of a job whose function waits for a time or a signal.
+
+Those of a job that waits for a group are in `group_waits`. Import them lazily, because most jobs
+never wait.
 
 A row stores its last wait in `waits_for`. A claim leaves it there after a sleep, so `current`
 returns it only while the rest of the row shows that the job still waits.
@@ -18,14 +20,14 @@ from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 from job_runners.store.transactions import RecordWrite, write_all
-from job_runners.store.verbs.ending import (
+from job_runners.store.transitions.ending import (
     Checkpoint,
     checkpoint_actions,
     end_leg,
     unrecorded_actions,
     write_or_stop,
 )
-from job_runners.store.verbs.parking import admit_actions
+from job_runners.store.transitions.parking import admit_actions
 from job_runners.values import Value
 
 TIME = "time"
@@ -116,7 +118,7 @@ def continue_at_once(job: JobRequest, reached: Checkpoint) -> Change:
 
 
 def end_leg_in_wait(
-    verb: str,
+    transition: str,
     job: JobRequest,
     actions: list[Action],
     status: Status,
@@ -135,7 +137,7 @@ def end_leg_in_wait(
     return write_or_stop(
         job,
         lambda: holdings.write_freeing(
-            verb,
+            transition,
             job,
             actions,
             condition,
