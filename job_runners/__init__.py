@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         Pause,
         WaitsFor,
     )
-    from job_runners.client.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
+    from job_runners.client.queue_models import ConcurrencyKey, Holder, Limits, Place, Queue, Rate
     from job_runners.client.schedule_models import Occurrence, Schedule
     from job_runners.client.webhook_models import Webhook
 
@@ -111,7 +111,7 @@ _HOMES = {
         "Pause",
         "WaitsFor",
     ),
-    "queue_models": ("Holder", "Limits", "Place", "Queue", "QueueKey", "Rate"),
+    "queue_models": ("Holder", "Limits", "Place", "Queue", "ConcurrencyKey", "Rate"),
     "schedule_models": ("Occurrence", "Schedule"),
     "webhook_models": ("Webhook",),
 }
@@ -125,6 +125,7 @@ __all__ = [
     "BatchUnfinished",
     "Child",
     "Client",
+    "ConcurrencyKey",
     "ConfigurationError",
     "Conflict",
     "Credentials",
@@ -155,7 +156,6 @@ __all__ = [
     "Pause",
     "Place",
     "Queue",
-    "QueueKey",
     "QueueNotFound",
     "Rate",
     "Schedule",

@@ -21,7 +21,7 @@ Without(safeguard) == Broken = safeguard
 (*   can    cancel_requested                                                   *)
 (*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
 (*   in     "pause", "line", "signal", "group", or "-"    since  waiting_since *)
-(*   key    whether it has a queue_key: its queue has, or has had, limits      *)
+(*   key    whether it has a concurrency_key: its queue has, or has had, limits      *)
 (*   made   the number of its saving, which created_key identifies             *)
 (*   run    the number of its saving or requeue, which finished_at identifies  *)
 Unclaimed == {"queued", "scheduled", "retryable"}

@@ -244,7 +244,7 @@ QUEUE_USE: Fields[QueueUse] = {
     ),
     "keys": Field(
         {
-            **list_of("QueueKey"),
+            **list_of("ConcurrencyKey"),
             "description": "Keys in use, by key. Viewers don't see keys that are payload values",
         },
         lambda use: [values(QUEUE_KEY, each) for each in use.keys],

@@ -129,7 +129,7 @@ SCHEMAS: Schema = {
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
     "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
-    "QueueKey": object_of(properties(queue_views.QUEUE_KEY)),
+    "ConcurrencyKey": object_of(properties(queue_views.QUEUE_KEY)),
     "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
     "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),
     "ScheduleSummary": object_of(properties(schedule_views.SCHEDULE)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from job_runners.client.base_client import PAGE, BaseClient, part
 from job_runners.client.models import Pause
-from job_runners.client.queue_models import Place, Queue, QueueKey, Rate
+from job_runners.client.queue_models import ConcurrencyKey, Place, Queue, Rate
 
 
 class QueueClient(BaseClient):
@@ -21,15 +21,15 @@ class QueueClient(BaseClient):
     def queue(self, name: str) -> Queue:
         """Return a queue with the first page of its keys in use.
 
-        For all keys, use `queue_keys`. Raises QueueNotFound.
+        For all keys, use `concurrency_keys`. Raises QueueNotFound.
         """
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
-    def queue_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[QueueKey]:
+    def concurrency_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[ConcurrencyKey]:
         """Yield the keys of a queue that are in use, with slot holders and waiting jobs."""
         path = f"/queues/{part(name)}"
         parameters = {"limit": page_size}
-        return self._pages(path, "keys", parameters, QueueKey.of, cursor_name="keys_cursor")
+        return self._pages(path, "keys", parameters, ConcurrencyKey.of, cursor_name="keys_cursor")
 
     def limit_queue(
         self,

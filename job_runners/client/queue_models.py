@@ -51,7 +51,7 @@ class Holder(Value):
     since: datetime | None
 
 
-class QueueKey(Value):
+class ConcurrencyKey(Value):
     """The usage of a key of a queue.
 
     The key is "*" if the queue has no `per`, and for jobs that have no value for it.
@@ -97,7 +97,7 @@ class Queue(Value):
     changed_at: datetime | None = None
     changed_by: str | None = None
     paused: Pause | None = None
-    keys: tuple[QueueKey, ...] = ()
+    keys: tuple[ConcurrencyKey, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -111,7 +111,7 @@ class Queue(Value):
             time_of(value["changed_at"]),
             value["changed_by"],
             Pause.of(paused) if paused else None,
-            tuple(map(QueueKey.of, value.get("keys", ()))),
+            tuple(map(ConcurrencyKey.of, value.get("keys", ()))),
             value,
         )
 

@@ -98,7 +98,9 @@ class Organization:
         """Return the lines of these rows, and the organization's own lines of their queues, each as
         a queue and a key."""
         own_key = lines.own_key(self.name)
-        used = {(row.queue_name, row.queue_key) for row in rows if row.queue_key is not None}
+        used = {
+            (row.queue_name, row.concurrency_key) for row in rows if row.concurrency_key is not None
+        }
         return used | {(queue_name, own_key) for queue_name, _ in used}
 
     def _erase_line(self, line: tuple[str, str]) -> int:

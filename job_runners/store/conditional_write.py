@@ -3,7 +3,7 @@
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
 a write whose response is lost. If the first try has changed the row, the condition of the second
 try fails. So a transition (see `job_runners.store.transitions`) reads the row after a refusal. If
-the row already contains this write, the transition has succeeded. """
+the row already contains this write, the transition has succeeded."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -362,7 +362,7 @@ def as_read(job: JobRequest) -> Condition:
         & same(JobRequest.claim_token, job.claim_token)
         & same(JobRequest.slot, job.slot)
         & same(JobRequest.admitted_at, job.admitted_at)
-        & same(JobRequest.queue_key, job.queue_key)
+        & same(JobRequest.concurrency_key, job.concurrency_key)
         & same(JobRequest.unique_key, job.unique_key)
     )
     return condition

@@ -117,7 +117,7 @@ class CapacityFields:
     """Its queue, and the capacity that it has there: see `job_runners.store.lines`."""
 
     queue_name = UnicodeAttribute()
-    queue_key = nullable(UnicodeAttribute())  # the job's key, if its queue has limits
+    concurrency_key = nullable(UnicodeAttribute())  # the job's key, if its queue has limits
     slot = nullable(Integer())  # the number of its slot
     # When it was admitted, or last queued again with its capacity kept. A claim removes it.
     admitted_at = nullable(Integer())

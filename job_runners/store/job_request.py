@@ -1,7 +1,7 @@
 """The JobRequest: one row for each job, and the meaning of its fields.
 
 Only the transitions in `job_runners.store.transitions` and `job_runners.store.owner_transitions`
-change rows. """
+change rows."""
 
 import json
 import uuid

@@ -55,13 +55,13 @@ def has_entry(job: JobRequest) -> bool:
     return next(iter(entry), None) is not None
 
 
-def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
+def count_waiting(queue_name: str, concurrency_key: str, limit: int) -> int:
     """Count the jobs that wait in a line, up to `limit`.
 
     The read isn't consistent, so the latest changes may be missing. It costs one read unit for each
     40 to 80 entries.
     """
-    partition_key = partition_key_of(queue_name, queue_key)
+    partition_key = partition_key_of(queue_name, concurrency_key)
     return LineItem.count_up_to(limit, partition_key, LineItem.sk.startswith(WAITING))
 
 

@@ -209,9 +209,9 @@ class Line(Value):
         return min(self.rate.started_tat or 0, last + rate.burst * rate.interval)
 
 
-def partition_key_of(queue_name: str, queue_key: str) -> str:
+def partition_key_of(queue_name: str, concurrency_key: str) -> str:
     """Return a line's partition key in DynamoDB. It is also `held_by` in rows of jobs that wait."""
-    return f"line#{queue_name}#{queue_key}"
+    return f"line#{queue_name}#{concurrency_key}"
 
 
 def day_of(partition_key: str, moment: int) -> int:
@@ -228,13 +228,13 @@ def is_line(held_by: str | None) -> bool:
     return str(held_by).startswith("line#")
 
 
-def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
+def read_line(queue_name: str, concurrency_key: str, limits: Limits | None) -> Line:
     """Read the rate, the slots and the first entry of a line, consistently.
 
     `limits` is None if the queue has none.
     """
     limits = limits or Limits()
-    partition_key = partition_key_of(queue_name, queue_key)
+    partition_key = partition_key_of(queue_name, concurrency_key)
     slots: dict[int, LineItem] = {}
     rate = first = None
     # Items sort as rate, slots, entries. Read the rate, the slots and the first entry.
@@ -262,7 +262,7 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | 
     if job.slot is None:
         return None
     # While a row names a slot, its queue key doesn't change.
-    partition_key = partition_key_of(job.queue_name, str(job.queue_key))
+    partition_key = partition_key_of(job.queue_name, str(job.concurrency_key))
     item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
 

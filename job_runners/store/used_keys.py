@@ -50,14 +50,14 @@ def note_use(line: Line, organization_id: str) -> None:
     The organization's own list leaves out the keys that are known anyway: the key of a queue that
     has only one key, and the organization's own id.
     """
-    _, queue_name, queue_key = line.partition_key.split("#")  # no name or key contains "#"
+    _, queue_name, concurrency_key = line.partition_key.split("#")  # no name or key contains "#"
     today = lines.day_of(line.partition_key, clock.now())
     organizations = line.organizations_on(today)
     if not organizations:
-        _note(partition_of_queue(queue_name), queue_key, today)
+        _note(partition_of_queue(queue_name), concurrency_key, today)
     is_known = line.limits.per in (None, "organization_id")
     if organization_id not in organizations and not is_known:
-        _note(partition_of_organization(organization_id), f"{queue_name}#{queue_key}", today)
+        _note(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
 
 
 def used(queue_name: str, limit: int, after: str = "") -> list[str]:

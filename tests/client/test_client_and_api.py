@@ -165,7 +165,7 @@ def test_queues_are_limited_looked_at_and_have_the_codes_limits_again(client: Cl
     (key,) = queue.keys
     assert (key.key, key.waiting, key.holders) == ("*", 2, ())
     assert key.next_start_at is not None
-    assert list(client.queue_keys("slow", page_size=1)) == [key]
+    assert list(client.concurrency_keys("slow", page_size=1)) == [key]
     assert "slow" in [each.name for each in client.queues(page_size=3)]
     client.reset_queue("slow")
     assert client.queue("slow").limits is None

@@ -53,16 +53,16 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
 
 
 def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_names_both() -> None:
-    job = JobMessage(id="i", job_type="t", send_id="s", queue_name="q", queue_key="k")
+    job = JobMessage(id="i", job_type="t", send_id="s", queue_name="q", concurrency_key="k")
     wire = json.loads(encode(job))
-    assert (wire["v"], wire["queue_name"], wire["queue_key"]) == (1, "q", "k")
+    assert (wire["v"], wire["queue_name"], wire["concurrency_key"]) == (1, "q", "k")
     assert decode(wire) == job
-    line = QueueMessage(queue_name="q", queue_key="k", request_id="r")
+    line = QueueMessage(queue_name="q", concurrency_key="k", request_id="r")
     assert json.loads(encode(line)) == {
         "v": 1,
         "kind": "queue",
         "queue_name": "q",
-        "queue_key": "k",
+        "concurrency_key": "k",
         "request_id": "r",
     }
     assert decode(encode(line)) == decode(encode(line).decode()) == line
@@ -114,12 +114,12 @@ def test_the_next_attempt_of_a_task_has_its_payload_unless_the_error_brings_anot
     [
         JobMessage(id="i", job_type="t", send_id="s"),
         TaskMessage(id="i", name="n", payload={}, redrives="former", send_id="s"),
-        QueueMessage(queue_name="q", queue_key="k"),
+        QueueMessage(queue_name="q", concurrency_key="k"),
     ],
 )
 def test_a_message_that_lacks_something_is_refused_naming_it(message: Message) -> None:
     whole = json.loads(encode(message))
-    texts = {"id", "job_type", "send_id", "name", "redrives", "queue_name", "queue_key"}
+    texts = {"id", "job_type", "send_id", "name", "redrives", "queue_name", "concurrency_key"}
     wrong: list[tuple[str, Any]] = [
         (field, value) for field in texts & set(whole) for value in (None, "", 7, ["i"])
     ]

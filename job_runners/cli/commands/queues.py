@@ -52,7 +52,7 @@ def list_queues(target: Target, most: int) -> None:
 def show(target: Target, name: str, most: int) -> None:
     """Show a queue's limits, its keys that are in use, and the jobs that have slots."""
     queue = target.shown(target.api.queue(name))
-    keys = list(map(target.shown, islice(target.api.queue_keys(name), most)))
+    keys = list(map(target.shown, islice(target.api.concurrency_keys(name), most)))
     facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
     # The API accepts any name, because a job can be dispatched to a queue of any name.
     if not keys and not any(facts):

@@ -148,7 +148,7 @@ def _new_job(
         job_id=job_id,
         job_type=job_type,
         queue_name=job_data.queue_name or job.queue_name,
-        queue_key=line.key if line else None,
+        concurrency_key=line.key if line else None,
         organization_id=organization_id,
         payload=job_data.payload,
         max_attempts=job.attempts(job_data.max_attempts),

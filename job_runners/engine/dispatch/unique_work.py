@@ -218,8 +218,8 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     is_delayed = run_at > clock.now()
     return Wanted(
         payload=new_job.payload,
-        queue_key=current_key(
-            existing.queue_key,
+        concurrency_key=current_key(
+            existing.concurrency_key,
             existing.queue_name,
             new_job.organization_id,
             request.payload,

@@ -40,7 +40,7 @@ _MAX_QUARANTINED = 10
 
 def admit_waiting(
     queue_name: str,
-    queue_key: str,
+    concurrency_key: str,
     send: Send,
     *,
     until: int | None = None,
@@ -57,13 +57,13 @@ def admit_waiting(
     latest = clock.now() + _MAX_TIME
     try:
         admission_pass = _AdmissionPass(
-            queue_name, queue_key, send, min(until or latest, latest), thorough=thorough
+            queue_name, concurrency_key, send, min(until or latest, latest), thorough=thorough
         )
         admission_pass.run()
     except Exception as error:  # noqa: BLE001 - the outcome is recorded, and the caller goes on
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
-            message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+            message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
             wake_ups.send_wake_up_or_make_first_due(message, send, _RETRY_DELAY)
 
 
@@ -76,16 +76,16 @@ class LineAdmissions:
         self._handled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def admit_waiting(self, queue_name: str, queue_key: str, *, again: bool = False) -> None:
+    def admit_waiting(self, queue_name: str, concurrency_key: str, *, again: bool = False) -> None:
         """Admit the waiting jobs of a line, unless this run has done so.
 
         With `again`, admit them in any case, because the run has just freed capacity.
         """
         with self._lock:
-            if (queue_name, queue_key) in self._handled and not again:
+            if (queue_name, concurrency_key) in self._handled and not again:
                 return
-            self._handled.add((queue_name, queue_key))
-        admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
+            self._handled.add((queue_name, concurrency_key))
+        admit_waiting(queue_name, concurrency_key, self._send, until=self._until, thorough=True)
 
 
 def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
@@ -99,7 +99,7 @@ def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
     admission_pass = _AdmissionPass(
         message.queue_name,
-        message.queue_key,
+        message.concurrency_key,
         send,
         until,
         thorough=True,
@@ -114,7 +114,7 @@ class _AdmissionPass:
     def __init__(
         self,
         queue_name: str,
-        queue_key: str,
+        concurrency_key: str,
         send: Send,
         until: int,
         *,
@@ -122,11 +122,11 @@ class _AdmissionPass:
         pace: int = 0,
     ) -> None:
         self._queue_name = queue_name
-        self._queue_key = queue_key
+        self._concurrency_key = concurrency_key
         self._send = send
         self._until = until
         self._thorough = thorough
-        self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+        self._message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
         # The held slots that this pass has compared with their holders' rows: the number of each
         # slot and of its grant.
@@ -159,7 +159,7 @@ class _AdmissionPass:
         """Admit one job. If none can be admitted now, wait for the rate, or free a stray slot."""
         if self._is_paused():
             return NextStep.END
-        line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
+        line = lines.read_line(self._queue_name, self._concurrency_key, limits_of(self._queue_name))
         entry = line_entries.next_entry(line)
         if entry is None:
             self._wake_ups.take_over_mark(line)
@@ -241,6 +241,6 @@ def _is_named_by_holder(slot: LineItem) -> bool:
         row is not None
         and not row.status.finished
         and row.slot == slot.number
-        and row.queue_key is not None
-        and lines.partition_key_of(row.queue_name, row.queue_key) == slot.pk
+        and row.concurrency_key is not None
+        and lines.partition_key_of(row.queue_name, row.concurrency_key) == slot.pk
     )

@@ -115,7 +115,7 @@ class WakeUps:
         """
         if self._own_mark is None:
             return NextStep.END
-        place = lines.partition_key_of(self._message.queue_name, self._message.queue_key)
+        place = lines.partition_key_of(self._message.queue_name, self._message.concurrency_key)
         was_there = line_rates.unmark_wake_up(place, self._own_mark)
         self._own_mark = None
         return NextStep.READ_AGAIN if was_there else NextStep.END
@@ -183,7 +183,9 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
     the job keeps its later due time.
     """
     try:
-        line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
+        line = lines.read_line(
+            message.queue_name, message.concurrency_key, limits_of(message.queue_name)
+        )
         entry = line_entries.next_entry(line)
         row = _waiting_row(line, entry) if entry is not None else None
         if row is not None:

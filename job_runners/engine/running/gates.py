@@ -242,8 +242,8 @@ def line_key(row: JobRequest) -> str:
     The row has no key if the job was saved before its queue had limits, or was retried by hand.
     Then return the key that the job would get now.
     """
-    if row.queue_key is not None:
-        return row.queue_key
+    if row.concurrency_key is not None:
+        return row.concurrency_key
     payload = blobs.get(row.payload, row.payload_key)
     # A payload that can't be read fails the job later, so its line doesn't matter.
     with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):

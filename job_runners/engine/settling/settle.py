@@ -91,7 +91,7 @@ def settle_unknown(
             id=message.id,
             status=Status.QUEUED,
             queue_name=source.queue_name,
-            queue_key=source.queue_key,
+            concurrency_key=source.concurrency_key,
         )
     settle(Change.unknown(row), send, thorough=thorough)
 
@@ -132,15 +132,17 @@ def _settle_line(
     behind it have due times of their own.
     """
     before, row = change.before, change.after
-    queue_key = row.queue_key if before.queue_key is None else before.queue_key
+    concurrency_key = (
+        row.concurrency_key if before.concurrency_key is None else before.concurrency_key
+    )
     frees = row.slot != before.slot
     has_moved = row.wait_key != before.wait_key and row.status is not Status.FAILED
-    if queue_key is None or not (frees or has_moved or thorough or not change.is_known):
+    if concurrency_key is None or not (frees or has_moved or thorough or not change.is_known):
         return
     if admit_waiting is not None:
-        admit_waiting(row.queue_name, queue_key, frees)
+        admit_waiting(row.queue_name, concurrency_key, frees)
         return
     # Imported here because most jobs wait in no line.
     from job_runners.engine.lines import admission
 
-    admission.admit_waiting(row.queue_name, queue_key, send, thorough=thorough)
+    admission.admit_waiting(row.queue_name, concurrency_key, send, thorough=thorough)

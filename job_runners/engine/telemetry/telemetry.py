@@ -436,7 +436,7 @@ def _job_fields(row: JobRequest) -> dict[str, Any]:
 
 
 def _queue_fields(row: JobRequest) -> dict[str, Any]:
-    return {"queue_name": row.queue_name, "queue_key": row.queue_key}
+    return {"queue_name": row.queue_name, "concurrency_key": row.concurrency_key}
 
 
 def _ended(row: JobRequest, **counts: int) -> None:

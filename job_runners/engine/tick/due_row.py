@@ -177,8 +177,8 @@ def _park_in_line(
         lambda: gates.park_in_line(row, key, limits),
         row,
         send,
-        admit_waiting=lambda queue_name, queue_key, frees: admissions.admit_waiting(
-            queue_name, queue_key, again=frees
+        admit_waiting=lambda queue_name, concurrency_key, frees: admissions.admit_waiting(
+            queue_name, concurrency_key, again=frees
         ),
     )
     return Disposition.PARKED

@@ -25,7 +25,7 @@ class JobMessage(NamedTuple):
     traceparent: str | None = None
     # The job's queue and key. They show without a read whether the queue has limits.
     queue_name: str | None = None
-    queue_key: str | None = None
+    concurrency_key: str | None = None
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
@@ -40,7 +40,7 @@ class JobMessage(NamedTuple):
             request_id=job.request_id,
             traceparent=tracing.of_message_about(job.id),
             queue_name=job.queue_name,
-            queue_key=job.queue_key,
+            concurrency_key=job.concurrency_key,
         )
 
     @property
@@ -101,18 +101,18 @@ class QueueMessage(NamedTuple):
     """A hint that the next job in the line of this queue and key may be admitted now."""
 
     queue_name: str
-    queue_key: str
+    concurrency_key: str
     request_id: str | None = None
 
     @property
     def id(self) -> str:
         """The queue and key as one text."""
-        return f"{self.queue_name}#{self.queue_key}"
+        return f"{self.queue_name}#{self.concurrency_key}"
 
     @property
     def title(self) -> str:
         """The message's name in an error."""
-        return f"the wake-up of the queue {self.queue_name} (key {self.queue_key})"
+        return f"the wake-up of the queue {self.queue_name} (key {self.concurrency_key})"
 
     @property
     def destination(self) -> str:
@@ -122,7 +122,7 @@ class QueueMessage(NamedTuple):
     @property
     def log_fields(self) -> dict[str, Any]:
         """The fields that identify the work in log lines."""
-        return {"queue_name": self.queue_name, "queue_key": self.queue_key}
+        return {"queue_name": self.queue_name, "concurrency_key": self.concurrency_key}
 
     @property
     def traceparent(self) -> None:
@@ -140,7 +140,7 @@ def encode(message: Message) -> bytes:
     if isinstance(message, QueueMessage):
         return compact_json({"v": VERSION, "kind": "queue", **fields})
     if isinstance(message, JobMessage):
-        queue_fields = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
+        queue_fields = {name: fields.pop(name) for name in ("queue_name", "concurrency_key")}
         fields |= {name: value for name, value in queue_fields.items() if value is not None}
         return compact_json({"v": VERSION, "kind": "job", **fields})
     if message.redrives is None:
@@ -172,12 +172,12 @@ def decode(event: object) -> Message:
                 request_id=event.get("request_id"),
                 traceparent=_traceparent(event),
                 queue_name=event.get("queue_name"),
-                queue_key=event.get("queue_key"),
+                concurrency_key=event.get("concurrency_key"),
             )
         case "queue":
             return QueueMessage(
                 queue_name=_text(event, "queue_name"),
-                queue_key=_text(event, "queue_key"),
+                concurrency_key=_text(event, "concurrency_key"),
                 request_id=event.get("request_id"),
             )
         case "task":

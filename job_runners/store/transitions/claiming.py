@@ -30,13 +30,12 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 class Entrance(NamedTuple):
     """How to claim a job whose row was read before.
 
-    If its queue has limits, `queue_key` is the job's key, and `grant` is the capacity that it gets.
-    `grant` is None if the row shows that the job was admitted. `gives_up_unique_key` is True if the
-    job has its unique key only until it starts.
-    """
+    If its queue has limits, `concurrency_key` is the job's key, and `grant` is the capacity that it
+    gets. `grant` is None if the row shows that the job was admitted. `gives_up_unique_key` is True
+    if the job has its unique key only until it starts."""
 
     row: JobRequest
-    queue_key: str | None = None
+    concurrency_key: str | None = None
     grant: Grant | None = None
     gives_up_unique_key: bool = False
 
@@ -78,8 +77,8 @@ def claim(
             actions += set_starts_under_rate(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
             actions += conditional_write.due_actions(job, lease, Lane.PROMPT)
-        if entrance.queue_key is not None:
-            actions.append(JobRequest.queue_key.set(entrance.queue_key))
+        if entrance.concurrency_key is not None:
+            actions.append(JobRequest.concurrency_key.set(entrance.concurrency_key))
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.

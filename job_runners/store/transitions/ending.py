@@ -233,7 +233,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
 
 def _capacity_kept(job: JobRequest) -> list[Action]:
     """Return the action that lets a job keep its capacity, if its queue has limits."""
-    if job.queue_key is None:
+    if job.concurrency_key is None:
         return []
     return [JobRequest.admitted_at.set(clock.now())]
 

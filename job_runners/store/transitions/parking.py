@@ -50,14 +50,16 @@ def park(
 def park_in_line(
     job: JobRequest,
     partition_key: str,
-    queue_key: str,
+    concurrency_key: str,
     *,
     group: str,
     due_at: int,
     reached: Checkpoint | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Park a job in the line of its queue and `queue_key`, which is stored under `partition_key`.
+    """Park a job in the line of its queue and `concurrency_key`.
+
+    The line is stored under `partition_key`.
 
     The job goes to the end of the line, or to the position of a job that was parked at
     `position_time`, in milliseconds since 1970.
@@ -73,7 +75,7 @@ def park_in_line(
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
         *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
-        JobRequest.queue_key.set(queue_key),
+        JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
     ]
     return _park(

@@ -19,13 +19,12 @@ class Wanted(Value):
     """The payload, the time and the options that a job gets instead of its own.
 
     `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at
-    `due_at` if no message starts it. `queue_key` is its key in the queue, if the queue has limits.
-    `first_run_at` is the start time that its first request asked for. `attempt_limit` is the most
-    attempts that the request asked for.
-    """
+    `due_at` if no message starts it. `concurrency_key` is its key in the queue, if the queue has
+    limits. `first_run_at` is the start time that its first request asked for. `attempt_limit` is
+    the most attempts that the request asked for."""
 
     payload: Any
-    queue_key: str | None
+    concurrency_key: str | None
     max_attempts: int
     run_at: int | None
     due_at: int | None
@@ -55,7 +54,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         JobRequest.replaced_by.set(write_id),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
-        set_or_remove(JobRequest.queue_key, wanted.queue_key),
+        set_or_remove(JobRequest.concurrency_key, wanted.concurrency_key),
         JobRequest.max_attempts.set(wanted.max_attempts),
         set_or_remove(JobRequest.attempt_limit, wanted.attempt_limit),
         JobRequest.first_run_at.set(wanted.first_run_at),
@@ -102,7 +101,7 @@ def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
 
 def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:
     waits_for_time = job.status is Status.SCHEDULED or wanted.run_at is not None
-    return not waits_for_time and wanted.queue_key == job.queue_key
+    return not waits_for_time and wanted.concurrency_key == job.concurrency_key
 
 
 def _keep_position_actions(wanted: Wanted) -> list[Action]:

@@ -42,7 +42,7 @@ class NewJob(NamedTuple):
     run_at: int | None = None  # if it is in the future, the job waits until then
     # When the timer checks the job if no message starts it. None means in a minute.
     due_at: int | None = None
-    queue_key: str | None = None  # the key of its line, if its queue has limits
+    concurrency_key: str | None = None  # the key of its line, if its queue has limits
     unique_key: str | None = None  # its key, if the work is unique
     counted: bool = False  # whether its organization's quota counts the job
     batch_total: int | None = None  # how many members a quota counts, if it is a batch
@@ -91,7 +91,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         id=job_id,
         job_type=new_job.job_type,
         queue_name=new_job.queue_name,
-        queue_key=new_job.queue_key,
+        concurrency_key=new_job.concurrency_key,
         unique_key=new_job.unique_key,
         first_run_at=None if new_job.unique_key is None else run_at or now,
         followed=None if follows is None else True,

@@ -16,7 +16,7 @@ Message = dict[str, Any]
 def id_of(message: Message) -> str:
     """Return the subject of a message: the id of a job or a task, or a line."""
     if message["kind"] == "queue":
-        return f"{message['queue_name']}#{message['queue_key']}"
+        return f"{message['queue_name']}#{message['concurrency_key']}"
     return str(message["id"])
 
 

@@ -228,7 +228,7 @@ def test_retried_with_another_payload_it_is_in_the_line_of_that(
     owner_actions.cancel(bench.read(second))
     owner_actions.retry_again(bench.read(second), bench.send, {"text": "b"})
     done = bench.run(second)
-    assert (done.status, done.queue_key) == (Status.SUCCEEDED, "b")
+    assert (done.status, done.concurrency_key) == (Status.SUCCEEDED, "b")
 
 
 def test_whether_a_queue_is_full_is_no_reason_to_fail_a_dispatch(
@@ -239,7 +239,7 @@ def test_whether_a_queue_is_full_is_no_reason_to_fail_a_dispatch(
     row = bench.dispatch(**MAILING)
     outage.end()
     assert bench.run(row).status is Status.WAITING  # its first message finds its line
-    assert bench.read(row).queue_key == "acme"
+    assert bench.read(row).concurrency_key == "acme"
 
 
 def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, full_queue: JobRequest) -> None:

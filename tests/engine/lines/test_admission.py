@@ -186,7 +186,7 @@ def test_where_a_job_is_gone_its_message_tells_its_line(bench: Bench) -> None:
 def test_where_its_message_is_of_an_older_deploy_its_row_does(bench: Bench) -> None:
     limits.put(QUEUE, slots=1)
     row, (waiting,) = dispatch(bench), parked(bench, 1)
-    has_failed(bench, row, queue_name=None, queue_key=None)
+    has_failed(bench, row, queue_name=None, concurrency_key=None)
     assert held() == [waiting.id]
 
 
@@ -257,7 +257,7 @@ def test_a_pass_does_not_read_the_entries_again_that_it_has_removed(bench: Bench
 SAYS: dict[str, Callable[[JobRequest], Any]] = {
     "nothing": lambda row: row.delete(),
     "another slot": lambda row: row.update([JobRequest.slot.set(2)]),
-    "a slot elsewhere": lambda row: row.update([JobRequest.queue_key.set("another")]),
+    "a slot elsewhere": lambda row: row.update([JobRequest.concurrency_key.set("another")]),
 }
 
 

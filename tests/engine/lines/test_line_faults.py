@@ -92,7 +92,7 @@ def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
     limits.put(QUEUE, slots=1)
     script.job = lambda job, payload: 1 / 0
     row = bench.run(dispatch(bench))
-    assert (row.status, row.queue_key) == (Status.RETRYABLE, "*")
+    assert (row.status, row.concurrency_key) == (Status.RETRYABLE, "*")
     bench.advance(60)
     take_slot(dispatch(bench))
     park = transitions.park_in_line

@@ -146,8 +146,10 @@ def test_values_that_the_payload_s_model_takes_for_one_are_one_line(
     """Or else whoever dispatches could have several slots of one account."""
     with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
     values = (5, "5", "05", " 5", "+5", 5.0)
-    assert {numbered(bench, number=value).queue_key for value in values} == {"5"}
-    assert numbered(bench).queue_key == numbered(bench, number="1").queue_key == "1"  # the default
+    assert {numbered(bench, number=value).concurrency_key for value in values} == {"5"}
+    assert (
+        numbered(bench).concurrency_key == numbered(bench, number="1").concurrency_key == "1"
+    )  # the default
 
 
 def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_by_hand(
@@ -156,12 +158,12 @@ def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_
     with_limits(monkeypatch)
     row = numbered(bench, number="05")
     with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
-    assert row.queue_key is None
-    assert bench.run(row).queue_key == "5"
+    assert row.concurrency_key is None
+    assert bench.run(row).concurrency_key == "5"
     failing = numbered(bench, number=1)
     owner_actions.cancel(failing)
     owner_actions.retry_again(bench.read(failing), bench.send, {"number": "07"})
-    assert bench.run(failing).queue_key == "7"
+    assert bench.run(failing).concurrency_key == "7"
 
 
 def test_a_job_keeps_the_line_that_it_was_saved_with(
@@ -170,8 +172,8 @@ def test_a_job_keeps_the_line_that_it_was_saved_with(
     """Code from before took values as they were sent."""
     with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
     row = numbered(bench, number="05")
-    row.update(actions=[JobRequest.queue_key.set("05")])
-    assert bench.run(row).queue_key == "05"
+    row.update(actions=[JobRequest.concurrency_key.set("05")])
+    assert bench.run(row).concurrency_key == "05"
 
 
 def test_a_job_whose_payload_its_model_takes_no_more_has_the_line_of_what_was_sent(
@@ -193,9 +195,9 @@ def test_a_job_that_is_replaced_is_in_the_line_of_the_value_that_its_model_has(
     asked = {"job_type": "unique_replace", "queue_name": "sample_texts"}
     default = dispatch(bench, **asked, payload={"lot": "b"})
     first = dispatch(bench, **asked, payload={"lot": "a", "text": "x"})
-    assert first.queue_key == "x" != default.queue_key
-    assert dispatch(bench, **asked, payload={"lot": "a"}).queue_key == default.queue_key
-    assert bench.read(first).queue_key == default.queue_key
+    assert first.concurrency_key == "x" != default.concurrency_key
+    assert dispatch(bench, **asked, payload={"lot": "a"}).concurrency_key == default.concurrency_key
+    assert bench.read(first).concurrency_key == default.concurrency_key
 
 
 # --- sweeps ---------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
     rows = []
     for number in range(many):
         row = campaign_job(bench, f"campaign {number:03d}")
-        key = row.queue_key or ""
+        key = row.concurrency_key or ""
         place, later = lines.partition_key_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
         note(BY_CAMPAIGN, key)
         rows.append(transitions.park_in_line(row, place, key, group="", due_at=later).after)

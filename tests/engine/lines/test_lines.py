@@ -310,7 +310,7 @@ def test_a_queue_that_has_no_limits_any_more_lets_all_on(one_slot: Bench) -> Non
 
 def test_what_ran_before_its_queue_had_limits_is_not_counted(bench: Bench) -> None:
     first, second = dispatch(bench), dispatch(bench)
-    assert first.queue_key is None
+    assert first.concurrency_key is None
 
     def declare() -> None:
         limits.put(QUEUE, slots=1)

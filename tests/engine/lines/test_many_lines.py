@@ -37,7 +37,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
                 organization_id="acme",
                 payload=None,
                 max_attempts=3,
-                queue_key=str(number),
+                concurrency_key=str(number),
             )
         ).after
         place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
@@ -81,7 +81,7 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
 def park(bench: Bench, campaign: str) -> JobRequest:
     """Have a job wait, as one does that finds no room."""
     row = bench.dispatch(queue_name="sample_campaigns", payload={"text": campaign})
-    key = row.queue_key or ""
+    key = row.concurrency_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
     return transitions.park_in_line(row, place, key, group="", due_at=later).after
 

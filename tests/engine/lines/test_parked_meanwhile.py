@@ -42,7 +42,7 @@ def restore_entry(row: JobRequest) -> JobRequest:
 
 
 def saved() -> JobRequest:
-    return job_rows.stored(job_rows.saved(queue_key="*"))
+    return job_rows.stored(job_rows.saved(concurrency_key="*"))
 
 
 def parked() -> JobRequest:

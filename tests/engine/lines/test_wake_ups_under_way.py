@@ -189,4 +189,6 @@ def test_a_wake_up_that_can_not_be_left_to_the_timer_either_is_no_failure_of_who
     def refuse(message: Message, delay: float = 0) -> None:
         raise SendFailed("a wake-up", "no")
 
-    waking.send_wake_up_or_make_first_due(QueueMessage(queue_name=QUEUE, queue_key="*"), refuse, 0)
+    waking.send_wake_up_or_make_first_due(
+        QueueMessage(queue_name=QUEUE, concurrency_key="*"), refuse, 0
+    )

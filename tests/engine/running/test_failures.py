@@ -107,7 +107,7 @@ def test_a_record_of_another_message_says_nothing_about_a_running_job() -> None:
 
 
 def test_a_wake_up_of_a_line_that_was_lost_is_sent_again_a_minute_later(delay_queue: str) -> None:
-    message = QueueMessage(queue_name="texts", queue_key="*")
+    message = QueueMessage(queue_name="texts", concurrency_key="*")
     assert give(record(json.loads(encode(message)))) == []
     assert delayed(delay_queue) == 1
 

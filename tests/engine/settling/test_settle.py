@@ -107,14 +107,18 @@ def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
 @pytest.mark.parametrize(
     ("before", "after", "checked"),
     [
-        (row(queue_key="a", slot=1), row(queue_key="a"), ("q", "a", True)),
+        (row(concurrency_key="a", slot=1), row(concurrency_key="a"), ("q", "a", True)),
         # another payload moves it: the line that it leaves has a free slot
-        (row(queue_key="a", slot=1), row(queue_key="b"), ("q", "a", True)),
+        (row(concurrency_key="a", slot=1), row(concurrency_key="b"), ("q", "a", True)),
         # its queue had no limits when it was dispatched
-        (row(), row(Status.WAITING, queue_key="b", wait_key="w"), ("q", "b", False)),
-        (row(queue_key="a", wait_key="w"), row(Status.CANCELED, queue_key="a"), ("q", "a", False)),
-        (row(queue_key="a", wait_key="w"), row(Status.FAILED, queue_key="a"), None),
-        (row(queue_key="a", slot=1), row(queue_key="a", slot=1), None),
+        (row(), row(Status.WAITING, concurrency_key="b", wait_key="w"), ("q", "b", False)),
+        (
+            row(concurrency_key="a", wait_key="w"),
+            row(Status.CANCELED, concurrency_key="a"),
+            ("q", "a", False),
+        ),
+        (row(concurrency_key="a", wait_key="w"), row(Status.FAILED, concurrency_key="a"), None),
+        (row(concurrency_key="a", slot=1), row(concurrency_key="a", slot=1), None),
         (row(slot=1), row(), None),
     ],
 )
@@ -129,7 +133,7 @@ def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
 
 def test_a_process_that_stands_in_for_a_killed_one_checks_the_line_in_any_case() -> None:
     lines: list[tuple[str, str, bool]] = []
-    same = row(queue_key="a", slot=1)
+    same = row(concurrency_key="a", slot=1)
     settle(
         Change(same, same),
         CANNOT_SEND,

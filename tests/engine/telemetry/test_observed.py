@@ -116,7 +116,7 @@ def test_waiting_in_line_is_logged_with_the_job_and_its_line(
     assert [line["message"] for line in found] == ["waits for capacity", "admitted"]
     for line in found:
         assert (line["job_id"], line["organization_id"]) == (second.id, "acme")
-        assert (line["queue_name"], line["queue_key"]) == ("texts", "*")
+        assert (line["queue_name"], line["concurrency_key"]) == ("texts", "*")
     assert found[1]["slot"] == 1
 
 

@@ -221,7 +221,7 @@ def test_a_request_that_resumes_does_not_end_as_a_job_does_that_is_paused_again(
 
 
 def test_a_message_about_a_line_has_a_span_that_names_its_queue(sent: Sent, spans: Spans) -> None:
-    sent.run(QueueMessage(queue_name="sample_slots", queue_key="*"))
+    sent.run(QueueMessage(queue_name="sample_slots", concurrency_key="*"))
     assert parent_of(spans.one("process sample_slots")) is None
 
 

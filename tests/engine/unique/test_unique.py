@@ -160,7 +160,7 @@ def test_until_started_the_claim_frees_it(bench: Bench) -> None:
 def test_until_started_the_claim_names_no_line_where_there_is_none(bench: Bench) -> None:
     row = ask(bench, "unique_started")
     bench.run(row)
-    assert "queue_key" not in moto_direct.row("jobs", {"id": {"S": row.id}})
+    assert "concurrency_key" not in moto_direct.row("jobs", {"id": {"S": row.id}})
 
 
 def test_until_started_in_a_queue_with_limits_the_claim_frees_it(bench: Bench) -> None:

@@ -39,7 +39,7 @@ def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
     at = clock.now() + clock.MINUTE
     wanted = replacing.Wanted(
         payload={"lot": "a", "text": f"new {LARGE}"},
-        queue_key=job.queue_key,
+        concurrency_key=job.concurrency_key,
         max_attempts=1,
         run_at=at,
         due_at=at,

@@ -65,7 +65,7 @@ def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: 
     script.job = lambda job, payload: [ask(bench, text, **in_line) for text in ("x", "y")]
     bench.run(first)
     (follower,) = bench.sent_jobs
-    assert bench.read(follower).queue_key == "y"
+    assert bench.read(follower).concurrency_key == "y"
     waits: list[Status] = []
     while_one_runs(
         bench, "sample_texts", lambda: waits.append(bench.run(bench.read(follower)).status), "y"
@@ -77,7 +77,7 @@ def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: 
 
 def test_one_that_is_replaced_where_there_are_no_limits_is_in_no_line(bench: Bench) -> None:
     first, again = ask(bench, "x"), ask(bench, "y")
-    assert (again.id, again.queue_key) == (first.id, None)
+    assert (again.id, again.concurrency_key) == (first.id, None)
 
 
 def test_one_that_is_given_the_payload_of_another_line_is_not_started_in_the_first(
@@ -110,7 +110,7 @@ def test_while_limits_cannot_be_read_it_leaves_its_line_for_another_alone(
         outage.begin("throttled", only="Query")
         again = ask(bench, text)
         outage.end()
-        assert (again.id, again.queue_key, again.status) == (row.id, text, status)
+        assert (again.id, again.concurrency_key, again.status) == (row.id, text, status)
 
     while_one_runs(bench, "sample_texts", meanwhile, "x")
 

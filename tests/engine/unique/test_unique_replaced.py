@@ -134,7 +134,7 @@ def test_one_that_comes_into_another_line_leaves_the_first(bench: Bench) -> None
         row = ask(bench, "x", queue_name="sample_texts")
         assert bench.run(row).status is Status.WAITING
         moved = ask(bench, "y")
-        assert (moved.status, moved.queue_key) == (Status.QUEUED, "y")
+        assert (moved.status, moved.concurrency_key) == (Status.QUEUED, "y")
         assert lines.read_line("sample_texts", "x", None).first is None
         assert bench.run(moved).status is Status.SUCCEEDED
 
@@ -443,7 +443,7 @@ def wanted(text: str) -> replacing.Wanted:
     """Return what a request asks for that is to start at once."""
     return replacing.Wanted(
         payload={"lot": "a", "text": text},
-        queue_key=None,
+        concurrency_key=None,
         max_attempts=1,
         run_at=None,
         due_at=None,

@@ -89,7 +89,7 @@ class LineChecker:
             self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
             self._limits.wrote(pk, sk, before_items[pk, sk], self._items[pk, sk])
         self._has_read_payload = any(
-            row and not row.get("queue_key") for row in before_rows.values()
+            row and not row.get("concurrency_key") for row in before_rows.values()
         )
         for key, before in before_items.items():
             if key[0].startswith("keys#") and not before:
@@ -404,7 +404,7 @@ def _group(entry: str) -> str:
 
 
 def _line_of(row: Row) -> str:
-    return f"line#{row['queue_name']}#{row.get('queue_key')}"
+    return f"line#{row['queue_name']}#{row.get('concurrency_key')}"
 
 
 def _item(table: str, key: dict[str, str]) -> Row:

@@ -26,7 +26,7 @@ _NOTHING: Row = {"status": "none"}
 # attribute are equal.
 _FIELDS = (
     *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
-    *("slot", "admitted_at", "held_by", "queue_key", "run_at", "expires_at"),
+    *("slot", "admitted_at", "held_by", "concurrency_key", "run_at", "expires_at"),
     *("claim_token", "send_id", "waiting_since", "created_key", "finished_at"),
 )
 
@@ -304,7 +304,7 @@ def _row(row: Row, numbered: dict[str, Numbered]) -> str:
         adm=row.get("admitted_at") is not None,
         **{"in": _where(held_by)},
         since=numbered["time"](row.get("waiting_since")),
-        key=row.get("queue_key") is not None,
+        key=row.get("concurrency_key") is not None,
         made=numbered["made"](row.get("created_key")),
         run=numbered["run"](row.get("finished_at")),  # the time of its end identifies a run
     )
