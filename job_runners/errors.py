@@ -474,7 +474,7 @@ class QueueNotFound(JobRunnersError):
 
 
 class FailureNotFound(JobRunnersError):
-    """An organization has no failure group with this id."""
+    """An organization has no error group with this id."""
 
     def __init__(self, failure_id: str) -> None:
         super().__init__(

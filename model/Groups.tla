@@ -179,7 +179,7 @@ Own(p) ==
   /\ Reads
 
 ----------------------------------------------------------------------------
-(* A failed member is retried by hand: a fresh marker comes first *)
+(* A failed member is retried manually: a fresh marker comes first *)
 
 Retries(p) ==
   /\ loc[p] = Idle /\ bud.requeue > 0

@@ -6,7 +6,7 @@
 (* message, the wake-up, starts an admission pass when there is a token again.*)
 (*                                                                            *)
 (* As in `Slots`, a step is one transaction or one consistent read. Pauses,   *)
-(* caches and rows ended by hand are modeled there, and left out here. *)
+(* caches and rows ended manually are modeled there, and left out here. *)
 EXTENDS Naturals, FiniteSets, TLC
 
 CONSTANTS

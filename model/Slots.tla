@@ -237,7 +237,7 @@ LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
 (* continues until no slot is free or no job waits.                                                *)
 
 Shut(c) == PausesQueue /\ c.paused   \* a paused queue admits no jobs
-(* If a slot's holder has ended or names another slot, a write by hand has left this slot behind.  *)
+(* If a slot's holder has ended or names another slot, a write manually has left this slot behind.  *)
 HasIt(j, n) == row[j].slot = n /\ ~Finished(j)
 Strays      == IF Without("pump_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
 PumpLooks(p) ==
@@ -393,8 +393,8 @@ Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
-(* A row is ended by hand, or a table is restored. The slot and the entry stay.                    *)
-EndsByHand(j) ==
+(* A row is ended manually, or a table is restored. The slot and the entry stay.                    *)
+EndsManually(j) ==
   /\ Spend("hand") /\ only' = TRUE
   /\ row[j].st \in Claimable \cup {"waiting"} /\ row' = Ended(j, "failed", FALSE)
   /\ UNCHANGED <<hold, wait, held, limits, msgs, recs, loc>>
@@ -417,7 +417,7 @@ Next ==
                        \/ ParksAtCheckpoint(w) \/ KillInPump(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j)
-                   \/ EndsByHand(j)
+                   \/ EndsManually(j)
 
 Spec == Init /\ [][Next]_vars
 Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
@@ -432,7 +432,7 @@ TypeOK ==
                      /\ row[j].slot \in 0..MaxSlot /\ msgs[j] \in 0..2
   /\ \A n \in Slots : hold[n] \in Jobs \cup {0}
 
-MayBeLeft == bud["hand"] < Hands   \* a write by hand may have left a slot; a pump that needs it frees it
+MayBeLeft == bud["hand"] < Hands   \* a write manually may have left a slot; a pump that needs it frees it
 
 (* The holder of each slot is an unfinished row that names it. *)
 Names(j, n) == row[j].slot = n /\ row[j].st \in {"queued", "running"}
@@ -441,7 +441,7 @@ HolderNamesIt == MayBeLeft \/ \A n \in Slots : hold[n] # 0 => Names(hold[n], n)
 RowHasItem == \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(j, row[j].slot)
 (* A running job has a slot, unless code without a limit claimed it. *)
 RunsWithSlot == \A j \in Jobs : row[j].st = "running" => row[j].slot # 0 \/ row[j].un
-(* That slot is its own, even after a write by hand. *)
+(* That slot is its own, even after a write manually. *)
 RunsOnItsOwn == \A j \in Jobs : row[j].st = "running" /\ row[j].slot # 0 => hold[row[j].slot] = j
 (* Only queued rows have the mark, because claiming or parking removes it. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"

@@ -8,7 +8,7 @@ EXTENDS Naturals, FiniteSets, TLC
 
 CONSTANTS
   Jobs,
-  People,  \* callers that dispatch, retry by hand and end jobs; each does one thing at a time
+  People,  \* callers that dispatch, manual retry and end jobs; each does one thing at a time
   Again,   \* the largest number of requeues
   Cancels, \* the largest number of cancels of jobs that follow
   Leftovers, \* the largest number of jobs that end without giving up their key
@@ -189,7 +189,7 @@ OneFollower == Cardinality(Waiting) <= 1
 (* The record names the job that has the key and the job that follows.                             *)
 Recorded    == /\ \A j \in Having : rec.h = j
                /\ \A j \in Waiting : rec.f = j /\ row[j].behind = rec.h
-(* A key is never stuck: an ended job never has it, unless a row was ended by hand. Even then the    *)
+(* A key is never stuck: an ended job never has it, unless a row was ended manually. Even then the    *)
 (* next job can take it, and a job that follows is admitted.                                         *)
 NotLeft     == \/ bud.left < Leftovers
                \/ /\ rec.h # None => row[rec.h].st \in Live

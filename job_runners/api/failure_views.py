@@ -1,15 +1,15 @@
-"""Show failure groups to callers."""
+"""Show error groups to callers."""
 
 from job_runners import clock
 from job_runners.api import access
 from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
 from job_runners.api.shown import AUTHOR, author, time_of
-from job_runners.store.failure_groups import FailureGroup
+from job_runners.store.error_groups import ErrorGroup
 
 _NEW_FOR = clock.DAY  # how long a group counts as new
 
 
-def _state(group: FailureGroup) -> str:
+def _state(group: ErrorGroup) -> str:
     if group.resolved_at is not None:
         return "resolved"
     if group.regressed_at is not None:
@@ -22,7 +22,7 @@ def _code(value: str | None) -> str | None:
     return value if access.current_caller.get().sees_tracebacks else None
 
 
-FAILURE: Fields[FailureGroup] = {
+FAILURE: Fields[ErrorGroup] = {
     "id": Field(ID, lambda group: group.id),
     "job_type": Field(TEXT, lambda group: group.job_type),
     "error_kind": Field(TEXT, lambda group: group.error_kind),

@@ -43,7 +43,7 @@ class ListQuery(NamedTuple):
     queue_name: str | None
     waits_for: str | None  # a kind of `positions.WaitsFor`
     search: str | None
-    failure: str | None  # the id of a failure group, whose jobs are all failed
+    failure: str | None  # the id of an error group, whose jobs are all failed
     idempotency_key: str | None  # excludes all parameters except organization_id
     limit: int
     cursor: str | None

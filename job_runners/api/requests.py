@@ -158,7 +158,7 @@ _Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
 
 
 class FailureData(BaseModel):
-    """A change of a failure group. Omitted fields don't change."""
+    """A change of an error group. Omitted fields don't change."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
@@ -383,7 +383,7 @@ def no_fields(event: Mapping[str, Any]) -> None:
 
 
 def failure_data(event: Mapping[str, Any]) -> FailureData:
-    """Return the change of a failure group. Raises UnreadableBody, PayloadTooLarge,
+    """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
     InvalidFields."""
     data = checked(FailureData, body.read_object(event))
     if not data.model_fields_set:

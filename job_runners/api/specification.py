@@ -139,7 +139,7 @@ JOB_LIST_PARAMETERS = (
         {"type": "string", "enum": list(positions.KINDS)},
         "Only the jobs that wait for this: `signal` finds those that wait for a person or an event",
     ),
-    _query("failure", ID, "Only the failed jobs of this failure group; see GET /failures"),
+    _query("failure", ID, "Only the failed jobs of this error group; see GET /failures"),
     _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(
         "idempotency_key",

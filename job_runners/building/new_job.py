@@ -80,7 +80,7 @@ def test_{name}_survives_faults(hostile: Hostile) -> None:
 
 @dataclass
 class Written:
-    """The files written. If `entry` isn't None, you have to add it to `table` by hand."""
+    """The files written. If `entry` isn't None, you have to add it to `table` manually."""
 
     table: Path  # the file with JOBS
     entry: str | None = None

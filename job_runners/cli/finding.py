@@ -49,7 +49,7 @@ def find_task(target: Target, start: str) -> str:
 
 
 def find_failure(target: Target, start: str) -> str:
-    """Return the id of the only failure group whose id starts with `start`. Raises NoMatchingId,
+    """Return the id of the only error group whose id starts with `start`. Raises NoMatchingId,
     Problem."""
     return _only(
         start,

@@ -167,7 +167,7 @@ class Client(
         """Yield the organization's jobs, newest first, without payload and result.
 
         Pages are read as you iterate. `search` is the start of an id, a message or an error.
-        `failure` is the id of a failure group, whose failed jobs are listed. `waits_for` is a kind
+        `failure` is the id of an error group, whose failed jobs are listed. `waits_for` is a kind
         of WaitsFor: "signal" lists the jobs that wait for a person or an event.
         """
         parameters = {

@@ -131,7 +131,7 @@ class QueueNotFound(ApiError):
 
 
 class FailureNotFound(ApiError):
-    """The organization has no failure group with this id, or the jobs of the group have expired."""
+    """The organization has no error group with this id, or the jobs of the group have expired."""
 
 
 class WebhookNotFound(ApiError):

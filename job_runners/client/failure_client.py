@@ -1,4 +1,4 @@
-"""The client's calls about failure groups."""
+"""The client's calls about error groups."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -8,10 +8,10 @@ from job_runners.client.failure_models import Failure
 
 
 class FailureClient(BaseClient):
-    """The calls about failure groups. Use Client instead."""
+    """The calls about error groups. Use Client instead."""
 
     def failures(self, *, organization_id: str | None = None) -> tuple[Failure, ...]:
-        """Return the organization's failure groups, most recently seen first, at most 500."""
+        """Return the organization's error groups, most recently seen first, at most 500."""
         path = f"/failures{self._whose(organization_id)}"
         listed = self._object(self._api.read(path))["failures"]
         return tuple(Failure.of(each) for each in listed)
@@ -19,14 +19,14 @@ class FailureClient(BaseClient):
     def note_failure(
         self, failure_id: str, note: str | None, *, organization_id: str | None = None
     ) -> Failure:
-        """Set or remove the note of a failure group, and return the group. Raises
+        """Set or remove the note of an error group, and return the group. Raises
         FailureNotFound."""
         return self._change_failure(failure_id, {"note": note}, organization_id)
 
     def resolve_failure(
         self, failure_id: str, *, resolved: bool = True, organization_id: str | None = None
     ) -> Failure:
-        """Mark a failure group as resolved, or not, and return it. Raises FailureNotFound.
+        """Mark an error group as resolved, or not, and return it. Raises FailureNotFound.
 
         If a resolved group fails again, it becomes `regressed`.
         """

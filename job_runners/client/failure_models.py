@@ -1,4 +1,4 @@
-"""The values about failure groups that the client returns."""
+"""The values about error groups that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from job_runners.values import Value, field
 
 
 class Failure(Value, kw_only=True):
-    """A failure group: the failed jobs of one type with one kind of error in one function.
+    """An error group: the failed jobs of one type with one kind of error in one function.
 
     `state` is `new` for a day, then `known`; `resolved`; or `regressed` if it failed again after it
     was resolved. `failures` is an approximate number. `frame` is the function as `module:function`,

@@ -12,8 +12,8 @@ from itertools import islice
 from job_runners import clock
 from job_runners.erasing import files, lines
 from job_runners.errors import PreconditionFailed
-from job_runners.store import failure_groups, owner_transitions, used_keys, webhooks
-from job_runners.store.failure_groups import FailureGroup
+from job_runners.store import error_groups, owner_transitions, used_keys, webhooks
+from job_runners.store.error_groups import ErrorGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.store.schedules import schedule
 from job_runners.store.schedules.schedule import Schedule
@@ -31,7 +31,7 @@ _LAG = 1.0  # seconds between two passes
 _PARTITIONS: Mapping[str, tuple[type[Table], Callable[[str], str]]] = {
     "schedules": (Schedule, schedule.partition_of),
     "queue records": (UsedKey, used_keys.partition_of_organization),
-    "failures": (FailureGroup, failure_groups.partition_of),
+    "failures": (ErrorGroup, error_groups.partition_of),
     "webhooks": (Webhook, webhooks.partition_of),
 }
 _KINDS = (

@@ -27,7 +27,7 @@ _LONGEST_MESSAGE = 1000  # characters of an error's message
 
 
 class FailedTask(Table):
-    """A task that failed for good: it runs again only if it is sent again by hand."""
+    """A task that failed for good: it runs again only if it is sent again manually."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use

@@ -35,7 +35,7 @@ class GroupMember(NamedTuple):
 
     @property
     def has_never_ended(self) -> bool:
-        """Return whether it is open, and was never retried by hand, which needs an end."""
+        """Return whether it is open, and was never retried manually, which needs an end."""
         return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
 
 

@@ -33,7 +33,7 @@ _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
 MOST_LISTED = 100  # groups of a job
 _MOST = 100_000  # members of a group
 _OPEN = "open#"
-_RETRIED = "retried-"  # the prefix of the marks of members that were retried by hand
+_RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
 _FAILED = "failed#"
 _EXISTING = "existing#"
 _DELETED = "deleted#"
@@ -144,7 +144,7 @@ def put_marker(member_of: str, member_id: str) -> str:
 
 
 def put_marker_again(member: JobRequest) -> str:
-    """Put a fresh marker of a member that is retried by hand, and return its mark.
+    """Put a fresh marker of a member that is retried manually, and return its mark.
 
     If another retry has put one in the meantime, return the mark of that one, so that one marker
     belongs to whichever of them queues the member. Only the marker of the run that has ended is
@@ -261,7 +261,7 @@ def count_failed(group: Group, most: int) -> int:
 
 
 def is_retried(member: JobRequest) -> bool:
-    """Return whether a member was retried by hand."""
+    """Return whether a member was retried manually."""
     return (member.member_mark or "").startswith(_RETRIED)
 
 

@@ -193,7 +193,7 @@ class UniqueFields:
     first_run_at = nullable(Integer())  # the start time that its first request asked for
     followed = nullable(BooleanAttribute())  # set if it was created to follow another job
     replaced_by = nullable(UnicodeAttribute())  # a random id of the last `replace` of its payload
-    # Set when it is queued again by hand and will continue its work. If it is then replaced, it
+    # Set when it is queued again manually and will continue its work. If it is then replaced, it
     # starts from the beginning instead.
     resumes = nullable(BooleanAttribute())
 

@@ -1,7 +1,7 @@
 """The results of a job's named steps. Each is stored once; a later write doesn't replace it.
 
 They are in the coordination table and outlive the job's row. Each `JobRequest.work_id` has its own
-DynamoDB partition. So a job that was retried by hand with another payload doesn't find its earlier
+DynamoDB partition. So a job that was retried manually with another payload doesn't find its earlier
 steps. A new job may get the id of an expired job, if an idempotency key or a child's key is used
 again. The new job doesn't find the steps of the expired job.
 """

@@ -4,7 +4,7 @@ A row names the key that it has or waits for (`unique_key`). The transaction tha
 the row puts the record. The transaction that ends the job deletes the record. If the job has its
 key only until it starts, the claim deletes the record instead (see `job_runners.store.holdings`).
 
-So row and record agree, unless a row was deleted by hand or a table was restored. A record whose
+So row and record agree, unless a row was deleted manually or a table was restored. A record whose
 job has ended or is gone counts as free. The next job takes the record over, on condition that the
 record hasn't changed.
 

@@ -84,7 +84,7 @@ class InlineRunner:
         stop(_row(job), held_runner.send)
 
     def retry(self, job: SavedJob | str, payload: Payload = None) -> None:
-        """Retry a failed or canceled job by hand, without running it.
+        """Retry a failed or canceled job manually, without running it.
 
         The job continues at its cursor. With another payload, it starts over. Raises WrongState,
         InvalidPayload and JobNotFound.

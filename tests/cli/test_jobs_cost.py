@@ -1,4 +1,4 @@
-"""job-runners cost: an estimate that can be followed by hand."""
+"""job-runners cost: an estimate that can be followed manually."""
 
 import json
 from pathlib import Path

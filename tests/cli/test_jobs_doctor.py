@@ -30,7 +30,7 @@ Break = Callable[[Account], Any]
 
 
 def variable(function: str, name: str, value: str) -> Break:
-    """Somebody sets a variable by hand."""
+    """Somebody sets a variable manually."""
 
     def change(account: Account) -> None:
         account.functions[function]["Environment"]["Variables"][name] = value
@@ -537,7 +537,7 @@ def test_what_only_aws_can_show_is_one_line_on_the_local_aws(
     assert len(findings()) == 8
 
 
-def test_what_was_deleted_by_hand_is_wrong(account: Account) -> None:
+def test_what_was_deleted_manually_is_wrong(account: Account) -> None:
     account.refusals["DescribeTimeToLive"] = ("ResourceNotFoundException", "no such table")
     (found,) = findings(code=1)
     assert (found["check"], found["verdict"]) == ("expiry", "wrong")

@@ -25,8 +25,8 @@ from job_runners.erasing.organization import Organization
 from job_runners.store import limits, owner_transitions, queries, steps, webhooks
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.answers import Answer
+from job_runners.store.error_groups import ErrorGroup
 from job_runners.store.failed_tasks import FailedTask
-from job_runners.store.failure_groups import FailureGroup
 from job_runners.store.groups import GroupItem
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import LimitChange
@@ -239,7 +239,7 @@ ERASED: dict[type[Table], str] = {
     UsedKey: "keys",
     Schedule: "schedules#",
     Webhook: "webhooks#",
-    FailureGroup: "failures#",
+    ErrorGroup: "failures#",
 }
 NOT_ERASED: dict[type[Table], str] = {
     Answer: "docs/erasing.md says how long it stays",

@@ -17,7 +17,7 @@ AT = "2026-11-24T01:00:00.000Z"
 
 
 def failure(**changes: Any) -> dict[str, Any]:
-    """Return a failure group as the API shows it."""
+    """Return an error group as the API shows it."""
     return {
         "id": FAILURE,
         "job_type": "make_report",

@@ -1,4 +1,4 @@
-"""The page of failure groups, in a browser: what it says, and what can be done with a group."""
+"""The page of error groups, in a browser: what it says, and what can be done with a group."""
 
 import json
 import re

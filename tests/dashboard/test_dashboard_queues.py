@@ -188,8 +188,8 @@ def test_a_queue_is_limited_and_reset_on_its_page(
 ) -> None:
     """On the real API, for a queue that nothing else uses."""
     complaints.expected.append("422")
-    page.goto(f"{dashboard}#/queues/limited_by_hand")
-    limits = row(page, "limited_by_hand").locator("td.limits")
+    page.goto(f"{dashboard}#/queues/limited_manually")
+    limits = row(page, "limited_manually").locator("td.limits")
     expect(limits).to_have_text("no limits")
     assert limits_fields(page) == {
         "slots": "(none)",

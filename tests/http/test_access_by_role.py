@@ -20,7 +20,7 @@ from every_route import (
 from job_runners.api.routes.table import ROUTES
 from job_runners.settings import forget
 from job_runners.store import failed_tasks, webhooks
-from job_runners.store.failure_groups import FailureGroup
+from job_runners.store.error_groups import ErrorGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
 from job_runners.testing.plain_clients import every_row
@@ -69,7 +69,7 @@ def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) ->
         webhooks.put(name, "crm", by=None, **WEBHOOK | {"secret": f"{name}/main"})
     for row in moto_direct.rows("coordination"):
         if row["pk"].startswith("failures#"):
-            FailureGroup(row["pk"], row["sk"]).update([FailureGroup.id.set(FAILURE)])
+            ErrorGroup(row["pk"], row["sk"]).update([ErrorGroup.id.set(FAILURE)])
     script.reset()
     failed_tasks.keep(
         FAILED_TASK,

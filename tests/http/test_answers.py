@@ -328,7 +328,7 @@ def test_a_token_gets_into_no_log_line(bench: Bench, monkeypatch: pytest.MonkeyP
     assert path.rpartition("/")[2] not in logged.text
 
 
-def test_a_link_goes_on_with_the_next_leg_and_a_retry_by_hand(bench: Bench) -> None:
+def test_a_link_goes_on_with_the_next_leg_and_a_manual_retry(bench: Bench) -> None:
     row, path, got = ask(bench)
     (link,) = links()
     row = bench.run(owner_actions.retry_again(owner_actions.cancel(row), bench.send))

@@ -1,4 +1,4 @@
-"""Failure groups over HTTP: listed, opened, noted and resolved, each organization's own."""
+"""Error groups over HTTP: listed, opened, noted and resolved, each organization's own."""
 
 from typing import Any
 

@@ -164,7 +164,7 @@ def test_the_same_request_again_has_the_same_answer(worker: FakeLambda) -> None:
     assert [job["id"] for job in listed] == [first.json["id"]]
 
 
-def test_a_retry_by_hand_is_refused_while_another_has_its_place() -> None:
+def test_a_manual_retry_is_refused_while_another_has_its_place() -> None:
     first = ask("unique_return")
     assert call("POST", f"/jobs/{first.json['id']}/cancel").status == 200
     second = ask("unique_return")

@@ -99,7 +99,7 @@ def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
     assert "was deleted while it was" in broken_promise(near=6)
 
 
-def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
+def test_it_notices_when_a_job_is_retried_manually_that_has_succeeded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write = conditional_write.write

@@ -138,7 +138,7 @@ def test_no_job_signs_with_the_secret_of_another_organisation(
     assert receiver.ids == []
 
 
-def test_an_event_that_was_given_up_can_be_sent_again_by_hand(
+def test_an_event_that_was_given_up_can_be_sent_again_manually(
     bench: Bench, receiver: Receiver
 ) -> None:
     row = run_on(bench, bench.dispatch("post_webhook", payload=PAYLOAD))

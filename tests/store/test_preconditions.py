@@ -394,7 +394,7 @@ def test_a_pause_that_has_ended_again_is_forgotten_only_when_nothing_is_left_of_
 def test_a_job_that_a_person_has_queued_again_is_not_expired_by_a_tick_that_stood_still(
     bench: Bench,
 ) -> None:
-    """It was too late to start it; another tick has failed it, and a person retried it by hand."""
+    """It was too late to start it; another tick has failed it, and a person retried it manually."""
     row = bench.dispatch()
     bench.advance(25 * 3600)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
 LINK = "9" * 32  # the token of a link that does not exist
-FAILURE = "8" * 32  # the failure group of both organisations
+FAILURE = "8" * 32  # the error group of both organisations
 JOB = {"job_type": "sample_once"}
 SCHEDULE: dict[str, Any] = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
 # What `crm` is, of both organisations, each with its own secret.

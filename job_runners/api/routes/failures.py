@@ -1,4 +1,4 @@
-"""The endpoints of failure groups."""
+"""The endpoints of error groups."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,26 +15,26 @@ Event = Mapping[str, Any]
 
 
 def list_failures(event: Event, caller: Caller) -> Response:
-    """List an organization's failure groups, most recently seen first. A group has the failed
+    """List an organization's error groups, most recently seen first. A group has the failed
     jobs of one type with one kind of error in one function. To list its jobs, use GET /jobs with
     `failure`."""
     from job_runners.api.failure_views import FAILURE  # imported here because few requests need it
-    from job_runners.store import failure_groups
+    from job_runners.store import error_groups
 
-    found = failure_groups.of_organization(organization_query(event, caller))
+    found = error_groups.of_organization(organization_query(event, caller))
     listed = [values(FAILURE, each) for each in found.groups]
     return respond(200, {"failures": listed, "complete": found.complete})
 
 
 def change_failure(event: Event, caller: Caller, failure_id: str) -> Response:
-    """Change the note of a failure group, or mark it as resolved. Omitted fields don't change. If a
+    """Change the note of an error group, or mark it as resolved. Omitted fields don't change. If a
     resolved group fails again, it becomes `regressed`."""
     from job_runners.api.failure_views import FAILURE
-    from job_runners.store import failure_groups
+    from job_runners.store import error_groups
 
     organization_id = organization_query(event, caller)
     given = requests.failure_data(event).model_dump(exclude_unset=True)
-    group = failure_groups.find(organization_id, failure_id)
-    if group is None or not failure_groups.change(group, given, by=context.recorded_author()):
+    group = error_groups.find(organization_id, failure_id)
+    if group is None or not error_groups.change(group, given, by=context.recorded_author()):
         raise FailureNotFound(failure_id)
     return respond(200, values(FAILURE, group))

@@ -64,13 +64,13 @@ def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bo
     """Return the filter of a list. Raises FailureNotFound."""
     if query.failure is None:
         return query.matches
-    from job_runners.store import failure_groups  # imported here because few requests need it
+    from job_runners.store import error_groups  # imported here because few requests need it
 
-    group = failure_groups.find(organization_id, query.failure)
+    group = error_groups.find(organization_id, query.failure)
     if group is None:
         raise FailureNotFound(query.failure)
     key = group.sk
-    return lambda row: query.matches(row) and failure_groups.fingerprint_of(row).key == key
+    return lambda row: query.matches(row) and error_groups.fingerprint_of(row).key == key
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:

@@ -253,14 +253,14 @@ _route(
     "GET /failures",
     failures.list_failures,
     Role.VIEWER,
-    ok("The failure groups, most recently seen first", "Failures"),
+    ok("The error groups, most recently seen first", "Failures"),
     parameters=WHOSE,
 )
 _route(
     "PUT /failures/<failure_id>",
     failures.change_failure,
     Role.OPERATOR,
-    ok("The failure group", "Failure"),
+    ok("The error group", "Failure"),
     ("failure-not-found",),
     body="FailureData",
     parameters=WHOSE,

@@ -1,4 +1,4 @@
-"""job-runners failures: list the failure groups of an organization, and retry or resolve them."""
+"""job-runners failures: list the error groups of an organization, and retry or resolve them."""
 
 import time
 from typing import Any

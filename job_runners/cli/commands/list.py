@@ -48,7 +48,7 @@ STATUSES = (
     "--failure",
     "failure_id",
     metavar="ID",
-    help="Show only the jobs in this failure group. `job-runners failures` lists the groups.",
+    help="Show only the jobs in this error group. `job-runners failures` lists the groups.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."

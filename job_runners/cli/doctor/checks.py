@@ -104,6 +104,6 @@ def _refusal(check: Check, error: ClientError) -> Finding:
         check.name,
         Verdict.WRONG,
         f"{error.operation_name} answered {code}: {text}",
-        "A resource of the stack may have been deleted by hand. Run job-runners deploy, then "
+        "A resource of the stack may have been deleted manually. Run job-runners deploy, then "
         "job-runners doctor.",
     )

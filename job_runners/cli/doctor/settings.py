@@ -151,7 +151,7 @@ def code(deployed: Deployed) -> Iterator[Issue]:
             listing = ", ".join(f"{function} {value}" for function, value in values.items())
             yield Issue(
                 f"The {name} of the functions differs: {listing}.",
-                "A deploy was interrupted, or a function was changed by hand. "
+                "A deploy was interrupted, or a function was changed manually. "
                 "Run job-runners deploy.",
             )
     newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))

@@ -1,4 +1,4 @@
-// The failure groups: what fails, most recently seen first. Each group leads to its jobs, and can be retried, noted and resolved.
+// The error groups: what fails, most recently seen first. Each group leads to its jobs, and can be retried, noted and resolved.
 
 import { call, get } from "./api.js";
 import { BulkRetry } from "./bulk_retry.js";

@@ -1,4 +1,4 @@
-"""Retry a member of a group by hand. If its owner still waits, the owner waits for it again."""
+"""Retry a member of a group manually. If its owner still waits, the owner waits for it again."""
 
 from collections.abc import Sequence
 from typing import Protocol

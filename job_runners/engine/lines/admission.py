@@ -219,7 +219,7 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Such a slot remains if a row was deleted by hand, or a table was restored. The slot that
+        Such a slot remains if a row was deleted manually, or a table was restored. The slot that
         has been held longest is the likeliest, so a pass that isn't thorough checks only that slot.
         """
         held = sorted(filter(lines.is_past_grace, line.held), key=lambda slot: slot.since or 0)

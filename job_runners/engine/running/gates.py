@@ -239,7 +239,7 @@ def park_in_line(
 def line_key(row: JobRequest) -> str:
     """Return the key of the job's line.
 
-    The row has no key if the job was saved before its queue had limits, or was retried by hand.
+    The row has no key if the job was saved before its queue had limits, or was retried manually.
     Then return the key that the job would get now.
     """
     if row.concurrency_key is not None:

@@ -13,7 +13,7 @@ from job_runners.work.errors import WaitsSpent
 from job_runners.work.interrupts import Waits
 from job_runners.work.waiting import Asleep, AwaitsGroup, AwaitsSignal
 
-MOST_WAITS = 10_000  # of one job, since it was saved or last retried by hand
+MOST_WAITS = 10_000  # of one job, since it was saved or last retried manually
 
 
 class Slept(Ending):

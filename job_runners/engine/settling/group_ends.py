@@ -87,7 +87,7 @@ def _stop_members(owner: JobRequest, settle: Settle) -> None:
     """Cancel the open members of a waiting job that is to be canceled with them.
 
     For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
-    Those that were retried by hand go on.
+    Those that were retried manually go on.
     """
     group, stop_after = groups.awaited_by(owner), _stop_after(owner)
     stops = stop_after is not None and group_failures.have_reached(group, stop_after)

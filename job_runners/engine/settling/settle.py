@@ -50,9 +50,9 @@ def settle(
         _settle_wait(change, send)
     _settle_line(change, send, thorough, admit_waiting)
     if row.status is Status.FAILED and change.is_known:
-        from job_runners.engine.settling import failure_groups  # most jobs succeed
+        from job_runners.engine.settling import error_groups  # most jobs succeed
 
-        failure_groups.note(row)
+        error_groups.note(row)
 
 
 def transition(

@@ -253,7 +253,7 @@ def failure_regressed(row: JobRequest, group_id: str) -> None:
 
 
 def failure_not_counted(why: BaseException) -> None:
-    """Log that a failed job could not be counted in its failure group."""
+    """Log that a failed job could not be counted in its error group."""
     log.write(logger.warning, "failure not counted", why=str(why))
 
 

@@ -38,9 +38,9 @@ class Wanted(Value):
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> Change:
     """Give another payload and time to a job that has not begun.
 
-    The job must not have begun since it was saved or queued again by hand. If it starts at once and
-    in the same line, it keeps its position and its capacity. If it was queued again by hand, it
-    starts from the beginning.
+    The job must not have begun since it was saved or queued again manually. If it starts at once
+    and in the same line, it keeps its position and its capacity. If it was queued again manually,
+    it starts from the beginning.
 
     `more_writes` are part of the same transaction. Raises PreconditionFailed, and RaceLost if one
     of `more_writes` is refused.
@@ -84,7 +84,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     except (PreconditionFailed, RaceLost):
         drop_duplicate(object_key)
         raise
-    # If the response was lost, the job may have been queued again by hand since, with its old
+    # If the response was lost, the job may have been queued again manually since, with its old
     # payload. In that case keep the old object.
     if change.after.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)

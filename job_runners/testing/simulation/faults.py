@@ -23,7 +23,7 @@ class Fault(StrEnum):
     DEPLOYS = "deploys"  # several versions of the code at once, one of them broken
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
     EXPIRY = "expiry"  # weeks pass, expired items are deleted, and ids are reused
-    PAYLOADS = "payloads"  # a job is retried by hand with another payload
+    PAYLOADS = "payloads"  # a job is retried manually with another payload
     UNIQUE = "unique"  # unique jobs, requested again and again
     LIMITS = "limits"  # queues with slots and rates, changed by operators and deploys
     SCHEDULES = "schedules"  # schedules, changed by operators

@@ -177,7 +177,7 @@ def test_no_transition_of_an_owner_holds_for_another_organisation(
         getattr(owner_transitions, transition)(row, **more)
 
 
-# --- retry by hand --------------------------------------------------------------------------------
+# --- manual retry --------------------------------------------------------------------------------
 
 
 def test_a_failed_job_is_done_again_with_all_its_attempts_and_legs(bench: Bench) -> None:
@@ -291,7 +291,7 @@ def test_two_people_who_retry_the_same_job_start_it_once(bench: Bench) -> None:
     assert len(script.jobs_run) == 1
 
 
-def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(bench: Bench) -> None:
+def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_manual_retry(bench: Bench) -> None:
     zombie = bench.claim(bench.dispatch("sample_once"), seconds=10)
     bench.advance(120)
     bench.tick()

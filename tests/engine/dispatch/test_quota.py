@@ -242,7 +242,7 @@ def test_one_whose_worker_was_killed_is_counted_until_that_is_known(
     assert counted() == 0
 
 
-def test_one_that_is_done_again_by_hand_is_counted_again(bench: Bench, most: int) -> None:
+def test_one_that_is_done_again_manually_is_counted_again(bench: Bench, most: int) -> None:
     row = bench.dispatch()
     owner_actions.cancel(row)
     assert counted() == 0
@@ -264,7 +264,7 @@ def test_switched_off_what_was_counted_still_ends(
     assert counted() == 0
 
 
-def test_switched_off_a_job_that_is_retried_by_hand_is_not_counted(bench: Bench) -> None:
+def test_switched_off_a_job_that_is_retried_manually_is_not_counted(bench: Bench) -> None:
     owner_actions.retry_again(owner_actions.cancel(bench.dispatch()), bench.send)
     assert counted() == 0
 

@@ -155,7 +155,7 @@ def test_the_end_of_the_last_member_before_the_job_waits_is_not_lost(
     assert gathering.counts == [(1, 0)]
 
 
-# --- a retry by hand ------------------------------------------------------------------------------
+# --- a manual retry ------------------------------------------------------------------------------
 
 
 def test_a_member_that_is_retried_in_time_is_waited_for_again(bench: Bench) -> None:

@@ -152,7 +152,7 @@ def test_values_that_the_payload_s_model_takes_for_one_are_one_line(
     )  # the default
 
 
-def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_by_hand(
+def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_manually(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_limits(monkeypatch)

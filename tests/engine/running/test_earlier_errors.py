@@ -100,7 +100,7 @@ def test_only_the_last_five_are_kept_and_little_of_each(bench: Bench) -> None:
     assert {(len(words), words[-2:]) for _, words in kept} == {(150, "x…")}
 
 
-def test_a_retry_by_hand_keeps_why_the_job_had_failed(bench: Bench) -> None:
+def test_a_manual_retry_keeps_why_the_job_had_failed(bench: Bench) -> None:
     row = run(bench, bench.dispatch("sample_once"), fails("no such column"))
     finished_at = shown(row)["finished_at"]
     row = owner_actions.retry_again(row, bench.send)

@@ -57,7 +57,7 @@ KEPT: dict[str, float | None] = {
 }
 MODELS = {  # of these items
     *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
-    *("Pause", "LimitChange", "Answer", "FailureGroup", "Signal", "GroupItem"),
+    *("Pause", "LimitChange", "Answer", "ErrorGroup", "Signal", "GroupItem"),
     *("AnswerLink", "Webhook"),
 }
 

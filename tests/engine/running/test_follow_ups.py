@@ -225,7 +225,7 @@ def test_a_retry_by_the_policy_is_no_end(bench: Bench) -> None:
     assert (payload.error.kind, payload.error.message) == ("ValueError", "no luck")
 
 
-def test_a_job_that_is_retried_by_hand_has_another_follow_up_when_it_ends_again(
+def test_a_job_that_is_retried_manually_has_another_follow_up_when_it_ends_again(
     bench: Bench,
 ) -> None:
     row = bench.dispatch("followed_once")

@@ -202,16 +202,16 @@ def test_powertools_lines_arrive_once_as_they_are(
 
 
 def test_metrics_of_a_jobs_own_stay_as_they_are(bench: Bench, lines: io.StringIO) -> None:
-    by_hand = json.dumps({"_aws": {"CloudWatchMetrics": [{"Namespace": "Acme"}]}, "Rings": 1})
+    manually = json.dumps({"_aws": {"CloudWatchMetrics": [{"Namespace": "Acme"}]}, "Rings": 1})
 
     def work() -> None:
         metrics = Metrics(namespace="JobRunners", service="acme")
         metrics.add_metric("Calls", "Count", 2)
         metrics.flush_metrics()
-        print(by_hand)
+        print(manually)
 
     run(bench, lines, work)
-    assert by_hand in lines.getvalue().splitlines()
+    assert manually in lines.getvalue().splitlines()
     (calls,) = [line for line in logged_with_metrics(lines) if "Calls" in line]
     assert calls["Calls"] == [2.0]
 

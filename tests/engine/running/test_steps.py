@@ -130,7 +130,7 @@ def test_steps_of_two_jobs_are_two(bench: Bench) -> None:
         assert kept.result == row.id
 
 
-def test_a_step_is_not_called_again_when_the_job_is_retried_by_hand(bench: Bench) -> None:
+def test_a_step_is_not_called_again_when_the_job_is_retried_manually(bench: Bench) -> None:
     charged: list[int] = []
 
     def work(job: Any, payload: object) -> None:
@@ -143,7 +143,7 @@ def test_a_step_is_not_called_again_when_the_job_is_retried_by_hand(bench: Bench
     assert len(charged) == 1
 
 
-def test_retried_by_hand_with_another_payload_it_begins_with_no_step_and_no_child(
+def test_retried_manually_with_another_payload_it_begins_with_no_step_and_no_child(
     bench: Bench,
 ) -> None:
     charged: list[int] = []

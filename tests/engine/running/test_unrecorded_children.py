@@ -99,7 +99,7 @@ def settled(bench: Bench, row: JobRequest) -> JobRequest:
     return bench.read(row)
 
 
-def retried_by_hand(bench: Bench, row: JobRequest) -> JobRequest:
+def retried_manually(bench: Bench, row: JobRequest) -> JobRequest:
     row = rescued(bench, row)
     bench.advance(28 * DAY)
     return owner_actions.retry_again(row, bench.send)
@@ -108,7 +108,7 @@ def retried_by_hand(bench: Bench, row: JobRequest) -> JobRequest:
 @pytest.mark.parametrize("work", [dispatches, dispatches_many])
 @pytest.mark.parametrize(
     ("job_type", "goes_on"),
-    [("sample_again", rescued), ("sample_again", settled), ("sample_once", retried_by_hand)],
+    [("sample_again", rescued), ("sample_again", settled), ("sample_once", retried_manually)],
 )
 def test_a_child_whose_row_has_expired_is_not_dispatched_again(
     bench: Bench, parents: Parents, work: Any, job_type: str, goes_on: Any
@@ -122,7 +122,7 @@ def test_a_child_whose_row_has_expired_is_not_dispatched_again(
     assert "'one'" not in row.error["message"]
     bench.deliver()
     assert parents.children == 1
-    # A retry by hand doesn't help, but with another payload the job starts over.
+    # A manual retry doesn't help, but with another payload the job starts over.
     row = bench.run(owner_actions.retry_again(row, bench.send))
     assert row.error["kind"] == "ChildExpired"
     row = bench.run(owner_actions.retry_again(row, bench.send, {"text": "from the start"}))

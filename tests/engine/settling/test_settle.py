@@ -6,7 +6,7 @@ import pytest
 
 from bench import Bench
 from job_runners.engine.running import failure_records
-from job_runners.engine.settling import failure_groups
+from job_runners.engine.settling import error_groups
 from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
@@ -39,7 +39,7 @@ def test_a_failure_that_its_worker_has_counted_is_not_counted_again(
     """The failures function can't know whether the worker was killed before it counted."""
     script.job = lambda job, payload: 1 / 0
     counted: list[str] = []
-    monkeypatch.setattr(failure_groups, "note", lambda row: counted.append(row.id))
+    monkeypatch.setattr(error_groups, "note", lambda row: counted.append(row.id))
     row = bench.run(bench.dispatch("sample_once"))
     failure_records.settle(event(row, row.send_id), bench.send)
     assert (row.status, counted) == (Status.FAILED, [row.id])
@@ -125,7 +125,7 @@ def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
 def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
     monkeypatch: pytest.MonkeyPatch, before: JobRequest, after: JobRequest, checked: Any
 ) -> None:
-    monkeypatch.setattr(failure_groups, "note", lambda _: None)
+    monkeypatch.setattr(error_groups, "note", lambda _: None)
     lines: list[tuple[str, str, bool]] = []
     settle(Change(before, after), CANNOT_SEND, admit_waiting=lambda *line: lines.append(line))
     assert lines == ([] if checked is None else [checked])

@@ -218,10 +218,11 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
     assert holders() == [first.created_key]
 
 
-# --- by hand --------------------------------------------------------------------------------------
+# --- manually
+# --------------------------------------------------------------------------------------
 
 
-def test_a_retry_by_hand_takes_the_key_anew(bench: Bench) -> None:
+def test_a_manual_retry_takes_the_key_anew(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
     owner_actions.retry_again(bench.read(first), bench.send)
@@ -230,7 +231,7 @@ def test_a_retry_by_hand_takes_the_key_anew(bench: Bench) -> None:
     assert records() == []
 
 
-def test_a_retry_by_hand_with_another_payload_takes_the_key_of_that(bench: Bench) -> None:
+def test_a_manual_retry_with_another_payload_takes_the_key_of_that(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
     owner_actions.retry_again(bench.read(first), bench.send, {"lot": "b"})
@@ -238,7 +239,7 @@ def test_a_retry_by_hand_with_another_payload_takes_the_key_of_that(bench: Bench
     assert ask(bench, lot="a").id != first.id
 
 
-def test_a_retry_by_hand_is_refused_while_another_has_its_key(bench: Bench) -> None:
+def test_a_manual_retry_is_refused_while_another_has_its_key(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
     second = ask(bench)
@@ -247,14 +248,14 @@ def test_a_retry_by_hand_is_refused_while_another_has_its_key(bench: Bench) -> N
     assert bench.read(first).status is Status.FAILED
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("manually", [False, True])
 def test_who_is_overtaken_each_time_is_told_to_look_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, manually: bool
 ) -> None:
     failed = ask(bench)
     fail(bench, failed)
     failed_row = bench.read(failed)
-    if not by_hand:
+    if not manually:
         owner_actions.delete(failed_row)
     record = uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder", expires_at=0)
     taken = uniqueness.take_writes
@@ -268,12 +269,12 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     monkeypatch.setattr(uniqueness, "take_writes", others_take_it)
     retry = functools.partial(owner_actions.retry_again, failed_row, bench.send)
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
-        _ = retry() if by_hand else ask(bench)
-    assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * by_hand
+        _ = retry() if manually else ask(bench)
+    assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * manually
     assert isinstance(uniqueness.look(str(failed.unique_key)), uniqueness.Free)
 
 
-def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
+def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_let_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = ask(bench, "unique_follow")

@@ -133,7 +133,7 @@ def test_nor_is_one_replaced_where_another_record_has_changed(bench: Bench) -> N
 # --- that landed unheard --------------------------------------------------------------------------
 
 
-def test_a_payload_that_it_was_given_back_by_hand_meanwhile_is_not_deleted(
+def test_a_payload_that_it_was_given_back_manually_meanwhile_is_not_deleted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The replacement has landed, and its answer was lost; the job has failed since, was queued

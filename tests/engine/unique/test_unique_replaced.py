@@ -80,12 +80,12 @@ def test_what_might_have_started_an_hour_ago_is_put_off_from_when_it_was_asked_f
     assert ask(bench, "2", delay=500).run_at == pytest.approx(asked_at + 600_000, abs=clock.SECOND)
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
-def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, by_hand: bool) -> None:
+@pytest.mark.parametrize("manually", [False, True])
+def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, manually: bool) -> None:
     first = ask(bench, "1")
-    if by_hand:
+    if manually:
         owner_actions.cancel(first)
-        bench.advance(5000)  # what was before a retry by hand does not count
+        bench.advance(5000)  # what was before a manual retry does not count
         owner_actions.retry_again(bench.read(first), bench.send)
     row = bench.read(first)
     began = row.first_run_at or 0
@@ -168,7 +168,7 @@ def test_one_that_has_begun_is_returned(bench: Bench) -> None:
     assert bench.duplicate(ask(bench, "new")) == DuplicateOutcome(Outcome.RETURNED)
 
 
-def test_one_that_is_retried_by_hand_begins_anew_with_another_payload(bench: Bench) -> None:
+def test_one_that_is_retried_manually_begins_anew_with_another_payload(bench: Bench) -> None:
     first = ask(bench, "old")
 
     def fail(job: Any, payload: object) -> None:

@@ -1,9 +1,9 @@
-"""Check that failure groups count only jobs that have failed, each in the group of its failure."""
+"""Check that error groups count only jobs that have failed, each in the group of its failure."""
 
 import json
 from collections.abc import Callable, Mapping
 
-from job_runners.store.failure_groups import Fingerprint
+from job_runners.store.error_groups import Fingerprint
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
@@ -12,7 +12,7 @@ _PREFIX = "failures#"
 
 
 class FailureChecker:
-    """The failure groups, according to the writes that have landed."""
+    """The error groups, according to the writes that have landed."""
 
     def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
@@ -30,7 +30,7 @@ class FailureChecker:
         if not call["Key"]["pk"]["S"].startswith(_PREFIX):
             return
         group = plain(moto_direct.stored("coordination", call["Key"]))
-        name = f"failure group {group['sk']}"
+        name = f"error group {group['sk']}"
         key = group["pk"].removeprefix(_PREFIX), group["sk"]
         self._world.figures["failures counted"] += 1
         if key not in self._failed:

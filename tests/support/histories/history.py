@@ -346,7 +346,7 @@ class History:
         self.world.invoke("api", lambda: self._accept(data))
 
     def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
-        """Return another payload for a job that is retried by hand."""
+        """Return another payload for a job that is retried manually."""
         request = blobs.get(row.payload, row.payload_key)["request"]
         payloads = self.payloads[request]
         payloads.append(Steps(steps=2 + len(payloads), named=True, request=request))

@@ -31,7 +31,7 @@ _PAUSABLE = [
     (Kind.QUEUE, "default"),
 ]
 _UNFINISHED = tuple(status for status in Status if not status.finished)
-_WITH_MEMBERS = "groups canceled by hand"
+_WITH_MEMBERS = "groups canceled manually"
 TROUBLE = "trouble in groups"
 _GIVEN_UP = (Status.FAILED, Status.CANCELED)
 
@@ -65,9 +65,9 @@ class Operators:
         cancel = self._cancel_with_members
         actions: list[Callable[[], object]] = [
             lambda: None,
-            lambda: self._act_on_a_job("canceled by hand", self._cancel, _UNFINISHED),
-            lambda: self._act_on_a_job("retried by hand", self._retry, _GIVEN_UP),
-            lambda: self._act_on_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
+            lambda: self._act_on_a_job("canceled manually", self._cancel, _UNFINISHED),
+            lambda: self._act_on_a_job("retried manually", self._retry, _GIVEN_UP),
+            lambda: self._act_on_a_job("deleted manually", owner_actions.delete, tuple(Status)),
             self._pause,
             self._resume,
         ]
@@ -103,7 +103,7 @@ class Operators:
             return job_id
         if waiting:
             other = waiting[self._world.choose("which member", len(waiting))]
-            self._request(lambda: self._act_on(other, "members canceled by hand", self._cancel))
+            self._request(lambda: self._act_on(other, "members canceled manually", self._cancel))
         return None
 
     def delete_a_member(self) -> None:
@@ -122,7 +122,7 @@ class Operators:
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.pick("which job", len(ids))]
-            self._request(lambda: self._act_on(job_id, "canceled by hand", self._cancel))
+            self._request(lambda: self._act_on(job_id, "canceled manually", self._cancel))
             what = "deleted after a cancel"
             self._request(lambda: self._act_on(job_id, what, owner_actions.delete))
 
@@ -160,7 +160,7 @@ class Operators:
     def perhaps_cancel(self, job_id: str) -> None:
         """Perhaps cancel this job in the middle of its work. This is rare."""
         if self._world.pick("this job is canceled", 30) == 29:
-            self._request(lambda: self._act_on(job_id, "canceled by hand", self._cancel))
+            self._request(lambda: self._act_on(job_id, "canceled manually", self._cancel))
 
     def resume_all(self) -> None:
         """Resume everything that is paused."""

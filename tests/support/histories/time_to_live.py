@@ -99,7 +99,7 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
 def _use_of_failures(
     group: Row, organization_id: str, jobs: dict[str, Row], now: int
 ) -> _Use | None:
-    """Return the use of a failure group: it lists the failed jobs that it has counted.
+    """Return the use of an error group: it lists the failed jobs that it has counted.
 
     It may not have counted a job that failed after its last write.
     """

@@ -1,4 +1,4 @@
-"""Count failed jobs in their failure groups.
+"""Count failed jobs in their error groups.
 
 This is done after the end of a job is recorded. It is never a reason for an end to fail, and must
 not delay anything: if AWS doesn't accept a count at once, the count is lost.
@@ -8,7 +8,7 @@ from job_runners import caches, clock
 from job_runners.aws.clients import tried_once
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.telemetry import telemetry
-from job_runners.store import failure_groups
+from job_runners.store import error_groups
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.values import Value
 
@@ -41,7 +41,7 @@ _writes = _Writes()
 
 def note(ended: JobRequest) -> None:
     """Count a failed job in its group. Report a new group, and a resolved one that fails again."""
-    key = (ended.organization_id, failure_groups.fingerprint_of(ended).key)
+    key = (ended.organization_id, error_groups.fingerprint_of(ended).key)
     last, now = _writes.last.pop(key, _Last()), clock.now()
     number = last.waiting + 1
     if len(_writes.last) >= _MOST_KEPT:
@@ -68,13 +68,13 @@ def _forget() -> None:
 
 
 def _count(ended: JobRequest, number: int, group_id: str) -> None:
-    group = failure_groups.add(ended, number, group_id)
+    group = error_groups.add(ended, number, group_id)
     if group.id == group_id:
         telemetry.failure_is_new(ended, group.id)
-    elif _is_back(group, ended) and failure_groups.mark_regressed(group):
+    elif _is_back(group, ended) and error_groups.mark_regressed(group):
         telemetry.failure_regressed(ended, group.id)
 
 
-def _is_back(group: failure_groups.FailureGroup, ended: JobRequest) -> bool:
+def _is_back(group: error_groups.ErrorGroup, ended: JobRequest) -> bool:
     """Return whether the group was resolved before the job ended."""
     return group.resolved_at is not None and group.resolved_at < (ended.finished_at or 0)

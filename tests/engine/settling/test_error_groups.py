@@ -1,4 +1,4 @@
-"""Failure groups: failed jobs are counted by what failed, and an end never depends on it."""
+"""Error groups: failed jobs are counted by what failed, and an end never depends on it."""
 
 import zlib
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from bench import Bench
 from counted_units import Units
 from job_runners import clock
 from job_runners.engine.running.failure_records import settle
-from job_runners.engine.settling import failure_groups as counting
+from job_runners.engine.settling import error_groups as counting
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.settings import settings
 from job_runners.shipped.jobs import post_webhook
-from job_runners.store import failure_groups, limits, pauses, transitions
-from job_runners.store.failure_groups import FailureGroup
+from job_runners.store import error_groups, limits, pauses, transitions
+from job_runners.store.error_groups import ErrorGroup
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -25,10 +25,10 @@ from sample_work import script
 from telemetry_lines import emitted
 
 
-def groups(organization_id: str = "acme") -> list[FailureGroup]:
+def groups(organization_id: str = "acme") -> list[ErrorGroup]:
     """Return the groups once their list shows all recent writes."""
     clock.sleep(2)
-    return failure_groups.of_organization(organization_id).groups
+    return error_groups.of_organization(organization_id).groups
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_group_names_the_build_that_saw_it_first(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for build in ("one", "two"):
-        monkeypatch.setattr(failure_groups, "build_id", lambda build=build: build)
+        monkeypatch.setattr(error_groups, "build_id", lambda build=build: build)
         fail(bench)
         bench.advance(60)
     (group,) = groups()
@@ -183,7 +183,7 @@ def test_a_new_group_is_reported_once(
         fail(bench)
         bench.advance(60)
     assert reported(capsys) == 1
-    failure_groups.change(groups()[0], {"resolved": True}, by="service:ada")
+    error_groups.change(groups()[0], {"resolved": True}, by="service:ada")
     assert reported(capsys) == 0
     bench.advance(1)
     fail(bench)  # a resolved group that fails again is reported again
@@ -204,7 +204,7 @@ def reported(capsys: pytest.CaptureFixture[str]) -> int:
 def test_a_job_that_failed_before_its_group_was_resolved_is_no_regression(bench: Bench) -> None:
     row = fail(bench)
     bench.advance(2)
-    failure_groups.change(groups()[0], {"resolved": True}, by=None)
+    error_groups.change(groups()[0], {"resolved": True}, by=None)
     counting.note(row)
     assert (groups()[0].failures, groups()[0].regressed_at) == (2, None)
 

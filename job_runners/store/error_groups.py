@@ -1,4 +1,4 @@
-"""The failure groups of an organization: its failed jobs, grouped by what failed.
+"""The error groups of an organization: its failed jobs, grouped by what failed.
 
 A group has the jobs of one type that failed with one kind of error in one function of the work's
 own code. Each group is an item of the coordination table. Its count is approximate, because it is
@@ -27,7 +27,7 @@ LONGEST_NOTE = 500  # characters
 _LONGEST = 200  # characters of a kind of error, and of a function's name
 
 
-class FailureGroup(Table):
+class ErrorGroup(Table):
     """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
 
     class Meta:
@@ -73,7 +73,7 @@ class Groups(NamedTuple):
     `complete` is False if some are left out.
     """
 
-    groups: list[FailureGroup]
+    groups: list[ErrorGroup]
     complete: bool
 
 
@@ -85,38 +85,38 @@ def fingerprint_of(job: JobRequest) -> Fingerprint:
     return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_LONGEST])
 
 
-def add(job: JobRequest, number: int, group_id: str) -> FailureGroup:
+def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
     """Count `number` failures in the group of a failed job, and return it.
 
     If the group is new, it gets the id `group_id`.
     """
     fingerprint, now = fingerprint_of(job), clock.now()
-    group = FailureGroup(partition_of(job.organization_id), fingerprint.key)
+    group = ErrorGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
     actions: list[Action] = [
-        FailureGroup.id.set(FailureGroup.id | group_id),
-        FailureGroup.first_seen_at.set(FailureGroup.first_seen_at | now),
-        FailureGroup.first_build.set(FailureGroup.first_build | build),
-        FailureGroup.job_type.set(fingerprint.job_type),
-        FailureGroup.error_kind.set(fingerprint.error_kind),
-        set_or_remove(FailureGroup.frame, fingerprint.frame),
-        FailureGroup.last_seen_at.set(now),
-        FailureGroup.sample_job_id.set(job.id),
-        FailureGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
-        FailureGroup.failures.add(number),
+        ErrorGroup.id.set(ErrorGroup.id | group_id),
+        ErrorGroup.first_seen_at.set(ErrorGroup.first_seen_at | now),
+        ErrorGroup.first_build.set(ErrorGroup.first_build | build),
+        ErrorGroup.job_type.set(fingerprint.job_type),
+        ErrorGroup.error_kind.set(fingerprint.error_kind),
+        set_or_remove(ErrorGroup.frame, fingerprint.frame),
+        ErrorGroup.last_seen_at.set(now),
+        ErrorGroup.sample_job_id.set(job.id),
+        ErrorGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
+        ErrorGroup.failures.add(number),
     ]
     group.update(actions)
     return group
 
 
-def mark_regressed(group: FailureGroup) -> bool:
+def mark_regressed(group: ErrorGroup) -> bool:
     """Mark a resolved group as regressed. Return False if another process has changed it."""
     actions: list[Action] = [
-        FailureGroup.regressed_at.set(clock.now()),
-        FailureGroup.resolved_at.remove(),
-        FailureGroup.resolved_by.remove(),
+        ErrorGroup.regressed_at.set(clock.now()),
+        ErrorGroup.resolved_at.remove(),
+        ErrorGroup.resolved_by.remove(),
     ]
-    as_read = FailureGroup.resolved_at == group.resolved_at
+    as_read = ErrorGroup.resolved_at == group.resolved_at
     return try_write(lambda: group.update(actions, as_read))
 
 
@@ -125,8 +125,8 @@ def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
 
     To read them consistently, pass `fresh`.
     """
-    alive = FailureGroup.expires_at > clock.now() // clock.SECOND
-    query = FailureGroup.query(
+    alive = ErrorGroup.expires_at > clock.now() // clock.SECOND
+    query = ErrorGroup.query(
         partition_of(organization_id),
         filter_condition=alive,
         limit=MOST_LISTED + 1,
@@ -137,14 +137,14 @@ def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
     return Groups(newest_first, len(found) <= MOST_LISTED)
 
 
-def find(organization_id: str, group_id: str) -> FailureGroup | None:
+def find(organization_id: str, group_id: str) -> ErrorGroup | None:
     """Return the group with this id, or None."""
     groups = of_organization(organization_id, fresh=True).groups
     return next((each for each in groups if each.id == group_id), None)
 
 
 def change(
-    group: FailureGroup,
+    group: ErrorGroup,
     given: Mapping[str, Any],
     *,
     by: str | None,
@@ -152,13 +152,13 @@ def change(
     """Change a group's `note`, and mark it as `resolved` or not. Return False if it is gone."""
     actions: list[Action] = []
     if "note" in given:
-        actions.append(set_or_remove(FailureGroup.note, given["note"] or None))
+        actions.append(set_or_remove(ErrorGroup.note, given["note"] or None))
     resolved = given.get("resolved")
     if resolved is not None:
-        actions.append(set_or_remove(FailureGroup.resolved_at, clock.now() if resolved else None))
-        actions.append(set_or_remove(FailureGroup.resolved_by, by if resolved else None))
-        actions.append(FailureGroup.regressed_at.remove())
-    return try_write(lambda: group.update(actions, FailureGroup.id == group.id))
+        actions.append(set_or_remove(ErrorGroup.resolved_at, clock.now() if resolved else None))
+        actions.append(set_or_remove(ErrorGroup.resolved_by, by if resolved else None))
+        actions.append(ErrorGroup.regressed_at.remove())
+    return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
 
 
 def partition_of(organization_id: str) -> str:
